@@ -1,0 +1,34 @@
+# Every target needs only Python 3.11+ and make: the first one run makes .venv and installs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo up test test-full check lint types bench clean
+
+demo: .venv  ## train MNIST through the whole service and show it
+	@$(BIN)/optserve demo
+
+up: .venv  ## start the service and stay
+	@$(BIN)/optserve up
+
+test: .venv  ## all that matters, in minutes
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-full: .venv  ## and the long ones
+	@$(BIN)/python -m pytest
+
+check: lint types test  ## what main must always pass
+
+lint: .venv
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv
+	@$(BIN)/mypy
+
+.venv: FORCE
+	@PYTHON="$(PYTHON)" scripts/venv
+
+FORCE:
+
+clean:  ## remove what make made; .optserve, the data of the service, stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,28 @@
+"""
+The science of optserve: optimizers, schedules and the loop that trains with them.
+
+Two entry points, resolved on first use so that what needs no torch never imports it::
+
+    make_optimizer(named_parameters, spec)  ->  a torch.optim.Optimizer
+    make_schedule(spec, lr=, total_steps=)  ->  a function of t
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optcore.optimizers.make import make_optimizer
+    from optcore.schedules.make import make_schedule
+
+__all__ = ["make_optimizer", "make_schedule"]
+
+_HOMES = {
+    "make_optimizer": "optcore.optimizers.make",
+    "make_schedule": "optcore.schedules.make",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

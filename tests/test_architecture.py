@@ -1,0 +1,114 @@
+"""Who may import whom, read from the source, and what never pulls torch, seen in an interpreter."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("optcore", "jobs", "api", "worker", "optserve")
+
+ALLOWED = {
+    "optcore": ["optcore"],
+    "optcore.spec": ["optcore.spec"],
+    "optcore.schedules": ["optcore.spec", "optcore.schedules"],
+    "jobs": ["jobs", "optcore.spec"],
+    "api": ["api", "jobs", "optcore.spec", "optcore.schedules"],
+    "worker": ["worker", "jobs", "optcore"],
+    "optserve": ["optserve", "jobs.spec", "optcore.spec", "optcore.schedules"],
+    "optserve.stack": ["optserve", "jobs", "optcore.spec", "optcore.schedules"],
+}
+"""Module or package -> what it may import of ours; the longest name that fits holds."""
+
+TORCH_FREE = ("api", "jobs", "optserve", "optcore.spec", "optcore.schedules")
+WITHOUT_TORCH = ["torch", "sklearn", "safetensors.torch"]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} is a relative import"
+            yield f"{node.module}"
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def allowed(module: str) -> list[str]:
+    return ALLOWED[max((name for name in ALLOWED if within(module, name)), key=len)]
+
+
+def wrong_arrows(module: str, imported: list[str]) -> list[str]:
+    ours = [name for name in imported if name.split(".")[0] in PACKAGES]
+    return [name for name in ours if not any(within(name, ok) for ok in allowed(module))]
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-60:])
+def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> None:
+    imported = list(imports(path))
+
+    assert wrong_arrows(module, imported) == []
+    if any(within(module, package) for package in TORCH_FREE):
+        assert [name for name in imported if name.split(".")[0] in WITHOUT_TORCH] == []
+
+
+def test_a_wrong_arrow_is_seen() -> None:
+    assert wrong_arrows("jobs.store", ["json", "optcore.training.run"]) == ["optcore.training.run"]
+    assert wrong_arrows("optserve.client", ["jobs.spec", "jobs.keys"]) == ["jobs.keys"]
+    assert wrong_arrows("optserve.stack", ["jobs.keys"]) == []
+    assert wrong_arrows("optcore.spec.run", ["optcore.schedules.make"]) == [
+        "optcore.schedules.make"
+    ]
+
+
+@pytest.mark.parametrize("package", ["optcore", "jobs"])
+def test_the_package_itself_imports_nothing(package: str) -> None:
+    tree = ast.parse((ROOT / package / "__init__.py").read_text())
+
+    outside = {name.split(".")[0] for node in tree.body for name in _eager(node)}
+
+    assert outside <= {"importlib", "typing"}
+
+
+def _eager(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+
+
+def torch_free_modules() -> list[str]:
+    return [
+        name
+        for name, _ in modules()
+        if any(within(name, package) for package in TORCH_FREE)
+        or name in ("optcore", "worker.main")
+    ]
+
+
+def test_what_must_not_pull_torch_does_not() -> None:
+    names = torch_free_modules()
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
