@@ -1,0 +1,105 @@
+"""What all specs share: strict parsing, plain errors, defaults that depend on the dialect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+from annotated_types import Gt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from optcore.spec.errors import RULE, SpecError, did_you_mean, problems, shown
+
+Dialect = Literal["torch", "paddle", "article"]
+"""Whose math, defaults and rounding a name means."""
+
+Defaults = Mapping[str, float | bool | None]
+"""Dialect -> default."""
+
+
+class Spec(BaseModel):
+    """
+    Base of every spec: unknown fields, wrong types, NaN and infinities are errors.
+
+    Build one with `parse`; its errors are `SpecError`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="strings",
+    )
+
+    @classmethod
+    def parse(cls, data: object) -> Self:
+        """Return the spec that *data* (a mapping or a spec) says, or raise `SpecError`."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError(problems(error.errors(include_url=False), data)) from None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        try:
+            return handler(data)
+        except ValidationError as error:
+            explained = [_explained(cls, e) for e in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, explained) from None
+
+
+def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
+    """
+    Return a pydantic field whose default depends on the spec's dialect.
+
+    Args:
+        defaults: dialect -> default, None where it must be given. Where a dialect is missing,
+            the field does not exist in it: the spec holds the first default, and naming the
+            field is an error.
+        limits: pydantic's gt, ge, lt and le.
+    """
+    fallback = next(iter(defaults.values()))
+    factory: Callable[[dict[str, Any]], Any] = lambda data: defaults.get(  # noqa: E731
+        data["dialect"], fallback
+    )
+    bounds: dict[str, Any] = dict(limits)
+    return Field(default_factory=factory, json_schema_extra={"defaults": dict(defaults)}, **bounds)
+
+
+def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
+    """Return the defaults per dialect of the field *name*, or None if it has a single one."""
+    extra = cls.model_fields[name].json_schema_extra
+    return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
+    """Return *error* with what only the class knows: its field names and their limits."""
+    details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
+    if error["type"] == RULE:
+        details["type"] = PydanticCustomError(RULE, error["msg"])
+    elif "ctx" in error:
+        details["ctx"] = error["ctx"]
+    if len(error["loc"]) != 1:
+        return details
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        known = list(cls.model_fields)
+        text = f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+        details["type"] = PydanticCustomError(RULE, text)
+    elif error["type"] == "finite_number" and math.isnan(error["input"]):
+        bounds = cls.model_fields[name].metadata
+        if any(isinstance(bound, Gt) and bound.gt == 0 for bound in bounds):
+            details["type"], details["ctx"] = "greater_than", {"gt": 0}
+    return details

@@ -1,0 +1,168 @@
+"""Models: built-in networks and a client's own, all of them lists of layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec
+from optcore.spec.errors import violated
+from optcore.spec.layers import (
+    MAX_UNITS,
+    AnyLayer,
+    Conv2d,
+    Flatten,
+    LayerSpec,
+    Linear,
+    MaxPool2d,
+    Relu,
+    Shape,
+    ShapeError,
+)
+
+
+class ModelSpec(Spec):
+    """What all models share."""
+
+    def network(self, num_classes: int) -> list[LayerSpec]:
+        """Return the layers of the network that tells *num_classes* classes apart."""
+        raise NotImplementedError
+
+
+class MnistCnn(ModelSpec):
+    """
+    The convolutional network of Paddle's optimizer comparison on MNIST.
+
+    ::
+
+        conv 20@5x5 pad 2 - relu - max-pool 2 - conv 20@5x5 pad 2 - relu - max-pool 2 - linear
+
+    On 28x28 images the last layer is 980 -> 10 and the whole network 20,350 parameters.
+    """
+
+    kind: Literal["mnist_cnn"]
+
+    def network(self, num_classes: int) -> list[LayerSpec]:
+        """Return conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
+        blocks: list[LayerSpec] = []
+        for i in (1, 2):
+            blocks += [
+                Conv2d(kind="conv2d", name=f"conv{i}", out_channels=20, kernel_size=5, padding=2),
+                Relu(kind="relu", name=f"relu{i}"),
+                MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
+            ]
+        return [
+            *blocks,
+            Flatten(kind="flatten", name="flatten"),
+            Linear(kind="linear", name="fc", out_features=num_classes),
+        ]
+
+
+class Mlp(ModelSpec):
+    """Fully connected layers with relu between them."""
+
+    kind: Literal["mlp"]
+    hidden: list[Annotated[int, Field(ge=1, le=MAX_UNITS)]] = Field([128], max_length=32)
+    """Width of each hidden layer; none for logistic regression."""
+
+    def network(self, num_classes: int) -> list[LayerSpec]:
+        """Return flatten, then fc1, relu1, fc2, relu2, ..."""
+        layers: list[LayerSpec] = [Flatten(kind="flatten", name="flatten")]
+        for i, width in enumerate(self.hidden, 1):
+            layers += [
+                Linear(kind="linear", name=f"fc{i}", out_features=width),
+                Relu(kind="relu", name=f"relu{i}"),
+            ]
+        last = f"fc{len(self.hidden) + 1}"
+        return [*layers, Linear(kind="linear", name=last, out_features=num_classes)]
+
+
+class Sequential(ModelSpec):
+    """A network of the client's own: layers one after another, the last as wide as the classes."""
+
+    kind: Literal["sequential"]
+    layers: list[AnyLayer] = Field(min_length=1, max_length=200)
+    """The layers, first to last."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = Counter(name for name, _ in named(self.layers))
+        for i, (name, layer) in enumerate(named(self.layers)):
+            if names[name] > 1:
+                violated(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
+        return self
+
+    def network(self, num_classes: int) -> list[LayerSpec]:
+        """Return the layers as given."""
+        del num_classes
+        return list(self.layers)
+
+
+AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
+"""One of the models, told apart by `kind`."""
+
+MODELS: dict[str, type[ModelSpec]] = {
+    "mlp": Mlp,
+    "mnist_cnn": MnistCnn,
+    "sequential": Sequential,
+}
+"""Every model by its name."""
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """
+    One layer of a network, as validate shows it.
+
+    Attributes:
+        name: the layer's name.
+        kind: what it is.
+        output_shape: for one example.
+        num_parameters: trainable numbers.
+        flops: of the forward pass of one example.
+    """
+
+    name: str
+    kind: str
+    output_shape: Shape
+    num_parameters: int
+    flops: int
+
+
+def named(layers: Sequence[LayerSpec]) -> list[tuple[str, LayerSpec]]:
+    """Return each layer with its name: the one it has, or its number."""
+    return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
+
+
+def summarize(layers: Sequence[LayerSpec], shape: Shape) -> list[LayerSummary]:
+    """
+    Return what each layer makes of an example of *shape*.
+
+    Raises:
+        ShapeError: a layer cannot take what the one before it gives.
+    """
+    rows = []
+    for name, layer in named(layers):
+        try:
+            out = layer.output_shape(shape)
+        except ShapeError as error:
+            raise ShapeError(f"layer {name}: {error}") from None
+        parameters = layer.parameters(shape)
+        size = sum(p.size for p in parameters)
+        rows.append(LayerSummary(name, layer.kind, out, size, layer.flops(shape)))  # type: ignore[attr-defined]
+        shape = out
+    return rows
+
+
+def parameter_shapes(layers: Sequence[LayerSpec], shape: Shape) -> dict[str, Shape]:
+    """Return the shape of every trainable tensor by its full name (``conv1.weight``)."""
+    shapes = {}
+    for name, layer in named(layers):
+        for parameter in layer.parameters(shape):
+            shapes[f"{name}.{parameter.name}"] = parameter.shape
+        shape = layer.output_shape(shape)
+    return shapes

@@ -1,0 +1,98 @@
+"""A run: model, dataset, optimizer, schedule, training; and the plan that follows from them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec
+from optcore.spec.datasets import AnyDataset
+from optcore.spec.duration import MAX_STEPS
+from optcore.spec.errors import violated
+from optcore.spec.layers import ShapeError
+from optcore.spec.models import AnyModel, summarize
+from optcore.spec.optimizers import AnyOptimizer
+from optcore.spec.schedules import AnySchedule, Constant
+from optcore.spec.training import Training
+
+MAX_PARAMETERS = 500_000_000
+"""The largest network, in trainable numbers."""
+
+
+class RunSpec(Spec):
+    """
+    Everything that decides what a run computes.
+
+    Two runs of equal specs on equal machines give equal bits.
+    """
+
+    model: AnyModel
+    """The network."""
+    dataset: AnyDataset
+    """What it learns."""
+    optimizer: AnyOptimizer
+    """How a gradient becomes an update."""
+    schedule: AnySchedule = Field(default_factory=lambda: Constant(kind="constant"))
+    """How lr moves over the run."""
+    training: Training
+    """How long, on what and in which precision."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one pass over the training data; a last short batch counts."""
+        return self.dataset.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in the whole run."""
+        if self.training.steps is not None:
+            return self.training.steps
+        assert self.training.epochs is not None  # Training has one of the two
+        return max(1, round(self.training.epochs * self.steps_per_epoch))
+
+    @model_validator(mode="after")
+    def _steps_are_bounded(self) -> Self:
+        if self.total_steps > MAX_STEPS:
+            violated(
+                ["training", "epochs"],
+                f"epochs must come to at most {MAX_STEPS} steps, got {self.total_steps}",
+                self.training.epochs,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> Self:
+        layers = self.model.network(self.dataset.num_classes)
+        try:
+            rows = summarize(layers, self.dataset.shape)
+        except ShapeError as error:
+            violated(
+                ["model"],
+                f"model must take the examples of {self.dataset.kind}, of shape "
+                f"{self.dataset.shape}: {error}",
+                self.model.kind,
+            )
+        if rows[-1].output_shape != (self.dataset.num_classes,):
+            violated(
+                ["model"],
+                f"model must end with {self.dataset.num_classes} features, one per class of "
+                f"{self.dataset.kind}, got shape {rows[-1].output_shape}",
+                self.model.kind,
+            )
+        size = sum(row.num_parameters for row in rows)
+        if not 0 < size <= MAX_PARAMETERS:
+            violated(
+                ["model"],
+                f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
+                self.model.kind,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        for path, message, value in self.schedule.misfits(
+            total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
+        ):
+            violated(["schedule", *path], message, value)
+        return self

@@ -1,0 +1,229 @@
+"""
+Learning-rate schedules: lr as a function of t, the number of updates applied so far.
+
+In the formulas t = 0 is the first update, T the steps of the whole run and lr the optimizer's
+(or the group's) learning rate. `optcore.schedules` computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec
+from optcore.spec.duration import Duration, Epochs, steps_in
+from optcore.spec.errors import violated
+
+Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
+
+
+class Misfit(NamedTuple):
+    """
+    A duration that does not fit the run.
+
+    Attributes:
+        path: of the field, within the schedule.
+        message: a sentence with the name, the rule and the value.
+        value: as given.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    value: object
+
+
+class Warmup(Spec):
+    """
+    A linear rise to the schedule's first value, over the first w steps.
+
+    ::
+
+        t <  w:  start + (f(0) - start) * t / w
+        t >= w:  delay     f(t - w)                  the schedule begins after the warmup
+                 overlap   f(t)                      it has been running all along
+                 compress  f((t - w) * T / (T - w))  it is squeezed into what is left of the run
+
+    With ``delay`` a schedule as long as the run is cut off by its end: validate warns.
+
+    References:
+        Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
+        https://arxiv.org/abs/1706.02677
+        delay: Paddle LinearWarmup, Keras CosineDecay(warmup_target), torch SequentialLR;
+        overlap: timm; compress: transformers, optax warmup_cosine_decay_schedule.
+    """
+
+    length: Duration
+    """How long lr rises; shorter than the run."""
+    start: Rate = 0.0
+    """lr of the first update. The default, 0, is what most frameworks do: that update changes
+    nothing."""
+    after: Literal["delay", "overlap", "compress"] = "compress"
+    """What the schedule does about the steps the warmup took."""
+
+
+class ScheduleSpec(Spec):
+    """What all schedules share."""
+
+    warmup: Warmup | None = None
+    """A rise before the schedule proper; null for none."""
+
+    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+        """Yield what is wrong with the durations in a run of this length."""
+        if self.warmup is None:
+            return
+        given = self.warmup.length
+        length = steps_in(given, steps_per_epoch)
+        if length >= total_steps:
+            yield Misfit(
+                ("warmup", "length"),
+                f"length must be shorter than the run of {total_steps} steps, "
+                f"got {in_words(given, steps_per_epoch)}",
+                given,
+            )
+
+
+class Constant(ScheduleSpec):
+    """
+    The same lr at every step.
+
+    ::
+
+        f(t) = lr
+    """
+
+    kind: Literal["constant"]
+
+
+class Cosine(ScheduleSpec):
+    """
+    Half a cosine wave from lr down to *end*, which then holds.
+
+    ::
+
+        f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2
+
+    References:
+        Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
+    """
+
+    kind: Literal["cosine"]
+    length: Duration | None = None
+    """How long the fall takes; null for the whole run."""
+    end: Rate = 0.0
+    """lr at the end of the fall, absolute."""
+
+
+class Linear(ScheduleSpec):
+    """
+    A straight line from lr to *end*, which then holds.
+
+    ::
+
+        f(t) = lr + (end - lr) * min(t, length) / length
+    """
+
+    kind: Literal["linear"]
+    length: Duration | None = None
+    """How long the fall takes; null for the whole run."""
+    end: Rate = 0.0
+    """lr at the end of the fall, absolute."""
+
+
+class Step(ScheduleSpec):
+    """
+    A staircase: lr is multiplied by *gamma* every *every* steps.
+
+    ::
+
+        f(t) = lr * gamma ** floor(t / every)
+    """
+
+    kind: Literal["step"]
+    every: Duration
+    """Length of a stair."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Factor from stair to stair."""
+
+    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+        """Yield also a stair of no steps."""
+        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        if steps_in(self.every, steps_per_epoch) < 1:
+            yield Misfit(
+                ("every",),
+                f"every must be at least 1 step, got {in_words(self.every, steps_per_epoch)}",
+                self.every,
+            )
+
+
+class Piecewise(ScheduleSpec):
+    """
+    Given values between given boundaries; the optimizer's own lr is not used.
+
+    ::
+
+        f(t) = values[number of boundaries <= t]
+
+    At a boundary the new value holds, as in Paddle, MindSpore, optax and torch (TF1 and Keras
+    change one step later).
+    """
+
+    kind: Literal["piecewise"]
+    boundaries: list[Duration] = Field(min_length=1, max_length=1000)
+    """First step of each new value, increasing."""
+    values: list[Rate] = Field(min_length=2, max_length=1001)
+    """lr before, between and after the boundaries: one more than there are boundaries."""
+
+    @model_validator(mode="after")
+    def _one_value_more(self) -> Self:
+        expected = len(self.boundaries) + 1
+        if len(self.values) != expected:
+            violated(
+                ["values"],
+                f"values must have one entry more than boundaries: {expected} for "
+                f"{len(self.boundaries)} boundaries, got {len(self.values)}",
+                self.values,
+            )
+        return self
+
+    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+        """Yield also boundaries that do not increase."""
+        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        before = 0
+        for i, boundary in enumerate(self.boundaries):
+            step = steps_in(boundary, steps_per_epoch)
+            if step <= before:
+                yield Misfit(
+                    ("boundaries", i),
+                    f"boundaries must increase, got {in_words(boundary, steps_per_epoch)} "
+                    f"after {before} steps",
+                    boundary,
+                )
+            before = step
+
+
+def in_words(duration: int | Epochs, steps_per_epoch: int) -> str:
+    """Return ``500 steps`` or ``5 epochs (3000 steps)``."""
+    steps = counted(steps_in(duration, steps_per_epoch), "step")
+    if isinstance(duration, Epochs):
+        return f"{counted(duration.epochs, 'epoch')} ({steps})"
+    return steps
+
+
+def counted(number: float, noun: str) -> str:
+    """Return ``1 step``, ``2 steps``."""
+    return f"{str(number).removesuffix('.0')} {noun}{'' if number == 1 else 's'}"
+
+
+AnySchedule = Annotated[Constant | Cosine | Linear | Step | Piecewise, Field(discriminator="kind")]
+"""One of the schedules, told apart by `kind`."""
+
+SCHEDULES: dict[str, type[ScheduleSpec]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "linear": Linear,
+    "piecewise": Piecewise,
+    "step": Step,
+}
+"""Every schedule by its name."""
