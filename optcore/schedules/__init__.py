@@ -1,0 +1,1 @@
+"""Schedules as functions: t, the number of updates applied so far, to lr. Never imports torch."""
