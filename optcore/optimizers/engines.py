@@ -1,0 +1,138 @@
+"""
+Engines: what runs a rule over flat memory. They hold no rule's math.
+
+    Eager    traces the rule and runs it in place, slice by slice; always there
+    Fused    torch's own fused kernel, where the rule is exactly that kernel's
+
+Which one computes is chosen once, before the first update: another engine has other last bits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.flat import Span
+from optcore.optimizers.program import Program, trace
+from optcore.optimizers.rule import Flags, Numbers, Rule
+
+MIN_SLICE, MAX_SLICE = 32_768, 131_072
+"""Elements per slice: a few buffers of that length stay in a core's second-level cache.
+(Adam on 12M float32 parameters, two cores: 23 ms at 16k, 17.7 at 32k, 12.5 at 64k, 10.7 at
+128k, 14.5 whole; torch's foreach kernels: 21.5.)"""
+SCRATCH_SHARE = 100
+"""Scratch is at most 1/100 of a model of more than a few million parameters."""
+
+
+class Engine(Protocol):
+    """Applies one update to spans of flat memory."""
+
+    name: str
+
+    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+        """Apply update *t* (1 is the first) to *spans*, in place, with *numbers* as of now."""
+
+
+class Eager:
+    """The rule itself, traced once for each set of numbers that are 0, over slices."""
+
+    name = "eager"
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        self._rule, self._flags = rule, flags
+        parameters = inspect.signature(rule.update).parameters.values()
+        arguments = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self._update_flags = {name: flags[name] for name in arguments if name in flags}
+        self._update_numbers = [name for name in arguments if name not in flags]
+        self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
+        self._scratch = _Scratch()
+
+    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, in place."""
+        values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
+        names, program = self._program(values)
+        arguments = [values[name] for name in names]
+        size = sum([span.param.numel() for span in spans])
+        length = slice_length(size, program.num_scratch)
+        for span in spans:
+            self._run(program, span, arguments, length)
+
+    def _program(self, values: Numbers) -> tuple[list[str], Program]:
+        zeros = tuple([name for name in self._update_numbers if not values[name]])
+        if zeros not in self._programs:
+            names = [name for name in self._update_numbers if name not in zeros]
+            self._programs[zeros] = (
+                names,
+                trace(
+                    self._rule.update,
+                    slots=list(self._rule.slots(values, self._flags)),
+                    numbers=names,
+                    constants={**self._update_flags, **dict.fromkeys(zeros, 0.0)},
+                ),
+            )
+        return self._programs[zeros]
+
+    def _run(self, program: Program, span: Span, arguments: list[float], length: int) -> None:
+        buffers = (span.param, span.grad, *span.slots)
+        if span.param.numel() <= length:
+            program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, span.param))
+            return
+        for parts in zip(*(buffer.split(length) for buffer in buffers), strict=True):
+            program.run(*parts, *arguments, *self._scratch.take(program.num_scratch, parts[0]))
+
+
+class Fused:
+    """torch's fused kernel for the rule, all spans in one call."""
+
+    name = "fused"
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        assert rule.fused is not None
+        self._rule, self._flags = rule, flags
+        self._kernel = rule.fused
+
+    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, in place."""
+        self._kernel(
+            [span.param for span in spans],
+            [span.grad for span in spans],
+            [list(buffers) for buffers in zip(*[span.slots for span in spans], strict=True)],
+            t,
+            {**numbers, **self._rule.scalars(t, numbers, self._flags)},
+        )
+
+
+def slice_length(size: int, num_scratch: int) -> int:
+    """Return how many elements to update at a time in a model of *size* parameters."""
+    wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
+    return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
+
+
+class _Scratch:
+    """Buffers that are reused by every slice of every update."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        self._views: dict[tuple[int, int, torch.dtype, torch.device], list[Tensor]] = {}
+
+    def take(self, count: int, like: Tensor) -> list[Tensor]:
+        """Return *count* buffers of the length, dtype and device of *like*."""
+        key = (count, like.numel(), like.dtype, like.device)
+        if key not in self._views:
+            self._views[key] = [buffer[: like.numel()] for buffer in self._grown(count, like)]
+        return self._views[key]
+
+    def _grown(self, count: int, like: Tensor) -> list[Tensor]:
+        held = self._buffers.setdefault((like.dtype, like.device), [])
+        if len(held) < count or (held and held[0].numel() < like.numel()):
+            length = max([like.numel(), *(buffer.numel() for buffer in held)])
+            held[:] = [
+                torch.empty(length, dtype=like.dtype, device=like.device)
+                for _ in range(max(count, len(held)))
+            ]
+            self._views.clear()
+        return held[:count]

@@ -1,0 +1,206 @@
+"""
+Flat buffers: the parameters of one group, one dtype and one device, in one piece of memory.
+
+The model's parameters become views of the buffer, each slot is a buffer of the same layout, so
+that one kernel serves a whole model. Gradients stay where autograd leaves them: small ones are
+gathered into a buffer before the update, large ones are read where they are (measured: a
+persistent gradient buffer costs a zeroing and an accumulation per step, 1.4x on 11M parameters).
+
+Layout: large parameters first, then the small ones next to each other, each segment on a
+128-byte boundary. Padding is part of no parameter and its values mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+ALIGNMENT_BYTES = 128
+LARGE = 65_536
+"""Elements from which a gradient is read in place: copying it would cost more than a call."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """
+    Where a parameter lies in its buffer.
+
+    Attributes:
+        name: the parameter's.
+        param: the parameter itself, a view of the buffer.
+        start: offset of its first element.
+        strides: the parameter's, dense in memory order (channels_last keeps its own).
+    """
+
+    name: str
+    param: Tensor
+    start: int
+    strides: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """Offset behind the last element."""
+        return self.start + self.param.numel()
+
+    def view(self, buffer: Tensor) -> Tensor:
+        """Return this segment of *buffer*, shaped like the parameter."""
+        offset = buffer.storage_offset() + self.start
+        return buffer.as_strided(self.param.shape, self.strides, offset)
+
+
+class Span(NamedTuple):
+    """
+    A stretch of memory that one call updates.
+
+    Attributes:
+        param: 1-D, of the parameter buffer.
+        grad: 1-D, same length and dtype.
+        slots: 1-D each, of the slot buffers.
+    """
+
+    param: Tensor
+    grad: Tensor
+    slots: tuple[Tensor, ...]
+
+
+class Flat:
+    """
+    One flat layout with its slots and counters.
+
+    Attributes:
+        segments: the parameters, in buffer order.
+        params: the buffer of the parameters.
+        slots: name -> buffer.
+        t: for each segment, the number of updates applied to it.
+    """
+
+    def __init__(
+        self, named: Sequence[tuple[str, Tensor]], first_values: Mapping[str, float]
+    ) -> None:
+        """
+        Move the parameters into a new buffer; their values stay, slots start afresh.
+
+        Args:
+            named: name and parameter, all of one dtype and device.
+            first_values: slot -> what it is filled with.
+        """
+        dtype, device = named[0][1].dtype, named[0][1].device
+        self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
+        self.t = [0] * len(self.segments)
+        size = self.segments[-1].stop
+        self.params = torch.zeros(size, dtype=dtype, device=device)
+        self.slots = {
+            slot: torch.full((size,), value, dtype=dtype, device=device)
+            for slot, value in first_values.items()
+        }
+        self._tensors = [segment.param for segment in self.segments]
+        self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
+        small = self.segments[self._num_large :]
+        self._small_start = small[0].start if small else size
+        self._small_grads = torch.zeros(size - self._small_start, dtype=dtype, device=device)
+        self._small_views = [
+            replace(segment, start=segment.start - self._small_start).view(self._small_grads)
+            for segment in small
+        ]
+        self._small_span = Span(
+            self.params[self._small_start :],
+            self._small_grads,
+            tuple(buffer[self._small_start :] for buffer in self.slots.values()),
+        )
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Make the parameters, with the values they have now, views of the buffer."""
+        with torch.no_grad():
+            for segment in self.segments:
+                view = segment.view(self.params)
+                if view.data_ptr() != segment.param.data_ptr():
+                    view.copy_(segment.param)
+                segment.param.data = view
+        self._addresses = [param.data_ptr() for param in self._tensors]
+
+    def moved(self) -> bool:
+        """Return whether any parameter's memory is no longer the buffer's."""
+        return [param.data_ptr() for param in self._tensors] != self._addresses
+
+    def fits(self) -> bool:
+        """Return whether every parameter still has the buffer's dtype, device and layout."""
+        return all(
+            segment.param.dtype == self.params.dtype
+            and segment.param.device == self.params.device
+            and _dense_strides(segment.param) == segment.strides
+            for segment in self.segments
+        )
+
+    def updates(self) -> Iterator[tuple[int, list[Span]]]:
+        """
+        Count one more update for every parameter that has a gradient; yield their memory by t.
+
+        Parameters without a gradient are left out, slots and counters included, as in torch.
+        """
+        grads = [param.grad for param in self._tensors if param.grad is not None]
+        if len(grads) == len(self._tensors) and len(set(self.t)) == 1:
+            spans = [self._large_span(i, grad) for i, grad in enumerate(grads[: self._num_large])]
+            if small := grads[self._num_large :]:
+                torch._foreach_copy_(self._small_views, small)
+                spans.append(self._small_span)
+            t = self.t[0] + 1
+            self.t = [t] * len(grads)
+            yield t, spans
+        else:
+            yield from self._uneven_updates()
+
+    def _uneven_updates(self) -> Iterator[tuple[int, list[Span]]]:
+        """Do the same parameter by parameter: some have no gradient, or had none before."""
+        for i, param in enumerate(self._tensors):
+            grad = param.grad
+            if grad is None:
+                continue
+            if i < self._num_large:
+                span = self._large_span(i, grad)
+            else:
+                self._small_views[i - self._num_large].copy_(grad)
+                segment = self.segments[i]
+                offset = self._small_start
+                flat_grad = self._small_grads[segment.start - offset : segment.stop - offset]
+                span = self._span(segment, flat_grad)
+            self.t[i] += 1
+            yield self.t[i], [span]
+
+    def _large_span(self, i: int, grad: Tensor) -> Span:
+        return self._span(self.segments[i], _in_memory_order(grad, self.segments[i]))
+
+    def _span(self, segment: Segment, grad: Tensor) -> Span:
+        stretch = slice(segment.start, segment.stop)
+        return Span(self.params[stretch], grad, tuple(b[stretch] for b in self.slots.values()))
+
+
+def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
+    large_first = sorted(named, key=lambda pair: pair[1].numel() < LARGE)
+    segments, start = [], 0
+    for name, param in large_first:
+        segments.append(Segment(name, param, start, _dense_strides(param)))
+        start += -(-param.numel() // alignment) * alignment
+    return segments
+
+
+def _dense_strides(param: Tensor) -> tuple[int, ...]:
+    """Return the strides of *param* without gaps: its own if dense, else the contiguous ones."""
+    return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
+
+
+def _in_memory_order(grad: Tensor, segment: Segment) -> Tensor:
+    """Return *grad* as the 1-D tensor whose elements stand as the segment's do."""
+    if grad.dtype != segment.param.dtype or grad.stride() != segment.strides:
+        copy = torch.empty_strided(
+            segment.param.shape,
+            segment.strides,
+            dtype=segment.param.dtype,
+            device=segment.param.device,
+        )
+        grad = copy.copy_(grad)
+    return grad.as_strided((grad.numel(),), (1,), grad.storage_offset())

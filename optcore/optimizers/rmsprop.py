@@ -1,0 +1,90 @@
+"""RMSprop: gradients divided by a running root mean square of themselves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rule import Flags, Numbers, Rule
+
+
+def rmsprop(
+    param: Tensor,
+    grad: Tensor,
+    square_avg: Tensor,
+    *others: Tensor,
+    lr: float,
+    rho: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+    centered: bool,
+    eps_inside: bool,
+    lr_inside: bool,
+) -> tuple[Tensor, ...]:
+    """
+    Return *param*, *square_avg* and *others* after one RMSprop update.
+
+    Writing h for square_avg, a for grad_avg and v for momentum_buffer::
+
+        grad = grad + weight_decay * param
+        h    = rho * h + (1 - rho) * grad * grad
+        a    = rho * a + (1 - rho) * grad                if centered, else 0
+        d    = sqrt(h - a * a + eps)                     if eps_inside
+               sqrt(h - a * a) + eps                     otherwise
+
+        without momentum          lr outside                  lr inside
+        param -= lr * grad / d    v      = momentum * v       v      = momentum * v
+                                           + grad / d                  + lr * grad / d
+                                  param -= lr * v             param -= v
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        square_avg: same shape as *param*; zeros before the first step.
+        others: grad_avg if *centered*, then momentum_buffer if *momentum*; zeros at first.
+        lr: learning rate.
+        rho: share of the old mean square that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        momentum: share of the old velocity that is kept, in [0, 1).
+        weight_decay: L2 regularization, added to the gradient.
+        centered: divide by the standard deviation.
+        eps_inside: eps under the root (Paddle) or beside it (torch, the article).
+        lr_inside: lr in the velocity (Paddle) or outside (torch).
+
+    References:
+        Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
+        Graves, Generating Sequences with Recurrent Neural Networks, 2013, equations 38 to 41
+        (centered). https://arxiv.org/abs/1308.0850
+    """
+    if weight_decay:
+        grad = torch.add(grad, param, alpha=weight_decay)
+    square_avg = torch.addcmul(square_avg * rho, grad, grad, value=1 - rho)
+    variance = square_avg
+    means: tuple[Tensor, ...] = ()
+    if centered:
+        means = (torch.lerp(grad, others[0], rho),)
+        variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
+    root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
+    if not momentum:
+        return torch.addcdiv(param, grad, root, value=-lr), square_avg, *means
+    velocity = torch.addcdiv(others[-1] * momentum, grad, root, value=lr if lr_inside else 1)
+    param = torch.add(param, velocity, alpha=-1 if lr_inside else -lr)
+    return param, square_avg, *means, velocity
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    slots = {"square_avg": 0.0}
+    if flags["centered"]:
+        slots["grad_avg"] = 0.0
+    if numbers["momentum"]:
+        slots["momentum_buffer"] = 0.0
+    return slots
+
+
+RMSPROP = Rule(
+    rmsprop,
+    slots=_slots,
+    torch_hyperparameters={"alpha": ("rho",)},
+    torch_flags=("centered",),
+)

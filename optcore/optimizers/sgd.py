@@ -1,0 +1,189 @@
+"""Gradient descent: plain, with momentum, with Nesterov's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rule import Flags, FusedKernel, Numbers, Rule
+
+
+def sgd(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> tuple[Tensor]:
+    """
+    Return *param* after one step of gradient descent.
+
+    ::
+
+        grad  = grad + weight_decay * param
+        param = param - lr * grad
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        lr: learning rate.
+        weight_decay: L2 regularization, added to the gradient.
+
+    References:
+        Robbins and Monro, A Stochastic Approximation Method, 1951.
+    """
+    if weight_decay:
+        grad = torch.add(grad, param, alpha=weight_decay)
+    return (torch.add(param, grad, alpha=-lr),)
+
+
+def momentum(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor,
+    *,
+    lr: float,
+    momentum: float,
+    gain: float,
+    weight_decay: float,
+    lr_inside: bool,
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* and *momentum_buffer* after one step of the heavy ball.
+
+    Writing v for the buffer::
+
+        grad = grad + weight_decay * param
+
+        lr outside                          lr inside
+        v     = momentum * v + gain * grad  v     = momentum * v - lr * grad
+        param = param - lr * v              param = param + v
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        momentum_buffer: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        momentum: share of the old velocity that is kept, in [0, 1).
+        gain: 1 - dampening, but 1 at the first step (torch).
+        weight_decay: L2 regularization, added to the gradient.
+        lr_inside: whether the velocity is in units of lr (the article) or of the gradient.
+
+    References:
+        Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
+    """
+    if weight_decay:
+        grad = torch.add(grad, param, alpha=weight_decay)
+    if lr_inside:
+        velocity = torch.add(momentum_buffer * momentum, grad, alpha=-lr)
+        return param + velocity, velocity
+    velocity = torch.add(momentum_buffer * momentum, grad, alpha=gain)
+    return torch.add(param, velocity, alpha=-lr), velocity
+
+
+def nesterov(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    lr_inside: bool,
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* and *momentum_buffer* after one step of Nesterov's momentum.
+
+    Writing v for the buffer::
+
+        grad = grad + weight_decay * param
+
+        lr outside                                   lr inside (the article, as written)
+        v     = momentum * v + grad                  v     = momentum * v - lr * grad
+        param = param - lr * (grad + momentum * v)   param = param + momentum ** 2 * v
+                                                             - (1 + momentum) * lr * grad
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        momentum_buffer: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        momentum: share of the old velocity that is kept, in [0, 1).
+        weight_decay: L2 regularization, added to the gradient.
+        lr_inside: the article's form, which uses the new v where the identity it comes from
+            has the old one.
+
+    References:
+        Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
+        2013, equations 3 and 4. https://proceedings.mlr.press/v28/sutskever13.html
+        Bengio, Boulanger-Lewandowski and Pascanu, Advances in Optimizing Recurrent Networks,
+        2013, equation 7. https://arxiv.org/abs/1212.0901
+    """
+    if weight_decay:
+        grad = torch.add(grad, param, alpha=weight_decay)
+    if lr_inside:
+        velocity = torch.add(momentum_buffer * momentum, grad, alpha=-lr)
+        ahead = torch.add(param, velocity, alpha=momentum * momentum)
+        return torch.add(ahead, grad, alpha=-(1 + momentum) * lr), velocity
+    velocity = torch.add(momentum_buffer * momentum, grad)
+    ahead = torch.add(grad, velocity, alpha=momentum)
+    return torch.add(param, ahead, alpha=-lr), velocity
+
+
+def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    del numbers, flags
+    return {"momentum_buffer": 0.0}
+
+
+def _no_slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    del numbers, flags
+    return {}
+
+
+def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    del flags
+    return {"gain": 1.0 if t == 1 else 1.0 - numbers["dampening"]}
+
+
+def _fused(*, nesterov: bool) -> FusedKernel:
+    def kernel(
+        params: list[Tensor],
+        grads: list[Tensor],
+        slots: list[list[Tensor]],
+        t: int,
+        numbers: Numbers,
+    ) -> None:
+        # The buffer starts at 0 and gain is 1 at first, so no step needs to be the first one.
+        del t
+        torch._fused_sgd_(
+            params,
+            grads,
+            slots[0] if slots else [],
+            lr=numbers["lr"],
+            weight_decay=numbers["weight_decay"],
+            momentum=numbers["momentum"] if slots else 0.0,
+            dampening=1.0 - numbers.get("gain", 1.0),
+            nesterov=nesterov,
+            maximize=False,
+            is_first_step=False,
+        )
+
+    return kernel
+
+
+SGD = Rule(
+    sgd,
+    slots=_no_slots,
+    fused=_fused(nesterov=False),
+    counts_steps=False,
+    torch_constants={"momentum": 0.0, "dampening": 0.0, "nesterov": False},
+)
+MOMENTUM = Rule(
+    momentum,
+    slots=_buffer,
+    scalars=_gain,
+    fused=_fused(nesterov=False),
+    counts_steps=False,
+    torch_constants={"nesterov": False},
+)
+NESTEROV = Rule(
+    nesterov,
+    slots=_buffer,
+    fused=_fused(nesterov=True),
+    counts_steps=False,
+    torch_constants={"dampening": 0.0, "nesterov": True},
+)

@@ -1,0 +1,48 @@
+"""Between our names of a group's numbers and torch's (``betas``, ``alpha``, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optcore.optimizers.rule import Flags, Rule
+
+IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
+"""Entries of torch's groups that say how, not what, is computed."""
+SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
+"""Entries of torch's groups that change the math and that a rule must know of."""
+
+
+def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
+    """Return *group* as torch's optimizer of the same rule would have it."""
+    theirs = dict(group)
+    for name, ours in rule.torch_hyperparameters.items():
+        values = tuple(theirs.pop(our) for our in ours)
+        theirs[name] = values if len(values) > 1 else values[0]
+    return {**theirs, **_fixed(rule, flags)}
+
+
+def group_from_torch(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], rule: Rule, flags: Flags
+) -> dict[str, Any]:
+    """
+    Return the group *ours* with the numbers of *theirs*, a group in torch's form.
+
+    Raises:
+        ValueError: torch's group computes something that this rule does not.
+    """
+    group = {name: value for name, value in theirs.items() if name not in IMPLEMENTATION}
+    fixed = _fixed(rule, flags)
+    for name in (fixed.keys() | SWITCHES) & group.keys():
+        value, here = group.pop(name), fixed.get(name, False)
+        if value != here:
+            raise ValueError(f"{name} must be {here} for this optimizer, got {value}")
+    for name, numbers in rule.torch_hyperparameters.items():
+        if name in group:
+            values = group.pop(name)
+            group.update(zip(numbers, values if len(numbers) > 1 else [values], strict=True))
+    return {**ours, **group}
+
+
+def _fixed(rule: Rule, flags: Flags) -> dict[str, Any]:
+    return {**rule.torch_constants, **{name: flags[name] for name in rule.torch_flags}}
