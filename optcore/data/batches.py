@@ -1,0 +1,54 @@
+"""The order in which examples are served, and where in it a run stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore.data.examples import Examples, pixels
+
+
+class Batches:
+    """
+    An endless walk over the training examples, epoch after epoch.
+
+    Attributes:
+        epoch: passes completed.
+        position: examples of this pass that were served.
+        order: this pass's order of the examples, or None for that of the files.
+    """
+
+    def __init__(
+        self, examples: Examples, *, batch_size: int, shuffle: bool, seed: int, dtype: torch.dtype
+    ) -> None:
+        self._examples, self._batch_size, self._dtype = examples, batch_size, dtype
+        self._shuffle, self._seed = shuffle, seed
+        self.epoch, self.position = 0, 0
+        self.order: Tensor | None = None
+        self._begin_epoch()
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return the next images, as numbers, and labels; a pass's last batch may be short."""
+        if self.position >= len(self._examples):
+            self.epoch, self.position = self.epoch + 1, 0
+            self._begin_epoch()
+        stop = min(self.position + self._batch_size, len(self._examples))
+        images, labels = self._examples.images, self._examples.labels
+        if self.order is None:
+            images, labels = images[self.position : stop], labels[self.position : stop]
+        else:
+            chosen = self.order[self.position : stop]
+            images, labels = images[chosen], labels[chosen]
+        self.position = stop
+        return pixels(images, self._dtype), labels
+
+    def _begin_epoch(self) -> None:
+        if self._shuffle:
+            order = permutation(len(self._examples), seed=self._seed, epoch=self.epoch)
+            self.order = torch.from_numpy(order).to(self._examples.labels.device)
+
+
+def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the order of *n* examples in an epoch: a pure function of seed and epoch."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

@@ -1,0 +1,58 @@
+"""Datasets in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class DatasetMissing(Exception):
+    """The data directory does not hold the dataset, or holds another one under its name."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """
+    Images and their labels.
+
+    Attributes:
+        images: (examples, channels, height, width); uint8 pixels that mean x/255, or floats.
+        labels: (examples,), int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Examples:
+        """Return the same examples on *device*."""
+        return Examples(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """
+    What a run learns and what it is tested on.
+
+    Attributes:
+        train: examples to train on.
+        test: held-out examples.
+    """
+
+    train: Examples
+    test: Examples
+
+    def to(self, device: torch.device) -> Dataset:
+        """Return the same dataset on *device*."""
+        return Dataset(self.train.to(device), self.test.to(device))
+
+
+def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return *images* as numbers of *dtype*: x/255 for uint8, as they are for floats."""
+    if images.dtype == torch.uint8:
+        return images.to(dtype).div_(255)
+    return images.to(dtype)

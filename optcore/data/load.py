@@ -1,0 +1,40 @@
+"""From a dataset's spec to its examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optcore.data.digits import read_digits
+from optcore.data.examples import Dataset, DatasetMissing
+from optcore.data.mnist import read_idx_files, read_json_file
+from optcore.spec.datasets import DatasetSpec, Digits, Mnist
+
+
+def load(spec: DatasetSpec, data_dir: Path) -> Dataset:
+    """
+    Return the dataset that *spec* names.
+
+    Args:
+        spec: which one.
+        data_dir: where datasets lie, each in a folder of its name.
+
+    Raises:
+        DatasetMissing: it is not there, or not what the spec declares.
+    """
+    match spec:
+        case Mnist(source="idx"):
+            dataset = read_idx_files(data_dir / "mnist")
+        case Mnist():
+            dataset = read_json_file(data_dir / "mnist")
+        case Digits():
+            dataset = read_digits(spec.train_examples)
+        case _:
+            raise AssertionError(spec)
+    found = (len(dataset.train), len(dataset.test))
+    declared = (spec.train_examples, spec.test_examples)
+    if found != declared:
+        raise DatasetMissing(
+            f"{spec.kind} must have {declared[0]} training and {declared[1]} test examples, "
+            f"got {found[0]} and {found[1]}"
+        )
+    return dataset

@@ -1,0 +1,1 @@
+"""Networks: torch modules built from layer specs."""

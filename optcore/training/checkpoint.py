@@ -1,0 +1,214 @@
+"""
+Checkpoints: a run on disk, whole or not at all.
+
+A checkpoint is a folder ``step-00000500`` with
+
+    model.safetensors   the network: loads with plain safetensors
+    state.safetensors   the optimizer's slots, the order of the examples, torch's generators
+    state.json          everything else, and the SHA-256 of the other two
+
+It is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from optcore.training.digest import digest
+from optcore.training.run import Run
+from optcore.training.seeds import (
+    generator_tensors,
+    generator_words,
+    restore_generator_tensors,
+    restore_generator_words,
+)
+
+FORMAT = 1
+KEPT = 3
+"""How many checkpoints of a run stay."""
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state.safetensors"
+FACTS_FILE = "state.json"
+
+
+class CheckpointUnusable(Exception):
+    """A checkpoint is damaged, or belongs to another run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    A checkpoint that lies on disk.
+
+    Attributes:
+        path: its folder.
+        step: updates applied when it was made.
+        sha256: of its ``state.json``, which holds those of the other files.
+        digest: of every tensor of the run.
+    """
+
+    path: Path
+    step: int
+    sha256: str
+    digest: str
+
+
+def save(run: Run, folder: Path) -> Checkpoint:
+    """
+    Write *run* below *folder* and return where; older checkpoints there but the last are removed.
+
+    Args:
+        run: between two reports of `train`.
+        folder: is made if it does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{run.t:08d}"
+    draft = folder / f".{final.name}.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    files = {
+        MODEL_FILE: tensors_to_bytes(run.model_tensors()),
+        STATE_FILE: tensors_to_bytes(_state_tensors(run)),
+    }
+    facts = _facts(run)
+    facts["files"] = {name: _sha256(content) for name, content in files.items()}
+    files[FACTS_FILE] = json.dumps(facts).encode()
+    for name, content in files.items():
+        write_durably(draft / name, content)
+    _sync_folder(draft)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.rename(final)
+    _sync_folder(folder)
+    _prune(folder)
+    return Checkpoint(final, run.t, _sha256(files[FACTS_FILE]), facts["digest"])
+
+
+def restore(run: Run, path: Path, *, sha256: str | None = None) -> dict[str, Any]:
+    """
+    Put *run*, freshly started, where the checkpoint at *path* was made; return its facts.
+
+    Args:
+        run: of the same spec; everything in it that changes is replaced.
+        path: a folder that `save` returned.
+        sha256: what `save` returned, if it is known.
+
+    Raises:
+        CheckpointUnusable: a file is missing, damaged, or belongs to another spec.
+    """
+    facts, model, state = read(path, sha256=sha256)
+    if facts["spec"] != run.spec.model_dump(mode="json"):
+        raise CheckpointUnusable(f"{path} belongs to a run of another spec")
+    run.model.load_state_dict(model)
+    slots: dict[str, dict[str, Tensor]] = {}
+    generators = {}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        if part == "optimizer":
+            slot, _, parameter = rest.partition(".")
+            slots.setdefault(slot, {})[parameter] = tensor
+        elif part == "generator":
+            generators[rest] = tensor
+    run.optimizer.load_named(slots, facts["counts"])
+    run.t, run.evaluated = facts["t"], facts["evaluated"]
+    run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
+    if "order" in state:
+        run.batches.order = state["order"].to(run.device)
+    restore_generator_tensors(generators)
+    restore_generator_words(facts["generators"])
+    return facts
+
+
+def read(
+    path: Path, *, sha256: str | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    """
+    Return facts, network and other tensors of the checkpoint at *path*, all verified.
+
+    Raises:
+        CheckpointUnusable: a file is missing or damaged.
+    """
+    content = _file(path / FACTS_FILE, sha256)
+    try:
+        facts = json.loads(content)
+        sums = facts["files"]
+        model = tensors_from_bytes(_file(path / MODEL_FILE, sums[MODEL_FILE]))
+        state = tensors_from_bytes(_file(path / STATE_FILE, sums[STATE_FILE]))
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointUnusable(f"{path} is damaged: {error}") from None
+    if facts.get("format") != FORMAT:
+        raise CheckpointUnusable(f"{path} must have format {FORMAT}, got {facts.get('format')}")
+    return facts, model, state
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write *content* to *path* and wait until it is on disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _state_tensors(run: Run) -> dict[str, Tensor]:
+    tensors = {
+        name: tensor for name, tensor in run.tensors().items() if name.startswith("optimizer.")
+    }
+    tensors |= {f"generator.{name}": state for name, state in generator_tensors().items()}
+    if run.batches.order is not None:
+        tensors["order"] = run.batches.order
+    return tensors
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "spec": run.spec.model_dump(mode="json"),
+        "t": run.t,
+        "evaluated": run.evaluated,
+        "epoch": run.batches.epoch,
+        "position": run.batches.position,
+        "counts": run.optimizer.named_counts(),
+        "generators": generator_words(),
+        "fingerprint": run.fingerprint(),
+        "digest": digest(run.tensors()),
+    }
+
+
+def _file(path: Path, sha256: str | None) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointUnusable(f"{path} cannot be read: {error.strerror}") from None
+    if sha256 is not None and _sha256(content) != sha256:
+        raise CheckpointUnusable(
+            f"{path} must have SHA-256 {sha256}, got {_sha256(content)}: it is damaged"
+        )
+    return content
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _prune(folder: Path) -> None:
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)

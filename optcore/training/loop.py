@@ -1,0 +1,63 @@
+"""The loop: one update after another, and a look at the held-out examples now and then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from torch.nn import functional
+
+from optcore.spec.duration import steps_in
+from optcore.training.evaluation import evaluate
+from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.run import Run
+
+
+def train(run: Run) -> Iterator[StepReport | Evaluation]:
+    """
+    Train *run* to its end, yielding one `StepReport` per update, in order.
+
+    Evaluations come between them, when they are due. Whoever drives the loop decides the rest:
+    to stop is to stop iterating, and between two reports *run* may be saved and continued
+    elsewhere with the same bits.
+
+    Args:
+        run: at its first step, or at the one a checkpoint left it at.
+
+    Raises:
+        Diverged: a loss is NaN or infinite; it was reported, and its update not made.
+    """
+    while True:
+        if _evaluation_is_due(run):
+            run.evaluated = run.t
+            yield evaluate(run.model, run.dataset.test, step=run.t, dtype=run.dtype)
+        if run.finished:
+            return
+        report = _update(run)
+        yield report
+        if not math.isfinite(report.loss):
+            raise Diverged(report.step, report.loss)
+
+
+def _update(run: Run) -> StepReport:
+    lr = run.lr(run.t)
+    for group in run.optimizer.param_groups:
+        group["lr"] = lr
+    images, labels = run.batches.next()
+    loss = functional.cross_entropy(run.model(images), labels)
+    value = loss.item()
+    if math.isfinite(value):
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        run.t += 1
+        return StepReport(step=run.t - 1, lr=lr, loss=value)
+    return StepReport(step=run.t, lr=lr, loss=value)
+
+
+def _evaluation_is_due(run: Run) -> bool:
+    if run.t == run.evaluated:
+        return False
+    every = run.spec.training.evaluate_every
+    interval = max(1, steps_in(every, run.spec.steps_per_epoch)) if every is not None else 0
+    return run.finished or (interval > 0 and run.t > 0 and run.t % interval == 0)

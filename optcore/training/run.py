@@ -1,0 +1,136 @@
+"""A run in memory: everything that changes while it trains, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from optcore.data.batches import Batches
+from optcore.data.examples import Dataset
+from optcore.data.load import load
+from optcore.models.build import build
+from optcore.optimizers.make import make_optimizer
+from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.schedules.make import Schedule, make_schedule
+from optcore.spec.run import RunSpec
+from optcore.training.fingerprint import fingerprint
+from optcore.training.seeds import seed_everything
+
+DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
+PLAN_BLOCK = 4096
+"""Steps whose lr is computed at once: numpy costs 10 us a call however few they are."""
+
+
+class LrPlan:
+    """The schedule, asked one step at a time."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._start, self._block = 0, np.empty(0)
+
+    def __call__(self, t: int) -> float:
+        """Return lr of the update after *t* updates."""
+        if not self._start <= t < self._start + len(self._block):
+            self._start = t
+            self._block = self._schedule(np.arange(t, t + PLAN_BLOCK))
+        return float(self._block[t - self._start])
+
+
+@dataclass
+class Run:
+    """
+    A spec come to life.
+
+    Attributes:
+        spec: what to do.
+        dataset: on the device.
+        device: what trains.
+        model: in training mode.
+        optimizer: over the model's parameters.
+        lr: t to learning rate.
+        batches: the walk over the training examples.
+        t: updates applied.
+        evaluated: t of the last evaluation, or -1.
+    """
+
+    spec: RunSpec
+    dataset: Dataset
+    device: torch.device
+    model: nn.Module
+    optimizer: FlatOptimizer
+    lr: LrPlan
+    batches: Batches
+    t: int = 0
+    evaluated: int = field(default=-1)
+
+    @classmethod
+    def start(cls, spec: RunSpec, *, data_dir: Path, device: str = "cpu") -> Self:
+        """
+        Return the run at its first step; seeds every source of randomness.
+
+        Args:
+            spec: what to do.
+            data_dir: where datasets lie.
+            device: ``cpu`` or ``cuda``.
+
+        Raises:
+            DatasetMissing: the data directory does not hold the dataset.
+        """
+        place, dtype = torch.device(device), DTYPES[spec.training.precision]
+        dataset = load(spec.dataset, data_dir).to(place)
+        seed_everything(spec.training.seed)
+        layers = spec.model.network(spec.dataset.num_classes)
+        model = build(layers, spec.dataset.shape).to(place, dtype)
+        schedule = make_schedule(
+            spec.schedule,
+            lr=spec.optimizer.lr,
+            total_steps=spec.total_steps,
+            steps_per_epoch=spec.steps_per_epoch,
+        )
+        return cls(
+            spec=spec,
+            dataset=dataset,
+            device=place,
+            model=model.train(),
+            optimizer=make_optimizer(model.named_parameters(), spec.optimizer),
+            lr=LrPlan(schedule),
+            batches=Batches(
+                dataset.train,
+                batch_size=spec.dataset.batch_size,
+                shuffle=spec.dataset.shuffle,
+                seed=spec.training.seed,
+                dtype=dtype,
+            ),
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of parameters, gradients and slots."""
+        return DTYPES[self.spec.training.precision]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every update was made."""
+        return self.t >= self.spec.total_steps
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what, besides the spec, decides the run's last bits."""
+        return fingerprint(device=self.device, engine=self.optimizer.engine)
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Return the network's parameters and buffers by name, contiguous."""
+        return {
+            name: tensor.detach().contiguous() for name, tensor in self.model.state_dict().items()
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the run by name: ``model.*`` and ``optimizer.{slot}.*``."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model_tensors().items()}
+        for slot, by_name in self.optimizer.named_slots().items():
+            tensors |= {f"optimizer.{slot}.{name}": tensor for name, tensor in by_name.items()}
+        return tensors

@@ -1,0 +1,54 @@
+"""Every source of randomness a run draws from: seeded, saved and restored together."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch (CPU and GPUs), numpy and Python."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def generator_tensors() -> dict[str, Tensor]:
+    """Return the states of torch's generators: ``cpu``, ``cuda.0``, ..."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states.update(
+            {f"cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+        )
+    return states
+
+
+def restore_generator_tensors(states: dict[str, Tensor]) -> None:
+    """Put torch's generators into *states*."""
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available():
+        for name, state in states.items():
+            if name.startswith("cuda."):
+                torch.cuda.set_rng_state(state, int(name.removeprefix("cuda.")))
+
+
+def generator_words() -> dict[str, Any]:
+    """Return the states of Python's and numpy's global generators, as JSON can hold them."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
+    }
+
+
+def restore_generator_words(states: dict[str, Any]) -> None:
+    """Put Python's and numpy's global generators into *states*."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, np.asarray(keys, np.uint32), *rest))

@@ -1,0 +1,196 @@
+"""The loop and its checkpoints: the same run, whatever interrupts it."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from optcore.spec.run import RunSpec
+from optcore.training import checkpoint
+from optcore.training.checkpoint import CheckpointUnusable
+from optcore.training.digest import digest
+from optcore.training.loop import train
+from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.run import Run
+
+NOWHERE = Path("/nonexistent")  # digits need no data directory
+
+NETWORK = {
+    "kind": "sequential",
+    "layers": [
+        {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"kind": "batch_norm"},
+        {"kind": "relu"},
+        {"kind": "max_pool2d", "kernel_size": 2},
+        {"kind": "flatten"},
+        {"kind": "dropout", "p": 0.2},
+        {"kind": "linear", "out_features": 10},
+    ],
+}
+
+
+def spec(**changes: object) -> RunSpec:
+    data: dict[str, Any] = {
+        "model": NETWORK,
+        "dataset": {"kind": "digits", "batch_size": 64},
+        "optimizer": {"kind": "adam", "lr": 0.01},
+        "schedule": {"kind": "cosine", "warmup": {"length": 5}},
+        "training": {"epochs": 2, "seed": 11},
+    }
+    return RunSpec.parse({**data, **changes})
+
+
+def start(run_spec: RunSpec) -> Run:
+    return Run.start(run_spec, data_dir=NOWHERE)
+
+
+def steps(run: Run, limit: int | None = None) -> list[StepReport]:
+    found: list[StepReport] = []
+    for report in train(run):
+        if isinstance(report, StepReport):
+            found.append(report)
+            if len(found) == limit:
+                break
+    return found
+
+
+def test_a_run_reports_every_step_once_and_evaluates_every_epoch() -> None:
+    run = start(spec())
+
+    reports = list(train(run))
+
+    rows = [report for report in reports if isinstance(report, StepReport)]
+    looks = [report for report in reports if isinstance(report, Evaluation)]
+    assert [row.step for row in rows] == list(range(48))
+    assert [look.step for look in looks] == [24, 48]
+    assert rows[0].lr == 0.0
+    assert rows[5].lr == 0.01
+    assert looks[-1].examples == 297
+    assert 0.5 < looks[0].accuracy < looks[1].accuracy
+    assert run.model.training
+
+
+def test_a_network_learns_what_it_is_shown() -> None:
+    run = start(spec(model={"kind": "mlp", "hidden": [64]}, training={"epochs": 20}))
+
+    *_, last = train(run)
+
+    assert isinstance(last, Evaluation)
+    assert last.accuracy > 0.9
+
+
+def test_two_runs_of_a_spec_have_the_same_bits() -> None:
+    first = start(spec())
+    first_steps = steps(first)
+
+    second = start(spec())
+    second_steps = steps(second)
+
+    assert first_steps == second_steps
+    assert digest(first.tensors()) == digest(second.tensors())
+
+
+@pytest.mark.parametrize("stop", [7, 24, 31])
+def test_a_run_continued_from_a_checkpoint_has_the_same_bits(tmp_path: Path, stop: int) -> None:
+    whole = start(spec())
+    expected = steps(whole)
+
+    begun = start(spec())
+    steps(begun, stop)
+    saved = checkpoint.save(begun, tmp_path)
+    torch.rand(100)  # whatever else the process does must not matter
+    continued = start(spec())
+    checkpoint.restore(continued, saved.path, sha256=saved.sha256)
+
+    assert steps(continued) == expected[stop:]
+    assert digest(continued.tensors()) == digest(whole.tensors())
+
+
+def test_a_checkpoint_holds_the_network_for_plain_safetensors(tmp_path: Path) -> None:
+    run = start(spec())
+    steps(run, 3)
+
+    saved = checkpoint.save(run, tmp_path)
+
+    weights = load_file(saved.path / "model.safetensors")
+    assert weights.keys() == run.model.state_dict().keys()
+    assert torch.equal(weights["6.weight"], run.model.state_dict()["6.weight"])
+
+
+def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = start(spec())
+    for report in train(run):
+        if isinstance(report, StepReport) and run.t % 10 == 0:
+            checkpoint.save(run, tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-00000020",
+        "step-00000030",
+        "step-00000040",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
+    run = start(spec())
+    steps(run, 3)
+    saved = checkpoint.save(run, tmp_path)
+    path = saved.path / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:-10])
+    else:
+        path.unlink()
+
+    wanted = "cannot be read: No such file" if damage == "remove" else "it is damaged"
+    with pytest.raises(CheckpointUnusable, match=f"{name} .*{wanted}"):
+        checkpoint.restore(start(spec()), saved.path, sha256=saved.sha256)
+
+
+def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
+    run = start(spec())
+    saved = checkpoint.save(run, tmp_path)
+
+    other = start(spec(optimizer={"kind": "adam", "lr": 0.02}))
+    with pytest.raises(CheckpointUnusable, match="belongs to a run of another spec"):
+        checkpoint.restore(other, saved.path)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    saved = checkpoint.save(start(spec()), tmp_path)
+    facts = json.loads((saved.path / "state.json").read_text())
+    (saved.path / "state.json").write_text(json.dumps({**facts, "format": 99}))
+
+    with pytest.raises(CheckpointUnusable, match="must have format 1, got 99"):
+        checkpoint.restore(start(spec()), saved.path)
+
+
+def test_a_draft_that_a_crash_left_is_no_checkpoint(tmp_path: Path) -> None:
+    run = start(spec())
+    saved = checkpoint.save(run, tmp_path)
+    draft = tmp_path / ".step-00000009.123"
+    shutil.copytree(saved.path, draft)
+
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000000"]
+
+
+def test_a_loss_that_is_not_finite_is_reported_and_ends_the_run() -> None:
+    run = start(spec(optimizer={"kind": "sgd", "lr": 1e38}, schedule={"kind": "constant"}))
+    reports: list[StepReport | Evaluation] = []
+
+    with pytest.raises(Diverged, match=r"loss must be finite, got (nan|inf) at step \d") as caught:
+        reports.extend(train(run))
+
+    last = reports[-1]
+    assert isinstance(last, StepReport)
+    assert not math.isfinite(last.loss)
+    assert last.step == caught.value.step == run.t
