@@ -1,11 +1,15 @@
 """What tests of all kinds share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from jobs.server import prepare
 from optserve.datasets import FetchFailed, fetch_mnist
+from optserve.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,3 +28,19 @@ def mnist(data_dir: Path) -> Path:
     except FetchFailed as error:
         pytest.skip(str(error))
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A real server, shared by the tests that only need its functions."""
+    with EmbeddedServer(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    """A client of an empty server that has the functions."""
+    with redis.from_url(server.url) as connected:
+        connected.flushall()
+        prepare(connected)
+        yield connected

@@ -1,0 +1,78 @@
+"""
+What can go wrong with a job, for the client to know.
+
+    JobError
+      JobNotFound            404  no such job, or another tenant's
+      ArtifactNotFound       404  the job has no such file
+      NameNotFound           404  the catalogue has no such entry
+      IdempotencyConflict    422  the key was used with another body
+      StoreUnavailable       503  Redis does not answer
+    StoreUnsafe                   Redis would lose what it accepted: do not start
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from optcore.spec.errors import did_you_mean
+
+
+class JobError(Exception):
+    """An error with a place in the HTTP interface."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+
+class JobNotFound(JobError):
+    """There is no such job for this tenant."""
+
+    status, code, title = 404, "job_not_found", "No such job"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} does not exist")
+
+
+class ArtifactNotFound(JobError):
+    """The job has no file of that name (yet)."""
+
+    status, code, title = 404, "artifact_not_found", "No such artifact"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        has = f"it has {', '.join(names)}" if names else "it has none until it has succeeded"
+        super().__init__(f"the job has no artifact {name!r}; {has}")
+
+
+class NameNotFound(JobError):
+    """The catalogue has no such entry."""
+
+    status, code, title = 404, "name_not_found", "No such entry"
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        near = did_you_mean(name, names)
+        super().__init__(f"{noun} {name!r} does not exist{near} ({', '.join(names)})")
+
+
+class IdempotencyConflict(JobError):
+    """The key was used before, with another body."""
+
+    status, code, title = 422, "idempotency_conflict", "Idempotency-Key used before"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"this Idempotency-Key belongs to job {job_id}, which was posted with another body"
+        )
+
+
+class StoreUnavailable(JobError):
+    """Redis does not answer; nothing was accepted."""
+
+    status, code, title = 503, "store_unavailable", "The store does not answer"
+
+
+class StoreUnsafe(Exception):
+    """Redis is set up so that it would lose accepted jobs."""

@@ -1,0 +1,52 @@
+"""Every key in Redis, named once: here for Python, and filled into the Lua functions."""
+
+from __future__ import annotations
+
+JOB = "optserve:job:%s:%s"
+"""(tenant, id) -> hash: the record."""
+JOBS = "optserve:jobs:%s"
+"""(tenant) -> sorted set of ids, in lexical order, which is that of submission."""
+JOBS_IN_STATE = "optserve:jobs:%s:%s"
+"""(tenant, state) -> sorted set of ids, in lexical order."""
+IDEMPOTENCY = "optserve:idempotency:%s:%s"
+"""(tenant, hash of the key) -> hash: id and sha of the body it was first used with."""
+PENDING = "optserve:pending:%s:%s"
+"""(device, tenant) -> sorted set of ids by priority, then age."""
+WAITING = "optserve:waiting:%s"
+"""(device) -> set of tenants with pending jobs."""
+LEASES = "optserve:leases"
+"""sorted set of ``tenant/id`` by the millisecond at which the lease is over."""
+ROWS = "optserve:rows:%s:%s:%s"
+"""(tenant, id, chunk) -> string: rows of float64 columns."""
+EVALUATIONS = "optserve:evaluations:%s:%s"
+"""(tenant, id) -> hash: step to JSON."""
+EVENTS = "optserve:events:%s:%s"
+"""(tenant, id) -> stream: one entry per transition, its id the record's revision."""
+WORKERS = "optserve:workers"
+"""sorted set of worker ids by the millisecond at which they count as gone."""
+WORKER = "optserve:worker:%s"
+"""(id) -> hash: what a worker says of itself."""
+RUNG = "optserve:rung:%s"
+"""(device) -> millisecond of the last repair ring."""
+
+TEMPLATES = {
+    "job": JOB,
+    "jobs": JOBS,
+    "jobs_in_state": JOBS_IN_STATE,
+    "idempotency": IDEMPOTENCY,
+    "pending": PENDING,
+    "waiting": WAITING,
+    "leases": LEASES,
+    "rows": ROWS,
+    "evaluations": EVALUATIONS,
+    "events": EVENTS,
+    "workers": WORKERS,
+    "worker": WORKER,
+    "rung": RUNG,
+}
+"""The names under which the Lua functions know the keys."""
+
+
+def queue_name(device: str) -> str:
+    """Return the RQ queue that workers with *device* listen on."""
+    return f"optserve-{device}"

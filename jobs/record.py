@@ -1,0 +1,137 @@
+"""The record of a job: what Redis holds of it, and what its client sees."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from jobs.spec.job import JobSpec
+from jobs.spec.states import State
+from jobs.spec.wire import Job
+
+COLUMNS = ("lr", "loss")
+"""The columns of a series, each a float64."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    A job as Redis holds it.
+
+    Attributes:
+        fields: the hash, decoded to text.
+    """
+
+    fields: Mapping[str, str]
+
+    @classmethod
+    def from_hash(cls, raw: Mapping[bytes, bytes]) -> Record:
+        """Return the record of a hash as the client library gives it."""
+        return cls({name.decode(): value.decode() for name, value in raw.items()})
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.fields["id"]
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self.fields["tenant"]
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return State(self.fields["state"])
+
+    @property
+    def rows(self) -> int:
+        """Rows of its series that are stored."""
+        return int(self.fields["rows"])
+
+    @property
+    def attempt(self) -> int:
+        """How many workers have begun it."""
+        return int(self.fields["attempt"])
+
+    @property
+    def total_steps(self) -> int:
+        """Rows of its series when it is done."""
+        return int(self.fields["total"])
+
+    @property
+    def checkpoint(self) -> tuple[str, str] | None:
+        """Path (below the storage root) and SHA-256 of where it continues, or None."""
+        path = self.fields.get("checkpoint_path")
+        return (path, self.fields["checkpoint_sha"]) if path else None
+
+    @property
+    def spec(self) -> JobSpec:
+        """What its client posted, with every default."""
+        return JobSpec.parse(json.loads(self.fields["spec"]))
+
+    @property
+    def artifacts(self) -> dict[str, dict[str, Any]]:
+        """Name -> path (below the storage root), sha256 and size in bytes."""
+        return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]
+
+    def job(self) -> Job:
+        """Return what its client sees."""
+        fields = self.fields
+        spec = json.loads(fields["spec"])
+        return Job.model_validate(
+            {
+                "id": self.id,
+                "name": spec.pop("name"),
+                "labels": spec.pop("labels"),
+                "priority": spec.pop("priority"),
+                "state": self.state,
+                "reason": fields.get("reason"),
+                "detail": fields.get("detail"),
+                "request": fields["request"] or None,
+                "step": self.rows,
+                "total_steps": self.total_steps,
+                "steps_per_epoch": int(fields["steps_per_epoch"]),
+                "attempt": self.attempt,
+                "checkpoint_step": int(fields["checkpoint_step"]),
+                "verified_rows": int(fields["verified"]),
+                "worker": fields.get("worker"),
+                "result": json.loads(fields.get("result", "null")),
+                "digest": fields.get("digest"),
+                "artifacts": list(self.artifacts),
+                "created_at": moment(fields["created"]),
+                "started_at": moment(fields.get("started")),
+                "ended_at": moment(fields.get("ended")),
+                "spec": spec,
+            }
+        )
+
+
+def new_fields(spec: JobSpec) -> dict[str, str]:
+    """Return the fields of a new job's record that follow from its spec."""
+    return {
+        "spec": spec.model_dump_json(),
+        "device": spec.training.device,
+        "priority": str(spec.priority),
+        "total": str(spec.total_steps),
+        "steps_per_epoch": str(spec.steps_per_epoch),
+    }
+
+
+def new_id() -> str:
+    """Return ``job_`` and a UUID of version 7: in lexical order, that of their making."""
+    ms = time.time_ns() // 1_000_000
+    high = ms << 16 | 7 << 12 | secrets.randbits(12)
+    low = 0b10 << 62 | secrets.randbits(62)
+    return f"job_{UUID(int=high << 64 | low)}"
+
+
+def moment(ms: str | None) -> datetime | None:
+    """Return the time that the server wrote as milliseconds since 1970."""
+    return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms else None

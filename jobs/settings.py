@@ -1,0 +1,46 @@
+"""Settings, each from an environment variable: ``OPTSERVE_`` and the name in capitals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What may be set; the defaults are those of a single machine."""
+
+    model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
+
+    home: Path = Path(".optserve")
+    """Where everything lies that has no place of its own."""
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL"),
+    )
+    """The Redis or Valkey server (7 or newer): redis://, rediss:// or unix://."""
+    data: Path | None = None
+    """Datasets, each in a folder of its name; read only. Default: data in home."""
+    storage: Path | None = None
+    """Checkpoints and artifacts; shared by API and workers. Default: storage in home."""
+    host: str = "127.0.0.1"
+    """Address the API listens on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port the API listens on; 0 for any free one."""
+    max_body_bytes: int = Field(1_048_576, ge=1024)
+    """Largest request body, in bytes."""
+    lease_s: float = Field(30.0, gt=1)
+    """How long, in seconds, a worker that fell silent keeps its job."""
+    workers_on_machine: int = Field(1, ge=1)
+    """Workers that share this machine's cores."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where datasets lie."""
+        return self.data or self.home / "data"
+
+    @property
+    def storage_dir(self) -> Path:
+        """Where checkpoints and artifacts lie."""
+        return self.storage or self.home / "storage"

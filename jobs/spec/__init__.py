@@ -1,0 +1,1 @@
+"""What clients and service say to each other: the words of the HTTP interface."""

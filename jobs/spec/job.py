@@ -1,0 +1,31 @@
+"""A job as a client posts it: a run, and what it is called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from optcore.spec.run import RunSpec
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
+
+
+class JobSpec(RunSpec):
+    """A run and what its client calls it; only the run decides what is computed."""
+
+    name: str = Field("", max_length=200, pattern=PRINTABLE)
+    """For people."""
+    labels: dict[
+        Annotated[str, StringConstraints(max_length=64, pattern=LABEL_NAME)],
+        Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)],
+    ] = Field(default_factory=dict, max_length=32)
+    """For finding it again: ``?label.team=ocr``."""
+    priority: int = Field(0, ge=-100, le=100)
+    """Higher goes first; among equals, the tenant with fewer running jobs, then the older job."""
+
+    def run_spec(self) -> RunSpec:
+        """Return the part that decides what is computed."""
+        names = RunSpec.model_fields
+        return RunSpec.model_validate({name: getattr(self, name) for name in names})

@@ -1,0 +1,206 @@
+"""What the service answers with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs.spec.states import Reason, State
+
+Item = TypeVar("Item")
+
+
+class Wire(BaseModel):
+    """Base of every answer: NaN and infinities are the strings "NaN", "Infinity", "-Infinity"."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings", use_attribute_docstrings=True)
+
+
+class Page(Wire, Generic[Item]):
+    """Part of a list, in OpenAI's shape."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool
+    """Whether there is more behind this page right now."""
+    next: str | int | None
+    """Give this as `after` for what follows."""
+
+
+class Result(Wire):
+    """What a finished run came to on the held-out examples."""
+
+    test_loss: float
+    """Mean over the examples."""
+    test_accuracy: float
+    """Share of the examples told right, in 0..1."""
+
+
+class Job(Wire):
+    """A job and how far it is."""
+
+    object: Literal["job"] = "job"
+    id: str
+    name: str
+    labels: dict[str, str]
+    priority: int
+    state: State
+    reason: Reason | None
+    """Why it failed."""
+    detail: str | None
+    """More about the reason, in words."""
+    request: Literal["cancel", "kill", "pause"] | None
+    """What its client has asked for and its worker has not done yet."""
+    step: int
+    """Steps whose lr and loss are known: the next one, from 0."""
+    total_steps: int
+    steps_per_epoch: int
+    attempt: int
+    """How many workers have begun it."""
+    checkpoint_step: int
+    """Where the next worker would continue."""
+    verified_rows: int
+    """Steps that a resumed run computed again, with the same bits."""
+    worker: str | None
+    """Who trains it, or trained it last."""
+    result: Result | None
+    digest: str | None
+    """SHA-256 over every tensor of the finished run: equal digests, equal bits."""
+    artifacts: list[str]
+    """Names for `/artifacts/{name}`."""
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    spec: dict[str, Any]
+    """The run, with every default filled in."""
+
+
+class MetricRow(Wire):
+    """One step."""
+
+    step: int
+    lr: float
+    loss: float
+    """Mean over the batch, before the update."""
+
+
+class Event(Wire):
+    """One entry of a job's history."""
+
+    object: Literal["event"] = "event"
+    id: int
+    """1 for the first."""
+    at: datetime
+    kind: str
+    """What happened: submitted, started, checkpointed, evaluated, requeued, ..."""
+    data: dict[str, Any]
+
+
+class Worker(Wire):
+    """A worker that is alive."""
+
+    object: Literal["worker"] = "worker"
+    id: str
+    host: str
+    pid: int
+    device: str
+    """What it trains on: cpu or cuda."""
+    state: Literal["idle", "busy"]
+    job: str | None
+    """The job it trains."""
+    since: datetime
+    seen: datetime
+    """When it last said so."""
+
+
+class Queue(Wire):
+    """What waits, and who is there to take it."""
+
+    object: Literal["queue"] = "queue"
+    queued: int
+    running: int
+    workers: int
+    idle_workers: int
+
+
+class LayerRow(Wire):
+    """One layer of a network."""
+
+    name: str
+    kind: str
+    output_shape: list[int]
+    """For one example."""
+    num_parameters: int
+    flops: int
+    """Of the forward pass of one example."""
+
+
+class LrBrief(Wire):
+    """The learning rate over a run, in four numbers."""
+
+    first: float
+    peak: float
+    peak_step: int
+    last: float
+
+
+class Plan(Wire):
+    """What a job would be, if it were posted."""
+
+    object: Literal["plan"] = "plan"
+    spec: dict[str, Any]
+    """With every default filled in."""
+    total_steps: int
+    steps_per_epoch: int
+    num_parameters: int
+    layers: list[LayerRow]
+    lr: LrBrief
+    warnings: list[str]
+
+
+class Mistake(Wire):
+    """One thing that is wrong with a request."""
+
+    param: str
+    """Where: a dotted path into the body, or a parameter's name."""
+    message: str
+    """Name, rule and the value given."""
+
+
+class Problem(Wire):
+    """An error, in the form of RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    """For programs: one word that does not change."""
+    errors: list[Mistake] = []
+
+
+class CatalogueField(Wire):
+    """One word of a spec."""
+
+    name: str
+    meaning: str
+    type: str
+    default: Any
+    """null where it must be given."""
+    defaults: dict[str, Any] | None
+    """Dialect -> default, where they differ; a dialect that is missing does not have the field."""
+    unit: str | None
+
+
+class CatalogueEntry(Wire):
+    """Something a job may name."""
+
+    object: str
+    name: str
+    summary: str
+    description: str
+    """Formula and references."""
+    fields: list[CatalogueField]
+    json_schema: dict[str, Any]

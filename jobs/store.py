@@ -1,0 +1,158 @@
+"""Reading jobs: lists, records, series, histories. Writing is `jobs.functions`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobs import keys
+from jobs.errors import JobNotFound
+from jobs.functions import Call, arun
+from jobs.metrics import Row, stretches, unpack
+from jobs.record import Record, moment
+from jobs.spec.states import State
+from jobs.spec.wire import Event, Queue, Worker
+
+T = TypeVar("T")
+
+UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What the client library raises while the server cannot serve."""
+SCANNED_PER_PAGE = 1000
+"""Records looked at, at most, to fill one page of a filtered list."""
+
+
+class Store:
+    """Jobs in Redis, for an async reader."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        # Its types are unions over text and bytes; ours gives bytes.
+        self._client: Any = client
+
+    async def call(self, call: Call[T]) -> T:
+        """Run a server-side function."""
+        return await arun(self._client, call)
+
+    async def ping(self) -> None:
+        """Raise unless the server answers."""
+        await self._client.ping()
+
+    async def record(self, tenant: str, job_id: str) -> Record:
+        """Return the record of a job, or raise `JobNotFound`."""
+        raw = await self._client.hgetall(keys.JOB % (tenant, job_id))
+        if not raw:
+            raise JobNotFound(job_id)
+        return Record.from_hash(raw)
+
+    async def records(
+        self,
+        tenant: str,
+        *,
+        state: State | None,
+        labels: Mapping[str, str],
+        after: str | None,
+        limit: int,
+    ) -> tuple[list[Record], str | None]:
+        """
+        Return jobs, newest first, and the id to continue after, if there may be more.
+
+        Args:
+            tenant: whose.
+            state: only these; None for all.
+            labels: only jobs that carry all of them.
+            after: only jobs older than this one.
+            limit: at most so many.
+        """
+        index = keys.JOBS_IN_STATE % (tenant, state) if state else keys.JOBS % tenant
+        found: list[Record] = []
+        scanned = 0
+        while True:
+            wanted = min(max(limit, 50), SCANNED_PER_PAGE - scanned)
+            newest = f"({after}" if after else "+"
+            ids = await self._client.zrevrangebylex(index, newest, "-", 0, wanted)
+            for record in await self._fetch(tenant, ids):
+                after = record.id
+                if labels.items() <= json.loads(record.fields["spec"])["labels"].items():
+                    found.append(record)
+                if len(found) == limit:
+                    return found, after
+            scanned += len(ids)
+            if len(ids) < wanted:
+                return found, None
+            if scanned >= SCANNED_PER_PAGE:
+                return found, after
+
+    async def _fetch(self, tenant: str, ids: Sequence[bytes]) -> list[Record]:
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(keys.JOB % (tenant, job_id.decode()))
+        return [Record.from_hash(raw) for raw in await pipe.execute() if raw]
+
+    async def progress(self, tenant: str, job_id: str) -> tuple[State, int]:
+        """Return a job's state and number of stored rows."""
+        state, rows = await self._client.hmget(keys.JOB % (tenant, job_id), "state", "rows")
+        if state is None:
+            raise JobNotFound(job_id)
+        return State(state.decode()), int(rows)
+
+    async def rows(self, tenant: str, job_id: str, *, first: int, count: int) -> list[Row]:
+        """Return the stored rows from *first* on, *count* at most."""
+        pipe = self._client.pipeline(transaction=False)
+        for chunk, start, stop in stretches(first, count):
+            pipe.getrange(keys.ROWS % (tenant, job_id, chunk), start, stop)
+        return [row for part in await pipe.execute() for row in unpack(part)]
+
+    async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
+        """Return a job's history after the entry *after*, oldest first, *limit* at most."""
+        stream = keys.EVENTS % (tenant, job_id)
+        entries = await self._client.xrange(stream, min=f"({after}-0", count=limit)
+        return [_event(entry_id, fields) for entry_id, fields in entries]
+
+    async def workers(self) -> list[Worker]:
+        """Return the workers that are alive."""
+        ids = await self._client.zrange(keys.WORKERS, 0, -1)
+        pipe = self._client.pipeline(transaction=False)
+        for worker_id in ids:
+            pipe.hgetall(keys.WORKER % worker_id.decode())
+        return [_worker(raw) for raw in await pipe.execute() if b"host" in raw]
+
+    async def queue(self, tenant: str) -> Queue:
+        """Return what waits and who is there."""
+        pipe = self._client.pipeline(transaction=False)
+        for state in (State.QUEUED, State.RUNNING):
+            pipe.zcard(keys.JOBS_IN_STATE % (tenant, state))
+        queued, running = await pipe.execute()
+        workers = await self.workers()
+        return Queue(
+            queued=queued,
+            running=running,
+            workers=len(workers),
+            idle_workers=sum(worker.state == "idle" for worker in workers),
+        )
+
+
+def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    return Event.model_validate(
+        {
+            "id": int(entry_id.split(b"-")[0]),
+            "at": moment(fields[b"at"].decode()),
+            "kind": fields[b"kind"].decode(),
+            "data": json.loads(fields[b"data"]),
+        }
+    )
+
+
+def _worker(raw: Mapping[bytes, bytes]) -> Worker:
+    fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
+    held = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
+    fields |= {
+        "job": held[1] if held else None,
+        "since": moment(fields["since"]),
+        "seen": moment(fields["seen"]),
+    }
+    return Worker.model_validate(fields)

@@ -1,0 +1,590 @@
+"""The protocol's functions on a real server: who may do what, and what a repeated call does."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytest
+import redis
+
+from jobs import functions, keys
+from jobs.functions import Call, Fenced, Gap, Held, ReplayDiffers, run
+from jobs.metrics import WIDTH, pack, stretches, unpack
+from jobs.record import Record, new_fields, new_id
+from jobs.spec.job import JobSpec
+from jobs.spec.states import State
+
+SPEC: dict[str, Any] = {
+    "model": {"kind": "mlp"},
+    "dataset": {"kind": "digits"},
+    "optimizer": {"kind": "adam"},
+    "training": {"steps": 10, "device": "cpu"},
+}
+LEASE_MS = 30_000
+
+
+def submit(
+    client: redis.Redis,
+    *,
+    tenant: str = "local",
+    key: str = "",
+    body: str = "sha",
+    **changes: object,
+) -> str:
+    spec = JobSpec.parse({**SPEC, **changes})
+    job_id = new_id()
+    call = functions.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
+    return run(client, call).job_id
+
+
+def hello(client: redis.Redis, worker: str = "w1", ttl_ms: int = 60_000) -> None:
+    run(client, functions.hello(worker, ttl_ms=ttl_ms, device="cpu", host="here", pid=1))
+
+
+def claim(
+    client: redis.Redis, token: str = "t1", *, worker: str = "w1", lease_ms: int = LEASE_MS
+) -> Record | None:
+    hello(client, worker)
+    return run(client, functions.claim(worker, "cpu", token, lease_ms=lease_ms))
+
+
+def begin(
+    client: redis.Redis, token: str = "t1", *, worker: str = "w1", lease_ms: int = LEASE_MS
+) -> Held:
+    record = claim(client, token, worker=worker, lease_ms=lease_ms)
+    assert record is not None
+    return Held(record.tenant, record.id, token)
+
+
+def record_of(client: redis.Redis, job_id: str, tenant: str = "local") -> Record:
+    return Record.from_hash(client.hgetall(keys.JOB % (tenant, job_id)))  # type: ignore[arg-type]
+
+
+def state_of(client: redis.Redis, job_id: str) -> State:
+    return record_of(client, job_id).state
+
+
+def kinds(client: redis.Redis, job_id: str) -> list[str]:
+    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
+    return [fields[b"kind"].decode() for _, fields in entries]
+
+
+def rows_of(client: redis.Redis, job_id: str) -> list[tuple[float, ...]]:
+    count = record_of(client, job_id).rows
+    data = b"".join(
+        client.getrange(keys.ROWS % ("local", job_id, chunk), start, stop)  # type: ignore[misc]
+        for chunk, start, stop in stretches(0, count)
+    )
+    return list(unpack(data))
+
+
+def append(client: redis.Redis, held: Held, first: int, rows: Sequence[tuple[float, ...]]) -> str:
+    call = functions.append(held, first=first, width=WIDTH, data=pack(rows), lease_ms=LEASE_MS)
+    return run(client, call)
+
+
+def release(client: redis.Redis, held: Held) -> str:
+    return run(client, functions.release(held, why="test", crashed=False)).state
+
+
+def some_rows(first: int, count: int) -> list[tuple[float, ...]]:
+    return [(0.1 * i, 1 / (i + 1)) for i in range(first, first + count)]
+
+
+Action = Literal["cancel", "kill", "pause", "resume"]
+
+
+def ask(client: redis.Redis, job_id: str, action: Action) -> str:
+    return run(client, functions.ask("local", job_id, action)).state
+
+
+# ------------------------------------------------------------------ the way through
+
+
+def test_a_job_goes_from_queued_to_succeeded(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 10))
+
+    run(client, functions.finish(held, rows=10, digest="d", result={"x": 1}, artifacts={}))
+
+    record = record_of(client, job_id)
+    assert record.state is State.SUCCEEDED
+    assert record.fields["digest"] == "d"
+    assert rows_of(client, job_id) == some_rows(0, 10)
+    assert kinds(client, job_id) == ["submitted", "started", "succeeded"]
+    assert client.zcard(keys.LEASES) == 0
+
+
+def test_there_is_nothing_to_claim_in_an_empty_queue(client: redis.Redis) -> None:
+    assert claim(client) is None
+
+
+def test_a_repeated_submit_makes_one_job(client: redis.Redis) -> None:
+    fields = new_fields(JobSpec.parse(SPEC))
+    call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="s")
+
+    first, second = run(client, call), run(client, call)
+
+    assert first == second
+    assert client.zcard(keys.JOBS % "local") == 1
+    assert client.zcard(keys.PENDING % ("cpu", "local")) == 1
+
+
+def test_an_idempotency_key_gives_one_job_and_refuses_another_body(client: redis.Redis) -> None:
+    first = submit(client, key="k", body="a")
+    fields = new_fields(JobSpec.parse(SPEC))
+
+    again = run(
+        client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="a")
+    )
+    other = run(
+        client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="b")
+    )
+    theirs = submit(client, tenant="other", key="k", body="b")
+
+    assert (again.outcome, again.job_id) == ("replayed", first)
+    assert (other.outcome, other.job_id) == ("conflict", first)
+    assert theirs != first
+    assert client.zcard(keys.JOBS % "local") == 1
+
+
+def test_a_repeated_claim_gives_the_same_job(client: redis.Redis) -> None:
+    job_id = submit(client)
+    submit(client)
+
+    first, second = claim(client, "t1"), claim(client, "t1")
+
+    assert first is not None
+    assert second is not None
+    assert first.id == second.id == job_id
+    assert second.attempt == 1
+
+
+def test_repeated_endings_change_nothing(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 10))
+    finish = functions.finish(held, rows=10, digest="d", result={}, artifacts={})
+
+    run(client, finish)
+    run(client, finish)
+
+    assert kinds(client, job_id).count("succeeded") == 1
+    with pytest.raises(Fenced):
+        append(client, held, 10, some_rows(10, 1))
+
+
+# ------------------------------------------------------------------ order
+
+
+def test_higher_priority_goes_first_then_age(client: redis.Redis) -> None:
+    old, low, high = submit(client), submit(client, priority=-5), submit(client, priority=7)
+
+    order = [begin(client, f"t{i}", worker=f"w{i}").job_id for i in range(3)]
+
+    assert order == [high, old, low]
+
+
+def test_a_tenant_with_fewer_running_jobs_goes_first(client: redis.Redis) -> None:
+    for _ in range(3):
+        submit(client, tenant="greedy")
+    submit(client, tenant="modest")
+
+    order = [begin(client, f"t{i}", worker=f"w{i}").tenant for i in range(4)]
+
+    assert order == ["greedy", "modest", "greedy", "greedy"]
+
+
+def test_a_job_for_another_device_waits(client: redis.Redis) -> None:
+    submit(client, training={"steps": 1, "device": "cuda"})
+    auto = submit(client, training={"steps": 1, "device": "auto"})
+
+    assert begin(client, "t1").job_id == auto
+    assert claim(client, "t2", worker="w2") is None
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_rows_are_stored_by_offset_across_chunks(client: redis.Redis) -> None:
+    job_id = submit(client, training={"steps": 10_000, "device": "cpu"})
+    held = begin(client)
+
+    for first in range(0, 10_000, 3_000):
+        append(client, held, first, some_rows(first, min(3_000, 10_000 - first)))
+
+    assert rows_of(client, job_id) == some_rows(0, 10_000)
+    assert client.strlen(keys.ROWS % ("local", job_id, 0)) == 4096 * WIDTH
+
+
+def test_a_repeated_append_changes_nothing(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+
+    append(client, held, 0, some_rows(0, 5))
+    append(client, held, 0, some_rows(0, 5))
+    append(client, held, 3, some_rows(3, 5))
+
+    assert rows_of(client, job_id) == some_rows(0, 8)
+
+
+def test_a_gap_is_refused_and_says_what_is_there(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 2))
+
+    with pytest.raises(Gap) as caught:
+        append(client, held, 3, some_rows(3, 1))
+
+    assert caught.value.rows == 2
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 4])
+def test_a_row_that_comes_out_different_is_refused_and_named(
+    client: redis.Redis, wrong: int
+) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 5))
+    rows = some_rows(0, 7)
+    rows[wrong] = (rows[wrong][0], rows[wrong][1] + 1e-16 + 1e-12)
+
+    with pytest.raises(ReplayDiffers, match=f"step {wrong} was computed again and differs"):
+        append(client, held, 0, rows)
+
+    assert rows_of(client, job_id) == some_rows(0, 5)
+
+
+def test_nan_rows_are_compared_by_their_bits(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    nan = [(0.1, float("nan"))]
+
+    append(client, held, 0, nan)
+
+    assert append(client, held, 0, nan) == ""
+
+
+def test_replayed_rows_are_counted_once(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 6))
+    run(client, functions.checkpointed(held, step=2, path="p", sha256="s", digest="d"))
+    release(client, held)
+    again = begin(client, "t2")
+
+    for first in (2, 2, 4):
+        append(client, again, first, some_rows(first, 3))
+    append(client, again, 7, some_rows(7, 3))
+
+    assert record_of(client, job_id).fields["verified"] == "4"
+    assert rows_of(client, job_id) == some_rows(0, 10)
+
+
+# ------------------------------------------------------------------ fencing
+
+
+def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
+    job_id = submit(client)
+    zombie = begin(client, "t1", lease_ms=1)
+    time.sleep(0.01)
+    run(client, functions.reap(limit=10))
+    begin(client, "t2")
+
+    calls: list[Call[Any]] = [
+        functions.renew(zombie, lease_ms=1),
+        functions.append(zombie, first=0, width=WIDTH, data=pack([(1.0, 1.0)]), lease_ms=1),
+        functions.evaluated(zombie, step=1, data={}),
+        functions.checkpointed(zombie, step=1, path="p", sha256="s", digest="d"),
+        functions.noted(zombie, kind="x", data={}),
+    ]
+    for call in calls:
+        with pytest.raises(Fenced):
+            run(client, call)
+
+    assert record_of(client, job_id).rows == 0
+    assert state_of(client, job_id) is State.RUNNING
+
+
+def test_an_ending_from_a_zombie_does_not_end_the_next_attempt(client: redis.Redis) -> None:
+    job_id = submit(client)
+    zombie = begin(client, "t1")
+    release(client, zombie)
+    current = begin(client, "t2")
+    release(client, current)
+    begin(client, "t3")
+
+    with pytest.raises(Fenced):
+        run(client, functions.finish(zombie, rows=0, digest="", result={}, artifacts={}))
+
+    assert state_of(client, job_id) is State.RUNNING
+
+
+def test_an_empty_token_holds_nothing(client: redis.Redis) -> None:
+    job_id = submit(client)
+
+    with pytest.raises(Fenced):
+        run(client, functions.renew(Held("local", job_id, ""), lease_ms=1))
+
+
+# ------------------------------------------------------------------ workers that go away
+
+
+def test_a_job_whose_lease_is_over_goes_back_into_the_queue(client: redis.Redis) -> None:
+    job_id = submit(client)
+    begin(client, lease_ms=1)
+    time.sleep(0.01)
+
+    reaped = run(client, functions.reap(limit=10))
+
+    assert reaped.jobs == [f"local/{job_id}"]
+    assert state_of(client, job_id) is State.QUEUED
+    assert begin(client, "t2").job_id == job_id
+    assert kinds(client, job_id) == ["submitted", "started", "requeued", "started"]
+
+
+def test_a_lease_that_is_renewed_holds(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client, lease_ms=1)
+    run(client, functions.renew(held, lease_ms=LEASE_MS))
+    time.sleep(0.01)
+
+    assert run(client, functions.reap(limit=10)).jobs == []
+    assert state_of(client, job_id) is State.RUNNING
+
+
+def test_a_job_that_kills_three_workers_in_a_row_fails(client: redis.Redis) -> None:
+    job_id = submit(client)
+
+    for i in range(3):
+        run(client, functions.release(begin(client, f"t{i}"), why="it died", crashed=True))
+
+    record = record_of(client, job_id)
+    assert record.state is State.FAILED
+    assert record.fields["reason"] == "crash_loop"
+    assert record.fields["detail"] == "it died"
+
+
+def test_progress_resets_the_count_of_crashes(client: redis.Redis) -> None:
+    job_id = submit(client)
+
+    for i in range(6):
+        held = begin(client, f"t{i}")
+        append(client, held, i, some_rows(i, 1))
+        run(client, functions.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
+        run(client, functions.release(held, why="it died", crashed=True))
+
+    assert state_of(client, job_id) is State.QUEUED
+
+
+def test_a_worker_that_is_told_to_leave_is_no_crash(client: redis.Redis) -> None:
+    job_id = submit(client)
+
+    for i in range(5):
+        release(client, begin(client, f"t{i}"))
+
+    assert state_of(client, job_id) is State.QUEUED
+
+
+# ------------------------------------------------------------------ what clients ask for
+
+
+def test_a_queued_job_is_cancelled_at_once(client: redis.Redis) -> None:
+    job_id = submit(client)
+
+    assert ask(client, job_id, "cancel") == "cancelled"
+    assert ask(client, job_id, "cancel") == "cancelled"
+    assert claim(client) is None
+    assert kinds(client, job_id) == ["submitted", "cancelled"]
+
+
+def test_a_running_jobs_worker_hears_of_the_cancel_and_gives_it_up(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+
+    assert ask(client, job_id, "cancel") == "running"
+    assert ask(client, job_id, "cancel") == "running"
+    assert append(client, held, 0, some_rows(0, 1)) == "cancel"
+    assert release(client, held) == "cancelled"
+    assert kinds(client, job_id) == ["submitted", "started", "cancel_requested", "cancelled"]
+
+
+def test_a_cancel_is_carried_out_even_if_the_worker_is_dead(client: redis.Redis) -> None:
+    job_id = submit(client)
+    begin(client, lease_ms=1)
+    ask(client, job_id, "cancel")
+    time.sleep(0.01)
+
+    run(client, functions.reap(limit=10))
+
+    assert state_of(client, job_id) is State.CANCELLED
+
+
+def test_pause_and_resume(client: redis.Redis) -> None:
+    queued = submit(client)
+    assert ask(client, queued, "pause") == "paused"
+    assert claim(client) is None
+    assert ask(client, queued, "resume") == "queued"
+
+    held = begin(client)
+    assert ask(client, queued, "pause") == "running"
+    assert run(client, functions.renew(held, lease_ms=LEASE_MS)) == "pause"
+    assert release(client, held) == "paused"
+    assert ask(client, queued, "resume") == "queued"
+
+
+def test_a_stronger_wish_replaces_a_weaker_one_but_not_the_other_way(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+
+    wishes: list[tuple[Action, str]] = [
+        ("pause", "pause"),
+        ("cancel", "cancel"),
+        ("kill", "kill"),
+        ("pause", "kill"),
+    ]
+    for action, heard in wishes:
+        ask(client, job_id, action)
+        assert run(client, functions.renew(held, lease_ms=LEASE_MS)) == heard
+
+
+def test_a_final_state_stays(client: redis.Redis) -> None:
+    job_id = submit(client)
+    ask(client, job_id, "cancel")
+
+    actions: list[Action] = ["cancel", "kill", "pause", "resume"]
+    for action in actions:
+        assert ask(client, job_id, action) == "cancelled"
+    assert kinds(client, job_id) == ["submitted", "cancelled"]
+
+
+def test_what_does_not_exist_cannot_be_asked(client: redis.Redis) -> None:
+    assert ask(client, "job_0", "cancel") == "missing"
+    job_id = submit(client, tenant="other")
+    assert ask(client, job_id, "cancel") == "missing"
+
+
+# ------------------------------------------------------------------ endings
+
+
+def test_finish_wants_every_row(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 9))
+
+    with pytest.raises(Gap) as caught:
+        run(client, functions.finish(held, rows=10, digest="", result={}, artifacts={}))
+
+    assert caught.value.rows == 9
+
+
+def test_fail_records_reason_and_detail(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+
+    run(client, functions.fail(held, reason="diverged", detail="loss was nan"))
+    run(client, functions.fail(held, reason="diverged", detail="loss was nan"))
+
+    job = record_of(client, job_id).job()
+    assert (job.state, job.reason, job.detail) == ("failed", "diverged", "loss was nan")
+    assert kinds(client, job_id).count("failed") == 1
+
+
+def test_a_checkpoint_only_moves_forward_and_never_ahead_of_the_rows(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 5))
+
+    run(client, functions.checkpointed(held, step=4, path="a", sha256="s", digest="d"))
+    run(client, functions.checkpointed(held, step=3, path="b", sha256="s", digest="d"))
+    with pytest.raises(Gap):
+        run(client, functions.checkpointed(held, step=6, path="c", sha256="s", digest="d"))
+
+    assert record_of(client, job_id).checkpoint == ("a", "s")
+
+
+def test_an_evaluation_is_stored_once_and_must_come_out_equal(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+
+    run(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
+    run(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
+    with pytest.raises(ReplayDiffers):
+        run(client, functions.evaluated(held, step=5, data={"accuracy": 0.8}))
+
+    assert kinds(client, job_id).count("evaluated") == 1
+
+
+# ------------------------------------------------------------------ the bell
+
+
+def test_a_submission_names_the_bells_of_idle_workers(client: redis.Redis) -> None:
+    fields = new_fields(JobSpec.parse({**SPEC, "training": {"steps": 1, "device": "auto"}}))
+
+    def bells() -> list[str]:
+        call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="")
+        return run(client, call).bells
+
+    assert bells() == []
+    hello(client)
+    assert bells() == ["cpu"]
+    begin(client)
+    assert bells() == []
+
+
+def test_a_job_given_back_names_the_bells_too(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    hello(client, "w2")
+
+    moved = run(client, functions.release(held, why="test", crashed=False))
+
+    assert (moved.state, moved.bells) == ("queued", ["cpu"])
+
+
+def test_the_bell_is_rung_again_when_a_job_waits_beside_an_idle_worker(
+    client: redis.Redis,
+) -> None:
+    job_id = submit(client)
+    hello(client)
+    assert reaped_bells(client) == []
+    make_older(client, job_id, 6_000)
+
+    assert reaped_bells(client) == ["cpu"]
+    assert reaped_bells(client) == []  # it was just rung
+
+
+def test_the_bell_stays_silent_while_every_worker_is_busy(client: redis.Redis) -> None:
+    submit(client)
+    begin(client)
+    make_older(client, submit(client), 6_000)
+
+    assert reaped_bells(client) == []
+
+
+def reaped_bells(client: redis.Redis) -> list[str]:
+    return run(client, functions.reap(limit=10)).bells
+
+
+def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
+    client.zincrby(keys.PENDING % ("cpu", "local"), -by_ms, job_id)
+
+
+def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> None:
+    hello(client, ttl_ms=1)
+    time.sleep(0.01)
+    run(client, functions.reap(limit=10))
+
+    assert client.zcard(keys.WORKERS) == 0
+
+
+def test_the_history_has_one_numbered_entry_per_transition(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    run(client, functions.fail(held, reason="error", detail="x"))
+
+    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
+    assert [entry_id for entry_id, _ in entries] == [b"1-0", b"2-0", b"3-0"]
+    assert json.loads(entries[1][1][b"data"]) == {"attempt": 1, "worker": "w1", "step": 0}

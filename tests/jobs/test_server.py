@@ -1,0 +1,45 @@
+"""A server that would lose jobs is refused; a good one gets the functions."""
+
+import pytest
+import redis
+
+from jobs.errors import StoreUnsafe
+from jobs.server import check, install, prepare
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("appendfsync", "everysec"), ("maxmemory-policy", "allkeys-lru")]
+)
+def test_a_server_that_would_lose_jobs_is_refused(
+    client: redis.Redis, name: str, value: str
+) -> None:
+    good = str(client.config_get(name)[name])
+    client.config_set(name, value)
+
+    try:
+        with pytest.raises(StoreUnsafe, match=f"{name} must be {good}, got {value}"):
+            check(client)
+    finally:
+        client.config_set(name, good)
+    check(client)
+
+
+def test_the_functions_are_replaced_only_if_they_differ(client: redis.Redis) -> None:
+    client.function_flush()
+    prepare(client)
+    before = client.info("commandstats").get("cmdstat_function|load", {}).get("calls")
+
+    install(client)
+
+    assert client.info("commandstats")["cmdstat_function|load"]["calls"] == before
+
+
+def test_other_functions_of_that_name_are_replaced(client: redis.Redis) -> None:
+    client.function_load(
+        "#!lua name=optserve\nredis.register_function('optserve_ask', function() return 1 end)",
+        replace=True,
+    )
+
+    install(client)
+
+    assert client.fcall("optserve_ask", 0, "local", "job_0", "cancel") == [b"missing"]
