@@ -11,7 +11,7 @@ local KEYS = @KEYS@
 local CHUNK_ROWS = @CHUNK_ROWS@
 local MAX_CRASHES = @MAX_CRASHES@
 local RING_AFTER_MS = @RING_AFTER_MS@
-local PRIORITY_STEP = 1e13 -- more milliseconds than there will be; scores stay below 2^53
+local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
 
 local function key(name, ...)
   return string.format(KEYS[name], ...)
@@ -40,8 +40,9 @@ local function index(tenant, id, from, to)
 end
 
 local function enqueue(job, tenant, id)
-  local device, priority = get(job, 'device', 'priority')
-  local score = (100 - tonumber(priority)) * PRIORITY_STEP + now()
+  local device, priority, number = get(job, 'device', 'priority', 'number')
+  local score = (100 - tonumber(priority)) * PRIORITY_STEP + tonumber(number)
+  redis.call('HSET', job, 'queued', now())
   redis.call('ZADD', key('pending', device, tenant), score, id)
   redis.call('SADD', key('waiting', device), tenant)
 end
@@ -119,8 +120,9 @@ local function submit(_, args)
     end
     redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
   end
+  local number = redis.call('INCR', key('number')) -- age: a job given back keeps its place
   redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', 'queued', 'created', now(),
-    'attempt', 0, 'crashes', 0, 'rows', 0, 'checkpoint_step', 0, 'verified', 0, 'token', '',
+    'number', number, 'attempt', 0, 'crashes', 0, 'rows', 0, 'checkpoint_step', 0, 'verified', 0, 'token', '',
     'last_token', '', 'request', '', 'rev', 0, 'idempotency', idem, unpack(args, 5))
   redis.call('ZADD', key('jobs', tenant), 0, id)
   index(tenant, id, nil, 'queued')
@@ -194,10 +196,10 @@ local function best_pending(device)
         local found = {tenant = tenant, id = head[1],
           rank = math.floor(score / PRIORITY_STEP),
           share = redis.call('ZCARD', key('jobs_in_state', tenant, 'running')),
-          age = score % PRIORITY_STEP}
+          number = score % PRIORITY_STEP}
         if not best or found.rank < best.rank
           or found.rank == best.rank and (found.share < best.share
-            or found.share == best.share and found.age < best.age) then
+            or found.share == best.share and found.number < best.number) then
           best = found
         end
       end
@@ -408,7 +410,9 @@ end
 -- Whether a job has waited beside an idle worker for so long that a ring must have been lost.
 local function overdue(device)
   local best = best_pending(device)
-  if not best or best.age > now() - RING_AFTER_MS then return false end
+  if not best then return false end
+  local queued = get(key('job', best.tenant, best.id), 'queued')
+  if tonumber(queued) > now() - RING_AFTER_MS then return false end
   local rung = redis.call('GET', key('rung', device))
   if rung and tonumber(rung) > now() - RING_AFTER_MS then return false end
   return #bells(key('job', best.tenant, best.id)) > 0

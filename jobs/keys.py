@@ -10,8 +10,10 @@ JOBS_IN_STATE = "optserve:jobs:%s:%s"
 """(tenant, state) -> sorted set of ids, in lexical order."""
 IDEMPOTENCY = "optserve:idempotency:%s:%s"
 """(tenant, hash of the key) -> hash: id and sha of the body it was first used with."""
+NUMBER = "optserve:number"
+"""counter: jobs submitted so far."""
 PENDING = "optserve:pending:%s:%s"
-"""(device, tenant) -> sorted set of ids by priority, then age."""
+"""(device, tenant) -> sorted set of ids by priority, then number."""
 WAITING = "optserve:waiting:%s"
 """(device) -> set of tenants with pending jobs."""
 LEASES = "optserve:leases"
@@ -34,6 +36,7 @@ TEMPLATES = {
     "jobs": JOBS,
     "jobs_in_state": JOBS_IN_STATE,
     "idempotency": IDEMPOTENCY,
+    "number": NUMBER,
     "pending": PENDING,
     "waiting": WAITING,
     "leases": LEASES,

@@ -187,6 +187,15 @@ def test_higher_priority_goes_first_then_age(client: redis.Redis) -> None:
     assert order == [high, old, low]
 
 
+def test_a_job_given_back_keeps_its_place(client: redis.Redis) -> None:
+    first, second = submit(client), submit(client)
+
+    release(client, begin(client, "t1"))
+
+    assert begin(client, "t2").job_id == first
+    assert begin(client, "t3", worker="w2").job_id == second
+
+
 def test_a_tenant_with_fewer_running_jobs_goes_first(client: redis.Redis) -> None:
     for _ in range(3):
         submit(client, tenant="greedy")
@@ -569,7 +578,7 @@ def reaped_bells(client: redis.Redis) -> list[str]:
 
 
 def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
-    client.zincrby(keys.PENDING % ("cpu", "local"), -by_ms, job_id)
+    client.hincrby(keys.JOB % ("local", job_id), "queued", -by_ms)
 
 
 def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> None:
