@@ -108,15 +108,18 @@ end
 -- ---------------------------------------------------------------- clients
 
 -- submit tenant id idempotency_key body_sha (field value)...
--- -> created id (device to ring)... | replayed id | conflict id
+-- -> (created | replayed | conflict), {device to ring...}, the record
 local function submit(_, args)
   local tenant, id, idem, body_sha = args[1], args[2], args[3], args[4]
   local job = key('job', tenant, id)
-  if redis.call('EXISTS', job) == 1 then return {'created', id, unpack(bells(job))} end
+  if redis.call('EXISTS', job) == 1 then
+    return {'created', bells(job), redis.call('HGETALL', job)}
+  end
   if idem ~= '' then
     local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
     if known[1] then
-      return {known[2] == body_sha and 'replayed' or 'conflict', known[1]}
+      return {known[2] == body_sha and 'replayed' or 'conflict', {},
+        redis.call('HGETALL', key('job', tenant, known[1]))}
     end
     redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
   end
@@ -128,20 +131,21 @@ local function submit(_, args)
   index(tenant, id, nil, 'queued')
   enqueue(job, tenant, id)
   event(job, tenant, id, 'submitted')
-  return {'created', id, unpack(bells(job))}
+  return {'created', bells(job), redis.call('HGETALL', job)}
 end
 
--- ask tenant id (cancel | kill | pause | resume) -> the state afterwards (device to ring)...
--- | missing
+-- ask tenant id (cancel | kill | pause | resume) -> {device to ring...}, the record (empty if there
+-- is no such job)
 local function ask(_, args)
   local tenant, id, action = args[1], args[2], args[3]
   local job = key('job', tenant, id)
   local state, request = get(job, 'state', 'request')
-  if not state then return {'missing'} end
+  if not state then return {{}, {}} end
+  local ring = {}
   if action == 'resume' then
     if state == 'paused' then
       move(job, tenant, id, 'paused', 'queued', 'resumed')
-      return {'queued', unpack(bells(job))}
+      ring = bells(job)
     elseif state == 'running' and request == 'pause' then
       redis.call('HSET', job, 'request', '')
       event(job, tenant, id, 'resumed')
@@ -158,7 +162,7 @@ local function ask(_, args)
   elseif state == 'queued' then
     move(job, tenant, id, 'queued', 'paused', 'paused')
   end
-  return {(get(job, 'state'))}
+  return {ring, redis.call('HGETALL', job)}
 end
 
 -- ---------------------------------------------------------------- workers

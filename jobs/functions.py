@@ -1,8 +1,8 @@
 """
 The server's functions as Python calls, for a blocking and for an async client alike.
 
-Each function here returns a `Call`: what to send and how to read the reply. `run` and `arun` send
-it. A call may be repeated: a second one with the same arguments changes nothing.
+Each function here returns a `Call`: what to send and how to read the reply. `send` and `asend`
+do it. A call may be repeated: a second one with the same arguments changes nothing.
 """
 
 from __future__ import annotations
@@ -77,22 +77,36 @@ class Submitted:
     Attributes:
         outcome: created; replayed (the key and body were seen before); conflict (the key was
             seen with another body).
-        job_id: the job's.
+        record: of the job that was made, or that the key belongs to.
         bells: devices whose idle workers should hear of it.
     """
 
     outcome: Literal["created", "replayed", "conflict"]
-    job_id: str
+    record: Record
     bells: list[str]
 
 
 @dataclass(frozen=True)
-class Moved:
+class Asked:
     """
-    Where a job stands after a call.
+    A job after its client asked for something.
 
     Attributes:
-        state: the job's; or ``missing`` (no such job), ``already`` (the call was a repetition).
+        record: None if there is no such job.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    record: Record | None
+    bells: list[str]
+
+
+@dataclass(frozen=True)
+class Released:
+    """
+    A job after its worker gave it back.
+
+    Attributes:
+        state: the job's; or ``already``: it was given back before.
         bells: devices whose idle workers should hear of it.
     """
 
@@ -135,12 +149,12 @@ class Held:
         return (self.tenant, self.job_id, self.token)
 
 
-def run(client: redis.Redis, call: Call[T]) -> T:
+def send(client: redis.Redis, call: Call[T]) -> T:
     """Send *call* and return what it says."""
     return call.read(client.fcall(f"optserve_{call.name}", 0, *call.args))
 
 
-async def arun(client: redis.asyncio.Redis, call: Call[T]) -> T:
+async def asend(client: redis.asyncio.Redis, call: Call[T]) -> T:
     """Send *call* and return what it says."""
     return call.read(await client.fcall(f"optserve_{call.name}", 0, *call.args))
 
@@ -178,18 +192,21 @@ def submit(
     """
     key = hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
-    return Call(
-        "submit",
-        [tenant, job_id, key, body_sha, *flat],
-        lambda reply: Submitted(_text(reply[0]), _text(reply[1]), _texts(reply[2:])),  # type: ignore[arg-type]
-    )
+
+    def read(reply: list[Any]) -> Submitted:
+        record = _record(reply[2])
+        assert record is not None
+        return Submitted(_text(reply[0]), record, _texts(reply[1]))  # type: ignore[arg-type]
+
+    return Call("submit", [tenant, job_id, key, body_sha, *flat], read)
 
 
 def ask(
     tenant: str, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]
-) -> Call[Moved]:
+) -> Call[Asked]:
     """Ask for *action*: a running job's worker hears of it, another job is moved at once."""
-    return Call("ask", [tenant, job_id, action], _moved)
+    args = [tenant, job_id, action]
+    return Call("ask", args, lambda reply: Asked(_record(reply[1]), _texts(reply[0])))
 
 
 # ------------------------------------------------------------------ workers
@@ -208,12 +225,7 @@ def bye(worker: str) -> Call[None]:
 
 def claim(worker: str, device: str, token: str, *, lease_ms: int) -> Call[Record | None]:
     """Take the next runnable job for *device*, if there is one."""
-
-    def read(reply: list[bytes]) -> Record | None:
-        pairs = zip(reply[::2], reply[1::2], strict=True)
-        return Record.from_hash(dict(pairs)) if reply else None
-
-    return Call("claim", [worker, device, token, lease_ms], read)
+    return Call("claim", [worker, device, token, lease_ms], _record)
 
 
 def renew(held: Held, *, lease_ms: int) -> Call[str]:
@@ -281,7 +293,7 @@ def fail(held: Held, *, reason: str, detail: str) -> Call[None]:
     return Call("fail", args, _accepted)
 
 
-def release(held: Held, *, why: str, crashed: bool) -> Call[Moved]:
+def release(held: Held, *, why: str, crashed: bool) -> Call[Released]:
     """
     Give the job back: to where its client wants it, else into the queue.
 
@@ -290,7 +302,12 @@ def release(held: Held, *, why: str, crashed: bool) -> Call[Moved]:
         why: for the history.
         crashed: whether this counts towards `MAX_CRASHES`.
     """
-    return Call("release", [*held.args, why, int(crashed)], lambda reply: _moved(_checked(reply)))
+
+    def read(reply: list[bytes]) -> Released:
+        state, *bells = _texts(_checked(reply))
+        return Released(state, bells)
+
+    return Call("release", [*held.args, why, int(crashed)], read)
 
 
 def reap(*, limit: int) -> Call[Reaped]:
@@ -298,8 +315,9 @@ def reap(*, limit: int) -> Call[Reaped]:
     return Call("reap", [limit], lambda reply: Reaped(_texts(reply[0]), _texts(reply[1])))
 
 
-def _moved(reply: list[bytes]) -> Moved:
-    return Moved(_text(reply[0]), _texts(reply[1:]))
+def _record(flat: list[bytes]) -> Record | None:
+    """Return the record of a hash that came as a flat list, or None if it is empty."""
+    return Record.from_hash(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
 
 def _texts(values: list[bytes]) -> list[str]:

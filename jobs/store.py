@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs import keys
 from jobs.errors import JobNotFound
-from jobs.functions import Call, arun
+from jobs.functions import Call, asend
 from jobs.metrics import Row, stretches, unpack
 from jobs.record import Record, moment
 from jobs.spec.states import State
@@ -36,7 +36,7 @@ class Store:
 
     async def call(self, call: Call[T]) -> T:
         """Run a server-side function."""
-        return await arun(self._client, call)
+        return await asend(self._client, call)
 
     async def ping(self) -> None:
         """Raise unless the server answers."""
@@ -93,12 +93,13 @@ class Store:
             pipe.hgetall(keys.JOB % (tenant, job_id.decode()))
         return [Record.from_hash(raw) for raw in await pipe.execute() if raw]
 
-    async def progress(self, tenant: str, job_id: str) -> tuple[State, int]:
-        """Return a job's state and number of stored rows."""
-        state, rows = await self._client.hmget(keys.JOB % (tenant, job_id), "state", "rows")
+    async def progress(self, tenant: str, job_id: str) -> tuple[State, int, int]:
+        """Return a job's state, number of stored rows, and attempt."""
+        names = ("state", "rows", "attempt")
+        state, rows, attempt = await self._client.hmget(keys.JOB % (tenant, job_id), names)
         if state is None:
             raise JobNotFound(job_id)
-        return State(state.decode()), int(rows)
+        return State(state.decode()), int(rows), int(attempt)
 
     async def rows(self, tenant: str, job_id: str, *, first: int, count: int) -> list[Row]:
         """Return the stored rows from *first* on, *count* at most."""

@@ -1,0 +1,1 @@
+"""Processes that take a job and run it."""

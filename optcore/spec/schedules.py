@@ -83,6 +83,36 @@ class ScheduleSpec(Spec):
                 given,
             )
 
+    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+        """Yield what is allowed in a run of this length but probably not meant."""
+        del total_steps, steps_per_epoch
+        yield from ()
+
+    def offset(self, steps_per_epoch: int) -> int:
+        """Return by how many steps a delaying warmup puts off the schedule proper."""
+        if self.warmup is None or self.warmup.after != "delay":
+            return 0
+        return steps_in(self.warmup.length, steps_per_epoch)
+
+
+class Fall(ScheduleSpec):
+    """A schedule that falls from lr to an end, which then holds."""
+
+    length: Duration | None = None
+    """How long the fall takes; null for the whole run."""
+    end: Rate = 0.0
+    """lr at the end of the fall, absolute."""
+
+    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+        """Yield that the fall is cut off by the end of the run."""
+        length = total_steps if self.length is None else steps_in(self.length, steps_per_epoch)
+        over = self.offset(steps_per_epoch) + length
+        if over > total_steps:
+            yield (
+                f"schedule: lr never reaches its end of {self.end:g}: the fall is over after "
+                f"{counted(over, 'step')}, the run after {total_steps}"
+            )
+
 
 class Constant(ScheduleSpec):
     """
@@ -96,7 +126,7 @@ class Constant(ScheduleSpec):
     kind: Literal["constant"]
 
 
-class Cosine(ScheduleSpec):
+class Cosine(Fall):
     """
     Half a cosine wave from lr down to *end*, which then holds.
 
@@ -109,13 +139,9 @@ class Cosine(ScheduleSpec):
     """
 
     kind: Literal["cosine"]
-    length: Duration | None = None
-    """How long the fall takes; null for the whole run."""
-    end: Rate = 0.0
-    """lr at the end of the fall, absolute."""
 
 
-class Linear(ScheduleSpec):
+class Linear(Fall):
     """
     A straight line from lr to *end*, which then holds.
 
@@ -125,10 +151,6 @@ class Linear(ScheduleSpec):
     """
 
     kind: Literal["linear"]
-    length: Duration | None = None
-    """How long the fall takes; null for the whole run."""
-    end: Rate = 0.0
-    """lr at the end of the fall, absolute."""
 
 
 class Step(ScheduleSpec):
@@ -154,6 +176,15 @@ class Step(ScheduleSpec):
                 ("every",),
                 f"every must be at least 1 step, got {in_words(self.every, steps_per_epoch)}",
                 self.every,
+            )
+
+    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+        """Yield that the run ends on the first stair."""
+        first = self.offset(steps_per_epoch) + steps_in(self.every, steps_per_epoch)
+        if first >= total_steps:
+            yield (
+                f"schedule.every: lr never changes: its first stair ends after "
+                f"{counted(first, 'step')}, the run after {total_steps}"
             )
 
 
@@ -201,6 +232,16 @@ class Piecewise(ScheduleSpec):
                     boundary,
                 )
             before = step
+
+    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+        """Yield the boundaries that the run does not reach."""
+        for i, boundary in enumerate(self.boundaries):
+            step = self.offset(steps_per_epoch) + steps_in(boundary, steps_per_epoch)
+            if step >= total_steps:
+                yield (
+                    f"schedule.boundaries[{i}]: step {step} is never reached in a run of "
+                    f"{counted(total_steps, 'step')}"
+                )
 
 
 def in_words(duration: int | Epochs, steps_per_epoch: int) -> str:

@@ -79,7 +79,7 @@ def save(run: Run, folder: Path) -> Checkpoint:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     files = {
-        MODEL_FILE: tensors_to_bytes(run.model_tensors()),
+        MODEL_FILE: model_bytes(run),
         STATE_FILE: tensors_to_bytes(_state_tensors(run)),
     }
     facts = _facts(run)
@@ -150,6 +150,11 @@ def read(
     if facts.get("format") != FORMAT:
         raise CheckpointUnusable(f"{path} must have format {FORMAT}, got {facts.get('format')}")
     return facts, model, state
+
+
+def model_bytes(run: Run) -> bytes:
+    """Return the network of *run* as a safetensors file."""
+    return tensors_to_bytes(run.model_tensors())
 
 
 def write_durably(path: Path, content: bytes) -> None:

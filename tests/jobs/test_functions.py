@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from jobs import functions, keys
-from jobs.functions import Call, Fenced, Gap, Held, ReplayDiffers, run
+from jobs.functions import Call, Fenced, Gap, Held, ReplayDiffers, send
 from jobs.metrics import WIDTH, pack, stretches, unpack
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
@@ -35,18 +35,18 @@ def submit(
     spec = JobSpec.parse({**SPEC, **changes})
     job_id = new_id()
     call = functions.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
-    return run(client, call).job_id
+    return send(client, call).record.id
 
 
 def hello(client: redis.Redis, worker: str = "w1", ttl_ms: int = 60_000) -> None:
-    run(client, functions.hello(worker, ttl_ms=ttl_ms, device="cpu", host="here", pid=1))
+    send(client, functions.hello(worker, ttl_ms=ttl_ms, device="cpu", host="here", pid=1))
 
 
 def claim(
     client: redis.Redis, token: str = "t1", *, worker: str = "w1", lease_ms: int = LEASE_MS
 ) -> Record | None:
     hello(client, worker)
-    return run(client, functions.claim(worker, "cpu", token, lease_ms=lease_ms))
+    return send(client, functions.claim(worker, "cpu", token, lease_ms=lease_ms))
 
 
 def begin(
@@ -81,11 +81,11 @@ def rows_of(client: redis.Redis, job_id: str) -> list[tuple[float, ...]]:
 
 def append(client: redis.Redis, held: Held, first: int, rows: Sequence[tuple[float, ...]]) -> str:
     call = functions.append(held, first=first, width=WIDTH, data=pack(rows), lease_ms=LEASE_MS)
-    return run(client, call)
+    return send(client, call)
 
 
 def release(client: redis.Redis, held: Held) -> str:
-    return run(client, functions.release(held, why="test", crashed=False)).state
+    return send(client, functions.release(held, why="test", crashed=False)).state
 
 
 def some_rows(first: int, count: int) -> list[tuple[float, ...]]:
@@ -95,8 +95,9 @@ def some_rows(first: int, count: int) -> list[tuple[float, ...]]:
 Action = Literal["cancel", "kill", "pause", "resume"]
 
 
-def ask(client: redis.Redis, job_id: str, action: Action) -> str:
-    return run(client, functions.ask("local", job_id, action)).state
+def ask(client: redis.Redis, job_id: str, action: Action) -> State | None:
+    record = send(client, functions.ask("local", job_id, action)).record
+    return record.state if record else None
 
 
 # ------------------------------------------------------------------ the way through
@@ -107,7 +108,7 @@ def test_a_job_goes_from_queued_to_succeeded(client: redis.Redis) -> None:
     held = begin(client)
     append(client, held, 0, some_rows(0, 10))
 
-    run(client, functions.finish(held, rows=10, digest="d", result={"x": 1}, artifacts={}))
+    send(client, functions.finish(held, rows=10, digest="d", result={"x": 1}, artifacts={}))
 
     record = record_of(client, job_id)
     assert record.state is State.SUCCEEDED
@@ -125,7 +126,7 @@ def test_a_repeated_submit_makes_one_job(client: redis.Redis) -> None:
     fields = new_fields(JobSpec.parse(SPEC))
     call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="s")
 
-    first, second = run(client, call), run(client, call)
+    first, second = send(client, call), send(client, call)
 
     assert first == second
     assert client.zcard(keys.JOBS % "local") == 1
@@ -136,16 +137,16 @@ def test_an_idempotency_key_gives_one_job_and_refuses_another_body(client: redis
     first = submit(client, key="k", body="a")
     fields = new_fields(JobSpec.parse(SPEC))
 
-    again = run(
+    again = send(
         client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="a")
     )
-    other = run(
+    other = send(
         client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="b")
     )
     theirs = submit(client, tenant="other", key="k", body="b")
 
-    assert (again.outcome, again.job_id) == ("replayed", first)
-    assert (other.outcome, other.job_id) == ("conflict", first)
+    assert (again.outcome, again.record.id) == ("replayed", first)
+    assert (other.outcome, other.record.id) == ("conflict", first)
     assert theirs != first
     assert client.zcard(keys.JOBS % "local") == 1
 
@@ -168,8 +169,8 @@ def test_repeated_endings_change_nothing(client: redis.Redis) -> None:
     append(client, held, 0, some_rows(0, 10))
     finish = functions.finish(held, rows=10, digest="d", result={}, artifacts={})
 
-    run(client, finish)
-    run(client, finish)
+    send(client, finish)
+    send(client, finish)
 
     assert kinds(client, job_id).count("succeeded") == 1
     with pytest.raises(Fenced):
@@ -280,7 +281,7 @@ def test_replayed_rows_are_counted_once(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, 6))
-    run(client, functions.checkpointed(held, step=2, path="p", sha256="s", digest="d"))
+    send(client, functions.checkpointed(held, step=2, path="p", sha256="s", digest="d"))
     release(client, held)
     again = begin(client, "t2")
 
@@ -299,7 +300,7 @@ def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
     zombie = begin(client, "t1", lease_ms=1)
     time.sleep(0.01)
-    run(client, functions.reap(limit=10))
+    send(client, functions.reap(limit=10))
     begin(client, "t2")
 
     calls: list[Call[Any]] = [
@@ -311,7 +312,7 @@ def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
     ]
     for call in calls:
         with pytest.raises(Fenced):
-            run(client, call)
+            send(client, call)
 
     assert record_of(client, job_id).rows == 0
     assert state_of(client, job_id) is State.RUNNING
@@ -326,7 +327,7 @@ def test_an_ending_from_a_zombie_does_not_end_the_next_attempt(client: redis.Red
     begin(client, "t3")
 
     with pytest.raises(Fenced):
-        run(client, functions.finish(zombie, rows=0, digest="", result={}, artifacts={}))
+        send(client, functions.finish(zombie, rows=0, digest="", result={}, artifacts={}))
 
     assert state_of(client, job_id) is State.RUNNING
 
@@ -335,7 +336,7 @@ def test_an_empty_token_holds_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
 
     with pytest.raises(Fenced):
-        run(client, functions.renew(Held("local", job_id, ""), lease_ms=1))
+        send(client, functions.renew(Held("local", job_id, ""), lease_ms=1))
 
 
 # ------------------------------------------------------------------ workers that go away
@@ -346,7 +347,7 @@ def test_a_job_whose_lease_is_over_goes_back_into_the_queue(client: redis.Redis)
     begin(client, lease_ms=1)
     time.sleep(0.01)
 
-    reaped = run(client, functions.reap(limit=10))
+    reaped = send(client, functions.reap(limit=10))
 
     assert reaped.jobs == [f"local/{job_id}"]
     assert state_of(client, job_id) is State.QUEUED
@@ -357,10 +358,10 @@ def test_a_job_whose_lease_is_over_goes_back_into_the_queue(client: redis.Redis)
 def test_a_lease_that_is_renewed_holds(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client, lease_ms=1)
-    run(client, functions.renew(held, lease_ms=LEASE_MS))
+    send(client, functions.renew(held, lease_ms=LEASE_MS))
     time.sleep(0.01)
 
-    assert run(client, functions.reap(limit=10)).jobs == []
+    assert send(client, functions.reap(limit=10)).jobs == []
     assert state_of(client, job_id) is State.RUNNING
 
 
@@ -368,7 +369,7 @@ def test_a_job_that_kills_three_workers_in_a_row_fails(client: redis.Redis) -> N
     job_id = submit(client)
 
     for i in range(3):
-        run(client, functions.release(begin(client, f"t{i}"), why="it died", crashed=True))
+        send(client, functions.release(begin(client, f"t{i}"), why="it died", crashed=True))
 
     record = record_of(client, job_id)
     assert record.state is State.FAILED
@@ -382,8 +383,8 @@ def test_progress_resets_the_count_of_crashes(client: redis.Redis) -> None:
     for i in range(6):
         held = begin(client, f"t{i}")
         append(client, held, i, some_rows(i, 1))
-        run(client, functions.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
-        run(client, functions.release(held, why="it died", crashed=True))
+        send(client, functions.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
+        send(client, functions.release(held, why="it died", crashed=True))
 
     assert state_of(client, job_id) is State.QUEUED
 
@@ -426,7 +427,7 @@ def test_a_cancel_is_carried_out_even_if_the_worker_is_dead(client: redis.Redis)
     ask(client, job_id, "cancel")
     time.sleep(0.01)
 
-    run(client, functions.reap(limit=10))
+    send(client, functions.reap(limit=10))
 
     assert state_of(client, job_id) is State.CANCELLED
 
@@ -439,7 +440,7 @@ def test_pause_and_resume(client: redis.Redis) -> None:
 
     held = begin(client)
     assert ask(client, queued, "pause") == "running"
-    assert run(client, functions.renew(held, lease_ms=LEASE_MS)) == "pause"
+    assert send(client, functions.renew(held, lease_ms=LEASE_MS)) == "pause"
     assert release(client, held) == "paused"
     assert ask(client, queued, "resume") == "queued"
 
@@ -456,7 +457,7 @@ def test_a_stronger_wish_replaces_a_weaker_one_but_not_the_other_way(client: red
     ]
     for action, heard in wishes:
         ask(client, job_id, action)
-        assert run(client, functions.renew(held, lease_ms=LEASE_MS)) == heard
+        assert send(client, functions.renew(held, lease_ms=LEASE_MS)) == heard
 
 
 def test_a_final_state_stays(client: redis.Redis) -> None:
@@ -470,9 +471,9 @@ def test_a_final_state_stays(client: redis.Redis) -> None:
 
 
 def test_what_does_not_exist_cannot_be_asked(client: redis.Redis) -> None:
-    assert ask(client, "job_0", "cancel") == "missing"
+    assert ask(client, "job_0", "cancel") is None
     job_id = submit(client, tenant="other")
-    assert ask(client, job_id, "cancel") == "missing"
+    assert ask(client, job_id, "cancel") is None
 
 
 # ------------------------------------------------------------------ endings
@@ -484,7 +485,7 @@ def test_finish_wants_every_row(client: redis.Redis) -> None:
     append(client, held, 0, some_rows(0, 9))
 
     with pytest.raises(Gap) as caught:
-        run(client, functions.finish(held, rows=10, digest="", result={}, artifacts={}))
+        send(client, functions.finish(held, rows=10, digest="", result={}, artifacts={}))
 
     assert caught.value.rows == 9
 
@@ -493,8 +494,8 @@ def test_fail_records_reason_and_detail(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
 
-    run(client, functions.fail(held, reason="diverged", detail="loss was nan"))
-    run(client, functions.fail(held, reason="diverged", detail="loss was nan"))
+    send(client, functions.fail(held, reason="diverged", detail="loss was nan"))
+    send(client, functions.fail(held, reason="diverged", detail="loss was nan"))
 
     job = record_of(client, job_id).job()
     assert (job.state, job.reason, job.detail) == ("failed", "diverged", "loss was nan")
@@ -506,10 +507,10 @@ def test_a_checkpoint_only_moves_forward_and_never_ahead_of_the_rows(client: red
     held = begin(client)
     append(client, held, 0, some_rows(0, 5))
 
-    run(client, functions.checkpointed(held, step=4, path="a", sha256="s", digest="d"))
-    run(client, functions.checkpointed(held, step=3, path="b", sha256="s", digest="d"))
+    send(client, functions.checkpointed(held, step=4, path="a", sha256="s", digest="d"))
+    send(client, functions.checkpointed(held, step=3, path="b", sha256="s", digest="d"))
     with pytest.raises(Gap):
-        run(client, functions.checkpointed(held, step=6, path="c", sha256="s", digest="d"))
+        send(client, functions.checkpointed(held, step=6, path="c", sha256="s", digest="d"))
 
     assert record_of(client, job_id).checkpoint == ("a", "s")
 
@@ -518,10 +519,10 @@ def test_an_evaluation_is_stored_once_and_must_come_out_equal(client: redis.Redi
     job_id = submit(client)
     held = begin(client)
 
-    run(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
-    run(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
+    send(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
+    send(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
     with pytest.raises(ReplayDiffers):
-        run(client, functions.evaluated(held, step=5, data={"accuracy": 0.8}))
+        send(client, functions.evaluated(held, step=5, data={"accuracy": 0.8}))
 
     assert kinds(client, job_id).count("evaluated") == 1
 
@@ -534,7 +535,7 @@ def test_a_submission_names_the_bells_of_idle_workers(client: redis.Redis) -> No
 
     def bells() -> list[str]:
         call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="")
-        return run(client, call).bells
+        return send(client, call).bells
 
     assert bells() == []
     hello(client)
@@ -548,7 +549,7 @@ def test_a_job_given_back_names_the_bells_too(client: redis.Redis) -> None:
     held = begin(client)
     hello(client, "w2")
 
-    moved = run(client, functions.release(held, why="test", crashed=False))
+    moved = send(client, functions.release(held, why="test", crashed=False))
 
     assert (moved.state, moved.bells) == ("queued", ["cpu"])
 
@@ -574,7 +575,7 @@ def test_the_bell_stays_silent_while_every_worker_is_busy(client: redis.Redis) -
 
 
 def reaped_bells(client: redis.Redis) -> list[str]:
-    return run(client, functions.reap(limit=10)).bells
+    return send(client, functions.reap(limit=10)).bells
 
 
 def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
@@ -584,7 +585,7 @@ def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
 def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> None:
     hello(client, ttl_ms=1)
     time.sleep(0.01)
-    run(client, functions.reap(limit=10))
+    send(client, functions.reap(limit=10))
 
     assert client.zcard(keys.WORKERS) == 0
 
@@ -592,7 +593,7 @@ def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> No
 def test_the_history_has_one_numbered_entry_per_transition(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
-    run(client, functions.fail(held, reason="error", detail="x"))
+    send(client, functions.fail(held, reason="error", detail="x"))
 
     entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
     assert [entry_id for entry_id, _ in entries] == [b"1-0", b"2-0", b"3-0"]

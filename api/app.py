@@ -1,0 +1,97 @@
+"""The application: ``python -m api.app``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+
+import redis
+import redis.asyncio
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from api import problems
+from api.body import StrictBody
+from api.reaper import reap_forever
+from api.routes import catalogue, history, jobs, metrics, system
+from jobs.artifacts import Storage
+from jobs.server import prepare
+from jobs.settings import Settings
+from jobs.store import Store
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""Seconds a request may wait for the store."""
+SHUTDOWN_S = 3
+"""Seconds that open streams get when the service stops."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; it connects when it starts."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # A few quick retries only: a client that waits is told so, and may try again.
+        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
+        blocking = redis.from_url(settings.redis_url, socket_timeout=PATIENCE_S, retry=retry)
+        client = redis.asyncio.from_url(settings.redis_url, socket_timeout=PATIENCE_S)
+        prepare(blocking)
+        app.state.blocking_client = blocking
+        app.state.store = Store(client)
+        app.state.storage = Storage(settings.storage_dir)
+        reaper = asyncio.create_task(reap_forever(blocking))
+        try:
+            yield
+        finally:
+            reaper.cancel()
+            await client.aclose()
+            blocking.close()
+
+    app = FastAPI(
+        title="optserve",
+        description="Training as a service: post a job, read the lr and loss of every step.",
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
+    for routes in (jobs, metrics, history, catalogue, system):
+        app.include_router(routes.router)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    return app
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
+    )
+    settings = Settings()
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What routes are given: the tenant, the store, the record of the job in the path."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import redis
+from fastapi import Depends, Request
+
+from jobs.artifacts import Storage
+from jobs.record import Record
+from jobs.store import Store
+
+
+def _tenant() -> str:
+    return "local"
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+def _blocking_client(request: Request) -> redis.Redis:
+    client: redis.Redis = request.app.state.blocking_client
+    return client
+
+
+def _storage(request: Request) -> Storage:
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+TenantName = Annotated[str, Depends(_tenant)]
+"""Whose jobs the request is about."""
+JobStore = Annotated[Store, Depends(_store)]
+"""For reading."""
+BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
+"""For routes that ring the bell, which is RQ's and blocks."""
+ArtifactStorage = Annotated[Storage, Depends(_storage)]
+
+
+async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
+    return await store.record(tenant, job_id)
+
+
+JobRecord = Annotated[Record, Depends(_record)]
+"""The record of the job that the path names, or 404."""

@@ -1,0 +1,88 @@
+"""Following a job: what happens to it, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi.sse import ServerSentEvent
+from pydantic import Field
+
+from jobs.metrics import Row
+from jobs.record import COLUMNS, Record
+from jobs.spec.states import Reason, State
+from jobs.spec.wire import Wire
+from jobs.store import Store
+
+ROWS_PER_EVENT = 1000
+LOOK_S = 0.05
+"""Seconds between two looks at a job that had nothing new."""
+
+
+class Rows(Wire):
+    """Data of an event ``rows``."""
+
+    columns: list[str] = Field(["step", *COLUMNS])
+    rows: list[list[float | int]]
+
+
+class StateChange(Wire):
+    """Data of an event ``state``."""
+
+    state: State
+    attempt: int
+
+
+class End(Wire):
+    """Data of the event ``end``."""
+
+    state: State
+    reason: Reason | None
+    detail: str | None
+    rows: int
+    """Steps that were streamed, if you had them from 0."""
+    digest: str | None
+
+
+async def follow(store: Store, record: Record, *, first: int) -> AsyncIterator[ServerSentEvent]:
+    """
+    Yield the rows of a job from row *first* on, its changes of state, and its end.
+
+    Args:
+        store: where to look.
+        record: of the job, as it was a moment ago.
+        first: number of the first row to send.
+    """
+    told: State | None = None
+    while True:
+        state, rows, attempt = await store.progress(record.tenant, record.id)
+        if state is not told:
+            told = state
+            yield _event("state", StateChange(state=state, attempt=attempt))
+        waiting = rows > first
+        while first < rows:
+            count = min(ROWS_PER_EVENT, rows - first)
+            batch = await store.rows(record.tenant, record.id, first=first, count=count)
+            yield _rows(first, batch)
+            first += len(batch)
+        if state.final:
+            yield _event("end", await _end(store, record))
+            return
+        if not waiting:
+            await asyncio.sleep(LOOK_S)
+
+
+def _rows(first: int, batch: list[Row]) -> ServerSentEvent:
+    data = Rows(rows=[[first + i, *row] for i, row in enumerate(batch)])
+    return _event("rows", data, str(first + len(batch) - 1))
+
+
+async def _end(store: Store, record: Record) -> End:
+    job = (await store.record(record.tenant, record.id)).job()
+    return End(
+        state=job.state, reason=job.reason, detail=job.detail, rows=job.step, digest=job.digest
+    )
+
+
+def _event(kind: str, data: Wire, event_id: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(event=kind, raw_data=data.model_dump_json(), id=event_id)

@@ -1,0 +1,122 @@
+"""Errors as answers: every one is a problem body in the form of RFC 9457."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+
+from jobs.errors import JobError, StoreUnavailable
+from jobs.spec.wire import Mistake, Problem
+from jobs.store import UNAVAILABLE
+from optcore.spec.errors import problems
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""Seconds after which a client may try again while the store is away."""
+
+
+def answer(
+    *,
+    status: int,
+    title: str,
+    detail: str,
+    code: str,
+    errors: Sequence[Mistake] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem as a response."""
+    problem = Problem(title=title, status=status, detail=detail, code=code, errors=list(errors))
+    return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def documented(*errors: type[JobError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of a route's errors."""
+    return {
+        error.status: {
+            "description": error.title,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for error in errors
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make *app* answer its errors with problems."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(JobError, _job_error)
+    app.add_exception_handler(HTTPException, _http)
+    for error in UNAVAILABLE:
+        app.add_exception_handler(error, _unavailable)
+    app.add_exception_handler(Exception, _ours)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, RequestValidationError)
+    mistakes = [mistake for details in error.errors() for mistake in _mistakes(details, error.body)]
+    return answer(
+        status=422,
+        title="The request is not valid",
+        detail="; ".join(f"{m.param}: {m.message}" for m in mistakes),
+        code="invalid_request",
+        errors=mistakes,
+    )
+
+
+def _mistakes(details: dict[str, Any], body: object) -> list[Mistake]:
+    """Return what one of pydantic's errors says, without the place the value came from."""
+    source, *path = details["loc"]
+    bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
+    found = problems([bare], body if source == "body" else None)
+    return [Mistake(param=problem.param, message=problem.message) for problem in found]
+
+
+async def _job_error(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, JobError)
+    return answer(status=error.status, title=error.title, detail=str(error), code=error.code)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == 404:  # noqa: PLR2004
+        detail = f"{request.url.path} does not exist; see /docs"
+    if error.status_code == 405:  # noqa: PLR2004
+        detail = f"{request.method} is not allowed on {request.url.path}"
+    return answer(
+        status=error.status_code,
+        title=str(error.detail),
+        detail=detail,
+        code=str(error.detail).lower().replace(" ", "_"),
+        headers=error.headers,
+    )
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: the store is away: %s", request.method, request.url.path, error)
+    return answer(
+        status=StoreUnavailable.status,
+        title=StoreUnavailable.title,
+        detail="the store does not answer; nothing was accepted, try again",
+        code=StoreUnavailable.code,
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer(
+        status=500,
+        title="Internal error",
+        detail="this is a mistake of the service; its log says more",
+        code="internal_error",
+    )

@@ -1,0 +1,56 @@
+"""What a job leaves behind: its history and its files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+
+from api.dependencies import ArtifactStorage, JobRecord, JobStore
+from api.problems import documented
+from jobs.errors import ArtifactNotFound, JobNotFound
+from jobs.spec.wire import Event, Page
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
+
+
+@router.get("/events", responses=documented(JobNotFound))
+async def list_events(
+    record: JobRecord,
+    store: JobStore,
+    after: Annotated[int, Query(ge=0, description="The last entry you have.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Page[Event]:
+    """Return a job's history, oldest first: every transition, who caused it and why."""
+    found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
+    events = found[:limit]
+    return Page(
+        data=events,
+        has_more=len(found) > limit,
+        next=events[-1].id if events else after,
+    )
+
+
+@router.get(
+    "/artifacts/{name}",
+    response_class=FileResponse,
+    responses=documented(JobNotFound, ArtifactNotFound),
+)
+async def read_artifact(record: JobRecord, storage: ArtifactStorage, name: str) -> FileResponse:
+    """Return a file of a finished job: `model.safetensors`, its network."""
+    artifacts = record.artifacts
+    if name not in artifacts:
+        raise ArtifactNotFound(name, artifacts)
+    path = storage.path(artifacts[name]["path"])
+    if not path.is_file():
+        raise ArtifactNotFound(name, [other for other in artifacts if other != name])
+    return FileResponse(
+        path,
+        filename=name,
+        media_type="application/octet-stream",
+        headers={
+            "X-Content-Type-Options": "nosniff",
+            "ETag": f'"{artifacts[name]["sha256"]}"',
+        },
+    )

@@ -1,0 +1,88 @@
+"""Metrics: the lr and loss of every step, polled or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api.dependencies import JobRecord, JobStore
+from api.following import follow
+from api.problems import documented
+from jobs.errors import JobNotFound
+from jobs.record import Record
+from jobs.spec.wire import MetricRow, Page
+
+router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
+
+MAX_ROWS = 10_000
+After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
+
+
+def _within(after: int, record: Record, name: str) -> int:
+    """Return *after*, which must be a step that the job has."""
+    if after >= record.total_steps:
+        raise RequestValidationError(
+            [
+                {
+                    "type": "less_than",
+                    "loc": ("query", name),
+                    "msg": "",
+                    "input": after,
+                    "ctx": {"lt": record.total_steps},
+                }
+            ]
+        )
+    return after
+
+
+async def _known(record: JobRecord, after: After = -1) -> int:
+    return _within(after, record, "after")
+
+
+async def _resumed(
+    record: JobRecord,
+    after: After = -1,
+    last_event_id: Annotated[int | None, Header(ge=-1)] = None,
+) -> int:
+    if last_event_id is not None:
+        return _within(last_event_id, record, "last-event-id")
+    return _within(after, record, "after")
+
+
+@router.get("", responses=documented(JobNotFound))
+async def read_metrics(
+    record: JobRecord,
+    store: JobStore,
+    after: Annotated[int, Depends(_known)],
+    limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 1000,
+) -> Page[MetricRow]:
+    """
+    Return the metrics of the steps after `after`, oldest first.
+
+    To follow a running job, call again with `after` set to `next`.
+    """
+    count = min(limit, record.rows - after - 1)
+    rows = await store.rows(record.tenant, record.id, first=after + 1, count=max(count, 0))
+    data = [MetricRow(step=after + 1 + i, lr=lr, loss=loss) for i, (lr, loss) in enumerate(rows)]
+    last = after + len(data)
+    return Page(data=data, has_more=last + 1 < record.rows, next=last)
+
+
+@router.get("/stream", response_class=EventSourceResponse, responses=documented(JobNotFound))
+async def stream_metrics(
+    record: JobRecord, store: JobStore, after: Annotated[int, Depends(_resumed)]
+) -> AsyncIterator[ServerSentEvent]:
+    """
+    Follow a job as server-sent events.
+
+    - `rows`: some steps, oldest first; the event's id is the last of them. A connection that
+      breaks is resumed by sending it back as `Last-Event-ID`: no step is lost or repeated.
+    - `state`: the job has changed its state.
+    - `end`: the last event, with the number of steps and the digest of the run.
+    """
+    async for event in follow(store, record, first=after + 1):
+        yield event

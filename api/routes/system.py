@@ -1,0 +1,43 @@
+"""The service itself: who works, what waits, whether it is well."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.dependencies import JobStore, TenantName
+from api.problems import documented
+from jobs.errors import StoreUnavailable
+from jobs.spec.wire import Page, Queue, Wire, Worker
+
+router = APIRouter(tags=["system"])
+
+
+class Health(Wire):
+    """All is well; otherwise the answer is an error."""
+
+    status: str = "ok"
+
+
+@router.get("/v1/workers")
+async def list_workers(store: JobStore) -> Page[Worker]:
+    """Return the workers that are alive."""
+    return Page(data=await store.workers(), has_more=False, next=None)
+
+
+@router.get("/v1/queue")
+async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
+    """Return what waits, and who is there to take it."""
+    return await store.queue(tenant)
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """Tell that this process answers."""
+    return Health()
+
+
+@router.get("/readyz", responses=documented(StoreUnavailable))
+async def readyz(store: JobStore) -> Health:
+    """Tell that jobs can be accepted: the store answers."""
+    await store.ping()
+    return Health()

@@ -1,0 +1,64 @@
+"""The RQ side of a worker: it hears the bell and hands the work to a trainer. Never torch here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rq.job import Job
+from rq.worker import SimpleWorker
+
+from jobs.doorbell import ANSWER
+from worker.post import Post
+
+
+class UnknownMessage(Exception):
+    """A message that names anything but the one function there is."""
+
+
+class Message(Job):
+    """
+    An RQ job that can only be a ring of the bell, whatever somebody wrote into Redis.
+
+    RQ would import and call any name it finds there: as the function, or as a callback.
+    """
+
+    def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
+        """Answer, or refuse."""
+        if self.func_name != ANSWER:
+            raise UnknownMessage(f"a message may only name {ANSWER}, got {self.func_name!r}")
+        return super().perform()
+
+    def execute_success_callback(self, *_: object) -> None:
+        """Call nothing."""
+
+    def execute_failure_callback(self, *_: object) -> None:
+        """Call nothing."""
+
+    def execute_stopped_callback(self, *_: object) -> None:
+        """Call nothing."""
+
+    def send_webhooks(self, *_: object, **__: object) -> None:
+        """Send nothing."""
+
+
+class Listener(SimpleWorker):
+    """
+    RQ's worker, which runs `answer` in the main thread.
+
+    Attributes:
+        post: the worker that listens; one per process.
+    """
+
+    job_class = Message
+    post: ClassVar[Post]
+
+    def handle_warm_shutdown_request(self) -> None:
+        """SIGTERM or SIGINT: let the trainer save its run and give it back."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        self.post.drain()
+
+
+def answer(job_id: str) -> None:
+    """Do what there is to do; *job_id* rang, but the next runnable job is taken."""
+    del job_id
+    Listener.post.work()

@@ -1,0 +1,102 @@
+"""The lease on a job: kept only while the run moves, so that a hung one is noticed."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import statistics
+import sys
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import Literal, Self
+
+import redis
+
+from jobs import functions
+from jobs.functions import Fenced, Held, send
+
+log = logging.getLogger(__name__)
+
+Phase = Literal["setup", "step", "checkpoint"]
+
+LIMITS_S: dict[Phase, float] = {"setup": 600.0, "step": 60.0, "checkpoint": 420.0}
+"""Seconds a phase may last without a sign of progress."""
+STEP_FACTOR = 20
+"""A step may also last this many times the median of the last ones."""
+RENEWALS_PER_LEASE = 6
+GRACE_S = 2.0
+"""Seconds a run may take to notice that its job was taken from it."""
+STALLED = 75
+"""Exit code of a trainer whose run no longer moved."""
+
+
+class Lease:
+    """
+    Renews the lease from a thread for as long as the run moves.
+
+    A run that does not move within its phase's limit is over: the stacks of all threads go to
+    the log, and the process exits, so that the job can be trained elsewhere.
+    """
+
+    def __init__(self, held: Held, client: redis.Redis, *, lease_s: float) -> None:
+        self._held, self._client, self._lease_s = held, client, lease_s
+        self._phase: Phase = "setup"
+        self._moved_at = time.monotonic()
+        self._steps: deque[float] = deque(maxlen=100)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def phase(self, phase: Phase) -> None:
+        """Enter *phase*: its limit counts from now."""
+        self._phase, self._moved_at = phase, time.monotonic()
+
+    def beat(self) -> None:
+        """Say that the run has moved."""
+        now = time.monotonic()
+        self._steps.append(now - self._moved_at)
+        self._moved_at = now
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._closing.wait(min(1.0, self._lease_s / RENEWALS_PER_LEASE)):
+            still = time.monotonic() - self._moved_at
+            if still > self._limit_s():
+                self._give_up(still)
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            send(self._client, functions.renew(self._held, lease_ms=int(self._lease_s * 1000)))
+        except Fenced:
+            # Either the attempt is just ending, or the job belongs to somebody else by now.
+            if not self._closing.wait(GRACE_S):
+                log.warning("%s: the job was taken from this worker", self._held.job_id)
+                os._exit(STALLED)
+        except redis.RedisError as error:
+            log.warning("%s: the lease could not be renewed: %s", self._held.job_id, error)
+
+    def _limit_s(self) -> float:
+        limit = LIMITS_S[self._phase]
+        if self._phase == "step" and self._steps:
+            return max(limit, STEP_FACTOR * statistics.median(self._steps))
+        return limit
+
+    def _give_up(self, still: float) -> None:
+        log.error("%s: no progress for %.0f s in phase %s", self._held.job_id, still, self._phase)
+        faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+        os._exit(STALLED)

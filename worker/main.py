@@ -1,0 +1,100 @@
+"""
+A worker: ``python -m worker.main``.
+
+It listens for one device's bell until SIGTERM or SIGINT, which let the present job be saved and
+given back. A Redis that goes away is waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from rq.exceptions import StopRequested
+from rq.serializers import JSONSerializer
+
+from jobs.errors import StoreUnsafe
+from jobs.keys import queue_name
+from jobs.server import prepare
+from jobs.settings import Settings
+from worker.doorbell import Listener, Message
+from worker.post import Post
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+"""Seconds before listening again after the connection was lost."""
+LISTENER_TTL_S = 60
+"""RQ's own idea of when a silent worker is gone; only decides how often it wakes up."""
+
+
+def main() -> None:
+    """Listen until told to stop."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
+    )
+    settings = Settings()
+    client = connect(settings.redis_url)
+    try:
+        prepare(client)
+    except StoreUnsafe as error:
+        sys.exit(str(error))
+    post = Post(client, settings, device())
+    Listener.post = post
+    post.open()
+    log.info("%s listens for %s jobs", post.id, post.device)
+    try:
+        while not post.draining:
+            _listen(client, post)
+    except (StopRequested, SystemExit):
+        pass
+    finally:
+        post.close()
+    log.info("%s leaves", post.id)
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client that waits, a minute at most, for a server that is restarting."""
+    return redis.from_url(url, retry=Retry(ExponentialBackoff(cap=5, base=0.05), 15))
+
+
+def device() -> str:
+    """Return what this machine trains on: cuda if it has a GPU (and nobody said otherwise)."""
+    chosen = os.environ.get("OPTSERVE_DEVICE", "auto")
+    if chosen != "auto":
+        return chosen
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return "cpu"
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    return "cuda" if "GPU 0" in listed.stdout else "cpu"
+
+
+def _listen(client: redis.Redis, post: Post) -> None:
+    listener = Listener(
+        [queue_name(post.device)],
+        name=f"{post.id}-{secrets.token_hex(3)}",  # RQ refuses a name it still knows
+        connection=client,
+        job_class=Message,
+        serializer=JSONSerializer,
+        worker_ttl=LISTENER_TTL_S,
+        log_job_description=False,
+    )
+    try:
+        listener.work(logging_level="WARNING")
+    except redis.RedisError as error:
+        log.warning("%s lost the store: %s", post.id, error)
+    if not post.draining:
+        time.sleep(AGAIN_S)
+
+
+if __name__ == "__main__":
+    main()

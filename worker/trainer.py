@@ -1,0 +1,81 @@
+"""
+A trainer: ``python -m worker.trainer DEVICE HEARS SAYS PARENT``, started by a worker.
+
+It imports all that training needs, then waits on the pipe HEARS for jobs, trains one at a time,
+and says on SAYS what became of each. It ends when the pipe is closed or its worker dies.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from jobs.functions import Held
+from jobs.tether import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+log = logging.getLogger(__name__)
+
+IDLE_NICENESS = 10
+"""Priority of the imports, so that they do not slow down the job that runs beside them."""
+
+
+def main() -> None:
+    """Prepare, then train what comes."""
+    device, hears, says, parent = sys.argv[1], *(int(arg) for arg in sys.argv[2:5])
+    die_with_parent(signal.SIGKILL, parent)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True
+    )
+    drain = threading.Event()
+
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        drain.set()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
+    _in_background(_imports)
+
+    from worker.workshop import Workshop  # noqa: PLC0415  imported by now, at low priority
+
+    workshop = Workshop(device, drain)
+    with os.fdopen(hears) as jobs, os.fdopen(says, "w") as answers:
+        for line in jobs:
+            held = Held(**json.loads(line))
+            outcome, clean = workshop.train(held)
+            answer = {"job_id": held.job_id, "outcome": outcome, "clean": clean}
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+            if not clean:
+                return
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    """Run *work* in a thread of low priority (on Linux priority belongs to threads)."""
+
+    def run() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), IDLE_NICENESS)
+        work()
+
+    thread = threading.Thread(target=run, name="imports")
+    thread.start()
+    thread.join()
+
+
+def _imports() -> None:
+    from worker.workshop import warm_up  # noqa: PLC0415  seconds of imports
+
+    warm_up()
+
+
+if __name__ == "__main__":
+    main()

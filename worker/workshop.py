@@ -1,0 +1,96 @@
+"""Where jobs are trained, one after another, in a process that nothing of them outlives."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from pathlib import Path
+
+import redis
+import torch
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from torch import nn
+
+import optcore
+from jobs.artifacts import Storage
+from jobs.functions import Fenced, Held
+from jobs.settings import Settings
+from jobs.spec.states import Reason
+from worker.attempt import Attempt, Outcome, Tools
+
+log = logging.getLogger(__name__)
+
+MAX_GROWTH_BYTES = 2 << 30
+"""Memory a trainer may have gained before another one takes its place."""
+
+
+CLEAN = ("succeeded", "released", f"failed: {Reason.DIVERGED}", f"failed: {Reason.DATASET_MISSING}")
+"""Outcomes after which the same process may take another job."""
+
+
+class Workshop:
+    """
+    What all jobs of a trainer share: connection, storage, threads, flags.
+
+    Args:
+        device: cpu or cuda.
+        drain: set when the present job is to be saved and given back.
+    """
+
+    def __init__(self, device: str, drain: threading.Event) -> None:
+        settings = Settings()
+        # The reporter retries by itself, for longer than a client library would.
+        client = redis.from_url(settings.redis_url, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        self._tools = Tools(client, Storage(settings.storage_dir), settings, device, drain)
+        self._threads = max(1, (os.cpu_count() or 1) // settings.workers_on_machine)
+        self._tidy()
+        self._memory = memory_bytes()
+
+    def train(self, held: Held) -> tuple[Outcome, bool]:
+        """
+        Train a job that was claimed.
+
+        Returns:
+            what became of it, and whether this process may take another one.
+        """
+        try:
+            outcome = Attempt(held, self._tools).train()
+        except Fenced:
+            log.warning("%s: the job was taken from this worker", held.job_id)
+            return "fenced", False
+        self._tidy()
+        return outcome, outcome in CLEAN and memory_bytes() - self._memory < MAX_GROWTH_BYTES
+
+    def _tidy(self) -> None:
+        """Put back what a job may have changed for the next one."""
+        gc.collect()
+        torch.set_num_threads(self._threads)
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+def warm_up() -> None:
+    """Do once, ahead of need, what the first step of a process would otherwise wait for."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    for engine in ("eager", "fused"):
+        optimizer = optcore.make_optimizer(
+            model.named_parameters(), {"kind": "adam", "engine": engine}
+        )
+        model(torch.ones(2, 1, 8, 8)).sum().backward()
+        optimizer.step()
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process holds; 0 where the system does not tell."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return 0
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
