@@ -40,8 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # A few quick retries only: a client that waits is told so, and may try again.
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
-        blocking = redis.from_url(settings.redis_url, socket_timeout=PATIENCE_S, retry=retry)
-        client = redis.asyncio.from_url(settings.redis_url, socket_timeout=PATIENCE_S)
+        blocking = redis.from_url(settings.store_url, socket_timeout=PATIENCE_S, retry=retry)
+        client = redis.asyncio.from_url(settings.store_url, socket_timeout=PATIENCE_S)
         prepare(blocking)
         app.state.blocking_client = blocking
         app.state.store = Store(client)

@@ -13,6 +13,11 @@ from api.problems import answer
 
 MAX_DEPTH = 32
 """Objects and lists within one another; a job needs seven."""
+TITLES = {
+    400: "The body cannot be read",
+    413: "The body is too large",
+    415: "The body is of another type",
+}
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -43,6 +48,7 @@ class StrictBody:
         try:
             body = await self._read(receive)
             if body:
+                _check_type(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
                 check(body)
         except BadBody as error:
             await _answer(error)(scope, receive, send)
@@ -70,6 +76,16 @@ class StrictBody:
                 )
             if not message.get("more_body"):
                 return b"".join(parts)
+
+
+def _check_type(content_type: str) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise BadBody(
+            415,
+            "unsupported_media_type",
+            f"Content-Type must be application/json, got {content_type[:80] or 'none'!r}",
+        )
 
 
 def check(body: bytes) -> None:
@@ -136,5 +152,5 @@ def _not_json(why: str) -> BadBody:
 
 
 def _answer(error: BadBody) -> Response:
-    title = "The body is too large" if error.status == 413 else "The body cannot be read"  # noqa: PLR2004
+    title = TITLES[error.status]
     return answer(status=error.status, title=title, detail=error.detail, code=error.code)

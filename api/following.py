@@ -6,42 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi.sse import ServerSentEvent
-from pydantic import Field
 
 from jobs.metrics import Row
 from jobs.record import COLUMNS, Record
-from jobs.spec.states import Reason, State
-from jobs.spec.wire import Wire
+from jobs.spec.states import State
+from jobs.spec.wire import StateChange, StreamedRows, StreamEnd, Wire
 from jobs.store import Store
 
-ROWS_PER_EVENT = 1000
+ROWS_PER_EVENT = 250
+"""Some 12 KB: small enough to get through a connection that is cut again and again."""
 LOOK_S = 0.05
 """Seconds between two looks at a job that had nothing new."""
-
-
-class Rows(Wire):
-    """Data of an event ``rows``."""
-
-    columns: list[str] = Field(["step", *COLUMNS])
-    rows: list[list[float | int]]
-
-
-class StateChange(Wire):
-    """Data of an event ``state``."""
-
-    state: State
-    attempt: int
-
-
-class End(Wire):
-    """Data of the event ``end``."""
-
-    state: State
-    reason: Reason | None
-    detail: str | None
-    rows: int
-    """Steps that were streamed, if you had them from 0."""
-    digest: str | None
 
 
 async def follow(store: Store, record: Record, *, first: int) -> AsyncIterator[ServerSentEvent]:
@@ -73,13 +48,14 @@ async def follow(store: Store, record: Record, *, first: int) -> AsyncIterator[S
 
 
 def _rows(first: int, batch: list[Row]) -> ServerSentEvent:
-    data = Rows(rows=[[first + i, *row] for i, row in enumerate(batch)])
+    rows = [[first + i, *row] for i, row in enumerate(batch)]
+    data = StreamedRows(columns=["step", *COLUMNS], rows=rows)
     return _event("rows", data, str(first + len(batch) - 1))
 
 
-async def _end(store: Store, record: Record) -> End:
+async def _end(store: Store, record: Record) -> StreamEnd:
     job = (await store.record(record.tenant, record.id)).job()
-    return End(
+    return StreamEnd(
         state=job.state, reason=job.reason, detail=job.detail, rows=job.step, digest=job.digest
     )
 

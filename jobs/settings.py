@@ -15,11 +15,11 @@ class Settings(BaseSettings):
 
     home: Path = Path(".optserve")
     """Where everything lies that has no place of its own."""
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0",
-        validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL"),
+    redis_url: str | None = Field(
+        None, validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL")
     )
-    """The Redis or Valkey server (7 or newer): redis://, rediss:// or unix://."""
+    """The Redis or Valkey server (7 or newer): redis://, rediss:// or unix://. None for the
+    embedded server of the local stack."""
     data: Path | None = None
     """Datasets, each in a folder of its name; read only. Default: data in home."""
     storage: Path | None = None
@@ -34,6 +34,13 @@ class Settings(BaseSettings):
     """How long, in seconds, a worker that fell silent keeps its job."""
     workers_on_machine: int = Field(1, ge=1)
     """Workers that share this machine's cores."""
+
+    @property
+    def store_url(self) -> str:
+        """URL of the Redis server; raises ValueError if none is set."""
+        if self.redis_url is None:
+            raise ValueError("REDIS_URL must name the Redis server, got nothing")
+        return self.redis_url
 
     @property
     def data_dir(self) -> Path:

@@ -115,7 +115,10 @@ class Attempt:
 
     def _record(self) -> Record:
         key = JOB % (self._held.tenant, self._held.job_id)
-        return Record.from_hash(self._client.hgetall(key))  # type: ignore[arg-type]
+        raw = self._client.hgetall(key)
+        if not raw:
+            raise Fenced
+        return Record.from_hash(raw)  # type: ignore[arg-type]
 
     def _begin(self, record: Record) -> Run:
         """Return the run where its last usable checkpoint left it, or at its start."""

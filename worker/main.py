@@ -42,7 +42,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
     settings = Settings()
-    client = connect(settings.redis_url)
+    client = connect(settings.store_url)
     try:
         prepare(client)
     except StoreUnsafe as error:
@@ -62,8 +62,8 @@ def main() -> None:
 
 
 def connect(url: str) -> redis.Redis:
-    """Return a client that waits, a minute at most, for a server that is restarting."""
-    return redis.from_url(url, retry=Retry(ExponentialBackoff(cap=5, base=0.05), 15))
+    """Return a client that hides a lost connection, but not a lost server: `main` waits for one."""
+    return redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3))
 
 
 def device() -> str:

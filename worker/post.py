@@ -54,7 +54,8 @@ class Post:
         self._gone.set()
         self._trainers.close()
         try:
-            send(self._client, functions.bye(self.id))
+            with redis.from_url(self._settings.store_url, socket_timeout=2, retry=None) as client:
+                send(client, functions.bye(self.id))
         except redis.RedisError as error:
             log.warning("%s could not say goodbye: %s", self.id, error)
 
@@ -103,7 +104,7 @@ class Post:
 
     def _stay_present(self) -> None:
         # A connection of its own: the main thread's is busy waiting for the bell.
-        client = redis.from_url(self._settings.redis_url)
+        client = redis.from_url(self._settings.store_url)
         while not self._gone.wait(HELLO_S):
             try:
                 self._hello(client)

@@ -38,7 +38,9 @@ class Trainers:
 
     def prepare(self) -> None:
         """Have a trainer that is alive; from the main thread only."""
-        if self._trainer is None or not self._trainer.alive():
+        if self._trainer is not None and not self._trainer.alive():
+            self.close()
+        if self._trainer is None:
             self._trainer = Trainer(self._device)
 
     def train(self, held: Held) -> str:

@@ -43,7 +43,7 @@ class Workshop:
     def __init__(self, device: str, drain: threading.Event) -> None:
         settings = Settings()
         # The reporter retries by itself, for longer than a client library would.
-        client = redis.from_url(settings.redis_url, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        client = redis.from_url(settings.store_url, socket_timeout=10, retry=Retry(NoBackoff(), 0))
         self._tools = Tools(client, Storage(settings.storage_dir), settings, device, drain)
         self._threads = max(1, (os.cpu_count() or 1) // settings.workers_on_machine)
         self._tidy()

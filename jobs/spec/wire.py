@@ -86,6 +86,34 @@ class MetricRow(Wire):
     """Mean over the batch, before the update."""
 
 
+class StreamedRows(Wire):
+    """Data of a stream's event ``rows``; the event's id is the last step."""
+
+    columns: list[str]
+    """step, lr, loss."""
+    rows: list[list[float]]
+    """One list per step, oldest first."""
+
+
+class StateChange(Wire):
+    """Data of a stream's event ``state``."""
+
+    state: State
+    attempt: int
+    """How many workers have begun the job."""
+
+
+class StreamEnd(Wire):
+    """Data of a stream's last event, ``end``."""
+
+    state: State
+    reason: Reason | None
+    detail: str | None
+    rows: int
+    """Steps there are: what was streamed, if you had them from 0."""
+    digest: str | None
+
+
 class Event(Wire):
     """One entry of a job's history."""
 

@@ -128,7 +128,7 @@ def _sentence(error: ErrorDetails, name: str) -> str:
     kind, value, ctx = error["type"], error["input"], error.get("ctx", {})
     if kind == RULE:
         return error["msg"]
-    if kind in ("union_tag_invalid", "literal_error"):
+    if kind in ("union_tag_invalid", "literal_error", "enum"):
         return _not_among(name, kind, value, ctx)
     template = _TEMPLATES.get(kind)
     if template is None:
@@ -168,6 +168,8 @@ _TEMPLATES = {
     "finite_number": "{name} must be a finite number, got {value}",
     "float_type": "{name} must be a number, got {value}",
     "int_type": "{name} must be a whole number, got {value}",
+    "int_parsing": "{name} must be a whole number, got {value}",
+    "int_parsing_size": "{name} must be a whole number of a usual size, got {value}",
     "int_from_float": "{name} must be a whole number, got {value}",
     "bool_type": "{name} must be true or false, got {value}",
     "string_type": "{name} must be a string, got {value}",

@@ -1,0 +1,82 @@
+"""The demonstration: one job, from the fetching of its data to the accuracy on unseen digits."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from jobs.spec.states import State
+from optserve import live, stack
+from optserve.client import Client
+from optserve.datasets import fetch_mnist
+
+JOB: dict[str, Any] = {
+    "name": "demo: mnist, adam, cosine after a warmup",
+    "labels": {"made-by": "demo"},
+    "model": {"kind": "mnist_cnn"},
+    "dataset": {"kind": "mnist", "batch_size": 100, "shuffle": True},
+    "optimizer": {"kind": "adam", "lr": 0.002},
+    "schedule": {"kind": "cosine", "warmup": {"length": 60, "after": "compress"}},
+    "training": {"epochs": 1, "seed": 7},
+}
+
+
+def run(home: Path, port: int, out: Console) -> None:
+    """
+    Train the demo's job on the stack that runs on *home*, or on one of its own.
+
+    Ends with exit code 1 if the job does not succeed; an interruption cancels it.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    fetch_mnist(stack.data_dir(home) / "mnist", out.print)
+    with _service(home, port, out) as url, Client(url) as client:
+        job = client.submit(JOB)
+        out.print(f"job {job.id}: adam, lr 0.002, cosine after 60 steps of warmup, one epoch")
+        try:
+            rows, end = live.follow(client, job, out)
+        except KeyboardInterrupt:
+            client.cancel(job.id)
+            raise
+        if end.state is not State.SUCCEEDED:
+            out.print(f"the job ended {end.state}: {end.reason}: {end.detail}", soft_wrap=True)
+            raise typer.Exit(1)
+        for line in live.picture(rows, out.width):
+            out.print(line, soft_wrap=True)
+        result = client.job(job.id).result
+        assert result is not None  # a job that succeeded has one
+        out.print(
+            f"{len(rows)} steps, each of them at {url}/v1/jobs/{job.id}/metrics", soft_wrap=True
+        )
+        out.print(
+            f"the job: {url}/v1/jobs/{job.id} (`make up` keeps the service running)", soft_wrap=True
+        )
+        accuracy = 100 * result.test_accuracy
+    out.print(f"test accuracy {accuracy:.2f} %")
+
+
+@contextlib.contextmanager
+def _service(home: Path, port: int, out: Console) -> Iterator[str]:
+    """Give the URL of the stack on *home*; start one, and end it, if there is none."""
+    url = stack.url_of(home)
+    if url is not None:
+        out.print(f"using the service at {url}")
+        yield url
+        return
+    out.print("starting the service ...")
+    if not stack.port_is_free(port):
+        port = 0
+    with stack.running(home=home, port=port) as running:
+        out.print(f"ready at {running.url}")
+        yield running.url
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

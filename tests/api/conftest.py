@@ -1,0 +1,29 @@
+"""The application in this process, on a real server; no worker."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from api.app import create_app
+from jobs.settings import Settings
+from optserve.embedded import EmbeddedServer
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def http(
+    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application."""
+    app = create_app(Settings(OPTSERVE_REDIS_URL=server.url, home=tmp_path))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as connected:
+            yield connected

@@ -1,0 +1,266 @@
+"""Jobs over HTTP, as long as nobody trains them."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from jobs import functions
+from jobs.functions import Held, send
+from jobs.metrics import WIDTH, pack
+from jobs.record import Record
+
+pytestmark = pytest.mark.anyio
+
+JOB: dict[str, Any] = {
+    "name": "a",
+    "labels": {"team": "ocr"},
+    "model": {"kind": "mlp"},
+    "dataset": {"kind": "digits", "batch_size": 100},
+    "optimizer": {"kind": "adam"},
+    "training": {"epochs": 2},
+}
+
+
+async def post(http: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
+    response = await http.post("/v1/jobs", json={**JOB, **changes})
+    assert response.status_code == 201, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+def claim(client: redis.Redis) -> Held:
+    send(client, functions.hello("w", ttl_ms=60_000, device="cpu", host="h", pid=1))
+    record = send(client, functions.claim("w", "cpu", "token", lease_ms=60_000))
+    assert isinstance(record, Record)
+    return Held(record.tenant, record.id, "token")
+
+
+async def test_a_posted_job_is_queued_and_says_where_it_is(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/jobs", json=JOB)
+
+    job = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert job["state"] == "queued"
+    assert job["total_steps"] == 30
+    assert job["spec"]["optimizer"]["beta2"] == 0.999
+    assert (await http.get(response.headers["location"])).json() == job
+
+
+async def test_ids_are_uuids_of_version_7_and_sort_by_age(http: httpx.AsyncClient) -> None:
+    ids = [(await post(http))["id"] for _ in range(3)]
+
+    assert all(job_id.startswith("job_") and job_id[18] == "7" for job_id in ids)
+
+
+async def test_jobs_are_listed_newest_first_in_pages(http: httpx.AsyncClient) -> None:
+    posted = {(await post(http, name=f"job {i}"))["id"] for i in range(5)}
+
+    first = (await http.get("/v1/jobs", params={"limit": 3})).json()
+    second = (await http.get("/v1/jobs", params={"limit": 3, "after": first["next"]})).json()
+
+    listed = [job["id"] for page in (first, second) for job in page["data"]]
+    assert first["has_more"] is True
+    assert second["has_more"] is False
+    assert second["next"] is None
+    assert listed == sorted(posted, reverse=True)
+
+
+async def test_jobs_are_found_by_state_and_label(http: httpx.AsyncClient) -> None:
+    ocr = await post(http)
+    other = await post(http, labels={"team": "nlp", "size": "big"})
+    await http.post(f"/v1/jobs/{ocr['id']}/cancel")
+
+    async def found(query: str) -> list[str]:
+        return [job["id"] for job in (await http.get(f"/v1/jobs?{query}")).json()["data"]]
+
+    assert await found("state=queued") == [other["id"]]
+    assert await found("state=cancelled") == [ocr["id"]]
+    assert await found("label.team=ocr") == [ocr["id"]]
+    assert await found("label.team=nlp&label.size=big") == [other["id"]]
+    assert await found("label.team=nlp&label.size=small") == []
+
+
+async def test_an_idempotency_key_makes_one_job(http: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = await http.post("/v1/jobs", json=JOB, headers=headers)
+    again = await http.post("/v1/jobs", json=JOB, headers=headers)
+    other = await http.post("/v1/jobs", json={**JOB, "name": "b"}, headers=headers)
+
+    assert first.json() == again.json()
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert other.status_code == 422
+    assert other.json()["code"] == "idempotency_conflict"
+    assert first.json()["id"] in other.json()["detail"]
+
+
+async def test_cancel_pause_and_resume_return_the_job_and_may_be_repeated(
+    http: httpx.AsyncClient,
+) -> None:
+    job_id = (await post(http))["id"]
+
+    async def do(action: str) -> str:
+        return str((await http.post(f"/v1/jobs/{job_id}/{action}")).json()["state"])
+
+    assert [await do("pause"), await do("pause")] == ["paused", "paused"]
+    assert [await do("resume"), await do("resume")] == ["queued", "queued"]
+    assert [await do("cancel"), await do("cancel")] == ["cancelled", "cancelled"]
+
+
+async def test_validate_shows_the_plan_and_makes_nothing(http: httpx.AsyncClient) -> None:
+    body = {
+        **JOB,
+        "model": {"kind": "mnist_cnn"},
+        "dataset": {"kind": "mnist", "batch_size": 100},
+        "optimizer": {"kind": "adam", "dialect": "paddle"},
+        "schedule": {"kind": "cosine", "warmup": {"length": 60}},
+        "training": {"epochs": 1},
+    }
+
+    plan = (await http.post("/v1/jobs/validate", json=body)).json()
+
+    assert plan["total_steps"] == 600
+    assert plan["num_parameters"] == 20_350
+    assert plan["layers"][-1] == {
+        "name": "fc",
+        "kind": "linear",
+        "output_shape": [10],
+        "num_parameters": 9810,
+        "flops": 19_610,
+    }
+    assert plan["lr"] == {
+        "first": 0.0,
+        "peak": 0.001,
+        "peak_step": 60,
+        "last": pytest.approx(8.46e-9, rel=1e-2),
+    }
+    assert plan["spec"]["optimizer"]["eps"] == 1e-8
+    assert plan["warnings"] == []
+    assert (await http.get("/v1/jobs")).json()["data"] == []
+
+
+async def test_validate_warns_of_an_lr_that_is_not_used(http: httpx.AsyncClient) -> None:
+    body = {
+        **JOB,
+        "optimizer": {"kind": "adam", "lr": 0.1},
+        "schedule": {"kind": "piecewise", "boundaries": [5, 30], "values": [0.1, 0.01, 0.001]},
+    }
+
+    plan = (await http.post("/v1/jobs/validate", json=body)).json()
+
+    assert plan["warnings"] == [
+        "schedule.boundaries[1]: step 30 is never reached in a run of 30 steps",
+        "optimizer.lr: is not used, piecewise gives the learning rates itself",
+    ]
+
+
+async def test_rows_come_back_bit_for_bit_with_a_cursor(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = (await post(http))["id"]
+    held = claim(client)
+    rows = [(0.1 * i / 3, 1 / (i + 7)) for i in range(30)]
+    send(client, functions.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+
+    seen: list[dict[str, Any]] = []
+    while True:
+        params = {"after": seen[-1]["step"] if seen else -1, "limit": 7}
+        page = (await http.get(f"/v1/jobs/{job_id}/metrics", params=params)).json()
+        seen += page["data"]
+        assert page["next"] == seen[-1]["step"]
+        if not page["has_more"]:
+            break
+
+    assert seen == [{"step": i, "lr": lr, "loss": loss} for i, (lr, loss) in enumerate(rows)]
+
+
+async def test_what_is_not_finite_is_a_string(http: httpx.AsyncClient, client: redis.Redis) -> None:
+    job_id = (await post(http))["id"]
+    held = claim(client)
+    rows = [(0.1, float("nan")), (0.1, float("inf")), (0.1, float("-inf"))]
+    send(client, functions.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+
+    page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
+
+    assert [row["loss"] for row in page["data"]] == ["NaN", "Infinity", "-Infinity"]
+
+
+async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> None:
+    job_id = (await post(http))["id"]
+
+    page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
+
+    assert page == {"object": "list", "data": [], "has_more": False, "next": -1}
+
+
+async def test_the_history_is_told_in_pages(http: httpx.AsyncClient) -> None:
+    job_id = (await post(http))["id"]
+    await http.post(f"/v1/jobs/{job_id}/pause")
+    await http.post(f"/v1/jobs/{job_id}/resume")
+
+    first = (await http.get(f"/v1/jobs/{job_id}/events?limit=2")).json()
+    rest = (await http.get(f"/v1/jobs/{job_id}/events?after={first['next']}")).json()
+
+    assert [event["kind"] for event in first["data"]] == ["submitted", "paused"]
+    assert first["has_more"] is True
+    assert [event["kind"] for event in rest["data"]] == ["resumed"]
+    assert rest["has_more"] is False
+
+
+async def test_workers_and_queue(http: httpx.AsyncClient, client: redis.Redis) -> None:
+    job_id = (await post(http))["id"]
+    await post(http)
+    claim(client)
+
+    (worker,) = (await http.get("/v1/workers")).json()["data"]
+    queue = (await http.get("/v1/queue")).json()
+
+    assert (worker["id"], worker["state"], worker["job"]) == ("w", "busy", job_id)
+    assert queue == {"object": "queue", "queued": 1, "running": 1, "workers": 1, "idle_workers": 0}
+
+
+async def test_an_artifact_that_is_not_there_says_so(http: httpx.AsyncClient) -> None:
+    job_id = (await post(http))["id"]
+
+    problem = (await http.get(f"/v1/jobs/{job_id}/artifacts/model.safetensors")).json()
+
+    assert problem["detail"] == (
+        "the job has no artifact 'model.safetensors'; it has none until it has succeeded"
+    )
+
+
+@pytest.mark.parametrize("noun", ["optimizers", "schedules", "models", "datasets"])
+async def test_the_catalogue_explains_every_entry_and_every_field(
+    http: httpx.AsyncClient, noun: str
+) -> None:
+    page = (await http.get(f"/v1/{noun}")).json()
+
+    assert len(page["data"]) >= 2
+    for entry in page["data"]:
+        assert entry == (await http.get(f"/v1/{noun}/{entry['name']}")).json()
+        assert entry["summary"].endswith(".")
+        described = {field["name"]: field for field in entry["fields"]}
+        for name, field in described.items():
+            assert field["meaning"] or name == "kind", (entry["name"], name)
+
+
+async def test_the_catalogue_has_the_defaults_of_each_dialect(http: httpx.AsyncClient) -> None:
+    entry = (await http.get("/v1/optimizers/adam")).json()
+
+    fields = {field["name"]: field for field in entry["fields"]}
+    assert fields["eps"]["defaults"] == {"torch": 1e-8, "paddle": 1e-8, "article": 1e-7}
+    assert fields["lr"]["type"] == "number > 0"
+    assert "Kingma and Ba" in entry["description"]
+
+
+async def test_health_and_documentation(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/healthz")).json() == {"status": "ok"}
+    assert (await http.get("/readyz")).json() == {"status": "ok"}
+    assert (await http.get("/docs")).status_code == 200
+    schema = (await http.get("/openapi.json")).json()
+    assert "JobSpec" in schema["components"]["schemas"]
+    assert len(json.dumps(schema)) > 10_000

@@ -1,0 +1,35 @@
+"""The real thing: server, API process and worker, started as `optserve up` starts them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from optserve import stack
+from optserve.client import Client
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Iterator[stack.Stack]:
+    """A stack of its own, with one worker, on this checkout's data directory."""
+    home = tmp_path_factory.mktemp("stack")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OPTSERVE_DATA", str(data_dir.resolve()))
+        environment.setenv("OPTSERVE_LEASE_S", "3")  # a dead worker is noticed ten times sooner
+        with stack.running(home=home, port=0, workers=1) as started:
+            yield started
+
+
+@pytest.fixture
+def service(running: stack.Stack) -> Iterator[Client]:
+    """A client of the stack."""
+    with Client(running.url) as client:
+        yield client
+
+
+@pytest.fixture
+def http(running: stack.Stack) -> Iterator[httpx.Client]:
+    """The stack, by bare HTTP."""
+    with httpx.Client(base_url=running.url, timeout=30) as client:
+        yield client

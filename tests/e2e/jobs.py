@@ -1,0 +1,38 @@
+"""Jobs that are quick to train, and ways to wait for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.spec.states import State
+from jobs.spec.wire import Job, StreamEnd
+from optserve.client import Client
+from tests.processes import eventually
+
+SHORT: dict[str, Any] = {
+    "name": "short",
+    "model": {"kind": "mlp", "hidden": [32]},
+    "dataset": {"kind": "digits", "batch_size": 100},
+    "optimizer": {"kind": "adam", "lr": 0.01},
+    "schedule": {"kind": "cosine", "warmup": {"length": 5}},
+    "training": {"epochs": 4, "seed": 3},
+}
+"""60 steps, a blink."""
+LONG: dict[str, Any] = {**SHORT, "name": "long", "training": {"steps": 50_000_000, "seed": 3}}
+"""Only ends when somebody ends it."""
+
+
+def finished(service: Client, job_id: str) -> Job:
+    """Return the job once it is over."""
+    for update in service.follow(job_id):
+        if isinstance(update, StreamEnd):
+            return service.job(job_id)
+    raise AssertionError("a followed job ends")
+
+
+def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
+    """Return the job once it has made *steps*."""
+    eventually(lambda: service.job(job_id).step >= steps)
+    job = service.job(job_id)
+    assert job.state is State.RUNNING
+    return job

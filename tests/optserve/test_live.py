@@ -1,0 +1,32 @@
+"""The live line."""
+
+from jobs.spec.states import State
+from jobs.spec.wire import MetricRow
+from optserve.live import Speed, duration, progress_line
+
+
+def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
+    rows = [MetricRow(step=i, lr=0.001, loss=0.5) for i in range(100)]
+
+    line = progress_line(State.RUNNING, rows, 600, 25.0)
+
+    assert line == "step 100/600  lr 0.001000  loss 0.5000  25.0 steps/s  0:20 left"
+    assert len(line) <= 80
+
+
+def test_before_the_first_step_the_line_says_the_state() -> None:
+    assert progress_line(State.QUEUED, [], 600, 0.0) == "queued ..."
+
+
+def test_speed_is_that_of_the_last_seconds() -> None:
+    now = 0.0
+    speed = Speed(clock=lambda: now)
+    for second in range(20):
+        now = float(second)
+        speed.update(second * 10 if second < 10 else 90 + (second - 9) * 50)
+
+    assert speed() == 50.0
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (0, 59.4, 65, 3725)] == ["0:00", "0:59", "1:05", "1:02:05"]

@@ -1,0 +1,38 @@
+"""Real processes: whether they run, who their children are, and waiting without sleeping long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float = 30) -> None:
+    """Wait until *condition* holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Return whether the process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that *pid* has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of *pid*, their children, and so on."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def command_line(pid: int) -> str:
+    """Return how the process was started."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -1,0 +1,86 @@
+"""Trainer processes: made ahead of need, noticed when they die, gone when their worker is."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import redis
+
+from jobs.functions import Held
+from optserve.embedded import EmbeddedServer
+from tests.processes import alive, eventually
+from worker.trainers import TrainerDied, Trainers
+
+
+@pytest.fixture
+def trainers(
+    server: EmbeddedServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Trainers:
+    del client
+    monkeypatch.setenv("OPTSERVE_REDIS_URL", server.url)
+    monkeypatch.setenv("OPTSERVE_HOME", str(tmp_path))
+    return Trainers("cpu")
+
+
+def pid_of(trainers: Trainers) -> int:
+    assert trainers._trainer is not None
+    return trainers._trainer._process.pid
+
+
+NOBODYS = Held("local", "job_1", "token")
+"""A claim that the store knows nothing of."""
+
+
+def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
+    trainers.prepare()
+    first = pid_of(trainers)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: not alive(first))
+
+    trainers.prepare()
+
+    assert pid_of(trainers) != first
+    trainers.close()
+
+
+def test_a_trainer_that_dies_at_work_is_noticed(trainers: Trainers) -> None:
+    trainers.prepare()
+    first = pid_of(trainers)
+    os.kill(first, signal.SIGSTOP)  # it cannot answer, and dies before it can
+    threading.Timer(0.2, os.kill, (first, signal.SIGKILL)).start()
+
+    with pytest.raises(TrainerDied, match=f"trainer {first} ended with signal SIGKILL"):
+        trainers.train(NOBODYS)
+
+
+def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
+    trainers: Trainers,
+) -> None:
+    assert trainers.train(NOBODYS) == "fenced"
+    assert trainers._trainer is None
+
+
+def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) -> None:
+    code = (
+        "import time\n"
+        "from worker.trainers import Trainers\n"
+        "trainers = Trainers('cpu')\n"
+        "trainers.prepare()\n"
+        "print(trainers._trainer._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = {**os.environ, "OPTSERVE_REDIS_URL": server.url, "OPTSERVE_HOME": str(tmp_path)}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert worker.stdout is not None
+    trainer = int(worker.stdout.readline())
+
+    worker.kill()
+    worker.communicate()
+
+    eventually(lambda: not alive(trainer), within_s=5)
