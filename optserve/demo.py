@@ -38,7 +38,8 @@ def run(home: Path, port: int, out: Console) -> None:
     fetch_mnist(stack.data_dir(home) / "mnist", out.print)
     with _service(home, port, out) as url, Client(url) as client:
         job = client.submit(JOB)
-        out.print(f"job {job.id}: adam, lr 0.002, cosine after 60 steps of warmup, one epoch")
+        out.print(f"job {job.id}")
+        out.print("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
         try:
             rows, end = live.follow(client, job, out)
         except KeyboardInterrupt:
@@ -51,12 +52,9 @@ def run(home: Path, port: int, out: Console) -> None:
             out.print(line, soft_wrap=True)
         result = client.job(job.id).result
         assert result is not None  # a job that succeeded has one
-        out.print(
-            f"{len(rows)} steps, each of them at {url}/v1/jobs/{job.id}/metrics", soft_wrap=True
-        )
-        out.print(
-            f"the job: {url}/v1/jobs/{job.id} (`make up` keeps the service running)", soft_wrap=True
-        )
+        where = f"{url}/v1/jobs/{job.id}"
+        out.print(f"{len(rows)} steps, lr and loss of each:\n{where}/metrics", soft_wrap=True)
+        out.print(f"the job (`make up` serves it again):\n{where}", soft_wrap=True)
         accuracy = 100 * result.test_accuracy
     out.print(f"test accuracy {accuracy:.2f} %")
 

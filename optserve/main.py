@@ -68,7 +68,8 @@ def up(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     with stack.running(home=home, host=host, port=port, workers=workers) as running:
-        out.print(f"optserve is ready at {running.url} (what it offers: {running.url}/docs)")
+        out.print(f"optserve is ready at {running.url}", soft_wrap=True)
+        out.print(f"what it offers: {running.url}/docs", soft_wrap=True)
         out.print("Ctrl-C saves what runs and ends everything")
         while not stopping.wait(stack.LOOK_S):
             running.look_after()

@@ -91,7 +91,7 @@ class StreamedRows(Wire):
 
     columns: list[str]
     """step, lr, loss."""
-    rows: list[list[float]]
+    rows: list[list[int | float]]
     """One list per step, oldest first."""
 
 

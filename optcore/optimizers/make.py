@@ -57,12 +57,12 @@ def make_optimizer(
     """
     parsed = _parse(spec)
     named = _trainable(named_parameters)
-    rule = RULES[parsed.name]
+    rule = RULES[parsed.kind]
     single_precision = all(param.dtype != torch.float64 for _, param in named)
     fused = rule.fused is not None and parsed.dialect in parsed.FUSED_IN
     return FlatOptimizer(
         [{"params": named}],
-        kind=parsed.name,
+        kind=parsed.kind,
         rule=rule,
         flags=parsed.flags(single_precision=single_precision),
         numbers=parsed.hyperparameters(single_precision=single_precision),

@@ -26,6 +26,9 @@ MNIST_JSON_FILE = "mnist.json.gz"
 class DatasetSpec(Spec):
     """What all datasets share: how their examples are served."""
 
+    kind: str
+    """Which dataset."""
+
     batch_size: int = Field(100, ge=1, le=65_536, json_schema_extra={"unit": "examples"})
     """Examples per update; the last batch of an epoch may be smaller."""
     shuffle: bool = True

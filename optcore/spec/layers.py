@@ -48,6 +48,9 @@ class Parameter:
 class LayerSpec(Spec):
     """What all layers share; most keep the shape and have no parameters."""
 
+    kind: str
+    """Which layer."""
+
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """The layer's name in parameter names; null for its number."""
 

@@ -28,6 +28,9 @@ from optcore.spec.layers import (
 class ModelSpec(Spec):
     """What all models share."""
 
+    kind: str
+    """Which model."""
+
     def network(self, num_classes: int) -> list[LayerSpec]:
         """Return the layers of the network that tells *num_classes* classes apart."""
         raise NotImplementedError
@@ -153,7 +156,7 @@ def summarize(layers: Sequence[LayerSpec], shape: Shape) -> list[LayerSummary]:
             raise ShapeError(f"layer {name}: {error}") from None
         parameters = layer.parameters(shape)
         size = sum(p.size for p in parameters)
-        rows.append(LayerSummary(name, layer.kind, out, size, layer.flops(shape)))  # type: ignore[attr-defined]
+        rows.append(LayerSummary(name, layer.kind, out, size, layer.flops(shape)))
         shape = out
     return rows
 

@@ -21,6 +21,9 @@ Engine = Literal["auto", "eager", "fused"]
 class OptimizerSpec(Spec):
     """What all optimizers share."""
 
+    kind: str
+    """Which optimizer."""
+
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which the rule is exactly one of torch's fused kernels."""
     PADDLE_FLOAT32: ClassVar[frozenset[str]] = frozenset()
@@ -30,11 +33,6 @@ class OptimizerSpec(Spec):
     """Whose math, defaults and rounding."""
     engine: Engine = "auto"
     """What computes the update: the rule itself (eager), torch's fused kernel, or the faster."""
-
-    @property
-    def name(self) -> str:
-        """The optimizer's `kind`."""
-        return str(self.kind)  # type: ignore[attr-defined]
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return what the dialect, and the spec, switch in the rule's math."""
@@ -68,7 +66,7 @@ class OptimizerSpec(Spec):
             if not self._exists(name):
                 violated(
                     [name],
-                    f"{name} does not exist for {self.name} in dialect {self.dialect}, "
+                    f"{name} does not exist for {self.kind} in dialect {self.dialect}, "
                     f"only in {', '.join(dialects_of(type(self), name) or ())}",
                     getattr(self, name),
                 )
@@ -76,13 +74,13 @@ class OptimizerSpec(Spec):
             if getattr(self, name) is None:
                 violated(
                     [name],
-                    f"{name} is required: {self.name} has no default in dialect {self.dialect}",
+                    f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
                     None,
                 )
         if self.engine == "fused" and self.dialect not in self.FUSED_IN:
             violated(
                 ["engine"],
-                f"engine fused does not exist for {self.name} in dialect {self.dialect}: torch "
+                f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
                 f"has no such kernel; use auto or eager",
                 self.engine,
             )

@@ -66,6 +66,9 @@ class Warmup(Spec):
 class ScheduleSpec(Spec):
     """What all schedules share."""
 
+    kind: str
+    """Which schedule."""
+
     warmup: Warmup | None = None
     """A rise before the schedule proper; null for none."""
 

@@ -51,7 +51,7 @@ def only_problem(data: object) -> tuple[str, str]:
             0.9,
             "optimizer.bta1",
             "unknown field 'bta1'; did you mean 'beta1'? "
-            "(dialect, engine, kind, lr, beta1, beta2, eps, weight_decay)",
+            "(kind, dialect, engine, lr, beta1, beta2, eps, weight_decay)",
         ),
         ("optimizer.lr", 0.0, "optimizer.lr", "lr must be positive, got 0.0"),
         ("optimizer.lr", -1e-3, "optimizer.lr", "lr must be positive, got -0.001"),
