@@ -78,4 +78,4 @@ def _fused(
     )
 
 
-ADAGRAD = Rule(adagrad, slots=_slots, scalars=_shrink, fused=_fused)
+ADAGRAD = Rule(adagrad, slots=_slots, scalars=_shrink, fused=_fused, takes_sparse=True)

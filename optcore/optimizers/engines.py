@@ -61,6 +61,11 @@ class Eager:
         for span in spans:
             self._run(program, span, arguments, length)
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory held besides parameters, gradients and slots."""
+        return self._scratch.nbytes
+
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
         zeros = tuple([name for name in self._update_numbers if not values[name]])
         if zeros not in self._programs:
@@ -118,6 +123,11 @@ class _Scratch:
     def __init__(self) -> None:
         self._buffers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
         self._views: dict[tuple[int, int, torch.dtype, torch.device], list[Tensor]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffer.nbytes for held in self._buffers.values() for buffer in held)
 
     def take(self, count: int, like: Tensor) -> list[Tensor]:
         """Return *count* buffers of the length, dtype and device of *like*."""

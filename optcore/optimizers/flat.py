@@ -79,7 +79,11 @@ class Flat:
     """
 
     def __init__(
-        self, named: Sequence[tuple[str, Tensor]], first_values: Mapping[str, float]
+        self,
+        named: Sequence[tuple[str, Tensor]],
+        first_values: Mapping[str, float],
+        *,
+        takes_sparse: bool,
     ) -> None:
         """
         Move the parameters into a new buffer; their values stay, slots start afresh.
@@ -87,7 +91,9 @@ class Flat:
         Args:
             named: name and parameter, all of one dtype and device.
             first_values: slot -> what it is filled with.
+            takes_sparse: whether row-sparse gradients are made dense; else they are refused.
         """
+        self._takes_sparse = takes_sparse
         dtype, device = named[0][1].dtype, named[0][1].device
         self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
         self.t = [0] * len(self.segments)
@@ -123,6 +129,11 @@ class Flat:
                 segment.param.data = view
         self._addresses = [param.data_ptr() for param in self._tensors]
 
+    def release(self) -> None:
+        """Give the parameters memory of their own again; `moved` is true from then on."""
+        for segment in self.segments:
+            segment.param.data = segment.param.detach().clone(memory_format=torch.preserve_format)
+
     def moved(self) -> bool:
         """Return whether any parameter's memory is no longer the buffer's."""
         return [param.data_ptr() for param in self._tensors] != self._addresses
@@ -143,6 +154,9 @@ class Flat:
         Parameters without a gradient are left out, slots and counters included, as in torch.
         """
         grads = [param.grad for param in self._tensors if param.grad is not None]
+        if any(grad.is_sparse for grad in grads):
+            self._make_dense()
+            grads = [param.grad for param in self._tensors if param.grad is not None]
         if len(grads) == len(self._tensors) and len(set(self.t)) == 1:
             spans = [self._large_span(i, grad) for i, grad in enumerate(grads[: self._num_large])]
             if small := grads[self._num_large :]:
@@ -170,6 +184,18 @@ class Flat:
                 span = self._span(segment, flat_grad)
             self.t[i] += 1
             yield self.t[i], [span]
+
+    def _make_dense(self) -> None:
+        for segment in self.segments:
+            grad = segment.param.grad
+            if grad is None or not grad.is_sparse:
+                continue
+            if not self._takes_sparse:
+                raise ValueError(
+                    f"the gradient of {segment.name} is sparse, which this optimizer cannot take; "
+                    "make it dense (sparse=False in the layer)"
+                )
+            segment.param.grad = grad.to_dense()
 
     def _large_span(self, i: int, grad: Tensor) -> Span:
         return self._span(self.segments[i], _in_memory_order(grad, self.segments[i]))

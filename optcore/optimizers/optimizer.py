@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, overload
@@ -13,6 +14,11 @@ from optcore.optimizers.engines import Eager, Engine, Fused
 from optcore.optimizers.flat import Flat
 from optcore.optimizers.rule import Flags, Numbers, Rule
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch
+
+NOTHING_TO_UPDATE = (
+    "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
+    "after the optimizer was made (load_state_dict(assign=True))?"
+)
 
 
 class FlatOptimizer(torch.optim.Optimizer):
@@ -86,6 +92,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        updated = False
         for i, group in enumerate(self.param_groups):
             if any(flat.moved() for flat in self._flats[i]):
                 self._take_back(i)
@@ -93,7 +100,20 @@ class FlatOptimizer(torch.optim.Optimizer):
             for flat in self._flats[i]:
                 for t, spans in flat.updates():
                     self._engine(spans, t, numbers)
+                    updated = True
+        if not updated:
+            warnings.warn(NOTHING_TO_UPDATE, RuntimeWarning, stacklevel=2)
         return loss
+
+    def release(self) -> None:
+        """
+        Give the parameters memory of their own again, for whoever takes the model from here.
+
+        A parameter that is a view saves its whole buffer under `torch.save`. Another `step` makes
+        them views again.
+        """
+        for flat in self.flats():
+            flat.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; a parameter the next backward does not reach is not updated."""
@@ -199,7 +219,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             return (str(pair[1].dtype), str(pair[1].device))
 
         return [
-            Flat(list(pairs), first_values)
+            Flat(list(pairs), first_values, takes_sparse=self._rule.takes_sparse)
             for _, pairs in groupby(sorted(named, key=home), key=home)
         ]
 

@@ -37,6 +37,8 @@ class Rule:
         torch_constants: torch's group entries that this rule has no number for.
         torch_flags: flags that are entries of torch's groups.
         counts_steps: whether torch keeps ``step`` in this optimizer's state.
+        takes_sparse: whether a row-sparse gradient means the same as the dense one it stands
+            for. (For Adam it does not: torch's SparseAdam leaves other rows' moments alone.)
     """
 
     update: Callable[..., tuple[Tensor, ...]]
@@ -47,3 +49,4 @@ class Rule:
     torch_constants: Mapping[str, Any] = field(default_factory=dict)
     torch_flags: tuple[str, ...] = ()
     counts_steps: bool = True
+    takes_sparse: bool = False

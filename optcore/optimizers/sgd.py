@@ -167,6 +167,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
 
 SGD = Rule(
     sgd,
+    takes_sparse=True,
     slots=_no_slots,
     fused=_fused(nesterov=False),
     counts_steps=False,
@@ -174,6 +175,7 @@ SGD = Rule(
 )
 MOMENTUM = Rule(
     momentum,
+    takes_sparse=True,
     slots=_buffer,
     scalars=_gain,
     fused=_fused(nesterov=False),
@@ -182,6 +184,7 @@ MOMENTUM = Rule(
 )
 NESTEROV = Rule(
     nesterov,
+    takes_sparse=True,
     slots=_buffer,
     fused=_fused(nesterov=True),
     counts_steps=False,
