@@ -24,7 +24,7 @@ from optcore.training import checkpoint
 from optcore.training.checkpoint import CheckpointUnusable
 from optcore.training.digest import digest
 from optcore.training.loop import train
-from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.reports import Diverged, Evaluation, Progress, StepReport
 from optcore.training.run import Run
 from worker.lease import Lease
 from worker.reporter import Reporter
@@ -148,6 +148,8 @@ class Attempt:
                     reporter.row(report.step, (report.lr, report.loss))
                 case Evaluation():
                     reporter.evaluation(report)
+                case Progress():
+                    pass
             lease.beat()
             if not run.finished:
                 self._heed(reporter)

@@ -43,14 +43,12 @@ def read_json_file(folder: Path) -> Dataset:
     """
     path = folder / MNIST_JSON_FILE
     _must_exist(path)
-    with gzip.open(path) as file:
-        try:
+    try:
+        with gzip.open(path) as file:
             parts = pydantic_core.from_json(file.read())
-            (train, _, test) = [_pair(part) for part in parts]
-        except (ValueError, TypeError) as error:
-            raise DatasetMissing(
-                f"{path} must hold three [images, labels] pairs: {error}"
-            ) from None
+        train, _, test = (_pair(part) for part in parts)
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise DatasetMissing(f"{path} must hold three [images, labels] pairs: {error}") from None
     return Dataset(train, test)
 
 
@@ -88,7 +86,10 @@ def _examples(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Examples:
 def _pair(part: Any) -> Examples:  # noqa: ANN401  whatever the file holds
     images, labels = part
     pixels = np.asarray(images, np.float32)
-    digits = np.asarray(labels, np.int64)
+    numbers = np.asarray(labels, np.float64)
+    digits = numbers.astype(np.int64)
+    if not (digits == numbers).all():
+        raise ValueError("labels must be whole numbers")
     if pixels.shape != (len(digits), SIDE * SIDE):
         raise ValueError(f"images must have shape ({len(digits)}, 784), got {pixels.shape}")
     if not (pixels.min() >= 0 and pixels.max() <= 1):

@@ -65,7 +65,8 @@ def make_optimizer(
         kind=parsed.kind,
         rule=rule,
         flags=parsed.flags(single_precision=single_precision),
-        numbers=parsed.hyperparameters(single_precision=single_precision),
+        numbers=parsed.hyperparameters(),
+        rounded=parsed.rounded(single_precision=single_precision),
         fused=fused and parsed.engine != "eager",
     )
 

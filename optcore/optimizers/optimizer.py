@@ -14,6 +14,7 @@ from optcore.optimizers.engines import Eager, Engine, Fused
 from optcore.optimizers.flat import Flat
 from optcore.optimizers.rule import Flags, Numbers, Rule
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch
+from optcore.spec.optimizers import float32
 
 NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
@@ -41,6 +42,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         rule: Rule,
         flags: Flags,
         numbers: Numbers,
+        rounded: frozenset[str] = frozenset(),
         fused: bool,
     ) -> None:
         """
@@ -52,10 +54,12 @@ class FlatOptimizer(torch.optim.Optimizer):
             rule: the math.
             flags: the dialect's switches.
             numbers: defaults of the groups' numbers.
+            rounded: numbers that the rule gets as float32, whatever a group holds.
             fused: whether torch's kernel computes, else the rule itself.
         """
         self.kind = kind
-        self._rule, self._flags, self._names = rule, flags, tuple(numbers)
+        self._rule, self._flags = rule, flags
+        self._names, self._rounded = tuple(numbers), rounded
         self._engine: Engine = Fused(rule, flags) if fused else Eager(rule, flags)
         self._flats: list[list[Flat]] = []
         super().__init__([dict(group) for group in groups], dict(numbers))
@@ -96,7 +100,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         for i, group in enumerate(self.param_groups):
             if any(flat.moved() for flat in self._flats[i]):
                 self._take_back(i)
-            numbers = {name: float(group[name]) for name in self._names}
+            numbers = self._numbers(group)
             for flat in self._flats[i]:
                 for t, spans in flat.updates():
                     self._engine(spans, t, numbers)
@@ -207,13 +211,19 @@ class FlatOptimizer(torch.optim.Optimizer):
         for flat in self.flats():
             for segment, t in zip(flat.segments, flat.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_rule", "_flags", "_names", "_engine")
+        own = ("kind", "_rule", "_flags", "_names", "_rounded", "_engine")
         state = {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
         return state
 
-    def _placed(self, group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]]) -> list[Flat]:
+    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """Return the numbers of *group* as the rule gets them."""
         numbers = {name: float(group[name]) for name in self._names}
-        first_values = self._rule.slots(numbers, self._flags)
+        for name in self._rounded:
+            numbers[name] = float32(numbers[name])
+        return numbers
+
+    def _placed(self, group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]]) -> list[Flat]:
+        first_values = self._rule.slots(self._numbers(group), self._flags)
 
         def home(pair: tuple[str, Tensor]) -> tuple[str, str]:
             return (str(pair[1].dtype), str(pair[1].device))

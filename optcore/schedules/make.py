@@ -72,7 +72,7 @@ def make_schedule(
             curve,
             length=steps_in(parsed.warmup.length, steps_per_epoch),
             start=parsed.warmup.start,
-            after=parsed.warmup.after,
+            after=parsed.warmup.after or parsed.AFTER,
             total_steps=total_steps,
         )
     return _for_numbers_and_arrays(curve)

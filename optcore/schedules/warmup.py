@@ -38,10 +38,13 @@ def warmup(
         return curve
     peak = float(curve(np.zeros(1))[0])
     offset = 0 if after == "overlap" else length
-    squeeze = total_steps / (total_steps - length) if after == "compress" else 1.0
 
     def f(t: Array) -> Array:
         rise = start + (peak - start) * (t / length)
-        return np.where(t < length, rise, curve(np.maximum(t - offset, 0.0) * squeeze))
+        since = np.maximum(t - offset, 0.0)
+        if after == "compress":
+            # The product first: it is exact, so that whole positions stay whole.
+            since = since * total_steps / (total_steps - length)
+        return np.where(t < length, rise, curve(since))
 
     return f

@@ -11,15 +11,37 @@ from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from optcore.spec.base import Spec
+from optcore.spec.errors import violated
 
 Shape = tuple[int, ...]
 
 IMAGE_DIMS = 3
 MAX_UNITS = 65_536
 """The widest layer, in channels or features."""
+
+
+# fmt: off
+RESERVED_NAMES = frozenset(
+    {
+        "T_destination", "add_module", "append", "apply", "bfloat16", "buffers",
+        "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches",
+        "eval", "extend", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+        "get_parameter", "get_submodule", "half", "insert", "ipu", "load_state_dict", "modules",
+        "mtia", "named_buffers", "named_children", "named_modules", "named_parameters",
+        "parameters", "pop", "register_backward_hook", "register_buffer",
+        "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+        "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook", "register_module", "register_parameter",
+        "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_",
+        "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty",
+        "train", "training", "type", "xpu", "zero_grad",
+    }
+)
+# fmt: on
+"""Names that a layer cannot have: torch's modules use them themselves."""
 
 
 class ShapeError(ValueError):
@@ -53,6 +75,13 @@ class LayerSpec(Spec):
 
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """The layer's name in parameter names; null for its number."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_torchs(cls, name: str | None) -> str | None:
+        if name in RESERVED_NAMES:
+            violated([], f"name must not be one that torch's modules use, got {name!r}", name)
+        return name
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape that comes out for *shape*, or raise `ShapeError`."""

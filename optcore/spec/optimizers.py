@@ -7,15 +7,23 @@ elementwise. A default stands for each dialect in which the hyperparameter exist
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
 from optcore.spec.errors import violated
 
 Engine = Literal["auto", "eager", "fused"]
+
+
+def float32(number: float) -> float:
+    """Return *number* rounded to float32; infinite if it is too large for it."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
 
 
 class OptimizerSpec(Spec):
@@ -39,22 +47,24 @@ class OptimizerSpec(Spec):
         del single_precision
         return {}
 
-    def hyperparameters(self, *, single_precision: bool) -> dict[str, float]:
-        """
-        Return the rule's numbers as the dialect's kernel sees them.
-
-        Paddle's kernels take their attributes as float32: all of them for float32 tensors, and
-        some of them (`PADDLE_FLOAT32`) even for float64 tensors.
-        """
-        numbers = {
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the rule's numbers, as given."""
+        return {
             name: getattr(self, name)
             for name in type(self).model_fields
             if type(getattr(self, name)) in (int, float)
         }
+
+    def rounded(self, *, single_precision: bool) -> frozenset[str]:
+        """
+        Return the numbers that the dialect's kernel sees as float32.
+
+        Paddle's kernels take all of them so for float32 tensors, and some of them
+        (`PADDLE_FLOAT32`) even for float64 tensors.
+        """
         if self.dialect != "paddle":
-            return numbers
-        rounded = numbers.keys() if single_precision else self.PADDLE_FLOAT32
-        return {name: float(np.float32(x)) if name in rounded else x for name, x in numbers.items()}
+            return frozenset()
+        return frozenset(self.hyperparameters()) if single_precision else self.PADDLE_FLOAT32
 
     def _exists(self, name: str) -> bool:
         defaults = dialects_of(type(self), name)
@@ -77,6 +87,8 @@ class OptimizerSpec(Spec):
                     f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
                     None,
                 )
+        for name in self.rounded(single_precision=True):
+            self._check_rounded(name)
         if self.engine == "fused" and self.dialect not in self.FUSED_IN:
             violated(
                 ["engine"],
@@ -85,6 +97,21 @@ class OptimizerSpec(Spec):
                 self.engine,
             )
         return self
+
+    def _check_rounded(self, name: str) -> None:
+        """Refuse a number that float32 takes out of its range (0.99999999 becomes 1)."""
+        value = getattr(self, name)
+        single = float32(value)
+        for limit in type(self).model_fields[name].metadata:
+            too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
+            too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
+            if too_high or too_low or not math.isfinite(single):
+                violated(
+                    [name],
+                    f"{name} must stay in its range as a float32, which is what {self.dialect} "
+                    f"makes of it, got {value} ({single})",
+                    value,
+                )
 
     @model_serializer(mode="wrap")
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.datasets import AnyDataset
-from optcore.spec.duration import MAX_STEPS
+from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import violated
-from optcore.spec.layers import ShapeError
-from optcore.spec.models import AnyModel, summarize
+from optcore.spec.layers import BatchNorm, ShapeError
+from optcore.spec.models import AnyModel, named, summarize
 from optcore.spec.optimizers import AnyOptimizer
-from optcore.spec.schedules import AnySchedule, Constant
+from optcore.spec.schedules import AnySchedule, Constant, in_words
 from optcore.spec.training import Training
 
 MAX_PARAMETERS = 500_000_000
@@ -87,6 +88,35 @@ class RunSpec(Spec):
                 f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
                 self.model.kind,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_batch_of_one_is_normalised(self) -> Self:
+        last = self.dataset.train_examples % self.dataset.batch_size or self.dataset.batch_size
+        shape = self.dataset.shape
+        for name, layer in named(self.model.network(self.dataset.num_classes)):
+            if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
+                violated(
+                    ["dataset", "batch_size"],
+                    f"batch_size must not leave a last batch of 1 example, whose values layer "
+                    f"{name} (batch_norm) could not tell from their mean, got "
+                    f"{self.dataset.batch_size} of {self.dataset.train_examples} examples",
+                    self.dataset.batch_size,
+                )
+            shape = layer.output_shape(shape)
+        return self
+
+    @model_validator(mode="after")
+    def _durations_have_steps(self) -> Self:
+        for name in ("evaluate_every", "checkpoint_every"):
+            duration = getattr(self.training, name)
+            if duration is not None and steps_in(duration, self.steps_per_epoch) < 1:
+                violated(
+                    ["training", name],
+                    f"{name} must be at least 1 step, "
+                    f"got {in_words(duration, self.steps_per_epoch)}",
+                    duration,
+                )
         return self
 
     @model_validator(mode="after")

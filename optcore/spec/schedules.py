@@ -8,7 +8,7 @@ In the formulas t = 0 is the first update, T the steps of the whole run and lr t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,9 @@ class Misfit(NamedTuple):
     path: tuple[str | int, ...]
     message: str
     value: object
+
+
+After = Literal["delay", "overlap", "compress"]
 
 
 class Warmup(Spec):
@@ -59,8 +62,9 @@ class Warmup(Spec):
     start: Rate = 0.0
     """lr of the first update. The default, 0, is what most frameworks do: that update changes
     nothing."""
-    after: Literal["delay", "overlap", "compress"] = "compress"
-    """What the schedule does about the steps the warmup took."""
+    after: After | None = None
+    """What the schedule does about the steps the warmup took. Left out: compress where the
+    schedule is a curve over the run, overlap where it changes at given steps."""
 
 
 class ScheduleSpec(Spec):
@@ -69,8 +73,20 @@ class ScheduleSpec(Spec):
     kind: str
     """Which schedule."""
 
+    AFTER: ClassVar[After] = "compress"
+    """What a warmup that does not say so means."""
+
     warmup: Warmup | None = None
     """A rise before the schedule proper; null for none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_warmup(cls, data: Any) -> Any:  # noqa: ANN401
+        if isinstance(data, dict) and isinstance(data.get("warmup"), dict):
+            warmup = data["warmup"]
+            if warmup.get("after") is None:
+                return {**data, "warmup": {**warmup, "after": cls.AFTER}}
+        return data
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield what is wrong with the durations in a run of this length."""
@@ -78,13 +94,12 @@ class ScheduleSpec(Spec):
             return
         given = self.warmup.length
         length = steps_in(given, steps_per_epoch)
+        got = f"got {in_words(given, steps_per_epoch)}"
+        if length < 1:
+            yield Misfit(("warmup", "length"), f"length must be at least 1 step, {got}", given)
         if length >= total_steps:
-            yield Misfit(
-                ("warmup", "length"),
-                f"length must be shorter than the run of {total_steps} steps, "
-                f"got {in_words(given, steps_per_epoch)}",
-                given,
-            )
+            rule = f"length must be shorter than the run of {total_steps} steps"
+            yield Misfit(("warmup", "length"), f"{rule}, {got}", given)
 
     def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
         """Yield what is allowed in a run of this length but probably not meant."""
@@ -105,6 +120,16 @@ class Fall(ScheduleSpec):
     """How long the fall takes; null for the whole run."""
     end: Rate = 0.0
     """lr at the end of the fall, absolute."""
+
+    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+        """Yield also a fall of no steps."""
+        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        if self.length is not None and steps_in(self.length, steps_per_epoch) < 1:
+            yield Misfit(
+                ("length",),
+                f"length must be at least 1 step, got {in_words(self.length, steps_per_epoch)}",
+                self.length,
+            )
 
     def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
         """Yield that the fall is cut off by the end of the run."""
@@ -165,6 +190,8 @@ class Step(ScheduleSpec):
         f(t) = lr * gamma ** floor(t / every)
     """
 
+    AFTER: ClassVar[After] = "overlap"
+
     kind: Literal["step"]
     every: Duration
     """Length of a stair."""
@@ -202,6 +229,8 @@ class Piecewise(ScheduleSpec):
     At a boundary the new value holds, as in Paddle, MindSpore, optax and torch (TF1 and Keras
     change one step later).
     """
+
+    AFTER: ClassVar[After] = "overlap"
 
     kind: Literal["piecewise"]
     boundaries: list[Duration] = Field(min_length=1, max_length=1000)

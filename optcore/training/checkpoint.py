@@ -38,6 +38,8 @@ FORMAT = 1
 KEPT = 3
 """How many checkpoints of a run stay."""
 
+DRAFT = ".draft-"
+"""First characters of a folder that is being written; only one process writes to a folder."""
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
 FACTS_FILE = "state.json"
@@ -75,8 +77,9 @@ def save(run: Run, folder: Path) -> Checkpoint:
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{run.t:08d}"
-    draft = folder / f".{final.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
+    for left_by_a_crash in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(left_by_a_crash)
+    draft = folder / f"{DRAFT}{final.name}"
     draft.mkdir()
     files = {
         MODEL_FILE: model_bytes(run),

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from optcore.data.examples import Examples, pixels
-from optcore.training.reports import Evaluation
+from optcore.training.reports import Evaluation, Progress
 
 BATCH_SIZE = 1000
 """Examples at a time: large enough to be fast, small enough for any card."""
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples, *, step: int, dtype: torch.dtype) -> Evaluation:
+def evaluate(
+    model: nn.Module, examples: Examples, *, step: int, dtype: torch.dtype
+) -> Iterator[Evaluation | Progress]:
     """
-    Return what *model* makes of *examples*.
+    Look at what *model* makes of *examples*; the last report is the result.
 
-    The model is put into evaluation mode and back; nothing random happens.
+    The model is in evaluation mode meanwhile; nothing random happens.
 
     Args:
         model: from images (batch, channels, height, width) to logits (batch, classes).
         examples: not empty.
         step: updates applied so far.
         dtype: of the model's parameters.
+
+    Yields:
+        a sign of life per batch, then the evaluation.
     """
     was_training = model.training
-    model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
     right = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
     ):
-        logits = model(pixels(images, dtype))
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
-        right += (logits.argmax(1) == labels).sum()
-    model.train(was_training)
+        model.eval()
+        with torch.no_grad():
+            logits = model(pixels(images, dtype))
+            loss += functional.cross_entropy(logits, labels, reduction="sum")
+            right += (logits.argmax(1) == labels).sum()
+        model.train(was_training)
+        yield Progress(step)
     n = len(examples)
-    return Evaluation(step=step, loss=loss.item() / n, accuracy=right.item() / n, examples=n)
+    yield Evaluation(step=step, loss=loss.item() / n, accuracy=right.item() / n, examples=n)

@@ -9,33 +9,41 @@ from torch.nn import functional
 
 from optcore.spec.duration import steps_in
 from optcore.training.evaluation import evaluate
-from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.reports import Diverged, Evaluation, Report, StepReport
 from optcore.training.run import Run
 
 
-def train(run: Run) -> Iterator[StepReport | Evaluation]:
+def train(run: Run) -> Iterator[Report]:
     """
     Train *run* to its end, yielding one `StepReport` per update, in order.
 
-    Evaluations come between them, when they are due. Whoever drives the loop decides the rest:
-    to stop is to stop iterating, and between two reports *run* may be saved and continued
-    elsewhere with the same bits.
+    Evaluations come between them, when they are due, and signs of life during those. Whoever
+    drives the loop decides the rest: to stop is to stop iterating, and between two reports *run*
+    may be saved and continued elsewhere with the same bits.
 
     Args:
         run: at its first step, or at the one a checkpoint left it at.
 
     Raises:
-        Diverged: a loss is NaN or infinite; it was reported, and its update not made.
+        Diverged: a loss is NaN or infinite; it was reported. An update is not made from it.
     """
     while True:
         if _evaluation_is_due(run):
-            run.evaluated = run.t
-            yield evaluate(run.model, run.dataset.test, step=run.t, dtype=run.dtype)
+            yield from _evaluate(run)
         if run.finished:
             return
         report = _update(run)
         yield report
         if not math.isfinite(report.loss):
+            raise Diverged(report.step, report.loss)
+
+
+def _evaluate(run: Run) -> Iterator[Report]:
+    for report in evaluate(run.model, run.dataset.test, step=run.t, dtype=run.dtype):
+        if isinstance(report, Evaluation):
+            run.evaluated = run.t
+        yield report
+        if isinstance(report, Evaluation) and not math.isfinite(report.loss):
             raise Diverged(report.step, report.loss)
 
 
@@ -59,5 +67,5 @@ def _evaluation_is_due(run: Run) -> bool:
     if run.t == run.evaluated:
         return False
     every = run.spec.training.evaluate_every
-    interval = max(1, steps_in(every, run.spec.steps_per_epoch)) if every is not None else 0
+    interval = steps_in(every, run.spec.steps_per_epoch) if every is not None else 0
     return run.finished or (interval > 0 and run.t > 0 and run.t % interval == 0)

@@ -39,12 +39,29 @@ class Evaluation:
     examples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    A sign of life between two other reports: part of an evaluation is done.
+
+    Attributes:
+        step: updates applied so far.
+    """
+
+    step: int
+
+
+Report = StepReport | Evaluation | Progress
+"""What the loop yields."""
+
+
 class Diverged(Exception):
     """
     The loss is no longer a finite number.
 
     Attributes:
-        step: the update whose loss it was; that update was not made.
+        step: the update whose loss it was, which was not made; or the updates applied before
+            the evaluation whose loss it was.
         loss: NaN or an infinity.
     """
 

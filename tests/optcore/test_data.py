@@ -73,12 +73,23 @@ def test_mnist_from_paddles_json_file(tmp_path: Path) -> None:
         ([[[0.0] * 784], [10]], r"labels must lie in 0..9, got 10 to 10"),
         ([[[2.0] * 784], [1]], r"pixels must lie in 0..1, got 2.0 to 2.0"),
         ([[[0.0] * 783], [1]], r"images must have shape \(1, 784\), got \(1, 783\)"),
+        ([[[0.0] * 784], [1.7]], r"labels must be whole numbers"),
         ([[0.0]], "must hold three"),
     ],
 )
 def test_a_json_file_of_another_form_is_refused(tmp_path: Path, pair: object, message: str) -> None:
     with pytest.raises(DatasetMissing, match=message):
         read_json_file(json_file(tmp_path, pair))
+
+
+@pytest.mark.parametrize("damage", ["cut", "not gzip"])
+def test_a_json_file_that_cannot_be_unpacked_is_refused(tmp_path: Path, damage: str) -> None:
+    path = json_file(tmp_path, [[[0.0] * 784], [1]]) / "mnist.json.gz"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"[]")
+
+    with pytest.raises(DatasetMissing, match="must hold three"):
+        read_json_file(tmp_path)
 
 
 def test_a_json_file_with_too_few_examples_is_refused(tmp_path: Path) -> None:

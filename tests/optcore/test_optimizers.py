@@ -128,7 +128,7 @@ def pure_step(
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """Yield what the bare rule makes of each parameter and its slots at update *t*."""
     rule, flags = optimizer._rule, optimizer._flags
-    numbers = {name: optimizer.param_groups[0][name] for name in optimizer._names}
+    numbers = optimizer._numbers(optimizer.param_groups[0])
     given = {**numbers, **flags, **rule.scalars(t, numbers, flags)}
     arguments = {k: v for k, v in given.items() if k in rule.update.__annotations__}
     slots = optimizer.named_slots()
@@ -317,7 +317,7 @@ def test_a_specs_fields_are_its_rules_arguments(kind: str) -> None:
     """Nothing a client may say is dropped on the way to the math, and nothing is made up."""
     spec = OPTIMIZERS[kind].model_validate({"kind": kind, "lr": 0.1})
     rule = RULES[kind]
-    numbers = spec.hyperparameters(single_precision=True)
+    numbers = spec.hyperparameters()
     flags = spec.flags(single_precision=True)
     asked = _Recorder(numbers)
 

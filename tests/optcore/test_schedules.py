@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import optcore
@@ -75,6 +75,35 @@ def test_warmup_starts_where_it_is_told_and_rises_to_the_first_value() -> None:
     }
 
     assert lrs(spec)[:9] == [0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1]
+
+
+def test_boundaries_stay_where_they_were_put_unless_the_warmup_says_otherwise() -> None:
+    spec: dict[str, Any] = {"kind": "piecewise", "boundaries": [10], "values": [1.0, 0.1]}
+
+    assert lrs({**spec, "warmup": {"length": 4}})[9:11] == [1.0, 0.1]
+    assert lrs({**spec, "warmup": {"length": 4, "after": "delay"}}, total_steps=20)[13:15] == [
+        1.0,
+        0.1,
+    ]
+
+
+@given(total=st.integers(2, 300), length=st.integers(1, 299), boundary=st.integers(1, 299))
+def test_a_compressed_boundary_falls_on_the_step_that_arithmetic_says(
+    total: int, length: int, boundary: int
+) -> None:
+    """In whole numbers: the boundary is reached where (t - w) * T >= b * (T - w)."""
+    assume(length < total)
+    spec = {
+        "kind": "piecewise",
+        "boundaries": [boundary],
+        "values": [1.0, 0.1],
+        "warmup": {"length": length, "after": "compress"},
+    }
+
+    values = optcore.make_schedule(spec, lr=1.0, total_steps=total)(np.arange(length, total))
+
+    reached = [(t - length) * total >= boundary * (total - length) for t in range(length, total)]
+    assert values.tolist() == [0.1 if r else 1.0 for r in reached]
 
 
 def test_a_number_gives_a_number_and_an_array_an_array() -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from torch import nn
 
 from optcore.spec.errors import SpecError
-from optcore.spec.optimizers import OPTIMIZERS, Adam, AnyOptimizer, OptimizerSpec
+from optcore.spec.layers import RESERVED_NAMES
+from optcore.spec.optimizers import OPTIMIZERS, Adam, AnyOptimizer, OptimizerSpec, float32
 from optcore.spec.run import RunSpec
 
 RUN: dict[str, Any] = {
@@ -167,6 +169,50 @@ def only_problem(data: object) -> tuple[str, str]:
             "model.layers[0].name",
             "name must be used once, got 'a'",
         ),
+        (
+            "model",
+            {"kind": "sequential", "layers": [{"kind": "flatten", "name": "forward"}]},
+            "model.layers[0].name",
+            "name must not be one that torch's modules use, got 'forward'",
+        ),
+        (
+            "optimizer",
+            {"kind": "adam", "dialect": "paddle", "beta1": 0.99999999},
+            "optimizer.beta1",
+            "beta1 must stay in its range as a float32, which is what paddle makes of it, "
+            "got 0.99999999 (1.0)",
+        ),
+        (
+            "optimizer",
+            {"kind": "adam", "dialect": "paddle", "lr": 1e308},
+            "optimizer.lr",
+            "lr must stay in its range as a float32, which is what paddle makes of it, "
+            "got 1e+308 (inf)",
+        ),
+        (
+            "schedule",
+            {"kind": "cosine", "warmup": {"length": {"epochs": 0.0001}}},
+            "schedule.warmup.length",
+            "length must be at least 1 step, got 0.0001 epochs (0 steps)",
+        ),
+        (
+            "schedule",
+            {"kind": "linear", "length": {"epochs": 0.0001}},
+            "schedule.length",
+            "length must be at least 1 step, got 0.0001 epochs (0 steps)",
+        ),
+        (
+            "training.checkpoint_every",
+            {"epochs": 0.0001},
+            "training.checkpoint_every",
+            "checkpoint_every must be at least 1 step, got 0.0001 epochs (0 steps)",
+        ),
+        (
+            "training.evaluate_every",
+            {"epochs": 0.0001},
+            "training.evaluate_every",
+            "evaluate_every must be at least 1 step, got 0.0001 epochs (0 steps)",
+        ),
         ("model", 5, "model", "model must be an object, got 5"),
         ("model", {}, "model.kind", "kind is required"),
         (
@@ -205,6 +251,27 @@ def test_every_mistake_is_reported_not_only_the_first() -> None:
     ]
 
 
+def test_a_last_batch_of_one_cannot_be_normalised() -> None:
+    data = {
+        **RUN,
+        "model": {
+            "kind": "sequential",
+            "layers": [
+                {"kind": "flatten"},
+                {"kind": "batch_norm"},
+                {"kind": "linear", "out_features": 10},
+            ],
+        },
+        "dataset": {"kind": "digits", "batch_size": 1499},
+    }
+
+    assert only_problem(data) == (
+        "dataset.batch_size",
+        "batch_size must not leave a last batch of 1 example, whose values layer 1 (batch_norm) "
+        "could not tell from their mean, got 1499 of 1500 examples",
+    )
+
+
 def test_a_missing_part_is_required() -> None:
     data = copy.deepcopy(RUN)
     del data["model"]
@@ -237,12 +304,20 @@ def test_steps_follow_from_epochs_and_a_short_last_batch_counts() -> None:
     assert spec.total_steps == 60
 
 
-def test_paddle_rounds_what_its_kernels_keep_in_float32() -> None:
+def test_paddle_keeps_some_numbers_in_float32() -> None:
     parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
     momentum = parser.validate_python({"kind": "momentum", "dialect": "paddle"})
     adam = parser.validate_python({"kind": "adam", "dialect": "paddle"})
+    torchs = parser.validate_python({"kind": "momentum"})
 
-    assert momentum.hyperparameters(single_precision=False)["momentum"] == 0.8999999761581421
-    assert momentum.hyperparameters(single_precision=False)["lr"] == 0.001
-    assert adam.hyperparameters(single_precision=False)["beta2"] == 0.999
-    assert adam.hyperparameters(single_precision=True)["beta2"] == 0.9990000128746033
+    assert momentum.rounded(single_precision=False) == {"momentum", "weight_decay"}
+    assert adam.rounded(single_precision=False) == set()
+    assert adam.rounded(single_precision=True) >= {"lr", "beta1", "beta2", "eps"}
+    assert torchs.rounded(single_precision=True) == set()
+    assert float32(0.9) == 0.8999999761581421
+
+
+def test_torchs_own_names_are_no_names_for_layers() -> None:
+    theirs = {name for name in dir(nn.Sequential()) if not name.startswith("_")}
+
+    assert theirs <= RESERVED_NAMES

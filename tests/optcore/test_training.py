@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from optcore.training import checkpoint
 from optcore.training.checkpoint import CheckpointUnusable
 from optcore.training.digest import digest
 from optcore.training.loop import train
-from optcore.training.reports import Diverged, Evaluation, StepReport
+from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
 
 NOWHERE = Path("/nonexistent")  # digits need no data directory
@@ -64,6 +63,7 @@ def test_a_run_reports_every_step_once_and_evaluates_every_epoch() -> None:
 
     reports = list(train(run))
 
+    assert sum(isinstance(report, Progress) for report in reports) == 2
     rows = [report for report in reports if isinstance(report, StepReport)]
     looks = [report for report in reports if isinstance(report, Evaluation)]
     assert [row.step for row in rows] == list(range(48))
@@ -174,18 +174,19 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
         checkpoint.restore(start(spec()), saved.path)
 
 
-def test_a_draft_that_a_crash_left_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_draft_that_a_crash_left_is_swept_away(tmp_path: Path) -> None:
     run = start(spec())
-    saved = checkpoint.save(run, tmp_path)
-    draft = tmp_path / ".step-00000009.123"
-    shutil.copytree(saved.path, draft)
+    (tmp_path / ".draft-step-00000009").mkdir()
+    (tmp_path / ".draft-step-00000009" / "model.safetensors").write_bytes(b"half")
 
-    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000000"]
+    checkpoint.save(run, tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
 
 
 def test_a_loss_that_is_not_finite_is_reported_and_ends_the_run() -> None:
     run = start(spec(optimizer={"kind": "sgd", "lr": 1e38}, schedule={"kind": "constant"}))
-    reports: list[StepReport | Evaluation] = []
+    reports: list[Report] = []
 
     with pytest.raises(Diverged, match=r"loss must be finite, got (nan|inf) at step \d") as caught:
         reports.extend(train(run))
@@ -194,3 +195,34 @@ def test_a_loss_that_is_not_finite_is_reported_and_ends_the_run() -> None:
     assert isinstance(last, StepReport)
     assert not math.isfinite(last.loss)
     assert last.step == caught.value.step == run.t
+
+
+def test_weights_that_the_last_update_destroyed_are_a_divergence_too() -> None:
+    run = start(
+        spec(
+            optimizer={"kind": "sgd", "lr": 1e38},
+            schedule={"kind": "constant"},
+            training={"steps": 1},
+        )
+    )
+    reports: list[Report] = []
+
+    with pytest.raises(Diverged, match=r"loss must be finite, got (nan|inf) at step 1"):
+        reports.extend(train(run))
+
+    assert isinstance(reports[-1], Evaluation)
+    assert not math.isfinite(reports[-1].loss)
+
+
+def test_a_run_that_is_stopped_within_an_evaluation_makes_it_again(tmp_path: Path) -> None:
+    whole = [report for report in train(start(spec())) if isinstance(report, Evaluation)]
+    run = start(spec())
+    for report in train(run):
+        if isinstance(report, Progress):
+            break
+    saved = checkpoint.save(run, tmp_path)
+
+    continued = start(spec())
+    checkpoint.restore(continued, saved.path)
+
+    assert [r for r in train(continued) if isinstance(r, Evaluation)] == whole
