@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.blocking_client = blocking
         app.state.store = Store(client)
         app.state.storage = Storage(settings.storage_dir)
-        reaper = asyncio.create_task(reap_forever(blocking))
+        reaper = asyncio.create_task(reap_forever(blocking, lease_s=settings.lease_s))
         try:
             yield
         finally:

@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from jobs.errors import JobError, StoreUnavailable
+from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
-from jobs.store import UNAVAILABLE
 from optcore.spec.errors import problems
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api.dependencies import BlockingClient, JobRecord, JobStore, TenantName
 from api.planning import plan_of
 from api.problems import documented
-from jobs import doorbell, functions
+from jobs import calls, doorbell
 from jobs.errors import IdempotencyConflict, JobNotFound, StoreUnavailable
 from jobs.functions import send
 from jobs.record import new_fields, new_id
@@ -42,7 +42,7 @@ def submit_job(
     With an `Idempotency-Key` the same request may be sent again: it gives the same job.
     """
     fields = new_fields(spec)
-    call = functions.submit(
+    call = calls.submit(
         tenant,
         new_id(),
         fields,
@@ -128,7 +128,7 @@ def _ask(
     job_id: str,
     action: Literal["cancel", "kill", "pause", "resume"],
 ) -> Job:
-    asked = send(client, functions.ask(tenant, job_id, action))
+    asked = send(client, calls.ask(tenant, job_id, action))
     if asked.record is None:
         raise JobNotFound(job_id)
     _ring(client, asked.bells, job_id)
