@@ -9,7 +9,8 @@ from typing import Any, cast
 import redis.asyncio
 
 from jobs import calls, keys
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.functions import version
 from jobs.metrics import Row, stretches, unpack
 from jobs.record import Record, moment
 from jobs.spec.states import State
@@ -26,9 +27,15 @@ class Store:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
 
-    async def ping(self) -> None:
-        """Raise unless the server answers."""
-        await self._client.ping()
+    async def ready(self) -> None:
+        """Raise unless the server answers and has the functions."""
+        call = calls.version()
+        try:
+            found = call.read(await self._client.fcall_ro(call.function, 0))
+        except redis.ResponseError:
+            found = "none"
+        if found != version():
+            raise StoreUnavailable("the store has lost its functions; they are being loaded")
 
     async def record(self, tenant: str, job_id: str) -> Record:
         """Return the record of a job, or raise `JobNotFound`."""

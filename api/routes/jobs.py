@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api.dependencies import BlockingClient, JobRecord, JobStore, TenantName
 from api.planning import plan_of
 from api.problems import documented
+from api.query import LABEL
 from jobs import calls, doorbell
 from jobs.errors import IdempotencyConflict, JobNotFound, StoreUnavailable
 from jobs.functions import send
@@ -23,9 +23,6 @@ from jobs.spec.wire import Job, Page, Plan
 log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-LABEL = "label."
-"""Prefix of the query parameters that filter by label."""
 
 
 @router.post("", status_code=201, responses=documented(IdempotencyConflict, StoreUnavailable))
@@ -47,7 +44,7 @@ def submit_job(
         new_id(),
         fields,
         idempotency_key=idempotency_key or "",
-        body_sha=hashlib.sha256(fields["spec"].encode()).hexdigest(),
+        body_sha=spec.sha256(),
     )
     submitted = send(client, call)
     job = submitted.record.job()
