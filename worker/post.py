@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 
 import redis
 
@@ -23,6 +24,8 @@ HELLO_S = 5.0
 """Seconds between two signs of life."""
 GONE_AFTER_MS = 20_000
 """Milliseconds without one after which a worker counts as gone."""
+AGAIN_S = 0.5
+"""Seconds before another trainer is started in place of one that died before it was ready."""
 ANSWER_S = 10.0
 """Seconds that the store gets to answer a sign of life."""
 
@@ -75,8 +78,9 @@ class Post:
             try:
                 self._know_fingerprint()
             except TrainerDied as death:
-                log.warning("no job is taken: %s", death)  # the reaper rings again soon
-                return
+                log.warning("no job is taken: %s", death)
+                time.sleep(AGAIN_S)
+                continue
             token = secrets.token_hex(16)
             record = self._claim(token)
             if record is None:

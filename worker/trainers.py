@@ -140,8 +140,10 @@ class Trainer:
             self._process.send_signal(number)
 
     def end(self) -> None:
-        """Ask the process to leave, and kill it if it does not."""
+        """Ask the process to leave, and kill it if it does not; one without a job, at once."""
         os.close(self._to_it)
+        if self._fingerprint is None:
+            self._process.kill()
         try:
             self._process.wait(timeout=LEAVE_S)
         except subprocess.TimeoutExpired:

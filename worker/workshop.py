@@ -20,6 +20,8 @@ from jobs.calls import Held
 from jobs.functions import Fenced
 from jobs.settings import Settings
 from jobs.spec.states import Reason
+from optcore.data.load import load
+from optcore.spec.datasets import Digits
 from optcore.training.fingerprint import fingerprint, machine_facts
 from worker.attempt import Attempt, Outcome, Tools
 
@@ -85,6 +87,7 @@ class Workshop:
 
 def warm_up() -> None:
     """Do once, ahead of need, what the first step of a process would otherwise wait for."""
+    load(Digits(kind="digits"), Path())  # imports scikit-learn, for a second or two
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     for engine in ("eager", "fused"):
