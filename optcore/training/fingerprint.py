@@ -7,7 +7,7 @@ import platform
 import numpy as np
 import torch
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever a change of ours gives other last bits (layout of buffers, order of sums)."""
 
 
