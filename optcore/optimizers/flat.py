@@ -12,7 +12,7 @@ Layout: large parameters first, then the small ones next to each other, each seg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ from torch import Tensor
 
 ALIGNMENT_BYTES = 128
 LARGE = 65_536
-"""Elements from which a gradient is read in place: copying it would cost more than a call."""
+"""Elements from which a gradient is read in place: copying it would cost more than a call. (Below,
+one call over gathered memory wins: Adam over 6 tensors of 20k in all, 17.9 us against 25.3.)"""
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,19 @@ class Segment:
         return buffer.as_strided(self.param.shape, self.strides, offset)
 
 
-class Span(NamedTuple):
+class Spans(NamedTuple):
     """
-    A stretch of memory that one call updates.
+    Stretches of memory that one call updates: lists of equal length, one item per stretch.
 
     Attributes:
-        param: 1-D, of the parameter buffer.
-        grad: 1-D, same length and dtype.
-        slots: 1-D each, of the slot buffers.
+        params: 1-D each, of the parameter buffer.
+        grads: 1-D each, same length and dtype.
+        slots: one list per slot, 1-D each, of the slot's buffer.
     """
 
-    param: Tensor
-    grad: Tensor
-    slots: tuple[Tensor, ...]
+    params: list[Tensor]
+    grads: list[Tensor]
+    slots: list[list[Tensor]]
 
 
 class Flat:
@@ -112,11 +113,11 @@ class Flat:
             replace(segment, start=segment.start - self._small_start).view(self._small_grads)
             for segment in small
         ]
-        self._small_span = Span(
-            self.params[self._small_start :],
-            self._small_grads,
-            tuple(buffer[self._small_start :] for buffer in self.slots.values()),
-        )
+        stretches = [(segment.start, segment.stop) for segment in self.segments]
+        self._single = [self._stretch(start, stop) for start, stop in stretches]
+        if small:
+            stretches[self._num_large :] = [(self._small_start, size)]
+        self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
 
     def adopt(self) -> None:
@@ -147,43 +148,42 @@ class Flat:
             for segment in self.segments
         )
 
-    def updates(self) -> Iterator[tuple[int, list[Span]]]:
+    def updates(self) -> list[tuple[int, Spans]]:
         """
-        Count one more update for every parameter that has a gradient; yield their memory by t.
+        Count one more update for every parameter that has a gradient; return their memory by t.
 
         Parameters without a gradient are left out, slots and counters included, as in torch.
         """
-        grads = [param.grad for param in self._tensors if param.grad is not None]
-        if any(grad.is_sparse for grad in grads):
+        grads = [param.grad for param in self._tensors]
+        present = [grad for grad in grads if grad is not None]
+        if any(grad.is_sparse for grad in present):
             self._make_dense()
-            grads = [param.grad for param in self._tensors if param.grad is not None]
-        if len(grads) == len(self._tensors) and len(set(self.t)) == 1:
-            spans = [self._large_span(i, grad) for i, grad in enumerate(grads[: self._num_large])]
-            if small := grads[self._num_large :]:
-                torch._foreach_copy_(self._small_views, small)
-                spans.append(self._small_span)
-            t = self.t[0] + 1
-            self.t = [t] * len(grads)
-            yield t, spans
-        else:
-            yield from self._uneven_updates()
+            return self.updates()
+        if len(present) < len(grads) or min(self.t) != max(self.t):
+            return self._uneven_updates(grads)
+        self.t = [self.t[0] + 1] * len(grads)
+        stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]
+        if self._small_views:
+            torch._foreach_copy_(self._small_views, present[self._num_large :])
+            stretches.append(self._small_grads)
+        return [(self.t[0], Spans(self._all[0], stretches, self._all[1:]))]
 
-    def _uneven_updates(self) -> Iterator[tuple[int, list[Span]]]:
+    def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
         """Do the same parameter by parameter: some have no gradient, or had none before."""
-        for i, param in enumerate(self._tensors):
-            grad = param.grad
+        found = []
+        for i, grad in enumerate(grads):
             if grad is None:
                 continue
+            segment, offset = self.segments[i], self._small_start
             if i < self._num_large:
-                span = self._large_span(i, grad)
+                stretch = self._in_memory_order(i, grad)
             else:
                 self._small_views[i - self._num_large].copy_(grad)
-                segment = self.segments[i]
-                offset = self._small_start
-                flat_grad = self._small_grads[segment.start - offset : segment.stop - offset]
-                span = self._span(segment, flat_grad)
+                stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
-            yield self.t[i], [span]
+            param, *slots = self._single[i]
+            found.append((self.t[i], Spans([param], [stretch], [[slot] for slot in slots])))
+        return found
 
     def _make_dense(self) -> None:
         for segment in self.segments:
@@ -197,12 +197,23 @@ class Flat:
                 )
             segment.param.grad = grad.to_dense()
 
-    def _large_span(self, i: int, grad: Tensor) -> Span:
-        return self._span(self.segments[i], _in_memory_order(grad, self.segments[i]))
+    def _stretch(self, start: int, stop: int) -> list[Tensor]:
+        """Return this part of the buffers: the parameters', then each slot's."""
+        return [buffer[start:stop] for buffer in (self.params, *self.slots.values())]
 
-    def _span(self, segment: Segment, grad: Tensor) -> Span:
-        stretch = slice(segment.start, segment.stop)
-        return Span(self.params[stretch], grad, tuple(b[stretch] for b in self.slots.values()))
+    def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
+        """Return *grad*, of parameter *i*, as the 1-D tensor that lies as the parameter does."""
+        strides = self.segments[i].strides
+        if grad.dtype != self.params.dtype or grad.stride() != strides:
+            copy = torch.empty_strided(
+                grad.shape, strides, dtype=self.params.dtype, device=self.params.device
+            )
+            grad = copy.copy_(grad)
+        return grad.as_strided((grad.numel(),), (1,))
+
+
+def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
@@ -217,16 +228,3 @@ def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segmen
 def _dense_strides(param: Tensor) -> tuple[int, ...]:
     """Return the strides of *param* without gaps: its own if dense, else the contiguous ones."""
     return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
-
-
-def _in_memory_order(grad: Tensor, segment: Segment) -> Tensor:
-    """Return *grad* as the 1-D tensor whose elements stand as the segment's do."""
-    if grad.dtype != segment.param.dtype or grad.stride() != segment.strides:
-        copy = torch.empty_strided(
-            segment.param.shape,
-            segment.strides,
-            dtype=segment.param.dtype,
-            device=segment.param.device,
-        )
-        grad = copy.copy_(grad)
-    return grad.as_strided((grad.numel(),), (1,), grad.storage_offset())

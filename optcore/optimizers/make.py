@@ -59,7 +59,7 @@ def make_optimizer(
     named = _trainable(named_parameters)
     rule = RULES[parsed.kind]
     single_precision = all(param.dtype != torch.float64 for _, param in named)
-    fused = rule.fused is not None and parsed.dialect in parsed.FUSED_IN
+    fused = rule.fused is not None and parsed.has_kernel()
     return FlatOptimizer(
         [{"params": named}],
         kind=parsed.kind,

@@ -33,7 +33,7 @@ class OptimizerSpec(Spec):
     """Which optimizer."""
 
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
-    """Dialects in which the rule is exactly one of torch's fused kernels."""
+    """Dialects in which one of torch's fused kernels computes exactly this rule."""
     PADDLE_FLOAT32: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Paddle's kernel keeps in float32 even for float64 tensors."""
 
@@ -66,6 +66,10 @@ class OptimizerSpec(Spec):
             return frozenset()
         return frozenset(self.hyperparameters()) if single_precision else self.PADDLE_FLOAT32
 
+    def has_kernel(self) -> bool:
+        """Return whether one of torch's fused kernels computes exactly this."""
+        return self.dialect in self.FUSED_IN
+
     def _exists(self, name: str) -> bool:
         defaults = dialects_of(type(self), name)
         return defaults is None or self.dialect in defaults
@@ -89,7 +93,7 @@ class OptimizerSpec(Spec):
                 )
         for name in self.rounded(single_precision=True):
             self._check_rounded(name)
-        if self.engine == "fused" and self.dialect not in self.FUSED_IN:
+        if self.engine == "fused" and not self.has_kernel():
             violated(
                 ["engine"],
                 f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
@@ -272,6 +276,7 @@ class RmsProp(OptimizerSpec):
         torch.optim.RMSprop, paddle.optimizer.RMSProp.
     """
 
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
     PADDLE_FLOAT32: ClassVar[frozenset[str]] = frozenset({"rho", "eps", "momentum"})
 
     kind: Literal["rmsprop"]
@@ -293,6 +298,10 @@ class RmsProp(OptimizerSpec):
         del single_precision
         paddle = self.dialect == "paddle"
         return {"eps_inside": paddle, "lr_inside": paddle, "centered": self.centered}
+
+    def has_kernel(self) -> bool:
+        """Return whether it has neither mean nor velocity: then it is Adam without its momentum."""
+        return super().has_kernel() and not (self.centered or self.momentum)
 
 
 class Adam(OptimizerSpec):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever a change of ours gives other last bits (layout of buffers, order of sums)."""
 CHOSEN = ("engine", "threads")
 """Facts that a run chooses when it begins, and that a machine can set up for a run to go on."""
