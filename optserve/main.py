@@ -19,8 +19,9 @@ from jobs.spec.wire import Job
 from optcore.spec.errors import SpecError
 from optserve import demo as demonstration
 from optserve import live, stack
-from optserve.client import Client, ServiceError, Unreachable
+from optserve.client import Client
 from optserve.datasets import FetchFailed, fetch_mnist
+from optserve.errors import ServiceError, Unreachable
 
 app = typer.Typer(
     help="Training as a service: post a job, read the lr and loss of every step.",
