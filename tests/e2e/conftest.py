@@ -16,7 +16,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Iterato
     home = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OPTSERVE_DATA", str(data_dir.resolve()))
-        environment.setenv("OPTSERVE_LEASE_S", "3")  # a dead worker is noticed ten times sooner
+        environment.setenv("OPTSERVE_LEASE_S", "10")  # a dead worker is noticed sooner
         with stack.running(home=home, port=0, workers=1) as started:
             yield started
 
