@@ -16,6 +16,7 @@ from jobs.spec.states import State
 from optserve import live, stack
 from optserve.client import Client
 from optserve.datasets import fetch_mnist
+from optserve.ports import CannotListen, listening_port
 
 JOB: dict[str, Any] = {
     "name": "demo: mnist, adam, cosine after a warmup",
@@ -68,7 +69,9 @@ def _service(home: Path, port: int, out: Console) -> Iterator[str]:
         yield url
         return
     out.print("starting the service ...")
-    if not stack.port_is_free(port):
+    try:
+        listening_port(stack.HOST, port)
+    except CannotListen:
         port = 0
     with stack.running(home=home, port=port) as running:
         out.print(f"ready at {running.url}")

@@ -42,7 +42,10 @@ FAILED = 1
 Home = Annotated[
     Path, typer.Option(envvar="OPTSERVE_HOME", help="Where the local stack keeps everything.")
 ]
-Port = Annotated[int, typer.Option(envvar="OPTSERVE_PORT", help="0 for any free one.")]
+Port = Annotated[
+    int,
+    typer.Option(envvar="OPTSERVE_PORT", min=0, max=65535, help="0 for any free one."),
+]
 Url = Annotated[
     str | None,
     typer.Option(
@@ -55,7 +58,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB")]
 @app.command()
 def up(
     home: Home = DEFAULT_HOME,
-    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = stack.HOST,
     port: Port = 8000,
     workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
 ) -> None:
@@ -68,7 +71,9 @@ def up(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    with stack.running(home=home, host=host, port=port, workers=workers) as running:
+    with stack.running(
+        home=home, host=host, port=port, workers=workers, stopping=stopping
+    ) as running:
         out.print(f"optserve is ready at {running.url}", soft_wrap=True)
         out.print(f"what it offers: {running.url}/docs", soft_wrap=True)
         out.print("Ctrl-C saves what runs and ends everything")
