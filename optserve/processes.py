@@ -52,8 +52,9 @@ class Child:
         """
         self.name = name
         self._command = command
-        # What they start in turn must not see the working directory either.
-        self._environment = {**(environment or {}), "PYTHONSAFEPATH": "1"}
+        # As it is now, for every start. What they start in turn must not see the working
+        # directory either.
+        self._environment = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
         self._log_file, self._holds, self._parting = log_file, holds, parting
         self._started_at, self._told = time.monotonic(), False
         self._process = self._popen()
@@ -108,7 +109,7 @@ class Child:
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
                 [*tether, *self._command],
-                env={**os.environ, **self._environment},
+                env=self._environment,
                 pass_fds=self._holds,
                 stdout=output,
                 stderr=subprocess.STDOUT,

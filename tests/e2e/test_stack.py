@@ -52,7 +52,7 @@ def test_a_server_that_dies_is_started_again_and_the_job_loses_nothing(tmp_path:
 
 
 def test_a_stack_that_is_killed_leaves_nothing_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    with started("up", home=tmp_path, OPTSERVE_LEASE_S="10") as process:
+    with started("up", home=tmp_path, OPTSERVE_LEASE_S="15") as process:
         with Client(ready(process)) as client:
             job_id = client.submit(SOME).id
             begun(client, job_id, steps=300)
@@ -64,7 +64,7 @@ def test_a_stack_that_is_killed_leaves_nothing_and_the_next_one_goes_on(tmp_path
         eventually(lambda: not any(alive(pid) for pid in family), within_s=5)
 
     with (
-        started("up", home=tmp_path, OPTSERVE_LEASE_S="10") as process,
+        started("up", home=tmp_path, OPTSERVE_LEASE_S="15") as process,
         Client(ready(process)) as client,
     ):
         job = finished(client, job_id)
