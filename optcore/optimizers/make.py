@@ -60,6 +60,8 @@ def make_optimizer(
     rule = RULES[parsed.kind]
     single_precision = all(param.dtype != torch.float64 for _, param in named)
     fused = rule.fused is not None and parsed.has_kernel()
+    if parsed.engine == "auto":
+        fused = fused and sum(param.numel() for _, param in named) >= rule.fused_from
     return FlatOptimizer(
         [{"params": named}],
         kind=parsed.kind,

@@ -33,6 +33,8 @@ class Rule:
         scalars: from t (1 at the first update), numbers and flags to further arguments of
             *update* that change with t, such as bias corrections.
         fused: torch's kernel for exactly this rule, or None.
+        fused_from: parameters from which that kernel is the faster engine: it wakes a team of
+            threads however small the work is.
         torch_hyperparameters: torch's name of a group entry -> the numbers it holds, where the
             names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: torch's group entries that this rule has no number for.
@@ -46,6 +48,7 @@ class Rule:
     slots: Callable[[Numbers, Flags], dict[str, float]]
     scalars: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
     fused: FusedKernel | None = None
+    fused_from: int = 0
     torch_hyperparameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     torch_constants: Mapping[str, Any] = field(default_factory=dict)
     torch_flags: tuple[str, ...] = ()
