@@ -99,7 +99,7 @@ def tanh(
     lower: float = -7.0,
     upper: float = 3.0,
 ) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 - tanh(lower * (1 - x) + upper * x)) / 2."""
+    """Return the curve end + (lr - end) * (1 - tanh(lower * (1 - x) + upper * x)) / 2."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
     def f(t: Array) -> Array:

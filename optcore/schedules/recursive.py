@@ -9,6 +9,7 @@ products are a rounding error that shows. Those are repeated here product by pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def cosine(*, lr: float, length: int, end: float) -> Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
         lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
-        values = [np.float32(lr)]
+        values: list[Any] = [np.float32(lr)]
         for ratio, lifted in zip(ratios, lifts, strict=True):
             value = values[-1]
             values.append(value + lift if lifted else ratio * (value - floor) + floor)

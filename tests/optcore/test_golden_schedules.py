@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import optcore
 from optcore.schedules.make import Followed
 from optcore.spec.errors import SpecError
-from tests.optcore.golden_schedules import Translated, momentum_of, translated
 from tests.optcore.goldens import GOLDEN_DIR, Case
+from tests.optcore.schedule_words import Translated, momentum_of, translated
 
 FRAMEWORKS = ("paddleocr", "paddle", "mindspore", "keras", "torch", "tf1")
 RECORDED = {"keras": 13, "mindspore": 50, "paddle": 58, "paddleocr": 32, "tf1": 48, "torch": 25}
@@ -49,6 +49,7 @@ class Recorded(NamedTuple):
 
     @property
     def precision(self) -> str:
+        """Of the framework's arithmetic."""
         return "float32" if self.case.get("dtype") == "float32" else "float64"
 
     @property
@@ -57,6 +58,7 @@ class Recorded(NamedTuple):
         return np.asarray(self.case["lr"], self.precision).astype(np.float64)
 
     def translate(self) -> Translated:
+        """Return the case in our words."""
         case = self.case
         steps = len(case.get("lr", [0]))
         found = translated(
@@ -71,6 +73,7 @@ class Recorded(NamedTuple):
         return found
 
     def make(self, total_steps: int | None = None) -> Any:
+        """Return its schedule, of as many steps as were recorded unless told."""
         found = self.translate()
         return optcore.make_schedule(
             found.spec,
@@ -102,7 +105,7 @@ def exception_for(one: Recorded) -> Excepted | None:
     return None
 
 
-def params(having: Callable[[Recorded], bool]) -> Any:
+def params(having: Callable[[Recorded], bool]) -> pytest.MarkDecorator:
     chosen = [one for one in ALL if having(one) and exception_for(one) is None]
     return pytest.mark.parametrize("one", chosen, ids=lambda one: str(one.case["id"]))
 

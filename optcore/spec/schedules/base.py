@@ -134,7 +134,7 @@ class Dialectal(ScheduleSpec):
         return self
 
 
-def by_dialect(plain: object, **limits_and_defaults: Any) -> Any:  # noqa: ANN401
+def by_dialect(plain: float | str | None, **limits_and_defaults: Any) -> Any:  # noqa: ANN401
     """
     Return a pydantic field whose default depends on the schedule's dialect.
 

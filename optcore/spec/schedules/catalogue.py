@@ -18,8 +18,13 @@ from optcore.spec.schedules.combinators import (
     Scaled,
     Shift,
 )
-from optcore.spec.schedules.decays import Exponential, InverseSqrt, InverseTime, NaturalExponential
-from optcore.spec.schedules.decays import Noam as Noam
+from optcore.spec.schedules.decays import (
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    NaturalExponential,
+    Noam,
+)
 from optcore.spec.schedules.falls import Cosine, Linear, Polynomial, Rex, Tanh, WarmupStableDecay
 from optcore.spec.schedules.stairs import (
     Constant,

@@ -133,7 +133,7 @@ class Noam(Dialectal):
     AFTER: ClassVar[After] = "delay"
 
     kind: Literal["noam"]
-    d_model: int = Field(gt=0)
+    d_model: float = Field(gt=0)
     """Width of the model."""
     warmup_steps: Duration
     """Length of the rise."""
