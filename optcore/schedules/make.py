@@ -19,6 +19,10 @@ from optcore.spec.schedules.stateful import Observing
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
 
+BLOCK = 16_384
+"""Steps computed at a time: what is in between stays in the cache."""
+
+
 class Schedule(Protocol):
     """lr at the update after t updates: a number for a number, an array for an array."""
 
@@ -41,8 +45,13 @@ class Planned:
     def __call__(self, t: Any) -> Any:
         """Return lr at the update after *t* updates."""
         at = np.asarray(t, np.float64)
-        lr = np.asarray(self._curve(np.atleast_1d(at)), np.float64)
-        return float(lr[0]) if at.ndim == 0 else lr
+        if at.ndim == 0:
+            return float(self._curve(at.reshape(1))[0])
+        lr = np.empty(at.shape, np.float64)
+        flat, out = at.reshape(-1), lr.reshape(-1)
+        for start in range(0, len(flat), BLOCK):
+            out[start : start + BLOCK] = self._curve(flat[start : start + BLOCK])
+        return lr
 
 
 class Followed(Planned):

@@ -97,7 +97,7 @@ class Numbers:
         """Return *base* ** *exponent*; a factor of 0 or an overflow raises no warning."""
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
-                return np.power(base, exponent)
+                return _power(base, exponent)
             wide = np.power(np.asarray(base, np.float64), np.asarray(exponent, np.float64))
             return wide.astype(np.float32)
 
@@ -107,6 +107,21 @@ class Numbers:
         with np.errstate(under="ignore"):
             return function(x.astype(np.float64)).astype(np.float32)
 
+
+def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
+    """Return *base* ** *exponent*, without computing zeros: an underflow takes 20 times as long."""
+    if np.ndim(base) or not np.ndim(exponent) or not 0 < base < 1:
+        return np.power(base, exponent)
+    lost = exponent * np.log(base) < SMALLEST_EXPONENT
+    if not lost.any():
+        return np.power(base, exponent)
+    found = np.zeros_like(exponent)
+    found[~lost] = np.power(base, exponent[~lost])
+    return found
+
+
+SMALLEST_EXPONENT = -746.0
+"""Of e: below it a float64 is 0."""
 
 DOUBLE = Numbers()
 """Python's floats."""

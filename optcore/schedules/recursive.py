@@ -9,6 +9,7 @@ products are a rounding error that shows. Those are repeated here product by pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ def cosine(*, lr: float, length: int, end: float) -> Curve:
     """Return the cosine that rises again, as torch's factors and its one sum a period make it."""
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
+    # With an end the recursion is no product, and a million steps take half a second, once.
     lift = (np.float32(lr) - floor) * (
         one - SINGLE.cos(np.asarray(np.float32(np.pi / length)))
     ) / np.float32(2)  # fmt: skip
@@ -100,6 +102,8 @@ def cosine(*, lr: float, length: int, end: float) -> Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
         lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
+        if floor == 0:
+            return _lifted(np.float32(lr), ratios, lifts, lift)
         values: list[Any] = [np.float32(lr)]
         for ratio, lifted in zip(ratios, lifts, strict=True):
             value = values[-1]
@@ -107,6 +111,17 @@ def cosine(*, lr: float, length: int, end: float) -> Curve:
         return np.asarray(values, np.float32)
 
     return _tabled(table)
+
+
+def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> Single:  # noqa: ANN401
+    """Return *first*, multiplied with the ratios one by one, and where it lifts, *lift* added."""
+    values = np.concatenate([np.asarray([first], np.float32), ratios])
+    starts = [0, *(np.flatnonzero(lifts) + 1), len(values)]
+    for start, stop in pairwise(starts):
+        if start:
+            values[start] = values[start - 1] + lift
+        values[start:stop] = np.multiply.accumulate(values[start:stop], dtype=np.float32)
+    return values
 
 
 def _products(first: float, factors: Callable[[Single], Single]) -> Curve:

@@ -58,12 +58,33 @@ def entered_later(found: Translated, name: str, last: int) -> Translated:
         at_one = optcore.make_schedule(
             {**found.spec, **({"end": 0.0} if low else {})}, lr=1.0, total_steps=last + 2
         )
+        if name == "LinearLR" and last >= found.spec["length"]:
+            return Translated({"kind": "constant"}, lr)  # its recursion is over
+        if name == "CosineAnnealingDecay":
+            return cosine_entered_later(found, last, low, at_one(last))
         if at_one(last):
-            lr = low + (lr - low) / at_one(last)
+            lr /= at_one(last)
     spec = {"kind": "shift", "schedule": found.spec, "by": last + 1}
     if found.spec["kind"] == "values":
         return Translated({"kind": "values", "values": found.spec["values"][last + 1 :]}, lr)
     return Translated(spec, lr, longer=found.longer)
+
+
+def cosine_entered_later(found: Translated, last: int, low: float, left: float) -> Translated:
+    """Return a cosine from *left* of its height, which is taken to be all, until it rises again."""
+    later = {"kind": "shift", "schedule": found.spec, "by": last + 1}
+    if not left or left == 1 or found.lr == low:
+        return Translated(later, found.lr)
+    factor = (low + (found.lr - low) / left) / found.lr
+    higher = {**found.spec, "end": low / factor}
+    first = {"kind": "scale", "schedule": {**later, "schedule": higher}, "factor": factor}
+    period = 2 * found.spec["length"]
+    rises = next(t for t in range(last + 1, last + period + 2) if (t - period // 2) % period == 1)
+    if rises == last + 1:
+        return Translated(later, found.lr)
+    again = {**later, "by": rises}
+    chain = {"kind": "chain", "schedules": [first, again], "boundaries": [rises - last - 1]}
+    return Translated(chain, found.lr)
 
 
 def paddle_plain(  # noqa: PLR0912 - one per class
