@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types bench clean
+.PHONY: demo up test test-full check lint types bench gallery clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -29,6 +29,9 @@ types: .venv
 	@PYTHON="$(PYTHON)" scripts/venv
 
 FORCE:
+
+gallery: .venv  ## write docs/schedules from the specs
+	@$(BIN)/python -m optcore.schedules.gallery docs/schedules
 
 clean:  ## remove what make made; .optserve, the data of the service, stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from api import problems
 from api.body import StrictBody
 from api.reaper import reap_forever
-from api.routes import catalogue, history, jobs, metrics, system
+from api.routes import catalogue, history, jobs, metrics, previews, system
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
-    for routes in (jobs, metrics, history, catalogue, system):
+    for routes in (jobs, metrics, history, previews, catalogue, system):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -14,6 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import BaseModel
 
 from jobs.spec.job import JobSpec
+from jobs.spec.preview import SchedulePreview
 from jobs.spec.states import State
 from jobs.spec.wire import (
     Event,
@@ -27,6 +28,7 @@ from jobs.spec.wire import (
     StreamEnd,
     Worker,
 )
+from optcore.spec.schedules.preview import PreviewSpec
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Update = list[MetricRow] | StateChange | StreamEnd
@@ -96,6 +98,17 @@ class Client:
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return what the job would be; run nothing."""
         return self._ask(Plan, "POST", "/v1/jobs/validate", content=_json(spec))
+
+    def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
+        """
+        Return a schedule's lr at every step, and that of each group; run nothing.
+
+        Args:
+            spec: ``{"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 1000}``.
+        """
+        parsed = spec if isinstance(spec, PreviewSpec) else PreviewSpec.parse(dict(spec))
+        path, content = "/v1/schedules/preview", parsed.model_dump_json()
+        return self._ask(SchedulePreview, "POST", path, content=content)
 
     def job(self, job_id: str) -> Job:
         """Return a job and how far it is."""

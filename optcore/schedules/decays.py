@@ -65,7 +65,7 @@ def inverse_time(
     return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
 
 
-def noam(*, lr: float, d_model: int, warmup_steps: int) -> Curve:
+def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
     """Return f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5)."""
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 

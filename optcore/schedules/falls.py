@@ -99,7 +99,7 @@ def tanh(
     lower: float = -7.0,
     upper: float = 3.0,
 ) -> Curve:
-    """Return the curve end + (lr - end) * (1 - tanh(lower * (1 - x) + upper * x)) / 2."""
+    """Return a hyperbolic tangent from lr, at t = 0, to the end at t = length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
     def f(t: Array) -> Array:

@@ -55,8 +55,6 @@ class ScheduleSpec(Spec):
     """What a warmup that does not say so means."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on how the run goes, so that no plan can tell it."""
-    USES_LR: ClassVar[bool] = True
-    """Whether the optimizer's own lr matters."""
 
     warmup: Warmup | None = None
     """A rise before the schedule proper; null for none."""
@@ -87,6 +85,17 @@ class ScheduleSpec(Spec):
         """Yield what is allowed in a run of this length but probably not meant."""
         del total_steps, steps_per_epoch
         yield from ()
+
+    @property
+    def uses_lr(self) -> bool:
+        """Whether the optimizer's own lr matters."""
+        return True
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return how many of the run's steps belong to its warmup."""
+        if self.warmup is None:
+            return 0
+        return min(total_steps, steps_in(self.warmup.length, steps_per_epoch))
 
     def offset(self, steps_per_epoch: int) -> int:
         """Return by how many steps a delaying warmup puts off the schedule proper."""

@@ -52,6 +52,15 @@ class Around(ScheduleSpec):
         for text in self.schedule.warnings(total_steps=total, steps_per_epoch=per_epoch):
             yield text.replace("schedule", "schedule.schedule", 1)
 
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return also what the inner schedule rises."""
+        before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        total, per_epoch = self.inner(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        steps = self.schedule.rise(total_steps=total, steps_per_epoch=per_epoch)
+        if per_epoch != steps_per_epoch:  # the inner one counts epochs
+            steps *= steps_per_epoch
+        return min(total_steps, before + steps)
+
 
 class Chain(ScheduleSpec):
     """

@@ -174,7 +174,6 @@ class Piecewise(Dialectal):
         "tf1",
     )
     AFTER: ClassVar[After] = "overlap"
-    USES_LR: ClassVar[bool] = False
 
     kind: Literal["piecewise"]
     boundaries: list[Moment] = Field(min_length=1, max_length=1000)
@@ -195,6 +194,11 @@ class Piecewise(Dialectal):
                 self.values,
             )
         return self
+
+    @property
+    def uses_lr(self) -> bool:
+        """Whether the optimizer's own lr matters."""
+        return False
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also boundaries that do not increase."""
@@ -268,6 +272,11 @@ class Values(ScheduleSpec):
     """One per step of the run."""
     relative: bool = False
     """Whether they are fractions of lr; else the optimizer's own lr is not used."""
+
+    @property
+    def uses_lr(self) -> bool:
+        """Whether the optimizer's own lr matters."""
+        return self.relative
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also a list that is not as long as the run."""

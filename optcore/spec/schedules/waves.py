@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -248,6 +249,12 @@ class OneCycle(Dialectal):
                 self.pct_start,
             )
         return self
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return also the steps up to its peak."""
+        before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        length = total_steps if self.length is None else steps_in(self.length, steps_per_epoch)
+        return min(total_steps, before + max(0, math.ceil(self.pct_start * length) - 1))
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also phases of no steps, and runs that torch and Paddle would fail in."""

@@ -88,7 +88,8 @@ def cosine_entered_later(found: Translated, last: int, low: float, left: float) 
 
 
 def paddle_plain(  # noqa: PLR0912 - one per class
-    name: str, params: Params, steps: int, *, by_epoch: bool) -> tuple[Spec, float]:
+    name: str, params: Params, steps: int, *, by_epoch: bool
+) -> tuple[Spec, float]:
     if name == "PiecewiseDecay":
         boundaries, values = take(params, boundaries=..., values=...)
         return piecewise(boundaries, values), 1.0
@@ -106,7 +107,9 @@ def paddle_plain(  # noqa: PLR0912 - one per class
             scale_fn=None,
             scale_mode="cycle",
         )
-        return cyclic(base, up, down, mode=mode, gamma=gamma, scale=scale, per=per, steps=steps), peak
+        return cyclic(
+            base, up, down, mode=mode, gamma=gamma, scale=scale, per=per, steps=steps
+        ), peak
     lr = params.pop("learning_rate", 1.0)
     match name:
         case "NoamDecay":
