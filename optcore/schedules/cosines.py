@@ -55,6 +55,8 @@ def _cycle(
     if t_mul == 1 and edges == "exact":
         cycle = np.floor(t / n)
         return cycle, t - cycle * n, n
+    if edges == "exact" and t_mul >= LEAST_TABLED:
+        return _tabled_cycle(t, length, t_mul, numbers)
     along = numbers.share(t, n)
     if t_mul == 1:
         cycle = np.floor(along)
@@ -71,6 +73,24 @@ def _cycle(
     if edges == "exact":
         return cycle, t - n * begin(cycle), n * numbers.power(grow, cycle)
     return cycle, along - begin(cycle), numbers.power(grow, cycle)
+
+
+LEAST_TABLED = 1.01
+"""From here on cycles grow so fast that no run has more of them than a small table."""
+
+
+def _tabled_cycle(
+    t: Array, length: int, t_mul: float, numbers: Numbers
+) -> tuple[Array, Array, Any]:
+    spans = [float(length)]
+    starts = [0.0]
+    longest = float(t.max(initial=0.0))
+    while starts[-1] + spans[-1] <= longest:
+        starts.append(starts[-1] + spans[-1])
+        spans.append(length * t_mul ** len(spans))
+    begin = np.asarray(starts, numbers.dtype)
+    cycle = np.searchsorted(begin, t, side="right") - 1
+    return cycle.astype(numbers.dtype), t - begin[cycle], np.asarray(spans, numbers.dtype)[cycle]
 
 
 def two_step_cosine(

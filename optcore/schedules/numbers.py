@@ -97,8 +97,10 @@ class Numbers:
         """Return *base* ** *exponent*; a factor of 0 or an overflow raises no warning."""
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
-                return _power(base, exponent)
-            wide = np.power(np.asarray(base, np.float64), np.asarray(exponent, np.float64))
+                return _power(base, exponent, DOUBLE_ZERO)
+            wide = _power(
+                np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
+            )
             return wide.astype(np.float32)
 
     def _once(self, function: Callable[[Array], Array], x: Array) -> Array:
@@ -108,11 +110,11 @@ class Numbers:
             return function(x.astype(np.float64)).astype(np.float32)
 
 
-def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
+def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
     """Return *base* ** *exponent*, without computing zeros: an underflow takes 20 times as long."""
-    if np.ndim(base) or not np.ndim(exponent) or not 0 < base < 1:
+    if np.ndim(base) or not np.ndim(exponent) or not base > 0:
         return np.power(base, exponent)
-    lost = exponent * np.log(base) < SMALLEST_EXPONENT
+    lost = exponent * np.log(base) < zero
     if not lost.any():
         return np.power(base, exponent)
     found = np.zeros_like(exponent)
@@ -120,8 +122,8 @@ def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
     return found
 
 
-SMALLEST_EXPONENT = -746.0
-"""Of e: below it a float64 is 0."""
+DOUBLE_ZERO, SINGLE_ZERO = -746.0, -104.0
+"""Exponents of e below which a number is 0."""
 
 DOUBLE = Numbers()
 """Python's floats."""

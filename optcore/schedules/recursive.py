@@ -19,6 +19,8 @@ from optcore.schedules.numbers import Array, Curve, Numbers
 
 Single = NDArray[np.float32]
 SINGLE = Numbers(single=True)
+SETTLING = 16_384
+"""Products computed before it is looked whether they still change."""
 
 
 def step(*, lr: float, every: int, gamma: float) -> Curve:
@@ -49,7 +51,21 @@ def multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
 
 def exponential(*, lr: float, rate: float) -> Curve:
     """Return lr times rate at each t."""
-    return _products(lr, lambda t: np.full_like(t, rate))
+    factor = np.float32(rate)
+
+    def table(size: int) -> Single:
+        values = np.full(size, factor, np.float32)
+        values[0] = lr
+        with np.errstate(under="ignore"):
+            for start in range(0, size, SETTLING):
+                block = values[max(0, start - 1) : start + SETTLING]
+                block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
+                if block[-1] * factor == block[-1]:  # 0, or as small as it gets
+                    values[start + SETTLING :] = block[-1]
+                    break
+        return values
+
+    return _tabled(table)
 
 
 def constant(*, lr: float, factor: float, length: int | None) -> Curve:

@@ -39,10 +39,9 @@ class Follower(ABC):
         """Take note of the metric's next *value*, and move lr."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs, as JSON: infinities are null."""
+        """Return everything that a resumed run needs, as JSON: what is not finite is a string."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
-        best = self.best if math.isfinite(self.best) else None
-        return {"lr": self.lr, "best": best, **state}
+        return {"lr": self.lr, "best": _plain(self.best), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """
@@ -56,12 +55,9 @@ class Follower(ABC):
             raise ValueError(
                 f"state must have {', '.join(sorted(expected))}, got {', '.join(sorted(state))}"
             )
-        self.restart()
-        for name, value in state.items():
-            if name != "best":
-                setattr(self, name, value)
-            elif value is not None:
-                self.best = value
+        self.lr, self.best = float(state["lr"]), float(state["best"])
+        for name in self.COUNTERS:
+            setattr(self, name, int(state[name]))
 
     def beats_best(self, value: float, threshold: float, mode: str) -> bool:
         """Return whether *value* is better than the best by *threshold*; NaN never is."""
@@ -117,7 +113,12 @@ class GreedyFollower(Follower):
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
-        return {**super().state_dict(), "recent": list(self.recent)}
+        return {**super().state_dict(), "recent": [_plain(value) for value in self.recent]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a *state* that `state_dict` gave."""
+        super().load_state_dict(state)
+        self.recent = [float(value) for value in state["recent"]]
 
     def observe(self, value: float) -> None:
         """Take note of the metric's next *value*; lr rises while it improves, or falls."""
@@ -155,6 +156,13 @@ class GreedyFollower(Follower):
                 self.restart()
                 # transformers begins the cooldown also after it started again.
                 self.skip = self.spec.cooldown
+
+
+def _plain(value: float) -> float | str:
+    """Return *value* as JSON has it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def follower(spec: Observing, lr: float) -> Follower:

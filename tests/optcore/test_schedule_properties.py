@@ -18,10 +18,11 @@ from tests.optcore.schedule_specs import (
     fixed,
     made,
     schedules,
+    simple,
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(spec=schedules(), lr=st.floats(1e-6, 10))
 def test_an_array_is_its_steps_one_by_one(spec: dict[str, Any], lr: float) -> None:
     schedule = made(spec, lr)
@@ -32,7 +33,7 @@ def test_an_array_is_its_steps_one_by_one(spec: dict[str, Any], lr: float) -> No
     assert together.tolist() == [schedule(t) for t in range(TOTAL + 20)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(spec=schedules(), lr=st.floats(1e-6, 10))
 def test_lr_is_finite_and_not_negative_unless_the_plan_warns(
     spec: dict[str, Any], lr: float
@@ -57,7 +58,7 @@ def test_lr_is_finite_and_not_negative_unless_the_plan_warns(
             assert mended.tolist() == np.maximum(lrs, 0.0).tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spec=schedules(), lr=st.floats(1e-6, 10), at=st.integers(0, TOTAL - 1))
 def test_a_job_resumed_at_any_step_sees_the_same_lr(
     spec: dict[str, Any], lr: float, at: int
@@ -70,9 +71,9 @@ def test_a_job_resumed_at_any_step_sees_the_same_lr(
     assert resumed(np.arange(TOTAL)).tolist() == whole.tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    parts=st.lists(schedules(stateful=False, warmups=False), min_size=1, max_size=4),
+    parts=st.lists(simple(stateful=False), min_size=1, max_size=4),
     lengths=st.lists(st.integers(4, 12), min_size=3, max_size=3),
     lr=st.floats(1e-6, 10),
 )
@@ -96,7 +97,7 @@ def test_a_chain_is_its_parts(parts: list[dict[str, Any]], lengths: list[int], l
         assert chain[start:stop].tolist() == alone(np.arange(stop - start)).tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     spec=schedules(warmups=False),
     lr=st.floats(1e-6, 10),
@@ -107,17 +108,11 @@ def test_a_chain_is_its_parts(parts: list[dict[str, Any]], lengths: list[int], l
 def test_a_warmup_is_a_rise_and_the_schedule_itself(
     spec: dict[str, Any], lr: float, length: int, start: float, after: str
 ) -> None:
-    alone = made(spec, lr)
     warmup = {"length": length, "start": start, "after": after}
 
-    warm = made(
-        {**spec, "after_first": "jump", "warmup": warmup}
-        if spec["kind"] == "two_step_cosine"
-        else {**spec, "warmup": warmup},
-        lr,
-    )
-    if spec["kind"] == "two_step_cosine":
-        alone = made({**spec, "after_first": "jump"}, lr)
+    if spec["kind"] == "two_step_cosine":  # in dialect paddleocr a warmup changes what it means
+        spec = {**spec, "after_first": "jump"}
+    alone, warm = made(spec, lr), made({**spec, "warmup": warmup}, lr)
 
     t = np.arange(length, TOTAL)
     expected = alone(t - length if after == "delay" else t)
