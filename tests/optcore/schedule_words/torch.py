@@ -148,6 +148,8 @@ def sequential(
             inner["schedule"], without(inner["params"], "lr"), base, steps, single=single
         )
         spec = at_lr(part.spec, part.lr, base)
+        if inner["schedule"] == "ConstantLR" and i and "length" not in spec:
+            spec = {"kind": "constant"}  # its closed form begins it anew, and is over at once
         if inner["schedule"] == "MultiplicativeLR" and i:
             # It has no closed form to begin anew with: it goes on from the lr it finds.
             so_far = chain(parts, milestones[: i - 1])
