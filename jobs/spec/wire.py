@@ -171,12 +171,17 @@ class LayerRow(Wire):
 
 
 class LrBrief(Wire):
-    """The learning rate over a run, in four numbers."""
+    """The learning rate over a run, in a few numbers."""
 
     first: float
     peak: float
     peak_step: int
     last: float
+    lowest: float
+    area: float
+    """lr summed over the updates."""
+    warmup_share: float
+    """Part of the updates that belong to the warmup, in 0..1."""
 
 
 class Plan(Wire):
