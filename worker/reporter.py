@@ -15,6 +15,7 @@ from jobs.functions import Fenced, Gap, ReplayDiffers
 from jobs.metrics import WIDTH, Row, pack
 from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
+from worker.plan import Plan
 
 PAUSE_S = 0.02
 """Seconds between two writes: rows that come meanwhile go together."""
@@ -30,6 +31,7 @@ class Reporter:
     Args:
         held: the job.
         patience: the way to the store.
+        plan: what lr should be.
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
 
@@ -38,10 +40,13 @@ class Reporter:
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Held, patience: Patience, *, first: int, lease_ms: int) -> None:
+    def __init__(
+        self, held: Held, patience: Patience, plan: Plan, *, first: int, lease_ms: int
+    ) -> None:
         self.request = ""
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
+        self._plan, self._off_plan = plan, False
         self._lock = threading.Condition()
         self._first, self._rows = first, list[Row]()
         self._evaluations = list[Evaluation]()
@@ -118,10 +123,20 @@ class Reporter:
             self._held, first=first, width=WIDTH, data=pack(rows), lease_ms=self._lease_ms
         )
         self.request = self._patience.send(call)
+        self._compare_with_plan(first, rows)
         with self._lock:
             self._first += len(rows)
             del self._rows[: len(rows)]
             self._lock.notify_all()
+
+    def _compare_with_plan(self, first: int, rows: list[Row]) -> None:
+        """Say so, once, if an lr was applied that was not planned."""
+        if self._off_plan:
+            return
+        off = self._plan.first_off(first, rows)
+        if off is not None:
+            self._off_plan = True
+            self._patience.send(calls.off_plan(self._held, **off._asdict()))
 
     def _write_evaluations(self) -> None:
         while True:

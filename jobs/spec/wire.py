@@ -66,6 +66,8 @@ class Job(Wire):
     """Where the next worker would continue."""
     verified_rows: int
     """Steps that a resumed run computed again, with the same bits."""
+    lr_off_plan_at: int | None
+    """First step whose lr was not, to the last bit, the planned one; null if there is none."""
     worker: str | None
     """Who trains it, or trained it last."""
     result: Result | None
