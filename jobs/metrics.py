@@ -15,8 +15,13 @@ _ROW = struct.Struct(f"<{len(COLUMNS)}d")
 Row = tuple[float, ...]
 
 
+def pack_row(*row: float) -> bytes:
+    """Return a row as the store keeps it: little-endian float64, column after column."""
+    return _ROW.pack(*row)
+
+
 def pack(rows: Sequence[Row]) -> bytes:
-    """Return *rows* as the store keeps them: little-endian float64, column after column."""
+    """Return *rows* as the store keeps them, one after another."""
     return b"".join(_ROW.pack(*row) for row in rows)
 
 

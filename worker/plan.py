@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jobs.metrics import Row
+from jobs.record import COLUMNS
 from optcore.schedules.make import make_schedule
 from optcore.schedules.plan import first_divergence
 from optcore.spec.run import RunSpec
 
-LR = 0
-"""The column of a row that holds lr."""
+LR = COLUMNS.index("lr")
 
 
 class OffPlan(NamedTuple):
@@ -40,10 +38,10 @@ class Plan:
             steps_per_epoch=spec.steps_per_epoch,
         )
 
-    def first_off(self, first: int, rows: Sequence[Row]) -> OffPlan | None:
-        """Return the first of *rows*, from step *first* on, whose lr is not the planned one."""
-        steps = np.arange(first, first + len(rows))
-        applied = np.array([row[LR] for row in rows])
+    def first_off(self, first: int, data: bytes) -> OffPlan | None:
+        """Return the first of the packed rows, from step *first* on, whose lr is not planned."""
+        applied = np.frombuffer(data, "<f8").reshape(-1, len(COLUMNS))[:, LR]
+        steps = np.arange(first, first + len(applied))
         at = first_divergence(self._schedule, steps, applied)
         if at is None:
             return None

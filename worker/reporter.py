@@ -11,7 +11,7 @@ import redis
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import Fenced, Gap, ReplayDiffers
-from jobs.metrics import WIDTH, Row, pack
+from jobs.metrics import WIDTH, Row, pack_row
 from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
@@ -49,8 +49,9 @@ class Reporter:
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._plan, self._off_plan = plan, False
-        self._lock = threading.Condition()
-        self._first, self._rows = first, list[Row]()
+        self._lock = threading.Condition(threading.Lock())
+        self._first, self._next = first, first
+        self._data = bytearray()  # of the rows from the first to the next, packed when they come
         self._evaluations = list[Evaluation]()
         self._error: Exception | None = None
         self._idle, self._closing = False, False
@@ -59,9 +60,11 @@ class Reporter:
 
     def row(self, step: int, row: Row) -> None:
         """Take the row of *step*, which must be the one after the last."""
+        assert step == self._next, (step, self._next)
+        data = pack_row(*row)
         with self._lock:
-            assert step == self._first + len(self._rows), (step, self._first, len(self._rows))
-            self._rows.append(row)
+            self._next += 1
+            self._data += data
             if self._idle:
                 self._lock.notify_all()
 
@@ -82,7 +85,7 @@ class Reporter:
         self._hurry.set()
         with self._lock:
             stored = self._lock.wait_for(
-                lambda: self._error or not (self._rows or self._evaluations),
+                lambda: self._error or not (self._data or self._evaluations),
                 timeout=2 * PATIENCE_S,
             )
         self.check()
@@ -119,30 +122,30 @@ class Reporter:
     def _wait_for_work(self) -> bool:
         with self._lock:
             self._idle = True
-            self._lock.wait_for(lambda: self._rows or self._evaluations or self._closing)
+            self._lock.wait_for(lambda: self._data or self._evaluations or self._closing)
             self._idle = False
-            return bool(self._rows or self._evaluations)
+            return bool(self._data or self._evaluations)
 
     def _write_rows(self) -> None:
         with self._lock:
-            first, rows = self._first, list(self._rows)
-        if not rows:
+            data = bytes(self._data)
+        if not data:
             return
         call = calls.append(
-            self._held, first=first, width=WIDTH, data=pack(rows), lease_ms=self._lease_ms
+            self._held, first=self._first, width=WIDTH, data=data, lease_ms=self._lease_ms
         )
         self.request = self._patience.send(call)
-        self._compare_with_plan(first, rows)
+        self._compare_with_plan(data)
         with self._lock:
-            self._first += len(rows)
-            del self._rows[: len(rows)]
+            self._first += len(data) // WIDTH
+            del self._data[: len(data)]
             self._lock.notify_all()
 
-    def _compare_with_plan(self, first: int, rows: list[Row]) -> None:
+    def _compare_with_plan(self, data: bytes) -> None:
         """Say so, once, if an lr was applied that was not planned."""
         if self._off_plan:
             return
-        off = self._plan.first_off(first, rows)
+        off = self._plan.first_off(self._first, data)
         if off is not None:
             self._off_plan = True
             self._patience.send(calls.off_plan(self._held, **off._asdict()))
