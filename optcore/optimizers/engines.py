@@ -46,6 +46,7 @@ class Eager:
         self._rule, self._flags = rule, flags
         parameters = inspect.signature(rule.update).parameters.values()
         arguments = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._update_flags = {name: flags[name] for name in arguments if name in flags}
         self._update_numbers = [name for name in arguments if name not in flags]
         self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
@@ -67,9 +68,10 @@ class Eager:
         return self._scratch.nbytes
 
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
-        zeros = tuple([name for name in self._update_numbers if not values[name]])
+        takes = values if self._takes_all else self._update_numbers
+        zeros = tuple([name for name in takes if not values[name]])
         if zeros not in self._programs:
-            names = [name for name in self._update_numbers if name not in zeros]
+            names = [name for name in takes if name not in zeros]
             self._programs[zeros] = (
                 names,
                 trace(
@@ -82,12 +84,24 @@ class Eager:
         return self._programs[zeros]
 
     def _run(self, program: Program, span: Span, arguments: list[float], length: int) -> None:
+        if span.stored is not None:
+            self._run_wide(program, span, arguments, length)
+            return
         buffers = (span.param, span.grad, *span.slots)
         if span.param.numel() <= length:
             program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, span.param))
             return
         for parts in zip(*(buffer.split(length) for buffer in buffers), strict=True):
             program.run(*parts, *arguments, *self._scratch.take(program.num_scratch, parts[0]))
+
+    def _run_wide(self, program: Program, span: Span, arguments: list[float], length: int) -> None:
+        """Update float32 copies from gradients of less, and store the result as what they are."""
+        assert span.stored is not None
+        buffers = (span.stored, span.param, span.grad, *span.slots)
+        for stored, param, grad, *slots in zip(*(b.split(length) for b in buffers), strict=True):
+            scratch = self._scratch.take(program.num_scratch, param)
+            program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
+            stored.copy_(param)
 
 
 class Fused:

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 ALIGNMENT_BYTES = 128
+MASTER = "master_weight"
+"""Slot of the float32 copy of bfloat16 and float16 parameters."""
 LARGE = 65_536
 """Elements from which a gradient is read in place: copying it would cost more than a call."""
 
@@ -57,14 +59,18 @@ class Span(NamedTuple):
     A stretch of memory that one call updates.
 
     Attributes:
-        param: 1-D, of the parameter buffer.
-        grad: 1-D, same length and dtype.
+        param: 1-D, of the parameter buffer, or of its float32 copy.
+        grad: 1-D, same length; of the parameters' dtype.
         slots: 1-D each, of the slot buffers.
+        segment: the one parameter it holds, where that is asked for.
+        stored: the parameter buffer where *param* is its float32 copy.
     """
 
     param: Tensor
     grad: Tensor
     slots: tuple[Tensor, ...]
+    segment: Segment | None = None
+    stored: Tensor | None = None
 
 
 class Flat:
@@ -84,40 +90,66 @@ class Flat:
         first_values: Mapping[str, float],
         *,
         takes_sparse: bool,
+        separately: bool = False,
+        multi_precision: bool = False,
+        sparse_ahead: int = 0,
     ) -> None:
         """
         Move the parameters into a new buffer; their values stay, slots start afresh.
 
         Args:
             named: name and parameter, all of one dtype and device.
-            first_values: slot -> what it is filled with.
+            first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
+            separately: whether each span is to hold one parameter.
+            multi_precision: whether parameters of less than float32 get a float32 copy, which
+                is what is updated, and float32 slots.
+            sparse_ahead: how many updates ahead a row-sparse gradient is counted (Paddle's Adam).
         """
-        self._takes_sparse = takes_sparse
+        self._takes_sparse, self._separately = takes_sparse, separately
+        self._sparse_ahead = sparse_ahead
         dtype, device = named[0][1].dtype, named[0][1].device
         self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
         self.t = [0] * len(self.segments)
         size = self.segments[-1].stop
         self.params = torch.zeros(size, dtype=dtype, device=device)
+        self._work = self.params
+        wide = torch.float32 if multi_precision and dtype.itemsize < 4 else dtype  # noqa: PLR2004
         self.slots = {
-            slot: torch.full((size,), value, dtype=dtype, device=device)
+            slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
+        self._rule_slots = tuple(self.slots.values())
+        if wide != dtype:
+            self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
         self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
         small = self.segments[self._num_large :]
         self._small_start = small[0].start if small else size
-        self._small_grads = torch.zeros(size - self._small_start, dtype=dtype, device=device)
+        self._small_grads = torch.zeros(size - self._small_start, dtype=wide, device=device)
         self._small_views = [
             replace(segment, start=segment.start - self._small_start).view(self._small_grads)
             for segment in small
         ]
         self._small_span = Span(
-            self.params[self._small_start :],
+            self._work[self._small_start :],
             self._small_grads,
-            tuple(buffer[self._small_start :] for buffer in self.slots.values()),
+            tuple(buffer[self._small_start :] for buffer in self._rule_slots),
+            stored=self.params[self._small_start :] if self.has_master else None,
         )
         self.adopt()
+        for slot, value in first_values.items():
+            if value != value:  # COPY
+                self.slots[slot].copy_(self._work)
+
+    @property
+    def has_master(self) -> bool:
+        """Whether there is a float32 copy of the parameters."""
+        return self._work is not self.params
+
+    def slot_views(self, i: int) -> dict[str, Tensor]:
+        """Return the slots of segment *i* by name, shaped like the parameter."""
+        return {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
 
     def adopt(self) -> None:
         """Make the parameters, with the values they have now, views of the buffer."""
@@ -127,6 +159,8 @@ class Flat:
                 if view.data_ptr() != segment.param.data_ptr():
                     view.copy_(segment.param)
                 segment.param.data = view
+            if self.has_master:
+                self._work.copy_(self.params)
         self._addresses = [param.data_ptr() for param in self._tensors]
 
     def release(self) -> None:
@@ -154,19 +188,23 @@ class Flat:
         Parameters without a gradient are left out, slots and counters included, as in torch.
         """
         grads = [param.grad for param in self._tensors if param.grad is not None]
+        ahead = 0
         if any(grad.is_sparse for grad in grads):
             self._make_dense()
+            ahead = self._sparse_ahead
             grads = [param.grad for param in self._tensors if param.grad is not None]
-        if len(grads) == len(self._tensors) and len(set(self.t)) == 1:
+        even = len(grads) == len(self._tensors) and len(set(self.t)) == 1
+        if even and not self._separately:
             spans = [self._large_span(i, grad) for i, grad in enumerate(grads[: self._num_large])]
             if small := grads[self._num_large :]:
                 torch._foreach_copy_(self._small_views, small)
                 spans.append(self._small_span)
             t = self.t[0] + 1
             self.t = [t] * len(grads)
-            yield t, spans
+            yield t + ahead, spans
         else:
-            yield from self._uneven_updates()
+            for t, spans in self._uneven_updates():
+                yield t + ahead, spans
 
     def _uneven_updates(self) -> Iterator[tuple[int, list[Span]]]:
         """Do the same parameter by parameter: some have no gradient, or had none before."""
@@ -193,7 +231,7 @@ class Flat:
             if not self._takes_sparse:
                 raise ValueError(
                     f"the gradient of {segment.name} is sparse, which this optimizer cannot take; "
-                    "make it dense (sparse=False in the layer)"
+                    "make it dense (sparse=False in the layer) or use lazy_adam"
                 )
             segment.param.grad = grad.to_dense()
 
@@ -202,7 +240,13 @@ class Flat:
 
     def _span(self, segment: Segment, grad: Tensor) -> Span:
         stretch = slice(segment.start, segment.stop)
-        return Span(self.params[stretch], grad, tuple(b[stretch] for b in self.slots.values()))
+        return Span(
+            self._work[stretch],
+            grad,
+            tuple(buffer[stretch] for buffer in self._rule_slots),
+            segment,
+            self.params[stretch] if self.has_master else None,
+        )
 
 
 def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optcore.optimizers.rule import Flags, Rule
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rule import Flags, Numbers, Rule
 
 IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Entries of torch's groups that say how, not what, is computed."""
@@ -42,6 +45,16 @@ def group_from_torch(
             values = group.pop(name)
             group.update(zip(numbers, values if len(numbers) > 1 else [values], strict=True))
     return {**ours, **group}
+
+
+def state_to_torch(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor]:
+    """Return what torch keeps of a parameter besides its slots, after update *t*."""
+    state = {
+        name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
+    }
+    if rule.counts_steps:
+        state["step"] = torch.tensor(float(t))
+    return state
 
 
 def _fixed(rule: Rule, flags: Flags) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from optcore.spec.errors import RULE, SpecError, did_you_mean, problems, shown
 
-Dialect = Literal["torch", "paddle", "article"]
+Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
 """Whose math, defaults and rounding a name means."""
 
 Defaults = Mapping[str, float | bool | None]
