@@ -20,6 +20,7 @@ def adafactor(
     beta1: float,
     weight_decay: float,
     fresh: float,
+    step: float,
     momentum: bool,
     eps1_on_square: bool,
     eps1_of_dtype: bool,
@@ -36,25 +37,26 @@ def adafactor(
         V = R * C / mean(R)
         u = grad / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = lr * max(eps2, rms(param))                      scale_parameter, else lr
-        param = param - a * u
+        a = step * max(eps2, rms(param))                    scale_parameter, else step
+        param = param - weight_decay * lr * param - a * u   lr: a if scaled_decay
 
     Args:
         param: any shape and float dtype; of more than two dimensions, the last two are factored.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
-        lr: learning rate of this update.
+        lr: learning rate as given.
         eps1: keeps the mean squares away from 0.
         eps2: smallest root mean square *param* is taken to have.
         clip_threshold: largest root mean square of u.
         beta1: share of the old mean step that is kept, if *momentum*.
-        weight_decay: decays param by a * weight_decay * param, if *scaled_decay*.
+        weight_decay: decays param by lr * weight_decay * param.
         fresh: share of the new square in the means.
+        step: learning rate of this update.
         momentum: whether a mean of the steps is taken instead of the step (MindSpore).
         eps1_on_square: eps1 is added to grad * grad, else it is a floor (torch).
         eps1_of_dtype: the floor is the dtype's machine epsilon.
         scale_parameter: whether lr is relative to the size of *param*.
-        scaled_decay: whether the decay is part of the rule.
+        scaled_decay: whether the decay follows a instead of lr (MindSpore).
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -62,7 +64,7 @@ def adafactor(
     """
     if eps1_of_dtype:
         eps1 = torch.finfo(param.dtype).eps
-    size = lr * max(eps2, rms(param)) if scale_parameter else lr
+    size = step * max(eps2, rms(param)) if scale_parameter else step
     means = slots[:-1] if momentum else slots
     means = _new_means(grad, means, fresh=fresh, added=eps1 if eps1_on_square else 0.0)
     update = _inverse_root(means, 0.0 if eps1_on_square else eps1).mul_(grad)
@@ -70,8 +72,8 @@ def adafactor(
     if momentum:
         update = torch.lerp(update, slots[-1], beta1)
         means = (*means, update)
-    if scaled_decay:
-        param = param * (1 - weight_decay * size)
+    if weight_decay:
+        param = param * (1 - weight_decay * (size if scaled_decay else lr))
     return param - update, *means
 
 
@@ -128,7 +130,7 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     fresh = t ** numbers["beta2_decay"]
     if flags["scaled_decay"]:  # MindSpore keeps 1 - fresh as a float32 tensor
         fresh = 1 - float(np.float32(1) - np.power(np.float32(t), np.float32(numbers["beta2_decay"])))
-    return {"fresh": fresh, "lr": lr}
+    return {"fresh": fresh, "step": lr}
 
 
 ADAFACTOR = Rule(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from optcore.optimizers.powers import power
 from optcore.optimizers.rule import Flags, FusedKernel, Numbers, Rule, unscale
+from optcore.spec.optimizers import float32
 
 
 def adam(
@@ -127,6 +128,11 @@ def corrections(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         "correction1": 1 - power(numbers["beta1"], t, flags),
         "correction2": 1 - power(numbers["beta2"], t, flags),
     }
+
+
+def rounded_betas(numbers: Numbers) -> dict[str, float]:
+    """Return the betas as a float32 kernel sees them, though their powers begin in double."""
+    return {name: float32(numbers[name]) for name in ("beta1", "beta2")}
 
 
 def _fused(*, decoupled: bool) -> FusedKernel:

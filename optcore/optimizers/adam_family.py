@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.optimizers.adam import BETAS, corrections, moments
+from optcore.optimizers.adam import BETAS, corrections, moments, rounded_betas
 from optcore.optimizers.powers import Running, power
 from optcore.optimizers.rule import Flags, Numbers, Rule
+from optcore.spec.optimizers import float32
 
 
 def adamax(
@@ -169,22 +170,29 @@ def _maxima(numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    return {"correction1": 1 - power(numbers["beta1"], t, flags)}
+    correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
+    return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
 
 
-def mu(t: int, beta1: float, momentum_decay: float) -> float:
+def mu(t: int, beta1: float, momentum_decay: float, base: float = 0.96) -> float:
     """Return the share of the velocity that update *t* of NAdam keeps."""
-    return float(beta1 * (1.0 - 0.5 * 0.96 ** (t * momentum_decay)))
+    return float(beta1 * (1.0 - 0.5 * base ** (t * momentum_decay)))
 
 
 _mu_product = Running(mu, product=True)
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    arguments = numbers["beta1"], numbers["momentum_decay"]
-    now, following = mu(t, *arguments), mu(t + 1, *arguments)
-    product = _mu_product(t, *arguments, float32=flags["float32_mu"])
+    beta1, decay = numbers["beta1"], numbers["momentum_decay"]
+    product = _mu_product(t, beta1, decay, float32=flags["float32_mu"])
+    rounded = {}
+    if flags["float32_constants"]:  # Keras: everywhere but in the product
+        beta1 = rounded["beta1"] = float32(beta1)
+        now, following = (mu(i, beta1, decay, base=float32(0.96)) for i in (t, t + 1))
+    else:
+        now, following = mu(t, beta1, decay), mu(t + 1, beta1, decay)
     return {
+        **rounded,
         "correction2": 1 - power(numbers["beta2"], t, flags),
         "grad_share": (1 - now) / (1 - product),
         "avg_share": following / (1 - product * following),

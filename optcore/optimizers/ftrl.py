@@ -48,11 +48,13 @@ def ftrl(
         https://research.google/pubs/pub41159/
         keras.optimizers.Ftrl.
     """
-    squares = torch.addcmul(accumulator, grad, grad)
     if lr_power:
+        before = accumulator.pow(-lr_power)
+        squares = torch.addcmul(accumulator, grad, grad)
         size = squares.pow(-lr_power)
-        growth = size - accumulator.pow(-lr_power)
+        growth = size - before
     else:
+        squares = torch.addcmul(accumulator, grad, grad)
         size = squares * 0 + 1
         growth = squares * 0
     if l2_shrinkage:

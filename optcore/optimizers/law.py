@@ -29,7 +29,6 @@ from optcore.optimizers.schedule_free import SCHEDULE_FREE_ADAMW
 from optcore.optimizers.sgd import MOMENTUM, NESTEROV, SGD
 from optcore.optimizers.tensorwise import ByRows, Centralized, ClippedByNorm, Normed, Whole
 from optcore.spec.optimizers import ClipNorm, ClipValue, OptimizerSpec, float32
-from optcore.spec.optimizers.base import PADDLE
 
 RULES: dict[str, Rule] = {
     "adadelta": ADADELTA,
@@ -59,6 +58,9 @@ RULES: dict[str, Rule] = {
     "sgd": SGD,
 }
 """Every rule by the name of its optimizer. (lbfgs is torch's own.)"""
+
+SPARSE_IN_PADDLE = frozenset({"adam", "rmsprop", "lamb"})
+"""Rules for which Paddle takes a row-sparse gradient as the dense one it stands for."""
 
 
 class Store(Protocol):
@@ -101,7 +103,8 @@ class Law:
         engine: what computes.
         separately: whether each parameter is updated by itself.
         multi_precision: whether parameters of less than float32 have a float32 copy.
-        sparse_ahead: how many updates ahead row-sparse gradients are counted.
+        takes_sparse: whether row-sparse gradients are taken.
+        sparse_ahead: how many updates ahead they are counted.
     """
 
     kind: str
@@ -113,6 +116,7 @@ class Law:
     engine: Engine
     separately: bool
     multi_precision: bool
+    takes_sparse: bool
     sparse_ahead: int
 
     def rounded_numbers(self, given: Numbers) -> dict[str, float]:
@@ -137,7 +141,7 @@ class Law:
         return Flat(
             named,
             first_values,
-            takes_sparse=self.rule.takes_sparse or self.sparse_ahead > 0,
+            takes_sparse=self.takes_sparse,
             separately=self.separately,
             multi_precision=self.multi_precision,
             sparse_ahead=self.sparse_ahead,
@@ -155,15 +159,17 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool) -> Law:
     rule = RULES[spec.kind]
     flags = spec.flags(single_precision=single_precision)
     fused = spec.engine != "eager" and fusible(spec)
+    if (spec.clip is not None or spec.loss_scale != 1) and not single_precision:
+        fused = False  # the kernels take their factor as a float32
     clamped = isinstance(spec.clip, ClipValue)
     decoupled = spec.decoupled_weight_decay
-    own = rule.own_decay and not decoupled
+    own = rule.own_decay and spec.own_decay
     treatment = Treatment(
         scaled=spec.loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
         maximize=spec.maximize,
         regularized=not (own or decoupled),
-        decoupled=decoupled,
+        decoupled=decoupled and not own,
         averaged=spec.average is not None,
         overwrite_every=(spec.average.overwrite_every or 0) if spec.average else 0,
     )
@@ -184,7 +190,8 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool) -> Law:
         engine=engine,
         separately=by_itself or rule.norms is not None,
         multi_precision=spec.multi_precision,
-        sparse_ahead=int(spec.dialect in PADDLE and spec.kind in ("adam", "lazy_adam", "lamb")),
+        takes_sparse=rule.takes_sparse or (spec.paddle and spec.kind in SPARSE_IN_PADDLE),
+        sparse_ahead=int(spec.paddle and spec.kind in ("adam", "lazy_adam")),
     )
 
 

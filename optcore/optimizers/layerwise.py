@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.adam import corrections, moments
+from optcore.optimizers.adam import corrections, moments, rounded_betas
 from optcore.optimizers.rule import Flags, Numbers, Rule
 
 
@@ -133,6 +133,19 @@ def lars(
     return param - velocity, velocity
 
 
+def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    scalars = corrections(t, numbers, flags)
+    if flags["kernel_in_float32"]:
+        rounded = rounded_betas(numbers)
+        for i in ("1", "2"):
+            # The power starts as the double and grows by the kernel's float32.
+            start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
+            if not flags["float32_products"]:
+                scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
+        scalars |= rounded
+    return scalars
+
+
 def _lamb_norms(
     param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
@@ -171,7 +184,7 @@ def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
 LAMB = Rule(
     lamb,
     slots=moments,
-    scalars=corrections,
+    scalars=_lamb_scalars,
     norms=_lamb_norms,
     ratios=_lamb_ratio,
     own_decay=True,

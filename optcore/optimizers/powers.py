@@ -27,6 +27,8 @@ class Running:
             at, total = 0, 1.0 if self._product else 0.0
         for i in range(at + 1, t + 1):
             term = self._term(i, *arguments)
+            if float32:
+                term = float(np.float32(term))
             total = total * term if self._product else total + term
             if float32:
                 total = float(np.float32(total))
@@ -47,11 +49,12 @@ def power(base: float, t: int, flags: object) -> float:
         base: a hyperparameter in [0, 1).
         t: number of the update.
         flags: ``float32_products``: as a running float32 product, as Paddle, MindSpore and TF1
-            keep it; ``float32_powers``: one float32 power, as Keras computes it; else in double.
+            keep it; ``float32_powers``: one float32 power, as Keras computes it; ``float32_bases``:
+            in double, of the base as a float32; else in double.
     """
     assert isinstance(flags, dict)
     if flags.get("float32_products"):
         return _product(t, float(np.float32(base)), float32=True)
     if flags.get("float32_powers"):
         return float(np.power(np.float32(base), np.float32(t)))
-    return float(base**t)
+    return float((float(np.float32(base)) if flags.get("float32_bases") else base) ** t)

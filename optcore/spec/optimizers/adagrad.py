@@ -39,7 +39,10 @@ class Adagrad(OptimizerSpec):
         "article",
     )
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
-    FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"eps"}),
+        "keras": frozenset({"initial_accumulator_value"}),
+    }
 
     kind: Literal["adagrad"]
     lr: float = per_dialect(

@@ -33,6 +33,7 @@ class AdamSpec(OptimizerSpec):
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,
             "float32_powers": single_precision and self.dialect == "keras",
+            "float32_bases": self.dialect == "keras",
         }
 
 

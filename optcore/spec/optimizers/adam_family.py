@@ -32,6 +32,7 @@ class Adamax(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
+    FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
     SLOTS: ClassVar[str] = "m and u"
 
     kind: Literal["adamax"]
@@ -80,8 +81,11 @@ class NAdam(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras")
-    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
-    FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"})}
+    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "eps"})
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),
+        "keras": frozenset({"beta2"}),
+    }
 
     kind: Literal["nadam"]
     lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3}, gt=0)
@@ -100,9 +104,9 @@ class NAdam(AdamSpec):
         """Return how products and powers are computed."""
         flags = super().flags(single_precision=single_precision)
         return {
-            "float32_powers": flags["float32_powers"],
-            "float32_products": flags["float32_products"],
+            **{name: flag for name, flag in flags.items() if name != "eps_hat"},
             "float32_mu": self.dialect == "torch" or single_precision,
+            "float32_constants": self.dialect == "keras",
         }
 
 
@@ -142,4 +146,4 @@ class RAdam(AdamSpec):
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return how powers are computed."""
         flags = super().flags(single_precision=single_precision)
-        return {name: flags[name] for name in ("float32_powers", "float32_products")}
+        return {name: flag for name, flag in flags.items() if name != "eps_hat"}

@@ -115,13 +115,18 @@ class OptimizerSpec(Spec):
         numbers = frozenset(self.hyperparameters())
         always = self.FLOAT32_IN.get(self.dialect, frozenset())
         if self.dialect in ("mindspore", "tf1") and self.dialect not in self.FLOAT32_IN:
-            always = numbers
+            always = numbers - {"initial_accumulator_value"}
         if self.dialect == "keras":
-            always |= {"lr"}
+            always |= {"lr", "weight_decay"}
             return numbers - self.BIAS_IN_DOUBLE if single_precision else always
         if self.dialect in PADDLE | {"mindspore", "tf1"}:
             return numbers if single_precision else always & numbers
         return frozenset()
+
+    @property
+    def own_decay(self) -> bool:
+        """Whether a rule that can decay parameters by itself does."""
+        return not self.decoupled_weight_decay
 
     @property
     def paddle(self) -> bool:

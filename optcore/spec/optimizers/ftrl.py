@@ -32,7 +32,7 @@ class Ftrl(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("keras", "mindspore", "tf1")
-    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"initial_accumulator_value"})}
 
     kind: Literal["ftrl"]
     dialect: Dialect = "keras"

@@ -33,7 +33,7 @@ class Lamb(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
-    FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps", "weight_decay"})}
+    FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
 
     kind: Literal["lamb"]
     dialect: Dialect = "article"
@@ -51,9 +51,9 @@ class Lamb(AdamSpec):
         """Return how powers are computed, and whether a step without decay is scaled."""
         flags = super().flags(single_precision=single_precision)
         return {
-            "float32_powers": flags["float32_powers"],
-            "float32_products": flags["float32_products"],
+            **{name: flag for name, flag in flags.items() if name != "eps_hat"},
             "always_adapt": self.always_adapt,
+            "kernel_in_float32": self.paddle,
         }
 
 

@@ -31,6 +31,8 @@ class Lion(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
 
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
+
     kind: Literal["lion"]
     dialect: Dialect = "article"
     """Whose math, defaults and rounding."""

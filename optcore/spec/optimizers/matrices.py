@@ -39,18 +39,17 @@ class Adafactor(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
 
     kind: Literal["adafactor"]
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
     """Learning rate; in mindspore used only without relative_step."""
     beta2_decay: float = per_dialect({"torch": -0.8, "mindspore": -0.8, "keras": -0.8}, le=0)
     """Power of t in the share of a new square (MindSpore's decay_rate, negated)."""
-    eps1: float | None = Field(
-        None,
-        ge=0,
-        json_schema_extra={"defaults_shown": "torch: the dtype's machine epsilon; others: 1e-30"},
-    )
-    """Keeps the mean squares away from 0; null for the dialect's own."""
+    decoupled_weight_decay: Literal[True] = True
+    """Always, for this optimizer."""
+    eps1: float = per_dialect({"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30}, ge=0)
+    """Keeps the mean squares away from 0; in torch 0 stands for the dtype's machine epsilon."""
     eps2: float = Field(1e-3, ge=0)
     """Smallest root mean square a parameter is taken to have."""
     clip_threshold: float = Field(1.0, gt=0)
@@ -70,13 +69,16 @@ class Adafactor(OptimizerSpec):
             violated(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
         return self
 
+    @property
+    def own_decay(self) -> bool:
+        """Whether the decay is part of the rule: not in Keras, where it comes before all else."""
+        return self.dialect != "keras"
+
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers; eps1 is the dtype's own where it is not given in torch."""
         numbers = super().hyperparameters()
         if self.dialect != "mindspore":
             numbers["beta1"] = 0.0
-        if self.eps1 is None:
-            numbers["eps1"] = 0.0 if self.dialect == "torch" else 1e-30
         return numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
@@ -85,7 +87,7 @@ class Adafactor(OptimizerSpec):
         return {
             "single_precision": single_precision,
             "eps1_on_square": self.dialect != "torch",
-            "eps1_of_dtype": self.eps1 is None and self.dialect == "torch",
+            "eps1_of_dtype": not self.eps1 and self.dialect == "torch",
             "falls_with_t": not mindspore,
             "relative_step": mindspore and self.relative_step,
             "warmup_init": self.warmup_init,

@@ -36,6 +36,7 @@ class ScheduleFreeAdamW(AdamSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2", "eps"})}
     SLOTS: ClassVar[str] = "z and v"
 
     kind: Literal["schedule_free_adamw"]
@@ -62,4 +63,4 @@ class ScheduleFreeAdamW(AdamSpec):
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return how powers are computed."""
         flags = super().flags(single_precision=single_precision)
-        return {name: flags[name] for name in ("float32_powers", "float32_products")}
+        return {name: flag for name, flag in flags.items() if name != "eps_hat"}

@@ -81,6 +81,7 @@ class Momentum(OptimizerSpec):
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),
         "paddleocr": frozenset({"momentum", "weight_decay"}),
+        "keras": frozenset({"momentum"}),
     }
 
     kind: Literal["momentum"]
@@ -135,7 +136,10 @@ class Nesterov(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "mindspore", "tf1"})
-    FLOAT32_IN: ClassVar = {"paddle": frozenset({"momentum", "weight_decay"})}
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"momentum", "weight_decay"}),
+        "keras": frozenset({"momentum"}),
+    }
 
     kind: Literal["nesterov"]
     lr: float = per_dialect(

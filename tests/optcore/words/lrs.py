@@ -123,7 +123,7 @@ def _cosine(
 
 
 def _falling(t: Any, decay_steps: int, lr: float, alpha: float) -> Any:
-    wave = F(F(0.5) * F(F(1) + np.cos(F(F(math.pi) * F(t / F(decay_steps))))))
+    wave = F(F(0.5) * F(F(1) + F(math.cos(F(F(math.pi) * F(t / F(decay_steps)))))))
     decayed = F(F(F(1 - alpha) * wave) + F(alpha))
     return F(F(lr) * decayed)
 
