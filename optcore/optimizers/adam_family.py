@@ -207,13 +207,15 @@ def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     both = corrections(t, numbers, flags)
     correction2 = both["correction2"]
+    number: type[float] | type[np.float32] = np.float32 if flags["float32_rectification"] else float
     longest = 2 / (1 - numbers["beta2"]) - 1
-    length = longest - 2 * t * (1 - correction2) / correction2
+    length = number(longest) - number(2 * t * (1 - correction2)) / number(correction2)
     rectified = 0.0
-    if length > 5:
-        ratio = (length - 4) * (length - 2) * longest
-        rectified = (ratio / ((longest - 4) * (longest - 2) * length)) ** 0.5 * correction2**0.5
-    return {"correction1": both["correction1"], "rectified": float(np.real(rectified))}
+    if length > 5:  # noqa: PLR2004
+        ratio = (length - 4) * (length - 2) * number(longest)
+        ratio = ratio / (number((longest - 4) * (longest - 2)) * length)
+        rectified = float(ratio**0.5) * correction2**0.5
+    return {"correction1": both["correction1"], "rectified": rectified}
 
 
 ADAMAX = Rule(adamax, slots=_maxima, scalars=_first_correction, torch_hyperparameters=BETAS)

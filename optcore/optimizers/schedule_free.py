@@ -22,6 +22,7 @@ def schedule_free_adamw(
     step: float,
     share: float,
     correction2: float,
+    late_z: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
     Return *param* (the paper's y), *z* and *exp_avg_sq* after one schedule-free update.
@@ -32,6 +33,8 @@ def schedule_free_adamw(
         u     = grad / (sqrt(v / correction2) + eps) + weight_decay * param
         param = (1 - w) * param + w * z - e * (1 - beta1 * (1 - w)) * u
         z     = z - e * u
+
+    With *late_z* instead param = (1 - w) * param + w * z, with the z after the update.
 
     Args:
         param: any shape and float dtype; between z and the average.
@@ -45,6 +48,7 @@ def schedule_free_adamw(
         step: lr, during the warmup a part of it.
         share: weight of the new z in the average.
         correction2: 1 - beta2 ** t.
+        late_z: as Keras, which recovers the average from param with a z that has moved already.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -54,6 +58,9 @@ def schedule_free_adamw(
     direction = grad / ((exp_avg_sq / correction2).sqrt() + eps)
     if weight_decay:
         direction = torch.add(direction, param, alpha=weight_decay)
+    if late_z:
+        z = torch.add(z, direction, alpha=-step)
+        return torch.lerp(param, z, share), z, exp_avg_sq
     param = torch.lerp(param, z, share)
     param = torch.add(param, direction, alpha=-step * (1 - beta1 * (1 - share)))
     return param, torch.add(z, direction, alpha=-step), exp_avg_sq

@@ -25,6 +25,9 @@ class ScheduleFreeAdamW(AdamSpec):
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
+    Keras recovers x from y with the z that has moved already, so its y is (1 - w) * y + w * z with
+    the new z: gradients are taken close to x.
+
     The parameters are y; evaluations and the final model use x. Decoupled (keras), the decay
     shrinks y before the update instead of being part of u.
 
@@ -63,4 +66,5 @@ class ScheduleFreeAdamW(AdamSpec):
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return how powers are computed."""
         flags = super().flags(single_precision=single_precision)
-        return {name: flag for name, flag in flags.items() if name != "eps_hat"}
+        flags.pop("eps_hat")
+        return {**flags, "late_z": self.dialect == "keras"}
