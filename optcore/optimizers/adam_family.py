@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -179,6 +178,9 @@ def mu(t: int, beta1: float, momentum_decay: float, base: float = 0.96) -> float
     return float(beta1 * (1.0 - 0.5 * base ** (t * momentum_decay)))
 
 
+LONG_ENOUGH = 5
+"""RAdam's rho from which it divides by the mean square; the paper has 4, torch and Paddle 5."""
+
 _mu_product = Running(mu, product=True)
 
 
@@ -207,14 +209,13 @@ def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     both = corrections(t, numbers, flags)
     correction2 = both["correction2"]
-    number: type[float] | type[np.float32] = np.float32 if flags["float32_rectification"] else float
     longest = 2 / (1 - numbers["beta2"]) - 1
-    length = number(longest) - number(2 * t * (1 - correction2)) / number(correction2)
+    length = longest - 2 * t * (1 - correction2) / correction2
     rectified = 0.0
-    if length > 5:  # noqa: PLR2004
-        ratio = (length - 4) * (length - 2) * number(longest)
-        ratio = ratio / (number((longest - 4) * (longest - 2)) * length)
-        rectified = float(ratio**0.5) * correction2**0.5
+    if length > LONG_ENOUGH:
+        ratio = (length - 4) * (length - 2) * longest
+        ratio = ratio / ((longest - 4) * (longest - 2) * length)
+        rectified = float(ratio**0.5 * correction2**0.5)
     return {"correction1": both["correction1"], "rectified": rectified}
 
 

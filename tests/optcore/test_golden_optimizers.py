@@ -76,9 +76,12 @@ def only_as_documented(name: str, case: Case) -> Iterator[None]:
     rule = rule_of(EXCEPTIONS, name, case)
     if rule is None:
         yield
-        return
-    with pytest.raises(AssertionError):
-        yield
+    elif OWN:
+        with pytest.raises(AssertionError):
+            yield
+    else:  # with small hyperparameters a contradiction may be too small to see
+        with contextlib.suppress(AssertionError):
+            yield
 
 
 def bar(name: str, case: Case) -> str:

@@ -131,11 +131,10 @@ class RAdam(AdamSpec):
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
         https://arxiv.org/abs/1908.03265
-        torch.optim.RAdam, paddle.optimizer.RAdam, mindspore.experimental.optim.RAdam (which
-        computes r and its root in float32).
+        torch.optim.RAdam, paddle.optimizer.RAdam.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle")
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
 
     kind: Literal["radam"]
@@ -145,15 +144,6 @@ class RAdam(AdamSpec):
     """Keeps the denominator away from 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how powers, and r, are computed."""
+        """Return how powers are computed."""
         flags = super().flags(single_precision=single_precision)
-        flags.pop("eps_hat")
-        if self.dialect == "mindspore":
-            flags |= {"float32_products": False, "float32_powers": True}
-        return {**flags, "float32_rectification": self.dialect == "mindspore"}
-
-    def rounded(self, *, single_precision: bool) -> frozenset[str]:
-        """Return what the kernel sees as float32; in MindSpore lr alone."""
-        if self.dialect == "mindspore":
-            return frozenset({"lr"})
-        return super().rounded(single_precision=single_precision)
+        return {name: flag for name, flag in flags.items() if name != "eps_hat"}

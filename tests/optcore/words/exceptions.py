@@ -93,6 +93,12 @@ EXCEPTIONS = [
         lambda case: case["dtype"] == "float64",
         "the float64 kernel departs from the float32 one, and from the documented formula, by 4e-2",
     ),
+    Rule(
+        "mindspore",
+        ("experimental.RAdam",),
+        lambda case: True,
+        "the rectification is computed in float32, where the difference it takes loses four digits",
+    ),
 ]
 
 COARSE = [
@@ -120,7 +126,6 @@ COARSE = [
             "experimental.RMSprop",
             "experimental.Adamax",
             "experimental.NAdam",
-            "experimental.RAdam",
             "experimental.Rprop",
             "experimental.ASGD",
         ),

@@ -57,8 +57,6 @@ def translate(case: Case) -> Words:
     name = case["optimizer"].removeprefix("nn.")
     if name.startswith("experimental."):
         words = torchs.translate({**case, "optimizer": name.removeprefix("experimental.")})
-        if name == "experimental.RAdam":
-            words.spec["dialect"] = "mindspore"
         return words
     words = Words({"dialect": "mindspore"}, dict(case["params"]))
     words.drop("use_locking", "use_lazy", "use_offload", "compression", "name")
