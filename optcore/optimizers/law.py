@@ -208,6 +208,7 @@ def fusible(spec: OptimizerSpec) -> bool:
         and "l1" not in spec.schedules
         and spec.decoupled_weight_decay == kernel_decays
         and getattr(spec, "update_slots", True)
+        and getattr(spec, "momentum", 1.0) != 0  # the kernel then refuses a buffer
     )
 
 

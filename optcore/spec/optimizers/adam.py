@@ -26,9 +26,7 @@ class AdamSpec(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return which eps is meant, and how the powers of the betas are computed."""
-        product = self.dialect == "tf1" or (
-            single_precision and (self.paddle or self.dialect == "mindspore")
-        )
+        product = self.dialect in ("tf1", "mindspore") or (single_precision and self.paddle)
         return {
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,

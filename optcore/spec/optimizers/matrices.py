@@ -185,12 +185,14 @@ class Muon(OptimizerSpec):
 
     def adamw(self) -> dict[str, Any]:
         """Return the spec, as data, of the optimizer of what is no matrix."""
+        # Keras decays by the lr before it is scaled.
+        scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
         shared = ("dialect", "l1", "maximize", "clip", "loss_scale", "multi_precision", "average")
         return {
             "kind": "adamw",
             **{name: getattr(self, name) for name in shared},
             "lr": self.lr * self.adamw_lr_scale,
-            "weight_decay": self.adamw_weight_decay,
+            "weight_decay": self.adamw_weight_decay / scale,
             "beta1": self.adamw_beta1,
             "beta2": self.adamw_beta2,
             "eps": self.adamw_eps,

@@ -145,7 +145,7 @@ def _restarts(
         i = np.floor(F(np.log(F(F(1) - F(p * F(F(1) - F(t_mul))))) / np.log(F(t_mul))))
         done = F(F(F(1) - np.power(F(t_mul), i)) / F(F(1) - F(t_mul)))
         p = F(F(p - done) / np.power(F(t_mul), i))
-    wave = F(F(F(0.5) * np.power(F(m_mul), i)) * F(F(1) + np.cos(F(F(math.pi) * p))))
+    wave = F(F(F(0.5) * np.power(F(m_mul), i)) * F(F(1) + F(math.cos(F(F(math.pi) * p)))))
     return F(F(initial_learning_rate) * F(F(F(1 - alpha) * wave) + F(alpha)))
 
 

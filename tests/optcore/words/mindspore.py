@@ -57,6 +57,8 @@ def translate(case: Case) -> Words:
     name = case["optimizer"].removeprefix("nn.")
     if name.startswith("experimental."):
         words = torchs.translate({**case, "optimizer": name.removeprefix("experimental.")})
+        if name == "experimental.Adam":  # runs on the kernel of nn.Adam, with its eps
+            words.spec["dialect"] = "mindspore"
         return words
     words = Words({"dialect": "mindspore"}, dict(case["params"]))
     words.drop("use_locking", "use_lazy", "use_offload", "compression", "name")
