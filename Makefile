@@ -30,5 +30,10 @@ types: .venv
 
 FORCE:
 
+BENCHMARKS := $(filter-out __init__ harness,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
+bench: .venv  ## measure every claim beside a peer; wants a quiet machine
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
 clean:  ## remove what make made; .optserve, the data of the service, stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 
 import redis
 import redis.asyncio
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import RedirectResponse
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from api import problems
+from api import problems, schema
 from api.body import StrictBody
+from api.query import only_known
 from api.reaper import reap_forever
 from api.routes import catalogue, history, jobs, metrics, system
 from jobs.artifacts import Storage
@@ -46,7 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.blocking_client = blocking
         app.state.store = Store(client)
         app.state.storage = Storage(settings.storage_dir)
-        reaper = asyncio.create_task(reap_forever(blocking))
+        reaper = asyncio.create_task(reap_forever(blocking, lease_s=settings.lease_s))
+        reaper.add_done_callback(_leave_if_it_failed)
         try:
             yield
         finally:
@@ -58,9 +62,13 @@ def create_app(settings: Settings) -> FastAPI:
         title="optserve",
         description="Training as a service: post a job, read the lr and loss of every step.",
         lifespan=lifespan,
+        dependencies=[Depends(only_known)],
+        responses=problems.EVERYWHERE,
     )
     problems.install(app)
+    schema.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
     for routes in (jobs, metrics, history, catalogue, system):
         app.include_router(routes.router)
 
@@ -69,6 +77,13 @@ def create_app(settings: Settings) -> FastAPI:
         return RedirectResponse("/docs")
 
     return app
+
+
+def _leave_if_it_failed(reaper: asyncio.Task[None]) -> None:
+    """End the process if its reaper did: without one, jobs of dead workers stay "running"."""
+    if not reaper.cancelled() and (error := reaper.exception()) is not None:
+        log.critical("the reaper failed: the service stops", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def main() -> None:

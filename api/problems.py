@@ -12,13 +12,18 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from jobs.errors import JobError, StoreUnavailable
+from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
-from jobs.store import UNAVAILABLE
 from optcore.spec.errors import problems
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+AWAY = "the store does not answer; try again"
+UNKNOWN = (
+    "the store does not answer, and it is not known whether it has accepted this; "
+    "send it again with the same Idempotency-Key"
+)
 RETRY_AFTER_S = 2
 """Seconds after which a client may try again while the store is away."""
 
@@ -39,13 +44,17 @@ def answer(
 
 def documented(*errors: type[JobError]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI entries of a route's errors."""
-    return {
-        error.status: {
-            "description": error.title,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for error in errors
-    }
+    return {error.status: _described(error.title) for error in errors}
+
+
+def _described(title: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": title, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+INVALID_TITLE = "The request is not valid"
+EVERYWHERE: dict[int | str, dict[str, Any]] = {422: _described(INVALID_TITLE)}
+"""The OpenAPI entries of errors that any route may answer with."""
 
 
 def install(app: FastAPI) -> None:
@@ -64,7 +73,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     mistakes = [mistake for details in error.errors() for mistake in _mistakes(details, error.body)]
     return answer(
         status=422,
-        title="The request is not valid",
+        title=INVALID_TITLE,
         detail="; ".join(f"{m.param}: {m.message}" for m in mistakes),
         code="invalid_request",
         errors=mistakes,
@@ -106,7 +115,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return answer(
         status=StoreUnavailable.status,
         title=StoreUnavailable.title,
-        detail="the store does not answer; nothing was accepted, try again",
+        detail=UNKNOWN if request.method == "POST" else AWAY,
         code=StoreUnavailable.code,
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )

@@ -7,8 +7,9 @@ import logging
 
 import redis
 
-from jobs import doorbell, functions
+from jobs import calls, doorbell
 from jobs.functions import send
+from jobs.server import has_functions, install
 
 log = logging.getLogger(__name__)
 
@@ -17,19 +18,26 @@ PER_ROUND = 100
 """Jobs taken back at a time, so that no round keeps the store busy for long."""
 
 
-async def reap_forever(client: redis.Redis) -> None:
+async def reap_forever(client: redis.Redis, *, lease_s: float) -> None:
     """Reap until cancelled; a store that is away is waited for."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
-            await asyncio.to_thread(reap, client)
+            await asyncio.to_thread(reap, client, lease_s=lease_s)
         except redis.RedisError as error:
             log.warning("the reaper could not reach the store: %s", error)
 
 
-def reap(client: redis.Redis) -> None:
-    """Do one round."""
-    reaped = send(client, functions.reap(limit=PER_ROUND))
+def reap(client: redis.Redis, *, lease_s: float) -> None:
+    """Do one round, on a server that may have been emptied since the last one."""
+    try:
+        reaped = send(client, calls.reap(limit=PER_ROUND, lease_ms=int(lease_s * 1000)))
+    except redis.ResponseError:
+        if has_functions(client):
+            raise
+        log.warning("the server has lost its functions: they are loaded again")
+        install(client)
+        return
     for member in reaped.jobs:
         log.warning("%s lost its worker", member)
     for device in reaped.bells:

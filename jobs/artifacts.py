@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,12 @@ class Storage:
     def attempt_folder(self, tenant: str, job_id: str, attempt: int, token: str) -> Path:
         """Return the folder that this attempt may write to."""
         return self.root / "jobs" / tenant / job_id / f"{attempt}-{token[:8]}"
+
+    def sweep_checkpoints(self, tenant: str, job_id: str, needed: Collection[str]) -> None:
+        """Remove the checkpoints of a job, of all its attempts, that are not *needed*."""
+        for path in (self.root / "jobs" / tenant / job_id).glob("*/checkpoints/*"):
+            if self.relative(path) not in needed:
+                shutil.rmtree(path, ignore_errors=True)
 
     def relative(self, path: Path) -> str:
         """Return *path* as a record keeps it: below the root."""

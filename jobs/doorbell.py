@@ -15,6 +15,8 @@ from jobs.keys import queue_name
 
 ANSWER = "worker.doorbell.answer"
 """The only function a message may name."""
+FORGET_S = 3600
+"""Seconds after which a message that nobody heard is forgotten; the reaper rings again anyway."""
 FOREVER = -1
 """RQ's own time limits would end a training; ours are in the protocol."""
 
@@ -27,5 +29,11 @@ def bell_queue(client: redis.Redis, device: str) -> Queue:
 def ring(client: redis.Redis, device: str, job_id: str) -> None:
     """Tell the workers with *device* that there is work."""
     bell_queue(client, device).enqueue(
-        ANSWER, job_id, job_timeout=FOREVER, result_ttl=0, failure_ttl=3600, description=job_id
+        ANSWER,
+        job_id,
+        job_timeout=FOREVER,
+        ttl=FORGET_S,
+        result_ttl=0,
+        failure_ttl=FORGET_S,
+        description=job_id,
     )

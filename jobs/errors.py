@@ -69,7 +69,7 @@ class IdempotencyConflict(JobError):
 
 
 class StoreUnavailable(JobError):
-    """Redis does not answer; nothing was accepted."""
+    """Redis does not answer, or cannot write."""
 
     status, code, title = 503, "store_unavailable", "The store does not answer"
 

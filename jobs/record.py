@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,22 @@ from jobs.spec.wire import Job
 
 COLUMNS = ("lr", "loss")
 """The columns of a series, each a float64."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """
+    A checkpoint that a record points to.
+
+    Attributes:
+        step: updates applied when it was made.
+        path: below the storage root.
+        sha256: of its facts, which hold those of its other files.
+    """
+
+    step: int
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,19 @@ class Record:
         return int(self.fields["total"])
 
     @property
-    def checkpoint(self) -> tuple[str, str] | None:
-        """Path (below the storage root) and SHA-256 of where it continues, or None."""
-        path = self.fields.get("checkpoint_path")
-        return (path, self.fields["checkpoint_sha"]) if path else None
+    def checkpoints(self) -> list[Pointer]:
+        """Where it may continue, the best last."""
+        return [Pointer(**pointer) for pointer in json.loads(self.fields["checkpoints"])]
+
+    @property
+    def fingerprint(self) -> str:
+        """On what its rows were computed so far; empty if there are none."""
+        return self.fields.get("fingerprint", "")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the fingerprint stands for, and what a later attempt must set up to be equal."""
+        return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]
 
     @property
     def spec(self) -> JobSpec:
@@ -95,6 +121,7 @@ class Record:
                 "reason": fields.get("reason"),
                 "detail": fields.get("detail"),
                 "request": fields["request"] or None,
+                "waiting_for": fields.get("waiting_for") or None,
                 "step": self.rows,
                 "total_steps": self.total_steps,
                 "steps_per_epoch": int(fields["steps_per_epoch"]),
@@ -124,10 +151,23 @@ def new_fields(spec: JobSpec) -> dict[str, str]:
     }
 
 
+_id_lock = threading.Lock()
+_ids = {"last": 0}
+"""Time and count of this process's last id."""
+
+
 def new_id() -> str:
-    """Return ``job_`` and a UUID of version 7: in lexical order, that of their making."""
-    ms = time.time_ns() // 1_000_000
-    high = ms << 16 | 7 << 12 | secrets.randbits(12)
+    """
+    Return ``job_`` and a UUID of version 7.
+
+    Ids of one process are in lexical order that of their making; those of several, to the
+    millisecond.
+    """
+    with _id_lock:
+        now = time.time_ns() // 1_000_000 << 12 | secrets.randbits(11)
+        _ids["last"] = max(now, _ids["last"] + 1)  # later ids of one millisecond count up
+        ms, count = divmod(_ids["last"], 1 << 12)
+    high = ms << 16 | 7 << 12 | count
     low = 0b10 << 62 | secrets.randbits(62)
     return f"job_{UUID(int=high << 64 | low)}"
 

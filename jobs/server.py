@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import redis
 
+from jobs import calls
 from jobs.errors import StoreUnsafe
-from jobs.functions import library
+from jobs.functions import library, send, version
 
 MIN_VERSION = (7, 0)
 """The first server with function libraries."""
@@ -43,14 +44,13 @@ def check(client: redis.Redis) -> None:
 
 def install(client: redis.Redis) -> None:
     """Load the functions unless the server has exactly these."""
-    source = library()
-    loaded = client.function_list(library="optserve", withcode=True)
-    if not loaded or source.encode() not in _values(loaded[0]):
-        client.function_load(source, replace=True)
+    if not has_functions(client):
+        client.function_load(library(), replace=True)
 
 
-def _values(reply: object) -> list[bytes]:
-    """Return the values of a reply that is a flat list or, in newer protocols, a mapping."""
-    if isinstance(reply, dict):
-        return list(reply.values())
-    return list(reply) if isinstance(reply, list) else []
+def has_functions(client: redis.Redis) -> bool:
+    """Return whether the server has the functions, in the version that this code calls."""
+    try:
+        return send(client, calls.version()) == version()
+    except redis.ResponseError:
+        return False

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Settings(BaseSettings):
@@ -26,12 +29,18 @@ class Settings(BaseSettings):
     """Checkpoints and artifacts; shared by API and workers. Default: storage in home."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
+    allowed_hosts: list[str] | None = None
+    """Names under which clients may speak to the API, as a JSON list; ``*.example.org`` is a
+    pattern, ``*`` allows any. Default: those of this machine while the API listens only to it, else
+    any. (A web page that points its own name at this machine is thereby kept out.)"""
     port: int = Field(8000, ge=0, le=65535)
     """Port the API listens on; 0 for any free one."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body, in bytes."""
     lease_s: float = Field(30.0, gt=1)
     """How long, in seconds, a worker that fell silent keeps its job."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What a worker trains on; auto for a GPU if there is one."""
     workers_on_machine: int = Field(1, ge=1)
     """Workers that share this machine's cores."""
 
@@ -41,6 +50,13 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise ValueError("REDIS_URL must name the Redis server, got nothing")
         return self.redis_url
+
+    @property
+    def hosts(self) -> list[str]:
+        """Names under which clients may speak to the API."""
+        if self.allowed_hosts is not None:
+            return self.allowed_hosts
+        return [*LOOPBACK] if self.host in LOOPBACK else ["*"]
 
     @property
     def data_dir(self) -> Path:

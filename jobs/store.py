@@ -1,29 +1,22 @@
-"""Reading jobs: lists, records, series, histories. Writing is `jobs.functions`."""
+"""Reading jobs: lists, records, series, histories. Writing is `jobs.calls`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import redis.asyncio
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs import keys
-from jobs.errors import JobNotFound
-from jobs.functions import Call, asend
+from jobs import calls, keys
+from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.functions import version
 from jobs.metrics import Row, stretches, unpack
 from jobs.record import Record, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Queue, Worker
 
-T = TypeVar("T")
-
-UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
-"""What the client library raises while the server cannot serve."""
-SCANNED_PER_PAGE = 1000
+SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
 
 
@@ -34,20 +27,23 @@ class Store:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
 
-    async def call(self, call: Call[T]) -> T:
-        """Run a server-side function."""
-        return await asend(self._client, call)
-
-    async def ping(self) -> None:
-        """Raise unless the server answers."""
-        await self._client.ping()
+    async def ready(self) -> None:
+        """Raise unless the server answers and has the functions."""
+        call = calls.version()
+        try:
+            found = call.read(await self._client.fcall_ro(call.function, 0))
+        except redis.ResponseError:
+            found = "none"
+        if found != version():
+            raise StoreUnavailable("the store has lost its functions; they are being loaded")
 
     async def record(self, tenant: str, job_id: str) -> Record:
         """Return the record of a job, or raise `JobNotFound`."""
-        raw = await self._client.hgetall(keys.JOB % (tenant, job_id))
-        if not raw:
+        call = calls.look(tenant, job_id)
+        record = call.read(await self._client.fcall_ro(call.function, 0, *call.args))
+        if record is None:
             raise JobNotFound(job_id)
-        return Record.from_hash(raw)
+        return record
 
     async def records(
         self,
@@ -72,15 +68,15 @@ class Store:
         found: list[Record] = []
         scanned = 0
         while True:
-            wanted = min(max(limit, 50), SCANNED_PER_PAGE - scanned)
+            wanted = min(max(limit + 1, 50), SCANNED_PER_PAGE - scanned)
             newest = f"({after}" if after else "+"
             ids = await self._client.zrevrangebylex(index, newest, "-", 0, wanted)
             for record in await self._fetch(tenant, ids):
                 after = record.id
                 if labels.items() <= json.loads(record.fields["spec"])["labels"].items():
                     found.append(record)
-                if len(found) == limit:
-                    return found, after
+                if len(found) > limit:
+                    return found[:limit], found[limit - 1].id
             scanned += len(ids)
             if len(ids) < wanted:
                 return found, None
@@ -88,10 +84,12 @@ class Store:
                 return found, after
 
     async def _fetch(self, tenant: str, ids: Sequence[bytes]) -> list[Record]:
+        looks = [calls.look(tenant, job_id.decode()) for job_id in ids]
         pipe = self._client.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hgetall(keys.JOB % (tenant, job_id.decode()))
-        return [Record.from_hash(raw) for raw in await pipe.execute() if raw]
+        for call in looks:
+            pipe.fcall_ro(call.function, 0, *call.args)
+        found = [call.read(reply) for call, reply in zip(looks, await pipe.execute(), strict=True)]
+        return [record for record in found if record is not None]
 
     async def progress(self, tenant: str, job_id: str) -> tuple[State, int, int]:
         """Return a job's state, number of stored rows, and attempt."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +26,19 @@ def alive(pid: int) -> bool:
         return False
 
 
+def kill(pid: int) -> None:
+    """End the process as a crash would, if it still runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that *pid* has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in listed.split()]
 
 
 def descendants(pid: int) -> list[int]:
@@ -35,4 +48,17 @@ def descendants(pid: int) -> list[int]:
 
 def command_line(pid: int) -> str:
     """Return how the process was started."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def environment(pid: int) -> dict[str, str]:
+    """Return the environment that the process was started in."""
+    try:
+        content = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (entry.partition("=") for entry in content.decode().split("\0") if entry)
+    return {name: value for name, _, value in pairs}

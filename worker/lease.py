@@ -15,14 +15,21 @@ from typing import Literal, Self
 
 import redis
 
-from jobs import functions
-from jobs.functions import Fenced, Held, send
+from jobs import calls
+from jobs.calls import Held
+from jobs.functions import Fenced, send
+from worker.patience import PATIENCE_S
 
 log = logging.getLogger(__name__)
 
-Phase = Literal["setup", "step", "checkpoint"]
+Phase = Literal["setup", "step", "checkpoint", "store"]
 
-LIMITS_S: dict[Phase, float] = {"setup": 600.0, "step": 60.0, "checkpoint": 420.0}
+LIMITS_S: dict[Phase, float] = {
+    "setup": 600.0,
+    "step": 60.0,
+    "checkpoint": 420.0,
+    "store": PATIENCE_S + 60.0,  # whoever waits for it gives up first
+}
 """Seconds a phase may last without a sign of progress."""
 STEP_FACTOR = 20
 """A step may also last this many times the median of the last ones."""
@@ -39,9 +46,13 @@ class Lease:
 
     A run that does not move within its phase's limit is over: the stacks of all threads go to
     the log, and the process exits, so that the job can be trained elsewhere.
+
+    Attributes:
+        request: what the client asks for, as the store last said: '', pause, cancel or kill.
     """
 
     def __init__(self, held: Held, client: redis.Redis, *, lease_s: float) -> None:
+        self.request = ""
         self._held, self._client, self._lease_s = held, client, lease_s
         self._phase: Phase = "setup"
         self._moved_at = time.monotonic()
@@ -81,7 +92,8 @@ class Lease:
 
     def _renew(self) -> None:
         try:
-            send(self._client, functions.renew(self._held, lease_ms=int(self._lease_s * 1000)))
+            renewal = calls.renew(self._held, lease_ms=int(self._lease_s * 1000))
+            self.request = send(self._client, renewal)
         except Fenced:
             # Either the attempt is just ending, or the job belongs to somebody else by now.
             if not self._closing.wait(GRACE_S):

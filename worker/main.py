@@ -8,7 +8,6 @@ given back. A Redis that goes away is waited for.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import shutil
 import subprocess
@@ -47,7 +46,7 @@ def main() -> None:
         prepare(client)
     except StoreUnsafe as error:
         sys.exit(str(error))
-    post = Post(client, settings, device())
+    post = Post(client, settings, device(settings))
     Listener.post = post
     post.open()
     log.info("%s listens for %s jobs", post.id, post.device)
@@ -66,11 +65,10 @@ def connect(url: str) -> redis.Redis:
     return redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3))
 
 
-def device() -> str:
+def device(settings: Settings) -> str:
     """Return what this machine trains on: cuda if it has a GPU (and nobody said otherwise)."""
-    chosen = os.environ.get("OPTSERVE_DEVICE", "auto")
-    if chosen != "auto":
-        return chosen
+    if settings.device != "auto":
+        return settings.device
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "cpu"

@@ -7,11 +7,13 @@ import os
 import secrets
 import socket
 import threading
+import time
 
 import redis
 
-from jobs import doorbell, functions
-from jobs.functions import Fenced, Held, send
+from jobs import calls, doorbell
+from jobs.calls import Held
+from jobs.functions import Fenced, send
 from jobs.record import Record
 from jobs.settings import Settings
 from worker.trainers import TrainerDied, Trainers
@@ -22,6 +24,10 @@ HELLO_S = 5.0
 """Seconds between two signs of life."""
 GONE_AFTER_MS = 20_000
 """Milliseconds without one after which a worker counts as gone."""
+AGAIN_S = 0.5
+"""Seconds before another trainer is started in place of one that died before it was ready."""
+ANSWER_S = 10.0
+"""Seconds that the store gets to answer a sign of life."""
 
 
 class Post:
@@ -40,6 +46,8 @@ class Post:
         self.draining = False
         self._client, self._settings = client, settings
         self._trainers = Trainers(device)
+        self._fingerprint = ""
+        self._held: Held | None = None
         self._gone = threading.Event()
 
     def open(self) -> None:
@@ -55,7 +63,7 @@ class Post:
         self._trainers.close()
         try:
             with redis.from_url(self._settings.store_url, socket_timeout=2, retry=None) as client:
-                send(client, functions.bye(self.id))
+                send(client, calls.bye(self.id))
         except redis.RedisError as error:
             log.warning("%s could not say goodbye: %s", self.id, error)
 
@@ -67,14 +75,36 @@ class Post:
     def work(self) -> None:
         """Take runnable jobs until there is none left."""
         while not self.draining:
+            try:
+                self._know_fingerprint()
+            except TrainerDied as death:
+                log.warning("no job is taken: %s", death)
+                time.sleep(AGAIN_S)
+                continue
             token = secrets.token_hex(16)
-            lease_ms = int(self._settings.lease_s * 1000)
-            record = send(
-                self._client, functions.claim(self.id, self.device, token, lease_ms=lease_ms)
-            )
+            record = self._claim(token)
             if record is None:
                 return
-            self._see_through(record, Held(record.tenant, record.id, token))
+            self._held = Held(record.tenant, record.id, token)
+            self._see_through(record, self._held)
+            self._held = None
+
+    def _know_fingerprint(self) -> None:
+        """Wait for a trainer that is ready, and say what its bits depend on if that is news."""
+        fingerprint = self._trainers.fingerprint()
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            self._hello(self._client)
+
+    def _claim(self, token: str) -> Record | None:
+        claim = calls.claim(
+            self.id,
+            device=self.device,
+            fingerprint=self._fingerprint,
+            token=token,
+            lease_ms=int(self._settings.lease_s * 1000),
+        )
+        return send(self._client, claim)
 
     def _see_through(self, record: Record, held: Held) -> None:
         log.info("%s: attempt %d begins", record.id, record.attempt)
@@ -96,7 +126,7 @@ class Post:
 
     def _give_back(self, held: Held, why: str, *, crashed: bool) -> None:
         try:
-            moved = send(self._client, functions.release(held, why=why, crashed=crashed))
+            moved = send(self._client, calls.release(held, why=why, crashed=crashed))
         except Fenced:
             return
         for device in moved.bells:
@@ -104,7 +134,7 @@ class Post:
 
     def _stay_present(self) -> None:
         # A connection of its own: the main thread's is busy waiting for the bell.
-        client = redis.from_url(self._settings.store_url)
+        client = redis.from_url(self._settings.store_url, socket_timeout=ANSWER_S)
         while not self._gone.wait(HELLO_S):
             try:
                 self._hello(client)
@@ -112,10 +142,12 @@ class Post:
                 log.warning("%s could not say hello: %s", self.id, error)
 
     def _hello(self, client: redis.Redis) -> None:
-        hello = functions.hello(
+        hello = calls.hello(
             self.id,
             ttl_ms=GONE_AFTER_MS,
+            held=self._held,
             device=self.device,
+            fingerprint=self._fingerprint,
             host=socket.gethostname(),
             pid=os.getpid(),
         )

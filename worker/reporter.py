@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import redis
 
-from jobs import functions
-from jobs.functions import Call, Fenced, Gap, Held, ReplayDiffers, send
+from jobs import calls
+from jobs.calls import Held
+from jobs.functions import Fenced, Gap, ReplayDiffers
 from jobs.metrics import WIDTH, Row, pack
 from optcore.training.reports import Evaluation
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
+from worker.patience import PATIENCE_S, Patience
 
 PAUSE_S = 0.02
 """Seconds between two writes: rows that come meanwhile go together."""
-RETRY_S = 0.25
-"""Seconds before a write that did not reach the store is tried again."""
-PATIENCE_S = 600.0
-"""Seconds for which a store that is away is waited for."""
 
 
 class Reporter:
@@ -32,17 +25,23 @@ class Reporter:
     The way of a run's rows and evaluations to the store.
 
     The loop never waits for the network: `row` only appends to a list. A write that fails for
-    want of a connection is repeated; what the store refuses is raised by the next `check`.
+    want of a store is repeated; what the store refuses is raised by the next `check`.
+
+    Args:
+        held: the job.
+        patience: the way to the store.
+        first: number of the first row.
+        lease_ms: every write extends the lease by this much.
 
     Attributes:
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Held, client: redis.Redis, *, first: int, lease_ms: int) -> None:
+    def __init__(self, held: Held, patience: Patience, *, first: int, lease_ms: int) -> None:
         self.request = ""
         self.last_evaluation: Evaluation | None = None
-        self._held, self._client, self._lease_ms = held, client, lease_ms
+        self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._lock = threading.Condition()
         self._first, self._rows = first, list[Row]()
         self._evaluations = list[Evaluation]()
@@ -72,22 +71,12 @@ class Reporter:
     def flush(self) -> None:
         """Wait until everything taken so far is stored."""
         with self._lock:
-            self._lock.wait_for(
-                lambda: self._error or not (self._rows or self._evaluations), timeout=PATIENCE_S
+            stored = self._lock.wait_for(
+                lambda: self._error or not (self._rows or self._evaluations),
+                timeout=2 * PATIENCE_S,
             )
         self.check()
-
-    def patiently(self, call: Call[T]) -> T:
-        """Run *call*, waiting for a store that is away."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return send(self._client, call)
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                if time.monotonic() > deadline:
-                    raise
-                log.warning("%s: the store is away: %s", self._held.job_id, error)
-                time.sleep(RETRY_S)
+        assert stored  # the writer gives up, with an error, long before
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -125,10 +114,10 @@ class Reporter:
             first, rows = self._first, list(self._rows)
         if not rows:
             return
-        call = functions.append(
+        call = calls.append(
             self._held, first=first, width=WIDTH, data=pack(rows), lease_ms=self._lease_ms
         )
-        self.request = self.patiently(call)
+        self.request = self._patience.send(call)
         with self._lock:
             self._first += len(rows)
             del self._rows[: len(rows)]
@@ -141,7 +130,7 @@ class Reporter:
                     return
                 report = self._evaluations[0]
             data = {"step": report.step, "loss": report.loss, "accuracy": report.accuracy}
-            self.patiently(functions.evaluated(self._held, step=report.step, data=data))
+            self._patience.send(calls.evaluated(self._held, step=report.step, data=data))
             with self._lock:
                 del self._evaluations[0]
                 self._lock.notify_all()

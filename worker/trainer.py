@@ -1,8 +1,9 @@
 """
 A trainer: ``python -m worker.trainer DEVICE HEARS SAYS PARENT``, started by a worker.
 
-It imports all that training needs, then waits on the pipe HEARS for jobs, trains one at a time,
-and says on SAYS what became of each. It ends when the pipe is closed or its worker dies.
+It imports all that training needs, says on the pipe SAYS that it is ready, then waits on HEARS for
+jobs, trains one at a time, and says what became of each. It ends when the pipe is closed or its
+worker dies.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from jobs.functions import Held
+from jobs.calls import Held
 from jobs.tether import die_with_parent
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True
     )
-    drain = threading.Event()
+    leaving = threading.Event()
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
         del number, frame
-        drain.set()
+        leaving.set()
 
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
@@ -47,16 +48,20 @@ def main() -> None:
 
     from worker.workshop import Workshop  # noqa: PLC0415  imported by now, at low priority
 
-    workshop = Workshop(device, drain)
+    workshop = Workshop(device, leaving)
     with os.fdopen(hears) as jobs, os.fdopen(says, "w") as answers:
+        _say(answers, {"fingerprint": workshop.fingerprint})
         for line in jobs:
             held = Held(**json.loads(line))
             outcome, clean = workshop.train(held)
-            answer = {"job_id": held.job_id, "outcome": outcome, "clean": clean}
-            answers.write(json.dumps(answer) + "\n")
-            answers.flush()
+            _say(answers, {"job_id": held.job_id, "outcome": outcome, "clean": clean})
             if not clean:
                 return
+
+
+def _say(answers: IO[str], message: dict[str, object]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
 
 
 def _in_background(work: Callable[[], None]) -> None:

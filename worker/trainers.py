@@ -17,7 +17,7 @@ import sys
 from dataclasses import asdict
 from typing import IO, Any
 
-from jobs.functions import Held
+from jobs.calls import Held
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,21 @@ class Trainers:
             self.close()
         if self._trainer is None:
             self._trainer = Trainer(self._device)
+
+    def fingerprint(self) -> str:
+        """
+        Return that of the trainer, once it is ready.
+
+        Raises:
+            TrainerDied: it ended before it was.
+        """
+        self.prepare()
+        assert self._trainer is not None
+        try:
+            return self._trainer.fingerprint()
+        except TrainerDied:
+            self._trainer = None
+            raise
 
     def train(self, held: Held) -> str:
         """
@@ -83,31 +98,41 @@ class Trainer:
     def __init__(self, device: str) -> None:
         hears, self._to_it = os.pipe()
         self._from_it, says = os.pipe()
-        command = [sys.executable, "-m", "worker.trainer", device, str(hears), str(says)]
+        command = [sys.executable, "-P", "-m", "worker.trainer", device, str(hears), str(says)]
         self._process = subprocess.Popen(
             [*command, str(os.getpid())], pass_fds=(hears, says), process_group=0
         )
         os.close(hears)
         os.close(says)
         self._answers: IO[str] = os.fdopen(self._from_it, "r")
+        self._fingerprint: str | None = None
         log.info("trainer %d started", self._process.pid)
 
     def alive(self) -> bool:
         """Return whether the process runs."""
         return self._process.poll() is None
 
+    def fingerprint(self) -> str:
+        """Wait until the trainer is ready; return what its bits depend on."""
+        if self._fingerprint is None:
+            self._fingerprint = str(self._hear()["fingerprint"])
+        return self._fingerprint
+
     def train(self, held: Held) -> dict[str, Any]:
         """Hand over a job and wait for how it ended."""
+        self.fingerprint()
         line = json.dumps(asdict(held))
         try:
             os.write(self._to_it, line.encode() + b"\n")
         except BrokenPipeError:
             raise self._death() from None
-        while answer := self._answers.readline():
-            told: dict[str, Any] = json.loads(answer)
-            if told["job_id"] == held.job_id:
-                return told
-        raise self._death()
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        line = self._answers.readline()
+        if not line:
+            raise self._death()
+        return json.loads(line)  # type: ignore[no-any-return]
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it still runs."""
@@ -115,8 +140,10 @@ class Trainer:
             self._process.send_signal(number)
 
     def end(self) -> None:
-        """Ask the process to leave, and kill it if it does not."""
+        """Ask the process to leave, and kill it if it does not; one without a job, at once."""
         os.close(self._to_it)
+        if self._fingerprint is None:
+            self._process.kill()
         try:
             self._process.wait(timeout=LEAVE_S)
         except subprocess.TimeoutExpired:

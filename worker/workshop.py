@@ -16,9 +16,13 @@ from torch import nn
 
 import optcore
 from jobs.artifacts import Storage
-from jobs.functions import Fenced, Held
+from jobs.calls import Held
+from jobs.functions import Fenced
 from jobs.settings import Settings
 from jobs.spec.states import Reason
+from optcore.data.load import load
+from optcore.spec.datasets import Digits
+from optcore.training.fingerprint import fingerprint, machine_facts
 from worker.attempt import Attempt, Outcome, Tools
 
 log = logging.getLogger(__name__)
@@ -37,17 +41,22 @@ class Workshop:
 
     Args:
         device: cpu or cuda.
-        drain: set when the present job is to be saved and given back.
+        leaving: set when the present job is to be saved and given back.
     """
 
-    def __init__(self, device: str, drain: threading.Event) -> None:
+    def __init__(self, device: str, leaving: threading.Event) -> None:
         settings = Settings()
-        # The reporter retries by itself, for longer than a client library would.
+        # `Patience` retries by itself, for longer than a client library would.
         client = redis.from_url(settings.store_url, socket_timeout=10, retry=Retry(NoBackoff(), 0))
-        self._tools = Tools(client, Storage(settings.storage_dir), settings, device, drain)
-        self._threads = max(1, (os.cpu_count() or 1) // settings.workers_on_machine)
+        self._tools = Tools(client, Storage(settings.storage_dir), settings, device, leaving)
+        self._threads = max(1, len(os.sched_getaffinity(0)) // settings.workers_on_machine)
         self._tidy()
         self._memory = memory_bytes()
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for all trainers whose bits are equal."""
+        return fingerprint(machine_facts(torch.device(self._tools.device)))
 
     def train(self, held: Held) -> tuple[Outcome, bool]:
         """
@@ -78,6 +87,7 @@ class Workshop:
 
 def warm_up() -> None:
     """Do once, ahead of need, what the first step of a process would otherwise wait for."""
+    load(Digits(kind="digits"), Path())  # imports scikit-learn, for a second or two
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     for engine in ("eager", "fused"):

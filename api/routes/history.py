@@ -12,6 +12,9 @@ from api.problems import documented
 from jobs.errors import ArtifactNotFound, JobNotFound
 from jobs.spec.wire import Event, Page
 
+LAST = 2**63 - 1
+"""Number of the last entry that a history can have."""
+
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 
@@ -19,7 +22,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 async def list_events(
     record: JobRecord,
     store: JobStore,
-    after: Annotated[int, Query(ge=0, description="The last entry you have.")] = 0,
+    after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[Event]:
     """Return a job's history, oldest first: every transition, who caused it and why."""

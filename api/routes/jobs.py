@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import Annotated, Literal
 
@@ -12,7 +11,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api.dependencies import BlockingClient, JobRecord, JobStore, TenantName
 from api.planning import plan_of
 from api.problems import documented
-from jobs import doorbell, functions
+from api.query import LABEL
+from jobs import calls, doorbell
 from jobs.errors import IdempotencyConflict, JobNotFound, StoreUnavailable
 from jobs.functions import send
 from jobs.record import new_fields, new_id
@@ -23,9 +23,6 @@ from jobs.spec.wire import Job, Page, Plan
 log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-LABEL = "label."
-"""Prefix of the query parameters that filter by label."""
 
 
 @router.post("", status_code=201, responses=documented(IdempotencyConflict, StoreUnavailable))
@@ -42,12 +39,12 @@ def submit_job(
     With an `Idempotency-Key` the same request may be sent again: it gives the same job.
     """
     fields = new_fields(spec)
-    call = functions.submit(
+    call = calls.submit(
         tenant,
         new_id(),
         fields,
         idempotency_key=idempotency_key or "",
-        body_sha=hashlib.sha256(fields["spec"].encode()).hexdigest(),
+        body_sha=spec.sha256(),
     )
     submitted = send(client, call)
     job = submitted.record.job()
@@ -128,7 +125,7 @@ def _ask(
     job_id: str,
     action: Literal["cancel", "kill", "pause", "resume"],
 ) -> Job:
-    asked = send(client, functions.ask(tenant, job_id, action))
+    asked = send(client, calls.ask(tenant, job_id, action))
     if asked.record is None:
         raise JobNotFound(job_id)
     _ring(client, asked.bells, job_id)

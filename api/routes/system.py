@@ -38,6 +38,6 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=documented(StoreUnavailable))
 async def readyz(store: JobStore) -> Health:
-    """Tell that jobs can be accepted: the store answers."""
-    await store.ping()
+    """Tell that jobs can be accepted: the store answers and has what it needs."""
+    await store.ready()
     return Health()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -24,6 +26,11 @@ class JobSpec(RunSpec):
     """For finding it again: ``?label.team=ocr``."""
     priority: int = Field(0, ge=-100, le=100)
     """Higher goes first; among equals, the tenant with fewer running jobs, then the older job."""
+
+    def sha256(self) -> str:
+        """Return one word for what is asked, however it was written: order, spaces, defaults."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def run_spec(self) -> RunSpec:
         """Return the part that decides what is computed."""

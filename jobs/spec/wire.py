@@ -53,6 +53,9 @@ class Job(Wire):
     """More about the reason, in words."""
     request: Literal["cancel", "kill", "pause"] | None
     """What its client has asked for and its worker has not done yet."""
+    waiting_for: Literal["worker", "fingerprint"] | None
+    """What a queued job lacks: a worker for its device, or one that computes the same bits as the
+    worker that began it. Null while it only waits its turn."""
     step: int
     """Steps whose lr and loss are known: the next one, from 0."""
     total_steps: int
@@ -135,6 +138,8 @@ class Worker(Wire):
     pid: int
     device: str
     """What it trains on: cpu or cuda."""
+    fingerprint: str
+    """Equal for workers whose bits are equal; empty until the first one is ready to train."""
     state: Literal["idle", "busy"]
     job: str | None
     """The job it trains."""

@@ -129,7 +129,9 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         lr = min(lr, root)
     fresh = t ** numbers["beta2_decay"]
     if flags["scaled_decay"]:  # MindSpore keeps 1 - fresh as a float32 tensor
-        fresh = 1 - float(np.float32(1) - np.power(np.float32(t), np.float32(numbers["beta2_decay"])))
+        fresh = 1 - float(
+            np.float32(1) - np.power(np.float32(t), np.float32(numbers["beta2_decay"]))
+        )
     return {"fresh": fresh, "step": lr}
 
 

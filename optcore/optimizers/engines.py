@@ -10,13 +10,12 @@ Which one computes is chosen once, before the first update: another engine has o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from optcore.optimizers.flat import Span
+from optcore.optimizers.flat import Spans
 from optcore.optimizers.program import Program, trace
 from optcore.optimizers.rule import Flags, Numbers, Rule
 
@@ -33,7 +32,7 @@ class Engine(Protocol):
 
     name: str
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* (1 is the first) to *spans*, in place, with *numbers* as of now."""
 
 
@@ -52,15 +51,18 @@ class Eager:
         self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
         self._scratch = _Scratch()
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
         names, program = self._program(values)
         arguments = [values[name] for name in names]
-        size = sum([span.param.numel() for span in spans])
+        size = sum([param.numel() for param in spans.params])
         length = slice_length(size, program.num_scratch)
-        for span in spans:
-            self._run(program, span, arguments, length)
+        if spans.stored is not None:
+            self._run_wide(program, spans, arguments, length)
+            return
+        for buffers in zip(spans.params, spans.grads, *spans.slots, strict=True):
+            self._run(program, buffers, arguments, length)
 
     @property
     def scratch_bytes(self) -> int:
@@ -83,25 +85,25 @@ class Eager:
             )
         return self._programs[zeros]
 
-    def _run(self, program: Program, span: Span, arguments: list[float], length: int) -> None:
-        if span.stored is not None:
-            self._run_wide(program, span, arguments, length)
-            return
-        buffers = (span.param, span.grad, *span.slots)
-        if span.param.numel() <= length:
-            program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, span.param))
+    def _run(
+        self, program: Program, buffers: tuple[Tensor, ...], arguments: list[float], length: int
+    ) -> None:
+        if buffers[0].numel() <= length:
+            program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, buffers[0]))
             return
         for parts in zip(*(buffer.split(length) for buffer in buffers), strict=True):
             program.run(*parts, *arguments, *self._scratch.take(program.num_scratch, parts[0]))
 
-    def _run_wide(self, program: Program, span: Span, arguments: list[float], length: int) -> None:
+    def _run_wide(
+        self, program: Program, spans: Spans, arguments: list[float], length: int
+    ) -> None:
         """Update float32 copies from gradients of less, and store the result as what they are."""
-        assert span.stored is not None
-        buffers = (span.stored, span.param, span.grad, *span.slots)
-        for stored, param, grad, *slots in zip(*(b.split(length) for b in buffers), strict=True):
-            scratch = self._scratch.take(program.num_scratch, param)
-            program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
-            stored.copy_(param)
+        assert spans.stored is not None
+        for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
+            for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
+                scratch = self._scratch.take(program.num_scratch, param)
+                program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
+                stored.copy_(param)
 
 
 class Fused:
@@ -111,18 +113,12 @@ class Fused:
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         assert rule.fused is not None
-        self._rule, self._flags = rule, flags
+        del flags  # those of the dialects in which the kernel is the rule
         self._kernel = rule.fused
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
-        self._kernel(
-            [span.param for span in spans],
-            [span.grad for span in spans],
-            [list(buffers) for buffers in zip(*[span.slots for span in spans], strict=True)],
-            t,
-            {**numbers, **self._rule.scalars(t, numbers, self._flags)},
-        )
+        self._kernel(spans.params, spans.grads, spans.slots, t, numbers)
 
 
 def slice_length(size: int, num_scratch: int) -> int:

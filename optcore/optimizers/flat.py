@@ -12,7 +12,8 @@ Layout: large parameters first, then the small ones next to each other, each seg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -20,10 +21,12 @@ import torch
 from torch import Tensor
 
 ALIGNMENT_BYTES = 128
+FLOAT32_BYTES = 4
 MASTER = "master_weight"
 """Slot of the float32 copy of bfloat16 and float16 parameters."""
 LARGE = 65_536
-"""Elements from which a gradient is read in place: copying it would cost more than a call."""
+"""Elements from which a gradient is read in place: copying it would cost more than a call. (Below,
+one call over gathered memory wins: Adam over 6 tensors of 20k in all, 17.9 us against 25.3.)"""
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,23 @@ class Segment:
         return buffer.as_strided(self.param.shape, self.strides, offset)
 
 
-class Span(NamedTuple):
+class Spans(NamedTuple):
     """
-    A stretch of memory that one call updates.
+    Stretches of memory that one call updates: lists of equal length, one item per stretch.
 
     Attributes:
-        param: 1-D, of the parameter buffer, or of its float32 copy.
-        grad: 1-D, same length; of the parameters' dtype.
-        slots: 1-D each, of the slot buffers.
-        segment: the one parameter it holds, where that is asked for.
-        stored: the parameter buffer where *param* is its float32 copy.
+        params: 1-D each, of the parameter buffer.
+        grads: 1-D each, same length and dtype.
+        slots: one list per slot, 1-D each, of the slot's buffer.
+        stored: the parameter buffer's, where *params* are of its float32 copy.
+        segment: the parameter, where there is only one.
     """
 
-    param: Tensor
-    grad: Tensor
-    slots: tuple[Tensor, ...]
+    params: list[Tensor]
+    grads: list[Tensor]
+    slots: list[list[Tensor]]
+    stored: list[Tensor] | None = None
     segment: Segment | None = None
-    stored: Tensor | None = None
 
 
 class Flat:
@@ -101,7 +104,7 @@ class Flat:
             named: name and parameter, all of one dtype and device.
             first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
-            separately: whether each span is to hold one parameter.
+            separately: whether each parameter is to be updated by itself.
             multi_precision: whether parameters of less than float32 get a float32 copy, which
                 is what is updated, and float32 slots.
             sparse_ahead: how many updates ahead a row-sparse gradient is counted (Paddle's Adam).
@@ -113,13 +116,12 @@ class Flat:
         self.t = [0] * len(self.segments)
         size = self.segments[-1].stop
         self.params = torch.zeros(size, dtype=dtype, device=device)
-        self._work = self.params
-        wide = torch.float32 if multi_precision and dtype.itemsize < 4 else dtype  # noqa: PLR2004
+        wide = torch.float32 if multi_precision and dtype.itemsize < FLOAT32_BYTES else dtype
         self.slots = {
             slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
-        self._rule_slots = tuple(self.slots.values())
+        self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
@@ -131,15 +133,14 @@ class Flat:
             replace(segment, start=segment.start - self._small_start).view(self._small_grads)
             for segment in small
         ]
-        self._small_span = Span(
-            self._work[self._small_start :],
-            self._small_grads,
-            tuple(buffer[self._small_start :] for buffer in self._rule_slots),
-            stored=self.params[self._small_start :] if self.has_master else None,
-        )
+        stretches = [(segment.start, segment.stop) for segment in self.segments]
+        self._single = [self._stretch(start, stop) for start, stop in stretches]
+        if small:
+            stretches[self._num_large :] = [(self._small_start, size)]
+        self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
         for slot, value in first_values.items():
-            if value != value:  # COPY
+            if math.isnan(value):  # COPY
                 self.slots[slot].copy_(self._work)
 
     @property
@@ -181,47 +182,51 @@ class Flat:
             for segment in self.segments
         )
 
-    def updates(self) -> Iterator[tuple[int, list[Span]]]:
+    def updates(self) -> list[tuple[int, Spans]]:
         """
-        Count one more update for every parameter that has a gradient; yield their memory by t.
+        Count one more update for every parameter that has a gradient; return their memory by t.
 
         Parameters without a gradient are left out, slots and counters included, as in torch.
         """
-        grads = [param.grad for param in self._tensors if param.grad is not None]
-        ahead = 0
-        if any(grad.is_sparse for grad in grads):
+        grads = [param.grad for param in self._tensors]
+        present = [grad for grad in grads if grad is not None]
+        if any(grad.is_sparse for grad in present):
             self._make_dense()
-            ahead = self._sparse_ahead
-            grads = [param.grad for param in self._tensors if param.grad is not None]
-        even = len(grads) == len(self._tensors) and len(set(self.t)) == 1
-        if even and not self._separately:
-            spans = [self._large_span(i, grad) for i, grad in enumerate(grads[: self._num_large])]
-            if small := grads[self._num_large :]:
-                torch._foreach_copy_(self._small_views, small)
-                spans.append(self._small_span)
-            t = self.t[0] + 1
-            self.t = [t] * len(grads)
-            yield t + ahead, spans
-        else:
-            for t, spans in self._uneven_updates():
-                yield t + ahead, spans
+            return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
+        if self._separately or len(present) < len(grads) or min(self.t) != max(self.t):
+            return self._uneven_updates(grads)
+        self.t = [self.t[0] + 1] * len(grads)
+        stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]
+        if self._small_views:
+            torch._foreach_copy_(self._small_views, present[self._num_large :])
+            stretches.append(self._small_grads)
+        params, slots, stored = self._of(self._all)
+        return [(self.t[0], Spans(params, stretches, slots, stored))]
 
-    def _uneven_updates(self) -> Iterator[tuple[int, list[Span]]]:
+    def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
         """Do the same parameter by parameter: some have no gradient, or had none before."""
-        for i, param in enumerate(self._tensors):
-            grad = param.grad
+        found = []
+        for i, grad in enumerate(grads):
             if grad is None:
                 continue
+            segment, offset = self.segments[i], self._small_start
             if i < self._num_large:
-                span = self._large_span(i, grad)
+                stretch = self._in_memory_order(i, grad)
             else:
                 self._small_views[i - self._num_large].copy_(grad)
-                segment = self.segments[i]
-                offset = self._small_start
-                flat_grad = self._small_grads[segment.start - offset : segment.stop - offset]
-                span = self._span(segment, flat_grad)
+                stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
-            yield self.t[i], [span]
+            params, slots, stored = self._of([[part] for part in self._single[i]])
+            found.append((self.t[i], Spans(params, [stretch], slots, stored, segment)))
+        return found
+
+    def _of(
+        self, columns: list[list[Tensor]]
+    ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
+        """Return params, slots and stored of what `_stretch` gave, in columns."""
+        if not self.has_master:
+            return columns[0], columns[1:], None
+        return columns[0], columns[1:-1], columns[-1]
 
     def _make_dense(self) -> None:
         for segment in self.segments:
@@ -235,18 +240,24 @@ class Flat:
                 )
             segment.param.grad = grad.to_dense()
 
-    def _large_span(self, i: int, grad: Tensor) -> Span:
-        return self._span(self.segments[i], _in_memory_order(grad, self.segments[i]))
+    def _stretch(self, start: int, stop: int) -> list[Tensor]:
+        """Return this part of the buffers: what is updated, each slot, then what is stored."""
+        stored = [self.params] if self.has_master else []
+        return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
-    def _span(self, segment: Segment, grad: Tensor) -> Span:
-        stretch = slice(segment.start, segment.stop)
-        return Span(
-            self._work[stretch],
-            grad,
-            tuple(buffer[stretch] for buffer in self._rule_slots),
-            segment,
-            self.params[stretch] if self.has_master else None,
-        )
+    def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
+        """Return *grad*, of parameter *i*, as the 1-D tensor that lies as the parameter does."""
+        strides = self.segments[i].strides
+        if grad.dtype != self.params.dtype or grad.stride() != strides:
+            copy = torch.empty_strided(
+                grad.shape, strides, dtype=self.params.dtype, device=self.params.device
+            )
+            grad = copy.copy_(grad)
+        return grad.as_strided((grad.numel(),), (1,))
+
+
+def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
@@ -261,16 +272,3 @@ def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segmen
 def _dense_strides(param: Tensor) -> tuple[int, ...]:
     """Return the strides of *param* without gaps: its own if dense, else the contiguous ones."""
     return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
-
-
-def _in_memory_order(grad: Tensor, segment: Segment) -> Tensor:
-    """Return *grad* as the 1-D tensor whose elements stand as the segment's do."""
-    if grad.dtype != segment.param.dtype or grad.stride() != segment.strides:
-        copy = torch.empty_strided(
-            segment.param.shape,
-            segment.strides,
-            dtype=segment.param.dtype,
-            device=segment.param.device,
-        )
-        grad = copy.copy_(grad)
-    return grad.as_strided((grad.numel(),), (1,), grad.storage_offset())

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from torch import Tensor
 
-from optcore.optimizers.adafactor import ADAFACTOR
 from optcore.optimizers.adadelta import ADADELTA
+from optcore.optimizers.adafactor import ADAFACTOR
 from optcore.optimizers.adagrad import ADAGRAD
 from optcore.optimizers.adam import ADAM, ADAM_WEIGHT_DECAY, ADAMW, LAZY_ADAM
 from optcore.optimizers.adam_family import ADAMAX, NADAM, RADAM
 from optcore.optimizers.averaging import ASGD, SAG
 from optcore.optimizers.engines import Eager, Engine, Fused
-from optcore.optimizers.flat import Flat, Segment, Span
+from optcore.optimizers.flat import Flat, Segment, Spans
 from optcore.optimizers.ftrl import FTRL, PROXIMAL_ADAGRAD, PROXIMAL_SGD
 from optcore.optimizers.gradients import Treatment, treated
 from optcore.optimizers.layerwise import LAMB, LARS
@@ -72,8 +72,8 @@ class Store(Protocol):
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return the slots of parameter *i* by name, shaped as they are kept."""
 
-    def updates(self) -> "Iterator[tuple[int, list[Span]]]":  # noqa: F821, UP037
-        """Count an update and yield what it is made on."""
+    def updates(self) -> list[tuple[int, Spans]]:
+        """Count an update and return what it is made on."""
 
     def adopt(self) -> None:
         """Take the parameters back."""
@@ -200,7 +200,7 @@ def fusible(spec: OptimizerSpec) -> bool:
     plain = not (spec.l1 or spec.maximize or spec.multi_precision or spec.grad_centralization)
     kernel_decays = spec.kind == "adamw"
     return (
-        spec.dialect in spec.FUSED_IN
+        spec.has_kernel()
         and RULES[spec.kind].fused is not None
         and plain
         and spec.average is None
@@ -208,7 +208,6 @@ def fusible(spec: OptimizerSpec) -> bool:
         and "l1" not in spec.schedules
         and spec.decoupled_weight_decay == kernel_decays
         and getattr(spec, "update_slots", True)
-        and getattr(spec, "momentum", 1.0) != 0  # the kernel then refuses a buffer
     )
 
 

@@ -32,9 +32,7 @@ def lion(
         https://arxiv.org/abs/2302.06675
     """
     direction = torch.add(exp_avg * beta1, grad, alpha=1 - beta1).sign()
-    return torch.add(param, direction, alpha=-lr), torch.add(
-        exp_avg * beta2, grad, alpha=1 - beta2
-    )
+    return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
 
 
 def _mean(numbers: Numbers, flags: Flags) -> dict[str, float]:

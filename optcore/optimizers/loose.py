@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.flat import MASTER, Segment, Span
+from optcore.optimizers.flat import FLOAT32_BYTES, MASTER, Segment, Spans
 
 
 class Loose:
@@ -68,8 +69,9 @@ class Loose:
         now = [(segment.param.dtype, segment.param.device) for segment in self.segments]
         return now == list(zip(self._dtypes, self._devices, strict=True))
 
-    def updates(self) -> Iterator[tuple[int, list[Span]]]:
-        """Count one more update for every parameter that has a gradient; yield them one by one."""
+    def updates(self) -> list[tuple[int, Spans]]:
+        """Count one more update for every parameter that has a gradient; return them one by one."""
+        found = []
         for i, segment in enumerate(self.segments):
             grad = segment.param.grad
             if grad is None:
@@ -83,14 +85,15 @@ class Loose:
             slots = dict(self._slots[i])
             master = slots.pop(MASTER, None)
             param = segment.param.data
-            span = Span(
-                param if master is None else master,
-                grad.detach(),
-                tuple(slots.values()),
+            spans = Spans(
+                [param if master is None else master],
+                [grad.detach()],
+                [[slot] for slot in slots.values()],
+                None if master is None else [param],
                 segment,
-                None if master is None else param,
             )
-            yield self.t[i] + (self._sparse_ahead if grad.is_sparse else 0), [span]
+            found.append((self.t[i] + (self._sparse_ahead if grad.is_sparse else 0), spans))
+        return found
 
 
 def _slots_of(
@@ -99,15 +102,17 @@ def _slots_of(
     shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
     multi_precision: bool,
 ) -> dict[str, Tensor]:
-    low = multi_precision and param.dtype.itemsize < 4  # noqa: PLR2004
+    low = multi_precision and param.dtype.itemsize < FLOAT32_BYTES
     dtype = torch.float32 if low else param.dtype
-    wanted = dict.fromkeys(first_values, tuple(param.shape)) if shapes is None else shapes(param.shape)
+    wanted = (
+        dict.fromkeys(first_values, tuple(param.shape)) if shapes is None else shapes(param.shape)
+    )
     slots = {}
     for name, value in first_values.items():
         if name not in wanted:
             continue
         slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)
-        if value != value:  # COPY
+        if math.isnan(value):  # COPY
             slots[name].copy_(param.detach())
     if low:
         slots[MASTER] = param.detach().to(dtype)

@@ -77,9 +77,67 @@ def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return slots
 
 
+SLICE = 65_536
+"""Elements that `_fused` copies at a time: they stay in a core's second-level cache."""
+
+
+def _fused(
+    params: list[Tensor],
+    grads: list[Tensor],
+    slots: list[list[Tensor]],
+    t: int,
+    numbers: Numbers,
+) -> None:
+    del t
+    if numbers["momentum"]:
+        raise ValueError(
+            f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
+        )
+    if sum([param.numel() for param in params]) <= SLICE:
+        _as_adam(params, grads, slots[0], numbers)
+        return
+    for span in zip(params, grads, slots[0], strict=True):
+        for param, grad, square_avg in zip(*(x.split(SLICE) for x in span), strict=True):
+            _as_adam([param], [grad], [square_avg], numbers)
+
+
+def _as_adam(
+    params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], numbers: Numbers
+) -> None:
+    """
+    Do it with torch's Adam kernel, since it has none for RMSprop.
+
+    With beta1 = 0 its exp_avg is the gradient, and after infinitely many steps its corrections
+    are exactly 1. It writes exp_avg, and the gradient is not ours to write: so it gets a copy.
+    (exp_avg in memory of its own would carry a NaN from one parameter to the next.)
+    """
+    scale = numbers.get("grad_scale", 1.0)
+    decay = numbers["weight_decay"]
+    copies = [grad * scale for grad in grads]
+    if decay:
+        torch._foreach_add_(copies, params, alpha=decay)
+    steps = torch.full((), float("inf"), device=params[0].device)
+    torch._fused_adam_(
+        params,
+        copies,
+        copies,
+        square_avgs,
+        [],
+        [steps] * len(params),
+        lr=numbers["lr"],
+        beta1=0.0,
+        beta2=numbers["rho"],
+        weight_decay=0.0,
+        eps=numbers["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
 RMSPROP = Rule(
     rmsprop,
     slots=_slots,
+    fused=_fused,
     torch_hyperparameters={"alpha": ("rho",)},
     torch_flags=("centered",),
 )

@@ -12,7 +12,8 @@ from torch import Size, Tensor
 Numbers = Mapping[str, float]
 Flags = Mapping[str, bool]
 FusedKernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], int, Numbers], None]
-"""``kernel(params, grads, slots, t, numbers)``, slots as one list of tensors per slot."""
+"""``kernel(params, grads, slots, t, numbers)``, slots as one list of tensors per slot. What changes
+with t, such as bias corrections, these kernels compute themselves."""
 
 COPY = float("nan")
 """First value of a slot that starts as a copy of the parameter."""

@@ -134,8 +134,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
-        # The buffer starts at 0 and gain is 1 at first, so no step needs to be the first one.
-        del t
+        # The buffer starts at 0 and nothing is dampened at first: no step need be the first one.
         torch._fused_sgd_(
             params,
             grads,
@@ -143,7 +142,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
             lr=numbers["lr"],
             weight_decay=numbers["weight_decay"],
             momentum=numbers["momentum"] if slots else 0.0,
-            dampening=1.0 - numbers.get("gain", 1.0),
+            dampening=numbers.get("dampening", 0.0) if t > 1 else 0.0,
             nesterov=nesterov,
             maximize=False,
             grad_scale=unscale(numbers, params[0]),

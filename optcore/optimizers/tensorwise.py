@@ -13,14 +13,12 @@ and, around any engine whose spans hold one parameter each:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from optcore.optimizers.centralize import centralized, is_centralized
 from optcore.optimizers.engines import MAX_SLICE, Eager, Engine
-from optcore.optimizers.flat import Span
+from optcore.optimizers.flat import Spans
 from optcore.optimizers.gradients import only
 from optcore.optimizers.rule import Flags, Numbers, Rule
 
@@ -28,22 +26,21 @@ from optcore.optimizers.rule import Flags, Numbers, Rule
 class Normed(Eager):
     """Measures each parameter first, slice by slice, then runs the rule with what that gives."""
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place."""
-        for span in spans:
-            super().__call__([span], t, {**numbers, **self._ratios(span, t, numbers)})
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
 
-    def _ratios(self, span: Span, t: int, numbers: Numbers) -> dict[str, float]:
+    def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
         assert self._rule.norms is not None
         assert self._rule.ratios is not None
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
-        buffers = (span.param, span.grad, *span.slots)
-        norms: list[list[Tensor]] = []
+        norms: list[Tensor] = []
+        buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
-            norms.append([torch.linalg.vector_norm(part) for part in parts])
-        total = torch.stack([torch.stack(row) for row in norms]).double()
-        return self._rule.ratios(total.norm(dim=0).tolist(), numbers, self._flags)
+            norms.append(torch.stack([torch.linalg.vector_norm(part) for part in parts]))
+        total = torch.stack(norms).double().norm(dim=0)
+        return self._rule.ratios(total.tolist(), numbers, self._flags)
 
 
 class Whole:
@@ -54,37 +51,37 @@ class Whole:
     def __init__(self, rule: Rule, flags: Flags) -> None:
         self._rule, self._flags = rule, flags
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place."""
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
-        arguments = only(values, self._rule.update)
-        for span in spans:
-            grad = span.grad.to(span.param.dtype)
-            results = self._rule.update(span.param, grad, *span.slots, **arguments)
-            for place, result in zip((span.param, *span.slots), results, strict=True):
-                place.copy_(result)
-            if span.stored is not None:
-                span.stored.copy_(span.param)
+        param, slots = spans.params[0], [slot[0] for slot in spans.slots]
+        grad = spans.grads[0].to(param.dtype)
+        results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
+        for place, result in zip((param, *slots), results, strict=True):
+            place.copy_(result)
+        if spans.stored is not None:
+            spans.stored[0].copy_(param)
 
 
 class ByRows(Whole):
     """Runs an elementwise rule on the rows that a sparse gradient has; dense ones as a whole."""
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place."""
-        for span in spans:
-            if not span.grad.is_sparse:
-                super().__call__([span], t, numbers)
-                continue
-            grad = span.grad.coalesce()
-            rows = grad.indices()[0]
-            if not len(rows):
-                continue
-            buffers = (span.param, *span.slots)
-            parts = [buffer[rows] for buffer in buffers]
-            super().__call__([Span(parts[0], grad.values(), tuple(parts[1:]))], t, numbers)
-            for buffer, part in zip(buffers, parts, strict=True):
-                buffer[rows] = part
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        if not spans.grads[0].is_sparse:
+            super().__call__(spans, t, numbers)
+            return
+        grad = spans.grads[0].coalesce()
+        rows = grad.indices()[0]
+        if not len(rows):
+            return
+        buffers = (spans.params[0], *(slot[0] for slot in spans.slots))
+        param, *slots = [buffer[rows] for buffer in buffers]
+        super().__call__(Spans([param], [grad.values()], [[slot] for slot in slots]), t, numbers)
+        for buffer, part in zip(buffers, (param, *slots), strict=True):
+            buffer[rows] = part
+        if spans.stored is not None:
+            spans.stored[0][rows] = param.to(spans.stored[0].dtype)
 
 
 class ClippedByNorm:
@@ -93,45 +90,48 @@ class ClippedByNorm:
     def __init__(self, engine: Engine, largest: float) -> None:
         self.name, self._engine, self._largest = engine.name, engine, largest
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place."""
-        for span in spans:
-            grad = span.grad.coalesce().values() if span.grad.is_sparse else span.grad
-            norm = float(torch.linalg.vector_norm(grad)) * numbers["grad_scale"]
-            scale = numbers["grad_scale"] * (self._largest / max(norm, self._largest))
-            self._engine([span], t, {**numbers, "grad_scale": scale})
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        grad = spans.grads[0]
+        grad = grad.coalesce().values() if grad.is_sparse else grad
+        norm = float(torch.linalg.vector_norm(grad)) * numbers["grad_scale"]
+        scale = numbers["grad_scale"] * (self._largest / max(norm, self._largest))
+        self._engine(spans, t, {**numbers, "grad_scale": scale})
 
 
 class Centralized:
     """
     Another engine, on gradients without the means of their rows.
 
-    The weight decay is centralized too, as in MindSpore, where it is part of the gradient.
+    In MindSpore the weight decay is part of the gradient by then, so it is centralized too.
     """
 
     def __init__(self, engine: Engine, *, with_decay: bool) -> None:
         self.name, self._engine, self._with_decay = engine.name, engine, with_decay
 
-    def __call__(self, spans: Sequence[Span], t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place."""
-        for span in spans:
-            assert span.segment is not None
-            if not is_centralized(span.segment.param):
-                self._engine([span], t, numbers)
-                continue
-            rows = span.segment.param.shape[0]
-            if span.param.ndim > 1:
-                whole = next(centralized(span.grad.reshape(-1), rows, span.grad.numel()))[1]
-                self._engine([span._replace(grad=whole.view(span.grad.shape))], t, numbers)
-                continue
-            for stretch, grad in centralized(span.grad, rows, MAX_SLICE):
-                self._engine([_part(span, stretch, grad)], t, numbers)
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        assert spans.segment is not None
+        param = spans.segment.param
+        if not is_centralized(param):
+            self._engine(spans, t, numbers)
+            return
+        rows, flat = param.shape[0], spans.params[0].ndim == 1
+        length = MAX_SLICE if flat else param.numel()
+        decay = numbers["weight_decay"] / numbers.get("grad_scale", 1.0) if self._with_decay else 0
+        grad = spans.grads[0].reshape(-1)
+        for stretch, part in centralized(grad, rows, length, spans.params[0].reshape(-1), decay):
+            self._engine(_part(spans, stretch, part) if flat else _whole(spans, part), t, numbers)
 
 
-def _part(span: Span, stretch: slice, grad: Tensor) -> Span:
-    return Span(
-        span.param[stretch],
-        grad,
-        tuple(slot[stretch] for slot in span.slots),
-        stored=None if span.stored is None else span.stored[stretch],
+def _whole(spans: Spans, grad: Tensor) -> Spans:
+    return spans._replace(grads=[grad.view(spans.params[0].shape)])
+
+
+def _part(spans: Spans, stretch: slice, grad: Tensor) -> Spans:
+    return Spans(
+        [spans.params[0][stretch]],
+        [grad],
+        [[slot[0][stretch]] for slot in spans.slots],
+        None if spans.stored is None else [spans.stored[0][stretch]],
     )

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ def save(run: Run, folder: Path) -> Checkpoint:
     return Checkpoint(final, run.t, _sha256(files[FACTS_FILE]), facts["digest"])
 
 
-def restore(run: Run, path: Path, *, sha256: str | None = None) -> dict[str, Any]:
+def restore(
+    run: Run, path: Path, *, sha256: str | None = None, exact: bool = True
+) -> dict[str, Any]:
     """
     Put *run*, freshly started, where the checkpoint at *path* was made; return its facts.
 
@@ -106,13 +109,17 @@ def restore(run: Run, path: Path, *, sha256: str | None = None) -> dict[str, Any
         run: of the same spec; everything in it that changes is replaced.
         path: a folder that `save` returned.
         sha256: what `save` returned, if it is known.
+        exact: whether the run must go on with the same bits.
 
     Raises:
-        CheckpointUnusable: a file is missing, damaged, or belongs to another spec.
+        CheckpointUnusable: a file is missing, damaged, belongs to another spec, or was made where
+            bits come out differently.
     """
     facts, model, state = read(path, sha256=sha256)
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
+    if exact:
+        _check_facts(path, facts["facts"], run.facts())
     run.model.load_state_dict(model)
     slots: dict[str, dict[str, Tensor]] = {}
     generators = {}
@@ -155,6 +162,17 @@ def read(
     return facts, model, state
 
 
+def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """Raise unless bits come out here as they did where the checkpoint was made."""
+    differing = [
+        f"{name} was {theirs.get(name)}, is {ours.get(name)}"
+        for name in sorted(theirs.keys() | ours.keys())
+        if theirs.get(name) != ours.get(name)
+    ]
+    if differing:
+        raise CheckpointUnusable(f"{path} would not go on with the same bits: {differing[0]}")
+
+
 def model_bytes(run: Run) -> bytes:
     """Return the network of *run* as a safetensors file."""
     return tensors_to_bytes(run.model_tensors())
@@ -188,7 +206,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "position": run.batches.position,
         "counts": run.optimizer.named_counts(),
         "generators": generator_words(),
-        "fingerprint": run.fingerprint(),
+        "facts": run.facts(),
         "digest": digest(run.tensors()),
     }
 

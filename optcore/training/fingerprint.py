@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever a change of ours gives other last bits (layout of buffers, order of sums)."""
+CHOSEN = ("engine", "threads")
+"""Facts that a run chooses when it begins, and that a machine can set up for a run to go on."""
 
 
-def fingerprint(*, device: torch.device, engine: str) -> dict[str, str]:
-    """
-    Return the facts that must be equal for two runs of one spec to give equal bits.
-
-    Args:
-        device: what is trained on.
-        engine: what computes the updates.
-    """
+def machine_facts(device: torch.device) -> dict[str, str]:
+    """Return what of this machine and its libraries decides the bits of a run on *device*."""
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "engine": engine,
-        "threads": str(torch.get_num_threads()),
         "machine": platform.machine(),
+        "processor": processor(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "onednn": str(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()),
@@ -39,3 +38,31 @@ def fingerprint(*, device: torch.device, engine: str) -> dict[str, str]:
             "tf32": torch.backends.cuda.matmul.fp32_precision,
         }
     return facts
+
+
+def run_facts(device: torch.device, *, engine: str) -> dict[str, str]:
+    """
+    Return the facts that must be equal for two runs of one spec to give equal bits.
+
+    Args:
+        device: what is trained on.
+        engine: what computes the updates.
+    """
+    chosen = {"engine": engine, "threads": str(torch.get_num_threads())}
+    return {**machine_facts(device), **chosen}
+
+
+def fingerprint(facts: Mapping[str, str]) -> str:
+    """Return one word for the facts that a machine cannot change; equal words, equal bits."""
+    fixed = {name: value for name, value in facts.items() if name not in CHOSEN}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def processor() -> str:
+    """Return the processor's name; kernels of one instruction set still differ by its caches."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -18,7 +18,7 @@ from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec.run import RunSpec
-from optcore.training.fingerprint import fingerprint
+from optcore.training.fingerprint import run_facts
 from optcore.training.seeds import seed_everything
 
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
@@ -118,9 +118,9 @@ class Run:
         """Whether every update was made."""
         return self.t >= self.spec.total_steps
 
-    def fingerprint(self) -> dict[str, str]:
+    def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""
-        return fingerprint(device=self.device, engine=self.optimizer.engine)
+        return run_facts(self.device, engine=self.optimizer.engine)
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers by name, contiguous."""

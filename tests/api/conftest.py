@@ -25,5 +25,5 @@ async def http(
     app = create_app(Settings(OPTSERVE_REDIS_URL=server.url, home=tmp_path))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as connected:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as connected:
             yield connected

@@ -229,3 +229,43 @@ async def test_a_wrong_name_in_the_catalogue_gets_the_nearest_right_one(
         "optimizer 'adma' does not exist; did you mean 'adam'? "
         "(adagrad, adam, momentum, nesterov, rmsprop, sgd)"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "/v1/jobs?limt=3",
+            "unknown query parameter 'limt'; did you mean 'limit'? (state, after, limit)",
+        ),
+        ("/v1/queue?x=1", "unknown query parameter 'x'"),
+        ("/v1/optimizers/adam?dialect=torch", "unknown query parameter 'dialect'"),
+    ],
+)
+async def test_an_unknown_query_parameter_is_refused(
+    http: httpx.AsyncClient, path: str, message: str
+) -> None:
+    response = await http.get(path)
+
+    assert response.status_code == 422
+    (mistake,) = response.json()["errors"]
+    assert mistake["message"] == message
+    assert (await http.get("/v1/jobs?label.limt=3")).status_code == 200
+
+
+async def test_a_cursor_beyond_what_the_store_can_count_is_refused(
+    http: httpx.AsyncClient,
+) -> None:
+    job_id = (await http.post("/v1/jobs", content=TEXT, headers=JSON)).json()["id"]
+
+    response = await http.get(f"/v1/jobs/{job_id}/events?after={2**63}")
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["param"] == "after"
+
+
+async def test_a_name_that_is_not_this_machines_is_refused(http: httpx.AsyncClient) -> None:
+    """A web page could point its own name here and read the answers."""
+    response = await http.get("/v1/jobs", headers={"host": "evil.example"})
+
+    assert response.status_code == 400

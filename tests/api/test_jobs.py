@@ -7,8 +7,9 @@ import httpx
 import pytest
 import redis
 
-from jobs import functions
-from jobs.functions import Held, send
+from jobs import calls
+from jobs.calls import Held
+from jobs.functions import send
 from jobs.metrics import WIDTH, pack
 from jobs.record import Record
 
@@ -32,8 +33,13 @@ async def post(http: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
 
 
 def claim(client: redis.Redis) -> Held:
-    send(client, functions.hello("w", ttl_ms=60_000, device="cpu", host="h", pid=1))
-    record = send(client, functions.claim("w", "cpu", "token", lease_ms=60_000))
+    send(
+        client,
+        calls.hello("w", ttl_ms=60_000, held=None, fingerprint="f", device="cpu", host="h", pid=1),
+    )
+    record = send(
+        client, calls.claim("w", device="cpu", fingerprint="f", token="token", lease_ms=60_000)
+    )
     assert isinstance(record, Record)
     return Held(record.tenant, record.id, "token")
 
@@ -164,7 +170,7 @@ async def test_rows_come_back_bit_for_bit_with_a_cursor(
     job_id = (await post(http))["id"]
     held = claim(client)
     rows = [(0.1 * i / 3, 1 / (i + 7)) for i in range(30)]
-    send(client, functions.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+    send(client, calls.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
 
     seen: list[dict[str, Any]] = []
     while True:
@@ -182,7 +188,7 @@ async def test_what_is_not_finite_is_a_string(http: httpx.AsyncClient, client: r
     job_id = (await post(http))["id"]
     held = claim(client)
     rows = [(0.1, float("nan")), (0.1, float("inf")), (0.1, float("-inf"))]
-    send(client, functions.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+    send(client, calls.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
 
     page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
 

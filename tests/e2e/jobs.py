@@ -7,7 +7,7 @@ from typing import Any
 from jobs.spec.states import State
 from jobs.spec.wire import Job, StreamEnd
 from optserve.client import Client
-from tests.processes import eventually
+from tests.processes import children, command_line, eventually
 
 SHORT: dict[str, Any] = {
     "name": "short",
@@ -36,3 +36,9 @@ def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
     job = service.job(job_id)
     assert job.state is State.RUNNING
     return job
+
+
+def trainer_of(worker: int) -> int:
+    """Return the process of a worker's trainer."""
+    (trainer,) = [pid for pid in children(worker) if "worker.trainer" in command_line(pid)]
+    return trainer

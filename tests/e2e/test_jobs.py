@@ -1,8 +1,6 @@
 """Jobs through the whole service: submitted, followed, polled, cancelled, one after another."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +13,9 @@ from jobs.spec.states import State
 from jobs.spec.wire import StateChange, StreamEnd
 from optserve.client import Client
 from optserve.stack import Stack
-from tests.e2e.jobs import LONG, SHORT, begun, finished
+from tests.e2e.jobs import LONG, SHORT, begun, finished, trainer_of
 from tests.e2e.proxy import CuttingProxy
-from tests.processes import children, command_line, eventually
+from tests.processes import eventually, kill
 
 
 def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
@@ -245,15 +243,6 @@ def test_a_job_survives_the_death_of_its_process_with_the_same_bits(
 def worker_pid(service: Client) -> int:
     (worker,) = service.workers()
     return worker.pid
-
-
-def trainer_of(worker: int) -> int:
-    (trainer,) = [pid for pid in children(worker) if "worker.trainer" in command_line(pid)]
-    return trainer
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
 
 
 def running_again(service: Client, running: Stack, old: int) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import pytest
 import redis
 
-from jobs import functions, keys
-from jobs.functions import Call, Fenced, Gap, Held, ReplayDiffers, send
+from jobs import calls, keys
+from jobs.calls import Held, Reaped
+from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
 from jobs.metrics import WIDTH, pack, stretches, unpack
-from jobs.record import Record, new_fields, new_id
+from jobs.record import Pointer, Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
 
@@ -34,27 +35,62 @@ def submit(
 ) -> str:
     spec = JobSpec.parse({**SPEC, **changes})
     job_id = new_id()
-    call = functions.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
+    call = calls.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
     return send(client, call).record.id
 
 
-def hello(client: redis.Redis, worker: str = "w1", ttl_ms: int = 60_000) -> None:
-    send(client, functions.hello(worker, ttl_ms=ttl_ms, device="cpu", host="here", pid=1))
+def hello(
+    client: redis.Redis,
+    worker: str = "w1",
+    *,
+    ttl_ms: int = 60_000,
+    held: Held | None = None,
+    fingerprint: str = "f1",
+) -> None:
+    call = calls.hello(
+        worker,
+        ttl_ms=ttl_ms,
+        held=held,
+        device="cpu",
+        fingerprint=fingerprint,
+        host="here",
+        pid=1,
+    )
+    send(client, call)
 
 
 def claim(
-    client: redis.Redis, token: str = "t1", *, worker: str = "w1", lease_ms: int = LEASE_MS
+    client: redis.Redis,
+    token: str = "t1",
+    *,
+    worker: str = "w1",
+    fingerprint: str = "f1",
+    lease_ms: int = LEASE_MS,
 ) -> Record | None:
-    hello(client, worker)
-    return send(client, functions.claim(worker, "cpu", token, lease_ms=lease_ms))
+    hello(client, worker, fingerprint=fingerprint)
+    call = calls.claim(
+        worker, device="cpu", fingerprint=fingerprint, token=token, lease_ms=lease_ms
+    )
+    return send(client, call)
 
 
 def begin(
-    client: redis.Redis, token: str = "t1", *, worker: str = "w1", lease_ms: int = LEASE_MS
+    client: redis.Redis,
+    token: str = "t1",
+    *,
+    worker: str = "w1",
+    fingerprint: str = "f1",
+    lease_ms: int = LEASE_MS,
 ) -> Held:
-    record = claim(client, token, worker=worker, lease_ms=lease_ms)
+    record = claim(client, token, worker=worker, fingerprint=fingerprint, lease_ms=lease_ms)
     assert record is not None
-    return Held(record.tenant, record.id, token)
+    held = Held(record.tenant, record.id, token)
+    send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "2"}))
+    return held
+
+
+def reap(client: redis.Redis, *, limit: int = 10) -> Reaped:
+    return send(client, calls.reap(limit=limit, lease_ms=0))
 
 
 def record_of(client: redis.Redis, job_id: str, tenant: str = "local") -> Record:
@@ -80,12 +116,12 @@ def rows_of(client: redis.Redis, job_id: str) -> list[tuple[float, ...]]:
 
 
 def append(client: redis.Redis, held: Held, first: int, rows: Sequence[tuple[float, ...]]) -> str:
-    call = functions.append(held, first=first, width=WIDTH, data=pack(rows), lease_ms=LEASE_MS)
+    call = calls.append(held, first=first, width=WIDTH, data=pack(rows), lease_ms=LEASE_MS)
     return send(client, call)
 
 
 def release(client: redis.Redis, held: Held) -> str:
-    return send(client, functions.release(held, why="test", crashed=False)).state
+    return send(client, calls.release(held, why="test", crashed=False)).state
 
 
 def some_rows(first: int, count: int) -> list[tuple[float, ...]]:
@@ -96,7 +132,7 @@ Action = Literal["cancel", "kill", "pause", "resume"]
 
 
 def ask(client: redis.Redis, job_id: str, action: Action) -> State | None:
-    record = send(client, functions.ask("local", job_id, action)).record
+    record = send(client, calls.ask("local", job_id, action)).record
     return record.state if record else None
 
 
@@ -108,7 +144,7 @@ def test_a_job_goes_from_queued_to_succeeded(client: redis.Redis) -> None:
     held = begin(client)
     append(client, held, 0, some_rows(0, 10))
 
-    send(client, functions.finish(held, rows=10, digest="d", result={"x": 1}, artifacts={}))
+    send(client, calls.finish(held, rows=10, digest="d", result={"x": 1}, artifacts={}))
 
     record = record_of(client, job_id)
     assert record.state is State.SUCCEEDED
@@ -124,7 +160,7 @@ def test_there_is_nothing_to_claim_in_an_empty_queue(client: redis.Redis) -> Non
 
 def test_a_repeated_submit_makes_one_job(client: redis.Redis) -> None:
     fields = new_fields(JobSpec.parse(SPEC))
-    call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="s")
+    call = calls.submit("local", new_id(), fields, idempotency_key="", body_sha="s")
 
     first, second = send(client, call), send(client, call)
 
@@ -137,12 +173,8 @@ def test_an_idempotency_key_gives_one_job_and_refuses_another_body(client: redis
     first = submit(client, key="k", body="a")
     fields = new_fields(JobSpec.parse(SPEC))
 
-    again = send(
-        client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="a")
-    )
-    other = send(
-        client, functions.submit("local", new_id(), fields, idempotency_key="k", body_sha="b")
-    )
+    again = send(client, calls.submit("local", new_id(), fields, idempotency_key="k", body_sha="a"))
+    other = send(client, calls.submit("local", new_id(), fields, idempotency_key="k", body_sha="b"))
     theirs = submit(client, tenant="other", key="k", body="b")
 
     assert (again.outcome, again.record.id) == ("replayed", first)
@@ -167,7 +199,7 @@ def test_repeated_endings_change_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, 10))
-    finish = functions.finish(held, rows=10, digest="d", result={}, artifacts={})
+    finish = calls.finish(held, rows=10, digest="d", result={}, artifacts={})
 
     send(client, finish)
     send(client, finish)
@@ -281,7 +313,7 @@ def test_replayed_rows_are_counted_once(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, 6))
-    send(client, functions.checkpointed(held, step=2, path="p", sha256="s", digest="d"))
+    send(client, calls.checkpointed(held, step=2, path="p", sha256="s", digest="d"))
     release(client, held)
     again = begin(client, "t2")
 
@@ -300,17 +332,17 @@ def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
     zombie = begin(client, "t1", lease_ms=1)
     time.sleep(0.01)
-    send(client, functions.reap(limit=10))
+    reap(client)
     begin(client, "t2")
 
-    calls: list[Call[Any]] = [
-        functions.renew(zombie, lease_ms=1),
-        functions.append(zombie, first=0, width=WIDTH, data=pack([(1.0, 1.0)]), lease_ms=1),
-        functions.evaluated(zombie, step=1, data={}),
-        functions.checkpointed(zombie, step=1, path="p", sha256="s", digest="d"),
-        functions.noted(zombie, kind="x", data={}),
+    writes: list[Call[Any]] = [
+        calls.renew(zombie, lease_ms=1),
+        calls.append(zombie, first=0, width=WIDTH, data=pack([(1.0, 1.0)]), lease_ms=1),
+        calls.evaluated(zombie, step=1, data={}),
+        calls.checkpointed(zombie, step=1, path="p", sha256="s", digest="d"),
+        calls.noted(zombie, kind="x", data={}),
     ]
-    for call in calls:
+    for call in writes:
         with pytest.raises(Fenced):
             send(client, call)
 
@@ -327,7 +359,7 @@ def test_an_ending_from_a_zombie_does_not_end_the_next_attempt(client: redis.Red
     begin(client, "t3")
 
     with pytest.raises(Fenced):
-        send(client, functions.finish(zombie, rows=0, digest="", result={}, artifacts={}))
+        send(client, calls.finish(zombie, rows=0, digest="", result={}, artifacts={}))
 
     assert state_of(client, job_id) is State.RUNNING
 
@@ -336,7 +368,7 @@ def test_an_empty_token_holds_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
 
     with pytest.raises(Fenced):
-        send(client, functions.renew(Held("local", job_id, ""), lease_ms=1))
+        send(client, calls.renew(Held("local", job_id, ""), lease_ms=1))
 
 
 # ------------------------------------------------------------------ workers that go away
@@ -347,7 +379,7 @@ def test_a_job_whose_lease_is_over_goes_back_into_the_queue(client: redis.Redis)
     begin(client, lease_ms=1)
     time.sleep(0.01)
 
-    reaped = send(client, functions.reap(limit=10))
+    reaped = reap(client)
 
     assert reaped.jobs == [f"local/{job_id}"]
     assert state_of(client, job_id) is State.QUEUED
@@ -358,10 +390,10 @@ def test_a_job_whose_lease_is_over_goes_back_into_the_queue(client: redis.Redis)
 def test_a_lease_that_is_renewed_holds(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client, lease_ms=1)
-    send(client, functions.renew(held, lease_ms=LEASE_MS))
+    send(client, calls.renew(held, lease_ms=LEASE_MS))
     time.sleep(0.01)
 
-    assert send(client, functions.reap(limit=10)).jobs == []
+    assert reap(client).jobs == []
     assert state_of(client, job_id) is State.RUNNING
 
 
@@ -369,7 +401,7 @@ def test_a_job_that_kills_three_workers_in_a_row_fails(client: redis.Redis) -> N
     job_id = submit(client)
 
     for i in range(3):
-        send(client, functions.release(begin(client, f"t{i}"), why="it died", crashed=True))
+        send(client, calls.release(begin(client, f"t{i}"), why="it died", crashed=True))
 
     record = record_of(client, job_id)
     assert record.state is State.FAILED
@@ -383,8 +415,8 @@ def test_progress_resets_the_count_of_crashes(client: redis.Redis) -> None:
     for i in range(6):
         held = begin(client, f"t{i}")
         append(client, held, i, some_rows(i, 1))
-        send(client, functions.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
-        send(client, functions.release(held, why="it died", crashed=True))
+        send(client, calls.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
+        send(client, calls.release(held, why="it died", crashed=True))
 
     assert state_of(client, job_id) is State.QUEUED
 
@@ -427,7 +459,7 @@ def test_a_cancel_is_carried_out_even_if_the_worker_is_dead(client: redis.Redis)
     ask(client, job_id, "cancel")
     time.sleep(0.01)
 
-    send(client, functions.reap(limit=10))
+    reap(client)
 
     assert state_of(client, job_id) is State.CANCELLED
 
@@ -440,7 +472,7 @@ def test_pause_and_resume(client: redis.Redis) -> None:
 
     held = begin(client)
     assert ask(client, queued, "pause") == "running"
-    assert send(client, functions.renew(held, lease_ms=LEASE_MS)) == "pause"
+    assert send(client, calls.renew(held, lease_ms=LEASE_MS)) == "pause"
     assert release(client, held) == "paused"
     assert ask(client, queued, "resume") == "queued"
 
@@ -457,7 +489,7 @@ def test_a_stronger_wish_replaces_a_weaker_one_but_not_the_other_way(client: red
     ]
     for action, heard in wishes:
         ask(client, job_id, action)
-        assert send(client, functions.renew(held, lease_ms=LEASE_MS)) == heard
+        assert send(client, calls.renew(held, lease_ms=LEASE_MS)) == heard
 
 
 def test_a_final_state_stays(client: redis.Redis) -> None:
@@ -485,7 +517,7 @@ def test_finish_wants_every_row(client: redis.Redis) -> None:
     append(client, held, 0, some_rows(0, 9))
 
     with pytest.raises(Gap) as caught:
-        send(client, functions.finish(held, rows=10, digest="", result={}, artifacts={}))
+        send(client, calls.finish(held, rows=10, digest="", result={}, artifacts={}))
 
     assert caught.value.rows == 9
 
@@ -494,8 +526,8 @@ def test_fail_records_reason_and_detail(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
 
-    send(client, functions.fail(held, reason="diverged", detail="loss was nan"))
-    send(client, functions.fail(held, reason="diverged", detail="loss was nan"))
+    send(client, calls.fail(held, reason="diverged", detail="loss was nan"))
+    send(client, calls.fail(held, reason="diverged", detail="loss was nan"))
 
     job = record_of(client, job_id).job()
     assert (job.state, job.reason, job.detail) == ("failed", "diverged", "loss was nan")
@@ -507,22 +539,22 @@ def test_a_checkpoint_only_moves_forward_and_never_ahead_of_the_rows(client: red
     held = begin(client)
     append(client, held, 0, some_rows(0, 5))
 
-    send(client, functions.checkpointed(held, step=4, path="a", sha256="s", digest="d"))
-    send(client, functions.checkpointed(held, step=3, path="b", sha256="s", digest="d"))
+    send(client, calls.checkpointed(held, step=4, path="a", sha256="s", digest="d"))
+    send(client, calls.checkpointed(held, step=3, path="b", sha256="s", digest="d"))
     with pytest.raises(Gap):
-        send(client, functions.checkpointed(held, step=6, path="c", sha256="s", digest="d"))
+        send(client, calls.checkpointed(held, step=6, path="c", sha256="s", digest="d"))
 
-    assert record_of(client, job_id).checkpoint == ("a", "s")
+    assert record_of(client, job_id).checkpoints == [Pointer(4, "a", "s")]
 
 
 def test_an_evaluation_is_stored_once_and_must_come_out_equal(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
 
-    send(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
-    send(client, functions.evaluated(held, step=5, data={"accuracy": 0.9}))
+    send(client, calls.evaluated(held, step=5, data={"accuracy": 0.9}))
+    send(client, calls.evaluated(held, step=5, data={"accuracy": 0.9}))
     with pytest.raises(ReplayDiffers):
-        send(client, functions.evaluated(held, step=5, data={"accuracy": 0.8}))
+        send(client, calls.evaluated(held, step=5, data={"accuracy": 0.8}))
 
     assert kinds(client, job_id).count("evaluated") == 1
 
@@ -534,7 +566,7 @@ def test_a_submission_names_the_bells_of_idle_workers(client: redis.Redis) -> No
     fields = new_fields(JobSpec.parse({**SPEC, "training": {"steps": 1, "device": "auto"}}))
 
     def bells() -> list[str]:
-        call = functions.submit("local", new_id(), fields, idempotency_key="", body_sha="")
+        call = calls.submit("local", new_id(), fields, idempotency_key="", body_sha="")
         return send(client, call).bells
 
     assert bells() == []
@@ -549,7 +581,7 @@ def test_a_job_given_back_names_the_bells_too(client: redis.Redis) -> None:
     held = begin(client)
     hello(client, "w2")
 
-    moved = send(client, functions.release(held, why="test", crashed=False))
+    moved = send(client, calls.release(held, why="test", crashed=False))
 
     assert (moved.state, moved.bells) == ("queued", ["cpu"])
 
@@ -575,7 +607,7 @@ def test_the_bell_stays_silent_while_every_worker_is_busy(client: redis.Redis) -
 
 
 def reaped_bells(client: redis.Redis) -> list[str]:
-    return send(client, functions.reap(limit=10)).bells
+    return reap(client).bells
 
 
 def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
@@ -585,7 +617,7 @@ def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
 def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> None:
     hello(client, ttl_ms=1)
     time.sleep(0.01)
-    send(client, functions.reap(limit=10))
+    reap(client)
 
     assert client.zcard(keys.WORKERS) == 0
 
@@ -593,8 +625,140 @@ def test_a_worker_that_fell_silent_is_no_longer_there(client: redis.Redis) -> No
 def test_the_history_has_one_numbered_entry_per_transition(client: redis.Redis) -> None:
     job_id = submit(client)
     held = begin(client)
-    send(client, functions.fail(held, reason="error", detail="x"))
+    send(client, calls.fail(held, reason="error", detail="x"))
 
     entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
     assert [entry_id for entry_id, _ in entries] == [b"1-0", b"2-0", b"3-0"]
     assert json.loads(entries[1][1][b"data"]) == {"attempt": 1, "worker": "w1", "step": 0}
+
+
+# ------------------------------------------------------------------ the same bits
+
+
+def test_a_job_with_rows_goes_on_only_where_bits_are_the_same(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client, fingerprint="f1")
+    append(client, held, 0, some_rows(0, 3))
+    release(client, held)
+
+    assert claim(client, "t2", worker="w2", fingerprint="f2") is None
+    again = claim(client, "t3", worker="w3", fingerprint="f1")
+
+    assert again is not None
+    assert again.id == job_id
+    assert again.facts == {"threads": "2"}
+
+
+def test_a_job_without_rows_may_begin_anywhere(client: redis.Redis) -> None:
+    job_id = submit(client)
+    release(client, begin(client, fingerprint="f1"))
+
+    held = begin(client, "t2", worker="w2", fingerprint="f2")
+
+    assert held.job_id == job_id
+    assert record_of(client, job_id).fingerprint == "f2"
+
+
+def test_another_machine_is_told_that_its_bits_differ(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client, fingerprint="f1")
+
+    assert send(client, calls.begun(held, fingerprint="f1", facts={}))
+    assert not send(client, calls.begun(held, fingerprint="f2", facts={}))
+
+
+def test_a_queued_job_says_what_it_lacks(client: redis.Redis) -> None:
+    job_id = submit(client)
+    assert lacked(client, job_id) == "worker"
+
+    held = begin(client, fingerprint="f1")
+    assert lacked(client, job_id) is None
+    append(client, held, 0, some_rows(0, 3))
+    release(client, held)
+    assert lacked(client, job_id) is None  # it only waits its turn
+
+    send(client, calls.bye("w1"))
+    hello(client, "w2", fingerprint="f2")
+    assert lacked(client, job_id) == "fingerprint"
+
+
+def lacked(client: redis.Redis, job_id: str) -> str | None:
+    record = send(client, calls.look("local", job_id))
+    assert record is not None
+    return record.job().waiting_for
+
+
+def test_bells_ring_only_where_the_job_may_run(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client, fingerprint="f1")
+    append(client, held, 0, some_rows(0, 3))
+    hello(client, "w2", fingerprint="f2")
+
+    assert send(client, calls.release(held, why="test", crashed=False)).bells == ["cpu"]
+    send(client, calls.bye("w1"))
+    again = ask(client, held.job_id, "pause"), ask(client, held.job_id, "resume")
+    assert again == ("paused", "queued")
+    assert reaped_bells(client) == []
+
+
+# ------------------------------------------------------------------ checkpoints
+
+
+def checkpoint(client: redis.Redis, held: Held, step: int) -> list[str]:
+    call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
+    return send(client, call)
+
+
+def test_the_last_three_checkpoints_are_kept(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 9))
+
+    needed = [checkpoint(client, held, step) for step in (1, 2, 3, 4)]
+
+    assert needed[-1] == ["step-2", "step-3", "step-4"]
+    assert checkpoint(client, held, 4) == needed[-1]  # repeated: nothing changes
+
+
+def test_a_refused_checkpoint_gives_way_to_the_one_before(client: redis.Redis) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 9))
+    for step in (2, 4, 6):
+        checkpoint(client, held, step)
+    release(client, held)
+
+    again = begin(client, "t2")
+    send(client, calls.refused(again, path="step-6", why="damaged"))
+    append(client, again, 4, some_rows(4, 6))
+
+    record = record_of(client, job_id)
+    assert [pointer.path for pointer in record.checkpoints] == ["step-2", "step-4"]
+    assert record.job().checkpoint_step == 4
+    assert record.job().verified_rows == 5
+    assert kinds(client, job_id)[-1] == "checkpoint_refused"
+
+
+# ------------------------------------------------------------------ a server that was away
+
+
+def test_no_lease_is_over_before_workers_could_renew_it(client: redis.Redis) -> None:
+    """A server that comes back finds every lease expired: it was it that was away."""
+    job_id = submit(client)
+    begin(client, lease_ms=1)
+    time.sleep(0.01)
+
+    younger_than_a_lease = calls.reap(limit=10, lease_ms=3_600_000)
+
+    assert send(client, younger_than_a_lease).jobs == []
+    assert state_of(client, job_id) is State.RUNNING
+
+
+def test_a_worker_whose_record_expired_meanwhile_still_holds_its_job(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    client.delete(keys.WORKER % "w1")
+
+    hello(client, held=held)
+
+    assert client.hgetall(keys.WORKER % "w1")[b"state"] == b"busy"

@@ -43,7 +43,9 @@ SPARSE = [name for name in FAMILIES if name.endswith("_sparse")]
 
 def cases(names: list[str]) -> list[Any]:
     return [
-        pytest.param(name, case, id=case["id"]) for name in names for case in FAMILIES[name]["cases"]
+        pytest.param(name, case, id=case["id"])
+        for name in names
+        for case in FAMILIES[name]["cases"]
     ]
 
 
@@ -155,9 +157,7 @@ def finals_are_close(words: Words, case: Case, problem: dict[str, Any], dtype: s
             close(numbers(param), case[f"{name}_final"], dtype, f"final {name}")
 
 
-def sparse_trajectory(
-    words: Words, case: Case, problem: dict[str, Any]
-) -> Iterator[NDArray[Any]]:
+def sparse_trajectory(words: Words, case: Case, problem: dict[str, Any]) -> Iterator[NDArray[Any]]:
     """Yield the embedding after each step."""
     dtype = DTYPES[case["dtype"]]
     w = recorded(problem["w0"], dtype).reshape(6, 3).requires_grad_()
@@ -165,9 +165,7 @@ def sparse_trajectory(
     for step, (ids, rows) in enumerate(zip(problem["ids"], problem["grad_rows"], strict=True)):
         set_lr(optimizer, words, step)
         values = recorded(rows, dtype).reshape(len(ids), 3)
-        w.grad = torch.sparse_coo_tensor(
-            torch.tensor([ids]), values, (6, 3), check_invariants=True
-        )
+        w.grad = torch.sparse_coo_tensor(torch.tensor([ids]), values, (6, 3), check_invariants=True)
         optimizer.step()
         yield numbers(w)
 

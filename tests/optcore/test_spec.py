@@ -88,7 +88,7 @@ def only_problem(data: object) -> tuple[str, str]:
         ),
         (
             "optimizer",
-            {"kind": "rmsprop", "engine": "fused"},
+            {"kind": "rmsprop", "engine": "fused", "centered": True},
             "optimizer.engine",
             "engine fused does not exist for rmsprop in dialect torch: torch has no such kernel; "
             "use auto or eager",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.functions import Held
+from jobs.calls import Held
 from optserve.embedded import EmbeddedServer
 from tests.processes import alive, eventually
 from worker.trainers import TrainerDied, Trainers

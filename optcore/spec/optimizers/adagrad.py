@@ -57,9 +57,7 @@ class Adagrad(OptimizerSpec):
         gt=0,
     )
     """Learning rate."""
-    eps: float = per_dialect(
-        {"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0
-    )
+    eps: float = per_dialect({"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0)
     """Added to the root (keras: under it)."""
     lr_decay: float = per_dialect({"torch": 0.0}, ge=0)
     """How fast lr itself falls with t."""

@@ -36,9 +36,7 @@ class Adamax(AdamSpec):
     SLOTS: ClassVar[str] = "m and u"
 
     kind: Literal["adamax"]
-    lr: float = per_dialect(
-        {"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3}, gt=0
-    )
+    lr: float = per_dialect({"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3}, gt=0)
     """Learning rate."""
     eps: float = per_dialect(
         {"torch": 1e-8, "paddle": 1e-8, "mindspore": 1e-8, "keras": 1e-7}, ge=0

@@ -42,7 +42,7 @@ class OptimizerSpec(Spec):
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
     """Where the optimizer exists; the first is its default."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
-    """Dialects in which the rule is exactly one of torch's fused kernels."""
+    """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
     """Hyperparameters that a framework keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
@@ -91,6 +91,10 @@ class OptimizerSpec(Spec):
     schedules: dict[str, AnySchedule] = Field(default_factory=dict)
     """Hyperparameter -> schedule that moves it over the run, from the number given. May also be
     written in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+
+    def has_kernel(self) -> bool:
+        """Return whether one of torch's fused kernels computes exactly this."""
+        return self.dialect in self.FUSED_IN
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return what the dialect, and the spec, switch in the rule's math."""
@@ -173,7 +177,7 @@ class OptimizerSpec(Spec):
                 )
         for name in self.rounded(single_precision=True):
             self._check_rounded(name)
-        if self.engine == "fused" and self.dialect not in self.FUSED_IN:
+        if self.engine == "fused" and not self.has_kernel():
             violated(
                 ["engine"],
                 f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "

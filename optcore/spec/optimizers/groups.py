@@ -79,9 +79,7 @@ class Group(Spec):
             violated([*where, "match"], f"give either match or preset, got {given}", self.match)
         for name in self.overrides:
             if name in NOT_PER_GROUP:
-                violated(
-                    [*where, name], f"{name} holds for all groups: set it beside groups", name
-                )
+                violated([*where, name], f"{name} holds for all groups: set it beside groups", name)
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]

@@ -183,9 +183,7 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
         from optcore.spec.optimizers.adam import AdamW  # noqa: PLC0415
 
         spec = AdamW.parse(group.spec.adamw())
-        yield ResolvedGroup(
-            f"{group.match}: adamw", others, spec, group.lr_scale, group.schedule
-        )
+        yield ResolvedGroup(f"{group.match}: adamw", others, spec, group.lr_scale, group.schedule)
 
 
 def _check_used(
@@ -249,9 +247,7 @@ def _check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
             )
         elif name not in trainable:
             near = did_you_mean(name, trainable)
-            problems.append(
-                Problem(path, f"order_params must name parameters, got {name!r}{near}")
-            )
+            problems.append(Problem(path, f"order_params must name parameters, got {name!r}{near}"))
         elif name in spec.order_params[:i]:
             problems.append(Problem(path, f"order_params must name {name!r} once, got it twice"))
     missing = [name for name in trainable if name not in spec.order_params]

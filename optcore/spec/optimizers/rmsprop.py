@@ -40,6 +40,7 @@ class RmsProp(OptimizerSpec):
         "tf1",
         "article",
     )
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps", "momentum"}),
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
@@ -110,6 +111,10 @@ class RmsProp(OptimizerSpec):
         }
     )
     """Divide by the standard deviation instead of the root mean square."""
+
+    def has_kernel(self) -> bool:
+        """Return whether it has neither mean nor velocity: then it is Adam without its momentum."""
+        return super().has_kernel() and not (self.centered or self.momentum)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return where eps and lr stand, where h starts, and whether the mean is subtracted."""

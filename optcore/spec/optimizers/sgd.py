@@ -103,6 +103,10 @@ class Momentum(OptimizerSpec):
     dampening: float = per_dialect({"torch": 0.0, "mindspore": 0.0}, ge=0, le=1)
     """Share of the gradient that is left out of the velocity."""
 
+    def has_kernel(self) -> bool:
+        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
+        return super().has_kernel() and self.momentum > 0
+
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity."""
         del single_precision
@@ -156,6 +160,10 @@ class Nesterov(OptimizerSpec):
     """Learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old velocity that is kept."""
+
+    def has_kernel(self) -> bool:
+        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
+        return super().has_kernel() and self.momentum > 0
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity, and which velocity is looked at."""

@@ -37,9 +37,7 @@ class Rule:
 
     def takes(self, family: str, case: Case) -> bool:
         """Return whether the rule concerns *case*."""
-        return (
-            family == self.family and case["optimizer"] in self.optimizers and self.holds(case)
-        )
+        return family == self.family and case["optimizer"] in self.optimizers and self.holds(case)
 
 
 EXCEPTIONS = [

@@ -45,7 +45,10 @@ def translate(case: Case) -> Words:
         raise Unknown(name)
     if name == "RMSPropOptimizer":
         words.take({"decay": "rho"})
-    if name in ("AdagradOptimizer", "AdadeltaOptimizer", "AdamOptimizer") and "lr" not in words.spec:
+    if (
+        name in ("AdagradOptimizer", "AdadeltaOptimizer", "AdamOptimizer")
+        and "lr" not in words.spec
+    ):
         words.spec["lr"] = 0.001
     _clip(words)
     return words

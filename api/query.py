@@ -1,0 +1,39 @@
+"""Query parameters: one that a route does not know is an error, never ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from optcore.spec.errors import RULE, did_you_mean
+
+LABEL = "label."
+"""Prefix of the query parameters that filter by label."""
+FILTERED = "/v1/jobs"
+"""The route that takes them."""
+
+
+async def only_known(request: Request) -> None:
+    """Raise unless every query parameter is one that the route declares."""
+    path = request.scope["route"].path
+    known = _declared(request.app.openapi(), path, request.method)
+    mistakes = [
+        _unknown(name, value, known)
+        for name, value in request.query_params.items()
+        if name not in known and not (path == FILTERED and name.startswith(LABEL))
+    ]
+    if mistakes:
+        raise RequestValidationError(mistakes)
+
+
+def _declared(schema: dict[str, Any], path: str, method: str) -> list[str]:
+    operation = schema["paths"].get(path, {}).get(method.lower(), {})
+    return [part["name"] for part in operation.get("parameters", []) if part["in"] == "query"]
+
+
+def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
+    has = f" ({', '.join(known)})" if known else ""
+    message = f"unknown query parameter {name[:80]!r}{did_you_mean(name, known)}{has}"
+    return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

@@ -1,0 +1,136 @@
+"""
+What one update costs, beside torch's own optimizers with whichever of their engines is fastest.
+
+``step`` alone on the small network, where calls cost more than arithmetic; and zero_grad,
+backward and step together on a large one, where memory does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import optcore
+from benchmarks.harness import Comparison, compare, fastest, show, timed
+from optcore.models.build import build
+from optcore.spec.models import Mlp, MnistCnn
+
+KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], float | None]] = {
+    "sgd": (torch.optim.SGD, {}, None),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9}, 1.5),
+    "adagrad": (torch.optim.Adagrad, {}, 2.0),
+    "rmsprop": (torch.optim.RMSprop, {}, 3.0),
+    "adam": (torch.optim.Adam, {}, 2.0),
+}
+"""Ours -> torch's class, its arguments, how many times faster ours is to be."""
+
+ENGINES: dict[str, dict[str, bool]] = {
+    "for-loop": {"foreach": False},
+    "foreach": {"foreach": True},
+    "fused": {"fused": True},
+}
+LR = 1e-3
+SHAPE = (1, 28, 28)
+STEPS = 200
+"""Steps per measurement of the small network: some ms, less than a time slice."""
+
+
+def mnist_cnn() -> nn.Module:
+    """Return the network of 20,350 parameters in 6 tensors."""
+    return build(MnistCnn(kind="mnist_cnn").network(10), SHAPE)
+
+
+def large_mlp() -> nn.Module:
+    """Return a network of 11.0M parameters in 8 tensors."""
+    return build(Mlp(kind="mlp", hidden=[2048, 2048, 2560]).network(10), SHAPE)
+
+
+def with_gradients(model: nn.Module) -> nn.Module:
+    """Return *model* with a gradient at every parameter, as backward leaves them."""
+    images = torch.rand(100, *SHAPE)
+    functional.cross_entropy(model(images), torch.arange(100) % 10).backward()
+    return model
+
+
+def torchs(kind: str, make_model: Callable[[], nn.Module]) -> dict[str, torch.optim.Optimizer]:
+    """Return torch's optimizer of *kind* with each engine it has, each over its own model."""
+    make, arguments, _ = KINDS[kind]
+    found = {}
+    for engine, chosen in ENGINES.items():
+        try:
+            found[engine] = make(make_model().parameters(), lr=LR, **arguments, **chosen)
+        except (TypeError, RuntimeError):
+            continue  # RMSprop has no fused kernel
+    return found
+
+
+def ours(kind: str, model: nn.Module) -> torch.optim.Optimizer:
+    """Return our optimizer of *kind*."""
+    return optcore.make_optimizer(model.named_parameters(), {"kind": kind, "lr": LR})
+
+
+def small_network(kind: str) -> Comparison:
+    """Return step() of *kind* on the small network."""
+    candidates = {
+        engine: timed(optimizer.step, repeats=STEPS)
+        for engine, optimizer in torchs(kind, lambda: with_gradients(mnist_cnn())).items()
+    }
+    engine = fastest(candidates)
+    return compare(
+        f"step, 20k parameters, {kind}",
+        timed(ours(kind, with_gradients(mnist_cnn())).step, repeats=STEPS),
+        candidates[engine],
+        pairs=41,
+        wanted=KINDS[kind][2],
+        peer_name=engine,
+    )
+
+
+def large_network(kind: str) -> Comparison:
+    """Return zero_grad, backward and step of *kind* on the large network."""
+    images, labels = torch.rand(32, *SHAPE), torch.arange(32) % 10
+
+    def measure(optimizer: torch.optim.Optimizer, model: nn.Module) -> Callable[[], float]:
+        def forward() -> Tensor:
+            return functional.cross_entropy(model(images), labels)
+
+        def once() -> float:
+            loss = forward()  # not counted: the same in both
+
+            def work() -> None:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+            return timed(work)()
+
+        return once
+
+    models: dict[str, nn.Module] = {}
+    candidates = {}
+    for engine in torchs(kind, large_mlp):
+        models[engine] = large_mlp()
+        make, arguments, _ = KINDS[kind]
+        optimizer = make(models[engine].parameters(), lr=LR, **arguments, **ENGINES[engine])
+        candidates[engine] = measure(optimizer, models[engine])
+    engine = fastest(candidates)
+    model = large_mlp()
+    return compare(
+        f"zero_grad + backward + step, 11M parameters, {kind}",
+        measure(ours(kind, model), model),
+        candidates[engine],
+        pairs=41,
+        wanted=1.0,
+        peer_name=engine,
+    )
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    rows = [small_network(kind) for kind in KINDS]
+    rows += [large_network(kind) for kind in KINDS]
+    show("One update", rows)

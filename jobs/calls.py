@@ -1,0 +1,330 @@
+"""The calls of the server's functions, one for each: who may make them, with what, for what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobs.functions import Call, Fenced, Gap, ReplayDiffers
+from jobs.record import Record
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """
+    What became of a submission.
+
+    Attributes:
+        outcome: created; replayed (the key and body were seen before); conflict (the key was
+            seen with another body).
+        record: of the job that was made, or that the key belongs to.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    outcome: Literal["created", "replayed", "conflict"]
+    record: Record
+    bells: list[str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    A job after its client asked for something.
+
+    Attributes:
+        record: None if there is no such job.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    record: Record | None
+    bells: list[str]
+
+
+@dataclass(frozen=True)
+class Released:
+    """
+    A job after its worker gave it back.
+
+    Attributes:
+        state: the job's; or ``already``: it was given back before.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    state: str
+    bells: list[str]
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """
+    What the reaper did.
+
+    Attributes:
+        jobs: ``tenant/id`` of each job that lost its lease.
+        bells: devices whose idle workers should hear that there is work.
+    """
+
+    jobs: list[str]
+    bells: list[str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """
+    Proof that a job is still this worker's.
+
+    Attributes:
+        tenant: the job's.
+        job_id: the job's.
+        token: random, known to this attempt alone.
+    """
+
+    tenant: str
+    job_id: str
+    token: str
+
+    @property
+    def args(self) -> tuple[str, str, str]:
+        """The first arguments of every write."""
+        return (self.tenant, self.job_id, self.token)
+
+
+# ------------------------------------------------------------------ clients
+
+
+def submit(
+    tenant: str, job_id: str, fields: Mapping[str, str], *, idempotency_key: str, body_sha: str
+) -> Call[Submitted]:
+    """
+    Put a new job into the queue.
+
+    Args:
+        tenant: whose job.
+        job_id: new, and unique.
+        fields: of the record: name, labels, spec, device, priority, ...
+        idempotency_key: the client's, or empty.
+        body_sha: tells whether the same key comes with the same body.
+    """
+    key = hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else ""
+    flat = [part for pair in fields.items() for part in pair]
+
+    def read(reply: list[Any]) -> Submitted:
+        record = _record(reply[2])
+        assert record is not None
+        return Submitted(_text(reply[0]), record, _texts(reply[1]))  # type: ignore[arg-type]
+
+    return Call("submit", [tenant, job_id, key, body_sha, *flat], read)
+
+
+def ask(
+    tenant: str, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]
+) -> Call[Asked]:
+    """Ask for *action*: a running job's worker hears of it, another job is moved at once."""
+    args = [tenant, job_id, action]
+    return Call("ask", args, lambda reply: Asked(_record(reply[1]), _texts(reply[0])))
+
+
+def look(tenant: str, job_id: str) -> Call[Record | None]:
+    """Return a job's record, or None if there is no such job."""
+    return Call("look", [tenant, job_id], _record)
+
+
+# ------------------------------------------------------------------ workers
+
+
+def hello(worker: str, *, ttl_ms: int, held: Held | None, **fields: str | int) -> Call[None]:
+    """
+    Say that *worker* is alive, and will be for *ttl_ms*.
+
+    Args:
+        worker: its id.
+        ttl_ms: after so many milliseconds of silence it counts as gone.
+        held: the job it has, in case its record was lost meanwhile.
+        fields: device, fingerprint, host, pid.
+    """
+    job = json.dumps([held.tenant, held.job_id]) if held else ""
+    flat = [part for pair in fields.items() for part in pair]
+    args = [worker, ttl_ms, job, held.token if held else "", *flat]
+    return Call("hello", args, lambda reply: None)
+
+
+def bye(worker: str) -> Call[None]:
+    """Say that *worker* leaves."""
+    return Call("bye", [worker], lambda reply: None)
+
+
+def claim(
+    worker: str, *, device: str, fingerprint: str, token: str, lease_ms: int
+) -> Call[Record | None]:
+    """
+    Take the next runnable job, if there is one.
+
+    Args:
+        worker: who takes it.
+        device: jobs for it, or for any, are runnable.
+        fingerprint: jobs that were begun where bits come out the same are runnable too.
+        token: random; proves from now on that the job is this attempt's.
+        lease_ms: how long the job is held without a renewal.
+    """
+    return Call("claim", [worker, device, fingerprint, token, lease_ms], _record)
+
+
+def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[bool]:
+    """
+    Say on what the job is computed; the call returns whether its bits come out the same here.
+
+    Args:
+        held: by this attempt.
+        fingerprint: equal where bits are equal.
+        facts: what it stands for, and what a later attempt must set up to be equal.
+    """
+    args = [*held.args, fingerprint, json.dumps(facts)]
+
+    def read(reply: list[bytes]) -> bool:
+        if _text(reply[0]) == "fenced":
+            raise Fenced
+        return _text(reply[0]) == "ok"
+
+    return Call("begun", args, read)
+
+
+def renew(held: Held, *, lease_ms: int) -> Call[str]:
+    """Keep the job for *lease_ms* more; the call returns what its client asks for, or ''."""
+    return Call("renew", [*held.args, lease_ms], lambda reply: _text(_checked(reply)[1]))
+
+
+def append(held: Held, *, first: int, width: int, data: bytes, lease_ms: int) -> Call[str]:
+    """
+    Store rows from row *first* on; the call returns what the client asks for, or ''.
+
+    Rows that are there already must be equal: that is how a resumed run proves itself.
+
+    Args:
+        held: by this attempt.
+        first: number of the first row in *data*.
+        width: bytes of a row.
+        data: whole rows.
+        lease_ms: the lease is extended by this much.
+    """
+    args = [*held.args, first, width, data, lease_ms]
+    return Call("append", args, lambda reply: _text(_checked(reply)[2]))
+
+
+def evaluated(held: Held, *, step: int, data: Mapping[str, Any]) -> Call[None]:
+    """Store an evaluation after *step* updates; one that is there already must be equal."""
+    return Call("evaluated", [*held.args, step, json_text(data)], _accepted)
+
+
+def checkpointed(held: Held, *, step: int, path: str, sha256: str, digest: str) -> Call[list[str]]:
+    """
+    Point the record at a checkpoint: from now on the job continues there.
+
+    The call returns the paths of all checkpoints that are still needed.
+    """
+    args = [*held.args, step, path, sha256, digest]
+    return Call("checkpointed", args, lambda reply: _texts(_checked(reply)[1:]))
+
+
+def refused(held: Held, *, path: str, why: str) -> Call[None]:
+    """Forget a checkpoint that cannot be used; the one before it takes its place."""
+    return Call("refused", [*held.args, path, why], _accepted)
+
+
+def noted(held: Held, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
+    """Add a remark to the job's history."""
+    return Call("noted", [*held.args, kind, json_text(data)], _accepted)
+
+
+def finish(
+    held: Held,
+    *,
+    rows: int,
+    digest: str,
+    result: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+) -> Call[None]:
+    """End the job: all its rows are stored and its files written."""
+    args = [*held.args, rows, digest, json_text(result), json_text(artifacts)]
+    return Call("finish", args, _accepted)
+
+
+def fail(held: Held, *, reason: str, detail: str) -> Call[None]:
+    """End the job: it cannot be trained."""
+    args = [*held.args, reason, detail]
+    return Call("fail", args, _accepted)
+
+
+def release(held: Held, *, why: str, crashed: bool) -> Call[Released]:
+    """
+    Give the job back: to where its client wants it, else into the queue.
+
+    Args:
+        held: by this attempt.
+        why: for the history.
+        crashed: whether this counts towards `MAX_CRASHES`.
+    """
+
+    def read(reply: list[bytes]) -> Released:
+        state, *bells = _texts(_checked(reply))
+        return Released(state, bells)
+
+    return Call("release", [*held.args, why, int(crashed)], read)
+
+
+def reap(*, limit: int, lease_ms: int) -> Call[Reaped]:
+    """
+    Take back what lost its lease, and find out whose bell must be rung (again).
+
+    Args:
+        limit: jobs taken back at a time.
+        lease_ms: for so long after its start a server takes nothing back.
+    """
+    args = [limit, lease_ms]
+    return Call("reap", args, lambda reply: Reaped(_texts(reply[0]), _texts(reply[1])))
+
+
+def version() -> Call[str]:
+    """Return the version of the functions that the server has."""
+    return Call("version", [], _text)
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    """Return *data* as JSON; NaN and infinities are the strings that clients know."""
+    names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    plain = {
+        name: names[str(value)] if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in data.items()
+    }
+    return json.dumps(plain, allow_nan=False)
+
+
+def _record(flat: list[bytes]) -> Record | None:
+    """Return the record of a hash that came as a flat list, or None if it is empty."""
+    return Record.from_hash(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
+
+def _texts(values: list[bytes]) -> list[str]:
+    return [_text(value) for value in values]
+
+
+def _text(value: bytes) -> str:
+    return value.decode()
+
+
+def _accepted(reply: list[Any]) -> None:
+    _checked(reply)
+
+
+def _checked(reply: list[Any]) -> list[Any]:
+    outcome = _text(reply[0])
+    if outcome == "fenced":
+        raise Fenced
+    if outcome == "gap":
+        raise Gap(int(reply[1]))
+    if outcome == "differs":
+        raise ReplayDiffers(int(reply[1]))
+    return reply

@@ -1,0 +1,63 @@
+-- What clients do.
+
+-- submit tenant id idempotency_key body_sha (field value)...
+-- -> (created | replayed | conflict), {device to ring...}, the record
+local function submit(_, args)
+  local tenant, id, idem, body_sha = args[1], args[2], args[3], args[4]
+  local job = key('job', tenant, id)
+  if redis.call('EXISTS', job) == 1 then
+    return {'created', bells(job), view(job)}
+  end
+  if idem ~= '' then
+    local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
+    if known[1] then
+      return {known[2] == body_sha and 'replayed' or 'conflict', {},
+        view(key('job', tenant, known[1]))}
+    end
+    redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
+  end
+  local number = redis.call('INCR', key('number')) -- age: a job given back keeps its place
+  redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', 'queued', 'created', now(),
+    'number', number, 'attempt', 0, 'crashes', 0, 'rows', 0, 'checkpoint_step', 0,
+    'checkpoints', '[]', 'verified', 0, 'token', '', 'last_token', '', 'request', '', 'rev', 0,
+    'idempotency', idem, unpack(args, 5))
+  redis.call('ZADD', key('jobs', tenant), 0, id)
+  index(tenant, id, nil, 'queued')
+  enqueue(job, tenant, id)
+  event(job, tenant, id, 'submitted')
+  return {'created', bells(job), view(job)}
+end
+
+-- ask tenant id (cancel | kill | pause | resume) -> {device to ring...}, the record (empty if there
+-- is no such job)
+local function ask(_, args)
+  local tenant, id, action = args[1], args[2], args[3]
+  local job = key('job', tenant, id)
+  local state, request = get(job, 'state', 'request')
+  if not state then return {{}, {}} end
+  local ring = {}
+  if action == 'resume' then
+    if state == 'paused' then
+      move(job, tenant, id, 'paused', 'queued', 'resumed')
+      ring = bells(job)
+    elseif state == 'running' and request == 'pause' then
+      redis.call('HSET', job, 'request', '')
+      event(job, tenant, id, 'resumed')
+    end
+  elseif state == 'running' then
+    -- A stronger wish replaces a weaker one: pause, cancel, kill.
+    local strength = {[''] = 0, pause = 1, cancel = 2, kill = 3}
+    if strength[action] > strength[request] then
+      redis.call('HSET', job, 'request', action)
+      event(job, tenant, id, action .. '_requested')
+    end
+  elseif (state == 'queued' or state == 'paused') and action ~= 'pause' then
+    move(job, tenant, id, state, 'cancelled', 'cancelled')
+  elseif state == 'queued' then
+    move(job, tenant, id, 'queued', 'paused', 'paused')
+  end
+  return {ring, view(job)}
+end
+
+redis.register_function('optserve_submit', submit)
+redis.register_function('optserve_ask', ask)

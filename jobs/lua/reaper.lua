@@ -1,0 +1,46 @@
+-- What the reaper does, once a second, in every API process.
+
+-- The device of an idle worker beside which a job has waited for so long that its ring must have
+-- been lost, or nil.
+local function unheard(worker)
+  local state, device, fingerprint = unpack(
+    redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint'))
+  if state ~= 'idle' then return nil end
+  local best = best_pending(device, fingerprint or '')
+  if not best then return nil end
+  local queued = get(key('job', best.tenant, best.id), 'queued')
+  if tonumber(queued) > now() - RING_AFTER_MS then return nil end
+  local rung = redis.call('GET', key('rung', device))
+  if rung and tonumber(rung) > now() - RING_AFTER_MS then return nil end
+  redis.call('SET', key('rung', device), now())
+  return device
+end
+
+-- reap limit lease_ms -> {tenant/id of each job whose lease was over...}, {device to ring...}
+local function reap(_, args)
+  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '-inf', now(), 'BYSCORE')) do
+    redis.call('DEL', key('worker', worker))
+    redis.call('ZREM', key('workers'), worker)
+  end
+  local over, ring = {}, {}
+  -- A server that was away could not be told that workers live: they get a lease to say so.
+  local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+  if tonumber(uptime) * 1000 >= tonumber(args[2]) then
+    over = redis.call('ZRANGE', key('leases'), '-inf', now(), 'BYSCORE', 'LIMIT', 0, args[1])
+  end
+  for _, member in ipairs(over) do
+    local tenant, id = string.match(member, '^(.-)/(.*)$')
+    local job = key('job', tenant, id)
+    take_back(job, tenant, id, 'the worker went away', true)
+    if get(job, 'state') == 'queued' then
+      for _, device in ipairs(bells(job)) do table.insert(ring, device) end
+    end
+  end
+  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), 0, -1)) do
+    local device = unheard(worker)
+    if device then table.insert(ring, device) end
+  end
+  return {over, ring}
+end
+
+redis.register_function('optserve_reap', reap)

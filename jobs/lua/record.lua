@@ -1,0 +1,165 @@
+#!lua name=optserve
+-- The job protocol: every transition of a job is one function of this library.
+--
+-- A function checks state and token, changes the record, and says what happened, so that a call
+-- repeated after a lost reply does nothing twice. Time is the server's. `functions.py` joins these
+-- files in the order record, clients, workers, series, reaper, and fills in what stands between @
+-- signs.
+--
+-- The keys are not declared to the server: this is for one primary, not for a cluster.
+
+local KEYS = @KEYS@
+local CHUNK_ROWS = @CHUNK_ROWS@
+local MAX_CRASHES = @MAX_CRASHES@
+local RING_AFTER_MS = @RING_AFTER_MS@
+local CHECKPOINTS_KEPT = @CHECKPOINTS_KEPT@
+local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
+
+local function key(name, ...)
+  return string.format(KEYS[name], ...)
+end
+
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function get(job, ...)
+  return unpack(redis.call('HMGET', job, ...))
+end
+
+local function event(job, tenant, id, kind, data)
+  local rev = redis.call('HINCRBY', job, 'rev', 1)
+  redis.call('XADD', key('events', tenant, id), rev .. '-0',
+    'at', now(), 'kind', kind, 'data', data or '{}')
+end
+
+-- ---------------------------------------------------------------- waiting for a worker
+
+-- Where a job waits: at its device's lane, or, once rows were computed, at that of the workers
+-- whose bits are the same.
+local function lane(job)
+  local device, fingerprint = get(job, 'device', 'fingerprint')
+  if fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
+  return device
+end
+
+local function enqueue(job, tenant, id)
+  local priority, number = get(job, 'priority', 'number')
+  local score = (100 - tonumber(priority)) * PRIORITY_STEP + tonumber(number)
+  redis.call('HSET', job, 'queued', now())
+  redis.call('ZADD', key('pending', lane(job), tenant), score, id)
+  redis.call('SADD', key('waiting', lane(job)), tenant)
+end
+
+local function dequeue(job, tenant, id)
+  redis.call('ZREM', key('pending', lane(job), tenant), id)
+  if redis.call('EXISTS', key('pending', lane(job), tenant)) == 0 then
+    redis.call('SREM', key('waiting', lane(job)), tenant)
+  end
+end
+
+-- Calls fn(state, device) for each living worker that may take a job.
+local function each_taker(job, fn)
+  local wanted = lane(job)
+  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '(' .. now(), '+inf', 'BYSCORE')) do
+    local state, device, fingerprint = unpack(
+      redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint'))
+    if device and (wanted == 'auto' or wanted == device
+        or wanted == '@' .. (fingerprint or '')) then
+      fn(state, device)
+    end
+  end
+end
+
+-- Devices whose bell should be rung for a job: those of idle workers that may take it. A busy
+-- worker asks for the next job by itself when it is done.
+local function bells(job)
+  local found, seen = {}, {}
+  each_taker(job, function(state, device)
+    if state == 'idle' and not seen[device] then
+      seen[device] = true
+      table.insert(found, device)
+    end
+  end)
+  return found
+end
+
+-- What a job lacks to run: nothing (it runs, has ended, or waits its turn), a worker, or one whose
+-- bits are those of its rows.
+local function lacks(job)
+  if get(job, 'state') ~= 'queued' then return '' end
+  local some = false
+  each_taker(job, function() some = true end)
+  if some then return '' end
+  return string.sub(lane(job), 1, 1) == '@' and 'fingerprint' or 'worker'
+end
+
+-- The record, and what the job waits for.
+local function view(job)
+  local fields = redis.call('HGETALL', job)
+  if #fields > 0 then
+    table.insert(fields, 'waiting_for')
+    table.insert(fields, lacks(job))
+  end
+  return fields
+end
+
+-- look tenant id -> the record, or nothing if there is no such job
+local function look(_, args)
+  return view(key('job', args[1], args[2]))
+end
+
+-- ---------------------------------------------------------------- moving
+
+local function index(tenant, id, from, to)
+  if from then redis.call('ZREM', key('jobs_in_state', tenant, from), id) end
+  redis.call('ZADD', key('jobs_in_state', tenant, to), 0, id)
+end
+
+local function free_worker(job)
+  local worker = get(job, 'worker')
+  if worker and redis.call('EXISTS', key('worker', worker)) == 1 then
+    redis.call('HSET', key('worker', worker), 'state', 'idle', 'job', '', 'token', '')
+  end
+end
+
+-- Moves a job from one state to another; fields are further (name, value) pairs of the record.
+local function move(job, tenant, id, from, to, kind, data, ...)
+  if from == 'queued' then dequeue(job, tenant, id) end
+  redis.call('HSET', job, 'state', to, ...)
+  index(tenant, id, from, to)
+  if from == 'running' then
+    local token, rows = get(job, 'token', 'rows')
+    redis.call('ZREM', key('leases'), tenant .. '/' .. id)
+    redis.call('HSET', job, 'token', '', 'last_token', token, 'request', '')
+    -- Nothing to be equal to: any worker may begin it.
+    if rows == '0' then redis.call('HDEL', job, 'fingerprint', 'facts') end
+    free_worker(job)
+  end
+  if to == 'queued' then enqueue(job, tenant, id) end
+  if to == 'succeeded' or to == 'failed' or to == 'cancelled' then
+    redis.call('HSET', job, 'ended', now())
+  end
+  event(job, tenant, id, kind, data)
+end
+
+local function holds(job, token)
+  local state, current = get(job, 'state', 'token')
+  return state == 'running' and token ~= '' and current == token
+end
+
+local function ended_by(job, token)
+  local last = get(job, 'last_token')
+  return token ~= '' and last == token
+end
+
+-- version -> of this library
+local function version()
+  return '@VERSION@'
+end
+
+redis.register_function{
+  function_name = 'optserve_look', callback = look, flags = {'no-writes'}}
+redis.register_function{
+  function_name = 'optserve_version', callback = version, flags = {'no-writes'}}

@@ -1,0 +1,140 @@
+-- What a running job leaves behind: rows, evaluations, checkpoints, remarks.
+
+-- Calls fn(chunk, offset in the chunk, first and last byte of data) for each chunk that rows
+-- [first, first + count) touch.
+local function each_chunk(first, count, width, fn)
+  local row = first
+  while row < first + count do
+    local chunk = math.floor(row / CHUNK_ROWS)
+    local in_chunk = row - chunk * CHUNK_ROWS
+    local n = math.min(CHUNK_ROWS - in_chunk, first + count - row)
+    local from = (row - first) * width
+    fn(chunk, in_chunk * width, from + 1, from + n * width)
+    row = row + n
+  end
+end
+
+-- The first row of [first, first + count) whose stored bytes are not those of data, or nil.
+local function first_difference(tenant, id, first, count, width, data)
+  local found
+  each_chunk(first, count, width, function(chunk, offset, from, to)
+    local name = key('rows', tenant, id, chunk)
+    local stored = redis.call('GETRANGE', name, offset, offset + to - from)
+    local sent = string.sub(data, from, to)
+    if found or stored == sent then return end
+    for at = 0, #sent / width - 1 do
+      local a, b = at * width + 1, (at + 1) * width
+      if string.sub(stored, a, b) ~= string.sub(sent, a, b) then
+        found = chunk * CHUNK_ROWS + offset / width + at
+        return
+      end
+    end
+  end)
+  return found
+end
+
+local function write(tenant, id, first, count, width, data)
+  each_chunk(first, count, width, function(chunk, offset, from, to)
+    local name = key('rows', tenant, id, chunk)
+    redis.call('SETRANGE', name, offset, string.sub(data, from, to))
+    if offset + to - from + 1 == CHUNK_ROWS * width then
+      redis.call('SET', name, redis.call('GET', name)) -- full: give back the growth slack
+    end
+  end)
+end
+
+-- append tenant id token first width data lease_ms
+-- -> ok rows request | fenced | gap rows | differs row
+local function append(_, args)
+  local tenant, id, token = args[1], args[2], args[3]
+  local first, width, data, lease = tonumber(args[4]), tonumber(args[5]), args[6], tonumber(args[7])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local rows, request, replay_at, replay_end =
+    get(job, 'rows', 'request', 'replay_at', 'replay_end')
+  rows, replay_at, replay_end = tonumber(rows), tonumber(replay_at), tonumber(replay_end)
+  if first > rows then return {'gap', rows} end
+  local count = #data / width
+  local overlap = math.min(count, rows - first)
+  local differs = first_difference(tenant, id, first, overlap, width, data)
+  if differs then return {'differs', differs} end
+  local seen = math.min(first + overlap, replay_end)
+  if seen > replay_at then
+    redis.call('HINCRBY', job, 'verified', seen - replay_at)
+    redis.call('HSET', job, 'replay_at', seen)
+  end
+  if count > overlap then
+    write(tenant, id, first + overlap, count - overlap, width,
+      string.sub(data, overlap * width + 1))
+    redis.call('HSET', job, 'rows', first + count)
+  end
+  redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
+  return {'ok', first + count, request}
+end
+
+-- evaluated tenant id token step data -> ok | fenced | differs step
+local function evaluated(_, args)
+  local tenant, id, token, step, data = args[1], args[2], args[3], args[4], args[5]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local known = redis.call('HGET', key('evaluations', tenant, id), step)
+  if known and known ~= data then return {'differs', step} end
+  if known then return {'ok'} end
+  redis.call('HSET', key('evaluations', tenant, id), step, data)
+  event(job, tenant, id, 'evaluated', data)
+  return {'ok'}
+end
+
+local function paths(checkpoints)
+  local found = {}
+  for _, checkpoint in ipairs(checkpoints) do table.insert(found, checkpoint.path) end
+  return found
+end
+
+-- checkpointed tenant id token step path sha digest
+-- -> ok (path that is still needed)... | stale | gap rows | fenced
+local function checkpointed(_, args)
+  local tenant, id, token, step = args[1], args[2], args[3], tonumber(args[4])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local rows, last, kept = get(job, 'rows', 'checkpoint_step', 'checkpoints')
+  if step > tonumber(rows) then return {'gap', tonumber(rows)} end
+  local checkpoints = cjson.decode(kept)
+  if step <= tonumber(last) then return {'stale', unpack(paths(checkpoints))} end
+  table.insert(checkpoints, {step = step, path = args[5], sha256 = args[6]})
+  while #checkpoints > CHECKPOINTS_KEPT do table.remove(checkpoints, 1) end
+  redis.call('HSET', job, 'checkpoint_step', step, 'checkpoints', cjson.encode(checkpoints))
+  event(job, tenant, id, 'checkpointed', cjson.encode({step = step, digest = args[7]}))
+  return {'ok', unpack(paths(checkpoints))}
+end
+
+-- refused tenant id token path why -> ok | fenced : a checkpoint cannot be used; forget it
+local function refused(_, args)
+  local tenant, id, token, path, why = args[1], args[2], args[3], args[4], args[5]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local good = {}
+  for _, checkpoint in ipairs(cjson.decode(get(job, 'checkpoints'))) do
+    if checkpoint.path ~= path then table.insert(good, checkpoint) end
+  end
+  local step = #good > 0 and good[#good].step or 0
+  redis.call('HSET', job, 'checkpoints', #good > 0 and cjson.encode(good) or '[]',
+    'checkpoint_step', step, 'claim_checkpoint', step, 'replay_at', step)
+  event(job, tenant, id, 'checkpoint_refused', cjson.encode({why = why, step = step}))
+  return {'ok'}
+end
+
+-- noted tenant id token kind data -> ok | fenced : a remark of the worker for the history
+local function noted(_, args)
+  local tenant, id, token = args[1], args[2], args[3]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  event(job, tenant, id, args[4], args[5])
+  return {'ok'}
+end
+
+redis.register_function('optserve_append', append)
+redis.register_function('optserve_evaluated', evaluated)
+redis.register_function('optserve_checkpointed', checkpointed)
+redis.register_function('optserve_refused', refused)
+redis.register_function('optserve_noted', noted)

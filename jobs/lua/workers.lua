@@ -1,0 +1,164 @@
+-- What workers do with whole jobs: take them, keep them, give them back, end them.
+
+-- hello worker ttl_ms job token (field value)... : I am alive, and hold this job, or none
+local function hello(_, args)
+  local worker, ttl, held, token = args[1], tonumber(args[2]), args[3], args[4]
+  local record = key('worker', worker)
+  -- Only a record that expired is made anew: claim and the endings keep these three.
+  redis.call('HSETNX', record, 'state', held == '' and 'idle' or 'busy')
+  redis.call('HSETNX', record, 'job', held)
+  redis.call('HSETNX', record, 'token', token)
+  redis.call('HSETNX', record, 'since', now())
+  redis.call('HSET', record, 'id', worker, 'seen', now(), unpack(args, 5))
+  redis.call('PEXPIRE', record, ttl)
+  redis.call('ZADD', key('workers'), now() + ttl, worker)
+  return 'ok'
+end
+
+-- bye worker : I am leaving
+local function bye(_, args)
+  redis.call('DEL', key('worker', args[1]))
+  redis.call('ZREM', key('workers'), args[1])
+  return 'ok'
+end
+
+-- The best pending job for a worker: highest priority, then the tenant with the fewest running
+-- jobs, then the oldest.
+local function best_pending(device, fingerprint)
+  local best
+  for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      local head = redis.call('ZRANGE', key('pending', where, tenant), 0, 0, 'WITHSCORES')
+      if head[1] then
+        local score = tonumber(head[2])
+        local found = {tenant = tenant, id = head[1],
+          rank = math.floor(score / PRIORITY_STEP),
+          share = redis.call('ZCARD', key('jobs_in_state', tenant, 'running')),
+          number = score % PRIORITY_STEP}
+        if not best or found.rank < best.rank
+          or found.rank == best.rank and (found.share < best.share
+            or found.share == best.share and found.number < best.number) then
+          best = found
+        end
+      end
+    end
+  end
+  return best
+end
+
+-- claim worker device fingerprint token lease_ms -> the record of the next runnable job, or nothing
+local function claim(_, args)
+  local worker, device, fingerprint, token = args[1], args[2], args[3], args[4]
+  local lease = tonumber(args[5])
+  local record = key('worker', worker)
+  local held, held_token = unpack(redis.call('HMGET', record, 'job', 'token'))
+  if held_token == token and held and held ~= '' then
+    return redis.call('HGETALL', key('job', unpack(cjson.decode(held))))
+  end
+  local best = best_pending(device, fingerprint)
+  if not best then return {} end
+  local tenant, id = best.tenant, best.id
+  local job = key('job', tenant, id)
+  local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  local checkpoint, rows = get(job, 'checkpoint_step', 'rows')
+  redis.call('HSETNX', job, 'started', now())
+  move(job, tenant, id, 'queued', 'running', 'started',
+    cjson.encode({attempt = attempt, worker = worker, step = tonumber(checkpoint)}),
+    'token', token, 'worker', worker, 'request', '', 'claimed', now(),
+    'claim_checkpoint', checkpoint, 'replay_at', checkpoint, 'replay_end', rows)
+  redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
+  redis.call('HSET', record, 'state', 'busy', 'job', cjson.encode({tenant, id}), 'token', token)
+  return redis.call('HGETALL', job)
+end
+
+-- begun tenant id token fingerprint facts -> ok | differs | fenced : on what it is computed
+local function begun(_, args)
+  local tenant, id, token, fingerprint, facts = args[1], args[2], args[3], args[4], args[5]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local known = get(job, 'fingerprint')
+  if known and known ~= '' then return {known == fingerprint and 'ok' or 'differs'} end
+  redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
+  return {'ok'}
+end
+
+-- renew tenant id token lease_ms -> ok request | fenced
+local function renew(_, args)
+  local tenant, id, token, lease = args[1], args[2], args[3], tonumber(args[4])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
+  return {'ok', (get(job, 'request'))}
+end
+
+-- finish tenant id token rows digest result artifacts -> ok | already | gap rows | fenced
+local function finish(_, args)
+  local tenant, id, token, rows = args[1], args[2], args[3], tonumber(args[4])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    return {ended_by(job, token) and 'already' or 'fenced'}
+  end
+  local stored = tonumber((get(job, 'rows')))
+  if stored ~= rows then return {'gap', stored} end
+  move(job, tenant, id, 'running', 'succeeded', 'succeeded', cjson.encode({rows = rows}),
+    'digest', args[5], 'result', args[6], 'artifacts', args[7])
+  return {'ok'}
+end
+
+-- fail tenant id token reason detail -> ok | already | fenced
+local function fail(_, args)
+  local tenant, id, token, reason, detail = args[1], args[2], args[3], args[4], args[5]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    return {ended_by(job, token) and 'already' or 'fenced'}
+  end
+  move(job, tenant, id, 'running', 'failed', 'failed',
+    cjson.encode({reason = reason, detail = detail}), 'reason', reason, 'detail', detail)
+  return {'ok'}
+end
+
+-- Takes a running job from its worker: to where the client wanted it, else back into the queue.
+-- A worker that went away is not the job's failure, unless it happens three times without a new
+-- checkpoint in between.
+local function take_back(job, tenant, id, why, crashed)
+  local request, crashes, checkpoint, at_claim, attempt =
+    get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
+  crashes = tonumber(crashes)
+  local data = cjson.encode({why = why, attempt = tonumber(attempt), step = tonumber(checkpoint)})
+  if request == 'cancel' or request == 'kill' then
+    return move(job, tenant, id, 'running', 'cancelled', 'cancelled', data)
+  end
+  if request == 'pause' then
+    return move(job, tenant, id, 'running', 'paused', 'paused', data)
+  end
+  if tonumber(checkpoint) > tonumber(at_claim) then crashes = 0 end
+  if crashed then crashes = crashes + 1 end
+  if crashes >= MAX_CRASHES then
+    return move(job, tenant, id, 'running', 'failed', 'failed',
+      cjson.encode({reason = 'crash_loop', detail = why}), 'reason', 'crash_loop', 'detail', why)
+  end
+  move(job, tenant, id, 'running', 'queued', 'requeued', data, 'crashes', crashes)
+end
+
+-- release tenant id token why (0 | 1: crashed)
+-- -> the state afterwards (device to ring)... | already | fenced
+local function release(_, args)
+  local tenant, id, token, why, crashed = args[1], args[2], args[3], args[4], args[5] == '1'
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    return {ended_by(job, token) and 'already' or 'fenced'}
+  end
+  take_back(job, tenant, id, why, crashed)
+  local state = get(job, 'state')
+  if state == 'queued' then return {state, unpack(bells(job))} end
+  return {state}
+end
+
+redis.register_function('optserve_hello', hello)
+redis.register_function('optserve_bye', bye)
+redis.register_function('optserve_claim', claim)
+redis.register_function('optserve_begun', begun)
+redis.register_function('optserve_renew', renew)
+redis.register_function('optserve_finish', finish)
+redis.register_function('optserve_fail', fail)
+redis.register_function('optserve_release', release)

@@ -1,0 +1,32 @@
+"""The OpenAPI schema: whole, and true about errors."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def schema(http: httpx.AsyncClient) -> dict[str, Any]:
+    return (await http.get("/openapi.json")).json()  # type: ignore[no-any-return]
+
+
+async def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
+    names = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(schema)))
+
+    assert "Problem" in names
+    assert names <= schema["components"]["schemas"].keys()
+
+
+async def test_invalid_requests_are_documented_as_what_they_are_answered_with(
+    schema: dict[str, Any],
+) -> None:
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            content = operation["responses"]["422"]["content"]
+            assert list(content) == ["application/problem+json"], (method, path)
+    assert "HTTPValidationError" not in schema["components"]["schemas"]

@@ -1,0 +1,54 @@
+"""
+Continues runs from their checkpoints: ``python -m tests.optcore.continuing CASES RESULTS``.
+
+CASES is a JSON list of ``{"spec": ..., "checkpoint": path, "sha256": ...}``; RESULTS gets, for
+each, the rows that were left and the digest at the end. A process of its own, so that nothing but
+the checkpoint can carry a run on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from optcore.spec.run import RunSpec
+from optcore.training import checkpoint
+from optcore.training.digest import digest
+from optcore.training.loop import train
+from optcore.training.reports import StepReport
+from optcore.training.run import Run
+
+NOWHERE = Path("/nonexistent")  # digits need no data directory
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Train *run* to its end; return its rows, bit for bit, and its digest."""
+    rows = [
+        [report.step, report.lr.hex(), report.loss.hex()]
+        for report in train(run)
+        if isinstance(report, StepReport)
+    ]
+    return {"rows": rows, "digest": digest(run.tensors())}
+
+
+def continued(case: dict[str, Any]) -> dict[str, Any]:
+    """Return how the run of *case* goes on."""
+    run = Run.start(RunSpec.parse(case["spec"]), data_dir=NOWHERE)
+    checkpoint.restore(run, Path(case["checkpoint"]), sha256=case["sha256"])
+    return finish(run)
+
+
+def main() -> None:
+    """Continue every case."""
+    cases, results = Path(sys.argv[1]), Path(sys.argv[2])
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    results.write_text(json.dumps([continued(case) for case in json.loads(cases.read_text())]))
+
+
+if __name__ == "__main__":
+    main()

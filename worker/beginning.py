@@ -1,0 +1,81 @@
+"""How an attempt begins: at the job's first step, or where its last good checkpoint left it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from jobs import calls
+from jobs.artifacts import Storage
+from jobs.calls import Held
+from jobs.record import Record
+from jobs.settings import Settings
+from optcore.training import checkpoint
+from optcore.training.checkpoint import CheckpointUnusable
+from optcore.training.fingerprint import fingerprint
+from optcore.training.run import Run
+from worker.patience import Patience
+
+log = logging.getLogger(__name__)
+
+
+class OtherBits(Exception):
+    """The job was begun where bits come out differently; another worker must go on with it."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """
+    What it takes to begin.
+
+    Attributes:
+        held: the job.
+        patience: the way to the store.
+        storage: where checkpoints lie.
+        settings: of the service.
+        device: cpu or cuda.
+    """
+
+    held: Held
+    patience: Patience
+    storage: Storage
+    settings: Settings
+    device: str
+
+    def run(self, record: Record) -> Run:
+        """
+        Return the run of *record*, ready for its next step.
+
+        Checkpoints that cannot be used are reported and forgotten, from the last one back.
+
+        Raises:
+            OtherBits: its rows were computed where bits come out differently.
+            DatasetMissing: the data directory does not hold the dataset.
+        """
+        threads = record.facts.get("threads")
+        if threads is not None:
+            torch.set_num_threads(int(threads))
+        run = self._start(record)
+        facts = run.facts()
+        if not self.patience.send(
+            calls.begun(self.held, fingerprint=fingerprint(facts), facts=facts)
+        ):
+            raise OtherBits(f"its rows were computed by {record.fingerprint}")
+        for pointer in reversed(record.checkpoints):
+            try:
+                path = self.storage.path(pointer.path)
+                checkpoint.restore(run, path, sha256=pointer.sha256, exact=bool(record.fingerprint))
+            except CheckpointUnusable as error:
+                log.warning("%s: %s", record.id, error)
+                self.patience.send(calls.refused(self.held, path=pointer.path, why=str(error)))
+                run = self._start(record)  # whatever was restored of it is not to be trusted
+            else:
+                return run
+        return run
+
+    def _start(self, record: Record) -> Run:
+        return Run.start(
+            record.spec.run_spec(), data_dir=self.settings.data_dir, device=self.device
+        )
