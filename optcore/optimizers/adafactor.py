@@ -106,7 +106,7 @@ def _inverse_root(means: tuple[Tensor, ...], floor: float) -> Tensor:
 
 
 def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
-    if len(shape) < 2:
+    if len(shape) <= 1:
         return {"variance": tuple(shape), "exp_avg": tuple(shape)}
     return {
         "row_var": (*shape[:-1], 1),

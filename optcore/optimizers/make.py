@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
+from optcore.spec.schedules import ScheduleSpec
 
 __all__ = ["RULES", "make_optimizer", "module_types"]
 
@@ -31,6 +33,7 @@ def make_optimizer(
     spec: OptimizerSpec | Mapping[str, Any],
     *,
     modules: Mapping[str, str] | None = None,
+    schedule: ScheduleSpec | None = None,
     total_steps: int | None = None,
     steps_per_epoch: int = 1,
 ) -> FlatOptimizer:
@@ -46,7 +49,8 @@ def make_optimizer(
         spec: as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
         modules: parameter name -> type of its module, for groups that match by it:
             ``module_types(model)``.
-        total_steps: length of the run; needed for schedules in *spec*.
+        schedule: of lr, for all groups that have none of their own; each from its own lr.
+        total_steps: length of the run; needed for schedules.
         steps_per_epoch: what durations in epochs are multiplied by.
 
     Raises:
@@ -71,7 +75,7 @@ def make_optimizer(
         ],
         kind=parsed.kind,
         grad_scale=_grad_scale(parsed),
-        plans=[_plans(group, total_steps, steps_per_epoch) for group in groups],
+        plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
 
 
@@ -88,13 +92,7 @@ def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
     single = all(named[name].dtype != torch.float64 for name in group.names)
     scaled = group.spec.lr * group.lr_scale  # type: ignore[attr-defined]
     law = law_of(group.spec, single_precision=single)
-    return _with(law, lr=scaled) if group.lr_scale != 1 else law
-
-
-def _with(law: Law, *, lr: float) -> Law:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(law, numbers={**law.numbers, "lr": lr})
+    return replace(law, numbers={**law.numbers, "lr": scaled})
 
 
 def _grad_scale(spec: OptimizerSpec) -> GradScale:
@@ -102,17 +100,22 @@ def _grad_scale(spec: OptimizerSpec) -> GradScale:
     return GradScale(spec.loss_scale, largest, like_torch=spec.dialect == "torch")
 
 
-def _plans(group: ResolvedGroup, total_steps: int | None, steps_per_epoch: int) -> dict[str, Plan]:
-    schedules = dict(group.spec.schedules)
-    if group.schedule is not None:
-        schedules["lr"] = group.schedule
+def _plans(
+    group: ResolvedGroup,
+    schedule: ScheduleSpec | None,
+    total_steps: int | None,
+    steps_per_epoch: int,
+) -> dict[str, Plan]:
+    schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
+    if group.schedule is not None or ("lr" not in schedules and schedule is not None):
+        schedules["lr"] = group.schedule or schedule  # type: ignore[assignment]
     plans: dict[str, Plan] = {}
-    for name, schedule in schedules.items():
+    for name, moving in schedules.items():
         if total_steps is None:
             raise ValueError(f"total_steps is needed for the schedule of {name}, got None")
         value = getattr(group.spec, name)
         made = make_schedule(
-            schedule, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+            moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
         )
         plans[name] = Blocks(made, group.lr_scale if name == "lr" else 1.0)
     return plans

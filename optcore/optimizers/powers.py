@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+REMEMBERED = 1000
+"""Results that are kept."""
+
 
 class Running:
     """
@@ -32,7 +35,7 @@ class Running:
             total = total * term if self._product else total + term
             if float32:
                 total = float(np.float32(total))
-        if len(self._last) > 1000:  # hyperparameters on a schedule never come back
+        if len(self._last) >= REMEMBERED:  # hyperparameters on a schedule never come back
             self._last.clear()
         self._last[key] = (t, total)
         return total

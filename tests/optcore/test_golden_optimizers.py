@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -101,12 +102,10 @@ def test_exceptions_are_few_and_each_is_needed(capsys: pytest.CaptureFixture[str
     )
 
     with capsys.disabled():
-        print(f"\n{len(everything)} cases; exceptions, {sum(taken.values())} in all:")
-        for reason, count in taken.items():
-            print(f"  {count:3} {reason}")
-        print(f"compared as float32, {sum(coarse.values())} in all:")
-        for reason, count in coarse.items():
-            print(f"  {count:3} {reason}")
+        sys.stdout.write(f"\n{len(everything)} cases; exceptions, {sum(taken.values())} in all:\n")
+        sys.stdout.writelines(f"  {count:3} {reason}\n" for reason, count in taken.items())
+        sys.stdout.write(f"compared as float32, {sum(coarse.values())} in all:\n")
+        sys.stdout.writelines(f"  {count:3} {reason}\n" for reason, count in coarse.items())
 
     assert sum(taken.values()) <= 0.03 * len(everything)
     if OWN:

@@ -137,6 +137,11 @@ class OptimizerSpec(Spec):
         """Whether the math is Paddle's."""
         return self.dialect in PADDLE
 
+    def with_fields(self, **fields: Any) -> Self:
+        """Return this spec, groups and all, with *fields* in place of its own."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).parse({**kept, **fields})
+
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """Return this spec, without its groups, with *overrides* in place of its own fields."""
         kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
@@ -221,4 +226,7 @@ class OptimizerSpec(Spec):
 
     @model_serializer(mode="wrap")
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
-        return {name: value for name, value in handler(self).items() if self._exists(name)}
+        shown = {name: value for name, value in handler(self).items() if self._exists(name)}
+        first = [name for name in ("kind", "dialect", "engine") if name in shown]
+        own = [name for name in shown if name not in OptimizerSpec.model_fields]
+        return {name: shown[name] for name in dict.fromkeys([*first, *own, *shown])}

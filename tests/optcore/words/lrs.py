@@ -259,6 +259,7 @@ def _list_cosine(epoch: int, min_lr: float, max_lr: float, decay_epoch: int) -> 
 
 def _list_polynomial(
     epoch: int,
+    *,
     learning_rate: float,
     end_learning_rate: float,
     decay_epoch: int,

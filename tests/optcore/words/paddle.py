@@ -70,7 +70,7 @@ def clip(value: dict[str, Any] | None) -> dict[str, Any]:
     raise Unknown(name)
 
 
-def _read(name: str, words: Words) -> None:
+def _read(name: str, words: Words) -> None:  # noqa: PLR0912  # one branch per class
     words.take(ALSO)
     words.same("beta1", "beta2")
     match name:
