@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Size, Tensor
@@ -79,7 +81,7 @@ def adafactor(
 
 def rms(tensor: Tensor) -> float:
     """Return the root mean square of *tensor*."""
-    return float(torch.linalg.vector_norm(tensor)) / max(tensor.numel(), 1) ** 0.5
+    return float(torch.linalg.vector_norm(tensor)) / math.sqrt(max(tensor.numel(), 1))
 
 
 def _new_means(

@@ -186,7 +186,7 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool) -> Law:
         flags=flags,
         numbers=spec.hyperparameters(),
         rounded=spec.rounded(single_precision=single_precision),
-        constants=_constants(spec, rule, decoupled=decoupled),
+        constants=_constants(spec),
         engine=engine,
         separately=by_itself or rule.norms is not None,
         multi_precision=spec.multi_precision,
@@ -224,11 +224,10 @@ def _engine(rule: Rule, whole: Rule, flags: Flags, *, fused: bool) -> Engine:
     return build(whole, flags)
 
 
-def _constants(spec: OptimizerSpec, rule: Rule, *, decoupled: bool) -> dict[str, float]:
-    constants = {}
+def _constants(spec: OptimizerSpec) -> dict[str, float]:
+    constants: dict[str, float] = {}
     if isinstance(spec.clip, ClipValue):
         constants |= {"clip_min": spec.clip.lowest, "clip_max": spec.clip.max}
     if spec.average is not None:
         constants["average_momentum"] = spec.average.momentum
-    del rule, decoupled
     return constants

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from optcore.optimizers.clipping import GradScale
 from optcore.optimizers.law import RULES, Law, law_of
+from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
 from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
-from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, OptimizerSpec
+from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
 from optcore.spec.schedules import ScheduleSpec
 
@@ -66,6 +67,8 @@ def make_optimizer(
     parsed = _parse(spec)
     everything = list(named_parameters)
     named = dict(_trainable(everything))
+    if isinstance(parsed, Lbfgs):
+        return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
     laws = [_law(group, named) for group in groups]
     return FlatOptimizer(

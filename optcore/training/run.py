@@ -105,7 +105,7 @@ class Run:
             optimizer=make_optimizer(
                 model.named_parameters(),
                 spec.clipped_optimizer,
-                modules={parameter.name: parameter.module for parameter in spec.parameters()},
+                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
                 schedule=spec.schedule,
                 total_steps=spec.total_steps,
                 steps_per_epoch=spec.steps_per_epoch,

@@ -57,8 +57,10 @@ def test_the_trajectory_is_the_frameworks_own(name: str, case: Case) -> None:
         for engine in ("eager", "auto"):
             for step, ours in enumerate(trajectory(words, case, FAMILIES[name]["problem"], engine)):
                 for parameter in words.only:
-                    theirs = case.get(f"{parameter}_scalar", case[parameter])[step]
-                    close(ours[parameter], theirs, bar(name, case), f"{parameter} at step {step}")
+                    theirs = case.get(f"{parameter}_scalar") or case[parameter]
+                    close(
+                        ours[parameter], theirs[step], bar(name, case), f"{parameter}, step {step}"
+                    )
             if "w_final" in case:
                 finals_are_close(words, case, FAMILIES[name]["problem"], bar(name, case))
 

@@ -137,7 +137,7 @@ class OptimizerSpec(Spec):
         """Whether the math is Paddle's."""
         return self.dialect in PADDLE
 
-    def with_fields(self, **fields: Any) -> Self:
+    def with_fields(self, **fields: object) -> Self:
         """Return this spec, groups and all, with *fields* in place of its own."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).parse({**kept, **fields})

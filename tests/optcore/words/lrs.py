@@ -243,7 +243,7 @@ def _list_natural(
     epoch: int, learning_rate: float, decay_rate: float, decay_epoch: int, is_stair: bool = False
 ) -> float:
     whole = math.floor(epoch / decay_epoch) * decay_epoch if is_stair else epoch
-    return learning_rate * math.e ** (-decay_rate * whole)
+    return float(learning_rate * math.e ** (-decay_rate * whole))
 
 
 def _list_inverse(

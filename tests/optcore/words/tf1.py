@@ -45,11 +45,7 @@ def translate(case: Case) -> Words:
         raise Unknown(name)
     if name == "RMSPropOptimizer":
         words.take({"decay": "rho"})
-    if (
-        name in ("AdagradOptimizer", "AdadeltaOptimizer", "AdamOptimizer")
-        and "lr" not in words.spec
-    ):
-        words.spec["lr"] = 0.001
+    words.spec.setdefault("lr", 0.001)  # Adam's and Adadelta's default
     _clip(words)
     return words
 
