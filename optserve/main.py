@@ -17,8 +17,8 @@ from rich.table import Table
 from jobs.spec.states import State
 from jobs.spec.wire import Job
 from optcore.spec.errors import SpecError
+from optserve import convert, live, stack
 from optserve import demo as demonstration
-from optserve import live, stack
 from optserve.client import Client, ServiceError, Unreachable
 from optserve.datasets import FetchFailed, fetch_mnist
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
+app.command("convert")(convert.command)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -45,11 +45,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer.kind",
             "adm",
             "optimizer.kind",
-            "kind must be one of sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamw, "
-            "adam_weight_decay, lazy_adam, adamax, nadam, radam, rprop, asgd, sag, ftrl, "
-            "proximal_sgd, proximal_adagrad, lion, lamb, lars, adafactor, schedule_free_adamw, "
-            "muon, lbfgs, got 'adm'; "
-            "did you mean 'adam'?",
+            f"kind must be one of {', '.join(OPTIMIZERS)}, got 'adm'; did you mean 'adam'?",
         ),
         (
             "optimizer.bta1",

@@ -31,32 +31,32 @@ from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW
 from optcore.spec.optimizers.sgd import Momentum, Nesterov, Sgd
 
 AnyOptimizer = Annotated[
-    Sgd
-    | Momentum
-    | Nesterov
+    Adadelta
+    | Adafactor
     | Adagrad
-    | RmsProp
-    | Adadelta
     | Adam
-    | AdamW
     | AdamWeightDecay
-    | LazyAdam
     | Adamax
-    | NAdam
-    | RAdam
-    | Rprop
+    | AdamW
     | Asgd
-    | Sag
     | Ftrl
-    | ProximalSgd
-    | ProximalAdagrad
-    | Lion
     | Lamb
     | Lars
-    | Adafactor
-    | ScheduleFreeAdamW
+    | LazyAdam
+    | Lbfgs
+    | Lion
+    | Momentum
     | Muon
-    | Lbfgs,
+    | NAdam
+    | Nesterov
+    | ProximalAdagrad
+    | ProximalSgd
+    | RAdam
+    | RmsProp
+    | Rprop
+    | Sag
+    | ScheduleFreeAdamW
+    | Sgd,
     Field(discriminator="kind"),
 ]
 """One of the optimizers, told apart by `kind`."""

@@ -196,6 +196,11 @@ class LazyAdam(AdamSpec):
     """
     Adam that leaves rows without a gradient alone, moments included.
 
+    ::
+
+        rows with a gradient       Adam's update of p, m and v
+        rows without               p = p, m = m, v = v
+
     For row-sparse gradients (an Embedding with ``sparse=True``) Adam's update is made on the
     rows that are there; the others do not even decay. With dense gradients it is Adam.
     Paddle's bias correction is one update ahead here: its first step uses t = 2.

@@ -175,6 +175,10 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
         if len(shapes[name]) == 2 and not any(fnmatchcase(name, glob) for glob in exclude)  # noqa: PLR2004
     ]
     others = [name for name in group.names if name not in matrices]
+    if not matrices and len(group.names) == len(parameters):
+        found = _listed(group.names)
+        message = f"muon needs a parameter of two dimensions, got only {found}"
+        raise SpecError([Problem("kind", message)])
     if matrices:
         yield ResolvedGroup(
             f"{group.match}: matrices", matrices, group.spec, group.lr_scale, group.schedule
