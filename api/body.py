@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any
-
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
+from jobs.spec import strict_json
 
-MAX_DEPTH = 32
-"""Objects and lists within one another; a job needs seven."""
 TITLES = {
     400: "The body cannot be read",
     413: "The body is too large",
@@ -91,64 +86,9 @@ def _check_type(content_type: str) -> None:
 def check(body: bytes) -> None:
     """Raise `BadBody` unless *body* is a JSON text without traps."""
     try:
-        value = json.loads(
-            body.decode(),
-            object_pairs_hook=_unique,
-            parse_float=_finite,
-            parse_constant=_no_constant,
-        )
-    except UnicodeDecodeError as error:
-        raise _not_json(f"it is not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise _not_json(f"{error.msg} at {where}") from None
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:  # a number of thousands of digits
-        raise _not_json(str(error).split(";")[0]) from None
-    _check_depth(value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _not_json(f"the name {name[:80]!r} must be used once in an object, got it twice")
-        found[name] = value
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise _not_json(f"numbers must be finite, got {text[:80]}")
-    return number
-
-
-def _no_constant(text: str) -> float:
-    raise _not_json(f"numbers must be finite, got {text}")
-
-
-def _check_depth(value: object) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, (dict, list))
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return
-    raise _too_deep()
-
-
-def _too_deep() -> BadBody:
-    return _not_json(f"objects and lists must nest at most {MAX_DEPTH} deep")
-
-
-def _not_json(why: str) -> BadBody:
-    return BadBody(400, "invalid_json", f"the body must be a JSON text: {why}")
+        strict_json.parse(body)
+    except strict_json.NotStrict as error:
+        raise BadBody(400, "invalid_json", f"the body must be a JSON text: {error}") from None
 
 
 def _answer(error: BadBody) -> Response:

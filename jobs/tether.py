@@ -32,11 +32,6 @@ def die_with_parent(number: signal.Signals, parent: int) -> None:
         sys.exit(f"the process that started {os.getpid()} is gone")
 
 
-def tethered(command: list[str], number: signal.Signals) -> list[str]:
-    """Return the command line that runs *command* tethered to the process that starts it."""
-    return [sys.executable, "-m", "jobs.tether", number.name, str(os.getpid()), *command]
-
-
 def main() -> None:
     """Tether this process, then become the command."""
     name, parent, *command = sys.argv[1:]

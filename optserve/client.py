@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
-import httpx
-from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
@@ -21,44 +21,29 @@ from jobs.spec.wire import (
     MetricRow,
     Page,
     Plan,
-    Problem,
     StateChange,
-    StreamedRows,
     StreamEnd,
     Worker,
 )
+from optserve.addresses import job_path
+from optserve.connection import ANSWER_S, Connection
+from optserve.errors import AWAY, BadJob, ClientError, ServiceError, Unanswered, Unreachable
+from optserve.patience import LONGEST_PAUSE_S, Patience
+from optserve.updates import Update, updates
 
-Answer = TypeVar("Answer", bound=BaseModel)
-Update = list[MetricRow] | StateChange | StreamEnd
-"""What a followed job tells: steps, a change of state, its end."""
-
-SILENCE_S = 45.0
-"""Seconds of silence after which a stream counts as broken (it is pinged every 15)."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Seconds between attempts to reach the service again: doubled each time."""
-
-
-class ServiceError(Exception):
-    """
-    The service refused a request.
-
-    Attributes:
-        problem: what it said.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        lines = [f"{m.param}: {m.message}" for m in problem.errors] or [problem.detail]
-        super().__init__("\n".join(lines))
-        self.problem = problem
-
-
-class Unreachable(Exception):
-    """The service does not answer."""
+HELD_S = LONGEST_PAUSE_S
+"""Seconds after which a stream that told nothing shows that the service is there all the same."""
+MIN_TIMEOUT_S = 0.1
 
 
 class Client:
     """
     A client of one service.
+
+    What fails raises a `ClientError` (`optserve.errors`).
+
+    Attributes:
+        url: of the service, without user and password.
 
     Examples:
         >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
@@ -75,9 +60,9 @@ class Client:
             url: of the service: ``http://127.0.0.1:8000``.
             patience_s: seconds for which a service that went away is waited for.
         """
-        self.url = url.rstrip("/")
+        self._connection = Connection(url)
+        self.url = self._connection.url
         self._patience_s = patience_s
-        self._http = httpx.Client(base_url=self.url, timeout=30.0)
 
     def submit(
         self, spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None
@@ -86,20 +71,44 @@ class Client:
         Post a job; a lost answer is asked for again without making a second job.
 
         Args:
-            spec: the job.
+            spec: the job; a mapping is sent as it is, and the service fills in the defaults.
             idempotency_key: equal keys with equal specs are one job; default: a new one.
+
+        Raises:
+            Unanswered: the service went away; the job may have been accepted.
         """
-        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        content = _json(spec)
-        return self._patiently(Job, "POST", "/v1/jobs", content=content, headers=headers)
+        key = _checked_key(idempotency_key or str(uuid.uuid4()))
+        content, headers = _json(spec), {"Idempotency-Key": key}
+        sent = False
+        patience = Patience(self._patience_s)
+        patience.begin()
+        while True:
+            try:
+                return self._connection.ask(
+                    Job,
+                    "POST",
+                    "/v1/jobs",
+                    content=content,
+                    headers=headers,
+                    timeout_s=min(ANSWER_S, max(patience.left_s(), MIN_TIMEOUT_S)),
+                )
+            except (Unreachable, ServiceError) as error:
+                if isinstance(error, ServiceError) and error.refused:
+                    raise
+                sent = sent or isinstance(error, ServiceError) or error.sent
+                if _is_away(error) and patience.wait():
+                    continue
+                if sent:
+                    raise Unanswered(error, key) from error
+                raise
 
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return what the job would be; run nothing."""
-        return self._ask(Plan, "POST", "/v1/jobs/validate", content=_json(spec))
+        return self._connection.ask(Plan, "POST", "/v1/jobs/validate", content=_json(spec))
 
     def job(self, job_id: str) -> Job:
         """Return a job and how far it is."""
-        return self._ask(Job, "GET", f"/v1/jobs/{job_id}")
+        return self._connection.ask(Job, "GET", job_path(job_id))
 
     def jobs(
         self,
@@ -116,7 +125,7 @@ class Client:
         if after is not None:
             params["after"] = after
         params.update({f"label.{name}": value for name, value in (labels or {}).items()})
-        return self._ask(Page[Job], "GET", "/v1/jobs", params=params)
+        return self._connection.ask(Page[Job], "GET", "/v1/jobs", params=params)
 
     def cancel(self, job_id: str) -> Job:
         """End a job; a running one saves a checkpoint first."""
@@ -138,9 +147,10 @@ class Client:
         """Yield the steps after *after* that there are now, oldest first."""
         while True:
             params = {"after": after, "limit": 10_000}
-            page = self._ask(Page[MetricRow], "GET", f"/v1/jobs/{job_id}/metrics", params=params)
+            path = job_path(job_id, "metrics")
+            page = self._connection.ask(Page[MetricRow], "GET", path, params=params)
             yield from page.data
-            if not page.has_more:
+            if not (page.has_more and page.data):
                 return
             after = page.data[-1].step
 
@@ -149,31 +159,36 @@ class Client:
         found: list[Event] = []
         while True:
             params = {"after": found[-1].id if found else 0, "limit": 1000}
-            page = self._ask(Page[Event], "GET", f"/v1/jobs/{job_id}/events", params=params)
+            page = self._connection.ask(
+                Page[Event], "GET", job_path(job_id, "events"), params=params
+            )
             found += page.data
-            if not page.has_more:
+            if not (page.has_more and page.data):
                 return found
 
     def workers(self) -> list[Worker]:
         """Return the workers that are alive."""
-        return self._ask(Page[Worker], "GET", "/v1/workers").data
+        return self._connection.ask(Page[Worker], "GET", "/v1/workers").data
 
     def download(self, job_id: str, name: str, path: Path) -> None:
-        """Write a file of a finished job (``model.safetensors``) to *path*."""
-        with self._http.stream("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as response:
-            if response.is_error:
-                response.read()
-            _check(response)
-            with path.open("wb") as file:
-                for part in response.iter_bytes():
-                    file.write(part)
+        """Write a file of a finished job (``model.safetensors``) to *path*: whole or not at all."""
+        draft = path.with_name(path.name + ".part")
+        with self._connection.stream(job_path(job_id, "artifacts", name)) as response:
+            try:
+                with draft.open("wb") as file:
+                    for part in response.iter_bytes():
+                        file.write(part)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
 
     def ready(self) -> bool:
         """Return whether the service can accept jobs."""
         try:
-            return self._http.get("/readyz").status_code == httpx.codes.OK
-        except httpx.TransportError:
+            self._connection.ask(_Ready, "GET", "/readyz")
+        except ClientError:
             return False
+        return True
 
     def follow(self, job_id: str, *, after: int = -1) -> Iterator[Update]:
         """
@@ -186,31 +201,34 @@ class Client:
         """
         last = after
         told: StateChange | None = None
-        deadline = time.monotonic() + self._patience_s
-        pause = FIRST_PAUSE_S
+        patience = Patience(self._patience_s)
         while True:
+            opened = time.monotonic()
             try:
-                for event in self._stream(job_id, last):
-                    update = _update(event)
-                    if update is None or update == told:
-                        continue  # or a state that is said again after a reconnection
+                for update in updates(self._connection, job_id, after=last):
+                    if update == told:
+                        continue  # a state that is said again after a reconnection
                     if isinstance(update, list):
                         last = update[-1].step
                     elif isinstance(update, StateChange):
                         told = update
-                    deadline, pause = time.monotonic() + self._patience_s, FIRST_PAUSE_S
+                    patience.renew()
                     yield update
                     if isinstance(update, StreamEnd):
                         return
-            except (httpx.TransportError, SSEError) as error:
-                if time.monotonic() > deadline:
-                    raise Unreachable(f"{self.url} went away: {error}") from error
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+            except (Unreachable, ServiceError) as error:
+                if not _is_away(error):
+                    raise
+                if time.monotonic() - opened > HELD_S:
+                    patience.renew()  # nothing is amiss: a job may wait for hours
+                if not patience.wait():
+                    raise Unreachable(
+                        f"{error}\nGiven up after {self._patience_s:g} s; the job itself goes on"
+                    ) from error
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -223,92 +241,42 @@ class Client:
     ) -> None:
         self.close()
 
-    def _stream(self, job_id: str, last: int) -> Iterator[ServerSentEvent]:
-        headers = {"Accept": "text/event-stream"}
-        if last >= 0:
-            headers["Last-Event-ID"] = str(last)
-        path, timeout = f"/v1/jobs/{job_id}/metrics/stream", httpx.Timeout(30.0, read=SILENCE_S)
-        with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
-            if response.is_error:
-                response.read()
-            _check(response)
-            yield from EventSource(response).iter_sse()
-
     def _act(self, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]) -> Job:
-        return self._patiently(Job, "POST", f"/v1/jobs/{job_id}/{action}")
-
-    def _patiently(
-        self,
-        answer: type[Answer],
-        method: str,
-        path: str,
-        *,
-        content: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
         """Ask for something that may be asked twice until there is an answer."""
-        deadline = time.monotonic() + self._patience_s
-        pause = FIRST_PAUSE_S
+        patience = Patience(self._patience_s)
+        patience.begin()
         while True:
             try:
-                return self._ask(answer, method, path, content=content, headers=headers)
+                return self._connection.ask(Job, "POST", job_path(job_id, action))
             except (Unreachable, ServiceError) as error:
-                away = isinstance(error, Unreachable) or error.problem.status == 503  # noqa: PLR2004
-                if not away or time.monotonic() > deadline:
+                if not (_is_away(error) and patience.wait()):
                     raise
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    def _ask(
-        self,
-        answer: type[Answer],
-        method: str,
-        path: str,
-        *,
-        content: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str | int] | None = None,
-    ) -> Answer:
-        sent = {"Content-Type": "application/json", **(headers or {})}
-        try:
-            response = self._http.request(
-                method, path, content=content, headers=sent, params=params
-            )
-        except httpx.TransportError as error:
-            raise Unreachable(f"{self.url} does not answer: {error}") from error
-        _check(response)
-        return answer.model_validate_json(response.content)
 
 
-def _check(response: httpx.Response) -> None:
-    if not response.is_error:
-        return
-    try:
-        problem = Problem.model_validate_json(response.content)
-    except ValueError:
-        problem = Problem(
-            title=response.reason_phrase,
-            status=response.status_code,
-            detail=f"{response.url} answered {response.status_code}",
-            code="unknown",
+class _Ready(BaseModel):
+    """What the service, and hardly anything else, says when it can accept jobs."""
+
+    status: Literal["ok"]
+
+
+def _is_away(error: ClientError) -> bool:
+    return isinstance(error, Unreachable) or (
+        isinstance(error, ServiceError) and error.problem.status == AWAY
+    )
+
+
+def _checked_key(key: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise BadJob(
+            f"an idempotency key must be 1 to 255 ASCII characters without spaces, got {key!r}"
         )
-    raise ServiceError(problem)
+    return key
 
 
-def _json(spec: JobSpec | Mapping[str, Any]) -> str:
-    parsed = spec if isinstance(spec, JobSpec) else JobSpec.parse(dict(spec))
-    return parsed.model_dump_json()
-
-
-def _update(event: ServerSentEvent) -> Update | None:
-    """Return what *event* tells; None for a ping, or for what a newer service may add."""
-    match event.event:
-        case "rows":
-            rows = StreamedRows.model_validate_json(event.data).rows
-            return [MetricRow(step=int(step), lr=lr, loss=loss) for step, lr, loss in rows]
-        case "state":
-            return StateChange.model_validate_json(event.data)
-        case "end":
-            return StreamEnd.model_validate_json(event.data)
-        case _:
-            return None
+def _json(spec: JobSpec | Mapping[str, Any]) -> bytes:
+    if isinstance(spec, JobSpec):
+        return spec.model_dump_json().encode()
+    try:
+        return to_json(spec, inf_nan_mode="strings")
+    except PydanticSerializationError as error:
+        raise BadJob(f"the job must be what JSON can say: {error}") from None

@@ -10,12 +10,13 @@ from types import FrameType
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from jobs.spec.states import State
 from optserve import live, stack
 from optserve.client import Client
 from optserve.datasets import fetch_mnist
+from optserve.ports import CannotListen, listening_port
+from optserve.terminal import Terminal
 
 JOB: dict[str, Any] = {
     "name": "demo: mnist, adam, cosine after a warmup",
@@ -28,50 +29,52 @@ JOB: dict[str, Any] = {
 }
 
 
-def run(home: Path, port: int, out: Console) -> None:
+def run(home: Path, port: int, out: Terminal) -> None:
     """
     Train the demo's job on the stack that runs on *home*, or on one of its own.
 
     Ends with exit code 1 if the job does not succeed; an interruption cancels it.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    fetch_mnist(stack.data_dir(home) / "mnist", out.print)
+    fetch_mnist(stack.data_dir(home) / "mnist", out.say)
     with _service(home, port, out) as url, Client(url) as client:
         job = client.submit(JOB)
-        out.print(f"job {job.id}")
-        out.print("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
+        out.say(f"job {job.id}")
+        out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
         try:
             rows, end = live.follow(client, job, out)
         except KeyboardInterrupt:
             client.cancel(job.id)
             raise
         if end.state is not State.SUCCEEDED:
-            out.print(f"the job ended {end.state}: {end.reason}: {end.detail}", soft_wrap=True)
+            out.say(f"the job ended {end.state}: {end.reason}: {end.detail}")
             raise typer.Exit(1)
         for line in live.picture(rows, out.width):
-            out.print(line, soft_wrap=True)
+            out.say(line)
         result = client.job(job.id).result
         assert result is not None  # a job that succeeded has one
         where = f"{url}/v1/jobs/{job.id}"
-        out.print(f"{len(rows)} steps, lr and loss of each:\n{where}/metrics", soft_wrap=True)
-        out.print(f"the job (`make up` serves it again):\n{where}", soft_wrap=True)
+        out.say(f"{len(rows)} steps, lr and loss of each:\n{where}/metrics")
+        out.say(f"the job (`make up` serves it again):\n{where}")
         accuracy = 100 * result.test_accuracy
-    out.print(f"test accuracy {accuracy:.2f} %")
+    out.say(f"test accuracy {accuracy:.2f} %")
 
 
 @contextlib.contextmanager
-def _service(home: Path, port: int, out: Console) -> Iterator[str]:
+def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     """Give the URL of the stack on *home*; start one, and end it, if there is none."""
     url = stack.url_of(home)
     if url is not None:
-        out.print(f"using the service at {url}")
+        out.say(f"using the service at {url}")
         yield url
         return
-    out.print("starting the service ...")
-    if not stack.port_is_free(port):
+    out.say("starting the service ...")
+    try:
+        listening_port(stack.HOST, port)
+    except CannotListen:
         port = 0
     with stack.running(home=home, port=port) as running:
-        out.print(f"ready at {running.url}")
+        out.say(f"ready at {running.url}")
         yield running.url
 
 

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from jobs.spec.states import State
 from jobs.spec.wire import Job, MetricRow, StreamEnd
 from optserve.chart import chart
 from optserve.client import Client
+from optserve.terminal import Terminal, visible
 
 REFRESH_PER_S = 8
 QUIET_S = 5.0
@@ -45,7 +45,7 @@ class Speed:
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
 
-def follow(client: Client, job: Job, console: Console) -> tuple[list[MetricRow], StreamEnd]:
+def follow(client: Client, job: Job, console: Terminal) -> tuple[list[MetricRow], StreamEnd]:
     """
     Show a job's progress until it ends.
 
@@ -67,10 +67,10 @@ def follow(client: Client, job: Job, console: Console) -> tuple[list[MetricRow],
                 state = update.state
             line = progress_line(state, rows, job.total_steps, speed() if rows else 0.0)
             if console.is_terminal:
-                live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+                live.update(Text(visible(line), no_wrap=True, overflow="ellipsis"))
             elif time.monotonic() - shown_at > QUIET_S:
                 shown_at = time.monotonic()
-                console.print(line, highlight=False, soft_wrap=True)
+                console.say(line)
     raise AssertionError("a followed job ends")
 
 
@@ -85,7 +85,7 @@ def progress_line(state: State, rows: list[MetricRow], total: int, per_second: f
         speed = f"  {per_second:.1f} steps/s"
         left = f"  {duration((total - done) / per_second)} left"
     step = f"step {done:>{len(str(total))}}/{total}"
-    return f"{step}  lr {last.lr:.6f}  loss {last.loss:.4f}{speed}{left}"
+    return f"{step}  lr {last.lr:.4g}  loss {last.loss:.4f}{speed}{left}"
 
 
 def duration(seconds: float) -> str:

@@ -9,93 +9,44 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
-import os
 import signal
-import socket
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import redis
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jobs.errors import StoreUnsafe
 from jobs.server import prepare
 from jobs.settings import Settings
-from jobs.tether import tethered
+from optcore.spec.errors import problems
+from optserve.addresses import masked
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer
+from optserve.embedded import EmbeddedServer, ServerError
+from optserve.errors import BadAddress, ClientError
+from optserve.ports import CannotListen, listening_port, url_at
+from optserve.processes import Child, python
 
-log = logging.getLogger(__name__)
-
+HOST = "127.0.0.1"
+"""Where the API listens unless told otherwise: on this machine only."""
 START_S = 60.0
 """Seconds until a stack must be ready: torch may have to be read from a slow disk."""
+STORE_S = 10.0
+"""Seconds a Redis server that was given may take to answer."""
 WORKER_LEAVES_S = 12.0
 """Seconds a worker gets to save its job: 8 for the checkpoint, some for the rest."""
 API_LEAVES_S = 6.0
+LEFTOVERS_S = 20.0
+"""Seconds the processes of a stack that was killed get to end, before another one starts."""
 LOOK_S = 0.1
-RESTART_S = 1.0
-"""Seconds before a child that died is started again."""
 
 
 class StackError(Exception):
     """The stack cannot be started; the text says why and what to do."""
-
-
-class Child:
-    """A process of the stack, started again whenever it dies."""
-
-    def __init__(
-        self, name: str, module: str, environment: Mapping[str, str], log_file: Path
-    ) -> None:
-        self.name = name
-        self._command = tethered([sys.executable, "-m", module], signal.SIGTERM)
-        self._environment, self._log_file = dict(environment), log_file
-        self._died_at: float | None = None
-        self._start()
-
-    def look_after(self) -> None:
-        """Start the process again if it has died, after a pause."""
-        code = self._process.poll()
-        if code is None:
-            return
-        if self._died_at is None:
-            self._died_at = time.monotonic()
-            log.warning("%s ended with %s; its log is %s", self.name, code, self._log_file)
-        elif time.monotonic() - self._died_at > RESTART_S:
-            self._start()
-
-    def alive(self) -> bool:
-        """Return whether the process runs."""
-        return self._process.poll() is None
-
-    def ask_to_leave(self) -> None:
-        """Send SIGTERM."""
-        if self.alive():
-            self._process.terminate()
-
-    def leave(self, timeout_s: float) -> None:
-        """Wait for the process to end, and end it if it does not."""
-        try:
-            self._process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            log.warning("%s would not leave and was killed", self.name)
-            self._process.kill()
-            self._process.wait()
-
-    def _start(self) -> None:
-        self._died_at = None
-        with self._log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                env={**os.environ, **self._environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the stack, which ends its children in order
-            )
 
 
 class Stack:
@@ -108,8 +59,11 @@ class Stack:
         redis_url: of the server.
     """
 
-    def __init__(self, settings: Settings, *, workers: int) -> None:
+    def __init__(
+        self, settings: Settings, *, workers: int, stopping: threading.Event, hold: int
+    ) -> None:
         self._settings, self._num_workers = settings, workers
+        self._stopping, self._hold = stopping, hold
         self.home = settings.home.resolve()
         self._embedded: EmbeddedServer | None = None
         self._api: Child | None = None
@@ -121,12 +75,16 @@ class Stack:
         Start everything and wait until jobs are accepted and a worker listens.
 
         Raises:
-            StackError: something does not start.
+            StackError: something does not start, or it is no longer wanted.
         """
         logs = self.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        host, port = self._settings.host, self._free_port()
-        self.url = f"http://{host}:{port}"
+        host = self._settings.host
+        try:
+            port = listening_port(host, self._settings.port)
+        except CannotListen as error:
+            raise StackError(str(error)) from None
+        self.url = url_at(host, port)
         self.redis_url = self._server()
         environment = {
             "OPTSERVE_HOME": str(self.home),
@@ -135,16 +93,19 @@ class Stack:
             "OPTSERVE_PORT": str(port),
             "OPTSERVE_WORKERS_ON_MACHINE": str(self._num_workers),
         }
-        self._api = Child("api", "api.app", environment, logs / "api.log")
-        self._workers = [
-            Child(f"worker {i}", "worker.main", environment, logs / f"worker-{i}.log")
-            for i in range(self._num_workers)
-        ]
+
+        self._api = self._child("api", "api.app", environment)
+        # Killed with the embedded server, a worker could only wait for what it cannot save to.
+        parting = signal.SIGKILL if self._embedded else signal.SIGTERM
+        for i in range(self._num_workers):
+            self._workers.append(self._child(f"worker {i}", "worker.main", environment, parting))
         self._wait_until_ready(logs)
         (self.home / "url").write_text(self.url)
 
     def look_after(self) -> None:
         """Start again what has died."""
+        if self._embedded is not None:
+            self._embedded.look_after()
         for child in self._children():
             child.look_after()
 
@@ -161,6 +122,23 @@ class Stack:
         if self._embedded is not None:
             self._embedded.stop()
 
+    def _child(
+        self,
+        name: str,
+        module: str,
+        environment: Mapping[str, str],
+        parting: signal.Signals = signal.SIGTERM,
+    ) -> Child:
+        log_file = self.home / "logs" / f"{name.replace(' ', '-')}.log"
+        return Child(
+            name,
+            python(module),
+            environment=environment,
+            log_file=log_file,
+            holds=[self._hold],
+            parting=parting,
+        )
+
     def _children(self) -> list[Child]:
         return [child for child in (self._api, *self._workers) if child is not None]
 
@@ -168,50 +146,43 @@ class Stack:
         """Return the URL of the server that was given, or of an embedded one."""
         url = self._settings.redis_url
         if url is None:
-            self._embedded = EmbeddedServer(self.home)
+            self._embedded = EmbeddedServer(self.home, holds=[self._hold])
             try:
-                self._embedded.start()
-            except RuntimeError as error:
+                self._embedded.start(wanted=lambda: not self._stopping.is_set())
+            except ServerError as error:
+                self._raise_if_stopping()
                 raise StackError(str(error)) from None
             url = self._embedded.url
-        try:
-            with redis.from_url(url) as client:
-                prepare(client)
-        except redis.ConnectionError as error:
-            raise StackError(f"the Redis server at {url} does not answer: {error}") from None
-        except StoreUnsafe as error:
-            raise StackError(str(error)) from None
+        _prepare(url)
         return url
-
-    def _free_port(self) -> int:
-        host, port = self._settings.host, self._settings.port
-        if not port_is_free(port, host):
-            raise StackError(
-                f"port {port} of {host} is in use (or not allowed). "
-                "Choose another one with --port, or 0 for any free one."
-            )
-        if port:
-            return port
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            return int(probe.getsockname()[1])
 
     def _wait_until_ready(self, logs: Path) -> None:
         deadline = time.monotonic() + START_S
         with Client(self.url) as client:
             while time.monotonic() < deadline:
+                self._raise_if_stopping()
                 for child in self._children():
                     if not child.alive():
-                        raise StackError(f"{child.name} ended at once:\n{_tail(logs, child.name)}")
-                if client.ready() and len(client.workers()) >= self._num_workers:
-                    return
-                time.sleep(LOOK_S)
+                        raise StackError(f"{child.name} ended at once:\n{child.tail()}")
+                with contextlib.suppress(ClientError):
+                    if client.ready() and len(client.workers()) >= self._num_workers:
+                        return
+                self._stopping.wait(LOOK_S)
         raise StackError(f"the stack is not ready after {START_S:.0f} s; see {logs}")
+
+    def _raise_if_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise StackError("interrupted before the service was ready; all of it has ended")
 
 
 @contextlib.contextmanager
 def running(
-    *, home: Path, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
+    *,
+    home: Path,
+    host: str = HOST,
+    port: int = 8000,
+    workers: int = 1,
+    stopping: threading.Event | None = None,
 ) -> Iterator[Stack]:
     """
     Run a stack for as long as the context lasts; a home has one at a time.
@@ -221,18 +192,15 @@ def running(
         host: address the API listens on.
         port: of the API; 0 for any free one.
         workers: how many share the machine's cores.
+        stopping: once set, a start that is under way is given up.
 
     Raises:
         StackError: it cannot be started.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            where = url_of(home) or "a URL of its own"
-            raise StackError(f"a stack already runs on {home}, at {where}") from None
-        stack = Stack(Settings(home=home, host=host, port=port), workers=workers)
+    stopping = stopping or threading.Event()
+    settings = _settings(home=home, host=host, port=port)
+    with _home_of_its_own(home, stopping) as hold:
+        stack = Stack(settings, workers=workers, stopping=stopping, hold=hold)
         try:
             stack.start()
             yield stack
@@ -240,32 +208,85 @@ def running(
             stack.stop()
 
 
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether *port* can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
 def data_dir(home: Path) -> Path:
     """Return where the datasets of the stack on *home* lie."""
-    return Settings(home=home).data_dir
+    return _settings(home=home).data_dir
 
 
 def url_of(home: Path) -> str | None:
     """Return the URL of the stack that runs on *home*, or None."""
     try:
         url = (home / "url").read_text()
-    except OSError:
+        with Client(url) as client:
+            return url if client.ready() else None
+    except (OSError, UnicodeDecodeError, BadAddress):
         return None
-    with Client(url) as client:
-        return url if client.ready() else None
 
 
-def _tail(logs: Path, name: str) -> str:
-    path = logs / f"{name.replace(' ', '-')}.log"
-    return "\n".join(path.read_text().splitlines()[-10:])
+@contextlib.contextmanager
+def _home_of_its_own(home: Path, stopping: threading.Event) -> Iterator[int]:
+    """
+    Hold *home* for one stack; give the descriptor that all its processes must hold.
+
+    One lock says that a stack runs. The other one lasts until the last of its processes has
+    ended, so that a new server never opens the files that an old one still writes.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        own, shared = (home / "lock").open("w"), (home / "processes.lock").open("w")
+    except OSError as error:
+        raise StackError(
+            f"--home (OPTSERVE_HOME) must be a directory to write to, got {str(home)!r}: "
+            f"{error.strerror}"
+        ) from None
+    with own, shared:
+        if not _lock(own.fileno()):
+            where = url_of(home) or "a URL of its own"
+            raise StackError(f"a stack already runs on {home}, at {where}")
+        deadline = time.monotonic() + LEFTOVERS_S
+        while not _lock(shared.fileno()):
+            if stopping.wait(LOOK_S) or time.monotonic() > deadline:
+                raise StackError(f"processes of an earlier stack on {home} have not ended yet")
+        yield shared.fileno()
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _settings(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
+    """Return the settings of the environment, with these."""
+    try:
+        return Settings(home=home, host=host, port=port)
+    except ValidationError as error:
+        named = [{**e, "loc": (_variable(str(e["loc"][0])),)} for e in error.errors()]
+        wrong = problems(cast("list[ErrorDetails]", named), None)
+        raise StackError("\n".join(problem.message for problem in wrong)) from None
+
+
+def _variable(name: str) -> str:
+    return name if name.isupper() else f"OPTSERVE_{name.upper()}"
+
+
+def _prepare(url: str) -> None:
+    """Check the server at *url* and give it the functions."""
+    try:
+        client = redis.from_url(url, socket_timeout=STORE_S, socket_connect_timeout=STORE_S)
+    except ValueError:  # its text may hold the password, or a part of it
+        raise StackError(
+            "REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, "
+            f"got {masked(url)!r}"
+        ) from None
+    try:
+        with client:
+            prepare(client)
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StackError(f"the Redis server at {masked(url)} does not answer: {error}") from None
+    except redis.RedisError as error:
+        raise StackError(f"the Redis server at {masked(url)} refuses: {error}") from None
+    except StoreUnsafe as error:
+        raise StackError(str(error)) from None

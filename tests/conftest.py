@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as trainers do; read when torch is imported
+
 import pytest
 import redis
 
@@ -14,10 +16,21 @@ from optserve.embedded import EmbeddedServer
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> Iterator[None]:
+    """No setting of the developer's leaks in; processes of tests run the code of this checkout."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name == "REDIS_URL" or name.startswith("OPTSERVE_"):
+                environment.delenv(name)
+        environment.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The data directory of this checkout; MNIST in it is only there if a test asked for it."""
-    return Path(os.environ.get("OPTSERVE_HOME", ROOT / ".optserve")) / "data"
+    return ROOT / ".optserve" / "data"
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 30) -> None:
 def alive(pid: int) -> bool:
     """Return whether the process runs (a zombie does not)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return state_of(pid) != "Z"
     except OSError:
         return False
 
@@ -30,6 +30,11 @@ def kill(pid: int) -> None:
     """End the process as a crash would, if it still runs."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def state_of(pid: int) -> str:
+    """Return the letter for what the process does: T for one that was stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 def children(pid: int) -> list[int]:

@@ -21,6 +21,12 @@ from jobs.calls import Held
 
 log = logging.getLogger(__name__)
 
+WAIT_POLICY = "PASSIVE"
+"""
+How torch's threads wait for one another, unless the environment says otherwise: asleep. Those that
+spin hold the core that the last one needs as soon as anything else runs on the machine (seen on two
+busy cores: 300 steps of a small network in 9.2 s instead of 0.6 s).
+"""
 LEAVE_S = 8.0
 """Seconds a trainer gets to leave before it is killed."""
 
@@ -100,7 +106,10 @@ class Trainer:
         self._from_it, says = os.pipe()
         command = [sys.executable, "-P", "-m", "worker.trainer", device, str(hears), str(says)]
         self._process = subprocess.Popen(
-            [*command, str(os.getpid())], pass_fds=(hears, says), process_group=0
+            [*command, str(os.getpid())],
+            pass_fds=(hears, says),
+            process_group=0,
+            env={"OMP_WAIT_POLICY": WAIT_POLICY, **os.environ},
         )
         os.close(hears)
         os.close(says)

@@ -12,17 +12,16 @@ import redis
 import torch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from torch import nn
 
-import optcore
 from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import Fenced
 from jobs.settings import Settings
 from jobs.spec.states import Reason
-from optcore.data.load import load
-from optcore.spec.datasets import Digits
+from optcore.spec.run import RunSpec
 from optcore.training.fingerprint import fingerprint, machine_facts
+from optcore.training.loop import train
+from optcore.training.run import Run
 from worker.attempt import Attempt, Outcome, Tools
 
 log = logging.getLogger(__name__)
@@ -85,17 +84,30 @@ class Workshop:
         torch.backends.cudnn.deterministic = True
 
 
+REHEARSAL = {
+    "model": {
+        "kind": "sequential",
+        "layers": [
+            {"kind": "conv2d", "out_channels": 2, "kernel_size": 3},
+            {"kind": "relu"},
+            {"kind": "max_pool2d", "kernel_size": 2},
+            {"kind": "flatten"},
+            {"kind": "linear", "out_features": 10},
+        ],
+    },
+    "dataset": {"kind": "digits"},
+    "training": {"steps": 2},
+}
+"""A run whose first steps need what those of any other run need."""
+
+
 def warm_up() -> None:
     """Do once, ahead of need, what the first step of a process would otherwise wait for."""
-    load(Digits(kind="digits"), Path())  # imports scikit-learn, for a second or two
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     for engine in ("eager", "fused"):
-        optimizer = optcore.make_optimizer(
-            model.named_parameters(), {"kind": "adam", "engine": engine}
-        )
-        model(torch.ones(2, 1, 8, 8)).sum().backward()
-        optimizer.step()
+        spec = RunSpec.parse({**REHEARSAL, "optimizer": {"kind": "adam", "engine": engine}})
+        for _ in train(Run.start(spec, data_dir=Path())):
+            pass
 
 
 def memory_bytes() -> int:

@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints
 
 from optcore.spec.run import RunSpec
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""Without control characters: a terminal obeys those of C1 as it does those of C0."""
 LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
 
 

@@ -167,6 +167,7 @@ _TEMPLATES = {
     "less_than_equal": "{name} must be at most {le}, got {value}",
     "finite_number": "{name} must be a finite number, got {value}",
     "float_type": "{name} must be a number, got {value}",
+    "float_parsing": "{name} must be a number, got {value}",
     "int_type": "{name} must be a whole number, got {value}",
     "int_parsing": "{name} must be a whole number, got {value}",
     "int_parsing_size": "{name} must be a whole number of a usual size, got {value}",

@@ -7,6 +7,8 @@ A checkpoint is a folder ``step-00000500`` with
     state.safetensors   the optimizer's slots, the order of the examples, torch's generators
     state.json          everything else, and the SHA-256 of the other two
 
+Tensors are contiguous, however they lay in memory; how they did is in the fingerprint.
+
 It is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
 """
 

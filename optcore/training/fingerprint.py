@@ -12,8 +12,13 @@ import numpy as np
 import torch
 
 LAYOUT = 2
-"""Raised whenever a change of ours gives other last bits (layout of buffers, order of sums)."""
-CHOSEN = ("engine", "threads")
+"""
+Raised whenever a change of ours gives other last bits (layout of buffers, order of sums).
+
+2: images lie channels last where oneDNN convolves (a dropout on images draws its mask in that
+order); RMSprop on torch's Adam kernel.
+"""
+CHOSEN = ("engine", "memory_format", "threads")
 """Facts that a run chooses when it begins, and that a machine can set up for a run to go on."""
 
 
@@ -40,15 +45,22 @@ def machine_facts(device: torch.device) -> dict[str, str]:
     return facts
 
 
-def run_facts(device: torch.device, *, engine: str) -> dict[str, str]:
+def run_facts(
+    device: torch.device, *, engine: str, memory_format: torch.memory_format
+) -> dict[str, str]:
     """
     Return the facts that must be equal for two runs of one spec to give equal bits.
 
     Args:
         device: what is trained on.
         engine: what computes the updates.
+        memory_format: how images lie in memory.
     """
-    chosen = {"engine": engine, "threads": str(torch.get_num_threads())}
+    chosen = {
+        "engine": engine,
+        "memory_format": str(memory_format).removeprefix("torch."),
+        "threads": str(torch.get_num_threads()),
+    }
     return {**machine_facts(device), **chosen}
 
 

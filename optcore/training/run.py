@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset
 from optcore.data.load import load
-from optcore.models.build import build
+from optcore.models.build import build, memory_format
 from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.schedules.make import Schedule, make_schedule
@@ -91,6 +91,7 @@ class Run:
         seed_everything(spec.training.seed)
         layers = spec.model.network(spec.dataset.num_classes)
         model = build(layers, spec.dataset.shape).to(place, dtype)
+        model = model.to(memory_format=memory_format(place, dtype))  # type: ignore[call-overload]
         schedule = make_schedule(
             spec.schedule,
             lr=spec.optimizer.lr,
@@ -132,7 +133,11 @@ class Run:
 
     def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""
-        return run_facts(self.device, engine=self.optimizer.engine)
+        return run_facts(
+            self.device,
+            engine=self.optimizer.engine,
+            memory_format=memory_format(self.device, self.dtype),
+        )
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the network's parameters and buffers by name, contiguous."""

@@ -77,7 +77,12 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
             "values must have one entry more than boundaries: 3 for 2 boundaries, got 2",
         ),
         (with_("labels", {"team": 5}), "labels.team", "team must be a string, got 5"),
-        (with_("name", "a\nb"), "name", r"name must match ^[^\x00-\x1f\x7f]*$, got 'a\nb'"),
+        (with_("name", "a\nb"), "name", r"name must match ^[^\x00-\x1f\x7f-\x9f]*$, got 'a\nb'"),
+        (
+            with_("labels", {"team": "\x9b31m"}),
+            "labels.team",
+            r"team must match ^[^\x00-\x1f\x7f-\x9f]*$, got '\x9b31m'",
+        ),
         ("[]", "body", "body must be an object, got []"),
         ('"adam"', "body", "body must be an object, got 'adam'"),
     ],

@@ -1,6 +1,7 @@
 """The real thing: server, API process and worker, started as `optserve up` starts them."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,11 +15,12 @@ from optserve.client import Client
 def running(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Iterator[stack.Stack]:
     """A stack of its own, with one worker, on this checkout's data directory."""
     home = tmp_path_factory.mktemp("stack")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_DATA", str(data_dir.resolve()))
-        environment.setenv("OPTSERVE_LEASE_S", "3")  # a dead worker is noticed ten times sooner
-        with stack.running(home=home, port=0, workers=1) as started:
-            yield started
+    with ExitStack() as whole:
+        with pytest.MonkeyPatch.context() as environment:  # of this stack, not of those of tests
+            environment.setenv("OPTSERVE_DATA", str(data_dir.resolve()))
+            environment.setenv("OPTSERVE_LEASE_S", "5")  # a dead worker is noticed sooner
+            started = whole.enter_context(stack.running(home=home, port=0, workers=1))
+        yield started
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def finished(service: Client, job_id: str) -> Job:
 
 def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
     """Return the job once it has made *steps*."""
-    eventually(lambda: service.job(job_id).step >= steps)
+    eventually(lambda: service.job(job_id).step >= steps, within_s=120)
     job = service.job(job_id)
     assert job.state is State.RUNNING
     return job

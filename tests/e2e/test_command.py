@@ -1,64 +1,19 @@
 """The `optserve` command as a person uses it: real processes, real signals, 80 columns."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from jobs.spec.states import State
 from jobs.spec.wire import Job
 from optserve.client import Client
 from optserve.stack import Stack
+from tests.e2e.commands import optserve, ready, started
 from tests.e2e.jobs import LONG, SHORT, begun
 from tests.processes import alive, descendants, eventually
-
-COMMAND = [sys.executable, "-m", "optserve.main"]
-
-
-def optserve(
-    *args: str, home: Path, stdin: str = "", data: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *args],
-        env=environment(home, data),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
-def environment(home: Path, data: Path | None = None) -> dict[str, str]:
-    own = {"OPTSERVE_HOME": str(home), "COLUMNS": "80", "OPTSERVE_PORT": "0"}
-    return {**os.environ, **own, **({"OPTSERVE_DATA": str(data)} if data else {})}
-
-
-@contextmanager
-def started(*args: str, home: Path) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs on; killed at the end if it still does."""
-    process = subprocess.Popen(
-        [*COMMAND, *args],
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def test_submit_follow_shows_the_job_to_its_end(running: Stack, tmp_path: Path) -> None:
@@ -102,8 +57,8 @@ def test_cancel_says_what_becomes_of_the_job(running: Stack, service: Client) ->
 @pytest.mark.parametrize(
     ("args", "stdin", "message"),
     [
-        (["submit", "-"], "{", "- must hold a job as JSON: Expecting property name"),
-        (["submit", "-"], "[]", "- must hold a job as a JSON object"),
+        (["submit", "-"], "{", "standard input must hold a job as JSON: Expecting property name"),
+        (["submit", "-"], "[]", "standard input must hold a job as a JSON object"),
         (
             ["submit", "-"],
             json.dumps({**SHORT, "optimizer": {"kind": "adam", "bta1": 0.9}}),
@@ -218,13 +173,3 @@ def test_ctrl_c_in_the_demo_cancels_its_job(running: Stack, mnist: Path) -> None
 def jobs_of(running: Stack) -> list[Job]:
     with Client(running.url) as client:
         return list(client.jobs().data)
-
-
-def ready(process: subprocess.Popen[str]) -> str:
-    """Return the URL that `optserve up` prints once it is ready."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"ready at (http://\S+)", line)
-    assert found, line
-    assert httpx.get(f"{found[1]}/readyz").status_code == 200
-    return found[1]

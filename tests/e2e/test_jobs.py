@@ -1,6 +1,8 @@
 """Jobs through the whole service: submitted, followed, polled, cancelled, one after another."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +12,12 @@ import pytest
 from safetensors.torch import load_file
 
 from jobs.spec.states import State
-from jobs.spec.wire import StateChange, StreamEnd
+from jobs.spec.wire import Job, StateChange, StreamEnd
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import LONG, SHORT, begun, finished, trainer_of
 from tests.e2e.proxy import CuttingProxy
-from tests.processes import eventually, kill
+from tests.processes import eventually, kill, state_of
 
 
 def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
@@ -227,17 +229,34 @@ def test_a_job_survives_the_death_of_its_process_with_the_same_bits(
     begun(service, job_id, steps=200)
 
     worker = worker_pid(service)
-    kill(trainer_of(worker) if victim == "trainer" else worker)
+    trainer = trainer_of(worker)
+    before = stopped_between_checkpoints(service, job_id, trainer)
+    kill(trainer if victim == "trainer" else worker)
     if victim == "worker":
         running_again(service, running, worker)
 
     ended = finished(service, job_id)
     assert ended.state is State.SUCCEEDED
+    assert ended.attempt == 2
+    assert ended.verified_rows == before.step - before.checkpoint_step > 0
+    assert "requeued" in [event.kind for event in service.events(job_id)]
     assert ended.digest == undisturbed.digest
     assert [row.step for row in service.metrics(job_id)] == list(range(1800))
     assert [r.loss for r in service.metrics(job_id)] == [
         r.loss for r in service.metrics(undisturbed.id)
     ]
+
+
+def stopped_between_checkpoints(service: Client, job_id: str, trainer: int) -> Job:
+    """Stop the trainer where it has reported steps after its last checkpoint."""
+    while True:
+        os.kill(trainer, signal.SIGSTOP)
+        eventually(lambda: state_of(trainer) == "T")
+        job = service.job(job_id)
+        if job.step > job.checkpoint_step:
+            return job
+        os.kill(trainer, signal.SIGCONT)
+        begun(service, job_id, steps=job.step + 1)
 
 
 def worker_pid(service: Client) -> int:

@@ -18,7 +18,8 @@ from jobs.functions import MAX_CRASHES
 from jobs.spec.states import State
 from jobs.spec.wire import Job
 from optserve import stack
-from optserve.client import Client, ServiceError, Unreachable
+from optserve.client import Client
+from optserve.errors import ServiceError, Unreachable
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, children, command_line, environment, eventually, kill

@@ -1,5 +1,6 @@
 """Layer specs and the torch modules built from them, held against each other."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from optcore.models.build import build
+from optcore.models.build import build, memory_format
 from optcore.spec.layers import AnyLayer, LayerSpec, Shape, ShapeError
 from optcore.spec.models import MnistCnn, parameter_shapes, summarize
 
@@ -104,3 +105,77 @@ def test_a_shape_that_does_not_fit_names_the_layer(
 ) -> None:
     with pytest.raises(ShapeError, match=f"layer 0: .*{message}"):
         summarize(layers_of([spec]), shape)
+
+
+IMAGES: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1, "name": "conv"},
+    {"kind": "relu", "name": "relu"},
+    {"kind": "max_pool2d", "kernel_size": 2, "name": "pool"},
+    {"kind": "batch_norm", "name": "norm"},
+    {"kind": "relu", "name": "relu2"},
+    {"kind": "flatten", "name": "flatten"},
+    {"kind": "linear", "out_features": 3, "name": "fc"},
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pooling_before_the_relu_gives_the_same_bits(dtype: torch.dtype) -> None:
+    """Forwards and backwards, with equal pixels and windows in which nothing is above 0."""
+    torch.manual_seed(0)
+    fast = build(layers_of(IMAGES), (1, 8, 8)).to(dtype)
+    parts = dict(fast.named_children())
+    plain = nn.Sequential(
+        copy.deepcopy(parts["conv"]),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        copy.deepcopy(parts["norm"]),
+        nn.ReLU(),
+        nn.Flatten(),
+        copy.deepcopy(parts["fc"]),
+    )
+    images = torch.randint(-1, 2, (16, 1, 8, 8)).to(dtype)
+
+    results = [net(images) for net in (fast, plain)]
+    for result in results:
+        result.square().sum().backward()
+
+    assert list(parts)[:3] == ["conv", "pool", "relu"]
+    assert torch.equal(*results)
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("first", [[], ["flatten"], ["relu"], ["dropout"], ["flatten", "relu"]])
+def test_a_relu_overwrites_neither_the_examples_nor_what_backward_needs(first: list[str]) -> None:
+    layers: list[dict[str, Any]] = [
+        *({"kind": kind} for kind in first),
+        {"kind": "relu"},
+        {"kind": "relu"},
+        *([] if "flatten" in first else [{"kind": "flatten"}]),
+        {"kind": "linear", "out_features": 3},
+        {"kind": "relu"},
+        {"kind": "relu"},
+    ]
+    net = build(layers_of(layers), (1, 4, 4))
+    images = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
+    before = images.clone()
+
+    net(images).sum().backward()
+
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "format"),
+    [
+        ("cpu", torch.float32, torch.channels_last),
+        ("cpu", torch.float64, torch.contiguous_format),
+        ("cuda", torch.float32, torch.contiguous_format),
+    ],
+)
+def test_channels_are_last_where_it_was_measured(
+    device: str, dtype: torch.dtype, format: torch.memory_format
+) -> None:
+    assert memory_format(torch.device(device), dtype) == format

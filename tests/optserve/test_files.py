@@ -1,0 +1,56 @@
+"""Job files: what is wrong with them is said in a sentence."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from optserve.files import BadFile, read_job
+
+
+def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"optimizer": {"lr": 1e-3}}')
+
+    assert read_job(tmp_path / "job.json") == {"optimizer": {"lr": 0.001}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "must hold a job as JSON: Expecting property name"),
+        (b"[]", "must hold a job as a JSON object"),
+        (b"\xff\xfe{}", "must hold a job as JSON: it is not UTF-8 at byte 0"),
+        (b'{"lr": 1, "lr": 2}', "the name 'lr' must be used once in an object"),
+        (b'{"lr": 1e999}', "numbers must be finite, got 1e999"),
+        (b'{"a":' * 9999, "objects and lists must nest at most 32 deep"),
+    ],
+    ids=["broken", "a list", "UTF-16", "twice", "infinite", "deep"],
+)
+def test_a_file_that_holds_no_job_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "job.json").write_bytes(content)
+
+    with pytest.raises(BadFile, match=message):
+        read_job(tmp_path / "job.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.json", "gone.json cannot be read: No such file or directory"),
+        ("", "cannot be read: Is a directory"),
+        ("a\0b", "cannot be read: embedded null byte"),
+        ("x" * 300, "cannot be read: File name too long"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(BadFile, match=message):
+        read_job(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "job.json"
+    file.touch(mode=0)
+
+    with pytest.raises(BadFile, match="cannot be read: Permission denied"):
+        read_job(file)
