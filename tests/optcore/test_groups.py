@@ -105,18 +105,20 @@ def test_paddleocr_decays_neither_names_nor_single_dimensions() -> None:
 
 
 def test_centralized_gradients_have_rows_without_a_mean() -> None:
-    model = network()
-    spec = {"lr": 1.0, "momentum": 0.0, "grad_centralization": True}
-    before = model[0].weight.detach().clone()
-    optimizer = make(spec, model)
-    model[0].weight.grad = torch.randn(8, 16, 3, 3)
-    model[4].weight.grad = torch.ones(2, 8)  # 8 is no multiple of 16
+    weight, other = nn.Parameter(torch.randn(8, 16, 3, 3)), nn.Parameter(torch.ones(2, 8))
+    before = weight.detach().clone()
+    optimizer = optcore.make_optimizer(
+        [("weight", weight), ("other", other)],
+        {"kind": "momentum", "lr": 1.0, "momentum": 0.0, "grad_centralization": True},
+    )
+    weight.grad = torch.randn(8, 16, 3, 3)
+    other.grad = torch.ones(2, 8)  # 8 is no multiple of 16
 
     optimizer.step()
 
-    moved = before - model[0].weight.detach()
-    expected = model[0].weight.grad - model[0].weight.grad.mean(dim=(1, 2, 3), keepdim=True)
-    torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-6)
+    expected = weight.grad - weight.grad.mean(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(before - weight.detach(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(other, torch.zeros(2, 8))
 
 
 def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
