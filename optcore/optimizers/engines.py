@@ -57,7 +57,8 @@ class Eager:
         names, program = self._program(values)
         arguments = [values[name] for name in names]
         size = sum([param.numel() for param in spans.params])
-        length = slice_length(size, program.num_scratch)
+        # A single pass gains nothing from a slice that stays in the cache.
+        length = size if program.num_passes == 1 else slice_length(size, program.num_scratch)
         if spans.stored is not None:
             self._run_wide(program, spans, arguments, length)
             return
