@@ -150,7 +150,7 @@ def against_plain(dataset: Dataset) -> Comparison:
         "step of the loop, mnist_cnn, batch 100",
         our_loop(start(dataset), STEPS),
         plain_script(dataset, STEPS),
-        pairs=41,
+        pairs=25,
         wanted=1.4,
         peer_name="plain script",
     )
@@ -162,7 +162,7 @@ def against_itself(dataset: Dataset) -> Comparison:
         "step of the loop, beside its forward, backward and update",
         our_loop(start(dataset), STEPS),
         by_hand(start(dataset), STEPS),
-        pairs=61,
+        pairs=41,
         wanted=0.97,
         peer_name="by hand",
     )

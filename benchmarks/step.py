@@ -33,6 +33,8 @@ ENGINES: dict[str, dict[str, bool]] = {
     "foreach": {"foreach": True},
     "fused": {"fused": True},
 }
+NOT_SLOWER = 0.97
+"""Where both call the same kernel on the same bytes the ratio is 1, and its interval around it."""
 LR = 1e-3
 SHAPE = (1, 28, 28)
 STEPS = 200
@@ -124,7 +126,7 @@ def large_network(kind: str) -> Comparison:
         measure(ours(kind, model), model),
         candidates[engine],
         pairs=41,
-        wanted=1.0,
+        wanted=NOT_SLOWER,
         peer_name=engine,
     )
 

@@ -148,17 +148,20 @@ class Law:
         )
 
 
-def law_of(spec: OptimizerSpec, *, single_precision: bool) -> Law:
+def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = None) -> Law:
     """
     Return the law that *spec* says; its groups are not looked at.
 
     Args:
         spec: of one group, complete.
         single_precision: whether the dialect sees float32 tensors.
+        size: how many numbers there are to update, if known: small ones are not worth a kernel.
     """
     rule = RULES[spec.kind]
     flags = spec.flags(single_precision=single_precision)
     fused = spec.engine != "eager" and fusible(spec)
+    if spec.engine == "auto" and size is not None and size < rule.fused_from:
+        fused = False
     if (spec.clip is not None or spec.loss_scale != 1) and not single_precision:
         fused = False  # the kernels take their factor as a float32
     clamped = isinstance(spec.clip, ClipValue)

@@ -94,7 +94,8 @@ def module_types(model: nn.Module) -> dict[str, str]:
 def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
     single = all(named[name].dtype != torch.float64 for name in group.names)
     scaled = group.spec.lr * group.lr_scale  # type: ignore[attr-defined]
-    law = law_of(group.spec, single_precision=single)
+    size = sum(named[name].numel() for name in group.names)
+    law = law_of(group.spec, single_precision=single, size=size)
     return replace(law, numbers={**law.numbers, "lr": scaled})
 
 

@@ -55,6 +55,8 @@ class Rule:
             its slots; *update* then gets the parameter as it is shaped.
         own_decay: whether *update* itself takes ``weight_decay`` when it is not decoupled.
         fused: torch's kernel for exactly this rule, or None.
+        fused_from: parameters from which that kernel is the faster engine: it wakes a team of
+            threads however small the work is.
         torch_hyperparameters: torch's name of a group entry -> the numbers it holds, where the
             names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: torch's group entries that this rule has no number for.
@@ -76,6 +78,7 @@ class Rule:
     shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None
+    fused_from: int = 0
     torch_hyperparameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     torch_constants: Mapping[str, Any] = field(default_factory=dict)
     torch_flags: tuple[str, ...] = ()

@@ -157,6 +157,7 @@ SGD = Rule(
     takes_sparse=True,
     slots=no_slots,
     fused=_fused(nesterov=False),
+    fused_from=65_536,  # the rule is one operation
     counts_steps=False,
     torch_constants={"momentum": 0.0, "dampening": 0.0, "nesterov": False},
 )

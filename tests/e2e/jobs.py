@@ -31,11 +31,16 @@ def finished(service: Client, job_id: str) -> Job:
 
 
 def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
-    """Return the job once it has made *steps*."""
-    eventually(lambda: service.job(job_id).step >= steps, within_s=120)
-    job = service.job(job_id)
-    assert job.state is State.RUNNING
-    return job
+    """Return the job once it runs and has made *steps*."""
+    found: list[Job] = []
+
+    def runs() -> bool:
+        found.append(service.job(job_id))
+        assert not found[-1].state.final, found[-1]
+        return found[-1].state is State.RUNNING and found[-1].step >= steps
+
+    eventually(runs, within_s=120)
+    return found[-1]
 
 
 def trainer_of(worker: int) -> int:

@@ -110,7 +110,9 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> Non
         kinds = [e.kind for e in client.events(job_id) if e.kind != "evaluated"]
         client.kill(job_id)
         assert job.attempt == 2
-        assert kinds[:5] == ["submitted", "started", "checkpointed", "requeued", "started"]
+        left_at = kinds.index("requeued")
+        assert kinds[left_at - 1] == "checkpointed"
+        assert kinds[left_at + 1] == "started"
 
 
 def test_what_up_started_dies_with_it_even_if_it_is_killed(tmp_path: Path) -> None:

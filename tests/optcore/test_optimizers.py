@@ -376,6 +376,15 @@ def test_every_optimizer_is_a_torch_optimizer_with_working_parts() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.05
 
 
+@pytest.mark.parametrize(("size", "engine"), [(65_535, "eager"), (65_536, "fused")])
+def test_auto_takes_the_engine_that_is_faster_for_the_size(size: int, engine: str) -> None:
+    named = [("w", torch.zeros(size, requires_grad=True))]
+
+    assert optcore.make_optimizer(named, {"kind": "sgd"}).engine == engine
+    assert optcore.make_optimizer(named, {"kind": "sgd", "engine": "fused"}).engine == "fused"
+    assert optcore.make_optimizer(named, {"kind": "adam"}).engine == "fused"
+
+
 # ------------------------------------------------------------------ hooks and profiler
 
 

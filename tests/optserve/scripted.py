@@ -19,6 +19,7 @@ JOB: dict[str, Any] = {
     "reason": None,
     "detail": None,
     "request": None,
+    "waiting_for": None,
     "step": 0,
     "total_steps": 4,
     "steps_per_epoch": 4,
