@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from optcore.optimizers.rule import Flags, Numbers, Rule
 from optcore.optimizers.schedule_free import SCHEDULE_FREE_ADAMW
 from optcore.optimizers.sgd import MOMENTUM, NESTEROV, SGD
 from optcore.optimizers.tensorwise import ByRows, Centralized, ClippedByNorm, Normed, Whole
-from optcore.spec.optimizers import ClipNorm, ClipValue, OptimizerSpec, float32
+from optcore.spec.optimizers import ClipNorm, ClipValue, Muon, OptimizerSpec, float32
 
 RULES: dict[str, Rule] = {
     "adadelta": ADADELTA,
@@ -177,6 +177,7 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
         overwrite_every=(spec.average.overwrite_every or 0) if spec.average else 0,
     )
     whole = treated(rule, treatment)
+    whole = replace(whole, torch_constants=_torch_constants(spec, rule))
     engine = _engine(rule, whole, flags, fused=fused)
     if spec.grad_centralization:
         engine = Centralized(engine, with_decay=spec.dialect == "mindspore")
@@ -225,6 +226,17 @@ def _engine(rule: Rule, whole: Rule, flags: Flags, *, fused: bool) -> Engine:
     elif rule.norms is not None:
         build = Normed
     return build(whole, flags)
+
+
+def _torch_constants(spec: OptimizerSpec, rule: Rule) -> dict[str, Any]:
+    constants = {
+        **rule.torch_constants,
+        "maximize": spec.maximize,
+        "decoupled_weight_decay": spec.decoupled_weight_decay,
+    }
+    if isinstance(spec, Muon):
+        constants["adjust_lr_fn"] = None if spec.adjust_lr == "original" else spec.adjust_lr
+    return constants
 
 
 def _constants(spec: OptimizerSpec) -> dict[str, float]:

@@ -15,6 +15,9 @@ IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
 """Entries of torch's groups that change the math and that a rule must know of."""
 
+SAME_MUON = {None, "original"}
+"""Values of adjust_lr_fn that mean the same."""
+
 
 def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
     """Return *group* as torch's optimizer of the same rule would have it."""
@@ -22,6 +25,8 @@ def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[s
     for name, ours in rule.torch_hyperparameters.items():
         values = tuple(theirs.pop(our) for our in ours)
         theirs[name] = values if len(values) > 1 else values[0]
+    if flags.get("eps1_of_dtype"):  # torch's Adafactor: None stands for it
+        theirs["eps"] = (None, group["eps2"])
     return {**theirs, **_fixed(rule, flags)}
 
 
@@ -38,12 +43,14 @@ def group_from_torch(
     fixed = _fixed(rule, flags)
     for name in (fixed.keys() | SWITCHES) & group.keys():
         value, here = group.pop(name), fixed.get(name, False)
-        if value != here:
+        if value != here and {value, here} != SAME_MUON:
             raise ValueError(f"{name} must be {here} for this optimizer, got {value}")
     for name, numbers in rule.torch_hyperparameters.items():
         if name in group:
             values = group.pop(name)
-            group.update(zip(numbers, values if len(numbers) > 1 else [values], strict=True))
+            values = values if len(numbers) > 1 else [values]
+            values = [0.0 if value is None else value for value in values]
+            group.update(zip(numbers, values, strict=True))
     return {**ours, **group}
 
 

@@ -175,7 +175,7 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
         if len(shapes[name]) == 2 and not any(fnmatchcase(name, glob) for glob in exclude)  # noqa: PLR2004
     ]
     others = [name for name in group.names if name not in matrices]
-    if not matrices and len(group.names) == len(parameters):
+    if all(len(shape) != 2 for shape in shapes.values()):  # noqa: PLR2004
         found = _listed(group.names)
         message = f"muon needs a parameter of two dimensions, got only {found}"
         raise SpecError([Problem("kind", message)])
