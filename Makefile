@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types bench clean
+.PHONY: demo up test test-full check lint types bench gallery clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -34,6 +34,9 @@ BENCHMARKS := $(filter-out __init__ harness,$(basename $(notdir $(wildcard bench
 
 bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+gallery: .venv  ## write docs/schedules from the specs
+	@$(BIN)/python -m optcore.schedules.gallery docs/schedules
 
 clean:  ## remove what make made; .optserve, the data of the service, stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

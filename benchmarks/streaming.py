@@ -31,6 +31,7 @@ from optcore.training.run import Run
 from optserve.embedded import EmbeddedServer
 from worker.lease import Lease
 from worker.patience import Patience
+from worker.plan import Plan
 from worker.reporter import Reporter
 
 LEASE_MS = 30_000
@@ -96,7 +97,7 @@ def reporting(client: redis.Redis, spec: JobSpec) -> float:
     patience = Patience(client, threading.Event())
     with (
         Lease(held, client, lease_s=LEASE_MS / 1000) as lease,
-        Reporter(held, patience, first=0, lease_ms=LEASE_MS) as reporter,
+        Reporter(held, patience, Plan(run.spec), first=0, lease_ms=LEASE_MS) as reporter,
     ):
         start = time.perf_counter()
         for report in train(run):

@@ -239,6 +239,12 @@ def noted(held: Held, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
     return Call("noted", [*held.args, kind, json_text(data)], _accepted)
 
 
+def off_plan(held: Held, *, step: int, planned: float, applied: float) -> Call[None]:
+    """Mark the job: the lr applied at *step*, the first such, is not the planned one."""
+    data = {"step": step, "planned": planned, "applied": applied}
+    return Call("off_plan", [*held.args, step, json_text(data)], _accepted)
+
+
 def finish(
     held: Held,
     *,

@@ -121,6 +121,7 @@ class Record:
                 "reason": fields.get("reason"),
                 "detail": fields.get("detail"),
                 "request": fields["request"] or None,
+                "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
                 "waiting_for": fields.get("waiting_for") or None,
                 "step": self.rows,
                 "total_steps": self.total_steps,

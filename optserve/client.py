@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from jobs.spec.job import JobSpec
+from jobs.spec.preview import SchedulePreview
 from jobs.spec.states import State
 from jobs.spec.wire import (
     Event,
@@ -25,6 +26,7 @@ from jobs.spec.wire import (
     StreamEnd,
     Worker,
 )
+from optcore.spec.schedules.preview import PreviewSpec
 from optserve.addresses import job_path
 from optserve.connection import ANSWER_S, Connection
 from optserve.errors import AWAY, BadJob, ClientError, ServiceError, Unanswered, Unreachable
@@ -105,6 +107,16 @@ class Client:
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
         """Return what the job would be; run nothing."""
         return self._connection.ask(Plan, "POST", "/v1/jobs/validate", content=_json(spec))
+
+    def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
+        """
+        Return a schedule's lr at every step, and that of each group; run nothing.
+
+        Args:
+            spec: ``{"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 1000}``.
+        """
+        path = "/v1/schedules/preview"
+        return self._connection.ask(SchedulePreview, "POST", path, content=_json(spec))
 
     def job(self, job_id: str) -> Job:
         """Return a job and how far it is."""
@@ -273,8 +285,8 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _json(spec: JobSpec | Mapping[str, Any]) -> bytes:
-    if isinstance(spec, JobSpec):
+def _json(spec: BaseModel | Mapping[str, Any]) -> bytes:
+    if isinstance(spec, BaseModel):
         return spec.model_dump_json().encode()
     try:
         return to_json(spec, inf_nan_mode="strings")

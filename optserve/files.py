@@ -1,4 +1,4 @@
-"""Job files, read as strictly as the service reads requests."""
+"""Files with jobs and schedules, read as strictly as the service reads requests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from jobs.spec import strict_json
 
 
 class BadFile(Exception):
-    """The file cannot be read, or is no job; the text says why."""
+    """The file cannot be read, or holds something else; the text says why."""
 
 
-def read_job(path: Path) -> dict[str, Any]:
+def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
     """
-    Return the job in *path*, as it was written; ``-`` is standard input.
+    Return the object in *path*, as it was written; ``-`` is standard input.
+
+    Args:
+        path: of a file with JSON.
+        what: the object is, for errors.
 
     Raises:
         BadFile: it cannot be read, or holds no JSON object.
@@ -26,13 +30,27 @@ def read_job(path: Path) -> dict[str, Any]:
         raise BadFile(f"{name} cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name that no file can have
         raise BadFile(f"{name!r} cannot be read: {error}") from None
+    return parse_object(text, f"{name} must hold {what}")
+
+
+def parse_object(text: bytes, rule: str) -> dict[str, Any]:
+    """
+    Return the object that *text* is.
+
+    Args:
+        text: JSON.
+        rule: first words of an error.
+
+    Raises:
+        BadFile: it is not a JSON object.
+    """
     try:
-        spec = strict_json.parse(text)
+        found = strict_json.parse(text)
     except strict_json.NotStrict as error:
-        raise BadFile(f"{name} must hold a job as JSON: {error}") from None
-    if not isinstance(spec, dict):
-        raise BadFile(f"{name} must hold a job as a JSON object")
-    return spec
+        raise BadFile(f"{rule} as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadFile(f"{rule} as a JSON object")
+    return found
 
 
 def _read(path: Path) -> bytes:

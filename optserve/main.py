@@ -13,12 +13,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from jobs.spec.states import State
-from optserve import convert, showing, stack
+from optcore.spec.errors import SpecError
+from optserve import convert, schedules, showing, stack
 from optserve import demo as demonstration
 from optserve.client import Client
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.errors import ClientError
-from optserve.files import BadFile, read_job
+from optserve.files import BadFile, read_object
 from optserve.terminal import err, out
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
+app.add_typer(schedules.app, name="schedule")
 
 DEFAULT_HOME = Path(".optserve")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -96,7 +98,7 @@ def submit(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Post a job."""
-    spec = read_job(file)
+    spec = read_object(file)
     with Client(url or _url(home)) as client:
         for warning in client.validate(spec).warnings:
             err.say(f"warning: {warning}", style="yellow")
@@ -158,7 +160,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character
     try:
         app()
-    except (ClientError, BadFile, FetchFailed, stack.StackError) as error:
+    except (ClientError, SpecError, BadFile, FetchFailed, stack.StackError) as error:
         _refuse(str(error))
     except UnicodeEncodeError as error:
         _refuse(f"{error.object!r} must be text that can be encoded")

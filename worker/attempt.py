@@ -27,6 +27,7 @@ from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
 from worker.lease import Lease
 from worker.patience import Patience
+from worker.plan import Plan
 from worker.reporter import Reporter
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,8 @@ class Attempt:
         except OtherBits as error:
             return self._release(str(error))
         lease_ms = int(self._tools.settings.lease_s * 1000)
-        with Reporter(self._held, self._patience, first=run.t, lease_ms=lease_ms) as reporter:
+        plan = Plan(run.spec)
+        with Reporter(self._held, self._patience, plan, first=run.t, lease_ms=lease_ms) as reporter:
             try:
                 self._follow(run, reporter, lease, folder)
             except Stop as stop:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +14,13 @@ from jobs.functions import Fenced, Gap, ReplayDiffers
 from jobs.metrics import WIDTH, Row, pack
 from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
+from worker.plan import Plan
 
-PAUSE_S = 0.02
-"""Seconds between two writes: rows that come meanwhile go together."""
+PAUSE_S = 0.05
+"""
+Seconds between two writes: rows that come meanwhile go together. Nobody sees more than some ten
+updates a second, and the loop shares its interpreter with every write.
+"""
 
 
 class Reporter:
@@ -30,6 +33,7 @@ class Reporter:
     Args:
         held: the job.
         patience: the way to the store.
+        plan: what lr should be.
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
 
@@ -38,15 +42,19 @@ class Reporter:
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Held, patience: Patience, *, first: int, lease_ms: int) -> None:
+    def __init__(
+        self, held: Held, patience: Patience, plan: Plan, *, first: int, lease_ms: int
+    ) -> None:
         self.request = ""
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
+        self._plan, self._off_plan = plan, False
         self._lock = threading.Condition()
         self._first, self._rows = first, list[Row]()
         self._evaluations = list[Evaluation]()
         self._error: Exception | None = None
-        self._closing = False
+        self._idle, self._closing = False, False
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
     def row(self, step: int, row: Row) -> None:
@@ -54,7 +62,8 @@ class Reporter:
         with self._lock:
             assert step == self._first + len(self._rows), (step, self._first, len(self._rows))
             self._rows.append(row)
-            self._lock.notify_all()
+            if self._idle:
+                self._lock.notify_all()
 
     def evaluation(self, report: Evaluation) -> None:
         """Take an evaluation."""
@@ -70,6 +79,7 @@ class Reporter:
 
     def flush(self) -> None:
         """Wait until everything taken so far is stored."""
+        self._hurry.set()
         with self._lock:
             stored = self._lock.wait_for(
                 lambda: self._error or not (self._rows or self._evaluations),
@@ -91,6 +101,7 @@ class Reporter:
         with self._lock:
             self._closing = True
             self._lock.notify_all()
+        self._hurry.set()
         self._thread.join()
 
     def _write_all(self) -> None:
@@ -98,7 +109,8 @@ class Reporter:
             while self._wait_for_work():
                 self._write_rows()
                 self._write_evaluations()
-                time.sleep(PAUSE_S)
+                self._hurry.wait(PAUSE_S)
+                self._hurry.clear()
         except (Fenced, Gap, ReplayDiffers, redis.RedisError) as error:
             with self._lock:
                 self._error = error
@@ -106,7 +118,9 @@ class Reporter:
 
     def _wait_for_work(self) -> bool:
         with self._lock:
+            self._idle = True
             self._lock.wait_for(lambda: self._rows or self._evaluations or self._closing)
+            self._idle = False
             return bool(self._rows or self._evaluations)
 
     def _write_rows(self) -> None:
@@ -118,10 +132,20 @@ class Reporter:
             self._held, first=first, width=WIDTH, data=pack(rows), lease_ms=self._lease_ms
         )
         self.request = self._patience.send(call)
+        self._compare_with_plan(first, rows)
         with self._lock:
             self._first += len(rows)
             del self._rows[: len(rows)]
             self._lock.notify_all()
+
+    def _compare_with_plan(self, first: int, rows: list[Row]) -> None:
+        """Say so, once, if an lr was applied that was not planned."""
+        if self._off_plan:
+            return
+        off = self._plan.first_off(first, rows)
+        if off is not None:
+            self._off_plan = True
+            self._patience.send(calls.off_plan(self._held, **off._asdict()))
 
     def _write_evaluations(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -83,7 +84,12 @@ def _entry(noun: str, name: str) -> CatalogueEntry:
     specs = NOUNS[noun]
     if name not in specs:
         raise NameNotFound(noun, name, specs)
-    spec = specs[name]
+    return _described(noun, name)
+
+
+@functools.cache  # a schedule that holds others takes 50 ms to describe
+def _described(noun: str, name: str) -> CatalogueEntry:
+    spec = NOUNS[noun][name]
     description = inspect.getdoc(spec) or ""
     schema = spec.model_json_schema()
     return CatalogueEntry(
@@ -97,7 +103,9 @@ def _entry(noun: str, name: str) -> CatalogueEntry:
 
 
 def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueField:
-    described = schema["properties"][name]
+    # A schedule that may hold others is a reference into the definitions.
+    own = schema if "properties" in schema else schema["$defs"][spec.__name__]
+    described = own["properties"][name]
     info = spec.model_fields[name]
     defaults = dialects_of(spec, name)
     return CatalogueField(

@@ -133,8 +133,20 @@ local function noted(_, args)
   return {'ok'}
 end
 
+-- off_plan tenant id token step data -> ok | fenced : lr was not the planned one; said once
+local function off_plan(_, args)
+  local tenant, id, token, step, data = args[1], args[2], args[3], args[4], args[5]
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  if redis.call('HSETNX', job, 'off_plan', step) == 1 then
+    event(job, tenant, id, 'lr_off_plan', data)
+  end
+  return {'ok'}
+end
+
 redis.register_function('optserve_append', append)
 redis.register_function('optserve_evaluated', evaluated)
 redis.register_function('optserve_checkpointed', checkpointed)
 redis.register_function('optserve_refused', refused)
 redis.register_function('optserve_noted', noted)
+redis.register_function('optserve_off_plan', off_plan)

@@ -66,6 +66,8 @@ class Job(Wire):
     """Where the next worker would continue."""
     verified_rows: int
     """Steps that a resumed run computed again, with the same bits."""
+    lr_off_plan_at: int | None
+    """First step whose lr was not, to the last bit, the planned one; null if there is none."""
     worker: str | None
     """Who trains it, or trained it last."""
     result: Result | None
@@ -171,12 +173,17 @@ class LayerRow(Wire):
 
 
 class LrBrief(Wire):
-    """The learning rate over a run, in four numbers."""
+    """The learning rate over a run, in a few numbers."""
 
     first: float
     peak: float
     peak_step: int
     last: float
+    lowest: float
+    area: float
+    """lr summed over the updates."""
+    warmup_share: float
+    """Part of the updates that belong to the warmup, in 0..1."""
 
 
 class GroupRow(Wire):

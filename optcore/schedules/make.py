@@ -6,25 +6,21 @@ from collections.abc import Mapping
 from typing import Any, Protocol, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from optcore.schedules import curves
-from optcore.schedules.curves import Array, Curve
-from optcore.schedules.warmup import warmup
-from optcore.spec.duration import Epochs, steps_in
+from optcore.schedules.build import Run, behind_warmup, curve_of
+from optcore.schedules.numbers import Array, Curve
+from optcore.schedules.stateful import Follower, follower
 from optcore.spec.errors import Problem, SpecError, dotted, problems
-from optcore.spec.schedules import (
-    AnySchedule,
-    Constant,
-    Cosine,
-    Linear,
-    Piecewise,
-    ScheduleSpec,
-    Step,
-)
+from optcore.spec.schedules import AnySchedule, ScheduleSpec
+from optcore.spec.schedules.stateful import Observing
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
+
+
+BLOCK = 16_384
+"""Steps computed at a time: what is in between stays in the cache."""
 
 
 class Schedule(Protocol):
@@ -33,7 +29,53 @@ class Schedule(Protocol):
     @overload
     def __call__(self, t: int) -> float: ...
     @overload
-    def __call__(self, t: ArrayLike) -> Array: ...
+    def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
+
+
+class Planned:
+    """A schedule that only the step decides: a pure function."""
+
+    def __init__(self, curve: Curve) -> None:
+        self._curve = curve
+
+    @overload
+    def __call__(self, t: int) -> float: ...
+    @overload
+    def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
+    def __call__(self, t: Any) -> Any:
+        """Return lr at the update after *t* updates."""
+        at = np.asarray(t, np.float64)
+        if at.ndim == 0:
+            return float(self._curve(at.reshape(1))[0])
+        lr = np.empty(at.shape, np.float64)
+        flat, out = at.reshape(-1), lr.reshape(-1)
+        for start in range(0, len(flat), BLOCK):
+            out[start : start + BLOCK] = self._curve(flat[start : start + BLOCK])
+        return lr
+
+
+class Followed(Planned):
+    """
+    A schedule that a metric moves as well as the step: plateau or greedy, behind its warmup.
+
+    Called, it answers for any t with what is known now. Its state belongs into a checkpoint.
+    """
+
+    def __init__(self, curve: Curve, moved: Follower) -> None:
+        super().__init__(curve)
+        self._moved = moved
+
+    def observe(self, value: float) -> None:
+        """Take note of the metric's next *value*."""
+        self._moved.observe(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs, as JSON."""
+        return self._moved.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._moved.load_state_dict(state)
 
 
 def make_schedule(
@@ -46,9 +88,12 @@ def make_schedule(
     """
     Return the schedule that *spec* says: a pure function of t, in float64.
 
+    Only plateau and greedy are more: a `Followed`, which is told a metric with ``observe``.
+
     Args:
         spec: as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
-        lr: the learning rate that the schedule starts from; positive.
+        lr: what the schedule starts from; positive. The same functions do for momentum, a beta or
+            a weight decay: give that.
         total_steps: length of the run in steps; durations left out mean all of it.
         steps_per_epoch: what a duration in epochs is multiplied by.
 
@@ -66,16 +111,12 @@ def make_schedule(
     sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if misfits := list(parsed.misfits(**sizes)):
         raise SpecError([Problem(dotted(m.path), m.message) for m in misfits])
-    curve = _curve(parsed, lr, **sizes)
-    if parsed.warmup is not None:
-        curve = warmup(
-            curve,
-            length=steps_in(parsed.warmup.length, steps_per_epoch),
-            start=parsed.warmup.start,
-            after=parsed.warmup.after or parsed.AFTER,
-            total_steps=total_steps,
-        )
-    return _for_numbers_and_arrays(curve)
+    run = Run(lr, total_steps, steps_per_epoch)
+    if not isinstance(parsed, Observing):
+        return Planned(curve_of(parsed, run))
+    moved = follower(parsed, lr)
+    lr_now: Curve = lambda t: np.full_like(t, moved.lr)  # noqa: E731
+    return Followed(behind_warmup(lr_now, parsed, run), moved)
 
 
 def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
@@ -85,30 +126,4 @@ def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
         raise SpecError(problems(error.errors(include_url=False), spec)) from None
 
 
-def _curve(spec: ScheduleSpec, lr: float, *, total_steps: int, steps_per_epoch: int) -> Curve:
-    def steps(duration: int | Epochs | None) -> int:
-        return total_steps if duration is None else max(1, steps_in(duration, steps_per_epoch))
-
-    match spec:
-        case Constant():
-            return curves.constant(lr=lr)
-        case Cosine():
-            return curves.cosine(lr=lr, length=steps(spec.length), end=spec.end)
-        case Linear():
-            return curves.linear(lr=lr, length=steps(spec.length), end=spec.end)
-        case Step():
-            return curves.step(lr=lr, every=steps(spec.every), gamma=spec.gamma)
-        case Piecewise():
-            edges = [steps(boundary) for boundary in spec.boundaries]
-            return curves.piecewise(boundaries=edges, values=spec.values)
-        case _:
-            raise AssertionError(spec)
-
-
-def _for_numbers_and_arrays(curve: Curve) -> Schedule:
-    def schedule(t: Any) -> Any:  # noqa: ANN401
-        at = np.asarray(t, np.float64)
-        lr = curve(np.atleast_1d(at))
-        return float(lr[0]) if at.ndim == 0 else lr
-
-    return schedule
+__all__ = ["Array", "Followed", "Planned", "Schedule", "make_schedule"]

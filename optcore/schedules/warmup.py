@@ -1,4 +1,4 @@
-"""Warmup: a linear rise in front of a curve, and the three meanings of what comes after."""
+"""Warmup: a rise in front of a curve, and the three meanings of what comes after."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from optcore.schedules.curves import Array, Curve
+from optcore.schedules.numbers import DOUBLE, Array, Curve, Numbers
 
 
 def warmup(
@@ -16,13 +16,16 @@ def warmup(
     start: float,
     after: Literal["delay", "overlap", "compress"],
     total_steps: int,
+    shape: Literal["linear", "cosine", "exponential", "constant"] = "linear",
+    end: float | None = None,
+    numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
-    Return *curve* behind a rise from *start* to its first value.
+    Return *curve* behind a rise from *start* to *end*, or else to its first value.
 
     ::
 
-        t <  length:  start + (curve(0) - start) * t / length
+        t <  length:  start + (end - start) * t / length
         t >= length:  delay     curve(t - length)
                       overlap   curve(t)
                       compress  curve((t - length) * total_steps / (total_steps - length))
@@ -33,18 +36,32 @@ def warmup(
         start: lr at t = 0.
         after: what the curve does about the steps the rise took.
         total_steps: length of the run, above *length*.
+        shape: of the rise.
+        end: what it rises to; None for the curve's first value.
+        numbers: what the rise is computed in.
     """
     if length == 0:
         return curve
-    peak = float(curve(np.zeros(1))[0])
+    peak = float(curve(np.zeros(1))[0]) if end is None else end
+    rise = _rise(length, start, peak, shape, numbers)
     offset = 0 if after == "overlap" else length
 
     def f(t: Array) -> Array:
-        rise = start + (peak - start) * (t / length)
         since = np.maximum(t - offset, 0.0)
         if after == "compress":
             # The product first: it is exact, so that whole positions stay whole.
             since = since * total_steps / (total_steps - length)
-        return np.where(t < length, rise, curve(since))
+        return np.where(t < length, rise(np.minimum(t, length)), curve(since))
 
     return f
+
+
+def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
+    low, height, n = numbers.lr(start), numbers.lr(peak) - numbers.lr(start), numbers(length)
+    if shape == "constant":
+        return lambda t: np.full_like(t, start)
+    if shape == "exponential":
+        return lambda t: start * DOUBLE.power(peak / start, t / length)
+    if shape == "cosine":
+        return lambda t: start + (peak - start) * (1 - np.cos(np.pi * t / length)) / 2
+    return lambda t: low + height * (numbers.steps(t) / n)

@@ -160,6 +160,13 @@ class RunSpec(Spec):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
+        if self.schedule.STATEFUL:
+            violated(
+                ["schedule", "kind"],
+                f"kind {self.schedule.kind} follows a metric, which runs do not feed it yet; use "
+                "it through optcore.make_schedule",
+                self.schedule.kind,
+            )
         for path, message, value in self.schedule.misfits(
             total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
         ):

@@ -143,6 +143,9 @@ async def test_validate_shows_the_plan_and_makes_nothing(http: httpx.AsyncClient
         "peak": 0.001,
         "peak_step": 60,
         "last": pytest.approx(8.46e-9, rel=1e-2),
+        "lowest": 0.0,
+        "area": pytest.approx(0.3, rel=1e-2),
+        "warmup_share": 0.1,
     }
     assert plan["spec"]["optimizer"]["eps"] == 1e-8
     assert plan["warnings"] == []

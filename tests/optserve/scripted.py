@@ -20,6 +20,7 @@ JOB: dict[str, Any] = {
     "detail": None,
     "request": None,
     "waiting_for": None,
+    "lr_off_plan_at": None,
     "step": 0,
     "total_steps": 4,
     "steps_per_epoch": 4,

@@ -18,7 +18,15 @@ PLAN: dict[str, Any] = {
     "steps_per_epoch": 4,
     "num_parameters": 1,
     "layers": [],
-    "lr": {"first": 0, "peak": 1, "peak_step": 0, "last": 0},
+    "lr": {
+        "first": 0,
+        "peak": 1,
+        "peak_step": 0,
+        "last": 0,
+        "lowest": 0,
+        "area": 1,
+        "warmup_share": 0,
+    },
     "warnings": ["lr never reaches its end of 0"],
 }
 SPEC = {"optimizer": {"kind": "adam"}}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from optserve.files import BadFile, read_job
+from optserve.files import BadFile, read_object
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"optimizer": {"lr": 1e-3}}')
 
-    assert read_job(tmp_path / "job.json") == {"optimizer": {"lr": 0.001}}
+    assert read_object(tmp_path / "job.json") == {"optimizer": {"lr": 0.001}}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_file_that_holds_no_job_is_refused(tmp_path: Path, content: bytes, mes
     (tmp_path / "job.json").write_bytes(content)
 
     with pytest.raises(BadFile, match=message):
-        read_job(tmp_path / "job.json")
+        read_object(tmp_path / "job.json")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_file_that_holds_no_job_is_refused(tmp_path: Path, content: bytes, mes
 )
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(BadFile, match=message):
-        read_job(tmp_path / name)
+        read_object(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -53,4 +53,4 @@ def test_a_file_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
     file.touch(mode=0)
 
     with pytest.raises(BadFile, match="cannot be read: Permission denied"):
-        read_job(file)
+        read_object(file)

@@ -1,0 +1,121 @@
+"""Previews: a schedule seen before it runs, as numbers or as a picture."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Header, Query, Response
+from numpy.typing import NDArray
+
+from api.planning import lr_brief
+from jobs.spec.preview import PreviewedLr, SchedulePreview
+from optcore.schedules.make import make_schedule
+from optcore.schedules.picture import svg
+from optcore.schedules.plan import plan
+from optcore.spec.schedules.preview import PreviewSpec
+
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+
+Curves = dict[str, NDArray[np.float64]]
+
+
+class Form(StrEnum):
+    """What an answer may be."""
+
+    JSON = "json"
+    CSV = "csv"
+    SVG = "svg"
+
+
+MEDIA_TYPES = {
+    Form.JSON: "application/json",
+    Form.CSV: "text/csv",
+    Form.SVG: "image/svg+xml",
+}
+
+
+def _content() -> dict[int | str, dict[str, Any]]:
+    others = {MEDIA_TYPES[form]: {"schema": {"type": "string"}} for form in (Form.CSV, Form.SVG)}
+    return {200: {"model": SchedulePreview, "content": others}}
+
+
+@router.post("/preview", responses=_content())
+def preview_schedule(
+    spec: PreviewSpec,
+    accept: Annotated[str, Header()] = "",
+    form: Annotated[Form | None, Query(alias="format", description="Instead of Accept.")] = None,
+) -> Response:
+    """
+    Return lr at every step of a run, for the schedule and for each group; run nothing.
+
+    As JSON with peak, area, warmup share and warnings; as CSV with a column per group; as an SVG
+    picture. `Accept` chooses, or `?format=`.
+    """
+    chosen = form or preferred(accept)
+    steps = np.arange(spec.total_steps)
+    curves: Curves = {
+        name: make_schedule(
+            schedule, lr=lr, total_steps=spec.total_steps, steps_per_epoch=spec.steps_per_epoch
+        )(steps)
+        for name, schedule, lr in spec.curves()
+    }
+    body = {Form.JSON: _json, Form.CSV: _csv, Form.SVG: _svg}[chosen](spec, curves)
+    return Response(body, media_type=MEDIA_TYPES[chosen], headers={"Vary": "Accept"})
+
+
+def preferred(accept: str) -> Form:
+    """Return the form that an Accept header likes most; JSON where it names none."""
+    best, chosen = 0.0, Form.JSON
+    for part in accept.split(","):
+        kind, _, parameters = part.partition(";")
+        weight = _weight(parameters)
+        for form, media_type in MEDIA_TYPES.items():
+            if kind.strip().lower() == media_type and weight > best:
+                best, chosen = weight, form
+    return chosen
+
+
+def _weight(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _json(spec: PreviewSpec, curves: Curves) -> str:
+    found = []
+    for name, schedule, lr in spec.curves():
+        known = plan(
+            schedule, lr=lr, total_steps=spec.total_steps, steps_per_epoch=spec.steps_per_epoch
+        )
+        found.append(
+            PreviewedLr(
+                name=name,
+                lr=curves[name].tolist(),
+                warnings=known.warnings,
+                **dict(lr_brief(known)),
+            )
+        )
+    whole, *groups = found
+    return SchedulePreview(
+        total_steps=spec.total_steps, groups=groups, **dict(whole)
+    ).model_dump_json()
+
+
+def _csv(spec: PreviewSpec, curves: Curves) -> str:
+    """Return a line per step; a name with a comma or a quote in it is quoted."""
+    names = [f'"{name.replace(chr(34), chr(34) * 2)}"' if set(name) & set(',"\n') else name
+             for name in curves]  # fmt: skip
+    columns = [map(repr, curve.tolist()) for curve in curves.values()]
+    rows = (",".join(row) for row in zip(map(str, range(spec.total_steps)), *columns, strict=True))
+    return "\n".join([",".join(["step", *names]), *rows, ""])
+
+
+def _svg(spec: PreviewSpec, curves: Curves) -> str:
+    return svg(curves, title=f"{spec.schedule.kind}, {spec.total_steps} steps")

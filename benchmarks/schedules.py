@@ -1,0 +1,88 @@
+"""
+How long a million steps of every schedule take, and a preview of 10,000.
+
+``python benchmarks/schedules.py``: each line prints milliseconds, the best of five, and the ratio
+to the floor, one numpy cosine over as many float64 numbers, measured beside it. Ends with 1 where
+a schedule takes more than 50 ms or the preview's median more than 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+import optcore
+from api.app import create_app
+from jobs.settings import Settings
+from optcore.schedules.gallery import EXAMPLES
+from optcore.spec.schedules import SCHEDULES
+
+STEPS, PER_EPOCH = 1_000_000, 1000
+LIMIT_MS, PREVIEW_LIMIT_MS = 50.0, 10.0
+
+
+def main() -> int:
+    """Print the table; return whether something is too slow."""
+    t = np.arange(STEPS)
+    numbers = np.linspace(0, 100, STEPS)
+    slow = 0
+    for name, spec in specs():
+        floor = best(lambda: np.cos(numbers))
+        schedule = optcore.make_schedule(spec, lr=0.1, total_steps=STEPS, steps_per_epoch=PER_EPOCH)
+        took = best(lambda: schedule(t))  # noqa: B023
+        slow += took > LIMIT_MS
+        print(f"{name:<36} {took:7.1f} ms  {took / floor:5.1f} x one cosine")
+    median = asyncio.run(preview())
+    print(f"{'preview of 10,000 steps, at the client':<36} {median:5.1f} ms  p50 of 200")
+    return int(slow > 0 or median > PREVIEW_LIMIT_MS)
+
+
+def specs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every schedule in every dialect and precision."""
+    for kind, (example, _) in EXAMPLES.items():
+        spec = {**example, "values": [0.1] * STEPS} if kind == "values" else example
+        yield kind, spec
+        for dialect in getattr(SCHEDULES[kind], "DIALECTS", ()):
+            yield f"{kind}, {dialect}", {**spec, "dialect": dialect}
+            if dialect == "torch":
+                single = {**spec, "dialect": dialect, "precision": "float32"}
+                yield f"{kind}, {dialect}, float32", single
+
+
+def best(run: Callable[[], object]) -> float:
+    """Return the shortest of five runs, in milliseconds."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times)
+
+
+async def preview() -> float:
+    """Return the median time of a preview, through the application, in milliseconds."""
+    body = {"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 10_000}
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(Settings(home=Path(folder)))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            times = []
+            for _ in range(200):
+                start = time.perf_counter()
+                answer = await client.post("/v1/schedules/preview", json=body)
+                times.append(time.perf_counter() - start)
+                assert len(answer.json()["lr"]) == 10_000  # noqa: PLR2004
+    return 1000 * statistics.median(times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

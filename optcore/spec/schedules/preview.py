@@ -1,0 +1,88 @@
+"""What a preview is asked for: a schedule, and the run and groups to draw it for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec
+from optcore.spec.errors import violated
+from optcore.spec.schedules.base import ScheduleSpec
+from optcore.spec.schedules.catalogue import AnySchedule
+
+MAX_PREVIEWED = 500_000
+"""Values in one preview, those of all groups together."""
+
+BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
+
+
+class PreviewGroup(Spec):
+    """A group of parameters with an lr of its own."""
+
+    name: str = Field(min_length=1, max_length=100)
+    """What it is called in the answer."""
+    lr: BaseLr | None = None
+    """Its lr, absolute; null for the preview's."""
+    lr_scale: float = Field(1.0, gt=0)
+    """What its lr is multiplied with."""
+    schedule: AnySchedule | None = None
+    """Its schedule; null for the preview's."""
+
+
+class PreviewSpec(Spec):
+    """A schedule that is to be seen before it runs."""
+
+    schedule: AnySchedule
+    """What to draw."""
+    lr: BaseLr
+    """What it starts from."""
+    total_steps: int = Field(ge=1, le=MAX_PREVIEWED)
+    """Updates in the run."""
+    steps_per_epoch: int = Field(1, ge=1)
+    """Updates in an epoch, for durations in epochs."""
+    groups: list[PreviewGroup] = Field(default_factory=list, max_length=100)
+    """Groups of parameters; the preview itself is what the others have."""
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> Self:
+        values = self.total_steps * (1 + len(self.groups))
+        if values > MAX_PREVIEWED:
+            violated(
+                ["total_steps"],
+                f"total_steps must come to at most {MAX_PREVIEWED} values over all groups, "
+                f"got {self.total_steps} for {1 + len(self.groups)}",
+                self.total_steps,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_used_once(self) -> Self:
+        names = {"lr"}
+        for i, group in enumerate(self.groups):
+            if group.name in names:
+                violated(
+                    ["groups", i, "name"],
+                    f"name must be used once, and not be lr, got {group.name!r}",
+                    group.name,
+                )
+            names.add(group.name)
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_fit(self) -> Self:
+        sizes = {"total_steps": self.total_steps, "steps_per_epoch": self.steps_per_epoch}
+        for path, message, value in self.schedule.misfits(**sizes):
+            violated(["schedule", *path], message, value)
+        for i, group in enumerate(self.groups):
+            for path, message, value in group.schedule.misfits(**sizes) if group.schedule else ():
+                violated(["groups", i, "schedule", *path], message, value)
+        return self
+
+    def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
+        """Return name, schedule and lr of each curve: first what has no group."""
+        found: list[tuple[str, ScheduleSpec, float]] = [("lr", self.schedule, self.lr)]
+        for group in self.groups:
+            lr = (group.lr or self.lr) * group.lr_scale
+            found.append((group.name, group.schedule or self.schedule, lr))
+        return found
