@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from jobs.spec.job import JobSpec
-from jobs.spec.wire import LayerRow, LrBrief, Plan
+from jobs.spec.wire import GroupRow, LayerRow, LrBrief, Plan
 from optcore.schedules.plan import SchedulePlan, plan
 from optcore.spec.models import summarize
 
@@ -25,9 +26,24 @@ def plan_of(spec: JobSpec) -> Plan:
         steps_per_epoch=spec.steps_per_epoch,
         num_parameters=sum(layer.num_parameters for layer in layers),
         layers=[LayerRow.model_validate(layer, from_attributes=True) for layer in layers],
+        groups=list(_groups(spec)),
         lr=lr_brief(known),
         warnings=list(_warnings(spec, known)),
     )
+
+
+def _groups(spec: JobSpec) -> Iterator[GroupRow]:
+    sizes = {parameter.name: prod(parameter.shape) for parameter in spec.parameters()}
+    for group in spec.groups():
+        yield GroupRow(
+            match=group.match,
+            kind=group.spec.kind,
+            lr=group.spec.hyperparameters()["lr"] * group.lr_scale,
+            weight_decay=group.spec.weight_decay,
+            schedule=None if group.schedule is None else group.schedule.kind,
+            parameters=group.names,
+            num_parameters=sum(sizes[name] for name in group.names),
+        )
 
 
 def lr_brief(known: SchedulePlan) -> LrBrief:

@@ -14,8 +14,8 @@ import typer
 
 from jobs.spec.states import State
 from optcore.spec.errors import SpecError
+from optserve import convert, schedules, showing, stack
 from optserve import demo as demonstration
-from optserve import schedules, showing, stack
 from optserve.client import Client
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.errors import ClientError
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
+app.command("convert")(convert.command)
 app.add_typer(schedules.app, name="schedule")
 
 DEFAULT_HOME = Path(".optserve")

@@ -186,6 +186,21 @@ class LrBrief(Wire):
     """Part of the updates that belong to the warmup, in 0..1."""
 
 
+class GroupRow(Wire):
+    """Parameters that are updated alike."""
+
+    match: str
+    """What they were found by; "the rest" for those in no group."""
+    kind: str
+    """Their optimizer: muon leaves what is no matrix to adamw."""
+    lr: float
+    weight_decay: float
+    schedule: str | None
+    """Kind of their own schedule, if they have one."""
+    parameters: list[str]
+    num_parameters: int
+
+
 class Plan(Wire):
     """What a job would be, if it were posted."""
 
@@ -196,6 +211,8 @@ class Plan(Wire):
     steps_per_epoch: int
     num_parameters: int
     layers: list[LayerRow]
+    groups: list[GroupRow]
+    """The parameters, each in one group, and what is different there."""
     lr: LrBrief
     warnings: list[str]
 

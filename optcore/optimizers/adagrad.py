@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rule import Flags, Numbers, Rule
+from optcore.optimizers.rule import Flags, Numbers, Rule, unscale
 
 
 def adagrad(
@@ -16,34 +16,36 @@ def adagrad(
     lr: float,
     eps: float,
     shrink: float,
-    weight_decay: float,
+    eps_inside: bool,
+    update_slots: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *sum* after one AdaGrad update.
 
     ::
 
-        grad  = grad + weight_decay * param
         sum   = sum + grad * grad
         param = param - lr / shrink * grad / (sqrt(sum) + eps)
+                param - lr / shrink * grad / sqrt(sum + eps)         if eps_inside
 
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         sum: same shape as *param*; initial_accumulator_value before the first step.
         lr: learning rate.
-        eps: added to the root.
+        eps: keeps the denominator away from 0.
         shrink: 1 + (t - 1) * lr_decay (torch).
-        weight_decay: L2 regularization, added to the gradient.
+        eps_inside: eps under the root (Keras) or beside it.
+        update_slots: false leaves *sum* as it is (MindSpore's switch).
 
     References:
         Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.
         https://jmlr.org/papers/v12/duchi11a.html
     """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
-    sum = torch.addcmul(sum, grad, grad)
-    return torch.addcdiv(param, grad, sum.sqrt() + eps, value=-lr / shrink), sum
+    if update_slots:
+        sum = torch.addcmul(sum, grad, grad)
+    root = (sum + eps).sqrt() if eps_inside else sum.sqrt() + eps
+    return torch.addcdiv(param, grad, root, value=-lr / shrink), sum
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -75,6 +77,7 @@ def _fused(
         weight_decay=numbers["weight_decay"],
         eps=numbers["eps"],
         maximize=False,
+        grad_scale=unscale(numbers, params[0]),
     )
 
 

@@ -45,6 +45,7 @@ class Eager:
         self._rule, self._flags = rule, flags
         parameters = inspect.signature(rule.update).parameters.values()
         arguments = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._update_flags = {name: flags[name] for name in arguments if name in flags}
         self._update_numbers = [name for name in arguments if name not in flags]
         self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
@@ -56,7 +57,11 @@ class Eager:
         names, program = self._program(values)
         arguments = [values[name] for name in names]
         size = sum([param.numel() for param in spans.params])
-        length = slice_length(size, program.num_scratch)
+        # A single pass gains nothing from a slice that stays in the cache.
+        length = size if program.num_passes == 1 else slice_length(size, program.num_scratch)
+        if spans.stored is not None:
+            self._run_wide(program, spans, arguments, length)
+            return
         for buffers in zip(spans.params, spans.grads, *spans.slots, strict=True):
             self._run(program, buffers, arguments, length)
 
@@ -66,9 +71,10 @@ class Eager:
         return self._scratch.nbytes
 
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
-        zeros = tuple([name for name in self._update_numbers if not values[name]])
+        takes = values if self._takes_all else self._update_numbers
+        zeros = tuple([name for name in takes if not values[name]])
         if zeros not in self._programs:
-            names = [name for name in self._update_numbers if name not in zeros]
+            names = [name for name in takes if name not in zeros]
             self._programs[zeros] = (
                 names,
                 trace(
@@ -88,6 +94,17 @@ class Eager:
             return
         for parts in zip(*(buffer.split(length) for buffer in buffers), strict=True):
             program.run(*parts, *arguments, *self._scratch.take(program.num_scratch, parts[0]))
+
+    def _run_wide(
+        self, program: Program, spans: Spans, arguments: list[float], length: int
+    ) -> None:
+        """Update float32 copies from gradients of less, and store the result as what they are."""
+        assert spans.stored is not None
+        for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
+            for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
+                scratch = self._scratch.take(program.num_scratch, param)
+                program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
+                stored.copy_(param)
 
 
 class Fused:

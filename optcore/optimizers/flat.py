@@ -12,6 +12,7 @@ Layout: large parameters first, then the small ones next to each other, each seg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -20,6 +21,9 @@ import torch
 from torch import Tensor
 
 ALIGNMENT_BYTES = 128
+FLOAT32_BYTES = 4
+MASTER = "master_weight"
+"""Slot of the float32 copy of bfloat16 and float16 parameters."""
 LARGE = 65_536
 """Elements from which a gradient is read in place: copying it would cost more than a call. (Below,
 one call over gathered memory wins: Adam over 6 tensors of 20k in all, 17.9 us against 25.3.)"""
@@ -61,11 +65,15 @@ class Spans(NamedTuple):
         params: 1-D each, of the parameter buffer.
         grads: 1-D each, same length and dtype.
         slots: one list per slot, 1-D each, of the slot's buffer.
+        stored: the parameter buffer's, where *params* are of its float32 copy.
+        segment: the parameter, where there is only one.
     """
 
     params: list[Tensor]
     grads: list[Tensor]
     slots: list[list[Tensor]]
+    stored: list[Tensor] | None = None
+    segment: Segment | None = None
 
 
 class Flat:
@@ -85,30 +93,42 @@ class Flat:
         first_values: Mapping[str, float],
         *,
         takes_sparse: bool,
+        separately: bool = False,
+        multi_precision: bool = False,
+        sparse_ahead: int = 0,
     ) -> None:
         """
         Move the parameters into a new buffer; their values stay, slots start afresh.
 
         Args:
             named: name and parameter, all of one dtype and device.
-            first_values: slot -> what it is filled with.
+            first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
+            separately: whether each parameter is to be updated by itself.
+            multi_precision: whether parameters of less than float32 get a float32 copy, which
+                is what is updated, and float32 slots.
+            sparse_ahead: how many updates ahead a row-sparse gradient is counted (Paddle's Adam).
         """
-        self._takes_sparse = takes_sparse
+        self._takes_sparse, self._separately = takes_sparse, separately
+        self._sparse_ahead = sparse_ahead
         dtype, device = named[0][1].dtype, named[0][1].device
         self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
         self.t = [0] * len(self.segments)
         size = self.segments[-1].stop
         self.params = torch.zeros(size, dtype=dtype, device=device)
+        wide = torch.float32 if multi_precision and dtype.itemsize < FLOAT32_BYTES else dtype
         self.slots = {
-            slot: torch.full((size,), value, dtype=dtype, device=device)
+            slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
+        self._work, self._rule_slots = self.params, tuple(self.slots.values())
+        if wide != dtype:
+            self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
         self._tensors = [segment.param for segment in self.segments]
         self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
         small = self.segments[self._num_large :]
         self._small_start = small[0].start if small else size
-        self._small_grads = torch.zeros(size - self._small_start, dtype=dtype, device=device)
+        self._small_grads = torch.zeros(size - self._small_start, dtype=wide, device=device)
         self._small_views = [
             replace(segment, start=segment.start - self._small_start).view(self._small_grads)
             for segment in small
@@ -119,6 +139,18 @@ class Flat:
             stretches[self._num_large :] = [(self._small_start, size)]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
+        for slot, value in first_values.items():
+            if math.isnan(value):  # COPY
+                self.slots[slot].copy_(self._work)
+
+    @property
+    def has_master(self) -> bool:
+        """Whether there is a float32 copy of the parameters."""
+        return self._work is not self.params
+
+    def slot_views(self, i: int) -> dict[str, Tensor]:
+        """Return the slots of segment *i* by name, shaped like the parameter."""
+        return {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
 
     def adopt(self) -> None:
         """Make the parameters, with the values they have now, views of the buffer."""
@@ -128,6 +160,8 @@ class Flat:
                 if view.data_ptr() != segment.param.data_ptr():
                     view.copy_(segment.param)
                 segment.param.data = view
+            if self.has_master:
+                self._work.copy_(self.params)
         self._addresses = [param.data_ptr() for param in self._tensors]
 
     def release(self) -> None:
@@ -158,15 +192,16 @@ class Flat:
         present = [grad for grad in grads if grad is not None]
         if any(grad.is_sparse for grad in present):
             self._make_dense()
-            return self.updates()
-        if len(present) < len(grads) or min(self.t) != max(self.t):
+            return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
+        if self._separately or len(present) < len(grads) or min(self.t) != max(self.t):
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
         stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]
         if self._small_views:
             torch._foreach_copy_(self._small_views, present[self._num_large :])
             stretches.append(self._small_grads)
-        return [(self.t[0], Spans(self._all[0], stretches, self._all[1:]))]
+        params, slots, stored = self._of(self._all)
+        return [(self.t[0], Spans(params, stretches, slots, stored))]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
         """Do the same parameter by parameter: some have no gradient, or had none before."""
@@ -181,9 +216,17 @@ class Flat:
                 self._small_views[i - self._num_large].copy_(grad)
                 stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
-            param, *slots = self._single[i]
-            found.append((self.t[i], Spans([param], [stretch], [[slot] for slot in slots])))
+            params, slots, stored = self._of([[part] for part in self._single[i]])
+            found.append((self.t[i], Spans(params, [stretch], slots, stored, segment)))
         return found
+
+    def _of(
+        self, columns: list[list[Tensor]]
+    ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
+        """Return params, slots and stored of what `_stretch` gave, in columns."""
+        if not self.has_master:
+            return columns[0], columns[1:], None
+        return columns[0], columns[1:-1], columns[-1]
 
     def _make_dense(self) -> None:
         for segment in self.segments:
@@ -193,13 +236,14 @@ class Flat:
             if not self._takes_sparse:
                 raise ValueError(
                     f"the gradient of {segment.name} is sparse, which this optimizer cannot take; "
-                    "make it dense (sparse=False in the layer)"
+                    "make it dense (sparse=False in the layer) or use lazy_adam"
                 )
             segment.param.grad = grad.to_dense()
 
     def _stretch(self, start: int, stop: int) -> list[Tensor]:
-        """Return this part of the buffers: the parameters', then each slot's."""
-        return [buffer[start:stop] for buffer in (self.params, *self.slots.values())]
+        """Return this part of the buffers: what is updated, each slot, then what is stored."""
+        stored = [self.params] if self.has_master else []
+        return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
     def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
         """Return *grad*, of parameter *i*, as the 1-D tensor that lies as the parameter does."""

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
-from optcore.optimizers.adagrad import ADAGRAD
-from optcore.optimizers.adam import ADAM
-from optcore.optimizers.optimizer import FlatOptimizer
-from optcore.optimizers.rmsprop import RMSPROP
-from optcore.optimizers.rule import Rule
-from optcore.optimizers.sgd import MOMENTUM, NESTEROV, SGD
+from optcore.optimizers.clipping import GradScale
+from optcore.optimizers.law import RULES, Law, law_of
+from optcore.optimizers.lbfgs import LbfgsOptimizer
+from optcore.optimizers.optimizer import FlatOptimizer, Plan
+from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
-from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
+from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
+from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
+from optcore.spec.schedules import ScheduleSpec
 
-RULES: dict[str, Rule] = {
-    "adagrad": ADAGRAD,
-    "adam": ADAM,
-    "momentum": MOMENTUM,
-    "nesterov": NESTEROV,
-    "rmsprop": RMSPROP,
-    "sgd": SGD,
-}
-"""Every rule by the name of its optimizer."""
+__all__ = ["RULES", "make_optimizer", "module_types"]
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
 
+BLOCK = 4096
+"""Values of a schedule that are computed at once: numpy costs 10 us a call however few they are."""
+
 
 def make_optimizer(
-    named_parameters: Iterable[tuple[str, Tensor]], spec: OptimizerSpec | Mapping[str, Any]
+    named_parameters: Iterable[tuple[str, Tensor]],
+    spec: OptimizerSpec | Mapping[str, Any],
+    *,
+    modules: Mapping[str, str] | None = None,
+    schedule: ScheduleSpec | None = None,
+    total_steps: int | None = None,
+    steps_per_epoch: int = 1,
 ) -> FlatOptimizer:
     """
     Return the optimizer that *spec* says, for these parameters.
@@ -44,9 +48,14 @@ def make_optimizer(
         named_parameters: ``model.named_parameters()``. A parameter that comes twice (tied
             weights) is taken once.
         spec: as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
+        modules: parameter name -> type of its module, for groups that match by it:
+            ``module_types(model)``.
+        schedule: of lr, for all groups that have none of their own; each from its own lr.
+        total_steps: length of the run; needed for schedules.
+        steps_per_epoch: what durations in epochs are multiplied by.
 
     Raises:
-        SpecError: the spec is wrong.
+        SpecError: the spec is wrong, or a group of it finds no parameter.
         ValueError: there is nothing to optimize, or two parameters share memory.
 
     Examples:
@@ -56,21 +65,79 @@ def make_optimizer(
         0.001
     """
     parsed = _parse(spec)
-    named = _trainable(named_parameters)
-    rule = RULES[parsed.kind]
-    single_precision = all(param.dtype != torch.float64 for _, param in named)
-    fused = rule.fused is not None and parsed.has_kernel()
-    if parsed.engine == "auto":
-        fused = fused and sum(param.numel() for _, param in named) >= rule.fused_from
+    everything = list(named_parameters)
+    named = dict(_trainable(everything))
+    if isinstance(parsed, Lbfgs):
+        return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
+    groups = resolve_groups(parsed, _described(everything, named, modules or {}))
+    laws = [_law(group, named) for group in groups]
     return FlatOptimizer(
-        [{"params": named}],
+        [
+            (law, [(name, named[name]) for name in group.names])
+            for law, group in zip(laws, groups, strict=True)
+        ],
         kind=parsed.kind,
-        rule=rule,
-        flags=parsed.flags(single_precision=single_precision),
-        numbers=parsed.hyperparameters(),
-        rounded=parsed.rounded(single_precision=single_precision),
-        fused=fused and parsed.engine != "eager",
+        grad_scale=_grad_scale(parsed),
+        plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
+
+
+def module_types(model: nn.Module) -> dict[str, str]:
+    """Return parameter name -> name of its module's class, for groups that match by module."""
+    return {
+        f"{path}.{name}" if path else name: type(module).__name__
+        for path, module in model.named_modules()
+        for name, _ in module.named_parameters(recurse=False)
+    }
+
+
+def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
+    single = all(named[name].dtype != torch.float64 for name in group.names)
+    scaled = group.spec.lr * group.lr_scale  # type: ignore[attr-defined]
+    size = sum(named[name].numel() for name in group.names)
+    law = law_of(group.spec, single_precision=single, size=size)
+    return replace(law, numbers={**law.numbers, "lr": scaled})
+
+
+def _grad_scale(spec: OptimizerSpec) -> GradScale:
+    largest = spec.clip.max if isinstance(spec.clip, ClipGlobalNorm) else 0.0
+    return GradScale(spec.loss_scale, largest, like_torch=spec.dialect == "torch")
+
+
+def _plans(
+    group: ResolvedGroup,
+    schedule: ScheduleSpec | None,
+    total_steps: int | None,
+    steps_per_epoch: int,
+) -> dict[str, Plan]:
+    schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
+    if group.schedule is not None or ("lr" not in schedules and schedule is not None):
+        schedules["lr"] = group.schedule or schedule  # type: ignore[assignment]
+    plans: dict[str, Plan] = {}
+    for name, moving in schedules.items():
+        if total_steps is None:
+            raise ValueError(f"total_steps is needed for the schedule of {name}, got None")
+        value = getattr(group.spec, name)
+        made = make_schedule(
+            moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+        )
+        plans[name] = Blocks(made, group.lr_scale if name == "lr" else 1.0)
+    return plans
+
+
+class Blocks:
+    """A schedule, asked one step at a time."""
+
+    def __init__(self, schedule: Schedule, factor: float = 1.0) -> None:
+        self._schedule, self._factor = schedule, factor
+        self._start, self._block = 0, np.empty(0)
+
+    def __call__(self, t: int) -> float:
+        """Return the value for the update after *t* updates."""
+        if not self._start <= t < self._start + len(self._block):
+            self._start = t
+            self._block = self._schedule(np.arange(t, t + BLOCK))
+        return float(self._block[t - self._start]) * self._factor
 
 
 def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
@@ -78,6 +145,18 @@ def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
         return _parser.validate_python(spec)
     except ValidationError as error:
         raise SpecError(problems(error.errors(include_url=False), spec)) from None
+
+
+def _described(
+    everything: Iterable[tuple[str, Tensor]],
+    trainable: Mapping[str, Tensor],
+    modules: Mapping[str, str],
+) -> list[Parameter]:
+    return [
+        Parameter(name, tuple(param.shape), modules.get(name), param.requires_grad)
+        for name, param in everything
+        if name in trainable or not param.requires_grad
+    ]
 
 
 def _trainable(named_parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:

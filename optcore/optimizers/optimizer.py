@@ -1,9 +1,10 @@
-"""A torch.optim.Optimizer that runs one rule over flat memory."""
+"""A torch.optim.Optimizer that runs rules over flat memory."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, overload
 
@@ -11,74 +12,85 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.optimizers.engines import Eager, Engine, Fused
+from optcore.optimizers.clipping import GradScale
 from optcore.optimizers.flat import Flat
-from optcore.optimizers.rule import Flags, Numbers, Rule
-from optcore.optimizers.torch_state import group_from_torch, group_to_torch
-from optcore.spec.optimizers import float32
+from optcore.optimizers.law import Law, Store
+from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
 
 NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
     "after the optimizer was made (load_state_dict(assign=True))?"
 )
 
+Plan = Callable[[int], float]
+"""From the number of updates so far to the value of a hyperparameter."""
+
 
 class FlatOptimizer(torch.optim.Optimizer):
     """
-    One update rule over the parameters of a model.
+    Update rules over the parameters of a model, one per group.
 
     Works as every torch optimizer does: `param_groups` hold the numbers and may be changed
     between steps, `state_dict` speaks torch's names, hooks, closures and GradScaler work. Made
     by `optcore.make_optimizer`.
 
     What is different: the parameters become views of one buffer per group, dtype and device
-    (`optcore.optimizers.flat`).
+    (`optcore.optimizers.flat`), where the rule is elementwise.
     """
+
+    needs_closure = False
 
     def __init__(
         self,
-        groups: Iterable[Mapping[str, Any]],
+        groups: Sequence[tuple[Law, Sequence[tuple[str, Tensor]]]],
         *,
         kind: str,
-        rule: Rule,
-        flags: Flags,
-        numbers: Numbers,
-        rounded: frozenset[str] = frozenset(),
-        fused: bool,
+        grad_scale: GradScale,
+        plans: Sequence[Mapping[str, Plan]] = (),
     ) -> None:
         """
         Move the parameters of *groups* into flat buffers.
 
         Args:
-            groups: each with ``params``, a list of (name, parameter), and its own numbers.
+            groups: each a law, and the names and parameters that follow it.
             kind: the optimizer's name, for errors and `repr`.
-            rule: the math.
-            flags: the dialect's switches.
-            numbers: defaults of the groups' numbers.
-            rounded: numbers that the rule gets as float32, whatever a group holds.
-            fused: whether torch's kernel computes, else the rule itself.
+            grad_scale: how gradients are unscaled, and clipped all together.
+            plans: for each group, the numbers that move by themselves.
         """
         self.kind = kind
-        self._rule, self._flags = rule, flags
-        self._names, self._rounded = tuple(numbers), rounded
-        self._engine: Engine = Fused(rule, flags) if fused else Eager(rule, flags)
-        self._flats: list[list[Flat]] = []
-        super().__init__([dict(group) for group in groups], dict(numbers))
+        self._grad_scale = grad_scale
+        self._laws = [law for law, _ in groups]
+        self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
+        self._stores: list[list[Store]] = []
+        self._updates = 0
+        super().__init__(
+            [{"params": list(named), **law.numbers} for law, named in groups],
+            dict(self._laws[0].numbers),
+        )
+        self._follow_plans()
 
     @property
     def engine(self) -> str:
-        """Name of what computes: ``eager`` or ``fused``."""
-        return self._engine.name
+        """Name of what computes: ``eager`` or ``fused``, or both if groups differ."""
+        return "+".join(sorted({law.engine.name for law in self._laws}))
+
+    def stores(self) -> list[Store]:
+        """Return the homes of all groups' parameters."""
+        return [store for stores in self._stores for store in stores]
 
     def flats(self) -> list[Flat]:
         """Return the flat buffers of all groups."""
-        return [flat for group in self._flats for flat in group]
+        return [store for store in self.stores() if isinstance(store, Flat)]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of (name, parameter) pairs and move them into flat buffers."""
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        self._flats.append(self._placed(group, named_parameters(group)))
+        i = len(self.param_groups) - 1
+        if i == len(self._laws):  # by hand, after the optimizer was made
+            self._laws.append(self._laws[0])
+            self._plans.append({})
+        group = self.param_groups[i]
+        self._stores.append(self._placed(i, named_parameters(group)))
         self._show_slots()
 
     @overload
@@ -128,16 +140,38 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def _update(self) -> bool:
         """Update whatever has a gradient; return whether anything had."""
+        self._follow_plans()
+        scale = self._scale()
         updated = False
         for i, group in enumerate(self.param_groups):
-            if any(flat.moved() for flat in self._flats[i]):
+            if any(store.moved() for store in self._stores[i]):
                 self._take_back(i)
-            numbers = self._numbers(group)
-            for flat in self._flats[i]:
-                for t, spans in flat.updates():
-                    self._engine(spans, t, numbers)
+            law, numbers = self._laws[i], {**self._numbers(i, group), "grad_scale": scale}
+            for store in self._stores[i]:
+                for t, spans in store.updates():
+                    law.engine(spans, t, numbers)
                     updated = True
+        self._updates += updated
         return updated
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """
+        Put the parameters to evaluate on in place of those that are trained, for a ``with``.
+
+        They differ for schedule_free_adamw, asgd, and with an `average`.
+        """
+        kept: list[tuple[Tensor, Tensor]] = []
+        with torch.no_grad():
+            for param, value in self._evaluated():
+                kept.append((param, param.detach().clone()))
+                param.copy_(value)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for param, value in kept:
+                    param.copy_(value)
 
     def release(self) -> None:
         """
@@ -146,8 +180,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         A parameter that is a view saves its whole buffer under `torch.save`. Another `step` makes
         them views again.
         """
-        for flat in self.flats():
-            flat.release()
+        for store in self.stores():
+            store.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; a parameter the next backward does not reach is not updated."""
@@ -160,19 +194,21 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state in torch's form, every tensor with memory of its own."""
-        for flat in self.flats():
-            for segment, t in zip(flat.segments, flat.t, strict=True):
-                self.state.pop(segment.param, None)
-                if t == 0:
-                    continue  # as in torch, where state begins with the first step
-                state = {slot: segment.view(buffer).clone() for slot, buffer in flat.slots.items()}
-                if self._rule.counts_steps:
-                    state["step"] = torch.tensor(float(t))
-                if state:
-                    self.state[segment.param] = state
+        for i, group in enumerate(self.param_groups):
+            law, numbers = self._laws[i], self._numbers(i, group)
+            for store in self._stores[i]:
+                for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
+                    self.state.pop(segment.param, None)
+                    if t == 0:
+                        continue  # as in torch, where state begins with the first step
+                    state = {slot: view.clone() for slot, view in store.slot_views(j).items()}
+                    state |= state_to_torch(t, law.rule, numbers, law.flags)
+                    if state:
+                        self.state[segment.param] = state
         packed = super().state_dict()
         packed["param_groups"] = [
-            group_to_torch(group, self._rule, self._flags) for group in packed["param_groups"]
+            group_to_torch(group, law.rule, law.flags)
+            for group, law in zip(packed["param_groups"], self._laws, strict=True)
         ]
         self._show_slots()
         return packed
@@ -180,8 +216,10 @@ class FlatOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a state in torch's form: our own, or that of torch's optimizer."""
         groups = [
-            group_from_torch(theirs, ours, self._rule, self._flags)
-            for theirs, ours in zip(state_dict["param_groups"], self.param_groups, strict=False)
+            group_from_torch(theirs, ours, law.rule, law.flags)
+            for theirs, ours, law in zip(
+                state_dict["param_groups"], self.param_groups, self._laws, strict=False
+            )
         ]
         # A wrong number of groups is left in place for torch's own error.
         if len(groups) == len(state_dict["param_groups"]):
@@ -191,19 +229,18 @@ class FlatOptimizer(torch.optim.Optimizer):
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
         """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
         slots: dict[str, dict[str, Tensor]] = {}
-        for flat in self.flats():
-            for slot, buffer in flat.slots.items():
-                slots.setdefault(slot, {}).update(
-                    {s.name: s.view(buffer).contiguous() for s in flat.segments}
-                )
+        for store in self.stores():
+            for i, segment in enumerate(store.segments):
+                for slot, view in store.slot_views(i).items():
+                    slots.setdefault(slot, {})[segment.name] = view.contiguous()
         return slots
 
     def named_counts(self) -> dict[str, int]:
         """Return parameter name -> number of updates applied to it."""
         return {
             segment.name: t
-            for flat in self.flats()
-            for segment, t in zip(flat.segments, flat.t, strict=True)
+            for store in self.stores()
+            for segment, t in zip(store.segments, store.t, strict=True)
         }
 
     def load_named(
@@ -221,96 +258,122 @@ class FlatOptimizer(torch.optim.Optimizer):
             missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
             extra = ", ".join(f"{s}.{n}" for s, n in sorted(given - expected)) or "none"
             raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
-        for flat in self.flats():
-            for i, segment in enumerate(flat.segments):
-                flat.t[i] = counts[segment.name]
-                for slot, buffer in flat.slots.items():
-                    segment.view(buffer).copy_(slots[slot][segment.name])
+        for store in self.stores():
+            for i, segment in enumerate(store.segments):
+                store.t[i] = counts[segment.name]
+                for slot, view in store.slot_views(i).items():
+                    view.copy_(slots[slot][segment.name])
+        self._updates = max(counts.values(), default=0)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over *state*: after load_state_dict, or as a copy of another optimizer."""
         super().__setstate__(state)
-        self._flats = [self._placed(group, named_parameters(group)) for group in self.param_groups]
-        for flat in self.flats():
-            for i, segment in enumerate(flat.segments):
-                self._absorb(flat, i, self.state.get(segment.param, {}))
+        self._stores = [
+            self._placed(i, named_parameters(group)) for i, group in enumerate(self.param_groups)
+        ]
+        for store in self.stores():
+            for i, segment in enumerate(store.segments):
+                self._absorb(store, i, self.state.get(segment.param, {}))
+        self._updates = max((t for store in self.stores() for t in store.t), default=0)
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made from."""
-        for flat in self.flats():
-            for segment, t in zip(flat.segments, flat.t, strict=True):
+        for store in self.stores():
+            for segment, t in zip(store.segments, store.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_rule", "_flags", "_names", "_rounded", "_engine")
+        own = ("kind", "_laws", "_plans", "_grad_scale")
         state = {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
         return state
 
-    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
-        """Return the numbers of *group* as the rule gets them."""
-        numbers = {name: float(group[name]) for name in self._names}
-        for name in self._rounded:
-            numbers[name] = float32(numbers[name])
-        return numbers
+    def _scale(self) -> float:
+        """Return the factor that all gradients share."""
+        if not self._grad_scale.largest:
+            return self._grad_scale.factor(())
+        return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
-    def _placed(self, group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]]) -> list[Flat]:
-        first_values = self._rule.slots(self._numbers(group), self._flags)
+    def _follow_plans(self) -> None:
+        for group, plan in zip(self.param_groups, self._plans, strict=True):
+            for name, value in plan.items():
+                group[name] = value(self._updates)
+
+    def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each parameter that is not what to evaluate on, and what is."""
+        for i, group in enumerate(self.param_groups):
+            evaluated = self._laws[i].rule.evaluated
+            if evaluated is None:
+                continue
+            numbers = self._numbers(i, group)
+            for store in self._stores[i]:
+                for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
+                    if t:
+                        slots = [
+                            view.to(segment.param.dtype) for view in store.slot_views(j).values()
+                        ]
+                        yield segment.param, evaluated(segment.param, *slots, **numbers)
+
+    def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
+        """Return the numbers of *group*, number *i*, as the rule gets them."""
+        return self._laws[i].rounded_numbers(group)
+
+    def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[Store]:
+        numbers = self._numbers(i, self.param_groups[i])
 
         def home(pair: tuple[str, Tensor]) -> tuple[str, str]:
             return (str(pair[1].dtype), str(pair[1].device))
 
         return [
-            Flat(list(pairs), first_values, takes_sparse=self._rule.takes_sparse)
+            self._laws[i].store(list(pairs), numbers)
             for _, pairs in groupby(sorted(named, key=home), key=home)
         ]
 
     def _take_back(self, i: int) -> None:
         """Make the parameters of group *i* views again after something moved them."""
-        for flat in self._flats[i]:
-            if not flat.fits():
-                break
-        else:
-            for flat in self._flats[i]:
-                flat.adopt()
+        old = self._stores[i]
+        if all(store.fits() for store in old):
+            for store in old:
+                store.adopt()
             return
-        old = self._flats[i]
-        group = self.param_groups[i]
-        self._flats[i] = self._placed(group, named_parameters(group))
+        self._stores[i] = self._placed(i, named_parameters(self.param_groups[i]))
         states = {
-            segment.param: (flat, segment, t)
-            for flat in old
-            for segment, t in zip(flat.segments, flat.t, strict=True)
+            segment.param: (store.slot_views(j), store.t[j])
+            for store in old
+            for j, segment in enumerate(store.segments)
         }
-        for flat in self._flats[i]:
-            for j, segment in enumerate(flat.segments):
-                source, place, flat.t[j] = states[segment.param]
-                for slot, buffer in flat.slots.items():
-                    segment.view(buffer).copy_(place.view(source.slots[slot]))
+        for store in self._stores[i]:
+            for j, segment in enumerate(store.segments):
+                views, store.t[j] = states[segment.param]
+                for slot, view in store.slot_views(j).items():
+                    if slot in views:
+                        view.copy_(views[slot])
         self._show_slots()
 
-    def _absorb(self, flat: Flat, i: int, state: Mapping[str, Any]) -> None:
-        """Copy a parameter's *state* into the buffers."""
-        segment = flat.segments[i]
-        slots = {name: value for name, value in state.items() if name != "step"}
+    def _absorb(self, store: Store, i: int, state: Mapping[str, Any]) -> None:
+        """Copy a parameter's *state* into the slots."""
+        segment, views = store.segments[i], store.slot_views(i)
+        slots = {
+            name: value
+            for name, value in state.items()
+            if name not in ("step", "mu_product", "eta", "mu")
+        }
         if not any(isinstance(value, Tensor) for value in slots.values()):
             # torch's SGD keeps {"momentum_buffer": None} until its first step.
-            flat.t[i] = int(state.get("step", 0))
+            store.t[i] = int(state.get("step", 0))
             return
-        if slots.keys() != flat.slots.keys():
+        if slots.keys() != views.keys():
             raise ValueError(
                 f"state of {segment.name} must have the slots of {self.kind} "
-                f"({', '.join(flat.slots) or 'none'}), got {', '.join(slots) or 'none'}"
+                f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
             )
-        flat.t[i] = int(state.get("step", 1))
-        for slot, buffer in flat.slots.items():
-            segment.view(buffer).copy_(slots[slot])
+        store.t[i] = int(state.get("step", 1))
+        for slot, view in views.items():
+            view.copy_(slots[slot])
 
     def _show_slots(self) -> None:
         """Let `state` show the slots: views, as torch's users expect to find them."""
-        for flat in self.flats():
-            for segment in flat.segments:
-                self.state[segment.param] = {
-                    slot: segment.view(buffer) for slot, buffer in flat.slots.items()
-                }
+        for store in self.stores():
+            for i, segment in enumerate(store.segments):
+                self.state[segment.param] = store.slot_views(i)
 
 
 def named_parameters(group: Mapping[str, Any]) -> list[tuple[str, Tensor]]:

@@ -44,11 +44,13 @@ class Program:
 
     Attributes:
         num_scratch: how many scratch buffers `run` wants.
+        num_passes: how many operations go over the memory.
         source: the Python that runs, for people.
     """
 
     def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
         self.num_scratch = num_scratch
+        self.num_passes = sum("out" in node.kwargs for node in graph.nodes)
         module = fx.GraphModule({}, graph)
         self.source: str = module.code.strip()
         self.run: Callable[..., None] = module.forward
@@ -102,6 +104,17 @@ def _write_in_place(
     scratch: list[fx.Node] = []
     free: list[fx.Node] = []
     held: dict[fx.Node, fx.Node] = {}
+    final = {home: order[node] for node, home in homes.items() if node.op != "placeholder"}
+    lent: dict[fx.Node, fx.Node] = {}
+
+    def dead_home(node: fx.Node) -> fx.Node | None:
+        """Return a state's memory that is free from *node* until after its last use."""
+        for operand in node.all_input_nodes:
+            home = lent.get(operand, operand)
+            dies = last_use[operand] == order[node]
+            if dies and home in final and last_use[node] <= final[home]:
+                return home
+        return None
 
     for node in [n for n in graph.nodes if n.op in ("call_function", "call_method")]:
         if not any(operand in tensors for operand in node.all_input_nodes):
@@ -117,6 +130,10 @@ def _write_in_place(
             place = home
         else:
             assert home is None, f"{home} is read after its new value {node} is known"
+            if (borrowed := dead_home(node)) is not None:
+                lent[node] = borrowed
+                node.kwargs = {**node.kwargs, "out": borrowed}
+                continue
             if not free:
                 with graph.inserting_before(end):
                     scratch.append(graph.placeholder(f"scratch{len(scratch)}"))

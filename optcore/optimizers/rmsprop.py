@@ -17,7 +17,6 @@ def rmsprop(
     rho: float,
     eps: float,
     momentum: float,
-    weight_decay: float,
     centered: bool,
     eps_inside: bool,
     lr_inside: bool,
@@ -27,7 +26,6 @@ def rmsprop(
 
     Writing h for square_avg, a for grad_avg and v for momentum_buffer::
 
-        grad = grad + weight_decay * param
         h    = rho * h + (1 - rho) * grad * grad
         a    = rho * a + (1 - rho) * grad                if centered, else 0
         d    = sqrt(h - a * a + eps)                     if eps_inside
@@ -41,13 +39,12 @@ def rmsprop(
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        square_avg: same shape as *param*; zeros before the first step.
+        square_avg: same shape as *param*; zeros (MindSpore, TF1: ones) before the first step.
         others: grad_avg if *centered*, then momentum_buffer if *momentum*; zeros at first.
         lr: learning rate.
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
-        weight_decay: L2 regularization, added to the gradient.
         centered: divide by the standard deviation.
         eps_inside: eps under the root (Paddle) or beside it (torch, the article).
         lr_inside: lr in the velocity (Paddle) or outside (torch).
@@ -57,8 +54,6 @@ def rmsprop(
         Graves, Generating Sequences with Recurrent Neural Networks, 2013, equations 38 to 41
         (centered). https://arxiv.org/abs/1308.0850
     """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
     square_avg = torch.addcmul(square_avg * rho, grad, grad, value=1 - rho)
     variance = square_avg
     means: tuple[Tensor, ...] = ()
@@ -74,7 +69,7 @@ def rmsprop(
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    slots = {"square_avg": 0.0}
+    slots = {"square_avg": 1.0 if flags["from_one"] else 0.0}
     if flags["centered"]:
         slots["grad_avg"] = 0.0
     if numbers["momentum"]:
@@ -116,11 +111,11 @@ def _as_adam(
     are exactly 1. It writes exp_avg, and the gradient is not ours to write: so it gets a copy.
     (exp_avg in memory of its own would carry a NaN from one parameter to the next.)
     """
+    scale = numbers.get("grad_scale", 1.0)
     decay = numbers["weight_decay"]
+    copies = [grad * scale for grad in grads]
     if decay:
-        copies = [torch.add(g, p, alpha=decay) for g, p in zip(grads, params, strict=True)]
-    else:
-        copies = [grad.clone() for grad in grads]
+        torch._foreach_add_(copies, params, alpha=decay)
     steps = torch.full((), float("inf"), device=params[0].device)
     torch._fused_adam_(
         params,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Size, Tensor
 
 Numbers = Mapping[str, float]
 Flags = Mapping[str, bool]
@@ -14,9 +15,24 @@ FusedKernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], int, Num
 """``kernel(params, grads, slots, t, numbers)``, slots as one list of tensors per slot. What changes
 with t, such as bias corrections, these kernels compute themselves."""
 
+COPY = float("nan")
+"""First value of a slot that starts as a copy of the parameter."""
+
 
 def _nothing(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     del t, numbers, flags
+    return {}
+
+
+def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
+    """Return what torch's fused kernels divide gradients by, or None for 1."""
+    scale = numbers.get("grad_scale", 1.0)
+    return None if scale == 1.0 else torch.full((), 1 / scale, device=like.device)
+
+
+def no_slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the slots of a rule that keeps nothing."""
+    del numbers, flags
     return {}
 
 
@@ -32,6 +48,12 @@ class Rule:
         slots: from numbers and flags to the slots' names (torch's) and their first values.
         scalars: from t (1 at the first update), numbers and flags to further arguments of
             *update* that change with t, such as bias corrections.
+        norms: for a rule that scales whole tensors: like *update*, but returns the tensors whose
+            norms it needs, of one shape with *param*; elementwise.
+        ratios: from those norms, numbers and flags to further arguments of *update*.
+        shapes: for a rule that is not elementwise: from a parameter's shape to that of each of
+            its slots; *update* then gets the parameter as it is shaped.
+        own_decay: whether *update* itself takes ``weight_decay`` when it is not decoupled.
         fused: torch's kernel for exactly this rule, or None.
         fused_from: parameters from which that kernel is the faster engine: it wakes a team of
             threads however small the work is.
@@ -39,18 +61,29 @@ class Rule:
             names differ (``{"betas": ("beta1", "beta2")}``).
         torch_constants: torch's group entries that this rule has no number for.
         torch_flags: flags that are entries of torch's groups.
+        torch_state: from t, numbers and flags to what torch keeps besides slots and ``step``.
         counts_steps: whether torch keeps ``step`` in this optimizer's state.
         takes_sparse: whether a row-sparse gradient means the same as the dense one it stands
             for. (For Adam it does not: torch's SparseAdam leaves other rows' moments alone.)
+        by_rows: whether a row-sparse gradient updates its rows and nothing else.
+        evaluated: from the parameter, its slots and numbers to what to evaluate on, or None for
+            the parameter itself.
     """
 
     update: Callable[..., tuple[Tensor, ...]]
     slots: Callable[[Numbers, Flags], dict[str, float]]
     scalars: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
+    norms: Callable[..., tuple[Tensor, ...]] | None = None
+    ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
+    shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None
+    own_decay: bool = False
     fused: FusedKernel | None = None
     fused_from: int = 0
     torch_hyperparameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     torch_constants: Mapping[str, Any] = field(default_factory=dict)
     torch_flags: tuple[str, ...] = ()
+    torch_state: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
     counts_steps: bool = True
     takes_sparse: bool = False
+    by_rows: bool = False
+    evaluated: Callable[..., Tensor] | None = None

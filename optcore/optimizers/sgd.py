@@ -5,29 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rule import Flags, FusedKernel, Numbers, Rule
+from optcore.optimizers.rule import Flags, FusedKernel, Numbers, Rule, no_slots, unscale
 
 
-def sgd(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> tuple[Tensor]:
+def sgd(param: Tensor, grad: Tensor, *, lr: float) -> tuple[Tensor]:
     """
     Return *param* after one step of gradient descent.
 
     ::
 
-        grad  = grad + weight_decay * param
         param = param - lr * grad
 
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         lr: learning rate.
-        weight_decay: L2 regularization, added to the gradient.
 
     References:
         Robbins and Monro, A Stochastic Approximation Method, 1951.
     """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
     return (torch.add(param, grad, alpha=-lr),)
 
 
@@ -39,15 +35,12 @@ def momentum(
     lr: float,
     momentum: float,
     gain: float,
-    weight_decay: float,
     lr_inside: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *momentum_buffer* after one step of the heavy ball.
 
     Writing v for the buffer::
-
-        grad = grad + weight_decay * param
 
         lr outside                          lr inside
         v     = momentum * v + gain * grad  v     = momentum * v - lr * grad
@@ -59,15 +52,12 @@ def momentum(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
-        gain: 1 - dampening, but 1 at the first step (torch).
-        weight_decay: L2 regularization, added to the gradient.
-        lr_inside: whether the velocity is in units of lr (the article) or of the gradient.
+        gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD).
+        lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
     """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
     if lr_inside:
         velocity = torch.add(momentum_buffer * momentum, grad, alpha=-lr)
         return param + velocity, velocity
@@ -82,19 +72,20 @@ def nesterov(
     *,
     lr: float,
     momentum: float,
-    weight_decay: float,
     lr_inside: bool,
+    as_written: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *momentum_buffer* after one step of Nesterov's momentum.
 
     Writing v for the buffer::
 
-        grad = grad + weight_decay * param
-
-        lr outside                                   lr inside (the article, as written)
+        lr outside                                   lr inside
         v     = momentum * v + grad                  v     = momentum * v - lr * grad
-        param = param - lr * (grad + momentum * v)   param = param + momentum ** 2 * v
+        param = param - lr * (grad + momentum * v)   param = param + momentum * v - lr * grad
+
+                                                     as written in the article
+                                                     param = param + momentum ** 2 * v
                                                              - (1 + momentum) * lr * grad
 
     Args:
@@ -103,8 +94,8 @@ def nesterov(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
-        weight_decay: L2 regularization, added to the gradient.
-        lr_inside: the article's form, which uses the new v where the identity it comes from
+        lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
+        as_written: the article's form, which uses the new v where the identity it comes from
             has the old one.
 
     References:
@@ -113,10 +104,11 @@ def nesterov(
         Bengio, Boulanger-Lewandowski and Pascanu, Advances in Optimizing Recurrent Networks,
         2013, equation 7. https://arxiv.org/abs/1212.0901
     """
-    if weight_decay:
-        grad = torch.add(grad, param, alpha=weight_decay)
     if lr_inside:
         velocity = torch.add(momentum_buffer * momentum, grad, alpha=-lr)
+        if not as_written:
+            ahead = torch.add(param, velocity, alpha=momentum)
+            return torch.add(ahead, grad, alpha=-lr), velocity
         ahead = torch.add(param, velocity, alpha=momentum * momentum)
         return torch.add(ahead, grad, alpha=-(1 + momentum) * lr), velocity
     velocity = torch.add(momentum_buffer * momentum, grad)
@@ -127,11 +119,6 @@ def nesterov(
 def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
     del numbers, flags
     return {"momentum_buffer": 0.0}
-
-
-def _no_slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {}
 
 
 def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -158,6 +145,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
             dampening=numbers.get("dampening", 0.0) if t > 1 else 0.0,
             nesterov=nesterov,
             maximize=False,
+            grad_scale=unscale(numbers, params[0]),
             is_first_step=False,
         )
 
@@ -167,7 +155,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
 SGD = Rule(
     sgd,
     takes_sparse=True,
-    slots=_no_slots,
+    slots=no_slots,
     fused=_fused(nesterov=False),
     fused_from=65_536,  # the rule is one operation
     counts_steps=False,

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optcore.optimizers.rule import Flags, Rule
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rule import Flags, Numbers, Rule
 
 IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Entries of torch's groups that say how, not what, is computed."""
 SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
 """Entries of torch's groups that change the math and that a rule must know of."""
+
+SAME_MUON = {None, "original"}
+"""Values of adjust_lr_fn that mean the same."""
 
 
 def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
@@ -19,6 +25,8 @@ def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[s
     for name, ours in rule.torch_hyperparameters.items():
         values = tuple(theirs.pop(our) for our in ours)
         theirs[name] = values if len(values) > 1 else values[0]
+    if flags.get("eps1_of_dtype"):  # torch's Adafactor: None stands for it
+        theirs["eps"] = (None, group["eps2"])
     return {**theirs, **_fixed(rule, flags)}
 
 
@@ -35,13 +43,25 @@ def group_from_torch(
     fixed = _fixed(rule, flags)
     for name in (fixed.keys() | SWITCHES) & group.keys():
         value, here = group.pop(name), fixed.get(name, False)
-        if value != here:
+        if value != here and {value, here} != SAME_MUON:
             raise ValueError(f"{name} must be {here} for this optimizer, got {value}")
     for name, numbers in rule.torch_hyperparameters.items():
         if name in group:
             values = group.pop(name)
-            group.update(zip(numbers, values if len(numbers) > 1 else [values], strict=True))
+            values = values if len(numbers) > 1 else [values]
+            values = [0.0 if value is None else value for value in values]
+            group.update(zip(numbers, values, strict=True))
     return {**ours, **group}
+
+
+def state_to_torch(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor]:
+    """Return what torch keeps of a parameter besides its slots, after update *t*."""
+    state = {
+        name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
+    }
+    if rule.counts_steps:
+        state["step"] = torch.tensor(float(t))
+    return state
 
 
 def _fixed(rule: Rule, flags: Flags) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from optcore.spec.errors import RULE, SpecError, did_you_mean, problems, shown
 
-Dialect = Literal["torch", "paddle", "article"]
+Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
 """Whose math, defaults and rounding a name means."""
 
-Defaults = Mapping[str, float | bool | None]
+Defaults = Mapping[str, float | bool | str | None]
 """Dialect -> default."""
 
 

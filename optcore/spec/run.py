@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Spec
 from optcore.spec.datasets import AnyDataset
 from optcore.spec.duration import MAX_STEPS, steps_in
-from optcore.spec.errors import violated
+from optcore.spec.errors import SpecError, violated
 from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.models import AnyModel, named, summarize
-from optcore.spec.optimizers import AnyOptimizer
+from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
+from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
 from optcore.spec.schedules import AnySchedule, Constant, in_words
 from optcore.spec.training import Training
 
@@ -43,6 +44,29 @@ class RunSpec(Spec):
     def steps_per_epoch(self) -> int:
         """Updates in one pass over the training data; a last short batch counts."""
         return self.dataset.steps_per_epoch
+
+    @property
+    def clipped_optimizer(self) -> OptimizerSpec:
+        """The optimizer, with the clip of the training if that has one."""
+        if self.training.clip is None:
+            return self.optimizer
+        return self.optimizer.with_fields(clip=self.training.clip)
+
+    def parameters(self) -> list[Parameter]:
+        """Return the network's parameters, in its order."""
+        layers = named(self.model.network(self.dataset.num_classes))
+        shape, found = self.dataset.shape, []
+        for name, layer in layers:
+            found += [
+                Parameter(f"{name}.{parameter.name}", parameter.shape, layer.kind)
+                for parameter in layer.parameters(shape)
+            ]
+            shape = layer.output_shape(shape)
+        return found
+
+    def groups(self) -> list[ResolvedGroup]:
+        """Return the parameters in groups, and what holds for each."""
+        return resolve_groups(self.clipped_optimizer, self.parameters())
 
     @property
     def total_steps(self) -> int:
@@ -88,6 +112,21 @@ class RunSpec(Spec):
                 f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
                 self.model.kind,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_find_parameters(self) -> Self:
+        if self.training.clip is not None and self.optimizer.clip is not None:
+            violated(
+                ["training", "clip"],
+                "clip must be given once, got it in training and in optimizer",
+                self.training.clip.kind,
+            )
+        try:
+            self.groups()
+        except SpecError as error:
+            first = error.problems[0]
+            violated(["optimizer", first.param], first.message, None)
         return self
 
     @model_validator(mode="after")

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
 from optcore.spec.errors import violated
+from optcore.spec.optimizers.clip import AnyClip
 
-Precision = Literal["fp32", "fp64"]
+Precision = Literal["fp32", "fp64", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -26,7 +27,10 @@ class Training(Spec):
     device: Device = "auto"
     """Where to train; auto for a GPU if a worker has one."""
     precision: Precision = "fp32"
-    """Of parameters, gradients and the optimizer's slots."""
+    """Of parameters, gradients and the optimizer's slots. With bf16 and fp16 the optimizer's
+    multi_precision keeps float32 copies of the parameters, and float32 slots."""
+    clip: AnyClip | None = None
+    """Limit of the gradient, the same as the optimizer's clip; null for none."""
     evaluate_every: Duration | None = Epochs(epochs=1)
     """How often loss and accuracy on the held-out examples are measured; always at the end."""
     checkpoint_every: Duration | None = 500

@@ -85,7 +85,7 @@ def save(run: Run, folder: Path) -> Checkpoint:
     draft = folder / f"{DRAFT}{final.name}"
     draft.mkdir()
     files = {
-        MODEL_FILE: model_bytes(run),
+        MODEL_FILE: tensors_to_bytes(run.model_tensors()),
         STATE_FILE: tensors_to_bytes(_state_tensors(run)),
     }
     facts = _facts(run)
@@ -176,8 +176,9 @@ def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str])
 
 
 def model_bytes(run: Run) -> bytes:
-    """Return the network of *run* as a safetensors file."""
-    return tensors_to_bytes(run.model_tensors())
+    """Return the network of *run*, as it is evaluated, as a safetensors file."""
+    with run.optimizer.averaged():
+        return tensors_to_bytes(run.model_tensors())
 
 
 def write_durably(path: Path, content: bytes) -> None:

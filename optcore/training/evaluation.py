@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -16,7 +17,12 @@ BATCH_SIZE = 1000
 
 
 def evaluate(
-    model: nn.Module, examples: Examples, *, step: int, dtype: torch.dtype
+    model: nn.Module,
+    examples: Examples,
+    *,
+    step: int,
+    dtype: torch.dtype,
+    averaged: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Evaluation | Progress]:
     """
     Look at what *model* makes of *examples*; the last report is the result.
@@ -28,6 +34,7 @@ def evaluate(
         examples: not empty.
         step: updates applied so far.
         dtype: of the model's parameters.
+        averaged: puts the parameters to look at in place, while a batch is computed.
 
     Yields:
         a sign of life per batch, then the evaluation.
@@ -39,7 +46,7 @@ def evaluate(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
     ):
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), averaged():
             logits = model(pixels(images, dtype))
             loss += functional.cross_entropy(logits, labels, reduction="sum")
             right += (logits.argmax(1) == labels).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from torch import Tensor
 from torch.nn import functional
 
 from optcore.spec.duration import steps_in
@@ -39,7 +40,10 @@ def train(run: Run) -> Iterator[Report]:
 
 
 def _evaluate(run: Run) -> Iterator[Report]:
-    for report in evaluate(run.model, run.dataset.test, step=run.t, dtype=run.dtype):
+    reports = evaluate(
+        run.model, run.dataset.test, step=run.t, dtype=run.dtype, averaged=run.optimizer.averaged
+    )
+    for report in reports:
         if isinstance(report, Evaluation):
             run.evaluated = run.t
         yield report
@@ -49,18 +53,32 @@ def _evaluate(run: Run) -> Iterator[Report]:
 
 def _update(run: Run) -> StepReport:
     lr = run.lr(run.t)
-    for group in run.optimizer.param_groups:
-        group["lr"] = lr
     images, labels = run.batches.next()
     loss = functional.cross_entropy(run.model(images), labels)
     value = loss.item()
     if math.isfinite(value):
         run.optimizer.zero_grad()
-        loss.backward()
-        run.optimizer.step()
+        _backward(run, loss)
+        if run.optimizer.needs_closure:
+            run.optimizer.step(lambda: _again(run, images, labels))
+        else:
+            run.optimizer.step()
         run.t += 1
         return StepReport(step=run.t - 1, lr=lr, loss=value)
     return StepReport(step=run.t, lr=lr, loss=value)
+
+
+def _backward(run: Run, loss: Tensor) -> None:
+    scale = run.spec.optimizer.loss_scale
+    (loss if scale == 1 else loss * scale).backward()
+
+
+def _again(run: Run, images: Tensor, labels: Tensor) -> float:
+    """Return the loss on the same batch, with gradients, where the parameters are now."""
+    run.optimizer.zero_grad()
+    loss = functional.cross_entropy(run.model(images), labels)
+    _backward(run, loss)
+    return loss.item()
 
 
 def _evaluation_is_due(run: Run) -> bool:

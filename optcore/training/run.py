@@ -21,7 +21,12 @@ from optcore.spec.run import RunSpec
 from optcore.training.fingerprint import run_facts
 from optcore.training.seeds import seed_everything
 
-DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
+DTYPES = {
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 PLAN_BLOCK = 4096
 """Steps whose lr is computed at once: numpy costs 10 us a call however few they are."""
 
@@ -98,7 +103,14 @@ class Run:
             dataset=dataset,
             device=place,
             model=model.train(),
-            optimizer=make_optimizer(model.named_parameters(), spec.optimizer),
+            optimizer=make_optimizer(
+                model.named_parameters(),
+                spec.clipped_optimizer,
+                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
+                schedule=spec.schedule,
+                total_steps=spec.total_steps,
+                steps_per_epoch=spec.steps_per_epoch,
+            ),
             lr=LrPlan(schedule),
             batches=Batches(
                 dataset.train,

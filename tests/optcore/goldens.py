@@ -7,9 +7,29 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tests.optcore.words import article, keras, mindspore, paddle, paddleocr, tf1, torchs
+from tests.optcore.words.words import Case, Unknown, Words
+
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[1] / "golden"))
 
-Case = dict[str, Any]
+__all__ = ["GOLDEN_DIR", "Case", "NotYet", "family", "optimizer_families", "translated"]
+
+NotYet = Unknown
+
+FRAMEWORKS = {
+    "torch": torchs.translate,
+    "torch_sparse": torchs.translate_sparse,
+    "paddle": paddle.translate,
+    "paddle_mp": paddle.translate,
+    "paddle_sparse": paddle.translate_sparse,
+    "paddleocr": paddleocr.translate,
+    "mindspore": mindspore.translate,
+    "keras": keras.translate,
+    "tf1": tf1.translate,
+    "article": article.translate,
+    "article_tf": article.translate,
+}
+"""Family, without ``optimizers_`` -> what reads its cases."""
 
 
 def family(name: str) -> dict[str, Any]:
@@ -20,82 +40,26 @@ def family(name: str) -> dict[str, Any]:
     return json.loads(path.read_text())  # type: ignore[no-any-return]
 
 
-class NotYet(Exception):
-    """The case needs something that optserve does not offer yet."""
+def optimizer_families() -> list[str]:
+    """Return the families of optimizers that the folder has."""
+    return sorted(
+        path.stem.removeprefix("optimizers_") for path in GOLDEN_DIR.glob("optimizers_*.json")
+    )
+
+
+def translated(name: str, case: Case) -> Words:
+    """
+    Return what *case* of the family *name* says in our words.
+
+    Raises:
+        Unknown: it says something that nobody has translated.
+    """
+    words = FRAMEWORKS[name](case)
+    if words.params:
+        raise Unknown(f"{case['optimizer']} with {', '.join(words.params)}")
+    return words
 
 
 def optimizer_spec(framework: str, case: Case) -> dict[str, Any]:
-    """Return the optimizer's spec for *case*, or raise `NotYet`."""
-    params = dict(case["params"])
-    spec = {"torch": _torch, "paddle": _paddle, "article": _article}[framework](
-        case["optimizer"], params
-    )
-    if params:
-        raise NotYet(f"{case['optimizer']} with {', '.join(params)}")
-    return {**spec, "dialect": framework}
-
-
-def _torch(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    spec = _take(params, {"lr": "lr", "weight_decay": "weight_decay", "eps": "eps"})
-    if "betas" in params:
-        spec["beta1"], spec["beta2"] = params.pop("betas")
-    if name == "SGD":
-        spec |= _take(params, {"momentum": "momentum", "dampening": "dampening"})
-        nesterov = params.pop("nesterov", False)
-        spec["kind"] = "nesterov" if nesterov else "momentum" if "momentum" in spec else "sgd"
-    elif name == "RMSprop":
-        names = {"alpha": "rho", "momentum": "momentum", "centered": "centered"}
-        spec |= {"kind": "rmsprop", **_take(params, names)}
-    elif name == "Adagrad":
-        names = {"lr_decay": "lr_decay", "initial_accumulator_value": "initial_accumulator_value"}
-        spec |= {"kind": "adagrad", **_take(params, names)}
-    elif name == "Adam":
-        spec["kind"] = "adam"
-    else:
-        raise NotYet(name)
-    return spec
-
-
-def _paddle(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(params.get("learning_rate"), dict):
-        raise NotYet("a schedule")
-    spec = _take(params, {"learning_rate": "lr", "epsilon": "eps"})
-    decay = params.pop("weight_decay", 0.0)
-    if isinstance(decay, dict):
-        if set(decay) != {"L2Decay"}:
-            raise NotYet("L1Decay")
-        decay = decay["L2Decay"]
-    spec["weight_decay"] = float(decay)
-    if name == "SGD":
-        spec["kind"] = "sgd"
-    elif name == "Momentum":
-        spec |= _take(params, {"momentum": "momentum"})
-        spec["kind"] = "nesterov" if params.pop("use_nesterov", False) else "momentum"
-    elif name == "Adagrad":
-        names = {"initial_accumulator_value": "initial_accumulator_value"}
-        spec |= {"kind": "adagrad", **_take(params, names)}
-    elif name == "RMSProp":
-        names = {"rho": "rho", "momentum": "momentum", "centered": "centered"}
-        spec |= {"kind": "rmsprop", **_take(params, names)}
-    elif name == "Adam":
-        params.pop("lazy_mode", None)  # dense gradients ignore it
-        spec |= {"kind": "adam", **_take(params, {"beta1": "beta1", "beta2": "beta2"})}
-    else:
-        raise NotYet(name)
-    return spec
-
-
-def _article(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    names = {
-        "lr": "lr",
-        "alpha": "momentum",
-        "mu": "momentum",
-        "decay_rate": "rho",
-        "beta1": "beta1",
-        "beta2": "beta2",
-    }
-    return {"kind": name.lower(), **_take(params, names)}
-
-
-def _take(params: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    return {ours: params.pop(theirs) for theirs, ours in names.items() if theirs in params}
+    """Return the optimizer's spec for *case*."""
+    return translated(framework, case).spec

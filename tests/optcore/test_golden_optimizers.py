@@ -1,73 +1,196 @@
 """Every rule and dialect against trajectories recorded from the frameworks themselves."""
 
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import optcore
-from tests.optcore.goldens import Case, NotYet, family, optimizer_spec
+from optcore.optimizers.optimizer import FlatOptimizer
+from tests.optcore.goldens import Case, family, optimizer_families, translated
+from tests.optcore.words.exceptions import COARSE, EXCEPTIONS, rule_of
+from tests.optcore.words.words import Words
 
-FAMILIES = {
-    "optimizers_torch": "torch",
-    "optimizers_paddle": "paddle",
-    "optimizers_article": "article",
-    "optimizers_article_tf": "article",
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+FAMILIES = {name: family(f"optimizers_{name}") for name in optimizer_families()}
+OWN = "GOLDEN_DIR" not in os.environ
+RECORDED = {
+    "article": 24,
+    "article_tf": 12,
+    "keras": 73,
+    "mindspore": 100,
+    "paddle": 99,
+    "paddle_mp": 1,
+    "paddle_sparse": 18,
+    "paddleocr": 13,
+    "tf1": 26,
+    "torch": 68,
+    "torch_sparse": 8,
 }
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+"""Families, and how many cases each has."""
+DENSE = [name for name in FAMILIES if not name.endswith("_sparse")]
+SPARSE = [name for name in FAMILIES if name.endswith("_sparse")]
 
 
-def cases() -> list[Any]:
-    found = []
-    for name, framework in FAMILIES.items():
-        recorded = family(name)
-        for case in recorded["cases"]:
-            try:
-                spec = optimizer_spec(framework, case)
-            except NotYet:
-                continue
-            found.append(pytest.param(spec, case, recorded["problem"], id=case["id"]))
-    return found
+def cases(names: list[str]) -> list[Any]:
+    return [
+        pytest.param(name, case, id=case["id"])
+        for name in names
+        for case in FAMILIES[name]["cases"]
+    ]
 
 
-@pytest.mark.parametrize("engine", ["eager", "auto"])
-@pytest.mark.parametrize(("spec", "case", "problem"), cases())
-def test_the_trajectory_is_the_frameworks_own(
-    spec: dict[str, Any], case: Case, problem: dict[str, Any], engine: str
+@pytest.mark.parametrize(("name", "case"), cases(DENSE))
+def test_the_trajectory_is_the_frameworks_own(name: str, case: Case) -> None:
+    words = translated(name, case)
+    with only_as_documented(name, case):
+        for engine in ("eager", "auto"):
+            for step, ours in enumerate(trajectory(words, case, FAMILIES[name]["problem"], engine)):
+                for parameter in words.only:
+                    theirs = case.get(f"{parameter}_scalar") or case[parameter]
+                    close(
+                        ours[parameter], theirs[step], bar(name, case), f"{parameter}, step {step}"
+                    )
+            if "w_final" in case:
+                finals_are_close(words, case, FAMILIES[name]["problem"], bar(name, case))
+
+
+@pytest.mark.parametrize(("name", "case"), cases(SPARSE))
+def test_the_trajectory_with_row_sparse_gradients_is_the_frameworks_own(
+    name: str, case: Case
 ) -> None:
+    words = translated(name, case)
+    with only_as_documented(name, case):
+        for step, ours in enumerate(sparse_trajectory(words, case, FAMILIES[name]["problem"])):
+            close(ours, case["w"][step], bar(name, case), f"step {step}")
+
+
+@contextlib.contextmanager
+def only_as_documented(name: str, case: Case) -> Iterator[None]:
+    """Where a kernel contradicts its documentation, demand that our result is another."""
+    rule = rule_of(EXCEPTIONS, name, case)
+    if rule is None:
+        yield
+    elif OWN:
+        with pytest.raises(AssertionError):
+            yield
+    else:  # with small hyperparameters a contradiction may be too small to see
+        with contextlib.suppress(AssertionError):
+            yield
+
+
+def bar(name: str, case: Case) -> str:
+    """Return the precision that the recording has."""
+    return "float32" if rule_of(COARSE, name, case) else str(case["dtype"])
+
+
+def test_exceptions_are_few_and_each_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = [(name, case) for name in FAMILIES for case in FAMILIES[name]["cases"]]
+    taken = Counter(
+        rule.reason for name, case in everything if (rule := rule_of(EXCEPTIONS, name, case))
+    )
+    coarse = Counter(
+        rule.reason for name, case in everything if (rule := rule_of(COARSE, name, case))
+    )
+
+    with capsys.disabled():
+        sys.stdout.write(f"\n{len(everything)} cases; exceptions, {sum(taken.values())} in all:\n")
+        sys.stdout.writelines(f"  {count:3} {reason}\n" for reason, count in taken.items())
+        sys.stdout.write(f"compared as float32, {sum(coarse.values())} in all:\n")
+        sys.stdout.writelines(f"  {count:3} {reason}\n" for reason, count in coarse.items())
+
+    assert sum(taken.values()) <= 0.03 * len(everything)
+    if OWN:
+        for rule in EXCEPTIONS + COARSE:
+            assert (rule.reason in taken | coarse) == rule.recorded, rule.reason
+
+
+@pytest.mark.skipif(not OWN, reason="GOLDEN_DIR names other recordings")
+def test_every_recording_is_read() -> None:
+    """A folder that lost its files, or a translation that gave up, would prove nothing."""
+    assert {name: len(FAMILIES[name]["cases"]) for name in FAMILIES} == RECORDED
+
+
+def trajectory(
+    words: Words, case: Case, problem: dict[str, Any], engine: str
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the parameters after each step, by name."""
+    for now, _, _ in steps(words, case, problem, engine):
+        yield now
+
+
+def steps(words: Words, case: Case, problem: dict[str, Any], engine: str) -> Iterator[Any]:
+    """Yield the numbers after each step, the optimizer, and its parameters."""
     dtype = DTYPES[case["dtype"]]
-    w = recorded(problem["w0"], dtype).reshape(4, 3).requires_grad_()
-    b = recorded(problem["b0"], dtype).requires_grad_()
-    optimizer = optcore.make_optimizer([("w", w), ("b", b)], {**spec, "engine": engine})
+    shapes = {"w": (4, 3), "b": (3,)}
+    start = {
+        name: recorded(problem[f"{name}0"], dtype).reshape(shapes[name]).requires_grad_()
+        for name in words.only
+    }
+    optimizer = optcore.make_optimizer(start.items(), {**words.spec, "engine": engine})
+    for step in range(len(problem["grads_w"])):
+        set_lr(optimizer, words, step)
+        for name, param in start.items():
+            grad = recorded(problem[f"grads_{name}"][step], dtype).reshape(shapes[name])
+            grad = grad * words.feed / words.accumulate
+            param.grad = grad if param.grad is None else param.grad + grad
+        if (step + 1) % words.accumulate == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+        yield {name: numbers(param) for name, param in start.items()}, optimizer, start
 
-    for step, (grad_w, grad_b) in enumerate(
-        zip(problem["grads_w"], problem["grads_b"], strict=True)
-    ):
-        w.grad = recorded(grad_w, dtype).reshape(4, 3)
-        b.grad = recorded(grad_b, dtype)
+
+def finals_are_close(words: Words, case: Case, problem: dict[str, Any], dtype: str) -> None:
+    """Compare what is evaluated at the end: the moving average."""
+    *_, (_, optimizer, start) = steps(words, case, problem, "eager")
+    with optimizer.averaged():
+        for name, param in start.items():
+            close(numbers(param), case[f"{name}_final"], dtype, f"final {name}")
+
+
+def sparse_trajectory(words: Words, case: Case, problem: dict[str, Any]) -> Iterator[NDArray[Any]]:
+    """Yield the embedding after each step."""
+    dtype = DTYPES[case["dtype"]]
+    w = recorded(problem["w0"], dtype).reshape(6, 3).requires_grad_()
+    optimizer = optcore.make_optimizer([("w", w)], words.spec)
+    for step, (ids, rows) in enumerate(zip(problem["ids"], problem["grad_rows"], strict=True)):
+        set_lr(optimizer, words, step)
+        values = recorded(rows, dtype).reshape(len(ids), 3)
+        w.grad = torch.sparse_coo_tensor(torch.tensor([ids]), values, (6, 3), check_invariants=True)
         optimizer.step()
-
-        for ours, theirs in ((w, case["w"][step]), (b, case["b"][step])):
-            close(ours.detach().numpy().ravel(), np.array(theirs), dtype, f"step {step}")
+        yield numbers(w)
 
 
-def recorded(values: list[float], dtype: torch.dtype) -> torch.Tensor:
+def set_lr(optimizer: FlatOptimizer, words: Words, step: int) -> None:
+    for group in optimizer.param_groups:
+        lrs = words.lrs.get(group["param_names"][0], words.lrs.get(""))
+        if lrs is not None:
+            group["lr"] = lrs[step]
+
+
+def recorded(values: list[float], dtype: torch.dtype) -> Tensor:
     """Return the problem's numbers: float32, cast exactly."""
     return torch.tensor(values, dtype=torch.float32).to(dtype)
 
 
-def close(ours: NDArray[Any], theirs: NDArray[Any], dtype: torch.dtype, where: str) -> None:
-    if dtype == torch.float64:
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-15, err_msg=where)
+def numbers(param: Tensor) -> NDArray[Any]:
+    return param.detach().to(torch.promote_types(param.dtype, torch.float32)).numpy().ravel()
+
+
+def close(ours: NDArray[Any], theirs: list[float], dtype: str, where: str) -> None:
+    expected = np.array(theirs)
+    if dtype == "float64":
+        np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-15, err_msg=where)
     else:
-        allowed = 2e-6 * max(1.0, float(np.abs(theirs).max()))
-        assert np.abs(ours - theirs).max() <= allowed, where
-
-
-def test_the_translation_knows_every_family_there_is() -> None:
-    """A translation that gave up on everything would make the test above pass on nothing."""
-    known = {(case.values[1]["id"].split(".")[0]) for case in cases()}
-
-    assert known == {name.removeprefix("optimizers_") for name in FAMILIES if family(name)["cases"]}
+        allowed = 2e-6 * max(1.0, float(np.abs(expected).max()))
+        assert np.abs(ours - expected).max() <= allowed, where

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from torch.optim.optimizer import (
 )
 
 import optcore
+from optcore.optimizers.gradients import only
+from optcore.optimizers.law import law_of
 from optcore.optimizers.make import RULES
 from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.errors import SpecError
@@ -133,14 +136,14 @@ def pure_step(
     model: nn.Module, optimizer: FlatOptimizer, *, t: int
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """Yield what the bare rule makes of each parameter and its slots at update *t*."""
-    rule, flags = optimizer._rule, optimizer._flags
-    numbers = optimizer._numbers(optimizer.param_groups[0])
-    given = {**numbers, **flags, **rule.scalars(t, numbers, flags)}
-    arguments = {k: v for k, v in given.items() if k in rule.update.__annotations__}
+    law = optimizer._laws[0]
+    numbers = {**law.rounded_numbers(optimizer.param_groups[0]), "grad_scale": 1.0}
+    given = {**numbers, **law.flags, **law.rule.scalars(t, numbers, law.flags)}
+    arguments = only(given, law.rule.update)
     slots = optimizer.named_slots()
     for name, param in model.named_parameters():
         old = [param.detach(), param.grad, *(slots[slot][name] for slot in slots)]
-        yield name, [tensor.clone() for tensor in rule.update(*old, **arguments)]
+        yield name, [tensor.clone() for tensor in law.rule.update(*old, **arguments)]
 
 
 @every_variant
@@ -322,18 +325,20 @@ def test_rejects_a_learning_rate_that_is_not_positive(lr: float) -> None:
 def test_a_specs_fields_are_its_rules_arguments(kind: str) -> None:
     """Nothing a client may say is dropped on the way to the math, and nothing is made up."""
     spec = OPTIMIZERS[kind].model_validate({"kind": kind, "lr": 0.1})
-    rule = RULES[kind]
-    numbers = spec.hyperparameters()
-    flags = spec.flags(single_precision=True)
-    asked = _Recorder(numbers)
+    law = law_of(spec, single_precision=True)
+    asked = _Recorder({**spec.hyperparameters(), "grad_scale": 1.0})
 
-    slots = rule.slots(asked, flags)
-    scalars = rule.scalars(2, asked, flags)
+    slots = law.rule.slots(asked, law.flags)
+    scalars = law.rule.scalars(2, asked, law.flags)
+    if law.rule.ratios is not None:
+        scalars = scalars | law.rule.ratios([1.0, 1.0], asked, law.flags)
 
-    arguments = set(rule.update.__annotations__) - {"param", "grad", "return", "others", *slots}
-    given = numbers.keys() | flags.keys() | scalars.keys()
+    taken = signature(law.rule.update).parameters
+    arguments = {name for name, p in taken.items() if p.kind is p.KEYWORD_ONLY} - set(slots)
+    given = spec.hyperparameters().keys() | law.flags.keys() | scalars.keys()
     assert arguments <= given
-    assert given - arguments - asked.seen <= {"float32_powers"}
+    unused = given - arguments - asked.seen
+    assert not unused & spec.hyperparameters().keys()
 
 
 class _Recorder(dict[str, float]):

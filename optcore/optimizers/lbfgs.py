@@ -1,0 +1,90 @@
+"""L-BFGS: torch's own optimizer, with what a run asks of an optimizer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optcore.spec.optimizers import Lbfgs
+
+LISTS = ("old_dirs", "old_stps", "ro")
+TENSORS = ("d", "H_diag", "prev_flat_grad", "t", "prev_loss")
+"""What torch keeps, of all parameters together; the last two are numbers."""
+
+
+class LbfgsOptimizer(torch.optim.LBFGS):
+    """torch.optim.LBFGS that can be checkpointed by name; its steps need a closure."""
+
+    needs_closure = True
+    engine = "torch"
+    kind = "lbfgs"
+
+    def __init__(self, named: Sequence[tuple[str, Tensor]], spec: Lbfgs) -> None:
+        """Take the hyperparameters of *spec*; the parameters stay where they are."""
+        super().__init__(
+            [param for _, param in named],
+            lr=spec.lr,
+            max_iter=spec.max_iter,
+            max_eval=spec.max_eval,
+            tolerance_grad=spec.tolerance_grad,
+            tolerance_change=spec.tolerance_change,
+            history_size=spec.history_size,
+            line_search_fn=spec.line_search_fn,
+        )
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Change nothing: the parameters are what to evaluate on."""
+        yield
+
+    def release(self) -> None:
+        """Do nothing: parameters have memory of their own."""
+
+    def named_slots(self) -> dict[str, dict[str, Tensor]]:
+        """Return what torch keeps, lists by position; numbers as float64 tensors."""
+        state = self._of_all()
+        slots = {
+            name: {"all": _as_tensor(state[name])}
+            for name in TENSORS
+            if state.get(name) is not None
+        }
+        for name in LISTS:
+            if values := state.get(name):
+                slots[name] = {str(i): _as_tensor(value) for i, value in enumerate(values)}
+        return slots
+
+    def named_counts(self) -> dict[str, int]:
+        """Return iterations and evaluations so far."""
+        state = self._of_all()
+        return {name: int(state.get(name, 0)) for name in ("n_iter", "func_evals")}
+
+    def load_named(
+        self, slots: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, int]
+    ) -> None:
+        """Take over what `named_slots` and `named_counts` returned."""
+        state: dict[str, Any] = dict(counts)
+        for name, by in slots.items():
+            if name in LISTS:
+                state[name] = [by[str(i)].clone() for i in range(len(by))]
+            elif name in ("t", "prev_loss"):
+                state[name] = float(by["all"])
+            else:
+                state[name] = by["all"].clone()
+        if "old_dirs" in state:
+            state["al"] = [None] * self.param_groups[0]["history_size"]
+        self._of_all().clear()
+        if counts.get("n_iter"):
+            self._of_all().update(state)
+
+    def _of_all(self) -> dict[str, Any]:
+        return self.state[self.param_groups[0]["params"][0]]  # type: ignore[no-any-return]
+
+
+def _as_tensor(value: Any) -> Tensor:  # noqa: ANN401
+    if isinstance(value, Tensor):
+        return value.detach().contiguous()
+    return torch.tensor(float(value), dtype=torch.float64)

@@ -1,0 +1,80 @@
+"""AdaGrad."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Adagrad(OptimizerSpec):
+    """
+    A step size per coordinate that shrinks with the gradients seen so far.
+
+    ::
+
+        g = g + weight_decay * p
+        h = h + g * g
+
+        keras        p = p - lr * g / sqrt(h + eps)
+        elsewhere    p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(h) + eps)
+
+    References:
+        Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.
+        https://jmlr.org/papers/v12/duchi11a.html
+        torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
+        keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer (no eps in the last two's
+        kernels: MindSpore's and TF1's is 0).
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "paddle",
+        "mindspore",
+        "keras",
+        "tf1",
+        "article",
+    )
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"eps"}),
+        "keras": frozenset({"initial_accumulator_value"}),
+    }
+
+    kind: Literal["adagrad"]
+    lr: float = per_dialect(
+        {
+            "torch": 0.01,
+            "paddle": None,
+            "mindspore": 1e-3,
+            "keras": 1e-3,
+            "tf1": None,
+            "article": 0.01,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+    eps: float = per_dialect({"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0)
+    """Added to the root (keras: under it)."""
+    lr_decay: float = per_dialect({"torch": 0.0}, ge=0)
+    """How fast lr itself falls with t."""
+    initial_accumulator_value: float = per_dialect(
+        {"torch": 0.0, "paddle": 0.0, "mindspore": 0.1, "keras": 0.1, "tf1": 0.1, "article": 0.0},
+        ge=0,
+    )
+    """h before the first update."""
+    update_slots: bool = Field(True)
+    """Whether h grows; false keeps it at initial_accumulator_value."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers; without eps where the dialect has none."""
+        numbers = super().hyperparameters()
+        return numbers if self._exists("eps") else {**numbers, "eps": 0.0}
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return where eps stands and whether h grows."""
+        del single_precision
+        return {"eps_inside": self.dialect == "keras", "update_slots": self.update_slots}

@@ -1,0 +1,147 @@
+"""Adam's relatives: Adamax, NAdam, RAdam."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.adam import AdamSpec
+
+
+class Adamax(AdamSpec):
+    """
+    Adam with a running maximum u in place of the root mean square.
+
+    ::
+
+        g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+
+        torch                  u = max(beta2 * u, |g| + eps)   d = u
+        paddle                 u = max(beta2 * u + eps, |g|)   d = u
+        mindspore, keras       u = max(beta2 * u, |g|)         d = u + eps
+
+        p = p - lr / (1 - beta1 ** t) * m / d
+
+    References:
+        Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 2.
+        https://arxiv.org/abs/1412.6980
+        torch.optim.Adamax, paddle.optimizer.Adamax, mindspore.nn.AdaMax, keras.optimizers.Adamax.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
+    FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
+    SLOTS: ClassVar[str] = "m and u"
+
+    kind: Literal["adamax"]
+    lr: float = per_dialect({"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3}, gt=0)
+    """Learning rate."""
+    eps: float = per_dialect(
+        {"torch": 1e-8, "paddle": 1e-8, "mindspore": 1e-8, "keras": 1e-7}, ge=0
+    )
+    """Keeps the denominator away from 0."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return where eps stands, and which numbers the kernel rounds."""
+        flags = super().flags(single_precision=single_precision)
+        del flags["eps_hat"]
+        return {
+            **flags,
+            "eps_on_gradient": self.dialect == "torch",
+            "eps_on_maximum": self.paddle,
+            "kernel_in_float32": self.paddle,
+        }
+
+
+class NAdam(AdamSpec):
+    """
+    Adam with Nesterov's momentum, whose share mu rises over the first updates.
+
+    ::
+
+        g  = g + weight_decay * p
+        m  = beta1 * m + (1 - beta1) * g
+        v  = beta2 * v + (1 - beta2) * g * g
+        mu = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))         of this update
+        nu = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))   of the next
+        M  = product of mu over all updates so far
+        n  = nu * m / (1 - M * nu) + (1 - mu) * g / (1 - M)
+        p  = p - lr * n / (sqrt(v / (1 - beta2 ** t)) + eps)
+
+    Keras has no momentum_decay: it is 1.
+
+    References:
+        Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
+        https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
+        torch.optim.NAdam, paddle.optimizer.NAdam, keras.optimizers.Nadam.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras")
+    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "eps"})
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),
+        "keras": frozenset({"beta2"}),
+    }
+
+    kind: Literal["nadam"]
+    lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3}, gt=0)
+    """Learning rate."""
+    eps: float = per_dialect({"torch": 1e-8, "paddle": 1e-8, "keras": 1e-7}, ge=0)
+    """Keeps the denominator away from 0."""
+    momentum_decay: float = per_dialect({"torch": 4e-3, "paddle": 4e-3}, ge=0)
+    """How fast mu rises."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers, with Keras' fixed momentum_decay."""
+        numbers = super().hyperparameters()
+        return {**numbers, "momentum_decay": 1.0} if self.dialect == "keras" else numbers
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return how products and powers are computed."""
+        flags = super().flags(single_precision=single_precision)
+        return {
+            **{name: flag for name, flag in flags.items() if name != "eps_hat"},
+            "float32_mu": self.dialect == "torch" or single_precision,
+            "float32_constants": self.dialect == "keras",
+        }
+
+
+class RAdam(AdamSpec):
+    """
+    Adam that begins as momentum, until its mean square is worth dividing by.
+
+    ::
+
+        g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        c1 = 1 - beta1 ** t
+        c2 = 1 - beta2 ** t
+        R = 2 / (1 - beta2) - 1
+        r = R - 2 * t * beta2 ** t / c2
+
+        r > 5:  p = p - lr * m/c1 * sqrt(c2) / (sqrt(v) + eps)
+                      * sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))
+        else:   p = p - lr * m/c1
+
+    References:
+        Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
+        https://arxiv.org/abs/1908.03265
+        torch.optim.RAdam, paddle.optimizer.RAdam.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle")
+    FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
+
+    kind: Literal["radam"]
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    eps: float = Field(1e-8, ge=0)
+    """Keeps the denominator away from 0."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return how powers are computed."""
+        flags = super().flags(single_precision=single_precision)
+        return {name: flag for name, flag in flags.items() if name != "eps_hat"}

@@ -1,0 +1,76 @@
+"""Averages over updates: ASGD averages parameters, SAG gradients."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Asgd(OptimizerSpec):
+    """
+    Gradient descent with a falling step, evaluated on the average a of its iterates.
+
+    ::
+
+        g   = g + weight_decay * p
+        eta = lr / (1 + lambd * lr * (t - 1)) ** alpha
+        p   = p - eta * (lambd * p + g)
+        a   = a + (p - a) / max(1, t - 1 - t0)
+
+    What Paddle calls ASGD is another optimizer: sag.
+
+    References:
+        Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
+        torch.optim.ASGD, mindspore.nn.ASGD.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore")
+
+    kind: Literal["asgd"]
+    lr: float = per_dialect({"torch": 0.01, "mindspore": 0.1}, gt=0)
+    """Learning rate."""
+    lambd: float = Field(1e-4, ge=0)
+    """Decay of the step, and of the parameters."""
+    alpha: float = Field(0.75, ge=0)
+    """Power of the step's decay."""
+    t0: float = Field(1e6, ge=0)
+    """Updates before the averaging starts; until then a is p."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return that both keep eta and the share in float32, whatever the tensors."""
+        del single_precision
+        return {"in_float32": True}
+
+
+class Sag(OptimizerSpec):
+    """
+    Stochastic average gradient: the mean of the last gradient of each of batch_num batches.
+
+    ::
+
+        i = (t - 1) mod batch_num
+        d = d - y[i] + g
+        y[i] = g
+        p = p - lr * d / min(t, batch_num)
+
+    The batches must come in the same order in every epoch. Keeps batch_num gradients.
+
+    References:
+        Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,
+        2017, Algorithm 1. https://arxiv.org/abs/1309.2388
+        paddle.optimizer.ASGD.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("paddle", "article")
+
+    kind: Literal["sag"]
+    dialect: Dialect = "paddle"
+    """Whose math, defaults and rounding."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    batch_num: int = Field(1, ge=1, le=1000)
+    """How many batches there are."""

@@ -1,0 +1,232 @@
+"""What all optimizers share: dialect, regularizers, clipping, groups, precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from annotated_types import Gt, Lt
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
+from optcore.spec.errors import violated
+from optcore.spec.optimizers.averages import Average
+from optcore.spec.optimizers.clip import AnyClip
+from optcore.spec.optimizers.groups import Group
+from optcore.spec.optimizers.scheduled import take_schedules
+from optcore.spec.schedules import AnySchedule
+
+Engine = Literal["auto", "eager", "fused"]
+
+PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
+"""PaddleOCR runs on Paddle's optimizers; only its defaults are its own."""
+
+NOT_NUMBERS = frozenset({"loss_scale"})
+"""Numbers that belong to the optimizer as a whole and to no group."""
+
+
+def float32(number: float) -> float:
+    """Return *number* rounded to float32; infinite if it is too large for it."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
+
+
+class OptimizerSpec(Spec):
+    """What all optimizers share."""
+
+    kind: str
+    """Which optimizer."""
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
+    """Where the optimizer exists; the first is its default."""
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
+    """Dialects in which one of torch's fused kernels computes exactly this rule."""
+    FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
+    """Hyperparameters that a framework keeps in float32 even for float64 tensors."""
+    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
+    """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
+    SLOTS: ClassVar[str] = ""
+    """Memory, for people: what is kept per parameter."""
+
+    dialect: Dialect = "torch"
+    """Whose math, defaults and rounding."""
+    engine: Engine = "auto"
+    """What computes the update: the rule itself (eager), torch's fused kernel, or the faster."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 regularization: weight_decay * p is added to the gradient, or decays p itself if
+    decoupled."""
+    decoupled_weight_decay: bool = per_dialect(
+        {
+            "torch": False,
+            "paddle": False,
+            "paddleocr": False,
+            "mindspore": False,
+            "keras": True,
+            "tf1": False,
+            "article": False,
+        }
+    )
+    """Whether weight_decay shrinks p by lr * weight_decay * p instead of joining the gradient."""
+    l1: float = Field(0.0, ge=0)
+    """L1 regularization: l1 * sign(p) is added to the gradient."""
+    maximize: bool = False
+    """Climb instead of descend."""
+    grad_centralization: bool = False
+    """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
+    more and the second is a multiple of 16 (MindSpore's condition)."""
+    clip: AnyClip | None = None
+    """Limit of the gradient, applied before any regularizer; null for none."""
+    loss_scale: float = Field(1.0, gt=0)
+    """What the loss, and so the gradient, comes multiplied by; undone before clipping."""
+    multi_precision: bool = False
+    """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
+    average: Average | None = None
+    """A moving average of the parameters to evaluate on; null for none."""
+    groups: list[Group] = Field(default_factory=list, max_length=1000)
+    """Parameters with hyperparameters of their own; the first group that matches holds."""
+    order_params: list[str] | None = None
+    """Names of all parameters, in an order that is reported; results do not depend on it."""
+    schedules: dict[str, AnySchedule] = Field(default_factory=dict)
+    """Hyperparameter -> schedule that moves it over the run, from the number given. May also be
+    written in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+
+    def has_kernel(self) -> bool:
+        """Return whether one of torch's fused kernels computes exactly this."""
+        return self.dialect in self.FUSED_IN
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return what the dialect, and the spec, switch in the rule's math."""
+        del single_precision
+        return {}
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the rule's numbers, as given."""
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if type(getattr(self, name)) in (int, float) and name not in NOT_NUMBERS
+        }
+
+    def rounded(self, *, single_precision: bool) -> frozenset[str]:
+        """
+        Return the numbers that the dialect's kernel sees as float32.
+
+        Paddle, MindSpore and TF1 take all of them so for float32 tensors, and some of them
+        (`FLOAT32_IN`) even for float64 tensors. Keras holds lr in float32 whatever the tensors.
+        """
+        numbers = frozenset(self.hyperparameters())
+        always = self.FLOAT32_IN.get(self.dialect, frozenset())
+        if self.dialect in ("mindspore", "tf1") and self.dialect not in self.FLOAT32_IN:
+            always = numbers - {"initial_accumulator_value"}
+        if self.dialect == "keras":
+            always |= {"lr", "weight_decay"}
+            return numbers - self.BIAS_IN_DOUBLE if single_precision else always
+        if self.dialect in PADDLE | {"mindspore", "tf1"}:
+            return numbers if single_precision else always & numbers
+        return frozenset()
+
+    @property
+    def own_decay(self) -> bool:
+        """Whether a rule that can decay parameters by itself does."""
+        return not self.decoupled_weight_decay
+
+    @property
+    def paddle(self) -> bool:
+        """Whether the math is Paddle's."""
+        return self.dialect in PADDLE
+
+    def with_fields(self, **fields: object) -> Self:
+        """Return this spec, groups and all, with *fields* in place of its own."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).parse({**kept, **fields})
+
+    def overridden(self, overrides: Mapping[str, Any]) -> Self:
+        """Return this spec, without its groups, with *overrides* in place of its own fields."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
+        return type(self).parse({**kept, **overrides})
+
+    def _exists(self, name: str) -> bool:
+        defaults = dialects_of(type(self), name)
+        return defaults is None or self.dialect in defaults
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401
+        return take_schedules(cls, data) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _fit_the_dialect(self) -> Self:
+        if self.dialect not in self.DIALECTS:
+            violated(
+                ["dialect"],
+                f"dialect of {self.kind} must be one of {', '.join(self.DIALECTS)}, "
+                f"got {self.dialect!r}",
+                self.dialect,
+            )
+        for name in self.model_fields_set:
+            if not self._exists(name):
+                violated(
+                    [name],
+                    f"{name} does not exist for {self.kind} in dialect {self.dialect}, "
+                    f"only in {', '.join(dialects_of(type(self), name) or ())}",
+                    getattr(self, name),
+                )
+        for name in type(self).model_fields:
+            if getattr(self, name) is None and dialects_of(type(self), name) is not None:
+                violated(
+                    [name],
+                    f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
+                    None,
+                )
+        for name in self.rounded(single_precision=True):
+            self._check_rounded(name)
+        if self.engine == "fused" and not self.has_kernel():
+            violated(
+                ["engine"],
+                f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
+                f"has no such kernel; use auto or eager",
+                self.engine,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_move_hyperparameters(self) -> Self:
+        for name in self.schedules:
+            if name not in self.hyperparameters():
+                known = ", ".join(self.hyperparameters())
+                violated(
+                    ["schedules", name],
+                    f"schedules must move hyperparameters of {self.kind} ({known}), got {name!r}",
+                    name,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_override_what_exists(self) -> Self:
+        for i, group in enumerate(self.groups):
+            group.check(self, i)
+        return self
+
+    def _check_rounded(self, name: str) -> None:
+        """Refuse a number that float32 takes out of its range (0.99999999 becomes 1)."""
+        value = getattr(self, name)
+        single = float32(value)
+        for limit in type(self).model_fields[name].metadata:
+            too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
+            too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
+            if too_high or too_low or not math.isfinite(single):
+                violated(
+                    [name],
+                    f"{name} must stay in its range as a float32, which is what {self.dialect} "
+                    f"makes of it, got {value} ({single})",
+                    value,
+                )
+
+    @model_serializer(mode="wrap")
+    def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+        shown = {name: value for name, value in handler(self).items() if self._exists(name)}
+        first = [name for name in ("kind", "dialect", "engine") if name in shown]
+        own = [name for name in shown if name not in OptimizerSpec.model_fields]
+        return {name: shown[name] for name in dict.fromkeys([*first, *own, *shown])}

@@ -1,0 +1,117 @@
+"""Optimizers that make parameters exactly 0: FTRL and the proximal ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Ftrl(OptimizerSpec):
+    """
+    Follow the regularized leader: the best p for all linearized losses so far.
+
+    ::
+
+        n' = n + g * g
+        z  = z + g + 2 * l2_shrinkage * p - (n' ** -lr_power - n ** -lr_power) / lr * p
+        p  = (clamp(z, -l1_strength, l1_strength) - z)
+             / ((n' ** -lr_power + beta) / lr + 2 * l2_strength)
+        n  = n'
+
+    MindSpore's kernel on a CPU adds l1 with the wrong sign where z is negative; here it is as
+    its documentation says.
+
+    References:
+        McMahan et al., Ad Click Prediction: a View from the Trenches, 2013, Algorithm 1.
+        https://research.google/pubs/pub41159/
+        keras.optimizers.Ftrl, mindspore.nn.FTRL, tf.compat.v1.train.FtrlOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("keras", "mindspore", "tf1")
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"initial_accumulator_value"})}
+
+    kind: Literal["ftrl"]
+    dialect: Dialect = "keras"
+    """Whose math, defaults and rounding."""
+    lr: float = per_dialect({"keras": 1e-3, "mindspore": 1e-3, "tf1": None}, gt=0)
+    """Learning rate."""
+    lr_power: float = Field(-0.5, le=0)
+    """How lr falls with n; 0 for not at all."""
+    initial_accumulator_value: float = Field(0.1, ge=0)
+    """n before the first update."""
+    l1_strength: float = Field(0.0, ge=0)
+    """L1 regularization, part of the leader's own problem."""
+    l2_strength: float = Field(0.0, ge=0)
+    """L2 regularization, part of the leader's own problem."""
+    l2_shrinkage: float = per_dialect({"keras": 0.0, "tf1": 0.0}, ge=0)
+    """L2 regularization of the gradient alone: n does not see it."""
+    beta: float = per_dialect({"keras": 0.0, "tf1": 0.0}, ge=0)
+    """The paper's beta: keeps the first steps small."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers; 0 for those that the dialect does not have."""
+        return {"l2_shrinkage": 0.0, "beta": 0.0, **super().hyperparameters()}
+
+
+class ProximalSgd(OptimizerSpec):
+    """
+    Gradient descent whose step ends with a pull towards 0.
+
+    ::
+
+        q = p - lr * g
+        p = sign(q) * max(|q| - lr * l1_strength, 0) / (1 + lr * l2_strength)
+
+    References:
+        Duchi and Singer, Efficient Online and Batch Learning using Forward Backward Splitting,
+        2009. https://jmlr.org/papers/v10/duchi09a.html
+        tf.compat.v1.train.ProximalGradientDescentOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "tf1")
+
+    kind: Literal["proximal_sgd"]
+    dialect: Dialect = "article"
+    """Whose math, defaults and rounding."""
+    lr: float = per_dialect({"article": 0.01, "tf1": None}, gt=0)
+    """Learning rate."""
+    l1_strength: float = Field(0.0, ge=0)
+    """L1 regularization, by the pull."""
+    l2_strength: float = Field(0.0, ge=0)
+    """L2 regularization, by the pull."""
+
+
+class ProximalAdagrad(OptimizerSpec):
+    """
+    AdaGrad whose step ends with a pull towards 0.
+
+    ::
+
+        h   = h + g * g
+        eta = lr / sqrt(h)
+        q   = p - eta * g
+        p   = sign(q) * max(|q| - eta * l1_strength, 0) / (1 + eta * l2_strength)
+
+    References:
+        Duchi and Singer, Efficient Online and Batch Learning using Forward Backward Splitting,
+        2009. https://jmlr.org/papers/v10/duchi09a.html
+        mindspore.nn.ProximalAdagrad, tf.compat.v1.train.ProximalAdagradOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("mindspore", "tf1")
+
+    kind: Literal["proximal_adagrad"]
+    dialect: Dialect = "mindspore"
+    """Whose math, defaults and rounding."""
+    lr: float = per_dialect({"mindspore": 1e-3, "tf1": None}, gt=0)
+    """Learning rate."""
+    initial_accumulator_value: float = Field(0.1, gt=0)
+    """h before the first update."""
+    l1_strength: float = Field(0.0, ge=0)
+    """L1 regularization, by the pull."""
+    l2_strength: float = Field(0.0, ge=0)
+    """L2 regularization, by the pull."""

@@ -1,0 +1,109 @@
+"""Groups: parameters with hyperparameters of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from optcore.spec.base import Spec
+from optcore.spec.errors import SpecError, did_you_mean, violated
+from optcore.spec.schedules import AnySchedule
+
+if TYPE_CHECKING:
+    from optcore.spec.optimizers.base import OptimizerSpec
+
+Preset = Literal["no_decay_norm_bias", "layer_decay"]
+
+NOT_PER_GROUP = frozenset(
+    {
+        "kind",
+        "dialect",
+        "engine",
+        "clip",
+        "loss_scale",
+        "multi_precision",
+        "average",
+        "groups",
+        "order_params",
+        "no_weight_decay_name",
+        "one_dim_param_no_weight_decay",
+    }
+)
+"""Fields of an optimizer that hold for all of its parameters."""
+
+
+class Match(Spec):
+    """Which parameters; all conditions that are given must hold."""
+
+    name: str | list[str] | None = None
+    """Glob of the parameter's name, or several of which one must fit: ``"*.bias"``."""
+    ndim: int | None = Field(None, ge=0)
+    """Number of dimensions."""
+    module: str | list[str] | None = None
+    """Type of the module that owns the parameter, as in a model's layers: ``"batch_norm"``."""
+
+
+class Group(Spec):
+    """
+    Parameters, and what is different for them: any hyperparameter of the optimizer.
+
+    ``{"match": "*.bias", "weight_decay": 0}``
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    match: str | Match | None = None
+    """Which parameters: a glob of their names, or an object with name, ndim, module."""
+    preset: Preset | None = None
+    """Instead of match, a rule known by name: no_decay_norm_bias (biases and one-dimensional
+    parameters get no weight decay) or layer_decay (lr falls from the last layer to the first)."""
+    factor: float = Field(0.75, gt=0, le=1)
+    """layer_decay: lr of a layer, as a share of the layer's after it."""
+    lr_scale: float = Field(1.0, ge=0)
+    """Factor to the learning rate (what Paddle calls a group's learning_rate)."""
+    schedule: AnySchedule | None = None
+    """How the group's lr moves; null for the schedule of the run, from the group's lr."""
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Hyperparameters that are different."""
+        return dict(self.model_extra or {})
+
+    def check(self, base: OptimizerSpec, i: int) -> None:
+        """Refuse, as group *i* of *base*, what the optimizer does not have."""
+        where: list[str | int] = ["groups", i]
+        if (self.match is None) == (self.preset is None):
+            given = "neither" if self.match is None else "both"
+            violated([*where, "match"], f"give either match or preset, got {given}", self.match)
+        for name in self.overrides:
+            if name in NOT_PER_GROUP:
+                violated([*where, name], f"{name} holds for all groups: set it beside groups", name)
+            if name not in type(base).model_fields:
+                known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
+                known += ["match", "preset", "factor", "lr_scale", "schedule"]
+                violated(
+                    [*where, name],
+                    f"unknown field {name!r}{did_you_mean(name, known)} ({', '.join(known)})",
+                    self.overrides[name],
+                )
+        try:
+            base.overridden(self.overrides)
+        except SpecError as error:
+            first = error.problems[0]
+            violated([*where, first.param], first.message, self.overrides.get(first.param))
+
+
+def as_match(match: str | Match | None) -> Match:
+    """Return *match* as an object."""
+    return match if isinstance(match, Match) else Match(name=match)
+
+
+def shown_match(group: Group | Mapping[str, Any]) -> str:
+    """Return what *group* matches, in a few words."""
+    data = group if isinstance(group, Mapping) else group.model_dump(exclude_none=True)
+    match = data.get("match")
+    if isinstance(match, Mapping):
+        return " and ".join(f"{name} {value}" for name, value in match.items())
+    return str(match if match is not None else data.get("preset", "the rest"))

@@ -1,0 +1,97 @@
+"""Step sizes per layer, from norms of its parameters and its step: LAMB and LARS."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Lamb(AdamSpec):
+    """
+    Adam whose step is scaled, per parameter tensor, to the norm of the parameter.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps) + weight_decay * p
+        r = norm(p) / norm(u)                1 where either norm is 0
+        p = p - lr * r * u
+
+    Paddle leaves r at 1 where weight_decay is 0, unless always_adapt. Keras decays p by
+    lr * weight_decay * p before all of this, outside of u.
+
+    References:
+        You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
+        https://arxiv.org/abs/1904.00962
+        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
+    FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
+
+    kind: Literal["lamb"]
+    dialect: Dialect = "article"
+    """Whose math, defaults and rounding."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7}, ge=0)
+    """Keeps the denominator away from 0."""
+    weight_decay: float = per_dialect({"article": 0.01, "paddle": 0.01, "keras": 0.0}, ge=0)
+    """Part of the step that is scaled; decay before it if decoupled."""
+    always_adapt: bool = per_dialect({"article": True, "paddle": False, "keras": True})
+    """Scale the step also where nothing decays."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return how powers are computed, and whether a step without decay is scaled."""
+        flags = super().flags(single_precision=single_precision)
+        return {
+            **{name: flag for name, flag in flags.items() if name != "eps_hat"},
+            "always_adapt": self.always_adapt,
+            "kernel_in_float32": self.paddle,
+        }
+
+
+class Lars(OptimizerSpec):
+    """
+    Momentum whose lr is scaled, per parameter tensor, to the norms of parameter and gradient.
+
+    ::
+
+        r = lars_coeff * norm(p) / (norm(g) + weight_decay * norm(p) + eps)
+        v = momentum * v + lr * r * (g + weight_decay * p)
+        p = p - v
+
+    r is 1 where a norm is 0 (Paddle: or where weight_decay is 0).
+
+    References:
+        You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
+        Algorithm 1. https://arxiv.org/abs/1708.03888
+        paddle.incubate.optimizer.LarsMomentumOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle")
+
+    kind: Literal["lars"]
+    dialect: Dialect = "article"
+    """Whose math, defaults and rounding."""
+    lr: float = per_dialect({"article": 0.1, "paddle": None}, gt=0)
+    """Learning rate."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the old velocity that is kept."""
+    weight_decay: float = Field(5e-4, ge=0)
+    """L2 regularization, part of the step that is scaled."""
+    lars_coeff: float = Field(1e-3, gt=0)
+    """How much a tensor is trusted to move, as a share of its norm."""
+    eps: float = per_dialect({"article": 0.0, "paddle": 0.0}, ge=0)
+    """Keeps the denominator away from 0."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return whether a step without decay is left unscaled."""
+        del single_precision
+        return {"always_adapt": not self.paddle}

@@ -1,0 +1,46 @@
+"""Lion."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Lion(OptimizerSpec):
+    """
+    Steps of one size: the sign of a mean gradient.
+
+    ::
+
+        p = p - lr * weight_decay * p
+        p = p - lr * sign(beta1 * m + (1 - beta1) * g)
+        m = beta2 * m + (1 - beta2) * g
+
+    Each coordinate moves by exactly lr, so lr wants to be 3 to 10 times smaller than AdamW's,
+    and weight_decay as much larger.
+
+    References:
+        Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
+        https://arxiv.org/abs/2302.06675
+        keras.optimizers.Lion.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
+
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
+
+    kind: Literal["lion"]
+    dialect: Dialect = "article"
+    """Whose math, defaults and rounding."""
+    lr: float = per_dialect({"article": 1e-4, "keras": 1e-3}, gt=0)
+    """Learning rate: the step of every coordinate."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Share of the old mean in the direction."""
+    beta2: float = Field(0.99, ge=0, lt=1)
+    """Share of the old mean that is kept."""
+    decoupled_weight_decay: bool = True
+    """Whether weight_decay shrinks p instead of joining the gradient."""

@@ -1,0 +1,206 @@
+"""Optimizers that see a parameter as a matrix: Adafactor and Muon."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import violated
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Adafactor(OptimizerSpec):
+    """
+    Adam whose mean square is kept as one number per row (R) and one per column (C).
+
+    ::
+
+        b = 1 - t ** -beta2_decay                                   (t ** beta2_decay in torch)
+        R = b * R + (1 - b) * mean(g * g, over columns)
+        C = b * C + (1 - b) * mean(g * g, over rows)
+        V = R * C / mean(R)                       a vector keeps its whole V
+        u = g / sqrt(V)
+        u = u / max(1, rms(u) / clip_threshold)
+        a = lr * max(eps2, rms(p))                scale_parameter, else lr
+        p = p - a * u
+
+    torch      lr = min(lr, 1/sqrt(t)); decay is lr * weight_decay * p with the lr given; R and C
+               are floored by eps1
+    keras      the same; eps1 is added to g * g; decay comes first
+    mindspore  lr = min(0.01 or 1e-6 * t, 1/sqrt(t)) if relative_step; eps1 is added to g * g;
+               beta1 > 0 keeps a mean of the steps; decay is a * weight_decay * p
+
+    References:
+        Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
+        Algorithms 4 and 5. https://arxiv.org/abs/1804.04235
+        torch.optim.Adafactor, mindspore.nn.AdaFactor, keras.optimizers.Adafactor.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
+
+    kind: Literal["adafactor"]
+    lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
+    """Learning rate; in mindspore used only without relative_step."""
+    beta2_decay: float = per_dialect({"torch": -0.8, "mindspore": -0.8, "keras": -0.8}, le=0)
+    """Power of t in the share of a new square (MindSpore's decay_rate, negated)."""
+    decoupled_weight_decay: Literal[True] = True
+    """Always, for this optimizer."""
+    eps1: float = per_dialect({"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30}, ge=0)
+    """Keeps the mean squares away from 0; in torch 0 stands for the dtype's machine epsilon."""
+    eps2: float = Field(1e-3, ge=0)
+    """Smallest root mean square a parameter is taken to have."""
+    clip_threshold: float = Field(1.0, gt=0)
+    """Largest root mean square of a step (torch calls it d)."""
+    beta1: float = per_dialect({"mindspore": 0.9}, ge=0, lt=1)
+    """Share of the old mean step that is kept; 0 for none."""
+    scale_parameter: bool = per_dialect({"mindspore": True})
+    """Whether lr is relative to the size of the parameter."""
+    relative_step: bool = per_dialect({"mindspore": True, "keras": True})
+    """Whether lr falls with t by itself."""
+    warmup_init: bool = per_dialect({"mindspore": False})
+    """Whether relative_step begins at 1e-6 and rises linearly."""
+
+    @model_validator(mode="after")
+    def _warmup_needs_relative_steps(self) -> Self:
+        if self.warmup_init and not self.relative_step:
+            violated(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
+        return self
+
+    @property
+    def own_decay(self) -> bool:
+        """Whether the decay is part of the rule: not in Keras, where it comes before all else."""
+        return self.dialect != "keras"
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers; eps1 is the dtype's own where it is not given in torch."""
+        numbers = super().hyperparameters()
+        if self.dialect != "mindspore":
+            numbers["beta1"] = 0.0
+        return numbers
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return how lr falls, where eps1 stands, and what is scaled and kept."""
+        mindspore = self.dialect == "mindspore"
+        return {
+            "single_precision": single_precision,
+            "eps1_on_square": self.dialect != "torch",
+            "eps1_of_dtype": not self.eps1 and self.dialect == "torch",
+            "falls_with_t": not mindspore,
+            "relative_step": mindspore and self.relative_step,
+            "warmup_init": self.warmup_init,
+            "scale_parameter": self.scale_parameter,
+            "scaled_decay": mindspore,
+            "momentum": self.beta1 > 0 and mindspore,
+        }
+
+
+class Muon(OptimizerSpec):
+    """
+    Momentum whose step, for a matrix, is replaced by the nearest orthogonal one.
+
+    ::
+
+        torch    v = momentum * v + (1 - momentum) * g     n = momentum * v + (1 - momentum) * g
+        keras    v = momentum * v + g                      n = momentum * v + g
+                 (nesterov; else n = v)
+
+        X = n / norm(n)                         ns_steps times:
+        A = X X^T;  X = ns_a * X + (ns_b * A + ns_c * A A) X
+
+        p = p - lr * weight_decay * p
+        p = p - lr * s * X
+        s = sqrt(max(1, rows / columns))        adjust_lr original
+            0.2 * sqrt(max(rows, columns))      match_rms_adamw (keras: rms_rate in place of 0.2)
+
+    Parameters that are no matrix, and those whose names fit *exclude*, are trained by AdamW.
+    torch computes X in bfloat16, whatever the parameters.
+
+    References:
+        Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
+        https://kellerjordan.github.io/posts/muon/
+        Liu et al., Muon is Scalable for LLM Training, 2025 (match_rms_adamw).
+        https://arxiv.org/abs/2502.16982
+        torch.optim.Muon, keras.optimizers.Muon.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "keras")
+    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
+
+    kind: Literal["muon"]
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    weight_decay: float = per_dialect({"torch": 0.1, "keras": 0.004}, ge=0)
+    """Decoupled, so it is multiplied by lr."""
+    decoupled_weight_decay: Literal[True] = True
+    """Always, for this optimizer."""
+    momentum: float = Field(0.95, ge=0, lt=1)
+    """Share of the old velocity that is kept."""
+    nesterov: bool = True
+    """Look ahead."""
+    ns_a: float = 3.4445
+    """Coefficient of X in the iteration."""
+    ns_b: float = -4.775
+    """Coefficient of A X."""
+    ns_c: float = 2.0315
+    """Coefficient of A A X."""
+    ns_steps: int = Field(5, ge=0, lt=100)
+    """Iterations."""
+    ns_eps: float = Field(1e-7, ge=0)
+    """Keeps the norm that X is divided by away from 0."""
+    adjust_lr: Literal["original", "match_rms_adamw", "none"] = "original"
+    """How lr follows from the shape of the matrix (keras: always match_rms_adamw, or none)."""
+    rms_rate: float = Field(0.2, gt=0)
+    """Root mean square of a step under match_rms_adamw."""
+    exclude: list[str] = Field(default_factory=list)
+    """Globs of the names of matrices that AdamW shall train: embeddings, the last layer."""
+    adamw_lr_scale: float = Field(1.0, gt=0)
+    """AdamW's lr, as a multiple of lr."""
+    adamw_weight_decay: float = per_dialect({"torch": 0.01, "keras": 0.004}, ge=0)
+    """AdamW's decay."""
+    adamw_beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW's beta1."""
+    adamw_beta2: float = Field(0.999, ge=0, lt=1)
+    """AdamW's beta2."""
+    adamw_eps: float = per_dialect({"torch": 1e-8, "keras": 1e-7}, ge=0)
+    """AdamW's eps."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers of the matrices' rule."""
+        numbers = super().hyperparameters()
+        return {name: numbers[name] for name in numbers if not name.startswith("adamw_")}
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return which form of momentum and of the iteration, and how lr is adjusted."""
+        del single_precision
+        return {
+            "nesterov": self.nesterov,
+            "mean_velocity": self.dialect == "torch",
+            "in_bfloat16": self.dialect == "torch",
+            "by_aspect": self.adjust_lr == "original",
+            "by_size": self.adjust_lr == "match_rms_adamw",
+        }
+
+    def adamw(self) -> dict[str, Any]:
+        """Return the spec, as data, of the optimizer of what is no matrix."""
+        # Keras decays by the lr before it is scaled.
+        scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
+        shared = ("dialect", "l1", "maximize", "clip", "loss_scale", "multi_precision", "average")
+        return {
+            "kind": "adamw",
+            **{name: getattr(self, name) for name in shared},
+            "lr": self.lr * self.adamw_lr_scale,
+            "weight_decay": self.adamw_weight_decay / scale,
+            "beta1": self.adamw_beta1,
+            "beta2": self.adamw_beta2,
+            "eps": self.adamw_eps,
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keras_matches_adamw(cls, data: Any) -> Any:  # noqa: ANN401
+        if isinstance(data, dict) and data.get("dialect") == "keras":
+            return {"adjust_lr": "match_rms_adamw", **data}
+        return data

@@ -1,0 +1,169 @@
+"""A page per optimizer, written from its spec: what docs/optimizers/ holds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from optcore.spec.base import dialects_of
+from optcore.spec.optimizers import OPTIMIZERS, OptimizerSpec
+
+LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
+COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
+"""Fields that every optimizer has; described once."""
+
+SLOTS = {
+    "sgd": 0,
+    "proximal_sgd": 0,
+    "momentum": 1,
+    "nesterov": 1,
+    "adagrad": 1,
+    "rmsprop": 1,
+    "proximal_adagrad": 1,
+    "lion": 1,
+    "lars": 1,
+    "muon": 1,
+    "asgd": 1,
+}
+"""Numbers kept per parameter; 2 for what is not here."""
+NOTES = {
+    "rmsprop": "8 with momentum or centered, 12 with both",
+    "adam": "12 with amsgrad",
+    "adamw": "12 with amsgrad",
+    "sag": "4 * (1 + batch_num)",
+    "adafactor": "about 0 for a matrix of n x m: 4 * (n + m); 4 for a vector",
+    "muon": "8 for what is no matrix",
+    "lbfgs": "8 * history_size",
+}
+
+
+def pages() -> dict[str, str]:
+    """Return file name -> content of every page."""
+    return {"README.md": _index()} | {
+        f"{kind}.md": "\n".join(_page(kind, cls)) + "\n" for kind, cls in OPTIMIZERS.items()
+    }
+
+
+def _index() -> str:
+    rows = [
+        f"| [{kind}]({kind}.md) | {_summary(cls)} | {', '.join(cls.DIALECTS)} |"
+        for kind, cls in OPTIMIZERS.items()
+    ]
+    lines = [
+        "# Optimizers",
+        "",
+        "Written from `optcore/spec/optimizers`; `python -m optcore.spec.optimizers.pages` writes",
+        "it again. `GET /v1/optimizers` serves the same.",
+        "",
+        "In place of torch's own, for any model:",
+        "",
+        "```python",
+        "optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)",
+        "optimizer = optcore.make_optimizer(",
+        "    model.named_parameters(),",
+        "    {",
+        '        "kind": "adam",',
+        '        "lr": 1e-3,',
+        '        "weight_decay": 1e-4,',
+        '        "groups": [{"match": "*.bias", "weight_decay": 0.0}],',
+        "    },",
+        ")",
+        "```",
+        "",
+        "`state_dict` of either loads into the other, where torch has the optimizer.",
+        "",
+        "| | | dialects |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+        "## What every optimizer has",
+        "",
+        *_table(OptimizerSpec, ["weight_decay", *COMMON]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
+    yield f"# {kind}"
+    yield ""
+    for line in (inspect.getdoc(cls) or "").splitlines():
+        if line == "::":
+            continue
+        yield f"**{line}**" if line == "References:" else line
+    yield ""
+    yield f"Dialects: {', '.join(cls.DIALECTS)} (the first is the default)."
+    yield ""
+    yield f"Bytes per float32 parameter beside itself and its gradient: {_bytes(kind)}."
+    yield ""
+    yield "## Hyperparameters"
+    yield ""
+    own = [name for name in cls.model_fields if name not in COMMON and name != "kind"]
+    yield from _table(cls, own)
+    yield ""
+    yield "and [what every optimizer has](README.md#what-every-optimizer-has)."
+
+
+def _table(cls: type[OptimizerSpec], names: list[str]) -> Iterator[str]:
+    yield "| | range | default | |"
+    yield "| --- | --- | --- | --- |"
+    for name in names:
+        field = cls.model_fields[name]
+        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        yield f"| `{name}` | {_range(cls, name)} | {_default(cls, name)} | {meaning} |"
+
+
+def _range(cls: type[OptimizerSpec], name: str) -> str:
+    found = [
+        text.format(getattr(bound, key))
+        for bound in cls.model_fields[name].metadata
+        for key, text in LIMITS
+        if getattr(bound, key, None) is not None
+    ]
+    return ", ".join(found)
+
+
+def _default(cls: type[OptimizerSpec], name: str) -> str:
+    defaults = dialects_of(cls, name)
+    if defaults is None:
+        field = cls.model_fields[name]
+        if field.is_required():
+            return ""
+        value = field.get_default() if field.default_factory is None else field.default_factory()  # type: ignore[call-arg]
+        return "`null`" if value is None else f"`{_shown(value)}`"
+    there = {d: value for d, value in defaults.items() if d in cls.DIALECTS}
+    by_value: dict[str, list[str]] = {}
+    for dialect, value in there.items():
+        by_value.setdefault(_shown(value), []).append(dialect)
+    if len(by_value) == 1 and set(there) == set(cls.DIALECTS):
+        return f"`{next(iter(by_value))}`"
+    return ", ".join(f"`{value}` {' '.join(names)}" for value, names in by_value.items())
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "required"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _summary(cls: type[OptimizerSpec]) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _bytes(kind: str) -> str:
+    size = str(4 * SLOTS.get(kind, 2))
+    if kind in ("sag", "adafactor", "lbfgs"):
+        return NOTES[kind]
+    return f"{size}; {NOTES[kind]}" if kind in NOTES else size
+
+
+def main() -> None:
+    """Write the pages below docs/optimizers."""
+    folder = Path("docs/optimizers")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in pages().items():
+        (folder / name).write_text(content)
+
+
+if __name__ == "__main__":
+    main()

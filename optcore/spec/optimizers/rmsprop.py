@@ -1,0 +1,200 @@
+"""RMSprop and Adadelta."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class RmsProp(OptimizerSpec):
+    """
+    Gradients divided by a running root mean square of themselves.
+
+    ::
+
+        g = g + weight_decay * p
+        h = rho * h + (1 - rho) * g * g         from 0; mindspore, tf1 from 1
+        a = rho * a + (1 - rho) * g             centered only, else a = 0
+
+        torch, article                          elsewhere
+        d = sqrt(h - a * a) + eps               d = sqrt(h - a * a + eps)
+        v = momentum * v + g / d                v = momentum * v + lr * g / d
+        p = p - lr * v                          p = p - v
+
+    References:
+        Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
+        Graves, Generating Sequences with Recurrent Neural Networks, 2013 (centered),
+        equations 38 to 41. https://arxiv.org/abs/1308.0850
+        torch.optim.RMSprop, paddle.optimizer.RMSProp, mindspore.nn.RMSProp,
+        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "paddle",
+        "paddleocr",
+        "mindspore",
+        "keras",
+        "tf1",
+        "article",
+    )
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"rho", "eps", "momentum"}),
+        "paddleocr": frozenset({"rho", "eps", "momentum"}),
+    }
+
+    kind: Literal["rmsprop"]
+    lr: float = per_dialect(
+        {
+            "torch": 0.01,
+            "paddle": None,
+            "paddleocr": None,
+            "mindspore": 0.1,
+            "keras": 1e-3,
+            "tf1": None,
+            "article": 0.01,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+    rho: float = per_dialect(
+        {
+            "torch": 0.99,
+            "paddle": 0.95,
+            "paddleocr": 0.95,
+            "mindspore": 0.9,
+            "keras": 0.9,
+            "tf1": 0.9,
+            "article": 0.99,
+        },
+        ge=0,
+        lt=1,
+    )
+    """Share of the old mean square that is kept (torch: alpha; MindSpore, TF1: decay)."""
+    eps: float = per_dialect(
+        {
+            "torch": 1e-8,
+            "paddle": 1e-6,
+            "paddleocr": 1e-6,
+            "mindspore": 1e-10,
+            "keras": 1e-7,
+            "tf1": 1e-10,
+            "article": 1e-7,
+        },
+        ge=0,
+    )
+    """Keeps the denominator away from 0."""
+    momentum: float = per_dialect(
+        {
+            "torch": 0.0,
+            "paddle": 0.0,
+            "paddleocr": 0.0,
+            "mindspore": 0.0,
+            "keras": 0.0,
+            "tf1": 0.0,
+        },
+        ge=0,
+        lt=1,
+    )
+    """Share of the old velocity that is kept; 0 for no velocity."""
+    centered: bool = per_dialect(
+        {
+            "torch": False,
+            "paddle": False,
+            "paddleocr": False,
+            "mindspore": False,
+            "keras": False,
+            "tf1": False,
+        }
+    )
+    """Divide by the standard deviation instead of the root mean square."""
+
+    def has_kernel(self) -> bool:
+        """Return whether it has neither mean nor velocity: then it is Adam without its momentum."""
+        return super().has_kernel() and not (self.centered or self.momentum)
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return where eps and lr stand, where h starts, and whether the mean is subtracted."""
+        del single_precision
+        outside = self.dialect in ("torch", "article")
+        return {
+            "eps_inside": not outside,
+            "lr_inside": not outside,
+            "centered": self.centered,
+            "from_one": self.dialect in ("mindspore", "tf1"),
+        }
+
+
+class Adadelta(OptimizerSpec):
+    """
+    RMSprop whose step has the unit of p: the running mean square d of the steps themselves.
+
+    ::
+
+        g = g + weight_decay * p
+        h = rho * h + (1 - rho) * g * g
+        u = g * sqrt(d + eps) / sqrt(h + eps)
+        d = rho * d + (1 - rho) * u * u
+        p = p - lr * u
+
+    References:
+        Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).
+        https://arxiv.org/abs/1212.5701
+        torch.optim.Adadelta, paddle.optimizer.Adadelta, mindspore.nn.Adadelta,
+        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "paddle",
+        "paddleocr",
+        "mindspore",
+        "keras",
+        "tf1",
+    )
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"rho", "eps"}),
+        "paddleocr": frozenset({"rho", "eps"}),
+    }
+
+    kind: Literal["adadelta"]
+    lr: float = per_dialect(
+        {
+            "torch": 1.0,
+            "paddle": 1e-3,
+            "paddleocr": 1e-3,
+            "mindspore": 1.0,
+            "keras": 1e-3,
+            "tf1": 1e-3,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+    rho: float = per_dialect(
+        {
+            "torch": 0.9,
+            "paddle": 0.95,
+            "paddleocr": 0.95,
+            "mindspore": 0.9,
+            "keras": 0.95,
+            "tf1": 0.95,
+        },
+        ge=0,
+        le=1,
+    )
+    """Share of the old mean squares that is kept."""
+    eps: float = per_dialect(
+        {
+            "torch": 1e-6,
+            "paddle": 1e-6,
+            "paddleocr": 1e-8,
+            "mindspore": 1e-6,
+            "keras": 1e-7,
+            "tf1": 1e-8,
+        },
+        ge=0,
+    )
+    """Keeps both roots away from 0, and the first step."""

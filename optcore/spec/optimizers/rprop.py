@@ -1,0 +1,54 @@
+"""Rprop."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import violated
+from optcore.spec.optimizers.base import OptimizerSpec
+
+
+class Rprop(OptimizerSpec):
+    """
+    A step size s per coordinate that looks only at whether the gradient changed its sign.
+
+    ::
+
+        s = lr                                       before the first update
+        s = clamp(s * eta_plus,  step_min, step_max)   g and the one before agree in sign
+        s = clamp(s * eta_minus, step_min, step_max)   they disagree: g counts as 0
+        p = p - s * sign(g)
+
+    For gradients of the whole dataset; those of small batches change sign by chance.
+
+    References:
+        Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
+        RPROP Algorithm, 1993. torch.optim.Rprop, paddle.optimizer.Rprop, mindspore.nn.Rprop.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore")
+
+    kind: Literal["rprop"]
+    lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1}, gt=0)
+    """First step size of every coordinate."""
+    eta_minus: float = Field(0.5, gt=0, lt=1)
+    """Factor when the sign changed."""
+    eta_plus: float = Field(1.2, gt=1)
+    """Factor when it did not."""
+    step_min: float = per_dialect({"torch": 1e-6, "paddle": 1e-5, "mindspore": 1e-6}, ge=0)
+    """Smallest step size."""
+    step_max: float = Field(50.0, gt=0)
+    """Largest step size."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.step_min > self.step_max:
+            violated(
+                ["step_min"],
+                f"step_min must be at most step_max ({self.step_max}), got {self.step_min}",
+                self.step_min,
+            )
+        return self

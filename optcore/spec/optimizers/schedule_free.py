@@ -1,0 +1,70 @@
+"""Schedule-free AdamW: an average in place of a schedule."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.adam import AdamSpec
+
+
+class ScheduleFreeAdamW(AdamSpec):
+    """
+    AdamW steps on z, gradients at y, and the average x of all z to evaluate on.
+
+    ::
+
+        w = 1/t                          keras
+        w = k / (sum of all k so far)    article: k = t ** r * (warmup at t) ** weight_lr_power
+        e = lr * min(1, t / warmup_steps)
+        v = beta2 * v + (1 - beta2) * g * g
+        u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y
+        y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
+        z = z - e * u
+        x = (y - (1 - beta1) * z) / beta1
+
+    Keras recovers x from y with the z that has moved already, so its y is (1 - w) * y + w * z with
+    the new z: gradients are taken close to x.
+
+    The parameters are y; evaluations and the final model use x. Decoupled (keras), the decay
+    shrinks y before the update instead of being part of u.
+
+    References:
+        Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
+        https://arxiv.org/abs/2405.15682, https://github.com/facebookresearch/schedule_free
+        keras.optimizers.ScheduleFreeAdamW.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
+    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
+    FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2", "eps"})}
+    SLOTS: ClassVar[str] = "z and v"
+
+    kind: Literal["schedule_free_adamw"]
+    dialect: Dialect = "article"
+    """Whose math, defaults and rounding."""
+    lr: float = Field(2.5e-3, gt=0)
+    """Learning rate; it needs no schedule."""
+    beta1: float = Field(0.9, gt=0, le=1)
+    """How far gradients are taken from z towards x."""
+    eps: float = Field(1e-8, ge=0)
+    """Keeps the denominator away from 0."""
+    warmup_steps: int = Field(0, ge=0)
+    """Updates over which lr rises linearly."""
+    r: float = per_dialect({"article": 0.0}, ge=0)
+    """Power of t in an update's weight."""
+    weight_lr_power: float = per_dialect({"article": 2.0}, ge=0)
+    """Power of the warmup in an update's weight."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers; Keras weighs all updates alike."""
+        numbers = super().hyperparameters()
+        return {**numbers, "r": 0.0, "weight_lr_power": 0.0} if self.dialect == "keras" else numbers
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return how powers are computed."""
+        flags = super().flags(single_precision=single_precision)
+        flags.pop("eps_hat")
+        return {**flags, "late_z": self.dialect == "keras"}

@@ -1,0 +1,30 @@
+"""A schedule written in place of a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optcore.spec.base import Spec
+
+
+def take_schedules(cls: type[Spec], data: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return *data* with the schedules that stand for numbers moved to ``schedules``.
+
+    ``{"beta1": {"kind": "linear", "value": 0.9, "end": 0.8}}`` becomes ``{"beta1": 0.9,
+    "schedules": {"beta1": {"kind": "linear", "end": 0.8}}}``; without ``value`` the schedule
+    starts from the number's default.
+    """
+    moved = dict(data)
+    schedules = dict(data.get("schedules") or {})
+    for name, value in data.items():
+        field = cls.model_fields.get(name)
+        if field is None or field.annotation is not float or not isinstance(value, Mapping):
+            continue
+        schedule = dict(value)
+        del moved[name]
+        if "value" in schedule:
+            moved[name] = schedule.pop("value")
+        schedules[name] = schedule
+    return {**moved, "schedules": schedules} if schedules else moved

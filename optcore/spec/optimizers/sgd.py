@@ -1,0 +1,174 @@
+"""Gradient descent: plain, with momentum, with Nesterov's."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.optimizers.base import OptimizerSpec
+
+EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
+
+
+class Sgd(OptimizerSpec):
+    """
+    Plain gradient descent.
+
+    ::
+
+        g = g + weight_decay * p
+        p = p - lr * g
+
+    References:
+        Robbins and Monro, A Stochastic Approximation Method, 1951.
+        torch.optim.SGD, paddle.optimizer.SGD, mindspore.nn.SGD, keras.optimizers.SGD,
+        tf.compat.v1.train.GradientDescentOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(EVERYWHERE)
+
+    kind: Literal["sgd"]
+    lr: float = per_dialect(
+        {
+            "torch": 1e-3,
+            "paddle": 1e-3,
+            "mindspore": 0.1,
+            "keras": 0.01,
+            "tf1": None,
+            "article": 0.01,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+
+
+class Momentum(OptimizerSpec):
+    """
+    Gradient descent with a velocity v (the heavy ball).
+
+    ::
+
+        g = g + weight_decay * p
+
+        keras, article                  elsewhere
+        v = momentum * v - lr * g       v = momentum * v + (1 - dampening) * g
+        p = p + v                       p = p - lr * v
+
+    The two part as soon as lr changes: on the left, lr acts on gradients, on the right on the
+    velocity. Dampening is left out at the first update, whose v is g itself.
+
+    References:
+        Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
+        torch.optim.SGD(momentum=), paddle.optimizer.Momentum, mindspore.nn.Momentum and
+        nn.SGD(momentum=), keras.optimizers.SGD(momentum=), tf.compat.v1.train.MomentumOptimizer.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "paddle",
+        "paddleocr",
+        "mindspore",
+        "keras",
+        "tf1",
+        "article",
+    )
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
+        {"torch", "paddle", "paddleocr", "mindspore", "tf1"}
+    )
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"momentum", "weight_decay"}),
+        "paddleocr": frozenset({"momentum", "weight_decay"}),
+        "keras": frozenset({"momentum"}),
+    }
+
+    kind: Literal["momentum"]
+    lr: float = per_dialect(
+        {
+            "torch": 1e-3,
+            "paddle": 1e-3,
+            "paddleocr": None,
+            "mindspore": None,
+            "keras": 0.01,
+            "tf1": None,
+            "article": 0.01,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the old velocity that is kept."""
+    dampening: float = per_dialect({"torch": 0.0, "mindspore": 0.0}, ge=0, le=1)
+    """Share of the gradient that is left out of the velocity."""
+
+    def has_kernel(self) -> bool:
+        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
+        return super().has_kernel() and self.momentum > 0
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return whether lr is inside the velocity."""
+        del single_precision
+        return {"lr_inside": self.dialect in ("article", "keras")}
+
+
+class Nesterov(OptimizerSpec):
+    """
+    Momentum that looks ahead: the gradient is applied once more on top of the new velocity.
+
+    ::
+
+        g = g + weight_decay * p
+
+        torch, paddle, mindspore, tf1     keras                          article
+        v = momentum * v + g              v = momentum * v - lr * g      v = momentum * v - lr * g
+        p = p - lr * (g + momentum * v)   p = p + momentum * v - lr * g  p = p + momentum ** 2 * v
+                                                                         - (1 + momentum) * lr * g
+
+    The article's step puts the new v where Bengio's identity has the old one, so its first step
+    is (1 + momentum + momentum ** 2) * lr * g; it is kept as written. MindSpore's nn.Momentum
+    ignores use_nesterov on a CPU; here it means what its documentation says.
+
+    References:
+        Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
+        2013, equations 3 and 4. https://proceedings.mlr.press/v28/sutskever13.html
+        torch.optim.SGD(nesterov=True), paddle.optimizer.Momentum(use_nesterov=True),
+        mindspore.nn.SGD(nesterov=True), keras.optimizers.SGD(nesterov=True),
+        tf.compat.v1.train.MomentumOptimizer(use_nesterov=True).
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "mindspore", "tf1"})
+    FLOAT32_IN: ClassVar = {
+        "paddle": frozenset({"momentum", "weight_decay"}),
+        "keras": frozenset({"momentum"}),
+    }
+
+    kind: Literal["nesterov"]
+    lr: float = per_dialect(
+        {
+            "torch": 1e-3,
+            "paddle": 1e-3,
+            "mindspore": 0.1,
+            "keras": 0.01,
+            "tf1": None,
+            "article": 0.01,
+        },
+        gt=0,
+    )
+    """Learning rate."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the old velocity that is kept."""
+
+    def has_kernel(self) -> bool:
+        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
+        return super().has_kernel() and self.momentum > 0
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return whether lr is inside the velocity, and which velocity is looked at."""
+        del single_precision
+        return {
+            "lr_inside": self.dialect in ("article", "keras"),
+            "as_written": self.dialect == "article",
+        }

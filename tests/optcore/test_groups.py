@@ -1,0 +1,223 @@
+"""Groups: who is in which, what holds there, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import optcore
+from optcore.optimizers.make import module_types
+from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.spec.errors import SpecError
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(16, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    )
+
+
+def make(spec: dict[str, Any], model: nn.Module | None = None) -> FlatOptimizer:
+    model = network() if model is None else model
+    return optcore.make_optimizer(
+        model.named_parameters(), {"kind": "momentum", **spec}, modules=module_types(model)
+    )
+
+
+def names(optimizer: FlatOptimizer) -> list[list[str]]:
+    return [group["param_names"] for group in optimizer.param_groups]
+
+
+def test_the_first_group_that_matches_holds_and_the_rest_is_a_group() -> None:
+    optimizer = make(
+        {
+            "weight_decay": 0.1,
+            "groups": [
+                {"match": "*.bias", "weight_decay": 0.0},
+                {"match": {"module": "BatchNorm2d"}, "lr": 0.5},
+                {"match": {"ndim": 4}, "lr_scale": 0.5},
+            ],
+        }
+    )
+
+    assert names(optimizer) == [
+        ["0.bias", "1.bias", "4.bias"],
+        ["1.weight"],
+        ["0.weight"],
+        ["4.weight"],
+    ]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.1, 0.1, 0.1]
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 0.5, 5e-4, 1e-3]
+
+
+def test_norms_and_biases_are_not_decayed_by_a_preset() -> None:
+    optimizer = make({"weight_decay": 0.1, "groups": [{"preset": "no_decay_norm_bias"}]})
+
+    decayed = {
+        name
+        for group in optimizer.param_groups
+        for name in group["param_names"]
+        if group["weight_decay"]
+    }
+
+    assert decayed == {"0.weight", "4.weight"}
+
+
+def test_lr_falls_from_the_last_layer_to_the_first_by_a_preset() -> None:
+    optimizer = make({"lr": 1.0, "groups": [{"preset": "layer_decay", "factor": 0.5}]})
+
+    lrs = {n: group["lr"] for group in optimizer.param_groups for n in group["param_names"]}
+
+    assert (lrs["4.weight"], lrs["1.weight"], lrs["0.bias"]) == (1.0, 0.5, 0.25)
+
+
+def test_mindspore_decays_no_beta_or_gamma_unless_there_are_groups() -> None:
+    named = [(n, nn.Parameter(torch.ones(2))) for n in ("a.beta", "b.gamma", "c.weight")]
+    spec = {"kind": "sgd", "dialect": "mindspore", "weight_decay": 0.1}
+
+    alone = optcore.make_optimizer(named, spec)
+    grouped = optcore.make_optimizer(named, {**spec, "groups": [{"match": "c.*"}]})
+
+    assert {tuple(g["param_names"]): g["weight_decay"] for g in alone.param_groups} == {
+        ("a.beta", "b.gamma"): 0.0,
+        ("c.weight",): 0.1,
+    }
+    assert {group["weight_decay"] for group in grouped.param_groups} == {0.1}
+
+
+def test_paddleocr_decays_neither_names_nor_single_dimensions() -> None:
+    optimizer = make(
+        {
+            "kind": "adamw",
+            "dialect": "paddleocr",
+            "no_weight_decay_name": "4.w xyz",
+            "one_dim_param_no_weight_decay": True,
+        }
+    )
+
+    decayed = [g["param_names"] for g in optimizer.param_groups if g["weight_decay"]]
+
+    assert decayed == [["0.weight"]]
+
+
+def test_centralized_gradients_have_rows_without_a_mean() -> None:
+    weight, other = nn.Parameter(torch.randn(8, 16, 3, 3)), nn.Parameter(torch.ones(2, 8))
+    before = weight.detach().clone()
+    optimizer = optcore.make_optimizer(
+        [("weight", weight), ("other", other)],
+        {"kind": "momentum", "lr": 1.0, "momentum": 0.0, "grad_centralization": True},
+    )
+    weight.grad = torch.randn(8, 16, 3, 3)
+    other.grad = torch.ones(2, 8)  # 8 is no multiple of 16
+
+    optimizer.step()
+
+    expected = weight.grad - weight.grad.mean(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(before - weight.detach(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(other, torch.zeros(2, 8))
+
+
+def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
+    optimizer = make({"kind": "muon"})
+
+    assert names(optimizer) == [
+        ["4.weight"],
+        ["0.weight", "0.bias", "1.weight", "1.bias", "4.bias"],
+    ]
+    assert [law.kind for law in optimizer._laws] == ["muon", "adamw"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"lr": -1.0}, "lr: lr must be positive, got -1.0"),
+        ({"lr": float("nan")}, "lr: lr must be positive, got nan"),
+        ({"momentum": 1.0}, "momentum: momentum must be below 1, got 1.0"),
+        ({"momentom": 0.9}, "momentom: unknown field 'momentom'; did you mean 'momentum'?"),
+        (
+            {"dialect": "paddle", "dampening": 0.1},
+            "dampening: dampening does not exist for momentum in dialect paddle, only in torch, m",
+        ),
+        (
+            {"kind": "lion", "dialect": "torch"},
+            "dialect: dialect of lion must be one of article, keras, got 'torch'",
+        ),
+        (
+            {"groups": [{"match": "*.bais", "lr": 0.1}]},
+            "groups[0].match: match must find a parameter, got '*.bais'; did you mean",
+        ),
+        (
+            {"groups": [{"match": "*"}, {"match": "*.bias"}]},
+            "groups[1].match: match must find a parameter that no earlier group has, got '*.bias'",
+        ),
+        (
+            {"groups": [{"match": "*", "momentun": 0.1}]},
+            "groups[0].momentun: unknown field 'momentun'; did you mean 'momentum'?",
+        ),
+        (
+            {"groups": [{"match": "*", "lr": 0.0}]},
+            "groups[0].lr: lr must be positive, got 0.0",
+        ),
+        ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
+        (
+            {"groups": [{"match": "*", "clip": None}]},
+            "groups[0].clip: clip holds for all groups: set it beside groups",
+        ),
+        (
+            {"order_params": ["0.weight"]},
+            "order_params: order_params must name every parameter, got none of 0.bias, 1.weight",
+        ),
+        (
+            {"clip": {"kind": "global_norm", "max": 0.0}},
+            "clip.max: max must be positive, got 0.0",
+        ),
+        (
+            {"schedules": {"epsilon": {"kind": "constant"}}},
+            "schedules.epsilon: schedules must move hyperparameters of momentum (",
+        ),
+    ],
+)
+def test_a_mistake_names_the_field_the_rule_and_the_value(
+    spec: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        make(spec)
+
+    assert str(caught.value).startswith(message)
+
+
+def test_a_group_of_frozen_parameters_is_refused() -> None:
+    model = network()
+    model[0].requires_grad_(False)
+
+    with pytest.raises(SpecError, match=r"trainable parameter, got '0\.\*', which finds only fr"):
+        make({"groups": [{"match": "0.*", "lr": 0.1}]}, model)
+
+
+def test_a_matrix_optimizer_without_a_matrix_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"muon needs a parameter of two dimensions, got only 1.w"):
+        make({"kind": "muon"}, nn.Sequential(nn.ReLU(), nn.BatchNorm1d(3)))
+
+
+def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
+    low, high = network().bfloat16(), network()
+    high.load_state_dict({k: v.bfloat16().float() for k, v in network().state_dict().items()})
+    pair = [make({"multi_precision": True, "lr": 1e-3}, low), make({"lr": 1e-3}, high)]
+
+    for _ in range(20):
+        for model, optimizer in zip((low, high), pair, strict=True):
+            for param in model.parameters():
+                param.grad = torch.full_like(param, 0.01)
+            optimizer.step()
+
+    slots = pair[0].named_slots()
+    assert {tensor.dtype for by in slots.values() for tensor in by.values()} == {torch.float32}
+    for name, param in high.named_parameters():
+        torch.testing.assert_close(slots["master_weight"][name], param, rtol=1e-3, atol=1e-5)
+        assert torch.equal(
+            dict(low.named_parameters())[name], slots["master_weight"][name].bfloat16()
+        )

@@ -1,0 +1,56 @@
+"""torch's state_dict loads where torch has the optimizer, and ours loads into torch's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import optcore
+from tests.optcore.contract import train, weights
+
+OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "sgd": (torch.optim.SGD, {}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "adagrad": (torch.optim.Adagrad, {}),
+    "adadelta": (torch.optim.Adadelta, {}),
+    "rmsprop": (torch.optim.RMSprop, {}),
+    "adam": (torch.optim.Adam, {}),
+    "adamw": (torch.optim.AdamW, {}),
+    "adamax": (torch.optim.Adamax, {}),
+    "nadam": (torch.optim.NAdam, {}),
+    "radam": (torch.optim.RAdam, {}),
+    "rprop": (torch.optim.Rprop, {}),
+    "asgd": (torch.optim.ASGD, {}),
+    "adafactor": (torch.optim.Adafactor, {}),
+    "muon": (torch.optim.Muon, {}),
+}
+
+
+def network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(300, 9, bias=False), nn.Tanh()).double()
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_states_are_exchanged_and_trajectories_go_on(kind: str) -> None:
+    make, arguments = OPTIMIZERS[kind]
+    ours, theirs = network(), network()
+    mine = optcore.make_optimizer(ours.named_parameters(), {"kind": kind, "lr": 0.01})
+    torchs = make(theirs.parameters(), lr=0.01, **arguments)
+    train(ours, mine, range(4))
+    train(theirs, torchs, range(4))
+
+    swapped_mine = optcore.make_optimizer(theirs.named_parameters(), {"kind": kind, "lr": 0.5})
+    swapped_mine.load_state_dict(torchs.state_dict())
+    swapped_torchs = make(ours.parameters(), lr=0.5, **arguments)
+    swapped_torchs.load_state_dict(mine.state_dict())
+    train(theirs, swapped_mine, range(4, 8))
+    train(ours, swapped_torchs, range(4, 8))
+
+    rtol = 1e-3 if kind == "muon" else 1e-9  # whose matrices are multiplied in bfloat16
+    for a, b in zip(weights(ours), weights(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=rtol, atol=1e-11)

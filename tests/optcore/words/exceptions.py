@@ -1,0 +1,144 @@
+"""
+Where a framework's kernel contradicts its own documentation, or its float64 is not float64.
+
+Each rule is by framework, class and a condition on the parameters. For an exception our result,
+which follows the documentation, must differ from the recorded one; a coarse recording is compared
+as what it is, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.optcore.words.words import Case
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    One contradiction.
+
+    Attributes:
+        family: where.
+        optimizers: the classes.
+        holds: whether it concerns a case of them.
+        reason: what the kernel does, and what the documentation says.
+        recorded: whether the project's own recordings have such a case.
+    """
+
+    family: str
+    optimizers: tuple[str, ...]
+    holds: Callable[[Case], bool]
+    reason: str
+    recorded: bool = True
+
+    def takes(self, family: str, case: Case) -> bool:
+        """Return whether the rule concerns *case*."""
+        return family == self.family and case["optimizer"] in self.optimizers and self.holds(case)
+
+
+EXCEPTIONS = [
+    Rule(
+        "paddle",
+        ("Momentum",),
+        lambda case: case["params"].get("rescale_grad", 1.0) != 1.0,
+        "the CPU kernel ignores rescale_grad, which the documentation multiplies gradients by",
+    ),
+    Rule(
+        "paddle_mp",
+        ("SGD",),
+        lambda case: bool(case["params"].get("multi_precision")),
+        "the CPU kernel leaves the float32 master copy alone and updates bfloat16 in bfloat16",
+    ),
+    Rule(
+        "paddle_sparse",
+        ("Adam",),
+        lambda case: not case["params"].get("lazy_mode") and case["dtype"] == "float64",
+        "rows without a gradient get an eps that is not scaled by the bias correction, rows with "
+        "one an eps that is",
+    ),
+    Rule(
+        "mindspore",
+        ("Adagrad",),
+        lambda case: not case["params"].get("update_slots", True),
+        "the CPU kernel updates accum although update_slots=False says it is not updated",
+    ),
+    Rule(
+        "mindspore",
+        ("FTRL",),
+        lambda case: case["params"].get("l1", 0.0) > 0,
+        "the CPU kernel adds l1 also where z is negative; documented is sign(z) * l1",
+    ),
+    Rule(
+        "mindspore",
+        ("Momentum",),
+        lambda case: bool(case["params"].get("use_nesterov")),
+        "the CPU kernel ignores use_nesterov, documented as p - (g * lr + v * momentum * lr)",
+        recorded=False,
+    ),
+    Rule(
+        "mindspore",
+        ("experimental.Adam",),
+        lambda case: bool(case["params"].get("amsgrad")),
+        "amsgrad is accepted and documented but reaches no kernel",
+    ),
+    Rule(
+        "mindspore",
+        ("experimental.Adagrad",),
+        lambda case: case["dtype"] == "float64",
+        "the float64 kernel departs from the float32 one, and from the documented formula, by 4e-2",
+    ),
+    Rule(
+        "mindspore",
+        ("experimental.RAdam",),
+        lambda case: True,
+        "the rectification is computed in float32, where the difference it takes loses four digits",
+    ),
+]
+
+COARSE = [
+    Rule(
+        "mindspore",
+        (
+            "Momentum",
+            "AdamWeightDecay",
+            "RMSProp",
+            "Adagrad",
+            "AdaFactor",
+            "AdaMax",
+            "Adadelta",
+            "Rprop",
+            "ASGD",
+            "experimental.Adadelta",
+        ),
+        lambda case: case["dtype"] == "float64" and is_float32(case),
+        "float64 parameters come back as float32 numbers: the kernels work in float32",
+    ),
+    Rule(
+        "mindspore",
+        (
+            "experimental.AdamW",
+            "experimental.RMSprop",
+            "experimental.Adamax",
+            "experimental.NAdam",
+            "experimental.Rprop",
+            "experimental.ASGD",
+        ),
+        lambda case: case["dtype"] == "float64",
+        "lr, bias corrections and 1 - beta are float32 tensors, whatever the parameters",
+    ),
+]
+
+
+def is_float32(case: Case) -> bool:
+    """Return whether every recorded number is one that float32 has."""
+    numbers = np.array([*np.ravel(case["w"]), *np.ravel(case["b"])])
+    return bool(np.all(numbers.astype(np.float32) == numbers))
+
+
+def rule_of(rules: list[Rule], family: str, case: Case) -> Rule | None:
+    """Return the first of *rules* that concerns *case*."""
+    return next((rule for rule in rules if rule.takes(family, case)), None)

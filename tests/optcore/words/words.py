@@ -1,0 +1,62 @@
+"""What a recorded case comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Case = dict[str, Any]
+
+
+class Unknown(Exception):
+    """The case says something that nobody has translated."""
+
+
+@dataclass
+class Words:
+    """
+    A case in our words.
+
+    Attributes:
+        spec: what goes to make_optimizer.
+        params: what has not been translated yet; empty at the end.
+        lrs: parameter name -> lr of each step, where it moves; "" for all.
+        accumulate: how many gradients make an update.
+        feed: factor to the gradients, for a loss that is scaled.
+        only: the parameters that are optimized.
+    """
+
+    spec: dict[str, Any]
+    params: dict[str, Any]
+    lrs: dict[str, list[float]] = field(default_factory=dict)
+    accumulate: int = 1
+    feed: float = 1.0
+    only: tuple[str, ...] = ("w", "b")
+
+    def take(self, names: Mapping[str, str]) -> None:
+        """Move the params *names*, theirs -> ours, into the spec."""
+        for theirs, ours in names.items():
+            if theirs in self.params:
+                value = self.params.pop(theirs)
+                if value is not None:
+                    self.spec[ours] = value
+
+    def same(self, *names: str) -> None:
+        """Move params that are called the same into the spec."""
+        self.take({name: name for name in names})
+
+    def pair(self, theirs: str, *ours: str) -> None:
+        """Move a param that is a tuple into the spec."""
+        if theirs in self.params:
+            self.spec.update(zip(ours, self.params.pop(theirs), strict=True))
+
+    def drop(self, *names: str) -> None:
+        """Forget params that change nothing: names, implementations."""
+        for name in names:
+            self.params.pop(name, None)
+
+    def group(self, name: str, **overrides: Any) -> None:
+        """Give the parameter *name* hyperparameters of its own."""
+        if overrides:
+            self.spec.setdefault("groups", []).append({"match": name, **overrides})

@@ -1,0 +1,105 @@
+"""PaddleOCR's optimizer blocks become a job's optimizer and schedule, or a list of reasons."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.spec.job import JobSpec
+from optserve.convert import convert, convert_file
+from tests.optcore.goldens import family
+
+CLS = {
+    "Global": {"epoch_num": 100},
+    "Optimizer": {
+        "name": "Adam",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "lr": {"name": "Cosine", "learning_rate": 0.001},
+        "regularizer": {"name": "L2", "factor": 0},
+    },
+}
+
+
+def test_the_direction_classifiers_recipe_is_converted() -> None:
+    converted = convert(CLS)
+
+    assert converted.problems == []
+    assert converted.as_job() == {
+        "optimizer": {
+            "kind": "adam",
+            "dialect": "paddleocr",
+            "weight_decay": 0.0,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "lr": 0.001,
+        },
+        "schedule": {"kind": "cosine"},
+        "training": {"epochs": 100},
+    }
+
+
+def test_clip_decay_names_and_warmup_are_converted() -> None:
+    block = {
+        "name": "AdamW",
+        "clip_norm": 10,
+        "epsilon": 1e-8,
+        "no_weight_decay_name": "norm bias",
+        "one_dim_param_no_weight_decay": True,
+        "lr": {
+            "name": "Piecewise",
+            "decay_epochs": [2, 4],
+            "values": [0.01, 0.001, 0.0001],
+            "warmup_epoch": 1,
+        },
+        "regularizer": {"name": "L2", "factor": 0.05},
+    }
+
+    converted = convert({"Optimizer": block})
+
+    assert converted.problems == []
+    assert converted.optimizer["clip"] == {"kind": "norm", "max": 10.0}
+    assert converted.optimizer["no_weight_decay_name"] == "norm bias"
+    assert converted.schedule["warmup"] == {
+        "length": {"epochs": 1.0},
+        "start": 0.0,
+        "after": "delay",
+    }
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ({"name": "Adan"}, "Optimizer.name must be one of Adam, AdamW, Momentum, RMSProp, "),
+        ({"name": "Adam", "lr": {"name": "Nope"}}, "Optimizer.lr.name Nope has no schedule that"),
+        ({"name": "Adam", "foo": 1}, "Optimizer.foo has no counterpart in adam, got 1"),
+        ({"name": "Adam", "regularizer": {"name": "L3"}}, "Optimizer.regularizer.name must be L1"),
+    ],
+)
+def test_what_cannot_be_converted_is_said(block: dict[str, Any], problem: str) -> None:
+    assert problem in convert({"Optimizer": block}).problems[0]
+
+
+@pytest.mark.parametrize(
+    "case", family("optimizers_paddleocr")["cases"], ids=lambda case: str(case["id"])
+)
+def test_recorded_blocks_become_jobs_that_validate(case: dict[str, Any]) -> None:
+    converted = convert({"Optimizer": case["params"]["config"], "Global": {"epoch_num": 9}})
+    if converted.problems:
+        assert all("has no schedule" in problem for problem in converted.problems)
+        return
+
+    job = {
+        "model": {"kind": "mlp", "hidden": [4]},
+        "dataset": {"kind": "digits", "batch_size": 100},
+        **converted.as_job(),
+    }
+    JobSpec.parse(job)
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    path = tmp_path / "cls.yml"
+    path.write_text("Optimizer:\n  name: Adam\n  lr:\n    learning_rate: 0.001\n")
+
+    assert convert_file(path).optimizer == {"kind": "adam", "dialect": "paddleocr", "lr": 0.001}

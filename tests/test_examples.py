@@ -1,0 +1,40 @@
+"""The jobs in examples/ are jobs, and run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs.spec.job import JobSpec
+from optcore.training.loop import train
+from optcore.training.reports import StepReport
+from optcore.training.run import Run
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_job_that_learns(path: Path, tmp_path: Path) -> None:
+    spec = JobSpec.parse(json.loads(path.read_text()))
+
+    run = Run.start(spec.run_spec(), data_dir=tmp_path)
+    losses = [report.loss for report in train(run) if isinstance(report, StepReport)]
+
+    assert len(losses) == spec.total_steps
+    assert losses[-1] < losses[0]
+
+
+def test_mindsporess_groups_have_their_own_lr_decay_and_schedule() -> None:
+    (path,) = [path for path in EXAMPLES if path.stem == "mindspore_groups"]
+    spec = JobSpec.parse(json.loads(path.read_text()))
+
+    run = Run.start(spec.run_spec(), data_dir=Path())
+    for _ in train(run):
+        pass
+
+    conv, rest = run.optimizer.param_groups
+    assert conv["param_names"] == ["conv1.weight", "conv1.bias"]
+    assert (conv["lr"], conv["weight_decay"]) == (0.01, 0.01)
+    assert rest["param_names"] == ["fc.weight", "fc.bias"]
+    assert 0.01 < rest["lr"] < 0.02  # the last step of 0.1 -> 0.01
+    assert rest["weight_decay"] == 0.0
