@@ -19,15 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.harness import Comparison, compare, show
-from optcore.data.batches import Batches
 from optcore.data.examples import Dataset, DatasetMissing, Examples, pixels
 from optcore.data.load import load
-from optcore.models.build import build, memory_format
-from optcore.optimizers.make import make_optimizer
-from optcore.schedules.make import make_schedule
 from optcore.spec.run import RunSpec
 from optcore.training.loop import train
-from optcore.training.run import LrPlan, Run
+from optcore.training.run import Run
 
 DATA_DIR = Path(__file__).parents[1] / ".optserve" / "data"
 BATCH_SIZE = 100
@@ -55,25 +51,7 @@ def mnist() -> Dataset:
 
 def start(dataset: Dataset) -> Run:
     """Return a run of `SPEC` on *dataset*."""
-    torch.manual_seed(0)
-    device, dtype = torch.device("cpu"), torch.float32
-    model = build(SPEC.model.network(10), SPEC.dataset.shape)
-    model = model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]
-    schedule = make_schedule(
-        SPEC.schedule,
-        lr=SPEC.optimizer.lr,
-        total_steps=SPEC.total_steps,
-        steps_per_epoch=SPEC.steps_per_epoch,
-    )
-    return Run(
-        spec=SPEC,
-        dataset=dataset,
-        device=device,
-        model=model,
-        optimizer=make_optimizer(model.named_parameters(), SPEC.optimizer),
-        lr=LrPlan(schedule),
-        batches=Batches(dataset.train, batch_size=BATCH_SIZE, shuffle=True, seed=0, dtype=dtype),
-    )
+    return Run.of(SPEC, dataset)
 
 
 def our_loop(run: Run, steps: int) -> Callable[[], float]:

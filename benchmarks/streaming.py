@@ -36,8 +36,8 @@ from worker.reporter import Reporter
 
 LEASE_MS = 30_000
 JOBS: dict[str, tuple[dict[str, Any], int]] = {
-    "1 ms a step": ({"kind": "mlp", "hidden": [512, 512]}, 1000),
-    "0.2 ms a step": ({"kind": "mlp", "hidden": [16]}, 4000),
+    "2 ms a step": ({"kind": "mlp", "hidden": [512, 512]}, 300),
+    "0.16 ms a step": ({"kind": "mlp", "hidden": [16]}, 2000),
 }
 """What is trained, and for how many steps."""
 WANTED = 0.98
@@ -70,7 +70,7 @@ def measure(client: redis.Redis, name: str) -> Comparison:
         f"every step reported, {name}",
         lambda: reporting(client, spec),
         lambda: silent(spec),
-        pairs=25,
+        pairs=75,
         wanted=WANTED,
         peer_name="no reports",
     )

@@ -64,7 +64,7 @@ def _update(run: Run) -> StepReport:
         else:
             run.optimizer.step()
         run.t += 1
-        return StepReport(step=run.t - 1, lr=lr, loss=value)
+        return StepReport(step=run.t - 1, lr=run.applied_lr(), loss=value)
     return StepReport(step=run.t, lr=lr, loss=value)
 
 

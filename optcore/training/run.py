@@ -59,6 +59,7 @@ class Run:
         optimizer: over the model's parameters.
         lr: t to learning rate.
         batches: the walk over the training examples.
+        base_group: index of a parameter group that has the run's own lr; None if all have others.
         t: updates applied.
         evaluated: t of the last evaluation, or -1.
     """
@@ -70,6 +71,7 @@ class Run:
     optimizer: FlatOptimizer
     lr: LrPlan
     batches: Batches
+    base_group: int | None
     t: int = 0
     evaluated: int = field(default=-1)
 
@@ -86,8 +88,13 @@ class Run:
         Raises:
             DatasetMissing: the data directory does not hold the dataset.
         """
+        return cls.of(spec, load(spec.dataset, data_dir), device=device)
+
+    @classmethod
+    def of(cls, spec: RunSpec, dataset: Dataset, *, device: str = "cpu") -> Self:
+        """Return the run on *dataset* at its first step; seeds every source of randomness."""
         place, dtype = torch.device(device), DTYPES[spec.training.precision]
-        dataset = load(spec.dataset, data_dir).to(place)
+        dataset = dataset.to(place)
         seed_everything(spec.training.seed)
         layers = spec.model.network(spec.dataset.num_classes)
         model = build(layers, spec.dataset.shape).to(place, dtype)
@@ -119,6 +126,7 @@ class Run:
                 seed=spec.training.seed,
                 dtype=dtype,
             ),
+            base_group=_base_group(spec),
         )
 
     @property
@@ -130,6 +138,12 @@ class Run:
     def finished(self) -> bool:
         """Whether every update was made."""
         return self.t >= self.spec.total_steps
+
+    def applied_lr(self) -> float:
+        """Return the lr that the last update was made with: the optimizer's, not the plan's."""
+        if self.base_group is None:
+            return self.lr(self.t - 1)
+        return float(self.optimizer.param_groups[self.base_group]["lr"])
 
     def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""
@@ -151,3 +165,15 @@ class Run:
         for slot, by_name in self.optimizer.named_slots().items():
             tensors |= {f"optimizer.{slot}.{name}": tensor for name, tensor in by_name.items()}
         return tensors
+
+
+def _base_group(spec: RunSpec) -> int | None:
+    for i, group in enumerate(spec.groups()):
+        own = group.schedule is not None or "lr" in group.spec.schedules
+        if (
+            not own
+            and group.lr_scale == 1
+            and group.spec.hyperparameters()["lr"] == spec.optimizer.lr
+        ):
+            return i
+    return None
