@@ -36,8 +36,8 @@ from worker.reporter import Reporter
 
 LEASE_MS = 30_000
 JOBS: dict[str, tuple[dict[str, Any], int]] = {
-    "2 ms a step": ({"kind": "mlp", "hidden": [512, 512]}, 300),
-    "0.16 ms a step": ({"kind": "mlp", "hidden": [16]}, 2000),
+    "2 ms a step": ({"kind": "mlp", "hidden": [512, 512]}, 400),
+    "0.16 ms a step": ({"kind": "mlp", "hidden": [16]}, 4000),
 }
 """What is trained, and for how many steps."""
 WANTED = 0.98

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from optcore.spec.optimizers import OPTIMIZERS
-from optcore.spec.schedules import SCHEDULES
+from optserve.convert_lr import NotConvertible, schedule_of
 
 KINDS = {
     "Adam": "adam",
@@ -101,7 +101,7 @@ def convert(config: Mapping[str, Any]) -> Converted:
         return result
     del block["name"]
     result.optimizer = {"kind": kind, "dialect": "paddleocr"}
-    rates = dict(block.pop("lr", None) or {})
+    rates = block.pop("lr", None) or {}
     _regularizer(block.pop("regularizer", None), kind, result)
     _clip(block, result)
     _rest(block, kind, result)
@@ -141,76 +141,8 @@ def _rest(block: dict[str, Any], kind: str, result: Converted) -> None:
             result.problems.append(f"Optimizer.{name} has no counterpart in {kind}, got {value!r}")
 
 
-def _schedule(rates: dict[str, Any], result: Converted) -> None:
-    name = rates.pop("name", "Const")
-    warmup = float(rates.pop("warmup_epoch", 0) or 0)
-    if "learning_rate" in rates:
-        result.optimizer["lr"] = float(rates.pop("learning_rate"))
-    elif name == "Piecewise" and rates.get("values"):
-        result.optimizer["lr"] = float(rates["values"][0])
-    build = _SCHEDULES.get(name)
-    schedule = build(rates, result) if build is not None else None
-    if schedule is None or schedule["kind"] not in SCHEDULES:
-        result.problems.append(f"Optimizer.lr.name {name} has no schedule that is exactly the same")
-        return
-    if rates:
-        result.problems.append(f"Optimizer.lr.{', '.join(rates)}: not known for {name}")
-    if warmup:
-        # From 0 to lr, and the schedule proper begins after it: its end moves behind the run's.
-        schedule["warmup"] = {"length": {"epochs": warmup}, "start": 0.0, "after": "delay"}
-    result.schedule = schedule
-
-
-def _const(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    del rates, result
-    return {"kind": "constant"}
-
-
-def _cosine(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    del rates, result
-    return {"kind": "cosine"}
-
-
-def _linear(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    del result
-    power, end = float(rates.pop("power", 1.0)), float(rates.pop("end_lr", 0.0))
-    if power == 1:
-        return {"kind": "linear", "end": end}
-    return {"kind": "polynomial", "power": power, "end": end}
-
-
-def _step(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    del result
-    every, gamma = rates.pop("step_size"), float(rates.pop("gamma", 0.1))
-    return {"kind": "step", "every": {"epochs": float(every)}, "gamma": gamma}
-
-
-def _piecewise(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    del result
-    boundaries = [{"epochs": float(epoch)} for epoch in rates.pop("decay_epochs")]
-    return {
-        "kind": "piecewise",
-        "boundaries": boundaries,
-        "values": [float(value) for value in rates.pop("values")],
-    }
-
-
-def _multi_step(rates: dict[str, Any], result: Converted) -> dict[str, Any]:
-    gamma, lr = float(rates.pop("gamma", 0.1)), result.optimizer.get("lr", 0.001)
-    milestones = rates.pop("milestones")
-    return {
-        "kind": "piecewise",
-        "boundaries": [{"epochs": float(epoch)} for epoch in milestones],
-        "values": [lr * gamma**i for i in range(len(milestones) + 1)],
-    }
-
-
-_SCHEDULES = {
-    "Const": _const,
-    "Cosine": _cosine,
-    "Linear": _linear,
-    "Polynomial": _linear,
-    "Step": _step,
-    "Piecewise": _piecewise,
-    "MultiStepDecay": _multi_step,
-}
+def _schedule(rates: Mapping[str, Any], result: Converted) -> None:
+    try:
+        result.schedule, result.optimizer["lr"] = schedule_of(rates, epochs=result.epochs)
+    except NotConvertible as error:
+        result.problems.append(str(error))

@@ -16,10 +16,10 @@ from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
 
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 """
-Seconds between two writes: rows that come meanwhile go together. Nobody sees more than some ten
-updates a second, and the loop shares its interpreter with every write.
+Seconds between two writes: rows that come meanwhile go together. Nobody sees more than ten updates
+a second, and the loop shares its interpreter with every write.
 """
 
 

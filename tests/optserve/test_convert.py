@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jobs.spec.job import JobSpec
+from optcore.schedules.make import make_schedule
 from optserve.convert import convert, convert_file
 from tests.optcore.goldens import family
 
@@ -34,7 +36,7 @@ def test_the_direction_classifiers_recipe_is_converted() -> None:
             "beta2": 0.999,
             "lr": 0.001,
         },
-        "schedule": {"kind": "cosine"},
+        "schedule": {"kind": "cosine", "length": {"epochs": 100.0}, "dialect": "paddleocr"},
         "training": {"epochs": 100},
     }
 
@@ -63,6 +65,7 @@ def test_clip_decay_names_and_warmup_are_converted() -> None:
     assert converted.schedule["warmup"] == {
         "length": {"epochs": 1.0},
         "start": 0.0,
+        "end": 0.01,
         "after": "delay",
     }
 
@@ -73,6 +76,8 @@ def test_clip_decay_names_and_warmup_are_converted() -> None:
         ({"name": "Adan"}, "Optimizer.name must be one of Adam, AdamW, Momentum, RMSProp, "),
         ({"name": "Adam", "lr": {"name": "Nope"}}, "Optimizer.lr.name Nope has no schedule that"),
         ({"name": "Adam", "foo": 1}, "Optimizer.foo has no counterpart in adam, got 1"),
+        ({"name": "Adam", "lr": {"name": "Cosine"}}, "Global.epoch_num is required for Cosine"),
+        ({"name": "Adam", "lr": {"name": "Const"}}, "Optimizer.lr.learning_rate is required for"),
         ({"name": "Adam", "regularizer": {"name": "L3"}}, "Optimizer.regularizer.name must be L1"),
     ],
 )
@@ -95,6 +100,28 @@ def test_recorded_blocks_become_jobs_that_validate(case: dict[str, Any]) -> None
         **converted.as_job(),
     }
     JobSpec.parse(job)
+
+
+@pytest.mark.parametrize(
+    "case", family("schedules_paddleocr")["cases"], ids=lambda case: str(case["id"])
+)
+def test_recorded_schedules_are_converted_exactly(case: dict[str, Any]) -> None:
+    rates = {"name": case["schedule"], **case["params"]}
+    epoch, epochs = rates.pop("step_each_epoch"), rates.pop("epochs", None)
+    config = {"Optimizer": {"name": "Adam", "lr": rates}, "Global": {"epoch_num": epochs}}
+
+    converted = convert(config)
+    assert converted.problems == []
+    total = max(len(case["lr"]), epoch * round(rates.get("warmup_epoch", 0) + 1))
+    schedule = make_schedule(
+        converted.schedule,
+        lr=converted.optimizer.get("lr", 1.0),
+        total_steps=total,
+        steps_per_epoch=epoch,
+    )
+
+    steps = np.arange(len(case["lr"]))
+    np.testing.assert_allclose(schedule(steps), case["lr"], rtol=1e-12, atol=1e-16)
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
