@@ -27,10 +27,18 @@ class Storage:
         """Return the folder that this attempt may write to."""
         return self.root / "jobs" / tenant / job_id / f"{attempt}-{token[:8]}"
 
-    def sweep_checkpoints(self, tenant: str, job_id: str, needed: Collection[str]) -> None:
-        """Remove the checkpoints of a job, of all its attempts, that are not *needed*."""
-        for path in (self.root / "jobs" / tenant / job_id).glob("*/checkpoints/*"):
-            if self.relative(path) not in needed:
+    def sweep_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
+        """
+        Remove the checkpoints of a job that are not *needed*.
+
+        Args:
+            attempt: folder of the attempt that asks. Those of later ones are left alone: it may
+                have lost the job without knowing.
+            needed: their paths, as a record keeps them.
+        """
+        for path in attempt.parent.glob("*/checkpoints/*"):
+            later = _number(path.parents[1]) > _number(attempt)
+            if not later and self.relative(path) not in needed:
                 shutil.rmtree(path, ignore_errors=True)
 
     def relative(self, path: Path) -> str:
@@ -52,3 +60,8 @@ class Storage:
             "sha256": hashlib.sha256(content).hexdigest(),
             "size": len(content),
         }
+
+
+def _number(attempt: Path) -> int:
+    """Return the number of the attempt whose folder this is."""
+    return int(attempt.name.partition("-")[0])

@@ -13,8 +13,6 @@ from jobs import calls
 from jobs.artifacts import MODEL, Storage
 from jobs.calls import Held
 from jobs.functions import Fenced
-from jobs.keys import JOB
-from jobs.record import Record
 from jobs.settings import Settings
 from jobs.spec.states import Reason
 from optcore.spec.duration import steps_in
@@ -90,7 +88,10 @@ class Attempt:
                 return f"failed: {reason}"
 
     def _train(self, lease: Lease) -> Outcome:
-        record = self._record()
+        lease.phase("store")
+        record = self._patience.send(calls.look(self._held.tenant, self._held.job_id))
+        if record is None:
+            raise Fenced
         folder = self._storage.attempt_folder(
             record.tenant, record.id, record.attempt, self._held.token
         )
@@ -98,8 +99,9 @@ class Attempt:
             self._held, self._patience, self._storage, self._tools.settings, self._tools.device
         )
         try:
-            run = beginning.run(record)
+            run = beginning.run(record, lease)
         except OtherBits as error:
+            lease.phase("store")
             return self._release(str(error))
         lease_ms = int(self._tools.settings.lease_s * 1000)
         plan = Plan(run.spec)
@@ -113,12 +115,6 @@ class Attempt:
                 return self._release(stop.why)
             self._finish(run, reporter, lease, folder)
         return "succeeded"
-
-    def _record(self) -> Record:
-        raw = self._tools.client.hgetall(JOB % (self._held.tenant, self._held.job_id))
-        if not raw:
-            raise Fenced
-        return Record.from_hash(raw)  # type: ignore[arg-type]
 
     def _follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
@@ -166,7 +162,7 @@ class Attempt:
                 digest=saved.digest,
             )
         )
-        self._storage.sweep_checkpoints(self._held.tenant, self._held.job_id, needed)
+        self._storage.sweep_checkpoints(folder, needed)
         lease.phase("step")
 
     def _finish(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:

@@ -16,6 +16,7 @@ from optcore.training import checkpoint
 from optcore.training.checkpoint import CheckpointUnusable
 from optcore.training.fingerprint import fingerprint
 from optcore.training.run import Run
+from worker.lease import Lease
 from worker.patience import Patience
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,15 @@ class Beginning:
     settings: Settings
     device: str
 
-    def run(self, record: Record) -> Run:
+    def run(self, record: Record, lease: Lease) -> Run:
         """
         Return the run of *record*, ready for its next step.
 
         Checkpoints that cannot be used are reported and forgotten, from the last one back.
+
+        Args:
+            record: of the job.
+            lease: is told what is waited for.
 
         Raises:
             OtherBits: its rows were computed where bits come out differently.
@@ -57,18 +62,22 @@ class Beginning:
         threads = record.facts.get("threads")
         if threads is not None:
             torch.set_num_threads(int(threads))
+        lease.phase("setup")
         run = self._start(record)
         facts = run.facts()
+        lease.phase("store")
         if not self.patience.send(
             calls.begun(self.held, fingerprint=fingerprint(facts), facts=facts)
         ):
             raise OtherBits(f"its rows were computed by {record.fingerprint}")
         for pointer in reversed(record.checkpoints):
+            lease.phase("setup")
             try:
                 path = self.storage.path(pointer.path)
                 checkpoint.restore(run, path, sha256=pointer.sha256, exact=bool(record.fingerprint))
             except CheckpointUnusable as error:
                 log.warning("%s: %s", record.id, error)
+                lease.phase("store")
                 self.patience.send(calls.refused(self.held, path=pointer.path, why=str(error)))
                 run = self._start(record)  # whatever was restored of it is not to be trusted
             else:

@@ -86,8 +86,10 @@ class Post:
             if record is None:
                 return
             self._held = Held(record.tenant, record.id, token)
-            self._see_through(record, self._held)
-            self._held = None
+            try:
+                self._see_through(record, self._held)
+            finally:
+                self._held = None
 
     def _know_fingerprint(self) -> None:
         """Wait for a trainer that is ready, and say what its bits depend on if that is news."""

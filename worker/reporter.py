@@ -6,11 +6,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
-import redis
-
 from jobs import calls
 from jobs.calls import Held
-from jobs.functions import Fenced, Gap, ReplayDiffers
 from jobs.metrics import WIDTH, Row, pack_row
 from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
@@ -114,7 +111,7 @@ class Reporter:
                 self._write_evaluations()
                 self._hurry.wait(PAUSE_S)
                 self._hurry.clear()
-        except (Fenced, Gap, ReplayDiffers, redis.RedisError) as error:
+        except Exception as error:  # the loop must hear of it: nothing is stored any more
             with self._lock:
                 self._error = error
                 self._lock.notify_all()

@@ -55,6 +55,8 @@ local function claim(_, args)
   if held_token == token and held and held ~= '' then
     return redis.call('HGETALL', key('job', unpack(cjson.decode(held))))
   end
+  -- Who asks for another job has none, whatever a hello that came late said of it.
+  redis.call('HSET', record, 'state', 'idle', 'job', '', 'token', '')
   local best = best_pending(device, fingerprint)
   if not best then return {} end
   local tenant, id = best.tenant, best.id
@@ -123,15 +125,14 @@ end
 local function take_back(job, tenant, id, why, crashed)
   local request, crashes, checkpoint, at_claim, attempt =
     get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
-  crashes = tonumber(crashes)
+  crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)
   local data = cjson.encode({why = why, attempt = tonumber(attempt), step = tonumber(checkpoint)})
   if request == 'cancel' or request == 'kill' then
     return move(job, tenant, id, 'running', 'cancelled', 'cancelled', data)
   end
   if request == 'pause' then
-    return move(job, tenant, id, 'running', 'paused', 'paused', data)
+    return move(job, tenant, id, 'running', 'paused', 'paused', data, 'crashes', crashes)
   end
-  if tonumber(checkpoint) > tonumber(at_claim) then crashes = 0 end
   if crashed then crashes = crashes + 1 end
   if crashes >= MAX_CRASHES then
     return move(job, tenant, id, 'running', 'failed', 'failed',

@@ -762,3 +762,33 @@ def test_a_worker_whose_record_expired_meanwhile_still_holds_its_job(client: red
     hello(client, held=held)
 
     assert client.hgetall(keys.WORKER % "w1")[b"state"] == b"busy"
+
+
+def test_a_worker_that_asks_for_work_is_idle_whatever_was_said_of_it(client: redis.Redis) -> None:
+    """Its record expired, the job ended, and a late hello says that it still holds it."""
+    submit(client)
+    held = begin(client)
+    client.delete(keys.WORKER % "w1")
+    send(client, calls.fail(held, reason="error", detail="x"))
+    hello(client, held=held)
+
+    assert claim(client, "t2") is None
+    job_id = submit(client)
+    make_older(client, job_id, 6_000)
+    assert reaped_bells(client) == ["cpu"]
+
+
+def test_a_pause_keeps_the_proof_of_progress(client: redis.Redis) -> None:
+    job_id = submit(client)
+    for i in range(2):
+        send(client, calls.release(begin(client, f"t{i}"), why="it died", crashed=True))
+    held = begin(client, "t2")
+    append(client, held, 0, some_rows(0, 3))
+    checkpoint(client, held, 3)
+    ask(client, job_id, "pause")
+    release(client, held)
+    ask(client, job_id, "resume")
+
+    send(client, calls.release(begin(client, "t3"), why="it died", crashed=True))
+
+    assert state_of(client, job_id) is State.QUEUED
