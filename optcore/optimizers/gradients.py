@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from optcore.optimizers.rule import COPY, Flags, Numbers, Rule
 
@@ -160,4 +160,14 @@ def _averaging(rule: Rule, treatment: Treatment) -> Rule:
         del param, numbers
         return slots[-1]
 
-    return replace(rule, slots=slots, scalars=scalars, evaluated=evaluated)
+    def shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+        assert rule.shapes is not None
+        return {**rule.shapes(shape), AVERAGE: tuple(shape)}
+
+    return replace(
+        rule,
+        slots=slots,
+        scalars=scalars,
+        shapes=shapes if rule.shapes is not None else None,
+        evaluated=evaluated,
+    )

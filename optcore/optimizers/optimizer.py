@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.optimizers.clipping import GradScale
-from optcore.optimizers.flat import Flat
+from optcore.optimizers.flat import MASTER, Flat
 from optcore.optimizers.law import Law, Store
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
 
@@ -307,10 +307,9 @@ class FlatOptimizer(torch.optim.Optimizer):
             for store in self._stores[i]:
                 for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
                     if t:
-                        slots = [
-                            view.to(segment.param.dtype) for view in store.slot_views(j).values()
-                        ]
-                        yield segment.param, evaluated(segment.param, *slots, **numbers)
+                        slots = store.slot_views(j)
+                        param = slots.pop(MASTER, segment.param)  # in the slots' dtype
+                        yield segment.param, evaluated(param, *slots.values(), **numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
         """Return the numbers of *group*, number *i*, as the rule gets them."""

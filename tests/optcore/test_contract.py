@@ -143,6 +143,41 @@ def test_a_hyperparameter_on_a_schedule_is_what_a_hand_sets(kind: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"kind": "asgd", "t0": 1},
+        {"kind": "schedule_free_adamw"},
+        {"kind": "sgd", "average": {"momentum": 0.5}},
+        {"kind": "adafactor", "average": {"momentum": 0.5}},
+    ],
+    ids=name_of,
+)
+def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
+    spec: dict[str, Any],
+) -> None:
+    low, high = network(torch.bfloat16), network()
+    high.load_state_dict({k: v.float() for k, v in low.state_dict().items()})
+    ours = optcore.make_optimizer(
+        low.named_parameters(), {"lr": 0.1, "multi_precision": True, **spec}
+    )
+    wide = optcore.make_optimizer(high.named_parameters(), {"lr": 0.1, **spec})
+
+    for _ in range(5):
+        for a, b in zip(low.parameters(), high.parameters(), strict=True):
+            a.grad = a.detach().sign()
+            b.grad = a.grad.float()
+        ours.step()
+        wide.step()
+
+    trained = weights(low)
+    with ours.averaged(), wide.averaged():
+        assert not same_bits(weights(low), trained)
+        for a, b in zip(weights(low), weights(high), strict=True):
+            torch.testing.assert_close(a, b.bfloat16(), rtol=0.01, atol=1e-5)
+    assert same_bits(weights(low), trained)
+
+
 LRS = (None, 0.01, 0.1, 1.0)
 """The default, then a short fixed list."""
 
