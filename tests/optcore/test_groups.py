@@ -12,6 +12,8 @@ import optcore
 from optcore.optimizers.make import module_types
 from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.errors import SpecError
+from optcore.spec.run import RunSpec
+from optcore.spec.schedules import Constant, Linear
 
 
 def network() -> nn.Sequential:
@@ -220,4 +222,44 @@ def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
         torch.testing.assert_close(slots["master_weight"][name], param, rtol=1e-3, atol=1e-5)
         assert torch.equal(
             dict(low.named_parameters())[name], slots["master_weight"][name].bfloat16()
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weight_decay": 10.0}, "weight_decay: weight_decay must be 0.0 for lbfgs, which is "),
+        ({"decoupled_weight_decay": True}, "decoupled_weight_decay: decoupled_weight_decay must "),
+        ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, which is torch's own and has nothing else, "),
+        ({"maximize": True}, "maximize: maximize must be false for lbfgs, "),
+        ({"clip": {"kind": "norm", "max": 1.0}}, "clip: clip must be null for lbfgs, "),
+        ({"loss_scale": 2.0}, "loss_scale: loss_scale must be 1.0 for lbfgs, "),
+        ({"average": {}}, "average: average must be null for lbfgs, "),
+        ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
+        ({"lr": {"kind": "linear"}}, "schedules: schedules must be {} for lbfgs, "),
+    ],
+)
+def test_lbfgs_refuses_what_torchs_own_does_not_have(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make({"kind": "lbfgs", **given})
+
+    assert str(caught.value).startswith(message)
+
+
+def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
+    named = list(network().named_parameters())
+    still, falling = Constant(kind="constant"), Linear(kind="linear")
+
+    optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=still, total_steps=9)
+    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+        optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=falling, total_steps=9)
+    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+        RunSpec.parse(
+            {
+                "model": {"kind": "mlp"},
+                "dataset": {"kind": "digits"},
+                "optimizer": {"kind": "lbfgs"},
+                "schedule": {"kind": "linear"},
+                "training": {"steps": 9},
+            }
         )
