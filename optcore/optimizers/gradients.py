@@ -8,7 +8,7 @@ clipping, regularizing and the update are one pass over memory.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,10 +98,7 @@ def _before(
         grad  = grad + l1 * sign(param)
         param = param - lr * weight_decay * param                 decoupled
     """
-    if treatment.scaled:
-        grad = grad * given["grad_scale"]
-    if treatment.clamped:
-        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    grad = limited(grad, given, treatment)
     if treatment.maximize:
         grad = -grad
     if treatment.regularized and given["weight_decay"]:
@@ -111,6 +108,15 @@ def _before(
     if treatment.decoupled and given["weight_decay"]:
         param = param * (1 - given["lr"] * given["weight_decay"])
     return param, grad
+
+
+def limited(grad: Tensor, given: Mapping[str, Any], treatment: Treatment) -> Tensor:
+    """Return *grad* unscaled and clipped, the first of the steps."""
+    if treatment.scaled:
+        grad = grad * given["grad_scale"]
+    if treatment.clamped:
+        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    return grad
 
 
 def _left(given: dict[str, Any], treatment: Treatment) -> dict[str, Any]:
