@@ -56,6 +56,45 @@ def test_the_first_group_that_matches_holds_and_the_rest_is_a_group() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 0.5, 5e-4, 1e-3]
 
 
+MOVING = {"kind": "linear", "value": 0.1, "end": 0.05}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"groups": [{"match": "*bias", "weight_decay": 0}]},
+        {"groups": [{"preset": "no_decay_norm_bias"}]},
+        {"dialect": "paddleocr", "no_weight_decay_name": "bias"},
+    ],
+)
+def test_a_number_of_a_group_does_not_move_with_the_optimizers(spec: dict[str, Any]) -> None:
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {"kind": "adamw", "lr": 0.1, "weight_decay": MOVING, **spec},
+        total_steps=4,
+    )
+
+    decays = {n: g["weight_decay"] for g in optimizer.param_groups for n in g["param_names"]}
+
+    assert decays["0.weight"] == 0.1
+    assert decays["0.bias"] == decays["4.bias"] == 0
+
+
+def test_a_group_may_move_a_number_by_itself() -> None:
+    slower = {**MOVING, "value": 0.2}
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {
+            "kind": "adamw",
+            "weight_decay": MOVING,
+            "groups": [{"match": "*bias", "weight_decay": slower}, {"match": "0.*", "lr": 0.5}],
+        },
+        total_steps=4,
+    )
+
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.1, 0.1]
+
+
 def test_norms_and_biases_are_not_decayed_by_a_preset() -> None:
     optimizer = make({"weight_decay": 0.1, "groups": [{"preset": "no_decay_norm_bias"}]})
 

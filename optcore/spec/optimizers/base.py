@@ -143,8 +143,14 @@ class OptimizerSpec(Spec):
         return type(self).parse({**kept, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this spec, without its groups, with *overrides* in place of its own fields."""
+        """
+        Return this spec, without its groups, with *overrides* in place of its own fields.
+
+        A number stays where it is put: what moved it before is left out.
+        """
         kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
+        if self.schedules:
+            kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
         return type(self).parse({**kept, **overrides})
 
     def _exists(self, name: str) -> bool:
