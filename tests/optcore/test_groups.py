@@ -145,6 +145,34 @@ def test_paddleocr_decays_neither_names_nor_single_dimensions() -> None:
     assert decayed == [["0.weight"]]
 
 
+def test_what_paddleocr_does_not_decay_keeps_everything_else_of_its_group() -> None:
+    shapes = {"backbone.w": (2, 2), "backbone.b": (2,), "head.w": (2, 2), "head.b": (2,)}
+    optimizer = optcore.make_optimizer(
+        [(name, nn.Parameter(torch.ones(shape))) for name, shape in shapes.items()],
+        {
+            "kind": "adamw",
+            "dialect": "paddleocr",
+            "lr": 0.1,
+            "weight_decay": 0.5,
+            "one_dim_param_no_weight_decay": True,
+            "groups": [{"match": "backbone.*", "lr_scale": 0.1}],
+        },
+    )
+
+    held = {
+        name: (round(group["lr"], 9), group["weight_decay"])
+        for group in optimizer.param_groups
+        for name in group["param_names"]
+    }
+
+    assert held == {
+        "backbone.w": (0.01, 0.5),
+        "backbone.b": (0.01, 0.0),
+        "head.w": (0.1, 0.5),
+        "head.b": (0.1, 0.0),
+    }
+
+
 def test_centralized_gradients_have_rows_without_a_mean() -> None:
     weight, other = nn.Parameter(torch.randn(8, 16, 3, 3)), nn.Parameter(torch.ones(2, 8))
     before = weight.detach().clone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from optcore.spec.errors import Problem, SpecError, did_you_mean
@@ -64,7 +64,8 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
         SpecError: a group matches nothing, or needs what is not known.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
-    rules = [*_of_the_dialect(spec, trainable), *_with_paths(spec, trainable)]
+    rules = list(_with_paths(spec, trainable))
+    undecayed = _undecayed_by_the_dialect(spec, trainable)
     homes: dict[int, list[Parameter]] = {}
     for parameter in trainable:
         home = next((i for i, (_, group) in enumerate(rules) if _fits(group, parameter)), -1)
@@ -76,7 +77,8 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     ]
     if -1 in homes:
         resolved.append(_resolved(spec, None, homes[-1]))
-    return [part for group in resolved for part in _by_shape(group, parameters)]
+    split = [part for group in resolved for part in _by_decay(group, undecayed)]
+    return [part for group in split for part in _by_shape(group, parameters)]
 
 
 def _fits(group: Group, parameter: Parameter) -> bool:
@@ -132,19 +134,31 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
-def _of_the_dialect(
-    spec: OptimizerSpec, parameters: Sequence[Parameter]
-) -> Iterator[tuple[str, Group]]:
-    """Yield the groups that a framework makes by itself: always of undecayed parameters."""
+def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
+    """Return the names of the parameters that a framework leaves undecayed by itself."""
     parts = str(getattr(spec, "no_weight_decay_name", "")).split()
-    found = [p for p in parameters if any(part in p.name for part in parts)]
+    found = {p.name for p in parameters if any(part in p.name for part in parts)}
     if getattr(spec, "one_dim_param_no_weight_decay", False):
-        found += [p for p in parameters if len(p.shape) == 1]
-    if spec.dialect == "mindspore" and not spec.groups and spec.weight_decay:
-        found += [p for p in parameters if "beta" in p.name or "gamma" in p.name]
-    if found:
-        names = [_literal(p.name) for p in found]
-        yield "", Group(match=Match(name=names), weight_decay=0.0)
+        found |= {p.name for p in parameters if len(p.shape) == 1}
+    decays = spec.weight_decay or "weight_decay" in spec.schedules
+    if spec.dialect == "mindspore" and not spec.groups and decays:
+        found |= {p.name for p in parameters if "beta" in p.name or "gamma" in p.name}
+    return found
+
+
+def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
+    """Yield *group*, first what *undecayed* names of it: everything else of the group holds."""
+    exempt = [name for name in group.names if name in undecayed]
+    others = [name for name in group.names if name not in undecayed]
+    if exempt:
+        yield replace(
+            group,
+            match=f"{group.match}: no weight decay",
+            names=exempt,
+            spec=group.spec.overridden({"weight_decay": 0.0}),
+        )
+    if others:
+        yield replace(group, names=others)
 
 
 def _resolved(
@@ -198,7 +212,7 @@ def _check_used(
     used = {path for i, (path, _) in enumerate(rules) if i in homes}
     problems = []
     for path, group in rules:
-        if path and path not in used:
+        if path not in used:
             used.add(path)
             problems.append(Problem(f"{path}.match", _why_unused(group, parameters, rules)))
     if problems:
