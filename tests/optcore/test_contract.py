@@ -178,6 +178,46 @@ def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
     assert same_bits(weights(low), trained)
 
 
+@pytest.mark.parametrize("kind", ["momentum", "nesterov", "rmsprop"])
+@pytest.mark.parametrize(("start", "end"), [(0.9, 0.0), (0.0, 0.9)])
+def test_momentum_may_come_and_go(kind: str, start: float, end: float) -> None:
+    ours, by_hand = network(), network()
+    moving = {"kind": "linear", "value": start, "end": end, "length": 4}
+    scheduled = optcore.make_optimizer(
+        ours.named_parameters(), {"kind": kind, "lr": 0.01, "momentum": moving}, total_steps=6
+    )
+    manual = optcore.make_optimizer(
+        by_hand.named_parameters(),
+        {"kind": kind, "lr": 0.01, "momentum": 0.5, "engine": "eager"},
+    )
+
+    train(ours, scheduled, range(6))
+    for step in range(6):
+        manual.param_groups[0]["momentum"] = start + (end - start) * min(step / 4, 1)
+        train(by_hand, manual, range(step, step + 1))
+
+    for a, b in zip(weights(ours), weights(by_hand), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "lbfgs"])
+def test_lr_may_rise_from_0(kind: str) -> None:
+    model = network()
+    before = weights(model)
+    rising = {"kind": "linear", "value": 0.01, "start_fraction": 0.0, "end_fraction": 1.0}
+    optimizer = optcore.make_optimizer(
+        model.named_parameters(), {"kind": kind, "lr": rising}, total_steps=4
+    )
+
+    train(model, optimizer, range(1))
+    if kind not in ("muon", "rprop"):  # lr is the size of its first step alone
+        assert same_bits(weights(model), before)
+    train(model, optimizer, range(1, 4))
+
+    assert not same_bits(weights(model), before)
+    assert all(bool(torch.isfinite(weight).all()) for weight in weights(model))
+
+
 LRS = (None, 0.01, 0.1, 1.0)
 """The default, then a short fixed list."""
 

@@ -324,6 +324,18 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
             "clip.max: max must be positive, got 0.0",
         ),
         (
+            {"kind": "sag", "schedules": {"batch_num": {"kind": "linear"}}},
+            "schedules.batch_num: schedules must move hyperparameters of sag (weight_decay, l1, l",
+        ),
+        (
+            {"kind": "adagrad", "initial_accumulator_value": {"kind": "linear", "value": 0.1}},
+            "schedules.initial_accumulator_value: schedules must move hyperparameters of adagrad (",
+        ),
+        (
+            {"engine": "fused", "momentum": {"kind": "linear", "value": 0.9}},
+            "engine: engine fused does not exist for momentum in dialect torch",
+        ),
+        (
             {"schedules": {"epsilon": {"kind": "constant"}}},
             "schedules.epsilon: schedules must move hyperparameters of momentum (",
         ),

@@ -93,7 +93,7 @@ class Adafactor(OptimizerSpec):
             "warmup_init": self.warmup_init,
             "scale_parameter": self.scale_parameter,
             "scaled_decay": mindspore,
-            "momentum": self.beta1 > 0 and mindspore,
+            "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and mindspore,
         }
 
 
