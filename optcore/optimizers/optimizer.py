@@ -264,6 +264,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 for slot, view in store.slot_views(i).items():
                     view.copy_(slots[slot][segment.name])
         self._updates = max(counts.values(), default=0)
+        self._follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over *state*: after load_state_dict, or as a copy of another optimizer."""
@@ -275,6 +276,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             for i, segment in enumerate(store.segments):
                 self._absorb(store, i, self.state.get(segment.param, {}))
         self._updates = max((t for store in self.stores() for t in store.t), default=0)
+        self._follow_plans(back=1)
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -292,10 +294,12 @@ class FlatOptimizer(torch.optim.Optimizer):
             return self._grad_scale.factor(())
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
-    def _follow_plans(self) -> None:
+    def _follow_plans(self, back: int = 0) -> None:
+        """Set the numbers that move to what the next update is made with, or one *back* of it."""
+        updates = max(0, self._updates - back)
         for group, plan in zip(self.param_groups, self._plans, strict=True):
             for name, value in plan.items():
-                group[name] = value(self._updates)
+                group[name] = value(updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each parameter that is not what to evaluate on, and what is."""

@@ -178,6 +178,31 @@ def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
     assert same_bits(weights(low), trained)
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_restored_run_evaluates_on_the_same_average(by_name: bool) -> None:
+    model, restored = network(), network()
+    spec = {
+        "kind": "schedule_free_adamw",
+        "lr": 0.01,
+        "beta1": {"kind": "linear", "value": 0.95, "end": 0.5},
+    }
+    optimizer, again = (
+        optcore.make_optimizer(m.named_parameters(), spec, total_steps=10)
+        for m in (model, restored)
+    )
+    train(model, optimizer, range(6))
+
+    restored.load_state_dict(model.state_dict())
+    if by_name:
+        again.load_named(optimizer.named_slots(), optimizer.named_counts())
+    else:
+        again.load_state_dict(optimizer.state_dict())
+
+    assert again.param_groups[0]["beta1"] == optimizer.param_groups[0]["beta1"]
+    with optimizer.averaged(), again.averaged():
+        assert same_bits(weights(restored), weights(model))
+
+
 @pytest.mark.parametrize("kind", ["momentum", "nesterov", "rmsprop"])
 @pytest.mark.parametrize(("start", "end"), [(0.9, 0.0), (0.0, 0.9)])
 def test_momentum_may_come_and_go(kind: str, start: float, end: float) -> None:
