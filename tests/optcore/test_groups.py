@@ -11,6 +11,7 @@ from torch import nn
 import optcore
 from optcore.optimizers.make import module_types
 from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.optimizers.tensorwise import Centralized
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
 from optcore.spec.schedules import Constant, Linear
@@ -279,6 +280,24 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
     assert [law.kind for law in optimizer._laws] == ["muon", "adamw"]
 
 
+def test_muons_adamw_shares_what_is_said_of_all() -> None:
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {
+            "kind": "muon",
+            "engine": "eager",
+            "grad_centralization": True,
+            "adamw_lr_scale": 0.5,
+            "lr": {"kind": "linear", "value": 0.1, "end": 0.02},
+        },
+        total_steps=4,
+    )
+
+    assert optimizer.engine == "eager"
+    assert all(isinstance(law.engine, Centralized) for law in optimizer._laws)
+    assert [plan["lr"](4) for plan in optimizer._plans] == pytest.approx([0.02, 0.01])
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -322,6 +341,10 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
         (
             {"clip": {"kind": "global_norm", "max": 0.0}},
             "clip.max: max must be positive, got 0.0",
+        ),
+        (
+            {"kind": "muon", "exclude": ["0.*", "head.*"]},
+            "exclude[1]: exclude must find a parameter, got 'head.*' (0.weight, 0.bias, 1.weight",
         ),
         (
             {"kind": "sag", "schedules": {"batch_num": {"kind": "linear"}}},

@@ -72,6 +72,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
         homes.setdefault(home, []).append(parameter)
     _check_used(rules, homes, parameters)
     _check_order(spec, parameters)
+    _check_excluded(spec, parameters)
     resolved = [
         _resolved(spec, group, homes[i]) for i, (_, group) in enumerate(rules) if i in homes
     ]
@@ -201,7 +202,8 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
         from optcore.spec.optimizers.adam import AdamW  # noqa: PLC0415
 
         spec = AdamW.parse(group.spec.adamw())
-        yield ResolvedGroup(f"{group.match}: adamw", others, spec, group.lr_scale, group.schedule)
+        scale = group.lr_scale * group.spec.adamw_lr_scale
+        yield ResolvedGroup(f"{group.match}: adamw", others, spec, scale, group.schedule)
 
 
 def _check_used(
@@ -249,6 +251,24 @@ def _why_unused(
 def _listed(names: Sequence[str], most: int = 12) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, ... {len(names)} in all"
+
+
+def _check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
+    names = [parameter.name for parameter in parameters]
+    given = {"": getattr(spec, "exclude", [])}
+    given |= {f"groups[{i}].": g.overrides.get("exclude", []) for i, g in enumerate(spec.groups)}
+    problems = [
+        Problem(
+            f"{path}exclude[{i}]",
+            f"exclude must find a parameter, got {glob!r}{did_you_mean(glob, names)} "
+            f"({_listed(names)})",
+        )
+        for path, globs in given.items()
+        for i, glob in enumerate(globs)
+        if not any(fnmatchcase(name, glob) for name in names)
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
