@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.errors import problems
+from optcore.spec.optimizers import OPTIMIZERS, AnyOptimizer, OptimizerSpec
+from optcore.spec.schedules import AnySchedule, ScheduleSpec
 from optserve.convert_lr import NotConvertible, schedule_of
 
 KINDS = {
@@ -32,6 +35,9 @@ SAME = {
     "one_dim_param_no_weight_decay",
 }
 RENAMED = {"epsilon": "eps"}
+
+_optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
+_schedules: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
 
 @dataclass
@@ -93,26 +99,73 @@ def convert_file(path: Path) -> Converted:
 def convert(config: Mapping[str, Any]) -> Converted:
     """Return what *config*, a whole PaddleOCR configuration, comes to."""
     block = dict(config["Optimizer"])
-    result = Converted(epochs=dict(config.get("Global") or {}).get("epoch_num"))
+    result = Converted()
+    try:
+        _convert(block, config.get("Global") or {}, result)
+    except NotConvertible as error:
+        result.problems.append(str(error))
+    if not result.problems:
+        result.problems += _refused(result)
+    return result
+
+
+def _convert(block: dict[str, Any], run: object, result: Converted) -> None:
+    epochs = _mapping("Global", run).get("epoch_num")
+    result.epochs = epochs if epochs is None else _number("Global.epoch_num", epochs)
     kind = KINDS.get(str(block.get("name", "")))
     if kind is None:
         known = ", ".join(KINDS)
         result.problems.append(f"Optimizer.name must be one of {known}, got {block.get('name')!r}")
-        return result
+        return
     del block["name"]
     result.optimizer = {"kind": kind, "dialect": "paddleocr"}
-    rates = block.pop("lr", None) or {}
-    _regularizer(block.pop("regularizer", None), kind, result)
+    rates = _mapping("Optimizer.lr", block.pop("lr", None) or {})
+    _decay(block, kind, result)
     _clip(block, result)
     _rest(block, kind, result)
-    _schedule(rates, result)
-    return result
+    result.schedule, result.optimizer["lr"] = schedule_of(rates, epochs=result.epochs)
 
 
-def _regularizer(given: Mapping[str, Any] | None, kind: str, result: Converted) -> None:
+def _refused(result: Converted) -> list[str]:
+    """Return what a job would say against the result."""
+    found = []
+    for name, parser in (("optimizer", _optimizers), ("schedule", _schedules)):
+        given = getattr(result, name)
+        try:
+            parser.validate_python(given)
+        except ValidationError as error:
+            said = problems(error.errors(include_url=False), given)
+            found += [f"{name}.{problem.param}: {problem.message}" for problem in said]
+    return found
+
+
+def _mapping(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise NotConvertible(f"{name} must be a mapping, got {value!r}")
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    """Return *value*, a whole number as it is; YAML reads 1e-3 as a string."""
+    try:
+        return value if isinstance(value, int) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise NotConvertible(f"{name} must be a number, got {value!r}") from None
+
+
+def _decay(block: dict[str, Any], kind: str, result: Converted) -> None:
+    given, decay = block.pop("regularizer", None), block.pop("weight_decay", None)
+    if given and decay is not None:
+        result.problems.append(
+            f"Optimizer.weight_decay must not come with a regularizer, got {decay!r}"
+        )
+    if decay is not None:
+        result.optimizer["weight_decay"] = float(_number("Optimizer.weight_decay", decay))
     if not given:
         return
-    name, factor = given.get("name"), float(given.get("factor", 0.0))
+    given = _mapping("Optimizer.regularizer", given)
+    name = given.get("name")
+    factor = float(_number("Optimizer.regularizer.factor", given.get("factor", 0.0)))
     if name in ("L2", "L2Decay"):
         result.optimizer["weight_decay"] = factor
     elif name in ("L1", "L1Decay") and kind != "adamw":
@@ -124,8 +177,9 @@ def _regularizer(given: Mapping[str, Any] | None, kind: str, result: Converted) 
 def _clip(block: dict[str, Any], result: Converted) -> None:
     for theirs, kind in (("clip_norm", "norm"), ("clip_norm_global", "global_norm")):
         largest = block.pop(theirs, None)
-        if largest is not None:
-            result.optimizer["clip"] = {"kind": kind, "max": float(largest)}
+        if largest is not None and "clip" not in result.optimizer:  # PaddleOCR takes the first
+            largest = float(_number(f"Optimizer.{theirs}", largest))
+            result.optimizer["clip"] = {"kind": kind, "max": largest}
 
 
 def _rest(block: dict[str, Any], kind: str, result: Converted) -> None:
@@ -136,13 +190,6 @@ def _rest(block: dict[str, Any], kind: str, result: Converted) -> None:
             continue  # dense gradients, all that a job has, ignore it
         if (name in SAME or name in RENAMED) and ours in fields:
             number = fields[ours].annotation is float and value is not None
-            result.optimizer[ours] = float(value) if number else value
+            result.optimizer[ours] = float(_number(f"Optimizer.{name}", value)) if number else value
         else:
             result.problems.append(f"Optimizer.{name} has no counterpart in {kind}, got {value!r}")
-
-
-def _schedule(rates: Mapping[str, Any], result: Converted) -> None:
-    try:
-        result.schedule, result.optimizer["lr"] = schedule_of(rates, epochs=result.epochs)
-    except NotConvertible as error:
-        result.problems.append(str(error))

@@ -34,11 +34,15 @@ def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec
     build = _BUILDERS.get(name)
     if build is None:
         raise NotConvertible(f"Optimizer.lr.name {name} has no schedule that is exactly the same")
-    warmup = float(rates.pop("warmup_epoch", 0) or 0)
     try:
+        warmup = float(rates.pop("warmup_epoch", 0) or 0)
         spec, lr = build(rates, Epochs(name, epochs))
     except KeyError as error:
         raise NotConvertible(f"Optimizer.lr.{error.args[0]} is required for {name}") from None
+    except (TypeError, ValueError):
+        raise NotConvertible(
+            f"Optimizer.lr must hold numbers, or lists of them, for {name}, got {dict(block)!r}"
+        ) from None
     if rates:
         raise NotConvertible(f"Optimizer.lr.{', '.join(rates)}: not known for {name}")
     spec = {**spec, "dialect": "paddleocr"}

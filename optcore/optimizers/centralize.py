@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,13 +17,20 @@ def is_centralized(param: Tensor) -> bool:
 
 
 def centralized(
-    grad: Tensor, rows: int, length: int, param: Tensor, decay: float
+    grad: Tensor,
+    rows: int,
+    length: int,
+    param: Tensor,
+    *,
+    decay: float,
+    limited: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[slice, Tensor]]:
     """
     Yield stretches of the flat *grad* and what they are without the means of their rows.
 
     ::
 
+        grad[i] = limited(grad[i])
         grad[i] = grad[i] - mean(grad[i]) - decay * mean(param[i])
 
     so that adding decay * param afterwards gives a centralized sum.
@@ -34,6 +41,7 @@ def centralized(
         length: about how many elements to make at a time.
         param: the parameter, flat as *grad* is.
         decay: the weight decay that is added later and centralized too; 0 for none.
+        limited: unscales and clips; elementwise.
 
     References:
         Yong et al., Gradient Centralization: A New Optimization Technique, 2020, equation 1.
@@ -43,7 +51,7 @@ def centralized(
     at_once = max(1, length // columns)
     for first in range(0, rows, at_once):
         stretch = slice(first * columns, min(first + at_once, rows) * columns)
-        part = grad[stretch].view(-1, columns)
+        part = limited(grad[stretch].to(param.dtype)).view(-1, columns)
         mean = part.mean(dim=1, keepdim=True)
         if decay:
             mean = mean + param[stretch].view(-1, columns).mean(dim=1, keepdim=True) * decay

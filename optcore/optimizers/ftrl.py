@@ -31,6 +31,8 @@ def ftrl(
         n     = n + grad * grad
         param = (clamp(z, -l1_strength, l1_strength) - z) / ((s + beta) / lr + 2 * l2_strength)
 
+    With lr = 0, as a warmup may begin, nothing changes.
+
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
@@ -48,6 +50,8 @@ def ftrl(
         https://research.google/pubs/pub41159/
         keras.optimizers.Ftrl.
     """
+    if not lr:
+        return param, accumulator, linear
     if lr_power:
         before = accumulator.pow(-lr_power)
         squares = torch.addcmul(accumulator, grad, grad)

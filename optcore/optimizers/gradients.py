@@ -8,12 +8,12 @@ clipping, regularizing and the update are one pass over memory.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from optcore.optimizers.rule import COPY, Flags, Numbers, Rule
 
@@ -98,10 +98,7 @@ def _before(
         grad  = grad + l1 * sign(param)
         param = param - lr * weight_decay * param                 decoupled
     """
-    if treatment.scaled:
-        grad = grad * given["grad_scale"]
-    if treatment.clamped:
-        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    grad = limited(grad, given, treatment)
     if treatment.maximize:
         grad = -grad
     if treatment.regularized and given["weight_decay"]:
@@ -111,6 +108,15 @@ def _before(
     if treatment.decoupled and given["weight_decay"]:
         param = param * (1 - given["lr"] * given["weight_decay"])
     return param, grad
+
+
+def limited(grad: Tensor, given: Mapping[str, Any], treatment: Treatment) -> Tensor:
+    """Return *grad* unscaled and clipped, the first of the steps."""
+    if treatment.scaled:
+        grad = grad * given["grad_scale"]
+    if treatment.clamped:
+        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    return grad
 
 
 def _left(given: dict[str, Any], treatment: Treatment) -> dict[str, Any]:
@@ -160,4 +166,14 @@ def _averaging(rule: Rule, treatment: Treatment) -> Rule:
         del param, numbers
         return slots[-1]
 
-    return replace(rule, slots=slots, scalars=scalars, evaluated=evaluated)
+    def shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+        assert rule.shapes is not None
+        return {**rule.shapes(shape), AVERAGE: tuple(shape)}
+
+    return replace(
+        rule,
+        slots=slots,
+        scalars=scalars,
+        shapes=shapes if rule.shapes is not None else None,
+        evaluated=evaluated,
+    )

@@ -180,7 +180,13 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
     whole = replace(whole, torch_constants=_torch_constants(spec, rule))
     engine = _engine(rule, whole, flags, fused=fused)
     if spec.grad_centralization:
-        engine = Centralized(engine, with_decay=spec.dialect == "mindspore")
+        rest = treated(rule, replace(treatment, scaled=False, clamped=False))
+        engine = Centralized(
+            engine,
+            _engine(rule, rest, flags, fused=False),
+            treatment,
+            with_decay=spec.dialect == "mindspore" and treatment.regularized,
+        )
     if isinstance(spec.clip, ClipNorm):
         engine = ClippedByNorm(engine, spec.clip.max)
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization

@@ -68,6 +68,8 @@ def make_optimizer(
     everything = list(named_parameters)
     named = dict(_trainable(everything))
     if isinstance(parsed, Lbfgs):
+        if schedule is not None:
+            _check_lbfgs(parsed, schedule)
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
     laws = [_law(group, named) for group in groups]
@@ -145,6 +147,13 @@ def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
         return _parser.validate_python(spec)
     except ValidationError as error:
         raise SpecError(problems(error.errors(include_url=False), spec)) from None
+
+
+def _check_lbfgs(spec: Lbfgs, schedule: ScheduleSpec) -> None:
+    try:
+        spec.check_schedule(schedule)
+    except ValidationError as error:
+        raise SpecError(problems(error.errors(include_url=False), None)) from None
 
 
 def _described(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.optimizers.clipping import GradScale
-from optcore.optimizers.flat import Flat
+from optcore.optimizers.flat import MASTER, Flat
 from optcore.optimizers.law import Law, Store
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
 
@@ -264,6 +264,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 for slot, view in store.slot_views(i).items():
                     view.copy_(slots[slot][segment.name])
         self._updates = max(counts.values(), default=0)
+        self._follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over *state*: after load_state_dict, or as a copy of another optimizer."""
@@ -275,6 +276,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             for i, segment in enumerate(store.segments):
                 self._absorb(store, i, self.state.get(segment.param, {}))
         self._updates = max((t for store in self.stores() for t in store.t), default=0)
+        self._follow_plans(back=1)
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -292,10 +294,12 @@ class FlatOptimizer(torch.optim.Optimizer):
             return self._grad_scale.factor(())
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
-    def _follow_plans(self) -> None:
+    def _follow_plans(self, back: int = 0) -> None:
+        """Set the numbers that move to what the next update is made with, or one *back* of it."""
+        updates = max(0, self._updates - back)
         for group, plan in zip(self.param_groups, self._plans, strict=True):
             for name, value in plan.items():
-                group[name] = value(self._updates)
+                group[name] = value(updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each parameter that is not what to evaluate on, and what is."""
@@ -307,10 +311,9 @@ class FlatOptimizer(torch.optim.Optimizer):
             for store in self._stores[i]:
                 for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
                     if t:
-                        slots = [
-                            view.to(segment.param.dtype) for view in store.slot_views(j).values()
-                        ]
-                        yield segment.param, evaluated(segment.param, *slots, **numbers)
+                        slots = store.slot_views(j)
+                        param = slots.pop(MASTER, segment.param)  # in the slots' dtype
+                        yield segment.param, evaluated(param, *slots.values(), **numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
         """Return the numbers of *group*, number *i*, as the rule gets them."""

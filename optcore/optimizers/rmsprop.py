@@ -18,6 +18,7 @@ def rmsprop(
     eps: float,
     momentum: float,
     centered: bool,
+    velocity: bool,
     eps_inside: bool,
     lr_inside: bool,
 ) -> tuple[Tensor, ...]:
@@ -31,7 +32,7 @@ def rmsprop(
         d    = sqrt(h - a * a + eps)                     if eps_inside
                sqrt(h - a * a) + eps                     otherwise
 
-        without momentum          lr outside                  lr inside
+        without velocity          lr outside                  lr inside
         param -= lr * grad / d    v      = momentum * v       v      = momentum * v
                                            + grad / d                  + lr * grad / d
                                   param -= lr * v             param -= v
@@ -40,12 +41,13 @@ def rmsprop(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         square_avg: same shape as *param*; zeros (MindSpore, TF1: ones) before the first step.
-        others: grad_avg if *centered*, then momentum_buffer if *momentum*; zeros at first.
+        others: grad_avg if *centered*, then momentum_buffer if *velocity*; zeros at first.
         lr: learning rate.
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
         centered: divide by the standard deviation.
+        velocity: whether there is one; not where momentum is 0 for good.
         eps_inside: eps under the root (Paddle) or beside it (torch, the article).
         lr_inside: lr in the velocity (Paddle) or outside (torch).
 
@@ -61,18 +63,19 @@ def rmsprop(
         means = (torch.lerp(grad, others[0], rho),)
         variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
     root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
-    if not momentum:
+    if not velocity:
         return torch.addcdiv(param, grad, root, value=-lr), square_avg, *means
-    velocity = torch.addcdiv(others[-1] * momentum, grad, root, value=lr if lr_inside else 1)
-    param = torch.add(param, velocity, alpha=-1 if lr_inside else -lr)
-    return param, square_avg, *means, velocity
+    speed = torch.addcdiv(others[-1] * momentum, grad, root, value=lr if lr_inside else 1)
+    param = torch.add(param, speed, alpha=-1 if lr_inside else -lr)
+    return param, square_avg, *means, speed
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    del numbers
     slots = {"square_avg": 1.0 if flags["from_one"] else 0.0}
     if flags["centered"]:
         slots["grad_avg"] = 0.0
-    if numbers["momentum"]:
+    if flags["velocity"]:
         slots["momentum_buffer"] = 0.0
     return slots
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from optcore.optimizers.centralize import centralized, is_centralized
 from optcore.optimizers.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.flat import Spans
-from optcore.optimizers.gradients import only
+from optcore.optimizers.gradients import Treatment, limited, only
 from optcore.optimizers.rule import Flags, Numbers, Rule
 
 
@@ -103,11 +103,24 @@ class Centralized:
     """
     Another engine, on gradients without the means of their rows.
 
-    In MindSpore the weight decay is part of the gradient by then, so it is centralized too.
+    A gradient is unscaled and clipped first. In MindSpore weight decay that joins the gradient
+    is part of it by then, so it is centralized too.
     """
 
-    def __init__(self, engine: Engine, *, with_decay: bool) -> None:
-        self.name, self._engine, self._with_decay = engine.name, engine, with_decay
+    def __init__(
+        self, engine: Engine, of_limited: Engine, treatment: Treatment, *, with_decay: bool
+    ) -> None:
+        """
+        Centralize for *of_limited*.
+
+        Args:
+            engine: for the parameters whose gradient stays as it is.
+            of_limited: for the others: the same, but for gradients unscaled and clipped already.
+            treatment: what *engine* does to a gradient.
+            with_decay: whether the decay is centralized too.
+        """
+        self.name, self._engine, self._of_limited = engine.name, engine, of_limited
+        self._treatment, self._with_decay = treatment, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
@@ -118,10 +131,17 @@ class Centralized:
             return
         rows, flat = param.shape[0], spans.params[0].ndim == 1
         length = MAX_SLICE if flat else param.numel()
-        decay = numbers["weight_decay"] / numbers.get("grad_scale", 1.0) if self._with_decay else 0
-        grad = spans.grads[0].reshape(-1)
-        for stretch, part in centralized(grad, rows, length, spans.params[0].reshape(-1), decay):
-            self._engine(_part(spans, stretch, part) if flat else _whole(spans, part), t, numbers)
+        decay = numbers["weight_decay"] if self._with_decay else 0.0
+        for stretch, part in centralized(
+            spans.grads[0].reshape(-1),
+            rows,
+            length,
+            spans.params[0].reshape(-1),
+            decay=-decay if self._treatment.maximize else decay,  # the gradient is negated later
+            limited=lambda grad: limited(grad, numbers, self._treatment),
+        ):
+            where = _part(spans, stretch, part) if flat else _whole(spans, part)
+            self._of_limited(where, t, numbers)
 
 
 def _whole(spans: Spans, grad: Tensor) -> Spans:

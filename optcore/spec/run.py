@@ -13,7 +13,7 @@ from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, violated
 from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.models import AnyModel, named, summarize
-from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
+from optcore.spec.optimizers import AnyOptimizer, Lbfgs, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
 from optcore.spec.schedules import AnySchedule, Constant, in_words
 from optcore.spec.training import Training
@@ -143,6 +143,12 @@ class RunSpec(Spec):
                     self.dataset.batch_size,
                 )
             shape = layer.output_shape(shape)
+        return self
+
+    @model_validator(mode="after")
+    def _lbfgs_has_one_lr(self) -> Self:
+        if isinstance(self.optimizer, Lbfgs):
+            self.optimizer.check_schedule(self.schedule)
         return self
 
     @model_validator(mode="after")

@@ -143,6 +143,106 @@ def test_a_hyperparameter_on_a_schedule_is_what_a_hand_sets(kind: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"kind": "asgd", "t0": 1},
+        {"kind": "schedule_free_adamw"},
+        {"kind": "sgd", "average": {"momentum": 0.5}},
+        {"kind": "adafactor", "average": {"momentum": 0.5}},
+    ],
+    ids=name_of,
+)
+def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
+    spec: dict[str, Any],
+) -> None:
+    low, high = network(torch.bfloat16), network()
+    high.load_state_dict({k: v.float() for k, v in low.state_dict().items()})
+    ours = optcore.make_optimizer(
+        low.named_parameters(), {"lr": 0.1, "multi_precision": True, **spec}
+    )
+    wide = optcore.make_optimizer(high.named_parameters(), {"lr": 0.1, **spec})
+
+    for _ in range(5):
+        for a, b in zip(low.parameters(), high.parameters(), strict=True):
+            a.grad = a.detach().sign()
+            b.grad = a.grad.float()
+        ours.step()
+        wide.step()
+
+    trained = weights(low)
+    with ours.averaged(), wide.averaged():
+        assert not same_bits(weights(low), trained)
+        for a, b in zip(weights(low), weights(high), strict=True):
+            torch.testing.assert_close(a, b.bfloat16(), rtol=0.01, atol=1e-5)
+    assert same_bits(weights(low), trained)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_restored_run_evaluates_on_the_same_average(by_name: bool) -> None:
+    model, restored = network(), network()
+    spec = {
+        "kind": "schedule_free_adamw",
+        "lr": 0.01,
+        "beta1": {"kind": "linear", "value": 0.95, "end": 0.5},
+    }
+    optimizer, again = (
+        optcore.make_optimizer(m.named_parameters(), spec, total_steps=10)
+        for m in (model, restored)
+    )
+    train(model, optimizer, range(6))
+
+    restored.load_state_dict(model.state_dict())
+    if by_name:
+        again.load_named(optimizer.named_slots(), optimizer.named_counts())
+    else:
+        again.load_state_dict(optimizer.state_dict())
+
+    assert again.param_groups[0]["beta1"] == optimizer.param_groups[0]["beta1"]
+    with optimizer.averaged(), again.averaged():
+        assert same_bits(weights(restored), weights(model))
+
+
+@pytest.mark.parametrize("kind", ["momentum", "nesterov", "rmsprop"])
+@pytest.mark.parametrize(("start", "end"), [(0.9, 0.0), (0.0, 0.9)])
+def test_momentum_may_come_and_go(kind: str, start: float, end: float) -> None:
+    ours, by_hand = network(), network()
+    moving = {"kind": "linear", "value": start, "end": end, "length": 4}
+    scheduled = optcore.make_optimizer(
+        ours.named_parameters(), {"kind": kind, "lr": 0.01, "momentum": moving}, total_steps=6
+    )
+    manual = optcore.make_optimizer(
+        by_hand.named_parameters(),
+        {"kind": kind, "lr": 0.01, "momentum": 0.5, "engine": "eager"},
+    )
+
+    train(ours, scheduled, range(6))
+    for step in range(6):
+        manual.param_groups[0]["momentum"] = start + (end - start) * min(step / 4, 1)
+        train(by_hand, manual, range(step, step + 1))
+
+    for a, b in zip(weights(ours), weights(by_hand), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "lbfgs"])
+def test_lr_may_rise_from_0(kind: str) -> None:
+    model = network()
+    before = weights(model)
+    rising = {"kind": "linear", "value": 0.01, "start_fraction": 0.0, "end_fraction": 1.0}
+    optimizer = optcore.make_optimizer(
+        model.named_parameters(), {"kind": kind, "lr": rising}, total_steps=4
+    )
+
+    train(model, optimizer, range(1))
+    if kind != "rprop":  # lr is the size of its first step alone
+        assert same_bits(weights(model), before)
+    train(model, optimizer, range(1, 4))
+
+    assert not same_bits(weights(model), before)
+    assert all(bool(torch.isfinite(weight).all()) for weight in weights(model))
+
+
 LRS = (None, 0.01, 0.1, 1.0)
 """The default, then a short fixed list."""
 

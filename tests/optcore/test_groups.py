@@ -11,7 +11,10 @@ from torch import nn
 import optcore
 from optcore.optimizers.make import module_types
 from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.optimizers.tensorwise import Centralized
 from optcore.spec.errors import SpecError
+from optcore.spec.run import RunSpec
+from optcore.spec.schedules import Constant, Linear
 
 
 def network() -> nn.Sequential:
@@ -52,6 +55,45 @@ def test_the_first_group_that_matches_holds_and_the_rest_is_a_group() -> None:
     ]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.1, 0.1, 0.1]
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 0.5, 5e-4, 1e-3]
+
+
+MOVING = {"kind": "linear", "value": 0.1, "end": 0.05}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"groups": [{"match": "*bias", "weight_decay": 0}]},
+        {"groups": [{"preset": "no_decay_norm_bias"}]},
+        {"dialect": "paddleocr", "no_weight_decay_name": "bias"},
+    ],
+)
+def test_a_number_of_a_group_does_not_move_with_the_optimizers(spec: dict[str, Any]) -> None:
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {"kind": "adamw", "lr": 0.1, "weight_decay": MOVING, **spec},
+        total_steps=4,
+    )
+
+    decays = {n: g["weight_decay"] for g in optimizer.param_groups for n in g["param_names"]}
+
+    assert decays["0.weight"] == 0.1
+    assert decays["0.bias"] == decays["4.bias"] == 0
+
+
+def test_a_group_may_move_a_number_by_itself() -> None:
+    slower = {**MOVING, "value": 0.2}
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {
+            "kind": "adamw",
+            "weight_decay": MOVING,
+            "groups": [{"match": "*bias", "weight_decay": slower}, {"match": "0.*", "lr": 0.5}],
+        },
+        total_steps=4,
+    )
+
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.1, 0.1]
 
 
 def test_norms_and_biases_are_not_decayed_by_a_preset() -> None:
@@ -104,6 +146,34 @@ def test_paddleocr_decays_neither_names_nor_single_dimensions() -> None:
     assert decayed == [["0.weight"]]
 
 
+def test_what_paddleocr_does_not_decay_keeps_everything_else_of_its_group() -> None:
+    shapes = {"backbone.w": (2, 2), "backbone.b": (2,), "head.w": (2, 2), "head.b": (2,)}
+    optimizer = optcore.make_optimizer(
+        [(name, nn.Parameter(torch.ones(shape))) for name, shape in shapes.items()],
+        {
+            "kind": "adamw",
+            "dialect": "paddleocr",
+            "lr": 0.1,
+            "weight_decay": 0.5,
+            "one_dim_param_no_weight_decay": True,
+            "groups": [{"match": "backbone.*", "lr_scale": 0.1}],
+        },
+    )
+
+    held = {
+        name: (round(group["lr"], 9), group["weight_decay"])
+        for group in optimizer.param_groups
+        for name in group["param_names"]
+    }
+
+    assert held == {
+        "backbone.w": (0.01, 0.5),
+        "backbone.b": (0.01, 0.0),
+        "head.w": (0.1, 0.5),
+        "head.b": (0.1, 0.0),
+    }
+
+
 def test_centralized_gradients_have_rows_without_a_mean() -> None:
     weight, other = nn.Parameter(torch.randn(8, 16, 3, 3)), nn.Parameter(torch.ones(2, 8))
     before = weight.detach().clone()
@@ -121,6 +191,85 @@ def test_centralized_gradients_have_rows_without_a_mean() -> None:
     assert torch.equal(other, torch.zeros(2, 8))
 
 
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_only_decay_that_joins_the_gradient_is_centralized_with_it(
+    maximize: bool, decoupled: bool
+) -> None:
+    weight = nn.Parameter(torch.randn(4, 16, generator=torch.Generator().manual_seed(3)))
+    before = weight.detach().clone()
+    optimizer = optcore.make_optimizer(
+        [("weight", weight)],
+        {
+            "kind": "sgd",
+            "dialect": "mindspore",
+            "engine": "eager",
+            "lr": 0.5,
+            "weight_decay": 0.1,
+            "decoupled_weight_decay": decoupled,
+            "maximize": maximize,
+            "loss_scale": 4.0,
+            "grad_centralization": True,
+        },
+    )
+    grad = torch.randn(4, 16, generator=torch.Generator().manual_seed(4))
+    weight.grad = grad * 4
+
+    optimizer.step()
+
+    ascent = -grad if maximize else grad
+    if decoupled:
+        step = ascent - ascent.mean(dim=1, keepdim=True)
+        expected = before * (1 - 0.5 * 0.1) - 0.5 * step
+    else:
+        decayed = ascent + 0.1 * before
+        expected = before - 0.5 * (decayed - decayed.mean(dim=1, keepdim=True))
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gradient_is_clipped_before_it_is_centralized() -> None:
+    pair = [nn.Parameter(torch.zeros(2, 16)), nn.Parameter(torch.zeros(3))]
+    optimizer = optcore.make_optimizer(
+        [("weight", pair[0]), ("bias", pair[1])],
+        {
+            "kind": "sgd",
+            "lr": 1.0,
+            "clip": {"kind": "value", "max": 0.5},
+            "grad_centralization": True,
+        },
+    )
+    for i, param in enumerate(pair):
+        param.grad = torch.randn(param.shape, generator=torch.Generator().manual_seed(i))
+
+    optimizer.step()
+
+    limited = [param.grad.clamp(-0.5, 0.5) for param in pair if param.grad is not None]
+    expected = limited[0] - limited[0].mean(dim=1, keepdim=True)
+    torch.testing.assert_close(-pair[0].detach(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(-pair[1].detach(), limited[1], rtol=1e-6, atol=1e-7)
+
+
+def test_an_infinite_gradient_that_is_clipped_and_centralized_stops_nothing() -> None:
+    weight = nn.Parameter(torch.ones(2, 16))
+    optimizer = optcore.make_optimizer(
+        [("weight", weight)],
+        {
+            "kind": "sgd",
+            "dialect": "mindspore",
+            "weight_decay": 0.1,
+            "clip": {"kind": "global_norm", "max": 1.0},
+            "grad_centralization": True,
+        },
+    )
+    weight.grad = torch.ones(2, 16)
+    weight.grad[0, 0] = torch.inf
+
+    optimizer.step()
+
+    assert torch.isnan(weight[0]).all()
+    assert torch.isfinite(weight[1]).all()
+
+
 def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
     optimizer = make({"kind": "muon"})
 
@@ -129,6 +278,24 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
         ["0.weight", "0.bias", "1.weight", "1.bias", "4.bias"],
     ]
     assert [law.kind for law in optimizer._laws] == ["muon", "adamw"]
+
+
+def test_muons_adamw_shares_what_is_said_of_all() -> None:
+    optimizer = optcore.make_optimizer(
+        network().named_parameters(),
+        {
+            "kind": "muon",
+            "engine": "eager",
+            "grad_centralization": True,
+            "adamw_lr_scale": 0.5,
+            "lr": {"kind": "linear", "value": 0.1, "end": 0.02},
+        },
+        total_steps=4,
+    )
+
+    assert optimizer.engine == "eager"
+    assert all(isinstance(law.engine, Centralized) for law in optimizer._laws)
+    assert [plan["lr"](4) for plan in optimizer._plans] == pytest.approx([0.02, 0.01])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +343,22 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
             "clip.max: max must be positive, got 0.0",
         ),
         (
+            {"kind": "muon", "exclude": ["0.*", "head.*"]},
+            "exclude[1]: exclude must find a parameter, got 'head.*' (0.weight, 0.bias, 1.weight",
+        ),
+        (
+            {"kind": "sag", "schedules": {"batch_num": {"kind": "linear"}}},
+            "schedules.batch_num: schedules must move hyperparameters of sag (weight_decay, l1, l",
+        ),
+        (
+            {"kind": "adagrad", "initial_accumulator_value": {"kind": "linear", "value": 0.1}},
+            "schedules.initial_accumulator_value: schedules must move hyperparameters of adagrad (",
+        ),
+        (
+            {"engine": "fused", "momentum": {"kind": "linear", "value": 0.9}},
+            "engine: engine fused does not exist for momentum in dialect torch",
+        ),
+        (
             {"schedules": {"epsilon": {"kind": "constant"}}},
             "schedules.epsilon: schedules must move hyperparameters of momentum (",
         ),
@@ -220,4 +403,44 @@ def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
         torch.testing.assert_close(slots["master_weight"][name], param, rtol=1e-3, atol=1e-5)
         assert torch.equal(
             dict(low.named_parameters())[name], slots["master_weight"][name].bfloat16()
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weight_decay": 10.0}, "weight_decay: weight_decay must be 0.0 for lbfgs, which is "),
+        ({"decoupled_weight_decay": True}, "decoupled_weight_decay: decoupled_weight_decay must "),
+        ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, which is torch's own and has nothing else, "),
+        ({"maximize": True}, "maximize: maximize must be false for lbfgs, "),
+        ({"clip": {"kind": "norm", "max": 1.0}}, "clip: clip must be null for lbfgs, "),
+        ({"loss_scale": 2.0}, "loss_scale: loss_scale must be 1.0 for lbfgs, "),
+        ({"average": {}}, "average: average must be null for lbfgs, "),
+        ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
+        ({"lr": {"kind": "linear"}}, "schedules: schedules must be {} for lbfgs, "),
+    ],
+)
+def test_lbfgs_refuses_what_torchs_own_does_not_have(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make({"kind": "lbfgs", **given})
+
+    assert str(caught.value).startswith(message)
+
+
+def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
+    named = list(network().named_parameters())
+    still, falling = Constant(kind="constant"), Linear(kind="linear")
+
+    optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=still, total_steps=9)
+    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+        optcore.make_optimizer(named, {"kind": "lbfgs"}, schedule=falling, total_steps=9)
+    with pytest.raises(SpecError, match=r"schedule\.kind: kind must be constant for lbfgs, .*'lin"):
+        RunSpec.parse(
+            {
+                "model": {"kind": "mlp"},
+                "dataset": {"kind": "digits"},
+                "optimizer": {"kind": "lbfgs"},
+                "schedule": {"kind": "linear"},
+                "training": {"steps": 9},
+            }
         )

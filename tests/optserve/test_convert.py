@@ -70,6 +70,22 @@ def test_clip_decay_names_and_warmup_are_converted() -> None:
     }
 
 
+def test_newer_files_give_adamw_its_decay_and_the_first_of_two_clips_wins() -> None:
+    block = {
+        "name": "AdamW",
+        "weight_decay": 0.05,
+        "clip_norm": 1,
+        "clip_norm_global": 10,
+        "lr": {"learning_rate": 0.001},
+    }
+
+    converted = convert({"Optimizer": block})
+
+    assert converted.problems == []
+    assert converted.optimizer["weight_decay"] == 0.05
+    assert converted.optimizer["clip"] == {"kind": "norm", "max": 1.0}
+
+
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
@@ -79,6 +95,26 @@ def test_clip_decay_names_and_warmup_are_converted() -> None:
         ({"name": "Adam", "lr": {"name": "Cosine"}}, "Global.epoch_num is required for Cosine"),
         ({"name": "Adam", "lr": {"name": "Const"}}, "Optimizer.lr.learning_rate is required for"),
         ({"name": "Adam", "regularizer": {"name": "L3"}}, "Optimizer.regularizer.name must be L1"),
+        ({"name": "Adam", "regularizer": 1e-5}, "Optimizer.regularizer must be a mapping, got 1e"),
+        ({"name": "Adam", "lr": 0.001}, "Optimizer.lr must be a mapping, got 0.001"),
+        ({"name": "Adam", "clip_norm": "big"}, "Optimizer.clip_norm must be a number, got 'big'"),
+        ({"name": "Adam", "beta1": [0.9]}, "Optimizer.beta1 must be a number, got [0.9]"),
+        (
+            {"name": "Adam", "lr": {"learning_rate": "fast"}},
+            "Optimizer.lr must hold numbers, or lists of them, for Const, got {'learning_rate': 'f",
+        ),
+        (
+            {"name": "AdamW", "weight_decay": 0.1, "regularizer": {"name": "L2", "factor": 0.1}},
+            "Optimizer.weight_decay must not come with a regularizer, got 0.1",
+        ),
+        (
+            {"name": "AdamW", "amsgrad": True, "lr": {"learning_rate": 0.001}},
+            "optimizer.amsgrad: amsgrad",
+        ),
+        (
+            {"name": "Adam", "lr": {"learning_rate": -0.001}},
+            "optimizer.lr: lr must be positive, got -0.001",
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_said(block: dict[str, Any], problem: str) -> None:

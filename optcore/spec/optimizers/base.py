@@ -143,8 +143,14 @@ class OptimizerSpec(Spec):
         return type(self).parse({**kept, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this spec, without its groups, with *overrides* in place of its own fields."""
+        """
+        Return this spec, without its groups, with *overrides* in place of its own fields.
+
+        A number stays where it is put: what moved it before is left out.
+        """
         kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
+        if self.schedules:
+            kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
         return type(self).parse({**kept, **overrides})
 
     def _exists(self, name: str) -> bool:
@@ -194,8 +200,8 @@ class OptimizerSpec(Spec):
     @model_validator(mode="after")
     def _schedules_move_hyperparameters(self) -> Self:
         for name in self.schedules:
-            if name not in self.hyperparameters():
-                known = ", ".join(self.hyperparameters())
+            if name not in self._movable():
+                known = ", ".join(self._movable())
                 violated(
                     ["schedules", name],
                     f"schedules must move hyperparameters of {self.kind} ({known}), got {name!r}",
@@ -208,6 +214,17 @@ class OptimizerSpec(Spec):
         for i, group in enumerate(self.groups):
             group.check(self, i)
         return self
+
+    def _movable(self) -> list[str]:
+        """Return the hyperparameters that can change during a run: no counts, no first values."""
+        fields = type(self).model_fields
+        return [
+            name
+            for name in self.hyperparameters()
+            if fields[name].annotation is not int
+            and not name.startswith("initial_")
+            and self._exists(name)
+        ]
 
     def _check_rounded(self, name: str) -> None:
         """Refuse a number that float32 takes out of its range (0.99999999 becomes 1)."""

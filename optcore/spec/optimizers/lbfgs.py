@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect
+from optcore.spec.errors import shown, violated
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.schedules import Constant, ScheduleSpec
+
+WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
+"""Shared fields that torch's optimizer knows."""
 
 
 class Lbfgs(OptimizerSpec):
@@ -20,7 +25,8 @@ class Lbfgs(OptimizerSpec):
         p = p + a d   a = lr, or found by a line search
 
     Each step evaluates the model up to max_eval times on the same batch, so it is for large
-    batches and smooth losses. Computed by torch's own optimizer.
+    batches and smooth losses. Computed by torch's own optimizer, which has no weight decay, no
+    clipping, no groups and no schedules: they are refused.
 
     References:
         Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989.
@@ -44,3 +50,32 @@ class Lbfgs(OptimizerSpec):
     """How many differences are kept."""
     line_search_fn: Literal["strong_wolfe"] | None = None
     """How the length of a step is found; null for lr as it is."""
+
+    def check_schedule(self, schedule: ScheduleSpec) -> None:
+        """Refuse, from inside a validator, a *schedule* of the run that moves lr."""
+        still = isinstance(schedule, Constant) and schedule.factor == 1 and schedule.warmup is None
+        if not still:
+            violated(
+                ["schedule", "kind"],
+                "kind must be constant for lbfgs, whose lr nothing moves, without factor and "
+                f"warmup, got {schedule.kind!r}",
+                schedule.kind,
+            )
+
+    @model_validator(mode="after")
+    def _torch_has_nothing_else(self) -> Self:
+        for name, field in OptimizerSpec.model_fields.items():
+            if name in WHAT_IT_TAKES:
+                continue
+            value = getattr(self, name)
+            default = field.get_default(
+                call_default_factory=True, validated_data={"dialect": self.dialect}
+            )
+            if value != default:
+                violated(
+                    [name],
+                    f"{name} must be {shown(default)} for lbfgs, which is torch's own and has "
+                    f"nothing else, got {shown(value)}",
+                    value,
+                )
+        return self

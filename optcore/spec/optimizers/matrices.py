@@ -10,6 +10,20 @@ from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import violated
 from optcore.spec.optimizers.base import OptimizerSpec
 
+SHARED_WITH_ADAMW = (
+    "dialect",
+    "engine",
+    "lr",
+    "l1",
+    "maximize",
+    "grad_centralization",
+    "clip",
+    "loss_scale",
+    "multi_precision",
+    "average",
+)
+"""What muon's AdamW has of muon itself."""
+
 
 class Adafactor(OptimizerSpec):
     """
@@ -93,7 +107,7 @@ class Adafactor(OptimizerSpec):
             "warmup_init": self.warmup_init,
             "scale_parameter": self.scale_parameter,
             "scaled_decay": mindspore,
-            "momentum": self.beta1 > 0 and mindspore,
+            "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and mindspore,
         }
 
 
@@ -184,14 +198,17 @@ class Muon(OptimizerSpec):
         }
 
     def adamw(self) -> dict[str, Any]:
-        """Return the spec, as data, of the optimizer of what is no matrix."""
+        """
+        Return the spec, as data, of the optimizer of what is no matrix.
+
+        Its lr is still to be multiplied by adamw_lr_scale, wherever a schedule moves it.
+        """
         # Keras decays by the lr before it is scaled.
         scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
-        shared = ("dialect", "l1", "maximize", "clip", "loss_scale", "multi_precision", "average")
         return {
             "kind": "adamw",
-            **{name: getattr(self, name) for name in shared},
-            "lr": self.lr * self.adamw_lr_scale,
+            **{name: getattr(self, name) for name in SHARED_WITH_ADAMW},
+            "schedules": {n: s for n, s in self.schedules.items() if n in SHARED_WITH_ADAMW},
             "weight_decay": self.adamw_weight_decay / scale,
             "beta1": self.adamw_beta1,
             "beta2": self.adamw_beta2,

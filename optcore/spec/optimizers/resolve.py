@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from optcore.spec.errors import Problem, SpecError, did_you_mean
@@ -64,19 +64,22 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
         SpecError: a group matches nothing, or needs what is not known.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
-    rules = [*_of_the_dialect(spec, trainable), *_with_paths(spec, trainable)]
+    rules = list(_with_paths(spec, trainable))
+    undecayed = _undecayed_by_the_dialect(spec, trainable)
     homes: dict[int, list[Parameter]] = {}
     for parameter in trainable:
         home = next((i for i, (_, group) in enumerate(rules) if _fits(group, parameter)), -1)
         homes.setdefault(home, []).append(parameter)
     _check_used(rules, homes, parameters)
     _check_order(spec, parameters)
+    _check_excluded(spec, parameters)
     resolved = [
         _resolved(spec, group, homes[i]) for i, (_, group) in enumerate(rules) if i in homes
     ]
     if -1 in homes:
         resolved.append(_resolved(spec, None, homes[-1]))
-    return [part for group in resolved for part in _by_shape(group, parameters)]
+    split = [part for group in resolved for part in _by_decay(group, undecayed)]
+    return [part for group in split for part in _by_shape(group, parameters)]
 
 
 def _fits(group: Group, parameter: Parameter) -> bool:
@@ -132,19 +135,31 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
-def _of_the_dialect(
-    spec: OptimizerSpec, parameters: Sequence[Parameter]
-) -> Iterator[tuple[str, Group]]:
-    """Yield the groups that a framework makes by itself: always of undecayed parameters."""
+def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
+    """Return the names of the parameters that a framework leaves undecayed by itself."""
     parts = str(getattr(spec, "no_weight_decay_name", "")).split()
-    found = [p for p in parameters if any(part in p.name for part in parts)]
+    found = {p.name for p in parameters if any(part in p.name for part in parts)}
     if getattr(spec, "one_dim_param_no_weight_decay", False):
-        found += [p for p in parameters if len(p.shape) == 1]
-    if spec.dialect == "mindspore" and not spec.groups and spec.weight_decay:
-        found += [p for p in parameters if "beta" in p.name or "gamma" in p.name]
-    if found:
-        names = [_literal(p.name) for p in found]
-        yield "", Group(match=Match(name=names), weight_decay=0.0)
+        found |= {p.name for p in parameters if len(p.shape) == 1}
+    decays = spec.weight_decay or "weight_decay" in spec.schedules
+    if spec.dialect == "mindspore" and not spec.groups and decays:
+        found |= {p.name for p in parameters if "beta" in p.name or "gamma" in p.name}
+    return found
+
+
+def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
+    """Yield *group*, first what *undecayed* names of it: everything else of the group holds."""
+    exempt = [name for name in group.names if name in undecayed]
+    others = [name for name in group.names if name not in undecayed]
+    if exempt:
+        yield replace(
+            group,
+            match=f"{group.match}: no weight decay",
+            names=exempt,
+            spec=group.spec.overridden({"weight_decay": 0.0}),
+        )
+    if others:
+        yield replace(group, names=others)
 
 
 def _resolved(
@@ -187,7 +202,8 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
         from optcore.spec.optimizers.adam import AdamW  # noqa: PLC0415
 
         spec = AdamW.parse(group.spec.adamw())
-        yield ResolvedGroup(f"{group.match}: adamw", others, spec, group.lr_scale, group.schedule)
+        scale = group.lr_scale * group.spec.adamw_lr_scale
+        yield ResolvedGroup(f"{group.match}: adamw", others, spec, scale, group.schedule)
 
 
 def _check_used(
@@ -198,7 +214,7 @@ def _check_used(
     used = {path for i, (path, _) in enumerate(rules) if i in homes}
     problems = []
     for path, group in rules:
-        if path and path not in used:
+        if path not in used:
             used.add(path)
             problems.append(Problem(f"{path}.match", _why_unused(group, parameters, rules)))
     if problems:
@@ -235,6 +251,24 @@ def _why_unused(
 def _listed(names: Sequence[str], most: int = 12) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, ... {len(names)} in all"
+
+
+def _check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
+    names = [parameter.name for parameter in parameters]
+    given = {"": getattr(spec, "exclude", [])}
+    given |= {f"groups[{i}].": g.overrides.get("exclude", []) for i, g in enumerate(spec.groups)}
+    problems = [
+        Problem(
+            f"{path}exclude[{i}]",
+            f"exclude must find a parameter, got {glob!r}{did_you_mean(glob, names)} "
+            f"({_listed(names)})",
+        )
+        for path, globs in given.items()
+        for i, glob in enumerate(globs)
+        if not any(fnmatchcase(name, glob) for name in names)
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:

@@ -112,9 +112,13 @@ class RmsProp(OptimizerSpec):
     )
     """Divide by the standard deviation instead of the root mean square."""
 
+    @property
+    def _velocity(self) -> bool:
+        return self.momentum > 0 or "momentum" in self.schedules
+
     def has_kernel(self) -> bool:
         """Return whether it has neither mean nor velocity: then it is Adam without its momentum."""
-        return super().has_kernel() and not (self.centered or self.momentum)
+        return super().has_kernel() and not (self.centered or self._velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return where eps and lr stand, where h starts, and whether the mean is subtracted."""
@@ -124,6 +128,7 @@ class RmsProp(OptimizerSpec):
             "eps_inside": not outside,
             "lr_inside": not outside,
             "centered": self.centered,
+            "velocity": self._velocity,
             "from_one": self.dialect in ("mindspore", "tf1"),
         }
 

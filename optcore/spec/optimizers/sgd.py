@@ -104,8 +104,9 @@ class Momentum(OptimizerSpec):
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
-        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
-        return super().has_kernel() and self.momentum > 0
+        """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
+        always = self.momentum > 0 and "momentum" not in self.schedules
+        return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity."""
@@ -162,8 +163,9 @@ class Nesterov(OptimizerSpec):
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:
-        """Return whether there is a velocity: without, torch's kernel refuses its buffer."""
-        return super().has_kernel() and self.momentum > 0
+        """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
+        always = self.momentum > 0 and "momentum" not in self.schedules
+        return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity, and which velocity is looked at."""
