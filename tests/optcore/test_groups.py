@@ -136,7 +136,7 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
     [
         ({"lr": -1.0}, "lr: lr must be positive, got -1.0"),
         ({"lr": float("nan")}, "lr: lr must be positive, got nan"),
-        ({"momentum": 1.0}, "momentum: momentum must be below 1, got 1.0"),
+        ({"momentum": 1.5}, "momentum: momentum must be at most 1, got 1.5"),
         ({"momentom": 0.9}, "momentom: unknown field 'momentom'; did you mean 'momentum'?"),
         (
             {"dialect": "paddle", "dampening": 0.1},
