@@ -137,17 +137,22 @@ def steps(words: Words, case: Case, problem: dict[str, Any], engine: str) -> Ite
         name: recorded(problem[f"{name}0"], dtype).reshape(shapes[name]).requires_grad_()
         for name in words.only
     }
-    optimizer = optcore.make_optimizer(start.items(), {**words.spec, "engine": engine})
+    optimizers = [
+        optcore.make_optimizer([(name, start[name]) for name in names], {**spec, "engine": engine})
+        for names, spec in words.specs()
+    ]
     for step in range(len(problem["grads_w"])):
-        set_lr(optimizer, words, step)
+        for optimizer in optimizers:
+            set_lr(optimizer, words, step)
         for name, param in start.items():
             grad = recorded(problem[f"grads_{name}"][step], dtype).reshape(shapes[name])
             grad = grad * words.feed / words.accumulate
             param.grad = grad if param.grad is None else param.grad + grad
         if (step + 1) % words.accumulate == 0:
-            optimizer.step()
-            optimizer.zero_grad()
-        yield {name: numbers(param) for name, param in start.items()}, optimizer, start
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+        yield {name: numbers(param) for name, param in start.items()}, optimizers[0], start
 
 
 def finals_are_close(words: Words, case: Case, problem: dict[str, Any], dtype: str) -> None:
