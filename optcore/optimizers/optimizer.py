@@ -352,9 +352,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """Copy a parameter's *state* into the slots."""
         segment, views = store.segments[i], store.slot_views(i)
         slots = {
-            name: value
-            for name, value in state.items()
-            if name not in ("step", "mu_product", "eta", "mu")
+            name: value for name, value in state.items() if name not in ("step", "mu_product", "mu")
         }
         if not any(isinstance(value, Tensor) for value in slots.values()):
             # torch's SGD keeps {"momentum_buffer": None} until its first step.
