@@ -221,3 +221,23 @@ def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
         assert torch.equal(
             dict(low.named_parameters())[name], slots["master_weight"][name].bfloat16()
         )
+
+
+def test_a_norm_per_group_limits_each_group_by_its_own() -> None:
+    """Paddle clips every parameter group by itself; a ParamAttr makes no group there."""
+    a, b = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    optimizer = optcore.make_optimizer(
+        [("a", a), ("b", b)],
+        {
+            "kind": "sgd",
+            "lr": 1.0,
+            "dialect": "paddle",
+            "clip": {"kind": "global_norm", "max": 1.0, "per_group": True},
+            "groups": [{"match": "a", "weight_decay": 0.1}],
+        },
+    )
+    a.grad, b.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.3, 0.4])
+    optimizer.step()
+
+    torch.testing.assert_close(a.detach(), torch.tensor([-0.6, -0.8]))
+    torch.testing.assert_close(b.detach(), torch.tensor([-0.3, -0.4]))

@@ -32,6 +32,8 @@ def translate(case: Case) -> Words:
         words.group(name, weight_decay=0.0)
     for name, attribute in attributes.items():
         words.group(name, **_attribute(dict(attribute), case["optimizer"]))
+    if groups and words.spec.get("clip", {}).get("kind") == "global_norm":
+        words.spec["clip"]["per_group"] = True
     for group in groups:
         _group(words, dict(group), case["optimizer"])
     return words
@@ -145,5 +147,8 @@ def _group(words: Words, group: dict[str, Any], optimizer: str) -> None:
         own.spec["weight_decay"] = own.params.pop("lamb_weight_decay")
     if own.params:
         raise Unknown(f"a group with {', '.join(own.params)}")
+    if len(names) > 1 and words.spec.get("clip", {}).get("per_group"):
+        words.spec.setdefault("groups", []).append({"match": {"name": names}, **own.spec})
+        return
     for name in names:
         words.group(name, **own.spec)
