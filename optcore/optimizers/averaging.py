@@ -30,7 +30,7 @@ def asgd(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         ax: same shape as *param*; the average so far.
-        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha.
+        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the update before.
         keep: 1 - lambd * eta.
         mu: 1 / max(1, t - 1 - t0); at 1, ax is param.
 
@@ -87,23 +87,22 @@ def _average(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"ax": 0.0}
 
 
-def _eta(t: int, numbers: Numbers) -> float:
-    if t == 1:
-        return numbers["lr"]
+def _next_eta(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the step of update t + 1: torch takes it from the lr of update t."""
+    del flags  # kept in float32 always, as torch does
     lr, lambd = numbers["lr"], numbers["lambd"]
-    return float(lr / (1 + lambd * lr * (t - 1)) ** numbers["alpha"])
+    return {"eta": float(np.float32(lr / (1 + lambd * lr * t) ** numbers["alpha"]))}
 
 
 def _falling(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    eta, mu = _eta(t, numbers), 1 / max(1.0, t - 1 - numbers["t0"])
+    mu = 1 / max(1.0, t - 1 - numbers["t0"])
     if flags["in_float32"]:
-        eta, mu = float(np.float32(eta)), float(np.float32(mu))
-    return {"eta": eta, "keep": 1 - numbers["lambd"] * eta, "mu": mu}
+        mu = float(np.float32(mu))
+    return {"keep": 1 - numbers["lambd"] * numbers["eta"], "mu": mu}
 
 
 def _torch_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    following = _falling(t + 1, numbers, flags)
-    return {"eta": following["eta"], "mu": following["mu"]}
+    return {"mu": _falling(t + 1, {**numbers, "eta": 0.0}, flags)["mu"]}
 
 
 def _gradients(numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -122,7 +121,8 @@ ASGD = Rule(
     asgd,
     slots=_average,
     scalars=_falling,
+    carries=_next_eta,
     torch_state=_torch_state,
-    evaluated=lambda param, ax, **numbers: ax,
+    evaluated=lambda param, ax, *carried, **numbers: ax,
 )
 SAG = Rule(sag, slots=_gradients, scalars=_turn)

@@ -21,11 +21,13 @@ class GradScale:
         loss_scale: what they come multiplied by.
         largest: their largest norm, all together; 0 for no limit.
         like_torch: whether the limit is torch's formula.
+        per_group: whether each group of parameters is limited by itself.
     """
 
     loss_scale: float = 1.0
     largest: float = 0.0
     like_torch: bool = False
+    per_group: bool = False
 
     def factor(self, params: Sequence[Tensor]) -> float:
         """

@@ -10,6 +10,7 @@ Which one computes is chosen once, before the first update: another engine has o
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -120,6 +121,28 @@ class Fused:
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
         self._kernel(spans.params, spans.grads, spans.slots, t, numbers)
+
+
+class Carrying:
+    """Around an engine: hands it the numbers that the update before has left."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        carries: Callable[[int, Numbers, Flags], dict[str, float]],
+        flags: Flags,
+    ) -> None:
+        self.name = engine.name
+        self._engine, self._carries, self._flags = engine, carries, flags
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, in place, and leave numbers to the next."""
+        carried = self._carries(0, numbers, self._flags)
+        if t > 1:
+            carried = {name: float(kept[0]) for name, kept in spans.carried.items()}
+        self._engine(spans, t, {**numbers, **carried})
+        for name, value in self._carries(t, numbers, self._flags).items():
+            spans.carried[name].fill_(value)
 
 
 def slice_length(size: int, num_scratch: int) -> int:

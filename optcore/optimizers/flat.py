@@ -67,6 +67,7 @@ class Spans(NamedTuple):
         slots: one list per slot, 1-D each, of the slot's buffer.
         stored: the parameter buffer's, where *params* are of its float32 copy.
         segment: the parameter, where there is only one.
+        carried: numbers that the update before has left, name -> one for each parameter.
     """
 
     params: list[Tensor]
@@ -74,6 +75,7 @@ class Spans(NamedTuple):
     slots: list[list[Tensor]]
     stored: list[Tensor] | None = None
     segment: Segment | None = None
+    carried: Mapping[str, Tensor] = {}
 
 
 class Flat:
@@ -93,6 +95,7 @@ class Flat:
         first_values: Mapping[str, float],
         *,
         takes_sparse: bool,
+        carried: Sequence[str] = (),
         separately: bool = False,
         multi_precision: bool = False,
         sparse_ahead: int = 0,
@@ -104,6 +107,7 @@ class Flat:
             named: name and parameter, all of one dtype and device.
             first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
+            carried: numbers that each parameter's update leaves to its next.
             separately: whether each parameter is to be updated by itself.
             multi_precision: whether parameters of less than float32 get a float32 copy, which
                 is what is updated, and float32 slots.
@@ -121,6 +125,7 @@ class Flat:
             slot: torch.full((size,), value, dtype=wide, device=device)
             for slot, value in first_values.items()
         }
+        self._carried = {name: torch.zeros(len(self.segments)) for name in carried}
         self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
@@ -150,7 +155,8 @@ class Flat:
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return the slots of segment *i* by name, shaped like the parameter."""
-        return {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
+        views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
+        return views | {name: kept[i] for name, kept in self._carried.items()}
 
     def adopt(self) -> None:
         """Make the parameters, with the values they have now, views of the buffer."""
@@ -193,7 +199,12 @@ class Flat:
         if any(grad.is_sparse for grad in present):
             self._make_dense()
             return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
-        if self._separately or len(present) < len(grads) or min(self.t) != max(self.t):
+        even = len(present) == len(grads) and min(self.t) == max(self.t)
+        if (
+            self._separately
+            or not even
+            or any(kept.ne(kept[0]).any() for kept in self._carried.values())
+        ):
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
         stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]
@@ -201,7 +212,7 @@ class Flat:
             torch._foreach_copy_(self._small_views, present[self._num_large :])
             stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
-        return [(self.t[0], Spans(params, stretches, slots, stored))]
+        return [(self.t[0], Spans(params, stretches, slots, stored, None, self._carried))]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
         """Do the same parameter by parameter: some have no gradient, or had none before."""
@@ -217,7 +228,8 @@ class Flat:
                 stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
             params, slots, stored = self._of([[part] for part in self._single[i]])
-            found.append((self.t[i], Spans(params, [stretch], slots, stored, segment)))
+            carried = {name: kept[i : i + 1] for name, kept in self._carried.items()}
+            found.append((self.t[i], Spans(params, [stretch], slots, stored, segment, carried)))
         return found
 
     def _of(

@@ -14,7 +14,7 @@ from optcore.optimizers.adagrad import ADAGRAD
 from optcore.optimizers.adam import ADAM, ADAM_WEIGHT_DECAY, ADAMW, LAZY_ADAM
 from optcore.optimizers.adam_family import ADAMAX, NADAM, RADAM
 from optcore.optimizers.averaging import ASGD, SAG
-from optcore.optimizers.engines import Eager, Engine, Fused
+from optcore.optimizers.engines import Carrying, Eager, Engine, Fused
 from optcore.optimizers.flat import Flat, Segment, Spans
 from optcore.optimizers.ftrl import FTRL, PROXIMAL_ADAGRAD, PROXIMAL_SGD
 from optcore.optimizers.gradients import Treatment, treated
@@ -142,6 +142,7 @@ class Law:
             named,
             first_values,
             takes_sparse=self.takes_sparse,
+            carried=list(self.rule.carries(0, numbers, self.flags)) if self.rule.carries else [],
             separately=self.separately,
             multi_precision=self.multi_precision,
             sparse_ahead=self.sparse_ahead,
@@ -189,6 +190,8 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
         )
     if isinstance(spec.clip, ClipNorm):
         engine = ClippedByNorm(engine, spec.clip.max)
+    if rule.carries is not None:
+        engine = Carrying(engine, rule.carries, flags)
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
     return Law(
         kind=spec.kind,

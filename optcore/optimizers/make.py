@@ -102,8 +102,10 @@ def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
 
 
 def _grad_scale(spec: OptimizerSpec) -> GradScale:
-    largest = spec.clip.max if isinstance(spec.clip, ClipGlobalNorm) else 0.0
-    return GradScale(spec.loss_scale, largest, like_torch=spec.dialect == "torch")
+    if not isinstance(spec.clip, ClipGlobalNorm):
+        return GradScale(spec.loss_scale)
+    like_torch = spec.dialect == "torch"
+    return GradScale(spec.loss_scale, spec.clip.max, like_torch, spec.clip.per_group)
 
 
 def _plans(

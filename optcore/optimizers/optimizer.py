@@ -146,6 +146,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         for i, group in enumerate(self.param_groups):
             if any(store.moved() for store in self._stores[i]):
                 self._take_back(i)
+            if self._grad_scale.per_group:
+                scale = self._grad_scale.factor(group["params"])
             law, numbers = self._laws[i], {**self._numbers(i, group), "grad_scale": scale}
             for store in self._stores[i]:
                 for t, spans in store.updates():
@@ -290,8 +292,8 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def _scale(self) -> float:
         """Return the factor that all gradients share."""
-        if not self._grad_scale.largest:
-            return self._grad_scale.factor(())
+        if not self._grad_scale.largest or self._grad_scale.per_group:
+            return self._grad_scale.factor(())  # nothing to measure, or each group by itself
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
     def _follow_plans(self, back: int = 0) -> None:
@@ -355,9 +357,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """Copy a parameter's *state* into the slots."""
         segment, views = store.segments[i], store.slot_views(i)
         slots = {
-            name: value
-            for name, value in state.items()
-            if name not in ("step", "mu_product", "eta", "mu")
+            name: value for name, value in state.items() if name not in ("step", "mu_product", "mu")
         }
         if not any(isinstance(value, Tensor) for value in slots.values()):
             # torch's SGD keeps {"momentum_buffer": None} until its first step.

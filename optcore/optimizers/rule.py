@@ -48,6 +48,9 @@ class Rule:
         slots: from numbers and flags to the slots' names (torch's) and their first values.
         scalars: from t (1 at the first update), numbers and flags to further arguments of
             *update* that change with t, such as bias corrections.
+        carries: for a rule that computes numbers of update t + 1 in update t: from t, the numbers
+            and flags of then to those numbers, which *scalars* and *update* get the next time; t
+            is 0 for what the first update gets.
         norms: for a rule that scales whole tensors: like *update*, but returns the tensors whose
             norms it needs, of one shape with *param*; elementwise.
         ratios: from those norms, numbers and flags to further arguments of *update*.
@@ -73,6 +76,7 @@ class Rule:
     update: Callable[..., tuple[Tensor, ...]]
     slots: Callable[[Numbers, Flags], dict[str, float]]
     scalars: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
+    carries: Callable[[int, Numbers, Flags], dict[str, float]] | None = None
     norms: Callable[..., tuple[Tensor, ...]] | None = None
     ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
     shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None

@@ -51,7 +51,7 @@ def momentum(
         grad: same shape and dtype as *param*.
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
-        momentum: share of the old velocity that is kept, in [0, 1).
+        momentum: share of the old velocity that is kept, in [0, 1].
         gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD).
         lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
 
@@ -93,7 +93,7 @@ def nesterov(
         grad: same shape and dtype as *param*.
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
-        momentum: share of the old velocity that is kept, in [0, 1).
+        momentum: share of the old velocity that is kept, in [0, 1].
         lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
         as_written: the article's form, which uses the new v where the identity it comes from
             has the old one.

@@ -303,7 +303,7 @@ def test_muons_adamw_shares_what_is_said_of_all() -> None:
     [
         ({"lr": -1.0}, "lr: lr must be positive, got -1.0"),
         ({"lr": float("nan")}, "lr: lr must be positive, got nan"),
-        ({"momentum": 1.0}, "momentum: momentum must be below 1, got 1.0"),
+        ({"momentum": 1.5}, "momentum: momentum must be at most 1, got 1.5"),
         ({"momentom": 0.9}, "momentom: unknown field 'momentom'; did you mean 'momentum'?"),
         (
             {"dialect": "paddle", "dampening": 0.1},
@@ -444,3 +444,23 @@ def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
                 "training": {"steps": 9},
             }
         )
+
+
+def test_a_norm_per_group_limits_each_group_by_its_own() -> None:
+    """Paddle clips every parameter group by itself; a ParamAttr makes no group there."""
+    a, b = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    optimizer = optcore.make_optimizer(
+        [("a", a), ("b", b)],
+        {
+            "kind": "sgd",
+            "lr": 1.0,
+            "dialect": "paddle",
+            "clip": {"kind": "global_norm", "max": 1.0, "per_group": True},
+            "groups": [{"match": "a", "weight_decay": 0.1}],
+        },
+    )
+    a.grad, b.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.3, 0.4])
+    optimizer.step()
+
+    torch.testing.assert_close(a.detach(), torch.tensor([-0.6, -0.8]))
+    torch.testing.assert_close(b.detach(), torch.tensor([-0.3, -0.4]))

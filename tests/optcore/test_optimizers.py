@@ -138,9 +138,13 @@ def pure_step(
     """Yield what the bare rule makes of each parameter and its slots at update *t*."""
     law = optimizer._laws[0]
     numbers = {**law.rounded_numbers(optimizer.param_groups[0]), "grad_scale": 1.0}
+    slots = optimizer.named_slots()
+    if law.rule.carries is not None:
+        for name, first in law.rule.carries(0, numbers, law.flags).items():
+            left = float(next(iter(slots.pop(name).values())))
+            numbers[name] = first if t == 1 else left
     given = {**numbers, **law.flags, **law.rule.scalars(t, numbers, law.flags)}
     arguments = only(given, law.rule.update)
-    slots = optimizer.named_slots()
     for name, param in model.named_parameters():
         old = [param.detach(), param.grad, *(slots[slot][name] for slot in slots)]
         yield name, [tensor.clone() for tensor in law.rule.update(*old, **arguments)]
@@ -328,8 +332,10 @@ def test_a_specs_fields_are_its_rules_arguments(kind: str) -> None:
     law = law_of(spec, single_precision=True)
     asked = _Recorder({**spec.hyperparameters(), "grad_scale": 1.0})
 
+    carried = law.rule.carries(2, asked, law.flags) if law.rule.carries is not None else {}
     slots = law.rule.slots(asked, law.flags)
-    scalars = law.rule.scalars(2, asked, law.flags)
+    asked.update(carried)
+    scalars = law.rule.scalars(2, asked, law.flags) | carried
     if law.rule.ratios is not None:
         scalars = scalars | law.rule.ratios([1.0, 1.0], asked, law.flags)
 

@@ -87,7 +87,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer",
             {"kind": "momentum", "momentum": 1.5},
             "optimizer.momentum",
-            "momentum must be below 1, got 1.5",
+            "momentum must be at most 1, got 1.5",
         ),
         (
             "optimizer",

@@ -54,3 +54,22 @@ def test_states_are_exchanged_and_trajectories_go_on(kind: str) -> None:
     rtol = 1e-3 if kind == "muon" else 1e-9  # whose matrices are multiplied in bfloat16
     for a, b in zip(weights(ours), weights(theirs), strict=True):
         torch.testing.assert_close(a, b, rtol=rtol, atol=1e-11)
+
+
+def test_asgd_steps_by_the_lr_of_the_update_before_and_takes_it_along() -> None:
+    """Its eta is state there: computed at the end of an update, with the lr of then."""
+    ours, theirs = network(), network()
+    mine = optcore.make_optimizer(ours.named_parameters(), {"kind": "asgd", "lambd": 0.5, "t0": 3})
+    torchs: torch.optim.Optimizer = torch.optim.ASGD(theirs.parameters(), lambd=0.5, t0=3)
+    for step in range(8):
+        if step == 4:  # on from each other's state
+            mine_state, torchs_state = mine.state_dict(), torchs.state_dict()
+            assert mine_state["state"][0]["eta"] == torchs_state["state"][0]["eta"]
+            mine.load_state_dict(torchs_state)
+            torchs.load_state_dict(mine_state)
+        for model, optimizer in ((ours, mine), (theirs, torchs)):
+            optimizer.param_groups[0]["lr"] = 0.1 * (1 - 0.1 * step)
+            train(model, optimizer, range(step, step + 1))
+
+    for a, b in zip(weights(ours), weights(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)

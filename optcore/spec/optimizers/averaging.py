@@ -21,7 +21,8 @@ class Asgd(OptimizerSpec):
         p   = p - eta * (lambd * p + g)
         a   = a + (p - a) / max(1, t - 1 - t0)
 
-    What Paddle calls ASGD is another optimizer: sag.
+    The lr of eta is that of the update before (at t = 1, of this one): a schedule acts one update
+    late, as in torch. What Paddle calls ASGD is another optimizer: sag.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.

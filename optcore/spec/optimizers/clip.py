@@ -78,6 +78,8 @@ class ClipGlobalNorm(Spec):
     kind: Literal["global_norm"]
     max: float = Field(gt=0)
     """Largest norm of all gradients together."""
+    per_group: bool = False
+    """One norm for each group of parameters by itself, as in Paddle with parameter groups."""
 
 
 AnyClip = Annotated[ClipValue | ClipNorm | ClipGlobalNorm, Field(discriminator="kind")]

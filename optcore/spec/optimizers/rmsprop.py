@@ -97,7 +97,7 @@ class RmsProp(OptimizerSpec):
             "tf1": 0.0,
         },
         ge=0,
-        lt=1,
+        le=1,
     )
     """Share of the old velocity that is kept; 0 for no velocity."""
     centered: bool = per_dialect(

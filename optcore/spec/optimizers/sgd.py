@@ -98,7 +98,7 @@ class Momentum(OptimizerSpec):
         gt=0,
     )
     """Learning rate."""
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, le=1)
     """Share of the old velocity that is kept."""
     dampening: float = per_dialect({"torch": 0.0, "mindspore": 0.0}, ge=0, le=1)
     """Share of the gradient that is left out of the velocity."""
@@ -159,7 +159,7 @@ class Nesterov(OptimizerSpec):
         gt=0,
     )
     """Learning rate."""
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, le=1)
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:

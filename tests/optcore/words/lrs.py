@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+import optcore
+from tests.optcore.schedule_words import translated
 from tests.optcore.words.words import Unknown
 
 STEPS = 25
@@ -16,16 +18,30 @@ F = np.float32
 
 def keras_lrs(given: dict[str, Any]) -> list[float]:
     """Return lr of each step of a keras.optimizers.schedules schedule."""
-    params = given["params"]
-    return [float(_KERAS[given["schedule"]](F(t), **params)) for t in range(STEPS)]
+    return _tensorflow("keras", given["schedule"], dict(given["params"]))
 
 
 def tf1_lrs(given: dict[str, Any]) -> list[float]:
     """Return lr of each step of a tf.compat.v1.train decay."""
-    name = given.get("decay", given.get("schedule"))
-    params = dict(given.get("params", {k: v for k, v in given.items() if k != "decay"}))
-    params["initial_learning_rate"] = params.pop("learning_rate", 0.0)
-    return [float(_TF1[str(name)](F(t), **params)) for t in range(STEPS)]
+    name = str(given.get("decay", given.get("schedule")))
+    name = {"piecewise_constant_decay": "piecewise_constant"}.get(name, name)
+    rest = {k: v for k, v in given.items() if k not in ("decay", "schedule")}
+    return _tensorflow("tf1", name, dict(given.get("params", rest)))
+
+
+def _tensorflow(dialect: str, name: str, params: dict[str, Any]) -> list[float]:
+    """Return what our own schedule gives: it is TensorFlow's float32, operation by operation."""
+    try:
+        found = translated(dialect, name, params, drive="", steps=STEPS)
+    except NotImplementedError:
+        raise Unknown(name) from None
+    schedule = optcore.make_schedule(
+        {**found.spec, "precision": "float32"},
+        lr=found.lr,
+        total_steps=found.total_steps(STEPS),
+        steps_per_epoch=found.steps_per_epoch,
+    )
+    return [float(lr) for lr in schedule(np.arange(STEPS))]
 
 
 def mindspore_lrs(given: Any) -> list[float]:
@@ -39,114 +55,6 @@ def mindspore_lrs(given: Any) -> list[float]:
     if values is None:
         values = _LISTS[given["dynamic_lr"]](**given["params"])
     return [float(F(lr)) for lr in values]
-
-
-def _exponential(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    decay_steps: int,
-    decay_rate: float,
-    staircase: bool = False,
-) -> Any:
-    p = F(t / F(decay_steps))
-    p = np.floor(p) if staircase else p
-    return F(F(initial_learning_rate) * np.power(F(decay_rate), p))
-
-
-def _natural_exp(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    decay_steps: int,
-    decay_rate: float,
-    staircase: bool = False,
-) -> Any:
-    p = F(t / F(decay_steps))
-    p = np.floor(p) if staircase else p
-    return F(F(initial_learning_rate) * np.exp(F(F(-decay_rate) * p)))
-
-
-def _inverse(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    decay_steps: int,
-    decay_rate: float,
-    staircase: bool = False,
-) -> Any:
-    p = F(t / F(decay_steps))
-    p = np.floor(p) if staircase else p
-    return F(F(initial_learning_rate) / F(F(1) + F(F(decay_rate) * p)))
-
-
-def _polynomial(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    decay_steps: int,
-    end_learning_rate: float = 0.0001,
-    power: float = 1.0,
-    cycle: bool = False,
-) -> Any:
-    steps = F(decay_steps)
-    if cycle:
-        steps = F(steps * (F(1) if t == 0 else np.ceil(F(t / steps))))
-    else:
-        t = min(t, steps)
-    p = F(t / steps)
-    fall = F(F(initial_learning_rate) - F(end_learning_rate))
-    return F(F(fall * np.power(F(F(1) - p), F(power))) + F(end_learning_rate))
-
-
-def _piecewise(t: Any, *, boundaries: list[float], values: list[float], **_: Any) -> Any:
-    """Return the value of step *t*; TF changes one step after a boundary."""
-    return F(values[sum(int(t > boundary) for boundary in boundaries)])
-
-
-def _cosine(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    decay_steps: int,
-    alpha: float = 0.0,
-    warmup_target: float | None = None,
-    warmup_steps: int = 0,
-) -> Any:
-    if warmup_target is None:
-        return _falling(min(t, F(decay_steps)), decay_steps, initial_learning_rate, alpha)
-    t = min(t, F(decay_steps + warmup_steps))
-    if t < warmup_steps:
-        rise = F(F(warmup_target) - F(initial_learning_rate))
-        return F(F(rise * F(t / F(warmup_steps))) + F(initial_learning_rate))
-    return _falling(F(t - F(warmup_steps)), decay_steps, warmup_target, alpha)
-
-
-def _falling(t: Any, decay_steps: int, lr: float, alpha: float) -> Any:
-    wave = F(F(0.5) * F(F(1) + F(math.cos(F(F(math.pi) * F(t / F(decay_steps)))))))
-    decayed = F(F(F(1 - alpha) * wave) + F(alpha))
-    return F(F(lr) * decayed)
-
-
-def _restarts(
-    t: Any,
-    *,
-    initial_learning_rate: float,
-    first_decay_steps: int,
-    t_mul: float = 2.0,
-    m_mul: float = 1.0,
-    alpha: float = 0.0,
-) -> Any:
-    p = F(t / F(first_decay_steps))
-    if t_mul == 1:
-        i = np.floor(p)
-        p = F(p - i)
-    else:
-        i = np.floor(F(np.log(F(F(1) - F(p * F(F(1) - F(t_mul))))) / np.log(F(t_mul))))
-        done = F(F(F(1) - np.power(F(t_mul), i)) / F(F(1) - F(t_mul)))
-        p = F(F(p - done) / np.power(F(t_mul), i))
-    wave = F(F(F(0.5) * np.power(F(m_mul), i)) * F(F(1) + F(math.cos(F(F(math.pi) * p)))))
-    return F(F(initial_learning_rate) * F(F(F(1 - alpha) * wave) + F(alpha)))
 
 
 def _ms_polynomial(
@@ -282,24 +190,6 @@ class _Known(dict[str, Callable[..., Any]]):
         raise Unknown(name)
 
 
-_KERAS = _Known(
-    CosineDecay=_cosine,
-    CosineDecayRestarts=_restarts,
-    ExponentialDecay=_exponential,
-    InverseTimeDecay=_inverse,
-    PiecewiseConstantDecay=_piecewise,
-    PolynomialDecay=_polynomial,
-)
-_TF1 = _Known(
-    exponential_decay=_exponential,
-    natural_exp_decay=_natural_exp,
-    inverse_time_decay=_inverse,
-    polynomial_decay=_polynomial,
-    piecewise_constant=_piecewise,
-    piecewise_constant_decay=_piecewise,
-    cosine_decay=_cosine,
-    cosine_decay_restarts=_restarts,
-)
 _MINDSPORE = _Known(
     PolynomialDecayLR=_ms_polynomial,
     CosineDecayLR=_ms_cosine,

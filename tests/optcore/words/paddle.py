@@ -31,7 +31,9 @@ def translate(case: Case) -> Words:
     for name in exempt:
         words.group(name, weight_decay=0.0)
     for name, attribute in attributes.items():
-        words.group(name, **_attribute(dict(attribute)))
+        words.group(name, **_attribute(dict(attribute), case["optimizer"]))
+    if groups and words.spec.get("clip", {}).get("kind") == "global_norm":
+        words.spec["clip"]["per_group"] = True
     for group in groups:
         _group(words, dict(group), case["optimizer"])
     return words
@@ -115,12 +117,17 @@ def _read(name: str, words: Words) -> None:  # noqa: PLR0912  # one branch per c
             raise Unknown(name)
 
 
-def _attribute(attribute: dict[str, Any]) -> dict[str, Any]:
-    """Return what a ParamAttr overrides; its regularizer replaces the optimizer's."""
+def _attribute(attribute: dict[str, Any], optimizer: str) -> dict[str, Any]:
+    """Return what a ParamAttr overrides; its regularizer replaces the optimizer's, if coupled."""
     overrides: dict[str, Any] = {}
     if "learning_rate" in attribute:
         overrides["lr_scale"] = attribute.pop("learning_rate")
-    if attribute.get("regularizer") is not None:
+    if optimizer == "AdamW" and attribute.get("regularizer") is not None:
+        coupled = regularizer(attribute["regularizer"])
+        if coupled.get("weight_decay"):
+            raise Unknown("a coupled L2 beside AdamW's decay, which is not")
+        overrides |= {"l1": coupled["l1"]} if "l1" in coupled else {}
+    elif attribute.get("regularizer") is not None:
         overrides |= {"weight_decay": 0.0, "l1": 0.0, **regularizer(attribute["regularizer"])}
     attribute.pop("regularizer", None)
     if attribute:
@@ -140,5 +147,8 @@ def _group(words: Words, group: dict[str, Any], optimizer: str) -> None:
         own.spec["weight_decay"] = own.params.pop("lamb_weight_decay")
     if own.params:
         raise Unknown(f"a group with {', '.join(own.params)}")
+    if len(names) > 1 and words.spec.get("clip", {}).get("per_group"):
+        words.spec.setdefault("groups", []).append({"match": {"name": names}, **own.spec})
+        return
     for name in names:
         words.group(name, **own.spec)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.optcore.words.words import Case, Unknown, Words
 
+VELOCITY = ("momentum", "nesterov", "dampening")
 HOW = ("foreach", "fused", "capturable", "differentiable")
 
 
@@ -16,6 +17,9 @@ def translate(case: Case) -> Words:
     groups = words.params.pop("groups", [])
     words.drop(*HOW)
     _clip(words)
+    if name == "SGD":
+        _sgd(words, groups)
+        groups = []
     _read(name, words)
     for group in groups:
         _group(name, words, dict(group))
@@ -40,7 +44,7 @@ def _read(name: str, words: Words) -> None:
     words.pair("betas", "beta1", "beta2")
     match name:
         case "SGD":
-            _sgd(words)
+            pass
         case "Adam" | "AdamW":
             words.spec["kind"] = name.lower()
             words.same("eps", "amsgrad")
@@ -80,31 +84,60 @@ def _read(name: str, words: Words) -> None:
             raise Unknown(name)
 
 
-def _sgd(words: Words) -> None:
-    momentum = words.params.pop("momentum", 0.0)
-    nesterov = words.params.pop("nesterov", False)
-    dampening = words.params.pop("dampening", 0.0)
-    if not momentum:
-        words.spec["kind"] = "sgd"  # torch leaves dampening alone then
-        return
-    words.spec |= {"kind": "nesterov" if nesterov else "momentum", "momentum": momentum}
-    if not nesterov:
-        words.spec["dampening"] = dampening
+def _sgd(words: Words, groups: list[dict[str, Any]]) -> None:
+    """Read SGD, whose three rules are one class: which one is a parameter's, its numbers say."""
+    base = {name: words.params.pop(name) for name in list(words.params) if name in VELOCITY}
+    inherited = [dict(group) for group in groups]
+    members = [group.pop("params") for group in inherited]
+    own = {
+        name: {**base, **group}
+        for names, group in zip(members, inherited, strict=True)
+        for name in names
+    }
+    used = [given for given in own.values() if _kind(given) != "sgd"] or [{}]
+    kinds = {_kind(given) for given in used} if own else {_kind(base)}
+    words.spec |= {"kind": min(kinds)}
+    if not own:
+        words.spec |= _velocity(base)
+    for name, given in own.items():
+        kind = min(kinds) if _kind(given) == "sgd" else _kind(given)
+        rest = Words({}, given)
+        numbers = _velocity(given, kind)
+        rest.drop(*VELOCITY, *HOW)
+        rest.same("lr", "maximize", "weight_decay")
+        if rest.params:
+            raise Unknown(f"a group with {', '.join(rest.params)}")
+        if kind == words.spec["kind"]:
+            words.group(name, **numbers, **rest.spec)
+        else:
+            words.apart[name] = {"kind": kind, **numbers, **rest.spec}
+    if words.apart and words.spec.get("clip", {}).get("kind") == "global_norm":
+        raise Unknown("one norm of what follows two rules")
+
+
+def _kind(given: dict[str, Any]) -> str:
+    if not given.get("momentum"):
+        return "sgd"
+    return "nesterov" if given.get("nesterov") else "momentum"
+
+
+def _velocity(given: dict[str, Any], kind: str = "") -> dict[str, Any]:
+    """Return the numbers of *given* for the rule *kind*, which may have no velocity here."""
+    kind = kind or _kind(given)
+    if kind == "sgd":
+        return {}  # torch leaves dampening alone then
+    momentum = given.get("momentum", 0.0)
+    if kind == "nesterov":
+        return {"momentum": momentum}
+    return {"momentum": momentum, "dampening": given.get("dampening", 0.0) if momentum else 0.0}
 
 
 def _group(name: str, words: Words, group: dict[str, Any]) -> None:
     names = group.pop("params")
     own = Words({}, group)
     own.drop(*HOW)
-    if name == "SGD":
-        own.same("momentum", "dampening")
-        own.drop("nesterov")
-        if words.spec["kind"] == "sgd" and own.spec.get("momentum"):
-            words.spec |= {"kind": "momentum", "momentum": 0.0}
-        own.same("lr", "maximize", "weight_decay")
-    else:
-        _read(name, own)
-        del own.spec["kind"]
+    _read(name, own)
+    del own.spec["kind"]
     if own.params:
         raise Unknown(f"a group with {', '.join(own.params)}")
     for parameter in names:
@@ -116,6 +149,8 @@ def _clip(words: Words) -> None:
     for name, value in clip.items():
         if name == "clip_grad_norm_":
             largest = value["max_norm"] if isinstance(value, dict) else value
+            if isinstance(value, dict) and float(value.get("norm_type", 2)) != 2:
+                raise Unknown(f"norm_type {value['norm_type']}")
             words.spec["clip"] = {"kind": "global_norm", "max": largest}
         elif name == "clip_grad_value_":
             largest = value["clip_value"] if isinstance(value, dict) else value

@@ -8,6 +8,9 @@ from typing import Any
 
 Case = dict[str, Any]
 
+REPLACED = frozenset({"kind", "groups", "momentum", "dampening"})
+"""What an optimizer apart does not have from the case's."""
+
 
 class Unknown(Exception):
     """The case says something that nobody has translated."""
@@ -25,6 +28,8 @@ class Words:
         accumulate: how many gradients make an update.
         feed: factor to the gradients, for a loss that is scaled.
         only: the parameters that are optimized.
+        apart: parameter name -> what is different for it that a group cannot say, such as another
+            rule; an optimizer of its own.
     """
 
     spec: dict[str, Any]
@@ -33,6 +38,7 @@ class Words:
     accumulate: int = 1
     feed: float = 1.0
     only: tuple[str, ...] = ("w", "b")
+    apart: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, names: Mapping[str, str]) -> None:
         """Move the params *names*, theirs -> ours, into the spec."""
@@ -57,6 +63,21 @@ class Words:
             self.params.pop(name, None)
 
     def group(self, name: str, **overrides: Any) -> None:
-        """Give the parameter *name* hyperparameters of its own."""
-        if overrides:
-            self.spec.setdefault("groups", []).append({"match": name, **overrides})
+        """Give the parameter *name* hyperparameters of its own, on top of those it has."""
+        if not overrides:
+            return
+        groups = self.spec.setdefault("groups", [])
+        for group in groups:
+            if group["match"] == name:
+                group.update(overrides)
+                return
+        groups.append({"match": name, **overrides})
+
+    def specs(self) -> list[tuple[list[str], dict[str, Any]]]:
+        """Return the optimizers: whose, and their specs."""
+        together = [name for name in self.only if name not in self.apart]
+        shared = {name: value for name, value in self.spec.items() if name not in REPLACED}
+        return [
+            *([(together, self.spec)] if together else []),
+            *(([name], {**shared, **different}) for name, different in self.apart.items()),
+        ]
