@@ -30,6 +30,11 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """Dialect -> the numbers its framework computes lr in; the first is the default."""
 
 
+DELAYING: frozenset[ScheduleDialect] = frozenset({"torch", "paddle", "paddleocr", "keras"})
+"""Dialects in which a schedule begins after its warmup: SequentialLR, LinearWarmup,
+CosineDecay(warmup_target). The others have no warmup of their own."""
+
+
 class Misfit(NamedTuple):
     """
     A value that does not fit the run.
@@ -52,7 +57,7 @@ class ScheduleSpec(Spec):
     """Which schedule."""
 
     AFTER: ClassVar[After] = "compress"
-    """What a warmup that does not say so means."""
+    """What a warmup that does not say so means, where no framework decides it (`DELAYING`)."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on how the run goes, so that no plan can tell it."""
 
@@ -62,10 +67,14 @@ class ScheduleSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _resolve_warmup(cls, data: Any) -> Any:  # noqa: ANN401
-        if isinstance(data, dict) and isinstance(data.get("warmup"), dict):
-            warmup = data["warmup"]
-            if warmup.get("after") is None:
-                return {**data, "warmup": {**warmup, "after": cls.AFTER}}
+        if not isinstance(data, dict):
+            return data
+        warmup, dialect = data.get("warmup"), data.get("dialect")
+        after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        if isinstance(warmup, dict) and warmup.get("after") is None:
+            return {**data, "warmup": {**warmup, "after": after}}
+        if isinstance(warmup, Warmup) and warmup.after is None:
+            return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
