@@ -71,7 +71,7 @@ def plan(
     area = 0.0
     first = last = 0.0
     for start, lrs in blocks(schedule, total_steps) if values is None else [(0, values)]:
-        require_finite(lrs, start, param)
+        require_finite(lrs, np.arange(start, start + len(lrs)), param)
         first, last = first if start else float(lrs[0]), float(lrs[-1])
         high, low = int(lrs.argmax()), int(lrs.argmin())
         if lrs[high] > peak:
@@ -110,13 +110,13 @@ def blocks(schedule: Schedule, total_steps: int) -> Iterator[tuple[int, NDArray[
         yield start, lrs
 
 
-def require_finite(values: NDArray[np.float64], start: int, param: str) -> None:
-    """Raise `SpecError` for the schedule at *param* if one of *values*, from *start* on, is not."""
-    if np.isfinite(values).all():
-        return
-    at = int(np.flatnonzero(~np.isfinite(values))[0])
-    text = f"{param} must give a finite number at every step, got {values[at]} at step {start + at}"
-    raise SpecError([Problem(param, text)])
+def require_finite(values: NDArray[np.float64], steps: NDArray[np.int64], param: str) -> None:
+    """Raise `SpecError` for the schedule at *param* if one of its *values* is no number."""
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        rule = f"{param} must give a finite number at every step"
+        raise SpecError([Problem(param, f"{rule}, got {values[at]} at step {steps[at]}")])
 
 
 def first_divergence(
