@@ -23,6 +23,9 @@ from optcore.spec.training import Training
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
 
+MAX_COST = 1_000_000_000
+"""Values computed for one schedule of a run, those of its parts counted."""
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -226,4 +229,12 @@ class RunSpec(Spec):
                 total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
             ):
                 violated([*moved.path, *path], message, value)
+            cost = moved.schedule.cost(self.total_steps, self.steps_per_epoch)
+            if cost > MAX_COST:
+                violated(
+                    [*moved.path],
+                    f"schedule must come to at most {MAX_COST} values, those of all its parts "
+                    f"together, got {cost} in {self.total_steps} steps",
+                    moved.schedule.kind,
+                )
         return self

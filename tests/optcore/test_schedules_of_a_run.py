@@ -87,6 +87,34 @@ def test_a_schedule_that_does_not_fit_the_run(
     assert (problem.param, problem.message) == (param, message)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "param", "message"),
+    [
+        (
+            {"kind": "cosine", "dialect": "torch", "precision": "float32"},
+            "schedule.precision",
+            "precision float32 in dialect torch computes every step from the one before, for at "
+            "most 1000000 steps, got 100000000; use float64",
+        ),
+        (
+            {"kind": "product", "schedules": [{"kind": "cosine"}] * 11},
+            "schedule",
+            "schedule must come to at most 1000000000 values, those of all its parts together, "
+            "got 1100000000 in 100000000 steps",
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_schedule_that_takes_too_long(schedule: dict[str, Any], param: str, message: str) -> None:
+    data = run({}, schedule=schedule, training={"steps": 100_000_000})
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(data)
+
+    (problem,) = caught.value.problems
+    assert (problem.param, problem.message) == (param, message)
+
+
 def to(value: float) -> dict[str, Any]:
     return {"kind": "values", "values": [0.9, 0.9, 0.9, value, 0.9], "relative": False}
 
