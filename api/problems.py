@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from jobs.errors import JobError, StoreUnavailable
 from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
-from optcore.spec.errors import problems
+from optcore.spec.errors import SpecError, problems
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ EVERYWHERE: dict[int | str, dict[str, Any]] = {422: _described(INVALID_TITLE)}
 def install(app: FastAPI) -> None:
     """Make *app* answer its errors with problems."""
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(SpecError, _spec_error)
     app.add_exception_handler(JobError, _job_error)
     app.add_exception_handler(HTTPException, _http)
     for error in UNAVAILABLE:
@@ -77,6 +78,18 @@ async def _invalid(request: Request, error: Exception) -> Response:
         detail="; ".join(f"{m.param}: {m.message}" for m in mistakes),
         code="invalid_request",
         errors=mistakes,
+    )
+
+
+async def _spec_error(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, SpecError)
+    return answer(
+        status=422,
+        title=INVALID_TITLE,
+        detail=str(error).replace("\n", "; "),
+        code="invalid_request",
+        errors=[Mistake(param=p.param, message=p.message) for p in error.problems],
     )
 
 

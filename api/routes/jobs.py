@@ -19,6 +19,7 @@ from jobs.record import new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
 from jobs.spec.wire import Job, Page, Plan
+from optcore.schedules.check import check_values
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def submit_job(
 
     With an `Idempotency-Key` the same request may be sent again: it gives the same job.
     """
+    check_values(spec)
     fields = new_fields(spec)
     call = calls.submit(
         tenant,
@@ -60,6 +62,7 @@ def submit_job(
 @router.post("/validate")
 def validate_job(spec: JobSpec) -> Plan:
     """Return what the job would be, every default filled in, with warnings; run nothing."""
+    check_values(spec)
     return plan_of(spec)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ from api.planning import lr_brief
 from jobs.spec.preview import PreviewedLr, SchedulePreview
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
-from optcore.schedules.plan import plan
+from optcore.schedules.plan import plan, require_finite
 from optcore.spec.schedules.preview import PreviewSpec
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
@@ -54,15 +56,23 @@ def preview_schedule(
     picture. `Accept` chooses, or `?format=`.
     """
     chosen = form or preferred(accept)
-    steps = np.arange(spec.total_steps)
-    curves: Curves = {
-        name: make_schedule(
-            schedule, lr=lr, total_steps=spec.total_steps, steps_per_epoch=spec.steps_per_epoch
-        )(steps)
-        for name, schedule, lr in spec.curves()
-    }
+    curves = _curves(spec)
     body = {Form.JSON: _json, Form.CSV: _csv, Form.SVG: _svg}[chosen](spec, curves)
     return Response(body, media_type=MEDIA_TYPES[chosen], headers={"Vary": "Accept"})
+
+
+def _curves(spec: PreviewSpec) -> Curves:
+    steps = np.arange(spec.total_steps)
+    found: Curves = {}
+    for i, (name, schedule, lr) in enumerate(spec.curves()):
+        made = make_schedule(
+            schedule, lr=lr, total_steps=spec.total_steps, steps_per_epoch=spec.steps_per_epoch
+        )
+        with np.errstate(all="ignore"):
+            found[name] = made(steps)
+        own = i > 0 and spec.groups[i - 1].schedule is not None
+        require_finite(found[name], steps, f"groups[{i - 1}].schedule" if own else "schedule")
+    return found
 
 
 def preferred(accept: str) -> Form:
@@ -92,7 +102,11 @@ def _json(spec: PreviewSpec, curves: Curves) -> str:
     found = []
     for name, schedule, lr in spec.curves():
         known = plan(
-            schedule, lr=lr, total_steps=spec.total_steps, steps_per_epoch=spec.steps_per_epoch
+            schedule,
+            lr=lr,
+            total_steps=spec.total_steps,
+            steps_per_epoch=spec.steps_per_epoch,
+            values=curves[name],
         )
         found.append(
             PreviewedLr(
@@ -110,11 +124,11 @@ def _json(spec: PreviewSpec, curves: Curves) -> str:
 
 def _csv(spec: PreviewSpec, curves: Curves) -> str:
     """Return a line per step; a name with a comma or a quote in it is quoted."""
-    names = [f'"{name.replace(chr(34), chr(34) * 2)}"' if set(name) & set(',"\n') else name
-             for name in curves]  # fmt: skip
+    head = io.StringIO()
+    csv.writer(head, lineterminator="\n").writerow(["step", *curves])
     columns = [map(repr, curve.tolist()) for curve in curves.values()]
     rows = (",".join(row) for row in zip(map(str, range(spec.total_steps)), *columns, strict=True))
-    return "\n".join([",".join(["step", *names]), *rows, ""])
+    return head.getvalue() + "\n".join([*rows, ""])
 
 
 def _svg(spec: PreviewSpec, curves: Curves) -> str:

@@ -82,10 +82,6 @@ def numbers_of(spec: ScheduleSpec) -> Numbers:
     )
 
 
-def _is_recursive(spec: Dialectal) -> bool:
-    return spec.dialect == "torch" and spec.precision == "float32"
-
-
 def _end(spec: fall_specs.Fall) -> dict[str, Any]:
     return {"end": spec.end, "end_fraction": spec.end_fraction}
 
@@ -96,19 +92,19 @@ def _absolute_end(spec: fall_specs.Fall, lr: float) -> float:
 
 def _constant(spec: stair_specs.Constant, run: Run) -> Curve:
     length = None if spec.length is None else run.steps(spec.length)
-    make = recursive.constant if _is_recursive(spec) else stairs.constant
-    numbers = {} if _is_recursive(spec) else {"numbers": numbers_of(spec)}
+    make = recursive.constant if spec.recursive else stairs.constant
+    numbers = {} if spec.recursive else {"numbers": numbers_of(spec)}
     return make(lr=run.lr, factor=spec.factor, length=length, **numbers)
 
 
 def _step(spec: stair_specs.Step, run: Run) -> Curve:
-    make = recursive.step if _is_recursive(spec) else stairs.step
+    make = recursive.step if spec.recursive else stairs.step
     return make(lr=run.lr, every=run.steps(spec.every), gamma=spec.gamma)
 
 
 def _multi_step(spec: stair_specs.MultiStep, run: Run) -> Curve:
     milestones = [steps_in(m, run.steps_per_epoch) for m in spec.milestones]
-    make = recursive.multi_step if _is_recursive(spec) else stairs.multi_step
+    make = recursive.multi_step if spec.recursive else stairs.multi_step
     return make(lr=run.lr, milestones=milestones, gamma=spec.gamma)
 
 
@@ -122,7 +118,7 @@ def _piecewise(spec: stair_specs.Piecewise, run: Run) -> Curve:
 
 
 def _multiplicative(spec: stair_specs.Multiplicative, run: Run) -> Curve:
-    make = recursive.multiplicative if _is_recursive(spec) else stairs.multiplicative
+    make = recursive.multiplicative if spec.recursive else stairs.multiplicative
     return make(lr=run.lr, factors=spec.factors)
 
 
@@ -133,7 +129,7 @@ def _values(spec: stair_specs.Values, run: Run) -> Curve:
 
 def _cosine(spec: fall_specs.Cosine, run: Run) -> Curve:
     length = run.steps(spec.length)
-    if _is_recursive(spec) and spec.past_end == "rise":
+    if spec.recursive and spec.past_end == "rise":
         return recursive.cosine(lr=run.lr, length=length, end=_absolute_end(spec, run.lr))
     return falls.cosine(
         lr=run.lr, length=length, past_end=spec.past_end, numbers=numbers_of(spec), **_end(spec)
@@ -142,7 +138,7 @@ def _cosine(spec: fall_specs.Cosine, run: Run) -> Curve:
 
 def _linear(spec: fall_specs.Linear, run: Run) -> Curve:
     length = run.steps(spec.length)
-    if _is_recursive(spec):
+    if spec.recursive:
         end = _absolute_end(spec, run.lr) / run.lr
         factor = spec.end_fraction if spec.end_fraction is not None else end
         return recursive.linear(
@@ -153,7 +149,7 @@ def _linear(spec: fall_specs.Linear, run: Run) -> Curve:
 
 def _polynomial(spec: fall_specs.Polynomial, run: Run) -> Curve:
     length = run.steps(spec.length)
-    if _is_recursive(spec) and _absolute_end(spec, run.lr) == 0 and not spec.cycle:
+    if spec.recursive and _absolute_end(spec, run.lr) == 0 and not spec.cycle:
         return recursive.polynomial(lr=run.lr, length=length, power=spec.power)
     return falls.polynomial(
         lr=run.lr,
@@ -191,7 +187,7 @@ def _wsd(spec: fall_specs.WarmupStableDecay, run: Run) -> Curve:
 
 def _exponential(spec: decay_specs.Exponential, run: Run) -> Curve:
     every = run.steps(spec.every)
-    if _is_recursive(spec) and every == 1:
+    if spec.recursive and every == 1:
         return recursive.exponential(lr=run.lr, rate=spec.rate)
     return decays.exponential(
         lr=run.lr,

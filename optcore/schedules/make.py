@@ -113,10 +113,19 @@ def make_schedule(
         raise SpecError([Problem(dotted(m.path), m.message) for m in misfits])
     run = Run(lr, total_steps, steps_per_epoch)
     if not isinstance(parsed, Observing):
-        return Planned(curve_of(parsed, run))
+        return Planned(_built(parsed, run))
     moved = follower(parsed, lr)
     lr_now: Curve = lambda t: np.full_like(t, moved.lr)  # noqa: E731
     return Followed(behind_warmup(lr_now, parsed, run), moved)
+
+
+def _built(spec: ScheduleSpec, run: Run) -> Curve:
+    try:
+        with np.errstate(all="ignore"):  # what comes of it is checked where it is planned
+            return curve_of(spec, run)
+    except ArithmeticError as error:
+        text = f"kind {spec.kind} must give finite numbers, got {error} from {run.lr:g}"
+        raise SpecError([Problem("kind", text)]) from None
 
 
 def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:

@@ -106,11 +106,13 @@ def _without_tags(loc: Sequence[str | int], data: object) -> list[str | int]:
     path: list[str | int] = []
     here = data
     entered = True
-    for part in loc:
+    for part, after in zip(loc, [*loc[1:], 0], strict=False):
         if str(part).startswith(TAG):
             continue
-        # An object told apart by its kind: the first part below it is that kind.
-        if entered and isinstance(here, Mapping) and part == here.get("kind"):
+        # An object told apart by its kind: the first part below it is that kind. A field of
+        # the same name (the values of values) ends there, or is a list.
+        field = isinstance(here, Mapping) and part in here and isinstance(after, int)
+        if entered and isinstance(here, Mapping) and part == here.get("kind") and not field:
             entered = False
             continue
         path.append(part)

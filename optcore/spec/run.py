@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Self
 
@@ -15,11 +17,37 @@ from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.models import AnyModel, named, summarize
 from optcore.spec.optimizers import AnyOptimizer, Lbfgs, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
-from optcore.spec.schedules import AnySchedule, Constant, in_words
+from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec, in_words
 from optcore.spec.training import Training
 
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
+
+MAX_COST = 1_000_000_000
+"""Values computed for one schedule of a run, those of its parts counted."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """
+    A number that a schedule moves over the run.
+
+    Attributes:
+        path: where the schedule is written.
+        name: of the hyperparameter.
+        schedule: what moves it.
+        spec: the optimizer, as it holds there.
+    """
+
+    path: tuple[str | int, ...]
+    name: str
+    schedule: ScheduleSpec
+    spec: OptimizerSpec
+
+    @property
+    def value(self) -> float:
+        """What the schedule starts from."""
+        return self.spec.hyperparameters()[self.name]
 
 
 class RunSpec(Spec):
@@ -63,6 +91,25 @@ class RunSpec(Spec):
             ]
             shape = layer.output_shape(shape)
         return found
+
+    def moved(self) -> Iterator[Moved]:
+        """Yield every number that moves: the run's lr, and what optimizer and groups schedule."""
+        base = self.optimizer
+        yield Moved(("schedule",), "lr", self.schedule, base)
+        for name, schedule in base.schedules.items():
+            yield Moved(("optimizer", "schedules", name), name, schedule, base)
+        for i, group in enumerate(base.groups):
+            where, own = ("optimizer", "groups", i), group.overrides
+            spec = base.overridden(own)
+            if group.schedule is not None:
+                yield Moved((*where, "schedule"), "lr", group.schedule, spec)
+            for name, schedule in spec.schedules.items():
+                if isinstance(own.get(name), Mapping):  # written in place of the number
+                    yield Moved((*where, name), name, schedule, spec)
+                elif "schedules" in own:
+                    yield Moved((*where, "schedules", name), name, schedule, spec)
+                elif name in own:
+                    yield Moved(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the parameters in groups, and what holds for each."""
@@ -165,16 +212,35 @@ class RunSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _schedule_fits(self) -> Self:
-        if self.schedule.STATEFUL:
-            violated(
-                ["schedule", "kind"],
-                f"kind {self.schedule.kind} follows a metric, which runs do not feed it yet; use "
-                "it through optcore.make_schedule",
-                self.schedule.kind,
-            )
-        for path, message, value in self.schedule.misfits(
-            total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
-        ):
-            violated(["schedule", *path], message, value)
+    def _lr_has_one_schedule(self) -> Self:
+        text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
+        if "lr" in self.optimizer.schedules and self.schedule != Constant(kind="constant"):
+            violated(["optimizer", "schedules", "lr"], text, "lr")
+        for i, group in enumerate(self.optimizer.groups):
+            if group.schedule is not None and "lr" in (group.overrides.get("schedules") or {}):
+                violated(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_fit(self) -> Self:
+        for moved in self.moved():
+            if moved.schedule.STATEFUL:
+                violated(
+                    [*moved.path, "kind"],
+                    f"kind {moved.schedule.kind} follows a metric, which runs do not feed it yet; "
+                    "use it through optcore.make_schedule",
+                    moved.schedule.kind,
+                )
+            for path, message, value in moved.schedule.misfits(
+                total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
+            ):
+                violated([*moved.path, *path], message, value)
+            cost = moved.schedule.cost(self.total_steps, self.steps_per_epoch)
+            if cost > MAX_COST:
+                violated(
+                    [*moved.path],
+                    f"schedule must come to at most {MAX_COST} values, those of all its parts "
+                    f"together, got {cost} in {self.total_steps} steps",
+                    moved.schedule.kind,
+                )
         return self

@@ -77,6 +77,22 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
             "values must have one entry more than boundaries: 3 for 2 boundaries, got 2",
         ),
         (with_("labels", {"team": 5}), "labels.team", "team must be a string, got 5"),
+        (
+            with_(
+                "schedule",
+                {
+                    "kind": "scale",
+                    "factor": 1e300,
+                    "schedule": {
+                        "kind": "scale",
+                        "factor": 1e300,
+                        "schedule": {"kind": "constant"},
+                    },
+                },
+            ),
+            "schedule",
+            "schedule must give a finite number at every step, got inf at step 0",
+        ),
         (with_("name", "a\nb"), "name", r"name must match ^[^\x00-\x1f\x7f-\x9f]*$, got 'a\nb'"),
         (
             with_("labels", {"team": "\x9b31m"}),

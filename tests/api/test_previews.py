@@ -40,7 +40,7 @@ async def test_a_preview_holds_lr_at_every_step(http: httpx.AsyncClient) -> None
 async def test_each_group_has_its_own_lr(http: httpx.AsyncClient) -> None:
     groups = [
         {"name": "head", "lr_scale": 10},
-        {"name": "bias, all", "lr": 0.5, "schedule": {"kind": "constant"}},
+        {"name": 'bias, "all"', "lr": 0.5, "schedule": {"kind": "constant"}},
     ]
 
     answer = (await http.post(PATH, json={**COSINE, "groups": groups})).json()
@@ -53,7 +53,7 @@ async def test_each_group_has_its_own_lr(http: httpx.AsyncClient) -> None:
     assert head["lr"] == pytest.approx([10 * lr for lr in answer["lr"]])
     assert bias["lr"] == [0.5] * 100
     rows = list(csv.DictReader(io.StringIO(table)))
-    assert [float(row["bias, all"]) for row in rows] == bias["lr"]
+    assert [float(row['bias, "all"']) for row in rows] == bias["lr"]
     assert [float(row["lr"]) for row in rows] == answer["lr"]
     assert [int(row["step"]) for row in rows] == list(range(100))
 
@@ -116,7 +116,73 @@ async def test_a_picture_hides_no_spike(http: httpx.AsyncClient) -> None:
         (
             {"groups": [{"name": "lr"}]},
             "groups[0].name",
-            "name must be used once, and not be lr, got 'lr'",
+            "name must be used once, and not be lr or step, got 'lr'",
+        ),
+        (
+            {"groups": [{"name": "step"}]},
+            "groups[0].name",
+            "name must be used once, and not be lr or step, got 'step'",
+        ),
+        (
+            {"groups": [{"name": "=1+2"}]},
+            "groups[0].name",
+            "name must be printable and not begin with one of = + - @, got '=1+2'",
+        ),
+        (
+            {"groups": [{"name": "a\rb"}]},
+            "groups[0].name",
+            "name must be printable and not begin with one of = + - @, got 'a\\rb'",
+        ),
+        (
+            {
+                "schedule": {
+                    "kind": "shift",
+                    "by": 100_000_000,
+                    "schedule": {
+                        "kind": "cosine",
+                        "dialect": "torch",
+                        "precision": "float32",
+                        "end": 1e-5,
+                    },
+                }
+            },
+            "schedule.schedule.precision",
+            "precision float32 in dialect torch computes every step from the one before, for at "
+            "most 1000000 steps, got 100000100; use float64",
+        ),
+        (
+            {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
+            "schedule",
+            "schedule must come to at most 20000000 values in a preview, those of all parts, of "
+            "all groups and of steps left out together, got 200000200",
+        ),
+        (
+            {
+                "total_steps": 500_000,
+                "schedule": {"kind": "product", "schedules": [{"kind": "cosine"}] * 100},
+            },
+            "schedule",
+            "schedule must come to at most 20000000 values in a preview, ",
+        ),
+        (
+            {
+                "groups": [
+                    {
+                        "name": "a",
+                        "schedule": {
+                            "kind": "scale",
+                            "factor": 1e300,
+                            "schedule": {
+                                "kind": "scale",
+                                "factor": 1e300,
+                                "schedule": {"kind": "constant"},
+                            },
+                        },
+                    }
+                ]
+            },
+            "groups[0].schedule",
+            "groups[0].schedule must give a finite number at every step, got inf at step 0",
         ),
     ],
 )

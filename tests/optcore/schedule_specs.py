@@ -75,7 +75,7 @@ SIMPLE: dict[str, Specs] = {
         {"values": st.lists(RATE, min_size=TOTAL, max_size=TOTAL)}, relative=st.booleans()
     ),
     "cosine": fall(past_end=st.sampled_from(["hold", "rise"])),
-    "linear": fall(start_fraction=st.floats(0, 1)),
+    "linear": fall(start_fraction=st.floats(0.01, 1)),
     "polynomial": fall(power=st.floats(0.1, 5), cycle=st.booleans()),
     "tanh": fall(lower=st.floats(-9, -1), upper=st.floats(0, 5)),
     "rex": fall(),

@@ -163,6 +163,12 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "got 'plateau'",
     ),
     (
+        {"kind": "linear", "dialect": "torch", "precision": "float32", "start_fraction": 0.0},
+        "start_fraction",
+        "start_fraction must be positive in dialect torch, whose LinearLR multiplies what it "
+        "finds, got 0.0",
+    ),
+    (
         {"kind": "greedy", "min_lr": 2.0},
         "min_lr",
         "min_lr must be at most max_lr, got 2.0 and 1.0",
@@ -192,8 +198,7 @@ WARNED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "noam", "d_model": 64, "warmup_steps": 4000},
-        "schedule.warmup_steps: lr is still in its warmup when the run ends: that is over after "
-        "4000 steps, the run after 100",
+        "schedule: lr is still in its warmup when the run of 100 steps ends",
     ),
     (
         {"kind": "one_cycle", "dialect": "paddle", "length": 99, "shape": "linear", "end": 0.0},
@@ -236,6 +241,64 @@ def test_what_is_probably_not_meant_is_a_warning(spec: dict[str, Any], warning: 
     known = plan(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert known.warnings == [warning]
+
+
+RISING: dict[str, Any] = {"kind": "cosine", "warmup": {"length": 20}}
+TORCH_RISE = {"kind": "linear", "start_fraction": 0.1, "end_fraction": 1.0, "length": 20}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"kind": "chain", "schedules": [RISING, {"kind": "cosine"}], "boundaries": [50]},
+        {"kind": "chain", "schedules": [TORCH_RISE, {"kind": "cosine"}], "boundaries": [20]},
+        {"kind": "product", "schedules": [{"kind": "step", "every": 30}, TORCH_RISE]},
+        {"kind": "shift", "by": 5, "schedule": {"kind": "cosine", "warmup": {"length": 25}}},
+        {"kind": "scale", "factor": 0.5, "schedule": RISING},
+    ],
+    ids=lambda spec: str(spec["kind"]),
+)
+def test_a_rise_counts_wherever_it_is(spec: dict[str, Any]) -> None:
+    known = plan(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
+
+    assert known.warmup_share == 0.2
+    assert known.warnings == []
+
+
+NOT_FINITE: list[tuple[dict[str, Any], float, str]] = [
+    (
+        {"kind": "scale", "factor": 1e300, "schedule": {"kind": "scale", "factor": 1e300,
+         "schedule": {"kind": "constant"}}},
+        0.1,
+        "got inf at step 0",
+    ),
+    (
+        {"kind": "cosine", "warmup": {"length": 10, "shape": "exponential", "start": 1e-320}},
+        0.1,
+        "got inf at step 1",
+    ),
+    (
+        {"kind": "cosine", "warmup": {"length": 10, "shape": "exponential", "start": 1e-300,
+         "end": 1e300}},
+        0.1,
+        "got inf at step 1",
+    ),
+    (
+        {"kind": "linear", "dialect": "torch", "precision": "float32", "start_fraction": 1e-60},
+        0.1,
+        "got nan at step 1",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "lr", "got"), NOT_FINITE)
+def test_a_plan_is_refused_where_lr_is_no_number(spec: dict[str, Any], lr: float, got: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(fixed(spec), lr=lr, total_steps=100, steps_per_epoch=10, param="groups[1].schedule")
+
+    assert str(caught.value) == (
+        "groups[1].schedule: groups[1].schedule must give a finite number at every step, " + got
+    )
 
 
 def test_a_plan_is_of_every_step() -> None:

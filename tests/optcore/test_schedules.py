@@ -66,6 +66,34 @@ def test_warmup_has_three_meanings(after: str, expected: list[float]) -> None:
     assert values[:9] == [round(x, 12) for x in expected]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "last"),
+    [
+        ("torch", 0.206107),  # SequentialLR of LinearLR and CosineAnnealingLR(10)
+        ("paddle", 0.206107),  # LinearWarmup of CosineAnnealingDecay(10)
+        ("paddleocr", 0.206107),  # Cosine(warmup_epoch=3), recorded
+        ("keras", 0.206107),  # CosineDecay(decay_steps=10, warmup_target)
+        ("plain", 0.003466),  # squeezed into what the warmup left of the run
+        ("mindspore", 0.003466),
+        ("tf1", 0.003466),
+    ],
+)
+def test_a_warmup_that_says_no_more_means_what_the_dialect_does(dialect: str, last: float) -> None:
+    spec = {"kind": "cosine", "dialect": dialect, "length": 10, "warmup": {"length": 3}}
+
+    schedule = optcore.make_schedule(spec, lr=1.0, total_steps=11)
+
+    assert schedule(10) == pytest.approx(last, abs=1e-6)
+
+
+def test_a_warmup_of_paddleocr_moves_the_boundaries() -> None:
+    spec = {"kind": "piecewise", "boundaries": [4, 6], "values": [1.0, 0.5, 0.1]}
+    warmup = {"warmup": {"length": 3}}
+
+    assert lrs({**spec, "dialect": "paddleocr", **warmup})[5:11] == [1, 1, 0.5, 0.5, 0.1, 0.1]
+    assert lrs({**spec, **warmup})[3:8] == [1, 0.5, 0.5, 0.1, 0.1]
+
+
 def test_warmup_starts_where_it_is_told_and_rises_to_the_first_value() -> None:
     spec = {
         "kind": "piecewise",

@@ -30,6 +30,14 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """Dialect -> the numbers its framework computes lr in; the first is the default."""
 
 
+MAX_RECURSION = 1_000_000
+"""The longest recursion in float32, in steps: each of them is kept."""
+
+DELAYING: frozenset[ScheduleDialect] = frozenset({"torch", "paddle", "paddleocr", "keras"})
+"""Dialects in which a schedule begins after its warmup: SequentialLR, LinearWarmup,
+CosineDecay(warmup_target). The others have no warmup of their own."""
+
+
 class Misfit(NamedTuple):
     """
     A value that does not fit the run.
@@ -52,7 +60,7 @@ class ScheduleSpec(Spec):
     """Which schedule."""
 
     AFTER: ClassVar[After] = "compress"
-    """What a warmup that does not say so means."""
+    """What a warmup that does not say so means, where no framework decides it (`DELAYING`)."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on how the run goes, so that no plan can tell it."""
 
@@ -62,10 +70,14 @@ class ScheduleSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _resolve_warmup(cls, data: Any) -> Any:  # noqa: ANN401
-        if isinstance(data, dict) and isinstance(data.get("warmup"), dict):
-            warmup = data["warmup"]
-            if warmup.get("after") is None:
-                return {**data, "warmup": {**warmup, "after": cls.AFTER}}
+        if not isinstance(data, dict):
+            return data
+        warmup, dialect = data.get("warmup"), data.get("dialect")
+        after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        if isinstance(warmup, dict) and warmup.get("after") is None:
+            return {**data, "warmup": {**warmup, "after": after}}
+        if isinstance(warmup, Warmup) and warmup.after is None:
+            return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
@@ -97,6 +109,11 @@ class ScheduleSpec(Spec):
             return 0
         return min(total_steps, steps_in(self.warmup.length, steps_per_epoch))
 
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return about how many values are computed to know the first *steps*."""
+        del steps_per_epoch
+        return steps
+
     def offset(self, steps_per_epoch: int) -> int:
         """Return by how many steps a delaying warmup puts off the schedule proper."""
         if self.warmup is None or self.warmup.after != "delay":
@@ -122,6 +139,26 @@ class Dialectal(ScheduleSpec):
         json_schema_extra={"defaults": {name: first for name, (first, *_) in PRECISIONS.items()}},
     )
     """The numbers lr is computed in, as the dialect's framework does."""
+
+    @property
+    def recursive(self) -> bool:
+        """Whether lr follows from the lr before, so that no step is known without all before."""
+        return self.dialect == "torch" and self.precision == "float32"
+
+    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+        """Yield also a recursion that is too long."""
+        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        if self.recursive and total_steps > MAX_RECURSION:
+            yield Misfit(
+                ("precision",),
+                f"precision float32 in dialect torch computes every step from the one before, for "
+                f"at most {MAX_RECURSION} steps, got {total_steps}; use float64",
+                self.precision,
+            )
+
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return more for a recursion, which goes through its steps one by one."""
+        return super().cost(steps, steps_per_epoch) * (10 if self.recursive else 1)
 
     @model_validator(mode="after")
     def _dialect_exists(self) -> Self:

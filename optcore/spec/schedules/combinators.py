@@ -52,6 +52,10 @@ class Around(ScheduleSpec):
         for text in self.schedule.warnings(total_steps=total, steps_per_epoch=per_epoch):
             yield text.replace("schedule", "schedule.schedule", 1)
 
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return also what the inner schedule costs."""
+        return steps + self.schedule.cost(steps, steps_per_epoch)
+
     def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return also what the inner schedule rises."""
         before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
@@ -102,6 +106,19 @@ class Chain(ScheduleSpec):
         edges = [0, *(steps_in(b, steps_per_epoch) for b in self.boundaries)]
         edges.append(max(total_steps, edges[-1] + 1))
         return [max(1, stop - start) for start, stop in pairwise(edges)]
+
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return what the parts cost, and looking for the steps of each."""
+        lengths = self.lengths(total_steps=steps, steps_per_epoch=steps_per_epoch)
+        parts = zip(self.schedules, lengths, strict=True)
+        return steps + sum(part.cost(min(length, steps), steps_per_epoch) for part, length in parts)
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return also what the first part rises."""
+        sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+        length = self.lengths(**sizes)[0]
+        first = self.schedules[0].rise(total_steps=length, steps_per_epoch=steps_per_epoch)
+        return min(total_steps, super().rise(**sizes) + first)
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also boundaries that do not increase, and what is wrong with the parts."""
@@ -193,6 +210,16 @@ class Product(ScheduleSpec):
     kind: Literal["product"]
     schedules: list[Part] = Field(min_length=1, max_length=MAX_PARTS)
     """The factors."""
+
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return what the factors cost."""
+        return sum(part.cost(steps, steps_per_epoch) for part in self.schedules)
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return also what the factor that rises longest does."""
+        sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+        longest = max(part.rise(**sizes) for part in self.schedules)
+        return min(total_steps, super().rise(**sizes) + longest)
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also what is wrong with the factors."""
@@ -298,6 +325,18 @@ class Shift(Around):
     def inner(self, *, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
         """Return the steps of the whole, those left out included."""
         return total_steps + steps_in(self.by, steps_per_epoch), steps_per_epoch
+
+    def cost(self, steps: int, steps_per_epoch: int) -> int:
+        """Return also what the steps left out cost."""
+        return super().cost(steps + steps_in(self.by, steps_per_epoch), steps_per_epoch)
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return what is left of the rise after the steps left out."""
+        own = ScheduleSpec.rise(self, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        total, _ = self.inner(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        whole = self.schedule.rise(total_steps=total, steps_per_epoch=steps_per_epoch)
+        left = max(0, whole - steps_in(self.by, steps_per_epoch))
+        return min(total_steps, own + left)
 
 
 def below(path: tuple[str | int, ...], misfits: Iterator[Misfit]) -> Iterator[Misfit]:

@@ -14,7 +14,6 @@ from optcore.spec.schedules.base import (
     ScheduleDialect,
     ScheduleSpec,
     at_least_a_step,
-    counted,
     finite_power,
 )
 from optcore.spec.schedules.warmup import After
@@ -148,16 +147,6 @@ class Noam(Dialectal):
         """Return also the steps of its own rise."""
         before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return min(total_steps, before + steps_in(self.warmup_steps, steps_per_epoch))
-
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
-        """Yield that the rise is not over when the run is."""
-        yield from super().warnings(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        over = self.offset(steps_per_epoch) + steps_in(self.warmup_steps, steps_per_epoch)
-        if over >= total_steps:
-            yield (
-                f"schedule.warmup_steps: lr is still in its warmup when the run ends: that is "
-                f"over after {counted(over, 'step')}, the run after {total_steps}"
-            )
 
 
 class InverseSqrt(ScheduleSpec):

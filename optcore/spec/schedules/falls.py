@@ -128,7 +128,26 @@ class Linear(Fall, Dialectal):
 
     kind: Literal["linear"]
     start_fraction: Fraction = 1.0
-    """Where the line starts, as a fraction of lr."""
+    """Where the line starts, as a fraction of lr; positive in dialect torch."""
+
+    @model_validator(mode="after")
+    def _torch_starts_above_zero(self) -> Self:
+        if self.dialect == "torch" and self.start_fraction == 0:
+            violated(
+                ["start_fraction"],
+                f"start_fraction must be positive in dialect torch, whose LinearLR multiplies "
+                f"what it finds, got {self.start_fraction}",
+                self.start_fraction,
+            )
+        return self
+
+    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """Return also the steps of a line that climbs to a fraction of lr: torch's warmup."""
+        before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
+        if self.length is None or not climbs:
+            return before
+        return min(total_steps, before + steps_in(self.length, steps_per_epoch))
 
 
 class Polynomial(Fall, Dialectal):

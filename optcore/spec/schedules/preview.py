@@ -14,6 +14,9 @@ from optcore.spec.schedules.catalogue import AnySchedule
 MAX_PREVIEWED = 500_000
 """Values in one preview, those of all groups together."""
 
+MAX_COST = 20_000_000
+"""Values computed for one preview, those of the parts of its schedules counted."""
+
 BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
 
 
@@ -21,7 +24,7 @@ class PreviewGroup(Spec):
     """A group of parameters with an lr of its own."""
 
     name: str = Field(min_length=1, max_length=100)
-    """What it is called in the answer."""
+    """What it is called in the answer: printable, and no formula where a table is opened."""
     lr: BaseLr | None = None
     """Its lr, absolute; null for the preview's."""
     lr_scale: float = Field(1.0, gt=0)
@@ -58,12 +61,18 @@ class PreviewSpec(Spec):
 
     @model_validator(mode="after")
     def _names_are_used_once(self) -> Self:
-        names = {"lr"}
+        names = {"lr", "step"}
         for i, group in enumerate(self.groups):
             if group.name in names:
                 violated(
                     ["groups", i, "name"],
-                    f"name must be used once, and not be lr, got {group.name!r}",
+                    f"name must be used once, and not be lr or step, got {group.name!r}",
+                    group.name,
+                )
+            if not group.name.isprintable() or group.name[0] in "=+-@":
+                violated(
+                    ["groups", i, "name"],
+                    f"name must be printable and not begin with one of = + - @, got {group.name!r}",
                     group.name,
                 )
             names.add(group.name)
@@ -77,6 +86,21 @@ class PreviewSpec(Spec):
         for i, group in enumerate(self.groups):
             for path, message, value in group.schedule.misfits(**sizes) if group.schedule else ():
                 violated(["groups", i, "schedule", *path], message, value)
+        return self
+
+    @model_validator(mode="after")
+    def _is_computed_soon(self) -> Self:
+        cost = sum(
+            schedule.cost(self.total_steps, self.steps_per_epoch)
+            for _, schedule, _ in self.curves()
+        )
+        if cost > MAX_COST:
+            violated(
+                ["schedule"],
+                f"schedule must come to at most {MAX_COST} values in a preview, those of all "
+                f"parts, of all groups and of steps left out together, got {cost}",
+                self.schedule.kind,
+            )
         return self
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:

@@ -43,8 +43,9 @@ class Warmup(Spec):
     """lr of the first update. The default, 0, is what most frameworks do: that update changes
     nothing."""
     after: After | None = None
-    """What the schedule does about the steps the warmup took. Left out: compress where the
-    schedule is a curve over the run, overlap where it changes at given steps."""
+    """What the schedule does about the steps the warmup took. Left out: delay in the dialects
+    torch, paddle, paddleocr and keras; in others compress where the schedule is a curve over the
+    run, overlap where it changes at given steps."""
     shape: Literal["linear", "cosine", "exponential", "constant"] = "linear"
     """How lr gets from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})

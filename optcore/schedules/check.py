@@ -1,0 +1,88 @@
+"""Whether the schedules of a run give numbers that its optimizer takes, before it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+from numpy.typing import NDArray
+
+from optcore.schedules.make import make_schedule
+from optcore.schedules.plan import require_finite
+from optcore.spec.errors import Problem, SpecError, dotted
+from optcore.spec.run import Moved, RunSpec
+
+LOOKED_AT = 1_000_000
+"""Values computed for one run, those of all its schedules together; longer runs are sampled."""
+EDGE = 1000
+"""Steps at either end that are never left out."""
+
+
+def check_values(spec: RunSpec) -> None:
+    """
+    Refuse schedules of *spec* that give no number, or one beyond its hyperparameter's limits.
+
+    Lr has no limits here: a schedule may take it to 0.
+
+    Raises:
+        SpecError: with the schedule, the rule, the value and the step.
+    """
+    moved = {(str(m.schedule), m.name, m.value): m for m in spec.moved() if not _is_flat(m)}
+    for one in moved.values():
+        _check(one, spec, LOOKED_AT // len(moved))
+
+
+def _is_flat(moved: Moved) -> bool:
+    return moved.schedule.kind == "constant" and moved.path == ("schedule",)
+
+
+def _check(moved: Moved, spec: RunSpec, most: int) -> None:
+    param = dotted(moved.path)
+    schedule = make_schedule(
+        moved.schedule,
+        lr=moved.value,
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+    )
+    steps = sampled(spec.total_steps, most)
+    with np.errstate(all="ignore"):
+        values = schedule(steps)
+    require_finite(values, steps, param)
+    if moved.name == "lr":
+        return
+    for limit in type(moved.spec).model_fields[moved.name].metadata:
+        _check_limit(moved.name, limit, values, steps, param)
+
+
+def _check_limit(
+    name: str, limit: object, values: NDArray[np.float64], steps: NDArray[np.int64], param: str
+) -> None:
+    edge: Any  # pydantic's: a number here
+    if isinstance(limit, Ge):
+        edge = limit.ge
+        rule, wrong = "at least", values < edge
+    elif isinstance(limit, Le):
+        edge = limit.le
+        rule, wrong = "at most", values > edge
+    elif isinstance(limit, Gt):
+        edge = limit.gt
+        rule, wrong = "above", values <= edge
+    elif isinstance(limit, Lt):
+        edge = limit.lt
+        rule, wrong = "below", values >= edge
+    else:
+        return
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        text = f"{name} must be {rule} {edge} at every step, got {values[at]} at step {steps[at]}"
+        raise SpecError([Problem(param, text)])
+
+
+def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
+    """Return every step, or about *most* of them: both ends whole, the others evenly apart."""
+    if total_steps <= max(most, 2 * EDGE):
+        return np.arange(total_steps)
+    between = np.linspace(0, total_steps - 1, max(most, EDGE)).astype(np.int64)
+    ends = [np.arange(EDGE), np.arange(total_steps - EDGE, total_steps)]
+    return np.unique(np.concatenate([*ends, between]))
