@@ -193,7 +193,7 @@ class Flat:
         if any(grad.is_sparse for grad in present):
             self._make_dense()
             return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
-        if self._separately or len(present) < len(grads) or min(self.t) != max(self.t):
+        if self._separately or len(present) < len(grads) or len(set(self.t)) > 1:
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
         stretches = [self._in_memory_order(i, present[i]) for i in range(self._num_large)]

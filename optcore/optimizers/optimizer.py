@@ -144,9 +144,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         scale = self._scale()
         updated = False
         for i, group in enumerate(self.param_groups):
-            if any(store.moved() for store in self._stores[i]):
-                self._take_back(i)
-            law, numbers = self._laws[i], {**self._numbers(i, group), "grad_scale": scale}
+            law = self._laws[i]
+            for store in self._stores[i]:
+                if store.moved():
+                    self._take_back(i)
+                    break
+            numbers = law.rounded_numbers(group)
+            numbers["grad_scale"] = scale
             for store in self._stores[i]:
                 for t, spans in store.updates():
                     law.engine(spans, t, numbers)
@@ -293,9 +297,9 @@ class FlatOptimizer(torch.optim.Optimizer):
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
     def _follow_plans(self) -> None:
-        for group, plan in zip(self.param_groups, self._plans, strict=True):
+        for i, plan in enumerate(self._plans):
             for name, value in plan.items():
-                group[name] = value(self._updates)
+                self.param_groups[i][name] = value(self._updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each parameter that is not what to evaluate on, and what is."""
