@@ -67,7 +67,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             [{"params": list(named), **law.numbers} for law, named in groups],
             dict(self._laws[0].numbers),
         )
-        self._follow_plans()
+        self.follow_plans()
 
     @property
     def engine(self) -> str:
@@ -140,7 +140,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def _update(self) -> bool:
         """Update whatever has a gradient; return whether anything had."""
-        self._follow_plans()
+        self.follow_plans()
         scale = self._scale()
         updated = False
         for i, group in enumerate(self.param_groups):
@@ -296,7 +296,8 @@ class FlatOptimizer(torch.optim.Optimizer):
             return self._grad_scale.factor(())
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
-    def _follow_plans(self) -> None:
+    def follow_plans(self) -> None:
+        """Give every number that moves by itself its value for the next update."""
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():
                 self.param_groups[i][name] = value(self._updates)
