@@ -102,7 +102,7 @@ def reporting(client: redis.Redis, spec: JobSpec) -> float:
         start = time.perf_counter()
         for report in train(run):
             if isinstance(report, StepReport):
-                reporter.row(report.step, (report.lr, report.loss))
+                reporter.row(report.step, (report.lr, report.loss), report.lrs)
             lease.beat()
         reporter.flush()
         took = time.perf_counter() - start

@@ -239,9 +239,13 @@ def noted(held: Held, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
     return Call("noted", [*held.args, kind, json_text(data)], _accepted)
 
 
-def off_plan(held: Held, *, step: int, planned: float, applied: float) -> Call[None]:
-    """Mark the job: the lr applied at *step*, the first such, is not the planned one."""
-    data = {"step": step, "planned": planned, "applied": applied}
+def off_plan(
+    held: Held, *, step: int, planned: float, applied: float, group: str = ""
+) -> Call[None]:
+    """Mark the job: the lr applied at *step*, the first such, is not planned for *group*."""
+    data: dict[str, Any] = {"step": step, "planned": planned, "applied": applied}
+    if group:
+        data["group"] = group
     return Call("off_plan", [*held.args, step, json_text(data)], _accepted)
 
 

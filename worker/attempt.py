@@ -124,7 +124,7 @@ class Attempt:
         for report in train(run):
             match report:
                 case StepReport():
-                    reporter.row(report.step, (report.lr, report.loss))
+                    reporter.row(report.step, (report.lr, report.loss), report.lrs)
                 case Evaluation():
                     reporter.evaluation(report)
                 case Progress():

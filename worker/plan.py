@@ -5,44 +5,83 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.record import COLUMNS
-from optcore.schedules.make import make_schedule
-from optcore.schedules.plan import first_divergence
+from optcore.schedules.make import Followed, Schedule, make_schedule
+from optcore.spec.optimizers.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
+from optcore.training.run import shown_group
 
 LR = COLUMNS.index("lr")
 
 
 class OffPlan(NamedTuple):
-    """The first step whose lr was not the planned one."""
+    """
+    The first step whose lr was not the planned one.
+
+    Attributes:
+        step: 0 for the first.
+        planned: lr by the spec.
+        applied: lr by the optimizer.
+        group: what the group of parameters was found by; empty if there is only one.
+    """
 
     step: int
     planned: float
     applied: float
+    group: str
 
 
 class Plan:
     """
-    What lr should be at every step, computed from the spec alone, as validate computes it.
+    What lr should be at every step in every group, computed from the spec alone.
 
     A difference in the last bit counts. What follows the run itself (plateau, greedy) cannot be
     planned, and is never off.
     """
 
     def __init__(self, spec: RunSpec) -> None:
-        self._schedule = make_schedule(
-            spec.schedule,
-            lr=spec.optimizer.lr,
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
-        )
+        groups = spec.groups()
+        self._shown = shown_group(groups, spec.optimizer.lr)
+        self._names = [group.match for group in groups] if len(groups) > 1 else [""]
+        self._schedules = [_schedule(spec, group) for group in groups]
 
-    def first_off(self, first: int, data: bytes) -> OffPlan | None:
-        """Return the first of the packed rows, from step *first* on, whose lr is not planned."""
-        applied = np.frombuffer(data, "<f8").reshape(-1, len(COLUMNS))[:, LR]
-        steps = np.arange(first, first + len(applied))
-        at = first_divergence(self._schedule, steps, applied)
-        if at is None:
+    def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
+        """
+        Return the first lr that is not planned.
+
+        Args:
+            first: step of the first row.
+            data: packed rows.
+            lrs: where there are several groups, that of each in each of the rows, float64.
+        """
+        shown = np.frombuffer(data, "<f8").reshape(-1, len(COLUMNS))[:, LR]
+        columns = [(self._shown, shown)]
+        if len(self._schedules) > 1:
+            table = np.frombuffer(lrs, "<f8").reshape(len(shown), len(self._schedules))
+            columns += enumerate(table.T)
+        found = [off for i, column in columns if (off := self._off(i, first, column)) is not None]
+        return min(found, key=lambda off: off.step, default=None)
+
+    def _off(self, i: int, first: int, applied: NDArray[np.float64]) -> OffPlan | None:
+        schedule, factor = self._schedules[i]
+        if isinstance(schedule, Followed):
             return None
-        return OffPlan(first + at, float(self._schedule(first + at)), float(applied[at]))
+        planned = schedule(np.arange(first, first + len(applied))) * factor
+        wrong = np.flatnonzero(planned != applied)
+        if not len(wrong):
+            return None
+        at = wrong[0]
+        return OffPlan(first + int(at), float(planned[at]), float(applied[at]), self._names[i])
+
+
+def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:
+    """Return the schedule of *group* and what it is multiplied by: its own, else the run's."""
+    schedule = make_schedule(
+        group.schedule or group.spec.schedules.get("lr") or spec.schedule,
+        lr=group.spec.hyperparameters()["lr"],
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+    )
+    return schedule, group.lr_scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from types import TracebackType
 from typing import Self
 
@@ -49,19 +50,29 @@ class Reporter:
         self._lock = threading.Condition(threading.Lock())
         self._first, self._next = first, first
         self._data = bytearray()  # of the rows from the first to the next, packed when they come
+        self._lrs = bytearray()  # of every group in each of these rows, if there are several
         self._evaluations = list[Evaluation]()
         self._error: Exception | None = None
         self._idle, self._closing = False, False
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
-    def row(self, step: int, row: Row) -> None:
-        """Take the row of *step*, which must be the one after the last."""
+    def row(self, step: int, row: Row, lrs: tuple[float, ...] = ()) -> None:
+        """
+        Take the row of *step*, which must be the one after the last.
+
+        Args:
+            step: 0 for the first.
+            row: its columns.
+            lrs: that of each group of parameters, if there are several; for the plan only.
+        """
         assert step == self._next, (step, self._next)
         data = pack_row(*row)
         with self._lock:
             self._next += 1
             self._data += data
+            if lrs:
+                self._lrs += array("d", lrs).tobytes()
             if self._idle:
                 self._lock.notify_all()
 
@@ -125,24 +136,24 @@ class Reporter:
 
     def _write_rows(self) -> None:
         with self._lock:
-            data = bytes(self._data)
+            data, lrs = bytes(self._data), bytes(self._lrs)
         if not data:
             return
         call = calls.append(
             self._held, first=self._first, width=WIDTH, data=data, lease_ms=self._lease_ms
         )
         self.request = self._patience.send(call)
-        self._compare_with_plan(data)
+        self._compare_with_plan(data, lrs)
         with self._lock:
             self._first += len(data) // WIDTH
-            del self._data[: len(data)]
+            del self._data[: len(data)], self._lrs[: len(lrs)]
             self._lock.notify_all()
 
-    def _compare_with_plan(self, data: bytes) -> None:
+    def _compare_with_plan(self, data: bytes, lrs: bytes) -> None:
         """Say so, once, if an lr was applied that was not planned."""
         if self._off_plan:
             return
-        off = self._plan.first_off(self._first, data)
+        off = self._plan.first_off(self._first, data, lrs)
         if off is not None:
             self._off_plan = True
             self._patience.send(calls.off_plan(self._held, **off._asdict()))

@@ -199,10 +199,10 @@ class Flat:
         if any(grad.is_sparse for grad in present):
             self._make_dense()
             return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
-        even = len(present) == len(grads) and min(self.t) == max(self.t)
         if (
             self._separately
-            or not even
+            or len(present) < len(grads)
+            or len(set(self.t)) > 1
             or any(kept.ne(kept[0]).any() for kept in self._carried.values())
         ):
             return self._uneven_updates(grads)

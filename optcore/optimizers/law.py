@@ -124,7 +124,8 @@ class Law:
         numbers = {name: float(given[name]) for name in self.numbers}
         for name in self.rounded:
             numbers[name] = float32(numbers[name])
-        return {**numbers, **self.constants}
+        numbers.update(self.constants)
+        return numbers
 
     def store(self, named: Sequence[tuple[str, Tensor]], numbers: Numbers) -> Store:
         """Return a home for parameters of one dtype and device."""

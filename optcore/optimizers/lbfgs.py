@@ -36,6 +36,9 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             line_search_fn=spec.line_search_fn,
         )
 
+    def follow_plans(self) -> None:
+        """Change nothing: no number moves by itself."""
+
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Change nothing: the parameters are what to evaluate on."""

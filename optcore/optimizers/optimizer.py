@@ -67,7 +67,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             [{"params": list(named), **law.numbers} for law, named in groups],
             dict(self._laws[0].numbers),
         )
-        self._follow_plans()
+        self.follow_plans()
 
     @property
     def engine(self) -> str:
@@ -140,15 +140,19 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def _update(self) -> bool:
         """Update whatever has a gradient; return whether anything had."""
-        self._follow_plans()
+        self.follow_plans()
         scale = self._scale()
         updated = False
         for i, group in enumerate(self.param_groups):
-            if any(store.moved() for store in self._stores[i]):
-                self._take_back(i)
+            law = self._laws[i]
+            for store in self._stores[i]:
+                if store.moved():
+                    self._take_back(i)
+                    break
             if self._grad_scale.per_group:
                 scale = self._grad_scale.factor(group["params"])
-            law, numbers = self._laws[i], {**self._numbers(i, group), "grad_scale": scale}
+            numbers = law.rounded_numbers(group)
+            numbers["grad_scale"] = scale
             for store in self._stores[i]:
                 for t, spans in store.updates():
                     law.engine(spans, t, numbers)
@@ -266,7 +270,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 for slot, view in store.slot_views(i).items():
                     view.copy_(slots[slot][segment.name])
         self._updates = max(counts.values(), default=0)
-        self._follow_plans(back=1)
+        self.follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over *state*: after load_state_dict, or as a copy of another optimizer."""
@@ -278,7 +282,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             for i, segment in enumerate(store.segments):
                 self._absorb(store, i, self.state.get(segment.param, {}))
         self._updates = max((t for store in self.stores() for t in store.t), default=0)
-        self._follow_plans(back=1)
+        self.follow_plans(back=1)
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -296,12 +300,12 @@ class FlatOptimizer(torch.optim.Optimizer):
             return self._grad_scale.factor(())  # nothing to measure, or each group by itself
         return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
-    def _follow_plans(self, back: int = 0) -> None:
+    def follow_plans(self, back: int = 0) -> None:
         """Set the numbers that move to what the next update is made with, or one *back* of it."""
         updates = max(0, self._updates - back)
-        for group, plan in zip(self.param_groups, self._plans, strict=True):
+        for i, plan in enumerate(self._plans):
             for name, value in plan.items():
-                group[name] = value(updates)
+                self.param_groups[i][name] = value(updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each parameter that is not what to evaluate on, and what is."""

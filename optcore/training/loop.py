@@ -52,7 +52,6 @@ def _evaluate(run: Run) -> Iterator[Report]:
 
 
 def _update(run: Run) -> StepReport:
-    lr = run.lr(run.t)
     images, labels = run.batches.next()
     loss = functional.cross_entropy(run.model(images), labels)
     value = loss.item()
@@ -64,8 +63,14 @@ def _update(run: Run) -> StepReport:
         else:
             run.optimizer.step()
         run.t += 1
-        return StepReport(step=run.t - 1, lr=run.applied_lr(), loss=value)
-    return StepReport(step=run.t, lr=lr, loss=value)
+        return _step_report(run, run.t - 1, value)
+    run.optimizer.follow_plans()  # to what the update would have been made with
+    return _step_report(run, run.t, value)
+
+
+def _step_report(run: Run, step: int, loss: float) -> StepReport:
+    lrs = run.applied_lrs()
+    return StepReport(step, lrs[run.shown_group], loss, lrs if len(lrs) > 1 else ())
 
 
 def _backward(run: Run, loss: Tensor) -> None:

@@ -12,13 +12,15 @@ class StepReport:
 
     Attributes:
         step: 0 for the first.
-        lr: learning rate it was made with.
+        lr: learning rate it was made with: that of the run's `shown_group`.
         loss: mean over the batch, before the update.
+        lrs: of each group of parameters, in order, if there are several; else empty.
     """
 
     step: int
     lr: float
     loss: float
+    lrs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

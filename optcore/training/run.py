@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ from optcore.data.load import load
 from optcore.models.build import build, memory_format
 from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.optimizer import FlatOptimizer
-from optcore.schedules.make import Schedule, make_schedule
+from optcore.spec.optimizers.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
 from optcore.training.fingerprint import run_facts
 from optcore.training.seeds import seed_everything
@@ -27,23 +27,6 @@ DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-PLAN_BLOCK = 4096
-"""Steps whose lr is computed at once: numpy costs 10 us a call however few they are."""
-
-
-class LrPlan:
-    """The schedule, asked one step at a time."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-        self._start, self._block = 0, np.empty(0)
-
-    def __call__(self, t: int) -> float:
-        """Return lr of the update after *t* updates."""
-        if not self._start <= t < self._start + len(self._block):
-            self._start = t
-            self._block = self._schedule(np.arange(t, t + PLAN_BLOCK))
-        return float(self._block[t - self._start])
 
 
 @dataclass
@@ -57,9 +40,8 @@ class Run:
         device: what trains.
         model: in training mode.
         optimizer: over the model's parameters.
-        lr: t to learning rate.
         batches: the walk over the training examples.
-        base_group: index of a parameter group that has the run's own lr; None if all have others.
+        shown_group: index of the parameter group whose lr stands for the run's.
         t: updates applied.
         evaluated: t of the last evaluation, or -1.
     """
@@ -69,9 +51,8 @@ class Run:
     device: torch.device
     model: nn.Module
     optimizer: FlatOptimizer
-    lr: LrPlan
     batches: Batches
-    base_group: int | None
+    shown_group: int
     t: int = 0
     evaluated: int = field(default=-1)
 
@@ -99,12 +80,6 @@ class Run:
         layers = spec.model.network(spec.dataset.num_classes)
         model = build(layers, spec.dataset.shape).to(place, dtype)
         model = model.to(memory_format=memory_format(place, dtype))  # type: ignore[call-overload]
-        schedule = make_schedule(
-            spec.schedule,
-            lr=spec.optimizer.lr,
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
-        )
         return cls(
             spec=spec,
             dataset=dataset,
@@ -118,7 +93,6 @@ class Run:
                 total_steps=spec.total_steps,
                 steps_per_epoch=spec.steps_per_epoch,
             ),
-            lr=LrPlan(schedule),
             batches=Batches(
                 dataset.train,
                 batch_size=spec.dataset.batch_size,
@@ -126,7 +100,7 @@ class Run:
                 seed=spec.training.seed,
                 dtype=dtype,
             ),
-            base_group=_base_group(spec),
+            shown_group=shown_group(spec.groups(), spec.optimizer.lr),
         )
 
     @property
@@ -139,11 +113,9 @@ class Run:
         """Whether every update was made."""
         return self.t >= self.spec.total_steps
 
-    def applied_lr(self) -> float:
-        """Return the lr that the last update was made with: the optimizer's, not the plan's."""
-        if self.base_group is None:
-            return self.lr(self.t - 1)
-        return float(self.optimizer.param_groups[self.base_group]["lr"])
+    def applied_lrs(self) -> tuple[float, ...]:
+        """Return what lr each group's last update was made with: the optimizer's, not a plan's."""
+        return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
     def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""
@@ -167,13 +139,10 @@ class Run:
         return tensors
 
 
-def _base_group(spec: RunSpec) -> int | None:
-    for i, group in enumerate(spec.groups()):
+def shown_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
+    """Return the index of the first of *groups* with the run's own *lr*; 0 if all have others."""
+    for i, group in enumerate(groups):
         own = group.schedule is not None or "lr" in group.spec.schedules
-        if (
-            not own
-            and group.lr_scale == 1
-            and group.spec.hyperparameters()["lr"] == spec.optimizer.lr
-        ):
+        if not own and group.lr_scale == 1 and group.spec.hyperparameters()["lr"] == lr:
             return i
-    return None
+    return 0

@@ -1,7 +1,9 @@
 """Rows on their way to a real server."""
 
+import json
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -9,9 +11,13 @@ import redis
 from jobs import calls, keys
 from jobs.calls import Held
 from jobs.functions import send
+from jobs.metrics import unpack
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from optcore.schedules.make import make_schedule
+from optcore.training.loop import train
+from optcore.training.reports import StepReport
+from optcore.training.run import Run
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import Reporter
@@ -33,6 +39,11 @@ def spec() -> JobSpec:
 
 @pytest.fixture
 def held(client: redis.Redis, spec: JobSpec) -> Held:
+    return claimed(client, spec)
+
+
+def claimed(client: redis.Redis, spec: JobSpec) -> Held:
+    """Return a job of *spec* that is ours."""
     call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
     send(client, call)
     claim = calls.claim("w", device="cpu", fingerprint="f", token="t", lease_ms=LEASE_MS)
@@ -84,3 +95,67 @@ def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
     assert record.rows == 40  # what was applied is kept as it was
     assert record.job().lr_off_plan_at == 17
     assert [calls.json_text({"step": 17, "planned": right, "applied": lrs[17]}).encode()] == told
+
+
+class Job(NamedTuple):
+    """What a run left in the store."""
+
+    off_plan_at: int | None
+    told: list[dict[str, Any]]
+    lrs: list[float]
+
+
+def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = None) -> Job:
+    """Return the job of SPEC with *changes* after a real run; group *spoil* gets another lr."""
+    spec = JobSpec.parse({**SPEC, **changes})
+    held = claimed(client, spec)
+    run = Run.start(spec, data_dir=Path("/nonexistent"))
+    patience = Patience(client, threading.Event())
+    with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
+        for step_report in train(run):
+            if isinstance(step_report, StepReport):
+                lrs = list(step_report.lrs)
+                if spoil is not None and step_report.step == 5:
+                    lrs[spoil] *= 1 + 2**-52
+                reporter.row(step_report.step, (step_report.lr, step_report.loss), tuple(lrs))
+        reporter.flush()
+    raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
+    events: Any = client.xrange(keys.EVENTS % (held.tenant, held.job_id))
+    told = [json.loads(f[b"data"]) for _, f in events if f[b"kind"] == b"lr_off_plan"]
+    rows: Any = client.get(keys.ROWS % (held.tenant, held.job_id, 0))
+    return Job(Record.from_hash(raw).job().lr_off_plan_at, told, [row[0] for row in unpack(rows)])
+
+
+VALUES: dict[str, Any] = {"kind": "values", "values": [0.5, 0.4, 0.3] + [0.2] * 37}
+HALVES: list[dict[str, Any]] = [
+    {"match": "*bias", "lr_scale": 0.3},
+    {"match": "*weight", "lr": 0.9, "schedule": {"kind": "linear"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "first_lr"),
+    [
+        ({"kind": "sgd", "lr": 0.1, "schedules": {"lr": VALUES}}, 0.5),
+        ({"kind": "sgd", "lr": 0.1, "groups": [{"match": "*", "lr": 0.9}]}, 0.9),
+        ({"kind": "sgd", "lr": 0.1, "groups": HALVES}, 0.1 * 0.3),
+        ({"kind": "sgd", "lr": 0.1, "groups": HALVES[:1]}, 0.1),
+    ],
+)
+def test_the_series_has_an_lr_that_was_applied(
+    client: redis.Redis, optimizer: dict[str, Any], first_lr: float
+) -> None:
+    job = trained(client, {"optimizer": optimizer, "schedule": {"kind": "constant"}})
+
+    assert job.lrs[0] == first_lr
+    assert job.off_plan_at is None
+
+
+@pytest.mark.parametrize(("spoil", "match"), [(0, "*bias"), (1, "*weight")])
+def test_every_group_is_held_against_its_own_plan(
+    client: redis.Redis, spoil: int, match: str
+) -> None:
+    job = trained(client, {"optimizer": {"kind": "sgd", "lr": 0.1, "groups": HALVES}}, spoil)
+
+    assert job.off_plan_at == 5
+    assert [(event["step"], event["group"]) for event in job.told] == [(5, match)]
