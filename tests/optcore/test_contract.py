@@ -173,8 +173,8 @@ def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
     trained = weights(low)
     with ours.averaged(), wide.averaged():
         assert not same_bits(weights(low), trained)
-        for a, b in zip(weights(low), weights(high), strict=True):
-            torch.testing.assert_close(a, b.bfloat16(), rtol=0.01, atol=1e-5)
+        for x, y in zip(weights(low), weights(high), strict=True):
+            torch.testing.assert_close(x, y.bfloat16(), rtol=0.01, atol=1e-5)
     assert same_bits(weights(low), trained)
 
 
