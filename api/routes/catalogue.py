@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,7 +92,7 @@ def _entry(noun: str, name: str) -> CatalogueEntry:
 def _described(noun: str, name: str) -> CatalogueEntry:
     spec = NOUNS[noun][name]
     description = inspect.getdoc(spec) or ""
-    schema = spec.model_json_schema()
+    schema = _schema(spec)
     return CatalogueEntry(
         object=noun,
         name=name,
@@ -102,10 +103,39 @@ def _described(noun: str, name: str) -> CatalogueEntry:
     )
 
 
+ANY_SCHEDULE: dict[str, Any] = {
+    "type": "object",
+    "required": ["kind"],
+    "description": "A schedule, as /v1/schedules/{kind} describes it.",
+}
+"""What stands for a schedule inside another: written out, the list would be 20 times as long."""
+
+
+def _schema(spec: type[Spec]) -> dict[str, Any]:
+    """Return the JSON schema of *spec*, which points to the entries of what it is made of."""
+    schema = spec.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    own = _pointing(definitions[spec.__name__] if "$ref" in schema else schema)
+    schedules = {kind.__name__ for kind in SCHEDULES.values()}
+    kept = {name: _pointing(part) for name, part in definitions.items() if name not in schedules}
+    used: dict[str, Any] = {}
+    while missing := {n for n in kept if f'"#/$defs/{n}"' in json.dumps([own, used])} - {*used}:
+        used |= {name: kept[name] for name in missing}
+    return {"$defs": used, **own} if used else own
+
+
+def _pointing(node: Any) -> Any:  # noqa: ANN401
+    if isinstance(node, list):
+        return [_pointing(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "cosine" in node.get("discriminator", {}).get("mapping", {}):
+        return ANY_SCHEDULE
+    return {name: _pointing(value) for name, value in node.items()}
+
+
 def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueField:
-    # A schedule that may hold others is a reference into the definitions.
-    own = schema if "properties" in schema else schema["$defs"][spec.__name__]
-    described = own["properties"][name]
+    described = schema["properties"][name]
     info = spec.model_fields[name]
     defaults = dialects_of(spec, name)
     return CatalogueField(

@@ -58,7 +58,7 @@ def _cycle(
     if edges == "exact" and t_mul >= LEAST_TABLED:
         return _tabled_cycle(t, length, t_mul, numbers)
     along = numbers.share(t, n)
-    if t_mul == 1:
+    if grow == one:
         cycle = np.floor(along)
         return cycle, along - cycle, one
 

@@ -30,3 +30,17 @@ async def test_invalid_requests_are_documented_as_what_they_are_answered_with(
             content = operation["responses"]["422"]["content"]
             assert list(content) == ["application/problem+json"], (method, path)
     assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+@pytest.mark.parametrize(("noun", "most"), [("schedules", 230_000), ("optimizers", 400_000)])
+async def test_a_catalogue_points_to_schedules_and_does_not_repeat_them(
+    http: httpx.AsyncClient, noun: str, most: int
+) -> None:
+    answer = await http.get(f"/v1/{noun}")
+
+    assert len(answer.content) < most
+    for entry in answer.json()["data"]:
+        schema = entry["json_schema"]
+        text = json.dumps(schema)
+        assert set(re.findall(r"#/\$defs/(\w+)", text)) == set(schema.get("$defs", {}))
+        assert {field["name"] for field in entry["fields"]} == set(schema["properties"])
