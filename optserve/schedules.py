@@ -51,11 +51,12 @@ def plot(
     if to is not None and to.suffix != ".svg":
         raise SpecError([Problem("--to", f"to must be a .svg file, got {str(to)!r}")])
     asked = preview_of(read(spec), lr=lr, steps=steps, steps_per_epoch=steps_per_epoch)
-    sizes = {"total_steps": asked.total_steps, "steps_per_epoch": asked.steps_per_epoch}
-    lrs = make_schedule(asked.schedule, lr=asked.lr, **sizes)(np.arange(asked.total_steps))
-    known = plan(asked.schedule, lr=asked.lr, **sizes)
+    steps, epoch = asked.total_steps, asked.steps_per_epoch
+    schedule = make_schedule(asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch)
+    lrs = schedule(np.arange(steps))
+    known = plan(asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch, values=lrs)
     width = min(max(out.width, MIN_WIDTH), MAX_WIDTH)
-    title = f"{asked.schedule.kind}, {asked.total_steps} steps"
+    title = f"{asked.schedule.kind}, {steps} steps"
     for line in chart(f"lr of {title}", lrs.tolist(), width=width, height=HEIGHT):
         out.say(line)
     out.say(

@@ -125,12 +125,12 @@ def to(value: float) -> dict[str, Any]:
         (
             run({"schedules": {"momentum": to(7.0)}}),
             "optimizer.schedules.momentum",
-            "momentum must be below 1 at every step, got 7.0 at step 3",
+            "momentum must be at most 1 at every step, got 7.0 at step 3",
         ),
         (
-            run(group(schedules={"momentum": to(1.0)})),
+            run(group(schedules={"momentum": to(1.5)})),
             "optimizer.groups[0].schedules.momentum",
-            "momentum must be below 1 at every step, got 1.0 at step 3",
+            "momentum must be at most 1 at every step, got 1.5 at step 3",
         ),
         (
             run(
