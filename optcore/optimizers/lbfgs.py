@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optcore.schedules.make import Followed
 from optcore.spec.optimizers import Lbfgs
 
 LISTS = ("old_dirs", "old_stps", "ro")
@@ -35,6 +36,10 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             history_size=spec.history_size,
             line_search_fn=spec.line_search_fn,
         )
+
+    def followed(self) -> list[Followed]:
+        """Return nothing: lr stays."""
+        return []
 
     def follow_plans(self) -> None:
         """Change nothing: no number moves by itself."""

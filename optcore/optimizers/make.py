@@ -15,7 +15,7 @@ from optcore.optimizers.clipping import GradScale
 from optcore.optimizers.law import RULES, Law, law_of
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
-from optcore.schedules.make import Schedule, make_schedule
+from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
@@ -125,8 +125,28 @@ def _plans(
         made = make_schedule(
             moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
         )
-        plans[name] = Blocks(made, group.lr_scale if name == "lr" else 1.0)
+        factor = group.lr_scale if name == "lr" else 1.0
+        if isinstance(made, Followed):
+            plans[name] = Following(made, factor)
+        else:
+            plans[name] = Blocks(made, factor)
     return plans
+
+
+class Following:
+    """
+    A schedule that a metric moves, asked one step at a time.
+
+    Attributes:
+        followed: the schedule, which is to be told the metric.
+    """
+
+    def __init__(self, followed: Followed, factor: float = 1.0) -> None:
+        self.followed, self._factor = followed, factor
+
+    def __call__(self, t: int) -> float:
+        """Return the value for the update after *t* updates, as far as is known now."""
+        return float(self.followed(t)) * self._factor
 
 
 class Blocks:

@@ -16,6 +16,7 @@ from optcore.optimizers.clipping import GradScale
 from optcore.optimizers.flat import MASTER, Flat
 from optcore.optimizers.law import Law, Store
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
+from optcore.schedules.make import Followed
 
 NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
@@ -73,6 +74,13 @@ class FlatOptimizer(torch.optim.Optimizer):
     def engine(self) -> str:
         """Name of what computes: ``eager`` or ``fused``, or both if groups differ."""
         return "+".join(sorted({law.engine.name for law in self._laws}))
+
+    def followed(self) -> list[Followed]:
+        """Return the schedules that are to be told a metric, those of one group after another."""
+        found = [
+            getattr(plan, "followed", None) for plans in self._plans for plan in plans.values()
+        ]
+        return [schedule for schedule in found if schedule is not None]
 
     def stores(self) -> list[Store]:
         """Return the homes of all groups' parameters."""

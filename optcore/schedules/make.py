@@ -65,6 +65,11 @@ class Followed(Planned):
         super().__init__(curve)
         self._moved = moved
 
+    @property
+    def metric(self) -> str:
+        """What it is to be told."""
+        return self._moved.spec.metric
+
     def observe(self, value: float) -> None:
         """Take note of the metric's next *value*."""
         self._moved.observe(value)

@@ -221,16 +221,27 @@ class RunSpec(Spec):
                 violated(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
         return self
 
+    def _check_follower(self, moved: Moved) -> None:
+        kind = moved.schedule.kind
+        if moved.path != ("schedule",):
+            violated(
+                [*moved.path, "kind"],
+                f"kind {kind} follows a metric and is only for the run's own schedule",
+                kind,
+            )
+        if self.training.evaluate_every is None:
+            violated(
+                ["training", "evaluate_every"],
+                f"evaluate_every is required for schedule {kind}, which follows evaluations, "
+                "got null",
+                None,
+            )
+
     @model_validator(mode="after")
     def _schedules_fit(self) -> Self:
         for moved in self.moved():
             if moved.schedule.STATEFUL:
-                violated(
-                    [*moved.path, "kind"],
-                    f"kind {moved.schedule.kind} follows a metric, which runs do not feed it yet; "
-                    "use it through optcore.make_schedule",
-                    moved.schedule.kind,
-                )
+                self._check_follower(moved)
             for path, message, value in moved.schedule.misfits(
                 total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
             ):

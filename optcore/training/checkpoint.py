@@ -37,7 +37,7 @@ from optcore.training.seeds import (
     restore_generator_words,
 )
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 3
 """How many checkpoints of a run stay."""
 
@@ -132,8 +132,11 @@ def restore(
             slots.setdefault(slot, {})[parameter] = tensor
         elif part == "generator":
             generators[rest] = tensor
+    for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
+        schedule.load_state_dict(known)
     run.optimizer.load_named(slots, facts["counts"])
     run.t, run.evaluated = facts["t"], facts["evaluated"]
+    run.loss_sum, run.loss_count = facts["losses"]
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in state:
         run.batches.order = state["order"].to(run.device)
@@ -205,6 +208,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "spec": run.spec.model_dump(mode="json"),
         "t": run.t,
         "evaluated": run.evaluated,
+        "losses": [run.loss_sum, run.loss_count],
+        "followed": [schedule.state_dict() for schedule in run.optimizer.followed()],
         "epoch": run.batches.epoch,
         "position": run.batches.position,
         "counts": run.optimizer.named_counts(),

@@ -46,6 +46,7 @@ def _evaluate(run: Run) -> Iterator[Report]:
     for report in reports:
         if isinstance(report, Evaluation):
             run.evaluated = run.t
+            run.observe(report)
         yield report
         if isinstance(report, Evaluation) and not math.isfinite(report.loss):
             raise Diverged(report.step, report.loss)
@@ -63,6 +64,7 @@ def _update(run: Run) -> StepReport:
         else:
             run.optimizer.step()
         run.t += 1
+        run.loss_sum, run.loss_count = run.loss_sum + value, run.loss_count + 1
         return _step_report(run, run.t - 1, value)
     run.optimizer.follow_plans()  # to what the update would have been made with
     return _step_report(run, run.t, value)

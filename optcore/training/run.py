@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.optimizers.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
 from optcore.training.fingerprint import run_facts
+from optcore.training.reports import Evaluation
 from optcore.training.seeds import seed_everything
 
 DTYPES = {
@@ -44,6 +46,8 @@ class Run:
         shown_group: index of the parameter group whose lr stands for the run's.
         t: updates applied.
         evaluated: t of the last evaluation, or -1.
+        loss_sum: of the losses since the last evaluation.
+        loss_count: how many there were.
     """
 
     spec: RunSpec
@@ -55,6 +59,8 @@ class Run:
     shown_group: int
     t: int = 0
     evaluated: int = field(default=-1)
+    loss_sum: float = 0.0
+    loss_count: int = 0
 
     @classmethod
     def start(cls, spec: RunSpec, *, data_dir: Path, device: str = "cpu") -> Self:
@@ -116,6 +122,17 @@ class Run:
     def applied_lrs(self) -> tuple[float, ...]:
         """Return what lr each group's last update was made with: the optimizer's, not a plan's."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
+
+    def observe(self, evaluation: Evaluation) -> None:
+        """Tell the schedules that follow a metric what an evaluation found."""
+        metrics = {
+            "test_loss": evaluation.loss,
+            "test_accuracy": evaluation.accuracy,
+            "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
+        }
+        for schedule in self.optimizer.followed():
+            schedule.observe(metrics[schedule.metric])
+        self.loss_sum, self.loss_count = 0.0, 0
 
     def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
 from optcore.training import checkpoint
 from optcore.training.loop import train
@@ -144,6 +145,13 @@ def _forget_statistics(run: Run) -> None:
             layer.reset_running_stats()
 
 
+def _forget_plateau(run: Run) -> None:
+    for schedule in run.optimizer.followed():
+        schedule.load_state_dict(
+            started(run.spec.model_dump()).optimizer.followed()[0].state_dict()
+        )
+
+
 FORGOTTEN: dict[str, Callable[[Run], None]] = {
     "nothing": lambda run: None,
     "slots": _forget_slots,
@@ -191,4 +199,52 @@ def test_a_checkpoint_from_where_bits_differ_is_refused(tmp_path: Path) -> None:
 
     assert str(caught.value).endswith(
         f"would not go on with the same bits: threads was {threads}, is {threads + 1}"
+    )
+
+
+FOLLOWING: dict[str, Any] = {
+    "optimizer": {"kind": "momentum", "lr": 0.2, "groups": [{"match": "*.bias", "lr_scale": 0.5}]},
+    "schedule": {
+        "kind": "plateau",
+        "metric": "train_loss",
+        "threshold": 0.6,
+        "patience": 0,
+        "factor": 0.3,
+    },
+    "training": {"steps": 45, "seed": 5, "evaluate_every": 4},
+}
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_schedule_that_follows_the_loss_goes_on_where_it_was(
+    forgets: bool, tmp_path: Path
+) -> None:
+    spec = {**spec_of("momentum"), **FOLLOWING}
+    undisturbed = finish(started(spec))
+    left, _ = stopped(spec, 22)
+    saved = checkpoint.save(left, tmp_path)
+    run = started(spec)
+    checkpoint.restore(run, saved.path)
+    assert (run.loss_sum, run.loss_count) == (left.loss_sum, left.loss_count)
+    assert run.loss_count == 2  # it would be part of the next mean
+
+    if forgets:
+        _forget_plateau(run)
+    resumed = finish(run)
+
+    lrs = [float.fromhex(lr) for _, lr, _ in undisturbed["rows"]]
+    assert lrs[0] == 0.2
+    assert len(set(lrs)) > 2  # it did move
+    assert (resumed["rows"] == undisturbed["rows"][22:]) == (not forgets)
+
+
+def test_a_run_that_is_never_evaluated_cannot_be_followed() -> None:
+    spec = {**spec_of("momentum"), **FOLLOWING, "training": {"steps": 9, "evaluate_every": None}}
+
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(spec)
+
+    assert str(caught.value) == (
+        "training.evaluate_every: evaluate_every is required for schedule plateau, which follows "
+        "evaluations, got null"
     )

@@ -12,10 +12,7 @@ from optcore.spec.run import RunSpec
 LONG = {"kind": "cosine", "warmup": {"length": 50}}
 TOO_LONG = "length must be shorter than the run of 5 steps, got 50 steps"
 TWICE = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
-PLATEAU = (
-    "kind plateau follows a metric, which runs do not feed it yet; use it through "
-    "optcore.make_schedule"
-)
+PLATEAU = "kind plateau follows a metric and is only for the run's own schedule"
 
 
 def run(optimizer: dict[str, Any], **others: Any) -> dict[str, Any]:
