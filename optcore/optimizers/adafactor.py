@@ -76,7 +76,9 @@ def adafactor(
         means = (*means, update)
     if weight_decay:
         param = param * (1 - weight_decay * (size if scaled_decay else lr))
-    return param - update, *means
+    if momentum:
+        return param - update, *means
+    return update.neg_().add_(param), *means  # the same bits, in memory that is there
 
 
 def rms(tensor: Tensor) -> float:

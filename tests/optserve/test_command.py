@@ -18,6 +18,7 @@ PLAN: dict[str, Any] = {
     "steps_per_epoch": 4,
     "num_parameters": 1,
     "layers": [],
+    "groups": [],
     "lr": {
         "first": 0,
         "peak": 1,
