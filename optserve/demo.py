@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -38,13 +39,15 @@ def run(home: Path, port: int, out: Terminal) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     fetch_mnist(stack.data_dir(home) / "mnist", out.say)
     with _service(home, port, out) as url, Client(url) as client:
-        job = client.submit(JOB)
-        out.say(f"job {job.id}")
-        out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
+        key = str(uuid.uuid4())
         try:
+            job = client.submit(JOB, idempotency_key=key)
+            out.say(f"job {job.id}")
+            out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
             rows, end = live.follow(client, job, out)
         except KeyboardInterrupt:
-            client.cancel(job.id)
+            # The key finds the job also where the interruption came before the answer.
+            client.cancel(client.submit(JOB, idempotency_key=key).id)
             raise
         if end.state is not State.SUCCEEDED:
             out.say(f"the job ended {end.state}: {end.reason}: {end.detail}")
