@@ -1,6 +1,7 @@
 """What tests of all kinds share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> Iterator[None]:
     """No setting of the developer's leaks in; processes of tests run the code of this checkout."""
+    # A shell starts what runs in the background with SIGINT ignored; processes would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as environment:
         for name in list(os.environ):
             if name == "REDIS_URL" or name.startswith("OPTSERVE_"):
