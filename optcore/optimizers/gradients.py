@@ -66,7 +66,11 @@ def treated(rule: Rule, treatment: Treatment) -> Rule:
 
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         *own, average = slots if treatment.averaged else (*slots, None)
-        param, grad = _before(param, grad, given, treatment)
+        if rule.shapes is None:
+            param, grad = _before(param, grad, given, treatment)
+        else:
+            grad = _regularized(param, grad, given, treatment)
+            _shrunk(param, given, treatment, out=param)
         results = rule.update(param, grad, *own, **only(_left(given, treatment), rule.update))
         if average is None:
             return results
@@ -98,6 +102,13 @@ def _before(
         grad  = grad + l1 * sign(param)
         param = param - lr * weight_decay * param                 decoupled
     """
+    grad = _regularized(param, grad, given, treatment)
+    return _shrunk(param, given, treatment), grad
+
+
+def _regularized(
+    param: Tensor, grad: Tensor, given: dict[str, Any], treatment: Treatment
+) -> Tensor:
     grad = limited(grad, given, treatment)
     if treatment.maximize:
         grad = -grad
@@ -105,9 +116,16 @@ def _before(
         grad = torch.add(grad, param, alpha=given["weight_decay"])
     if given["l1"]:
         grad = torch.add(grad, param.sign(), alpha=given["l1"])
-    if treatment.decoupled and given["weight_decay"]:
-        param = param * (1 - given["lr"] * given["weight_decay"])
-    return param, grad
+    return grad
+
+
+def _shrunk(
+    param: Tensor, given: dict[str, Any], treatment: Treatment, out: Tensor | None = None
+) -> Tensor:
+    if not (treatment.decoupled and given["weight_decay"]):
+        return param
+    keep = 1 - given["lr"] * given["weight_decay"]
+    return param * keep if out is None else torch.mul(param, keep, out=out)
 
 
 def limited(grad: Tensor, given: Mapping[str, Any], treatment: Treatment) -> Tensor:

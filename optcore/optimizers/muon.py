@@ -39,7 +39,7 @@ def muon(
     Args:
         param: two dimensions, any float dtype.
         grad: same shape and dtype as *param*.
-        momentum_buffer: same shape as *param*; zeros before the first step.
+        momentum_buffer: same shape as *param*; zeros before the first step. Written in place.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
         ns_a: see `orthogonal`, as are ns_b, ns_c, ns_steps, ns_eps and in_bfloat16.
@@ -59,12 +59,15 @@ def muon(
         https://kellerjordan.github.io/posts/muon/
         torch.optim.Muon, keras.optimizers.Muon.
     """
+    # Memory is used again as soon as may be: matrices are large, and nothing else is in slices.
     if mean_velocity:
-        velocity = torch.lerp(momentum_buffer, grad, 1 - momentum)
+        velocity = momentum_buffer.lerp_(grad, 1 - momentum)
         ahead = torch.lerp(grad, velocity, momentum) if nesterov else velocity
     else:
-        velocity = torch.add(grad, momentum_buffer, alpha=momentum)
+        velocity = torch.add(grad, momentum_buffer, alpha=momentum, out=momentum_buffer)
         ahead = torch.add(grad, velocity, alpha=momentum) if nesterov else velocity
+    if in_bfloat16:
+        ahead = ahead.bfloat16()
     step = orthogonal(
         ahead,
         ns_a=ns_a,
@@ -78,7 +81,8 @@ def muon(
     scale = max(1.0, rows / columns) ** 0.5 if by_aspect else 1.0
     if by_size:
         scale = rms_rate * max(rows, columns) ** 0.5
-    return torch.add(param, step, alpha=-lr * scale), velocity
+    step = step.to(param.dtype)
+    return torch.add(param, step, alpha=-lr * scale, out=step), velocity
 
 
 def orthogonal(
@@ -106,21 +110,19 @@ def orthogonal(
         ns_c: coefficient of A A X.
         ns_steps: how often.
         ns_eps: the norm's floor (in bfloat16, as torch) or what is added to it (Keras).
-        in_bfloat16: compute in bfloat16 whatever the dtype.
+        in_bfloat16: whether *matrix* was made bfloat16 for this.
 
     References:
         Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
     """
-    x = matrix.bfloat16() if in_bfloat16 else matrix
     wide = matrix.shape[0] <= matrix.shape[1]
-    if not wide:
-        x = x.T
+    x = matrix if wide else matrix.T
     norm = x.norm()
     x = x / (norm.clamp(min=ns_eps) if in_bfloat16 else norm + ns_eps)
     for _ in range(ns_steps):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=ns_b, alpha=ns_c), x, beta=ns_a)
-    return (x if wide else x.T).to(matrix.dtype)
+    return x if wide else x.T
 
 
 def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:

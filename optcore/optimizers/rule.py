@@ -55,7 +55,8 @@ class Rule:
             norms it needs, of one shape with *param*; elementwise.
         ratios: from those norms, numbers and flags to further arguments of *update*.
         shapes: for a rule that is not elementwise: from a parameter's shape to that of each of
-            its slots; *update* then gets the parameter as it is shaped.
+            its slots; *update* then gets the parameter as it is shaped, and may write over it and
+            over the slots.
         own_decay: whether *update* itself takes ``weight_decay`` when it is not decoupled.
         fused: torch's kernel for exactly this rule, or None.
         fused_from: parameters from which that kernel is the faster engine: it wakes a team of

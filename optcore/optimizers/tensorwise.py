@@ -64,12 +64,20 @@ class Whole:
 
 
 class ByRows(Whole):
-    """Runs an elementwise rule on the rows that a sparse gradient has; dense ones as a whole."""
+    """Runs an elementwise rule on the rows that a sparse gradient has; a dense one in slices."""
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        super().__init__(rule, flags)
+        self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
         if not spans.grads[0].is_sparse:
-            super().__call__(spans, t, numbers)
+            flat = _flattened(spans)
+            if flat is None:
+                super().__call__(spans, t, numbers)
+            else:
+                self._dense(flat, t, numbers)
             return
         grad = spans.grads[0].coalesce()
         rows = grad.indices()[0]
@@ -82,6 +90,20 @@ class ByRows(Whole):
             buffer[rows] = part
         if spans.stored is not None:
             spans.stored[0][rows] = param.to(spans.stored[0].dtype)
+
+
+def _flattened(spans: Spans) -> Spans | None:
+    """Return *spans*, of one parameter, in one dimension; None where they do not lie alike."""
+    stored = spans.stored or []
+    tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        return None
+    return Spans(
+        [spans.params[0].view(-1)],
+        [spans.grads[0].view(-1)],
+        [[slot[0].view(-1)] for slot in spans.slots],
+        [stored[0].view(-1)] if stored else None,
+    )
 
 
 class ClippedByNorm:

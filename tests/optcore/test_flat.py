@@ -394,7 +394,7 @@ def test_a_copy_of_model_and_optimizer_goes_its_own_way(kind: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["eager", "fused"])
-def test_scratch_is_at_most_a_hundredth_of_a_large_model(engine: str) -> None:
+def test_scratch_is_at_most_a_twentieth_of_a_large_model(engine: str) -> None:
     size = 8_000_000
     weight = nn.Parameter(torch.zeros(size))
     optimizer = optcore.make_optimizer(
@@ -407,8 +407,8 @@ def test_scratch_is_at_most_a_hundredth_of_a_large_model(engine: str) -> None:
         optimizer.step()
 
     if isinstance(optimizer._laws[0].engine, Eager):
-        assert 0 < optimizer._laws[0].engine.scratch_bytes <= weight.nbytes / 100
-    assert allocations.largest <= weight.nbytes / 100
+        assert 0 < optimizer._laws[0].engine.scratch_bytes <= weight.nbytes / 20
+    assert allocations.largest <= weight.nbytes / 20
 
 
 class _Allocations(torch.utils._python_dispatch.TorchDispatchMode):

@@ -146,7 +146,7 @@ def pure_step(
     given = {**numbers, **law.flags, **law.rule.scalars(t, numbers, law.flags)}
     arguments = only(given, law.rule.update)
     for name, param in model.named_parameters():
-        old = [param.detach(), param.grad, *(slots[slot][name] for slot in slots)]
+        old = [param.detach().clone(), param.grad, *(slots[slot][name].clone() for slot in slots)]
         yield name, [tensor.clone() for tensor in law.rule.update(*old, **arguments)]
 
 
