@@ -67,7 +67,8 @@ def allocated(work: Callable[[], object]) -> int:
     assert results is not None
     events = [event for event in results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in events), initial=0))
+    sizes: Iterator[int] = (event.nbytes() for event in events)
+    return max(accumulate(sizes, initial=0))
 
 
 def memory() -> Iterator[str]:
