@@ -17,6 +17,7 @@ class Batches:
         epoch: passes completed.
         position: examples of this pass that were served.
         order: this pass's order of the examples, or None for that of the files.
+        served: examples served since somebody set it to 0.
     """
 
     def __init__(
@@ -24,9 +25,14 @@ class Batches:
     ) -> None:
         self._examples, self._batch_size, self._dtype = examples, batch_size, dtype
         self._shuffle, self._seed = shuffle, seed
-        self.epoch, self.position = 0, 0
+        self.epoch, self.position, self.served = 0, 0, 0
         self.order: Tensor | None = None
         self._begin_epoch()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last batch of a pass was served."""
+        return self.position >= len(self._examples)
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next images, as numbers, and labels; a pass's last batch may be short."""
@@ -41,6 +47,7 @@ class Batches:
             chosen = self.order[self.position : stop]
             # 3 us; images[chosen], which copies byte by byte, takes 38 and a thread team.
             images, labels = images.index_select(0, chosen), labels.index_select(0, chosen)
+        self.served += stop - self.position
         self.position = stop
         return pixels(images, self._dtype), labels
 

@@ -15,6 +15,7 @@ from optcore.spec.layers import (
     Flatten,
     LayerSpec,
     Linear,
+    LogSoftmax,
     MaxPool2d,
     Relu,
     Shape,
@@ -97,5 +98,7 @@ def _module(layer: LayerSpec, shape: Shape) -> nn.Module:
         case BatchNorm():
             kind = nn.BatchNorm2d if len(shape) == IMAGE_DIMS else nn.BatchNorm1d
             return kind(shape[0], eps=layer.eps, momentum=layer.momentum)
+        case LogSoftmax():
+            return nn.LogSoftmax(dim=1)
         case _:
             raise AssertionError(layer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, overload
 
@@ -74,6 +75,15 @@ class FlatOptimizer(torch.optim.Optimizer):
     def engine(self) -> str:
         """Name of what computes: ``eager`` or ``fused``, or both if groups differ."""
         return "+".join(sorted({law.engine.name for law in self._laws}))
+
+    @property
+    def loss_scale(self) -> float:
+        """What gradients come multiplied by; may be set between steps."""
+        return self._grad_scale.loss_scale
+
+    @loss_scale.setter
+    def loss_scale(self, scale: float) -> None:
+        self._grad_scale = replace(self._grad_scale, loss_scale=scale)
 
     def followed(self) -> list[Followed]:
         """Return the schedules that are to be told a metric, those of one group after another."""

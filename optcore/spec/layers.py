@@ -230,8 +230,24 @@ class BatchNorm(LayerSpec):
         return 4 * prod(shape)
 
 
+class LogSoftmax(LayerSpec):
+    """Logarithms of probabilities: x - log(sum(exp(x))), over the features."""
+
+    kind: Literal["log_softmax"]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return *shape*, which must be flat."""
+        if len(shape) != 1:
+            raise ShapeError(f"log_softmax needs a flat input, got shape {shape}")
+        return shape
+
+    def flops(self, shape: Shape) -> int:
+        """Return four per value."""
+        return 4 * prod(shape)
+
+
 AnyLayer = Annotated[
-    Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm,
+    Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm | LogSoftmax,
     Field(discriminator="kind"),
 ]
 """One of the layers, told apart by `kind`."""

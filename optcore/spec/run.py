@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -14,11 +14,12 @@ from optcore.spec.datasets import AnyDataset
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, violated
 from optcore.spec.layers import BatchNorm, ShapeError
+from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
 from optcore.spec.models import AnyModel, named, summarize
 from optcore.spec.optimizers import AnyOptimizer, Lbfgs, OptimizerSpec
 from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
 from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec, in_words
-from optcore.spec.training import Training
+from optcore.spec.training import COMPUTED, OBSERVED, Training
 
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
@@ -70,15 +71,54 @@ class RunSpec(Spec):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in one pass over the training data; a last short batch counts."""
-        return self.dataset.steps_per_epoch
+        """Updates in one pass over the training data; a last short one counts."""
+        return ceil(self.dataset.train_examples / self.examples_per_step)
 
     @property
-    def clipped_optimizer(self) -> OptimizerSpec:
-        """The optimizer, with the clip of the training if that has one."""
-        if self.training.clip is None:
-            return self.optimizer
-        return self.optimizer.with_fields(clip=self.training.clip)
+    def examples_per_step(self) -> int:
+        """Examples of one update; the last of a pass may have less."""
+        return self.dataset.batch_size * self.training.accumulate
+
+    @property
+    def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
+        """What scales the loss: fp16 has a dynamic one unless told otherwise."""
+        if self.training.loss_scale is None and self.training.precision == "fp16":
+            return DynamicLossScale(kind="dynamic")
+        return self.training.loss_scale
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a step may be made without an update, so that t falls behind the rows."""
+        match self.loss_scale:
+            case DynamicLossScale():
+                return True
+            case FixedLossScale(drop_overflow=True):
+                return True
+        return self.training.on_divergence == "skip"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the series: lr, loss, then other computed ones, then observed ones."""
+        asked = self.training.columns
+        t = ("t",) if self.may_skip else ()
+        computed = tuple(name for name in COMPUTED if name in asked)
+        observed = tuple(name for name in OBSERVED if name in asked)
+        return ("lr", "loss", *t, *computed, *observed)
+
+    @property
+    def num_computed(self) -> int:
+        """How many of the columns, the first ones, a resumed run must compute equal."""
+        return sum(name not in OBSERVED for name in self.columns)
+
+    @property
+    def whole_optimizer(self) -> OptimizerSpec:
+        """The optimizer, with the clip and the loss scale of the training if that has them."""
+        fields: dict[str, object] = {}
+        if self.training.clip is not None:
+            fields["clip"] = self.training.clip
+        if self.loss_scale is not None:
+            fields["loss_scale"] = first_scale(self.loss_scale, self.optimizer.dialect)
+        return self.optimizer.with_fields(**fields) if fields else self.optimizer
 
     def parameters(self) -> list[Parameter]:
         """Return the network's parameters, in its order."""
@@ -113,7 +153,7 @@ class RunSpec(Spec):
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the parameters in groups, and what holds for each."""
-        return resolve_groups(self.clipped_optimizer, self.parameters())
+        return resolve_groups(self.whole_optimizer, self.parameters())
 
     @property
     def total_steps(self) -> int:
@@ -145,12 +185,20 @@ class RunSpec(Spec):
                 f"{self.dataset.shape}: {error}",
                 self.model.kind,
             )
-        if rows[-1].output_shape != (self.dataset.num_classes,):
+        loss, classes, shape = self.training.loss, self.dataset.num_classes, rows[-1].output_shape
+        if not loss.takes(shape, classes):
             violated(
                 ["model"],
-                f"model must end with {self.dataset.num_classes} features, one per class of "
-                f"{self.dataset.kind}, got shape {rows[-1].output_shape}",
+                f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
+                f"of {self.dataset.kind}, got shape {shape}",
                 self.model.kind,
+            )
+        if loss.kind == "nll" and layers[-1].kind != "log_softmax":
+            violated(
+                ["training", "loss", "kind"],
+                f"loss nll needs a model that ends with log_softmax, got {layers[-1].kind}; "
+                "cross_entropy takes what comes before one",
+                loss.kind,
             )
         size = sum(row.num_parameters for row in rows)
         if not 0 < size <= MAX_PARAMETERS:
@@ -193,9 +241,62 @@ class RunSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _lbfgs_has_one_lr(self) -> Self:
-        if isinstance(self.optimizer, Lbfgs):
-            self.optimizer.check_schedule(self.schedule)
+    def _lbfgs_is_by_itself(self) -> Self:
+        if not isinstance(self.optimizer, Lbfgs):
+            return self
+        self.optimizer.check_schedule(self.schedule)
+        training = self.training
+        for name, given, only in (
+            ("precision", training.precision, ("fp32", "fp64")),
+            ("accumulate", training.accumulate, (1,)),
+            ("loss_scale", training.loss_scale and training.loss_scale.kind, (None,)),
+            ("on_divergence", training.on_divergence, ("fail",)),
+        ):
+            if given not in only:
+                wanted = " or ".join("null" if value is None else str(value) for value in only)
+                violated(
+                    ["training", name],
+                    f"{name} must be {wanted} for lbfgs, which looks at the loss several times "
+                    f"a step, got {given}",
+                    given,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_fit_the_loss(self) -> Self:
+        training, classes = self.training, self.dataset.num_classes
+        if training.top_k is not None and training.top_k > classes:
+            violated(
+                ["training", "top_k"],
+                f"top_k must be at most the {classes} classes of {self.dataset.kind}, "
+                f"got {training.top_k}",
+                training.top_k,
+            )
+        if training.loss.kind == "ctc":
+            for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
+                if given:
+                    violated(
+                        ["training", name],
+                        f"{name} is not for loss ctc, whose answers are sequences, got {given}",
+                        given,
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _scaled_once(self) -> Self:
+        if self.loss_scale is not None and self.optimizer.loss_scale != 1:
+            violated(
+                ["optimizer", "loss_scale"],
+                "loss_scale must be given once, got it in training "
+                f"({self.loss_scale.kind}) and in optimizer",
+                self.optimizer.loss_scale,
+            )
+        if self.training.lookahead is not None and self.optimizer.multi_precision:
+            violated(
+                ["training", "lookahead"],
+                "lookahead is not for multi_precision, whose float32 copies it would not see",
+                None,
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ Checkpoints: a run on disk, whole or not at all.
 A checkpoint is a folder ``step-00000500`` with
 
     model.safetensors   the network: loads with plain safetensors
-    state.safetensors   the optimizer's slots, the order of the examples, torch's generators
+    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of a step that
+                        was begun, the order of the examples, torch's generators
     state.json          everything else, and the SHA-256 of the other two
 
 Tensors are contiguous, however they lay in memory; how they did is in the fingerprint.
@@ -23,12 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from optcore.training.best import Best
 from optcore.training.digest import digest
+from optcore.training.precision import Scaler
 from optcore.training.run import Run
 from optcore.training.seeds import (
     generator_tensors,
@@ -37,7 +41,12 @@ from optcore.training.seeds import (
     restore_generator_words,
 )
 
-FORMAT = 2
+FORMAT = 3
+COUNTERS = (
+    *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
+    *("loss_sum", "loss_count"),
+)
+"""Fields of a run that are numbers."""
 KEPT = 3
 """How many checkpoints of a run stay."""
 
@@ -75,11 +84,11 @@ def save(run: Run, folder: Path) -> Checkpoint:
     Write *run* below *folder* and return where; older checkpoints there but the last are removed.
 
     Args:
-        run: between two reports of `train`.
+        run: between two reports of `train`, and settled.
         folder: is made if it does not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{run.t:08d}"
+    final = folder / f"step-{run.row:08d}"
     for left_by_a_crash in folder.glob(f"{DRAFT}*"):
         shutil.rmtree(left_by_a_crash)
     draft = folder / f"{DRAFT}{final.name}"
@@ -98,7 +107,7 @@ def save(run: Run, folder: Path) -> Checkpoint:
     draft.rename(final)
     _sync_folder(folder)
     _prune(folder)
-    return Checkpoint(final, run.t, _sha256(files[FACTS_FILE]), facts["digest"])
+    return Checkpoint(final, run.row, _sha256(files[FACTS_FILE]), facts["digest"])
 
 
 def restore(
@@ -123,26 +132,59 @@ def restore(
     if exact:
         _check_facts(path, facts["facts"], run.facts())
     run.model.load_state_dict(model)
-    slots: dict[str, dict[str, Tensor]] = {}
-    generators = {}
-    for name, tensor in state.items():
-        part, _, rest = name.partition(".")
-        if part == "optimizer":
-            slot, _, parameter = rest.partition(".")
-            slots.setdefault(slot, {})[parameter] = tensor
-        elif part == "generator":
-            generators[rest] = tensor
+    parts = _parts(state)
     for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
-    run.optimizer.load_named(slots, facts["counts"])
-    run.t, run.evaluated = facts["t"], facts["evaluated"]
-    run.loss_sum, run.loss_count = facts["losses"]
+    run.optimizer.load_named(_slots(parts), facts["counts"])
+    for name in COUNTERS:
+        setattr(run, name, facts[name])
+    for name, follower in _followers(run).items():
+        follower.load_state_dict(facts[name])
+    if run.scaler is not None:
+        run.optimizer.loss_scale = run.scaler.scale
+    if run.ema is not None:
+        run.ema.load(parts["ema"])
+    if run.slow is not None:
+        run.slow.load(parts["lookahead"])
+    _restore_gradients(run, parts.get("gradient", {}))
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in state:
         run.batches.order = state["order"].to(run.device)
-    restore_generator_tensors(generators)
+    restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
     return facts
+
+
+def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
+    """Give parameters the gradients of a step that was begun, lying as autograd lays them."""
+    run.optimizer.zero_grad()
+    for name, param in run.model.named_parameters():
+        if name in gradients:
+            param.grad = torch.empty_like(param, memory_format=torch.preserve_format)
+            param.grad.copy_(gradients[name])
+
+
+def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a state file by the first word of their names."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
+def _slots(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    slots: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in parts.get("optimizer", {}).items():
+        slot, _, parameter = name.partition(".")
+        slots.setdefault(slot, {})[parameter] = tensor
+    return slots
+
+
+def _followers(run: Run) -> dict[str, Scaler | Best]:
+    """Return what in *run* follows it, by name, where there is such."""
+    found = {"scaler": run.scaler, "kept": run.kept, "stopping": run.stopping}
+    return {name: follower for name, follower in found.items() if follower is not None}
 
 
 def read(
@@ -194,8 +236,9 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def _state_tensors(run: Run) -> dict[str, Tensor]:
     tensors = {
-        name: tensor for name, tensor in run.tensors().items() if name.startswith("optimizer.")
+        name: tensor for name, tensor in run.tensors().items() if not name.startswith("model.")
     }
+    tensors |= {f"gradient.{name}": grad for name, grad in run.gradients().items()}
     tensors |= {f"generator.{name}": state for name, state in generator_tensors().items()}
     if run.batches.order is not None:
         tensors["order"] = run.batches.order
@@ -206,9 +249,8 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "spec": run.spec.model_dump(mode="json"),
-        "t": run.t,
-        "evaluated": run.evaluated,
-        "losses": [run.loss_sum, run.loss_count],
+        **{name: getattr(run, name) for name in COUNTERS},
+        **{name: follower.state_dict() for name, follower in _followers(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.followed()],
         "epoch": run.batches.epoch,
         "position": run.batches.position,

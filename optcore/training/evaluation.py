@@ -1,56 +1,90 @@
-"""Loss and accuracy on held-out examples."""
+"""What a network makes of held-out examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
-from torch import nn
-from torch.nn import functional
+from torch import Tensor
 
-from optcore.data.examples import Examples, pixels
+from optcore.data.examples import pixels
+from optcore.training.losses import right
 from optcore.training.reports import Evaluation, Progress
+from optcore.training.run import Run
 
 BATCH_SIZE = 1000
 """Examples at a time: large enough to be fast, small enough for any card."""
 
 
-def evaluate(
-    model: nn.Module,
-    examples: Examples,
-    *,
-    step: int,
-    dtype: torch.dtype,
-    averaged: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> Iterator[Evaluation | Progress]:
+def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Look at what *model* makes of *examples*; the last report is the result.
+    Look at what the network of *run* makes of the held-out examples, then its averaged weights.
 
-    The model is in evaluation mode meanwhile; nothing random happens.
-
-    Args:
-        model: from images (batch, channels, height, width) to logits (batch, classes).
-        examples: not empty.
-        step: updates applied so far.
-        dtype: of the model's parameters.
-        averaged: puts the parameters to look at in place, while a batch is computed.
+    The network is in evaluation mode meanwhile; nothing random happens.
 
     Yields:
-        a sign of life per batch, then the evaluation.
+        a sign of life per batch.
+
+    Returns:
+        what was found.
     """
-    was_training = model.training
-    loss = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
-    right = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
+    found = yield from _look(run, run.optimizer.averaged)
+    if run.ema is None:
+        return found
+    of_ema = yield from _look(run, run.ema.in_place)
+    return replace(found, ema_loss=of_ema.loss, ema_accuracy=of_ema.accuracy)
+
+
+def _look(
+    run: Run, weights: Callable[[], AbstractContextManager[None]]
+) -> Generator[Progress, None, Evaluation]:
+    """Evaluate with *weights* in place while a batch is computed, and at no other time."""
+    scores, examples = _Scores(run), run.dataset.test
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
     ):
-        model.eval()
-        with torch.no_grad(), averaged():
-            logits = model(pixels(images, dtype))
-            loss += functional.cross_entropy(logits, labels, reduction="sum")
-            right += (logits.argmax(1) == labels).sum()
-        model.train(was_training)
-        yield Progress(step)
-    n = len(examples)
-    yield Evaluation(step=step, loss=loss.item() / n, accuracy=right.item() / n, examples=n)
+        run.model.eval()
+        with torch.no_grad(), weights(), run.autocast:
+            scores.add(run.model(pixels(images, run.dtype)), labels)
+        run.model.train()
+        yield Progress(run.row)
+    return scores.evaluation()
+
+
+class _Scores:
+    """Sums over batches, kept on the device."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._training = run, run.spec.training
+        self._classes = run.spec.dataset.num_classes
+        self._loss = torch.zeros((), dtype=torch.float64, device=run.device)
+        self._right = torch.zeros((), dtype=torch.int64, device=run.device)
+        self._among_k = torch.zeros((), dtype=torch.int64, device=run.device)
+        self._confusion = torch.zeros(self._classes**2, dtype=torch.int64, device=run.device)
+        self._examples = 0
+
+    def add(self, outputs: Tensor, labels: Tensor) -> None:
+        """Take in what the network made of a batch."""
+        self._loss += self._run.loss(outputs, labels) * len(labels)
+        self._right += right(self._training.loss, outputs, labels).sum()
+        self._examples += len(labels)
+        if self._training.top_k is not None:
+            likeliest = outputs.topk(self._training.top_k).indices
+            self._among_k += (likeliest == labels.unsqueeze(1)).sum()
+        if self._training.confusion:
+            pairs = labels * self._classes + outputs.argmax(1)
+            self._confusion += torch.bincount(pairs, minlength=self._classes**2)
+
+    def evaluation(self) -> Evaluation:
+        """Return what the sums come to."""
+        n, confusion = self._examples, self._confusion.view(self._classes, -1).tolist()
+        return Evaluation(
+            step=self._run.row,
+            loss=self._loss.item() / n,
+            accuracy=self._right.item() / n,
+            examples=n,
+            top_k=None if self._training.top_k is None else self._among_k.item() / n,
+            confusion=tuple(map(tuple, confusion)) if self._training.confusion else None,
+        )

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optcore.spec.evaluation import Metric
+
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
     """
-    One update.
+    One step: an update, or one that was skipped.
 
     Attributes:
         step: 0 for the first.
         lr: learning rate it was made with: that of the run's `shown_group`.
-        loss: mean over the batch, before the update.
+        loss: mean over the examples, before the update.
         lrs: of each group of parameters, in order, if there are several; else empty.
+        values: what the run keeps besides: the spec's columns after lr and loss.
     """
 
     step: int
     lr: float
     loss: float
     lrs: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +33,46 @@ class Evaluation:
     A look at the held-out examples.
 
     Attributes:
-        step: updates applied before it.
+        step: steps made before it.
         loss: mean over the examples.
         accuracy: share of them told right, in 0..1.
         examples: how many there are.
+        top_k: share whose class is among the k likeliest, if that is asked for.
+        confusion: for each class, what its examples were taken for, if that is asked for.
+        ema_loss: loss with the averaged weights, if there are any.
+        ema_accuracy: accuracy with them.
+        best: whether it is the best so far, where the best is kept.
     """
 
     step: int
     loss: float
     accuracy: float
     examples: int
+    top_k: float | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    ema_loss: float | None = None
+    ema_accuracy: float | None = None
+    best: bool = False
+
+    def metric(self, name: Metric) -> float:
+        """Return what was measured under *name*."""
+        found = {
+            "test_loss": self.loss,
+            "test_accuracy": self.accuracy,
+            "ema_loss": self.ema_loss,
+            "ema_accuracy": self.ema_accuracy,
+        }[name]
+        assert found is not None, name  # the spec wants an ema for it
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    A sign of life between two other reports: part of an evaluation is done.
+    A sign of life between two other reports: part of an evaluation or of a step is done.
 
     Attributes:
-        step: updates applied so far.
+        step: steps made so far.
     """
 
     step: int
@@ -59,14 +84,13 @@ Report = StepReport | Evaluation | Progress
 
 class Diverged(Exception):
     """
-    The loss is no longer a finite number.
+    There is nothing left to train with.
 
     Attributes:
-        step: the update whose loss it was, which was not made; or the updates applied before
-            the evaluation whose loss it was.
-        loss: NaN or an infinity.
+        step: the step that shows it, from which no update was made; or the steps made before the
+            evaluation that does.
     """
 
-    def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"loss must be finite, got {loss} at step {step}")
-        self.step, self.loss = step, loss
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(f"{what} at step {step}")
+        self.step = step

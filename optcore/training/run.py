@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,18 +18,16 @@ from optcore.data.load import load
 from optcore.models.build import build, memory_format
 from optcore.optimizers.make import make_optimizer
 from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.optimizers.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
+from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
+from optcore.training.losses import Loss, loss_of
+from optcore.training.precision import DTYPES, Scaler, autocast
 from optcore.training.reports import Evaluation
 from optcore.training.seeds import seed_everything
-
-DTYPES = {
-    "fp32": torch.float32,
-    "fp64": torch.float64,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
+from optcore.training.weights import Ema, Slow
 
 
 @dataclass
@@ -41,11 +40,26 @@ class Run:
         dataset: on the device.
         device: what trains.
         model: in training mode.
+        loss: of the model's outputs and labels.
+        autocast: what to compute outputs and loss in.
         optimizer: over the model's parameters.
         batches: the walk over the training examples.
         shown_group: index of the parameter group whose lr stands for the run's.
-        t: updates applied.
-        evaluated: t of the last evaluation, or -1.
+        scaler: the loss scale, if there is one.
+        ema: the averaged weights, if there are any.
+        slow: the slow weights of lookahead, if there are any.
+        kept: follows the metric whose best checkpoint is kept, if one is.
+        stopping: follows the metric that ends the run early, if one does.
+        total_steps: the last step's number, plus 1.
+        evaluate_interval: steps between two evaluations; 0 for only the last.
+        checkpoint_interval: steps between two checkpoints; 0 for none.
+        row: steps made, each a row of the series.
+        t: updates applied; less than *row* once one was skipped.
+        micro: batches of the present step whose gradients are there.
+        partial_loss: what they add to its loss.
+        settled: whether every step made was reported, so that the run may be saved.
+        stopped: whether it ended early.
+        evaluated: row of the last evaluation, or -1.
         loss_sum: of the losses since the last evaluation.
         loss_count: how many there were.
     """
@@ -54,11 +68,26 @@ class Run:
     dataset: Dataset
     device: torch.device
     model: nn.Module
+    loss: Loss
+    autocast: AbstractContextManager[None]
     optimizer: FlatOptimizer
     batches: Batches
     shown_group: int
+    scaler: Scaler | None
+    ema: Ema | None
+    slow: Slow | None
+    kept: Best | None
+    stopping: Best | None
+    total_steps: int
+    evaluate_interval: int
+    checkpoint_interval: int
+    row: int = 0
     t: int = 0
-    evaluated: int = field(default=-1)
+    micro: int = 0
+    partial_loss: float = 0.0
+    settled: bool = True
+    stopped: bool = False
+    evaluated: int = -1
     loss_sum: float = 0.0
     loss_count: int = 0
 
@@ -80,33 +109,44 @@ class Run:
     @classmethod
     def of(cls, spec: RunSpec, dataset: Dataset, *, device: str = "cpu") -> Self:
         """Return the run on *dataset* at its first step; seeds every source of randomness."""
-        place, dtype = torch.device(device), DTYPES[spec.training.precision]
+        training = spec.training
+        place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
-        seed_everything(spec.training.seed)
-        layers = spec.model.network(spec.dataset.num_classes)
-        model = build(layers, spec.dataset.shape).to(place, dtype)
-        model = model.to(memory_format=memory_format(place, dtype))  # type: ignore[call-overload]
+        seed_everything(training.seed)
+        model = _model(spec, place, dtype)
+        optimizer = make_optimizer(
+            model.named_parameters(),
+            spec.whole_optimizer,
+            modules={p.name: p.module for p in spec.parameters() if p.module is not None},
+            schedule=spec.schedule,
+            total_steps=spec.total_steps,
+            steps_per_epoch=spec.steps_per_epoch,
+        )
+        scale, stopping = spec.loss_scale, training.early_stopping
         return cls(
             spec=spec,
             dataset=dataset,
             device=place,
-            model=model.train(),
-            optimizer=make_optimizer(
-                model.named_parameters(),
-                spec.clipped_optimizer,
-                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
-                schedule=spec.schedule,
-                total_steps=spec.total_steps,
-                steps_per_epoch=spec.steps_per_epoch,
-            ),
+            model=model,
+            loss=loss_of(training.loss, spec.dataset.num_classes),
+            autocast=autocast(training.precision, place),
+            optimizer=optimizer,
             batches=Batches(
                 dataset.train,
                 batch_size=spec.dataset.batch_size,
                 shuffle=spec.dataset.shuffle,
-                seed=spec.training.seed,
+                seed=training.seed,
                 dtype=dtype,
             ),
             shown_group=shown_group(spec.groups(), spec.optimizer.lr),
+            scaler=None if scale is None else Scaler(scale, spec.optimizer.dialect),
+            ema=None if training.ema is None else Ema(model, training.ema),
+            slow=None if training.lookahead is None else Slow(model, training.lookahead),
+            kept=None if training.keep_best is None else Best(training.keep_best),
+            stopping=None if stopping is None else Best(stopping.metric, stopping.min_delta),
+            total_steps=spec.total_steps,
+            evaluate_interval=_interval(training.evaluate_every, spec),
+            checkpoint_interval=_interval(training.checkpoint_every, spec),
         )
 
     @property
@@ -116,15 +156,33 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every update was made."""
-        return self.t >= self.spec.total_steps
+        """Whether every step was made, or the run ended early."""
+        return self.stopped or self.row >= self.total_steps
+
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Whether the held-out examples are to be looked at before the next step."""
+        if self.row == self.evaluated:
+            return False
+        return self.finished or _due(self.row, self.evaluate_interval)
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether the run is to be saved before the next step."""
+        return _due(self.row, self.checkpoint_interval)
 
     def applied_lrs(self) -> tuple[float, ...]:
         """Return what lr each group's last update was made with: the optimizer's, not a plan's."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
-    def observe(self, evaluation: Evaluation) -> None:
-        """Tell the schedules that follow a metric what an evaluation found."""
+    def observe(self, evaluation: Evaluation) -> bool:
+        """
+        Take note of what an evaluation found: schedules, the best, an early end.
+
+        Returns:
+            whether it is the best of the metric whose best checkpoint is kept.
+        """
+        self.evaluated = self.row
         metrics = {
             "test_loss": evaluation.loss,
             "test_accuracy": evaluation.accuracy,
@@ -133,6 +191,12 @@ class Run:
         for schedule in self.optimizer.followed():
             schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0
+        stopping, patience = self.stopping, self.spec.training.early_stopping
+        if stopping is not None and patience is not None:
+            stopping.observe(evaluation.metric(stopping.metric), self.row)
+            self.stopped = stopping.waited >= patience.patience and self.row < self.total_steps
+        kept = self.kept
+        return kept is not None and kept.observe(evaluation.metric(kept.metric), self.row)
 
     def facts(self) -> dict[str, str]:
         """Return what, besides the spec, decides the run's last bits."""
@@ -149,11 +213,28 @@ class Run:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return every tensor of the run by name: ``model.*`` and ``optimizer.{slot}.*``."""
+        """
+        Return every tensor of the run by name.
+
+        ``model.*``, ``optimizer.{slot}.*``, and where there are such ``ema.*`` and ``lookahead.*``.
+        """
         tensors = {f"model.{name}": tensor for name, tensor in self.model_tensors().items()}
         for slot, by_name in self.optimizer.named_slots().items():
             tensors |= {f"optimizer.{slot}.{name}": tensor for name, tensor in by_name.items()}
+        for kind, beside in (("ema", self.ema), ("lookahead", self.slow)):
+            if beside is not None:
+                tensors |= {f"{kind}.{n}": t.contiguous() for n, t in beside.tensors.items()}
         return tensors
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradients of the present step so far, by parameter name, contiguous."""
+        if not self.micro:
+            return {}
+        return {
+            name: param.grad.contiguous()
+            for name, param in self.model.named_parameters()
+            if param.grad is not None
+        }
 
 
 def shown_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
@@ -163,3 +244,19 @@ def shown_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
         if not own and group.lr_scale == 1 and group.spec.hyperparameters()["lr"] == lr:
             return i
     return 0
+
+
+def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Return the network of *spec*, in training mode."""
+    layers = spec.model.network(spec.dataset.num_classes)
+    model = build(layers, spec.dataset.shape).to(device, dtype)
+    model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
+    return model.train()
+
+
+def _interval(every: int | Epochs | None, spec: RunSpec) -> int:
+    return 0 if every is None else steps_in(every, spec.steps_per_epoch)
+
+
+def _due(row: int, interval: int) -> bool:
+    return interval > 0 and row > 0 and row % interval == 0

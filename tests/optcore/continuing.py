@@ -25,13 +25,15 @@ from optcore.training.run import Run
 NOWHERE = Path("/nonexistent")  # digits need no data directory
 
 
+def row_of(report: StepReport) -> list[Any]:
+    """Return a row, bit for bit, as JSON can hold it."""
+    values = [value.hex() for value in report.values]
+    return [report.step, report.lr.hex(), report.loss.hex(), values]
+
+
 def finish(run: Run) -> dict[str, Any]:
     """Train *run* to its end; return its rows, bit for bit, and its digest."""
-    rows = [
-        [report.step, report.lr.hex(), report.loss.hex()]
-        for report in train(run)
-        if isinstance(report, StepReport)
-    ]
+    rows = [row_of(report) for report in train(run) if isinstance(report, StepReport)]
     return {"rows": rows, "digest": digest(run.tensors())}
 
 

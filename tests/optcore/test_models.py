@@ -23,6 +23,7 @@ CASES: list[tuple[list[dict[str, Any]], Shape]] = [
     ([{"kind": "flatten"}, {"kind": "linear", "out_features": 6}], (2, 3, 4)),
     ([{"kind": "linear", "out_features": 6, "bias": False}], (5,)),
     ([{"kind": "relu"}, {"kind": "dropout"}], (5,)),
+    ([{"kind": "log_softmax"}], (5,)),
     ([{"kind": "batch_norm"}], (5,)),
     ([{"kind": "batch_norm"}], (3, 4, 4)),
 ]

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ import pytest
 import torch
 
 from optcore.spec.errors import SpecError
+from optcore.spec.optimizers import OPTIMIZERS
 from optcore.spec.run import RunSpec
+from optcore.spec.schedules import SCHEDULES
 from optcore.training import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
 from optcore.training.seeds import seed_everything
-from tests.optcore.continuing import NOWHERE, finish
+from tests.optcore.continuing import NOWHERE, finish, row_of
 
 SEED = 20
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+STEPS = 24
+"""Of a run, 8 to the epoch."""
 NETWORK: dict[str, Any] = {
     "kind": "sequential",
     "layers": [
@@ -33,6 +37,44 @@ NETWORK: dict[str, Any] = {
         {"kind": "linear", "out_features": 10},
     ],
 }
+COSINE = {"kind": "cosine"}
+SHORT: list[dict[str, Any]] = [
+    {"kind": "constant", "factor": 0.5, "length": 9},
+    {"kind": "piecewise", "boundaries": [5, 13], "values": [0.01, 0.004, 0.001]},
+    {"kind": "step", "every": 7, "gamma": 0.6},
+    {"kind": "multi_step", "milestones": [6, 16], "gamma": 0.3},
+    {"kind": "multiplicative", "factors": [0.9] * 10},
+    {"kind": "values", "values": [0.01 - i * 1e-4 for i in range(STEPS)]},
+    {**COSINE, "warmup": {"length": 5}},
+    {"kind": "linear"},
+    {"kind": "polynomial", "power": 2.0},
+    {"kind": "tanh"},
+    {"kind": "rex"},
+    {"kind": "wsd", "decay": 8},
+    {"kind": "exponential", "rate": 0.5, "every": 8},
+    {"kind": "natural_exponential", "rate": 1.0, "every": 8},
+    {"kind": "inverse_time", "rate": 1.0, "every": 8},
+    {"kind": "noam", "d_model": 64, "warmup_steps": 6},
+    {"kind": "inverse_sqrt", "timescale": 5},
+    {"kind": "cosine_restarts", "length": 7},
+    {"kind": "cyclical_cosine", "length": 7},
+    {"kind": "two_step_cosine", "first": 9},
+    {"kind": "linear_cosine"},
+    {"kind": "noisy_linear_cosine", "seed": 1},
+    {"kind": "one_cycle"},
+    {"kind": "cyclic", "base": 0.001, "up": 5},
+    {"kind": "plateau", "metric": "train_loss", "patience": 0, "threshold": 0.5},
+    {"kind": "greedy", "metric": "train_loss", "patience": 0},
+    {"kind": "chain", "schedules": [{"kind": "linear"}, COSINE], "boundaries": [9]},
+    {"kind": "cycle", "schedule": {"kind": "rex"}, "length": 9, "factor": 0.7},
+    {"kind": "scale", "schedule": COSINE, "factor": 0.5},
+    {"kind": "product", "schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 5}]},
+    {"kind": "clamp", "schedule": COSINE, "min": 0.002, "max": 0.008},
+    {"kind": "noise", "schedule": COSINE, "std": 0.001, "begin": 5},
+    {"kind": "per_epoch", "schedule": COSINE},
+    {"kind": "shift", "schedule": COSINE, "by": 5},
+]
+"""A schedule of every kind."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,69 +85,139 @@ def deterministic() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def spec_of(optimizer: str, **training: object) -> dict[str, Any]:
+def spec_of(optimizer: str, schedule: object = None, **training: object) -> dict[str, Any]:
+    """A run with shuffling, dropout, BatchNorm, accumulation and averaged weights."""
+    alone = optimizer == "lbfgs"
     return {
         "model": NETWORK,
-        "dataset": {"kind": "digits", "batch_size": 100},
+        "dataset": {"kind": "digits", "batch_size": 190 if alone else 95},
         "optimizer": {"kind": optimizer, "lr": 0.01},
-        "schedule": {"kind": "cosine", "warmup": {"length": 5}},
-        "training": {"epochs": 3, "seed": 5, **training},
+        "schedule": schedule or ({"kind": "constant"} if alone else SHORT[6]),
+        "training": {
+            "steps": STEPS,
+            "seed": 5,
+            "accumulate": 1 if alone else 2,
+            "ema": {"decay": 0.9},
+            "evaluate_every": 5,
+            **training,
+        },
     }
+
+
+def cases() -> dict[str, dict[str, Any]]:
+    """Every optimizer with one schedule; three of them with every schedule in two precisions."""
+    found = {kind: spec_of(kind) for kind in OPTIMIZERS}
+    for kind in ("momentum", "adam", "lion"):
+        for schedule in SHORT:
+            for precision in ("fp32", "bf16"):
+                name = f"{kind}-{schedule['kind']}-{precision}"
+                found[name] = spec_of(kind, schedule, precision=precision)
+    return {**found, **OTHERS}
+
+
+OTHERS = {
+    "float16 with a scale that moves": spec_of(
+        "adam",
+        precision="fp16",
+        loss_scale={"kind": "dynamic", "start": 2.0**40, "window": 3},
+        columns=["grad_norm", "update_ratio", "loss_scale"],
+    ),
+    "bfloat16 parameters with float32 copies": {
+        **spec_of("adam", precision="bf16_true"),
+        "optimizer": {"kind": "adam", "lr": 0.01, "multi_precision": True},
+    },
+    "lookahead, and gradients clipped together": spec_of(
+        "momentum", lookahead={"every": 3}, clip={"kind": "global_norm", "max": 0.5}
+    ),
+    "losses above a limit skipped": spec_of(
+        "sgd", on_divergence="skip", loss_limit=2.2, accumulate=3
+    ),
+}
+CASES = cases()
+
+
+def test_every_schedule_and_optimizer_is_among_the_cases() -> None:
+    assert {schedule["kind"] for schedule in SHORT} == set(SCHEDULES)
+    assert set(OPTIMIZERS) < set(CASES)
 
 
 def started(spec: dict[str, Any]) -> Run:
     return Run.start(RunSpec.parse(spec), data_dir=NOWHERE)
 
 
-def stopped(spec: dict[str, Any], step: int) -> tuple[Run, list[list[Any]]]:
-    """Return the run after *step* updates, and its rows so far."""
+def stopped(spec: dict[str, Any], reports: int) -> tuple[Run, list[list[Any]]]:
+    """Return the run after so many reports, signs of life among them, and its rows so far."""
+    run, rows = started(spec), list[list[Any]]()
+    for report in islice(train(run), reports):
+        if isinstance(report, StepReport):
+            rows.append(row_of(report))
+    return run, rows
+
+
+def after(spec: dict[str, Any], step: int) -> tuple[Run, list[list[Any]]]:
+    """Return the run after *step* steps, and its rows."""
     run, rows = started(spec), list[list[Any]]()
     for report in train(run):
         if isinstance(report, StepReport):
-            rows.append([report.step, report.lr.hex(), report.loss.hex()])
+            rows.append(row_of(report))
         if len(rows) == step:
             break
     return run, rows
 
 
-def mid_epoch(draw: random.Random) -> int:
-    """Return a step that is not the first of an epoch (of 15)."""
-    return 15 * draw.randrange(3) + draw.randrange(1, 15)
-
-
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What a new process makes of a checkpoint of each optimizer, with the rows before it."""
+    """What one new process makes of a checkpoint of each case, with the rows before it."""
     folder = tmp_path_factory.mktemp("resume")
     draw = random.Random(SEED)
     torch.use_deterministic_algorithms(True)
-    before, cases = [], []
-    for name in OPTIMIZERS:
-        run, rows = stopped(spec_of(name), mid_epoch(draw))
-        saved = checkpoint.save(run, folder / name)
-        before.append(rows)
-        cases.append({"spec": spec_of(name), "checkpoint": str(saved.path), "sha256": saved.sha256})
-    (folder / "cases.json").write_text(json.dumps(cases))
+    before, asked = [], []
+    for i, (name, spec) in enumerate(CASES.items()):
+        total = 2 * STEPS if spec["training"]["accumulate"] > 1 else STEPS
+        run, rows = stopped(spec, draw.randrange(1, total))
+        saved = checkpoint.save(run, folder / str(i))
+        before.append({"before": rows, "micro": run.micro, "position": run.batches.position})
+        asked.append({"spec": CASES[name], "checkpoint": str(saved.path), "sha256": saved.sha256})
+    (folder / "cases.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "tests.optcore.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
     results = json.loads((folder / "results.json").read_text())
     return {
-        name: {"before": rows, **result}
-        for name, rows, result in zip(OPTIMIZERS, before, results, strict=True)
+        name: {**known, **result}
+        for name, known, result in zip(CASES, before, results, strict=True)
     }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_run_goes_on_in_a_new_process_with_the_same_bits(
-    optimizer: str, elsewhere: dict[str, dict[str, Any]]
+    name: str, elsewhere: dict[str, dict[str, Any]]
 ) -> None:
-    undisturbed = finish(started(spec_of(optimizer)))
+    undisturbed = finish(started(CASES[name]))
 
-    resumed = elsewhere[optimizer]
+    resumed = elsewhere[name]
 
-    assert 0 < len(resumed["before"]) < 45
-    assert resumed["before"] + resumed["rows"] == undisturbed["rows"]
-    assert resumed["digest"] == undisturbed["digest"]
+    assert resumed["before"] + resumed["rows"] == undisturbed["rows"], f"seed {SEED}"
+    assert resumed["digest"] == undisturbed["digest"], f"seed {SEED}"
+    assert len(undisturbed["rows"]) == STEPS
+
+
+def test_the_moments_are_mid_epoch_and_mid_accumulation(
+    elsewhere: dict[str, dict[str, Any]],
+) -> None:
+    within = [case for case in elsewhere.values() if case["micro"]]
+
+    assert len(within) > len(CASES) / 4
+    assert sum(case["position"] % 1500 > 0 for case in elsewhere.values()) > len(CASES) / 2
+    assert sum(not case["rows"] for case in elsewhere.values()) < len(CASES) / 10
+
+
+def test_the_scale_that_moves_did_move_and_steps_were_skipped() -> None:
+    skipping, limited = (finish(started(OTHERS[name]))["rows"] for name in list(OTHERS)[::3])
+
+    t = [float.fromhex(values[0]) for *_, values in skipping]
+    assert t[-1] < STEPS - 1
+    assert len({values[-1] for *_, values in skipping}) > 3  # scales
+    assert [float.fromhex(values[0]) for *_, values in limited][-1] < STEPS - 1
 
 
 # ------------------------------------------------------------------ what a checkpoint must hold
@@ -124,7 +236,7 @@ def _forget_count(run: Run) -> None:
 
 
 def _forget_step(run: Run) -> None:
-    run.t = 0
+    run.row = 0
 
 
 def _forget_position(run: Run) -> None:
@@ -145,6 +257,20 @@ def _forget_statistics(run: Run) -> None:
             layer.reset_running_stats()
 
 
+def _forget_ema(run: Run) -> None:
+    assert run.ema is not None
+    weights = run.model_tensors()
+    run.ema.load({name: weights[name] for name in run.ema.tensors})
+
+
+def _forget_gradients(run: Run) -> None:
+    run.optimizer.zero_grad()
+
+
+def _forget_batches(run: Run) -> None:
+    run.micro = 0
+
+
 def _forget_plateau(run: Run) -> None:
     for schedule in run.optimizer.followed():
         schedule.load_state_dict(
@@ -156,37 +282,44 @@ FORGOTTEN: dict[str, Callable[[Run], None]] = {
     "nothing": lambda run: None,
     "slots": _forget_slots,
     "the optimizer's count of steps": _forget_count,
-    "t": _forget_step,
+    "the step": _forget_step,
     "the position in the epoch": _forget_position,
     "the order of the examples": _forget_order,
     "torch's generator": _forget_generator,
     "BatchNorm's statistics": _forget_statistics,
+    "averaged weights": _forget_ema,
+    "gradients of the step that was begun": _forget_gradients,
+    "how many batches they are of": _forget_batches,
 }
+UNSEEN = ("BatchNorm's statistics", "averaged weights")
+"""What no loss curve shows; the digest does."""
 
 
 @pytest.mark.parametrize("what", FORGOTTEN)
 def test_every_ingredient_of_a_checkpoint_matters(what: str, tmp_path: Path) -> None:
     spec = spec_of("adam")
     undisturbed = finish(started(spec))
-    saved = checkpoint.save(stopped(spec, 20)[0], tmp_path)
+    begun, rows = stopped(spec, 22)  # mid-epoch, and one batch into a step
+    assert (begun.micro, begun.row) == (1, len(rows)) == (1, 9)
+    saved = checkpoint.save(begun, tmp_path)
     run = started(spec)
     checkpoint.restore(run, saved.path)
 
     FORGOTTEN[what](run)
     resumed = finish(run)
 
-    same = resumed["rows"] == undisturbed["rows"][20:], resumed["digest"] == undisturbed["digest"]
+    same = resumed["rows"] == undisturbed["rows"][9:], resumed["digest"] == undisturbed["digest"]
     if what == "nothing":
         assert same == (True, True)
-    elif what == "BatchNorm's statistics":
-        assert same == (True, False)  # no loss curve shows it; the digest does
+    elif what in UNSEEN:
+        assert same == (True, False)
     else:
         assert same == (False, False)
 
 
 def test_a_checkpoint_from_where_bits_differ_is_refused(tmp_path: Path) -> None:
     spec = spec_of("adam")
-    saved = checkpoint.save(stopped(spec, 20)[0], tmp_path)
+    saved = checkpoint.save(after(spec, 10)[0], tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
 
@@ -221,7 +354,7 @@ def test_a_schedule_that_follows_the_loss_goes_on_where_it_was(
 ) -> None:
     spec = {**spec_of("momentum"), **FOLLOWING}
     undisturbed = finish(started(spec))
-    left, _ = stopped(spec, 22)
+    left, _ = after(spec, 22)
     saved = checkpoint.save(left, tmp_path)
     run = started(spec)
     checkpoint.restore(run, saved.path)
@@ -232,7 +365,7 @@ def test_a_schedule_that_follows_the_loss_goes_on_where_it_was(
         _forget_plateau(run)
     resumed = finish(run)
 
-    lrs = [float.fromhex(lr) for _, lr, _ in undisturbed["rows"]]
+    lrs = [float.fromhex(lr) for _, lr, *_ in undisturbed["rows"]]
     assert lrs[0] == 0.2
     assert len(set(lrs)) > 2  # it did move
     assert (resumed["rows"] == undisturbed["rows"][22:]) == (not forgets)

@@ -158,7 +158,8 @@ def only_problem(data: object) -> tuple[str, str]:
                 "layers": [{"kind": "flatten"}, {"kind": "linear", "out_features": 11}],
             },
             "model",
-            "model must end with 10 features, one per class of mnist, got shape (11,)",
+            "model must end with one feature per class for loss cross_entropy and the 10 classes "
+            "of mnist, got shape (11,)",
         ),
         (
             "model",

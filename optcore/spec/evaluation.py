@@ -1,0 +1,37 @@
+"""Evaluation: which metric is followed, and when following it ends a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Spec
+
+Metric = Literal["test_loss", "test_accuracy", "ema_loss", "ema_accuracy"]
+"""What an evaluation measures on the held-out examples; ema_: with the averaged weights."""
+
+
+def better(metric: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+    """Return whether *value* beats *best* by more than *min_delta*; NaN never does."""
+    if best is None:
+        return value == value  # noqa: PLR0124  not NaN
+    if metric.endswith("accuracy"):
+        return value > best + min_delta
+    return value < best - min_delta
+
+
+class EarlyStopping(Spec):
+    """
+    The run ends when a metric has not become better for *patience* evaluations in a row.
+
+    References:
+        keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
+    """
+
+    metric: Metric = "test_loss"
+    """What must become better."""
+    patience: int = Field(ge=1, json_schema_extra={"unit": "evaluations"})
+    """Evaluations in a row without a new best after which the run ends."""
+    min_delta: float = Field(0.0, ge=0)
+    """By how much a value must beat the best to count."""

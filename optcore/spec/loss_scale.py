@@ -1,0 +1,73 @@
+"""Loss scale: what a loss is multiplied by, so that float16 gradients do not vanish."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect, Spec
+
+STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
+"""Dialect -> first scale, where it is not `START`."""
+START = 2.0**16
+"""First scale of torch's and Paddle's GradScaler."""
+
+
+class FixedLossScale(Spec):
+    """
+    The same scale at every step.
+
+    References:
+        mindspore.amp.FixedLossScaleManager.
+    """
+
+    kind: Literal["fixed"]
+    scale: float = Field(128.0, gt=0)
+    """What the loss is multiplied by."""
+    drop_overflow: bool = True
+    """Whether an update is skipped when its gradient is not finite."""
+
+
+class DynamicLossScale(Spec):
+    """
+    As large as the gradients allow.
+
+    ::
+
+        gradient not finite             the update is skipped; scale = scale * backoff
+        *window* finite ones in a row   scale = scale * growth
+
+    In the dialect mindspore the scale never falls below 1.
+
+    References:
+        Micikevicius et al., Mixed Precision Training, 2018, section 3.2.
+        https://arxiv.org/abs/1710.03740
+        torch.amp.GradScaler, paddle.amp.GradScaler, keras LossScaleOptimizer,
+        mindspore.nn.DynamicLossScaleUpdateCell.
+    """
+
+    kind: Literal["dynamic"]
+    start: float | None = Field(None, gt=1)
+    """First scale; null for that of the optimizer's dialect: 65536, keras 32768, mindspore 2^24."""
+    growth: float = Field(2.0, gt=1)
+    """What the scale grows by."""
+    backoff: float = Field(0.5, gt=0, lt=1)
+    """What it falls to, as a share."""
+    window: int = Field(2000, ge=1, json_schema_extra={"unit": "steps"})
+    """Finite gradients in a row before it grows."""
+
+
+AnyLossScale = Annotated[FixedLossScale | DynamicLossScale, Field(discriminator="kind")]
+"""One of the loss scales, told apart by `kind`."""
+
+
+def first_scale(spec: FixedLossScale | DynamicLossScale | None, dialect: Dialect) -> float:
+    """Return the scale of the first update; 1 for none."""
+    match spec:
+        case None:
+            return 1.0
+        case FixedLossScale():
+            return spec.scale
+        case DynamicLossScale():
+            return STARTS.get(dialect, START) if spec.start is None else spec.start

@@ -1,0 +1,51 @@
+"""What is kept beside the weights that are trained: their moving average, their slow copy."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from optcore.spec.base import Spec
+
+
+class Ema(Spec):
+    """
+    An exponential moving average e of weights and BatchNorm statistics w.
+
+    It is evaluated and saved beside them and changes nothing of the training.
+
+    ::
+
+        e = w                            before the first update
+        e = d * e + (1 - d) * w          after each
+        d = decay                        without warmup
+            min(decay, (1 + t) / (10 + t))    with it, after update t
+
+    References:
+        Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
+        tf.train.ExponentialMovingAverage (warmup is its num_updates).
+    """
+
+    decay: float = Field(0.999, ge=0, lt=1)
+    """Share of the old average that is kept."""
+    warmup: bool = False
+    """Whether the average forgets faster at first."""
+
+
+class Lookahead(Spec):
+    """
+    Slow weights s that follow the trained ones w; every *every* updates w begins again at s.
+
+    ::
+
+        s = s + alpha * (w - s)
+        w = s
+
+    References:
+        Zhang et al., Lookahead Optimizer: k steps forward, 1 step back, 2019, Algorithm 1.
+        https://arxiv.org/abs/1907.08610
+    """
+
+    every: int = Field(5, ge=1, json_schema_extra={"unit": "steps"})
+    """Updates between two looks (the paper's k)."""
+    alpha: float = Field(0.5, gt=0, le=1)
+    """How far the slow weights go."""

@@ -1,0 +1,77 @@
+"""Losses by name, and what of a network's answers was right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from optcore.spec.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Ctc,
+    Huber,
+    LossSpec,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    NegativeLogLikelihood,
+)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""``loss(outputs, labels)``: the mean over a batch, outputs (batch, ...) as the network gives them,
+labels (batch,) int64."""
+
+BLANK = 0
+"""Channel of ctc that stands for no class."""
+
+
+def loss_of(spec: LossSpec, num_classes: int) -> Loss:
+    """Return the loss that *spec* says, of *num_classes* classes."""
+
+    def one_hot(labels: Tensor, like: Tensor) -> Tensor:
+        return functional.one_hot(labels, num_classes).to(like.dtype)
+
+    match spec:
+        case CrossEntropy():
+            smoothing = spec.label_smoothing
+            return lambda x, y: functional.cross_entropy(x, y, label_smoothing=smoothing)
+        case MeanSquaredError():
+            return lambda x, y: functional.mse_loss(x, one_hot(y, x))
+        case MeanAbsoluteError():
+            return lambda x, y: functional.l1_loss(x, one_hot(y, x))
+        case Huber():
+            return lambda x, y: functional.huber_loss(x, one_hot(y, x), delta=spec.delta)
+        case BinaryCrossEntropy():
+            return lambda x, y: functional.binary_cross_entropy_with_logits(x, one_hot(y, x))
+        case NegativeLogLikelihood():
+            return functional.nll_loss
+        case Ctc():
+            return _ctc
+        case _:
+            raise AssertionError(spec)
+
+
+def right(spec: LossSpec, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return for each example whether *outputs* tell its label."""
+    if not isinstance(spec, Ctc):
+        return outputs.argmax(1) == labels
+    path = outputs.squeeze(2).argmax(1)  # (batch, steps)
+    said = path != BLANK
+    said[:, 1:] &= path[:, 1:] != path[:, :-1]
+    return (said.sum(1) == 1) & ((path * said).sum(1) == labels + 1)
+
+
+def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
+    steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2)
+    count = len(labels)
+    losses = functional.ctc_loss(
+        steps,
+        (labels + 1).unsqueeze(1),
+        torch.full((count,), len(steps)),
+        torch.ones(count, dtype=torch.int64),
+        blank=BLANK,
+        reduction="none",
+    )
+    return losses.mean()

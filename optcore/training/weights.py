@@ -1,0 +1,93 @@
+"""What is kept beside the weights: their moving average, and the slow copy of lookahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from optcore.spec import weights as spec
+
+
+class Ema:
+    """
+    The moving average of a network's parameters and statistics; see `optcore.spec.weights.Ema`.
+
+    Attributes:
+        tensors: name -> average, in at least float32.
+    """
+
+    def __init__(self, model: nn.Module, ema: spec.Ema) -> None:
+        self._spec = ema
+        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self._tracked = {name: t for name, t in named.items() if t.is_floating_point()}
+        self.tensors = {
+            name: t.detach().to(torch.promote_types(t.dtype, torch.float32), copy=True)
+            for name, t in self._tracked.items()
+        }
+
+    def update(self, t: int) -> None:
+        """Take in the weights after update *t*, 1 for the first."""
+        decay = self._spec.decay
+        if self._spec.warmup:
+            decay = min(decay, (1 + t) / (10 + t))
+        with torch.no_grad():
+            means = list(self.tensors.values())
+            now = [t.to(mean.dtype) for t, mean in zip(self._now(), means, strict=True)]
+            torch._foreach_lerp_(means, now, 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average in the place of what is trained, for a ``with``."""
+        with torch.no_grad():
+            kept = [tensor.clone() for tensor in self._now()]
+            for tensor, mean in zip(self._now(), self.tensors.values(), strict=True):
+                tensor.copy_(mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, value in zip(self._now(), kept, strict=True):
+                    tensor.copy_(value)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with *tensors*."""
+        _load(self.tensors, tensors)
+
+    def _now(self) -> list[Tensor]:
+        return list(self._tracked.values())
+
+
+class Slow:
+    """
+    The slow weights of lookahead; see `optcore.spec.weights.Lookahead`.
+
+    Attributes:
+        tensors: parameter name -> slow weights.
+    """
+
+    def __init__(self, model: nn.Module, lookahead: spec.Lookahead) -> None:
+        self._spec = lookahead
+        self._params: dict[str, Tensor] = dict(model.named_parameters())
+        self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
+
+    def update(self, t: int) -> None:
+        """Look, if it is time after update *t*, 1 for the first."""
+        if t % self._spec.every:
+            return
+        fast, slow = list(self._params.values()), list(self.tensors.values())
+        with torch.no_grad():
+            torch._foreach_lerp_(slow, fast, self._spec.alpha)
+            torch._foreach_copy_(fast, slow)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with *tensors*."""
+        _load(self.tensors, tensors)
+
+
+def _load(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    assert into.keys() == tensors.keys(), into.keys() ^ tensors.keys()
+    for name, tensor in into.items():
+        tensor.copy_(tensors[name])
