@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi.sse import ServerSentEvent
 
 from jobs.metrics import Row
-from jobs.record import COLUMNS, Record
+from jobs.record import Record
 from jobs.spec.states import State
 from jobs.spec.wire import StateChange, StreamedRows, StreamEnd, Wire
 from jobs.store import Store
@@ -37,8 +37,8 @@ async def follow(store: Store, record: Record, *, first: int) -> AsyncIterator[S
         waiting = rows > first
         while first < rows:
             count = min(ROWS_PER_EVENT, rows - first)
-            batch = await store.rows(record.tenant, record.id, first=first, count=count)
-            yield _rows(first, batch)
+            batch = await store.rows(record, first=first, count=count)
+            yield _rows(record.series.columns, first, batch)
             first += len(batch)
         if state.final:
             yield _event("end", await _end(store, record))
@@ -47,9 +47,9 @@ async def follow(store: Store, record: Record, *, first: int) -> AsyncIterator[S
             await asyncio.sleep(LOOK_S)
 
 
-def _rows(first: int, batch: list[Row]) -> ServerSentEvent:
+def _rows(columns: Sequence[str], first: int, batch: list[Row]) -> ServerSentEvent:
     rows = [[first + i, *row] for i, row in enumerate(batch)]
-    data = StreamedRows(columns=["step", *COLUMNS], rows=rows)
+    data = StreamedRows(columns=["step", *columns], rows=rows)
     return _event("rows", data, str(first + len(batch) - 1))
 
 

@@ -201,13 +201,14 @@ def append(held: Held, *, first: int, width: int, data: bytes, lease_ms: int) ->
     """
     Store rows from row *first* on; the call returns what the client asks for, or ''.
 
-    Rows that are there already must be equal: that is how a resumed run proves itself.
+    Rows that are there already must be equal in what was computed: that is how a resumed run
+    proves itself. What was only observed is overwritten.
 
     Args:
         held: by this attempt.
-        first: number of the first row in *data*.
+        first: number of the first row in *data*; row i is the i-th update that was attempted.
         width: bytes of a row.
-        data: whole rows.
+        data: whole rows, as `jobs.metrics.Series` packs them.
         lease_ms: the lease is extended by this much.
     """
     args = [*held.args, first, width, data, lease_ms]

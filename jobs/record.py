@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from jobs.metrics import PLAIN, Series
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
 from jobs.spec.wire import Job
 
-COLUMNS = ("lr", "loss")
-"""The columns of a series, each a float64."""
+COLUMNS = PLAIN.columns
+"""What every series begins with."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Record:
         return int(self.fields["total"])
 
     @property
+    def series(self) -> Series:
+        """What its rows hold."""
+        return Series.of(self.fields)
+
+    @property
     def checkpoints(self) -> list[Pointer]:
         """Where it may continue, the best last."""
         return [Pointer(**pointer) for pointer in json.loads(self.fields["checkpoints"])]
@@ -126,6 +132,7 @@ class Record:
                 "step": self.rows,
                 "total_steps": self.total_steps,
                 "steps_per_epoch": int(fields["steps_per_epoch"]),
+                "columns": self.series.columns,
                 "attempt": self.attempt,
                 "checkpoint_step": int(fields["checkpoint_step"]),
                 "verified_rows": int(fields["verified"]),
@@ -149,6 +156,7 @@ def new_fields(spec: JobSpec) -> dict[str, str]:
         "priority": str(spec.priority),
         "total": str(spec.total_steps),
         "steps_per_epoch": str(spec.steps_per_epoch),
+        **Series(spec.columns, spec.num_computed).fields(),
     }
 
 

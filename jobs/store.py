@@ -11,7 +11,7 @@ import redis.asyncio
 from jobs import calls, keys
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.functions import version
-from jobs.metrics import Row, stretches, unpack
+from jobs.metrics import Row
 from jobs.record import Record, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Queue, Worker
@@ -99,12 +99,13 @@ class Store:
             raise JobNotFound(job_id)
         return State(state.decode()), int(rows), int(attempt)
 
-    async def rows(self, tenant: str, job_id: str, *, first: int, count: int) -> list[Row]:
-        """Return the stored rows from *first* on, *count* at most."""
+    async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
+        """Return the stored rows of a job from *first* on, *count* at most."""
+        series = record.series
         pipe = self._client.pipeline(transaction=False)
-        for chunk, start, stop in stretches(first, count):
-            pipe.getrange(keys.ROWS % (tenant, job_id, chunk), start, stop)
-        return [row for part in await pipe.execute() for row in unpack(part)]
+        for chunk, start, stop in series.stretches(first, count):
+            pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
+        return [row for part in await pipe.execute() for row in series.unpack(part)]
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """Return a job's history after the entry *after*, oldest first, *limit* at most."""

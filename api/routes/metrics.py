@@ -1,4 +1,4 @@
-"""Metrics: the lr and loss of every step, polled or streamed."""
+"""Metrics: what is known of every step, polled or streamed."""
 
 from __future__ import annotations
 
@@ -66,8 +66,12 @@ async def read_metrics(
     To follow a running job, call again with `after` set to `next`.
     """
     count = min(limit, record.rows - after - 1)
-    rows = await store.rows(record.tenant, record.id, first=after + 1, count=max(count, 0))
-    data = [MetricRow(step=after + 1 + i, lr=lr, loss=loss) for i, (lr, loss) in enumerate(rows)]
+    rows = await store.rows(record, first=after + 1, count=max(count, 0))
+    columns = record.series.columns
+    data = [
+        MetricRow.model_validate({"step": step, **dict(zip(columns, row, strict=True))})
+        for step, row in enumerate(rows, after + 1)
+    ]
     last = after + len(data)
     return Page(data=data, has_more=last + 1 < record.rows, next=last)
 

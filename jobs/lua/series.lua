@@ -14,8 +14,9 @@ local function each_chunk(first, count, width, fn)
   end
 end
 
--- The first row of [first, first + count) whose stored bytes are not those of data, or nil.
-local function first_difference(tenant, id, first, count, width, data)
+-- The first row of [first, first + count) whose first bytes, as many as were computed, are stored
+-- otherwise than in data, or nil.
+local function first_difference(tenant, id, first, count, width, computed, data)
   local found
   each_chunk(first, count, width, function(chunk, offset, from, to)
     local name = key('rows', tenant, id, chunk)
@@ -23,7 +24,7 @@ local function first_difference(tenant, id, first, count, width, data)
     local sent = string.sub(data, from, to)
     if found or stored == sent then return end
     for at = 0, #sent / width - 1 do
-      local a, b = at * width + 1, (at + 1) * width
+      local a, b = at * width + 1, at * width + computed
       if string.sub(stored, a, b) ~= string.sub(sent, a, b) then
         found = chunk * CHUNK_ROWS + offset / width + at
         return
@@ -43,6 +44,7 @@ local function write(tenant, id, first, count, width, data)
   end)
 end
 
+-- Columns that are only observed (they come last) are not compared: their last value counts.
 -- append tenant id token first width data lease_ms
 -- -> ok rows request | fenced | gap rows | differs row
 local function append(_, args)
@@ -50,24 +52,27 @@ local function append(_, args)
   local first, width, data, lease = tonumber(args[4]), tonumber(args[5]), args[6], tonumber(args[7])
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  local rows, request, replay_at, replay_end =
-    get(job, 'rows', 'request', 'replay_at', 'replay_end')
+  local rows, request, replay_at, replay_end, columns =
+    get(job, 'rows', 'request', 'replay_at', 'replay_end', 'computed')
+  local computed = math.min(width, 8 * tonumber(columns or 2))
   rows, replay_at, replay_end = tonumber(rows), tonumber(replay_at), tonumber(replay_end)
   if first > rows then return {'gap', rows} end
   local count = #data / width
   local overlap = math.min(count, rows - first)
-  local differs = first_difference(tenant, id, first, overlap, width, data)
+  local differs = first_difference(tenant, id, first, overlap, width, computed, data)
   if differs then return {'differs', differs} end
   local seen = math.min(first + overlap, replay_end)
   if seen > replay_at then
     redis.call('HINCRBY', job, 'verified', seen - replay_at)
     redis.call('HSET', job, 'replay_at', seen)
   end
-  if count > overlap then
+  if computed < width then
+    write(tenant, id, first, count, width, data)
+  elseif count > overlap then
     write(tenant, id, first + overlap, count - overlap, width,
       string.sub(data, overlap * width + 1))
-    redis.call('HSET', job, 'rows', first + count)
   end
+  if count > overlap then redis.call('HSET', job, 'rows', first + count) end
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
   return {'ok', first + count, request}
 end

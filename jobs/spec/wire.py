@@ -60,6 +60,8 @@ class Job(Wire):
     """Steps whose lr and loss are known: the next one, from 0."""
     total_steps: int
     steps_per_epoch: int
+    columns: list[str]
+    """What is kept of every step: lr, loss, and what the job asks for."""
     attempt: int
     """How many workers have begun it."""
     checkpoint_step: int
@@ -83,19 +85,28 @@ class Job(Wire):
 
 
 class MetricRow(Wire):
-    """One step."""
+    """One step; the further columns of its job stand under their own names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float]
 
     step: int
+    """0 for the first update that was attempted."""
     lr: float
     loss: float
     """Mean over the batch, before the update."""
+
+    def value(self, column: str) -> float:
+        """Return the value of a column, which must be one of the job's."""
+        return getattr(self, column)  # type: ignore[no-any-return]
 
 
 class StreamedRows(Wire):
     """Data of a stream's event ``rows``; the event's id is the last step."""
 
     columns: list[str]
-    """step, lr, loss."""
+    """step, lr, loss, and what else the job has."""
     rows: list[list[int | float]]
     """One list per step, oldest first."""
 

@@ -1,16 +1,17 @@
 """Jobs over HTTP, as long as nobody trains them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 import redis
 
-from jobs import calls
+from jobs import calls, keys
 from jobs.calls import Held
 from jobs.functions import send
-from jobs.metrics import WIDTH, pack
+from jobs.metrics import PLAIN, Row, Series
 from jobs.record import Record
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,11 @@ def claim(client: redis.Redis) -> Held:
     )
     assert isinstance(record, Record)
     return Held(record.tenant, record.id, "token")
+
+
+def append(client: redis.Redis, held: Held, rows: Sequence[Row], series: Series = PLAIN) -> None:
+    data = series.pack(rows)
+    send(client, calls.append(held, first=0, width=series.width, data=data, lease_ms=60_000))
 
 
 async def test_a_posted_job_is_queued_and_says_where_it_is(http: httpx.AsyncClient) -> None:
@@ -173,7 +179,7 @@ async def test_rows_come_back_bit_for_bit_with_a_cursor(
     job_id = (await post(http))["id"]
     held = claim(client)
     rows = [(0.1 * i / 3, 1 / (i + 7)) for i in range(30)]
-    send(client, calls.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+    append(client, held, rows)
 
     seen: list[dict[str, Any]] = []
     while True:
@@ -191,11 +197,44 @@ async def test_what_is_not_finite_is_a_string(http: httpx.AsyncClient, client: r
     job_id = (await post(http))["id"]
     held = claim(client)
     rows = [(0.1, float("nan")), (0.1, float("inf")), (0.1, float("-inf"))]
-    send(client, calls.append(held, first=0, width=WIDTH, data=pack(rows), lease_ms=60_000))
+    append(client, held, rows)
 
     page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
 
     assert [row["loss"] for row in page["data"]] == ["NaN", "Infinity", "-Infinity"]
+
+
+async def test_rows_have_the_columns_of_their_job_and_no_others(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = (await post(http))["id"]
+    held = claim(client)
+    series = Series(("lr", "loss", "t", "grad_norm", "memory_mb"), 4)
+    client.hset(keys.JOB % (held.tenant, job_id), mapping=series.fields())  # type: ignore[arg-type]
+    append(client, held, [(0.1, 2.0, 0.0, 3.5, 9.0), (0.1, 2.0, 1.0, float("nan"), 9.5)], series)
+
+    page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
+
+    assert page["data"] == [
+        {"step": 0, "lr": 0.1, "loss": 2.0, "t": 0.0, "grad_norm": 3.5, "memory_mb": 9.0},
+        {"step": 1, "lr": 0.1, "loss": 2.0, "t": 1.0, "grad_norm": "NaN", "memory_mb": 9.5},
+    ]
+    assert (await http.get(f"/v1/jobs/{job_id}")).json()["columns"] == list(series.columns)
+
+
+async def test_a_stream_says_the_columns_of_its_rows(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = (await post(http))["id"]
+    held = claim(client)
+    series = Series(("lr", "loss", "grad_norm"), 3)
+    client.hset(keys.JOB % (held.tenant, job_id), mapping=series.fields())  # type: ignore[arg-type]
+    append(client, held, [(0.1, 2.0, 3.5)], series)
+    send(client, calls.fail(held, reason="error", detail="x"))
+
+    text = (await http.get(f"/v1/jobs/{job_id}/metrics/stream")).text
+
+    assert '{"columns":["step","lr","loss","grad_norm"],"rows":[[0,0.1,2.0,3.5]]}' in text
 
 
 async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> None:

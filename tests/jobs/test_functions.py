@@ -2,139 +2,36 @@
 
 import json
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import redis
 
 from jobs import calls, keys
-from jobs.calls import Held, Reaped
+from jobs.calls import Held
 from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
-from jobs.metrics import WIDTH, pack, stretches, unpack
-from jobs.record import Pointer, Record, new_fields, new_id
+from jobs.metrics import PLAIN
+from jobs.record import Pointer, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
-
-SPEC: dict[str, Any] = {
-    "model": {"kind": "mlp"},
-    "dataset": {"kind": "digits"},
-    "optimizer": {"kind": "adam"},
-    "training": {"steps": 10, "device": "cpu"},
-}
-LEASE_MS = 30_000
-
-
-def submit(
-    client: redis.Redis,
-    *,
-    tenant: str = "local",
-    key: str = "",
-    body: str = "sha",
-    **changes: object,
-) -> str:
-    spec = JobSpec.parse({**SPEC, **changes})
-    job_id = new_id()
-    call = calls.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
-    return send(client, call).record.id
-
-
-def hello(
-    client: redis.Redis,
-    worker: str = "w1",
-    *,
-    ttl_ms: int = 60_000,
-    held: Held | None = None,
-    fingerprint: str = "f1",
-) -> None:
-    call = calls.hello(
-        worker,
-        ttl_ms=ttl_ms,
-        held=held,
-        device="cpu",
-        fingerprint=fingerprint,
-        host="here",
-        pid=1,
-    )
-    send(client, call)
-
-
-def claim(
-    client: redis.Redis,
-    token: str = "t1",
-    *,
-    worker: str = "w1",
-    fingerprint: str = "f1",
-    lease_ms: int = LEASE_MS,
-) -> Record | None:
-    hello(client, worker, fingerprint=fingerprint)
-    call = calls.claim(
-        worker, device="cpu", fingerprint=fingerprint, token=token, lease_ms=lease_ms
-    )
-    return send(client, call)
-
-
-def begin(
-    client: redis.Redis,
-    token: str = "t1",
-    *,
-    worker: str = "w1",
-    fingerprint: str = "f1",
-    lease_ms: int = LEASE_MS,
-) -> Held:
-    record = claim(client, token, worker=worker, fingerprint=fingerprint, lease_ms=lease_ms)
-    assert record is not None
-    held = Held(record.tenant, record.id, token)
-    send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "2"}))
-    return held
-
-
-def reap(client: redis.Redis, *, limit: int = 10) -> Reaped:
-    return send(client, calls.reap(limit=limit, lease_ms=0))
-
-
-def record_of(client: redis.Redis, job_id: str, tenant: str = "local") -> Record:
-    return Record.from_hash(client.hgetall(keys.JOB % (tenant, job_id)))  # type: ignore[arg-type]
-
-
-def state_of(client: redis.Redis, job_id: str) -> State:
-    return record_of(client, job_id).state
-
-
-def kinds(client: redis.Redis, job_id: str) -> list[str]:
-    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
-    return [fields[b"kind"].decode() for _, fields in entries]
-
-
-def rows_of(client: redis.Redis, job_id: str) -> list[tuple[float, ...]]:
-    count = record_of(client, job_id).rows
-    data = b"".join(
-        client.getrange(keys.ROWS % ("local", job_id, chunk), start, stop)  # type: ignore[misc]
-        for chunk, start, stop in stretches(0, count)
-    )
-    return list(unpack(data))
-
-
-def append(client: redis.Redis, held: Held, first: int, rows: Sequence[tuple[float, ...]]) -> str:
-    call = calls.append(held, first=first, width=WIDTH, data=pack(rows), lease_ms=LEASE_MS)
-    return send(client, call)
-
-
-def release(client: redis.Redis, held: Held) -> str:
-    return send(client, calls.release(held, why="test", crashed=False)).state
-
-
-def some_rows(first: int, count: int) -> list[tuple[float, ...]]:
-    return [(0.1 * i, 1 / (i + 1)) for i in range(first, first + count)]
-
-
-Action = Literal["cancel", "kill", "pause", "resume"]
-
-
-def ask(client: redis.Redis, job_id: str, action: Action) -> State | None:
-    record = send(client, calls.ask("local", job_id, action)).record
-    return record.state if record else None
-
+from tests.jobs.protocol import (
+    LEASE_MS,
+    SPEC,
+    Action,
+    append,
+    ask,
+    begin,
+    claim,
+    hello,
+    kinds,
+    reap,
+    record_of,
+    release,
+    rows_of,
+    some_rows,
+    state_of,
+    submit,
+)
 
 # ------------------------------------------------------------------ the way through
 
@@ -258,7 +155,7 @@ def test_rows_are_stored_by_offset_across_chunks(client: redis.Redis) -> None:
         append(client, held, first, some_rows(first, min(3_000, 10_000 - first)))
 
     assert rows_of(client, job_id) == some_rows(0, 10_000)
-    assert client.strlen(keys.ROWS % ("local", job_id, 0)) == 4096 * WIDTH
+    assert client.strlen(keys.ROWS % ("local", job_id, 0)) == 4096 * PLAIN.width
 
 
 def test_a_repeated_append_changes_nothing(client: redis.Redis) -> None:
@@ -337,7 +234,7 @@ def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
 
     writes: list[Call[Any]] = [
         calls.renew(zombie, lease_ms=1),
-        calls.append(zombie, first=0, width=WIDTH, data=pack([(1.0, 1.0)]), lease_ms=1),
+        calls.append(zombie, first=0, width=PLAIN.width, data=PLAIN.pack_row(1, 1), lease_ms=1),
         calls.evaluated(zombie, step=1, data={}),
         calls.checkpointed(zombie, step=1, path="p", sha256="s", digest="d"),
         calls.noted(zombie, kind="x", data={}),

@@ -24,6 +24,7 @@ JOB: dict[str, Any] = {
     "step": 0,
     "total_steps": 4,
     "steps_per_epoch": 4,
+    "columns": ["lr", "loss"],
     "attempt": 0,
     "checkpoint_step": 0,
     "verified_rows": 0,

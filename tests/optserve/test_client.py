@@ -211,6 +211,7 @@ def test_columns_that_a_newer_service_adds_are_no_obstacle() -> None:
     assert isinstance(row, MetricRow)
     assert row.lr == 0.5
     assert row.loss != row.loss
+    assert row.value("grad_norm") == 9.0
 
 
 # ----------------------------------------------------------- what else listens

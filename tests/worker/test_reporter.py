@@ -11,7 +11,7 @@ import redis
 from jobs import calls, keys
 from jobs.calls import Held
 from jobs.functions import send
-from jobs.metrics import unpack
+from jobs.metrics import PLAIN
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from optcore.schedules.make import make_schedule
@@ -123,7 +123,9 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
     events: Any = client.xrange(keys.EVENTS % (held.tenant, held.job_id))
     told = [json.loads(f[b"data"]) for _, f in events if f[b"kind"] == b"lr_off_plan"]
     rows: Any = client.get(keys.ROWS % (held.tenant, held.job_id, 0))
-    return Job(Record.from_hash(raw).job().lr_off_plan_at, told, [row[0] for row in unpack(rows)])
+    return Job(
+        Record.from_hash(raw).job().lr_off_plan_at, told, [row[0] for row in PLAIN.unpack(rows)]
+    )
 
 
 VALUES: dict[str, Any] = {"kind": "values", "values": [0.5, 0.4, 0.3] + [0.2] * 37}

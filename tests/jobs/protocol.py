@@ -1,0 +1,143 @@
+"""The protocol as tests speak it: a client that submits and asks, a worker that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import redis
+
+from jobs import calls, keys
+from jobs.calls import Held, Reaped
+from jobs.functions import send
+from jobs.metrics import PLAIN, Row, Series
+from jobs.record import Record, new_fields, new_id
+from jobs.spec.job import JobSpec
+from jobs.spec.states import State
+
+SPEC: dict[str, Any] = {
+    "model": {"kind": "mlp"},
+    "dataset": {"kind": "digits"},
+    "optimizer": {"kind": "adam"},
+    "training": {"steps": 10, "device": "cpu"},
+}
+LEASE_MS = 30_000
+
+
+def submit(
+    client: redis.Redis,
+    *,
+    tenant: str = "local",
+    key: str = "",
+    body: str = "sha",
+    **changes: object,
+) -> str:
+    spec = JobSpec.parse({**SPEC, **changes})
+    job_id = new_id()
+    call = calls.submit(tenant, job_id, new_fields(spec), idempotency_key=key, body_sha=body)
+    return send(client, call).record.id
+
+
+def hello(
+    client: redis.Redis,
+    worker: str = "w1",
+    *,
+    ttl_ms: int = 60_000,
+    held: Held | None = None,
+    fingerprint: str = "f1",
+) -> None:
+    call = calls.hello(
+        worker,
+        ttl_ms=ttl_ms,
+        held=held,
+        device="cpu",
+        fingerprint=fingerprint,
+        host="here",
+        pid=1,
+    )
+    send(client, call)
+
+
+def claim(
+    client: redis.Redis,
+    token: str = "t1",
+    *,
+    worker: str = "w1",
+    fingerprint: str = "f1",
+    lease_ms: int = LEASE_MS,
+) -> Record | None:
+    hello(client, worker, fingerprint=fingerprint)
+    call = calls.claim(
+        worker, device="cpu", fingerprint=fingerprint, token=token, lease_ms=lease_ms
+    )
+    return send(client, call)
+
+
+def begin(
+    client: redis.Redis,
+    token: str = "t1",
+    *,
+    worker: str = "w1",
+    fingerprint: str = "f1",
+    lease_ms: int = LEASE_MS,
+) -> Held:
+    record = claim(client, token, worker=worker, fingerprint=fingerprint, lease_ms=lease_ms)
+    assert record is not None
+    held = Held(record.tenant, record.id, token)
+    send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "2"}))
+    return held
+
+
+def reap(client: redis.Redis, *, limit: int = 10) -> Reaped:
+    return send(client, calls.reap(limit=limit, lease_ms=0))
+
+
+def record_of(client: redis.Redis, job_id: str, tenant: str = "local") -> Record:
+    return Record.from_hash(client.hgetall(keys.JOB % (tenant, job_id)))  # type: ignore[arg-type]
+
+
+def state_of(client: redis.Redis, job_id: str) -> State:
+    return record_of(client, job_id).state
+
+
+def kinds(client: redis.Redis, job_id: str) -> list[str]:
+    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
+    return [fields[b"kind"].decode() for _, fields in entries]
+
+
+def rows_of(client: redis.Redis, job_id: str) -> list[Row]:
+    record = record_of(client, job_id)
+    count, series = record.rows, record.series
+    data = b"".join(
+        client.getrange(keys.ROWS % ("local", job_id, chunk), start, stop)  # type: ignore[misc]
+        for chunk, start, stop in series.stretches(0, count)
+    )
+    return list(series.unpack(data))
+
+
+def append(
+    client: redis.Redis,
+    held: Held,
+    first: int,
+    rows: Sequence[Row],
+    series: Series = PLAIN,
+) -> str:
+    data = series.pack(rows)
+    call = calls.append(held, first=first, width=series.width, data=data, lease_ms=LEASE_MS)
+    return send(client, call)
+
+
+def release(client: redis.Redis, held: Held) -> str:
+    return send(client, calls.release(held, why="test", crashed=False)).state
+
+
+def some_rows(first: int, count: int) -> list[Row]:
+    return [(0.1 * i, 1 / (i + 1)) for i in range(first, first + count)]
+
+
+Action = Literal["cancel", "kill", "pause", "resume"]
+
+
+def ask(client: redis.Redis, job_id: str, action: Action) -> State | None:
+    record = send(client, calls.ask("local", job_id, action)).record
+    return record.state if record else None
