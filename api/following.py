@@ -56,7 +56,12 @@ def _rows(columns: Sequence[str], first: int, batch: list[Row]) -> ServerSentEve
 async def _end(store: Store, record: Record) -> StreamEnd:
     job = (await store.record(record.tenant, record.id)).job()
     return StreamEnd(
-        state=job.state, reason=job.reason, detail=job.detail, rows=job.step, digest=job.digest
+        state=job.state,
+        reason=job.reason,
+        detail=job.detail,
+        ended=job.ended,
+        rows=job.step,
+        digest=job.digest,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from jobs.functions import Call, Fenced, Gap, ReplayDiffers
 from jobs.record import Record
+from jobs.spec.states import Ending
 
 
 @dataclass(frozen=True)
@@ -257,9 +258,20 @@ def finish(
     digest: str,
     result: Mapping[str, Any],
     artifacts: Mapping[str, Any],
+    ended: Ending = "completed",
 ) -> Call[None]:
-    """End the job: all its rows are stored and its files written."""
-    args = [*held.args, rows, digest, json_text(result), json_text(artifacts)]
+    """
+    End the job: all its rows are stored and its files written.
+
+    Args:
+        held: by this attempt.
+        rows: how many there are; must be what the store has.
+        digest: of every tensor of the run.
+        result: what it came to on the held-out examples.
+        artifacts: name -> path, sha256 and size.
+        ended: early_stopped: by its own choice before its last step, so with fewer rows.
+    """
+    args = [*held.args, rows, digest, json_text(result), json_text(artifacts), ended]
     return Call("finish", args, _accepted)
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from jobs.metrics import PLAIN, Series
 from jobs.spec.job import JobSpec
-from jobs.spec.states import State
+from jobs.spec.states import Ending, State
 from jobs.spec.wire import Job
 
 COLUMNS = PLAIN.columns
@@ -84,6 +84,18 @@ class Record:
         return int(self.fields["total"])
 
     @property
+    def num_steps(self) -> int:
+        """Rows of its series at most, as far as is known: once it has ended, those it has."""
+        return self.rows if self.state.final else self.total_steps
+
+    @property
+    def ended(self) -> Ending | None:
+        """How it succeeded, or None if it has not."""
+        if self.state is not State.SUCCEEDED:
+            return None
+        return "early_stopped" if self.fields.get("ending") == "early_stopped" else "completed"
+
+    @property
     def series(self) -> Series:
         """What its rows hold."""
         return Series.of(self.fields)
@@ -126,6 +138,7 @@ class Record:
                 "state": self.state,
                 "reason": fields.get("reason"),
                 "detail": fields.get("detail"),
+                "ended": self.ended,
                 "request": fields["request"] or None,
                 "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
                 "waiting_for": fields.get("waiting_for") or None,

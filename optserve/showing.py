@@ -71,7 +71,8 @@ def _facts(job: Job) -> dict[str, str]:
         "name": job.name,
         "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
         "state": f"{job.state}: {job.reason}: {job.detail}" if job.reason else str(job.state),
-        "steps": f"{job.step} of {job.total_steps}",
+        "steps": f"{job.step} of {job.total_steps}"
+        + (", stopped early" * (job.ended == "early_stopped")),
         "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
         f"lr {optimizer.get('lr')}",
         "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),

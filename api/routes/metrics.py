@@ -23,8 +23,8 @@ After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for 
 
 
 def _within(after: int, record: Record, name: str) -> int:
-    """Return *after*, which must be a step that the job has."""
-    if after >= record.total_steps:
+    """Return *after*, which must be a step that the job has, or will have."""
+    if after >= record.num_steps:
         raise RequestValidationError(
             [
                 {
@@ -32,7 +32,7 @@ def _within(after: int, record: Record, name: str) -> int:
                     "loc": ("query", name),
                     "msg": "",
                     "input": after,
-                    "ctx": {"lt": record.total_steps},
+                    "ctx": {"lt": record.num_steps},
                 }
             ]
         )

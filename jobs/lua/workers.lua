@@ -93,7 +93,8 @@ local function renew(_, args)
   return {'ok', (get(job, 'request'))}
 end
 
--- finish tenant id token rows digest result artifacts -> ok | already | gap rows | fenced
+-- finish tenant id token rows digest result artifacts (completed | early_stopped)
+-- -> ok | already | gap rows | fenced
 local function finish(_, args)
   local tenant, id, token, rows = args[1], args[2], args[3], tonumber(args[4])
   local job = key('job', tenant, id)
@@ -102,8 +103,9 @@ local function finish(_, args)
   end
   local stored = tonumber((get(job, 'rows')))
   if stored ~= rows then return {'gap', stored} end
-  move(job, tenant, id, 'running', 'succeeded', 'succeeded', cjson.encode({rows = rows}),
-    'digest', args[5], 'result', args[6], 'artifacts', args[7])
+  move(job, tenant, id, 'running', 'succeeded', 'succeeded',
+    cjson.encode({rows = rows, ended = args[8]}),
+    'digest', args[5], 'result', args[6], 'artifacts', args[7], 'ending', args[8])
   return {'ok'}
 end
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs.spec.states import Reason, State
+from jobs.spec.states import Ending, Reason, State
 
 Item = TypeVar("Item")
 
@@ -51,6 +51,9 @@ class Job(Wire):
     """Why it failed."""
     detail: str | None
     """More about the reason, in words."""
+    ended: Ending | None
+    """How it succeeded: `completed`, after `total_steps` steps; or `early_stopped`, because it no
+    longer got better, with the `step` steps it made. Null until then."""
     request: Literal["cancel", "kill", "pause"] | None
     """What its client has asked for and its worker has not done yet."""
     waiting_for: Literal["worker", "fingerprint"] | None
@@ -125,6 +128,8 @@ class StreamEnd(Wire):
     state: State
     reason: Reason | None
     detail: str | None
+    ended: Ending | None = None
+    """How it succeeded; null if it did not."""
     rows: int
     """Steps there are: what was streamed, if you had them from 0."""
     digest: str | None

@@ -237,6 +237,36 @@ async def test_a_stream_says_the_columns_of_its_rows(
     assert '{"columns":["step","lr","loss","grad_norm"],"rows":[[0,0.1,2.0,3.5]]}' in text
 
 
+async def test_a_run_that_stopped_early_has_the_steps_it_made_and_no_more(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    path = f"/v1/jobs/{(await post(http))['id']}"
+    held = claim(client)
+    append(client, held, [(0.1, 1.0)] * 7)
+    assert (await http.get(f"{path}/metrics?after=20")).status_code == 200  # it may still come
+    result = {"test_loss": 1.0, "test_accuracy": 0.5}
+    send(
+        client,
+        calls.finish(held, rows=7, digest="d", result=result, artifacts={}, ended="early_stopped"),
+    )
+
+    job = (await http.get(path)).json()
+    page = (await http.get(f"{path}/metrics?after=6")).json()
+    beyond = (await http.get(f"{path}/metrics?after=7")).json()
+    stream = (await http.get(f"{path}/metrics/stream?after=4")).text
+
+    assert (job["state"], job["ended"], job["step"], job["total_steps"]) == (
+        "succeeded",
+        "early_stopped",
+        7,
+        30,
+    )
+    assert (page["data"], page["has_more"], page["next"]) == ([], False, 6)
+    assert beyond["errors"] == [{"param": "after", "message": "after must be below 7, got 7"}]
+    assert '"rows":[[5,0.1,1.0],[6,0.1,1.0]]' in stream
+    assert '"ended":"early_stopped","rows":7' in stream
+
+
 async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> None:
     job_id = (await post(http))["id"]
 

@@ -13,7 +13,7 @@ from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
 from jobs.metrics import PLAIN
 from jobs.record import Pointer, new_fields, new_id
 from jobs.spec.job import JobSpec
-from jobs.spec.states import State
+from jobs.spec.states import Ending, State
 from tests.jobs.protocol import (
     LEASE_MS,
     SPEC,
@@ -417,6 +417,31 @@ def test_finish_wants_every_row(client: redis.Redis) -> None:
         send(client, calls.finish(held, rows=10, digest="", result={}, artifacts={}))
 
     assert caught.value.rows == 9
+
+
+@pytest.mark.parametrize(("rows", "ended"), [(10, "completed"), (7, "early_stopped")])
+def test_finish_says_how_the_run_ended(client: redis.Redis, rows: int, ended: Ending) -> None:
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, rows))
+    assert record_of(client, job_id).job().ended is None
+
+    send(client, calls.finish(held, rows=rows, digest="", result={}, artifacts={}, ended=ended))
+
+    record = record_of(client, job_id)
+    assert (record.state, record.ended, record.num_steps) == (State.SUCCEEDED, ended, rows)
+
+
+def test_an_early_end_wants_every_row_it_speaks_of(client: redis.Redis) -> None:
+    submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 6))
+
+    with pytest.raises(Gap):
+        send(
+            client,
+            calls.finish(held, rows=7, digest="", result={}, artifacts={}, ended="early_stopped"),
+        )
 
 
 def test_fail_records_reason_and_detail(client: redis.Redis) -> None:

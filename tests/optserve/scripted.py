@@ -18,6 +18,7 @@ JOB: dict[str, Any] = {
     "state": "queued",
     "reason": None,
     "detail": None,
+    "ended": None,
     "request": None,
     "waiting_for": None,
     "lr_off_plan_at": None,
