@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "model.safetensors"
-NAMES = (MODEL,)
+EMA = "ema.safetensors"
+NAMES = (MODEL, EMA)
 """Every name an artifact may have."""
 
 

@@ -80,6 +80,3 @@ class Series:
 
 PLAIN = Series()
 """That of a job that asks for no further columns."""
-WIDTH = PLAIN.width
-"""Bytes of a row of lr and loss."""
-pack_row = PLAIN.pack_row

@@ -6,16 +6,16 @@ import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from jobs import calls
-from jobs.artifacts import MODEL, Storage
+from jobs.artifacts import EMA, MODEL, Storage
 from jobs.calls import Held
 from jobs.functions import Fenced
 from jobs.settings import Settings
 from jobs.spec.states import Reason
-from optcore.spec.duration import steps_in
 from optcore.training import checkpoint
 from optcore.training.digest import digest
 from optcore.training.loop import train
@@ -26,7 +26,7 @@ from worker.failures import reason_of
 from worker.lease import Lease
 from worker.patience import Patience
 from worker.plan import Plan
-from worker.reporter import Reporter
+from worker.reporter import Reporter, measured
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Attempt:
     def __init__(self, held: Held, tools: Tools) -> None:
         self._held, self._tools = held, tools
         self._storage = tools.storage
+        self._saved = 0
         self._patience = Patience(tools.client, tools.leaving)
 
     def train(self) -> Outcome:
@@ -81,6 +82,8 @@ class Attempt:
                 raise  # the store's trouble, not the job's: the lease will tell
             except Exception as error:  # the one place: whatever it is, the client hears of it
                 reason, detail = reason_of(error)
+                if reason is Reason.DIVERGED:
+                    detail += f"; the last checkpoint is of step {self._saved}"
                 if reason is Reason.ERROR:
                     log.exception("%s failed", self._held.job_id)
                 lease.phase("store")
@@ -105,7 +108,10 @@ class Attempt:
             return self._release(str(error))
         lease_ms = int(self._tools.settings.lease_s * 1000)
         plan = Plan(run.spec)
-        with Reporter(self._held, self._patience, plan, first=run.t, lease_ms=lease_ms) as reporter:
+        self._saved = run.row
+        with Reporter(
+            self._held, self._patience, plan, first=run.row, lease_ms=lease_ms
+        ) as reporter:
             try:
                 self._follow(run, reporter, lease, folder)
             except Stop as stop:
@@ -118,21 +124,19 @@ class Attempt:
 
     def _follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
-        interval = run.spec.training.checkpoint_every
-        every = steps_in(interval, run.spec.steps_per_epoch) if interval is not None else 0
         lease.phase("step")
         for report in train(run):
             match report:
                 case StepReport():
-                    reporter.row(report.step, (report.lr, report.loss), report.lrs)
+                    reporter.row(report.step, (report.lr, report.loss, *report.values), report.lrs)
                 case Evaluation():
                     reporter.evaluation(report)
                 case Progress():
                     pass
             lease.beat()
-            if not run.finished:
+            if run.settled and not run.finished:
                 self._heed(reporter, lease)
-                if isinstance(report, StepReport) and every and run.t % every == 0:
+                if isinstance(report, StepReport) and run.checkpoint_is_due:
                     self._save(run, reporter, lease, folder)
 
     def _heed(self, reporter: Reporter, lease: Lease) -> None:
@@ -148,6 +152,8 @@ class Attempt:
 
     def _save(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Make a checkpoint that the record points to: rows first, then files, then the pointer."""
+        if run.row == self._saved or not run.is_finite():
+            return  # it is there; or nobody would want to go on from here
         lease.phase("store")
         reporter.flush()
         lease.phase("checkpoint")
@@ -162,6 +168,7 @@ class Attempt:
                 digest=saved.digest,
             )
         )
+        self._saved = saved.step
         self._storage.sweep_checkpoints(folder, needed)
         lease.phase("step")
 
@@ -170,16 +177,18 @@ class Attempt:
         reporter.flush()
         lease.phase("checkpoint")
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / MODEL
-        checkpoint.write_durably(path, checkpoint.model_bytes(run))
-        last = reporter.last_evaluation
-        assert last is not None  # the loop ends with one
+        files = {MODEL: checkpoint.model_bytes(run)}
+        if run.ema is not None:
+            files[EMA] = checkpoint.ema_bytes(run)
+        for name, content in files.items():
+            checkpoint.write_durably(folder / name, content)
         call = calls.finish(
             self._held,
-            rows=run.t,
+            rows=run.row,
             digest=digest(run.tensors()),
-            result={"test_loss": last.loss, "test_accuracy": last.accuracy},
-            artifacts={MODEL: self._storage.described(path)},
+            result=_result(reporter),
+            artifacts={name: self._storage.described(folder / name) for name in files},
+            ended="early_stopped" if run.stopped else "completed",
         )
         lease.phase("store")
         self._patience.send(call)
@@ -187,3 +196,12 @@ class Attempt:
     def _release(self, why: str) -> Outcome:
         self._patience.send(calls.release(self._held, why=why, crashed=False))
         return "released"
+
+
+def _result(reporter: Reporter) -> dict[str, Any]:
+    """Return what the last evaluation found."""
+    last = reporter.last_evaluation
+    assert last is not None  # the loop ends with one
+    found = measured(last)
+    del found["step"]
+    return {"test_loss": found.pop("loss"), "test_accuracy": found.pop("accuracy"), **found}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.metrics import Series
 from jobs.record import COLUMNS
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.optimizers.resolve import ResolvedGroup
@@ -14,6 +15,8 @@ from optcore.spec.run import RunSpec
 from optcore.training.run import shown_group
 
 LR = COLUMNS.index("lr")
+T = "t"
+"""Column of the updates so far, of runs in which they may be less than the steps."""
 
 
 class OffPlan(NamedTuple):
@@ -39,6 +42,9 @@ class Plan:
 
     A difference in the last bit counts. What follows the run itself (plateau, greedy) cannot be
     planned, and is never off.
+
+    Attributes:
+        series: what a row holds.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -46,6 +52,7 @@ class Plan:
         self._shown = shown_group(groups, spec.optimizer.lr)
         self._names = [group.match for group in groups] if len(groups) > 1 else [""]
         self._schedules = [_schedule(spec, group) for group in groups]
+        self.series = Series(spec.columns, spec.num_computed)
 
     def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
         """
@@ -56,24 +63,32 @@ class Plan:
             data: packed rows.
             lrs: where there are several groups, that of each in each of the rows, float64.
         """
-        shown = np.frombuffer(data, "<f8").reshape(-1, len(COLUMNS))[:, LR]
+        rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
+        shown, steps = rows[:, LR], np.arange(first, first + len(rows))
+        t = (
+            rows[:, self.series.columns.index(T)].astype(np.int64)
+            if T in self.series.columns
+            else steps
+        )
         columns = [(self._shown, shown)]
         if len(self._schedules) > 1:
             table = np.frombuffer(lrs, "<f8").reshape(len(shown), len(self._schedules))
             columns += enumerate(table.T)
-        found = [off for i, column in columns if (off := self._off(i, first, column)) is not None]
-        return min(found, key=lambda off: off.step, default=None)
+        found = [self._off(i, steps, t, column) for i, column in columns]
+        return min(filter(None, found), key=lambda off: off.step, default=None)
 
-    def _off(self, i: int, first: int, applied: NDArray[np.float64]) -> OffPlan | None:
+    def _off(
+        self, i: int, steps: NDArray[np.int64], t: NDArray[np.int64], applied: NDArray[np.float64]
+    ) -> OffPlan | None:
         schedule, factor = self._schedules[i]
         if isinstance(schedule, Followed):
             return None
-        planned = schedule(np.arange(first, first + len(applied))) * factor
+        planned = schedule(t) * factor
         wrong = np.flatnonzero(planned != applied)
         if not len(wrong):
             return None
         at = wrong[0]
-        return OffPlan(first + int(at), float(planned[at]), float(applied[at]), self._names[i])
+        return OffPlan(int(steps[at]), float(planned[at]), float(applied[at]), self._names[i])
 
 
 def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from array import array
+from dataclasses import asdict
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from jobs import calls
 from jobs.calls import Held
-from jobs.metrics import WIDTH, Row, pack_row
+from jobs.metrics import Row
 from optcore.training.reports import Evaluation
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
@@ -31,7 +32,7 @@ class Reporter:
     Args:
         held: the job.
         patience: the way to the store.
-        plan: what lr should be.
+        plan: what rows hold, and what lr should be.
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
 
@@ -41,12 +42,19 @@ class Reporter:
     """
 
     def __init__(
-        self, held: Held, patience: Patience, plan: Plan, *, first: int, lease_ms: int
+        self,
+        held: Held,
+        patience: Patience,
+        plan: Plan,
+        *,
+        first: int,
+        lease_ms: int,
     ) -> None:
         self.request = ""
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._plan, self._off_plan = plan, False
+        self._series, self._width = plan.series, plan.series.width
         self._lock = threading.Condition(threading.Lock())
         self._first, self._next = first, first
         self._data = bytearray()  # of the rows from the first to the next, packed when they come
@@ -67,7 +75,7 @@ class Reporter:
             lrs: that of each group of parameters, if there are several; for the plan only.
         """
         assert step == self._next, (step, self._next)
-        data = pack_row(*row)
+        data = self._series.pack_row(*row)
         with self._lock:
             self._next += 1
             self._data += data
@@ -140,12 +148,12 @@ class Reporter:
         if not data:
             return
         call = calls.append(
-            self._held, first=self._first, width=WIDTH, data=data, lease_ms=self._lease_ms
+            self._held, first=self._first, width=self._width, data=data, lease_ms=self._lease_ms
         )
         self.request = self._patience.send(call)
         self._compare_with_plan(data, lrs)
         with self._lock:
-            self._first += len(data) // WIDTH
+            self._first += len(data) // self._width
             del self._data[: len(data)], self._lrs[: len(lrs)]
             self._lock.notify_all()
 
@@ -164,8 +172,15 @@ class Reporter:
                 if not self._evaluations:
                     return
                 report = self._evaluations[0]
-            data = {"step": report.step, "loss": report.loss, "accuracy": report.accuracy}
-            self._patience.send(calls.evaluated(self._held, step=report.step, data=data))
+            call = calls.evaluated(self._held, step=report.step, data=measured(report))
+            self._patience.send(call)
             with self._lock:
                 del self._evaluations[0]
                 self._lock.notify_all()
+
+
+def measured(report: Evaluation) -> dict[str, Any]:
+    """Return what an evaluation found, without what was not asked for."""
+    found = asdict(report)
+    del found["examples"], found["best"]
+    return {name: value for name, value in found.items() if value is not None}

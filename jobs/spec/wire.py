@@ -36,6 +36,14 @@ class Result(Wire):
     """Mean over the examples."""
     test_accuracy: float
     """Share of the examples told right, in 0..1."""
+    top_k: float | None = None
+    """Share whose class is among the k likeliest, if that was asked for."""
+    confusion: list[list[int]] | None = None
+    """For each class, what its examples were taken for, if that was asked for."""
+    ema_loss: float | None = None
+    """The loss with the averaged weights, if there are any."""
+    ema_accuracy: float | None = None
+    """The accuracy with them."""
 
 
 class Job(Wire):

@@ -226,6 +226,13 @@ def model_bytes(run: Run) -> bytes:
         return tensors_to_bytes(run.model_tensors())
 
 
+def ema_bytes(run: Run) -> bytes:
+    """Return the network of *run* with its averaged weights, as a safetensors file."""
+    assert run.ema is not None
+    with run.ema.in_place():
+        return tensors_to_bytes(run.model_tensors())
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Write *content* to *path* and wait until it is on disk."""
     with path.open("wb") as file:

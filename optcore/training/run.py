@@ -24,7 +24,7 @@ from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
 from optcore.training.losses import Loss, loss_of
-from optcore.training.precision import DTYPES, Scaler, autocast
+from optcore.training.precision import DTYPES, Scaler, all_finite, autocast
 from optcore.training.reports import Evaluation
 from optcore.training.seeds import seed_everything
 from optcore.training.weights import Ema, Slow
@@ -225,6 +225,10 @@ class Run:
             if beside is not None:
                 tensors |= {f"{kind}.{n}": t.contiguous() for n, t in beside.tensors.items()}
         return tensors
+
+    def is_finite(self) -> bool:
+        """Return whether no weight is NaN or infinite."""
+        return all_finite([param.detach() for param in self.model.parameters()])
 
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradients of the present step so far, by parameter name, contiguous."""
