@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from optcore.spec.training import Training
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("optcore", "jobs", "api", "worker", "optserve")
 
@@ -112,3 +114,29 @@ def test_what_must_not_pull_torch_does_not() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+PICKLING = {("torch", "load"), ("torch", "save"), ("np", "load"), ("numpy", "load")}
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-60:])
+def test_nothing_is_pickled(module: str, path: Path) -> None:
+    """Loading a checkpoint or a message must never run code that it brings along."""
+    imported = {name.split(".")[0] for name in imports(path)}
+    called = {
+        (node.value.id, node.attr)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+
+    assert not imported & PICKLES, module
+    assert not called & PICKLING, module
+
+
+def test_every_word_of_training_is_documented() -> None:
+    page = (ROOT / "docs" / "training.md").read_text()
+
+    missing = [name for name in Training.model_fields if f"`{name}" not in page]
+
+    assert not missing
