@@ -1,0 +1,222 @@
+"""Whether the parts of a run fit together."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from optcore.spec.duration import MAX_STEPS, steps_in
+from optcore.spec.errors import SpecError, violated
+from optcore.spec.layers import BatchNorm, ShapeError
+from optcore.spec.models import named, summarize
+from optcore.spec.optimizers import Lbfgs
+from optcore.spec.schedules import Constant, in_words
+
+if TYPE_CHECKING:
+    from optcore.spec.run import Moved, RunSpec
+
+MAX_PARAMETERS = 500_000_000
+"""The largest network, in trainable numbers."""
+
+MAX_COST = 1_000_000_000
+"""Values computed for one schedule of a run, those of its parts counted."""
+
+
+def check_parts(run: RunSpec) -> None:
+    """Raise the first thing about *run* that no part of it shows by itself."""
+    for check in (
+        _steps_are_bounded,
+        _layers_fit,
+        _groups_find_parameters,
+        _no_batch_of_one_is_normalised,
+        _lbfgs_is_by_itself,
+        _evaluations_fit_the_loss,
+        _scaled_once,
+        _durations_have_steps,
+        _lr_has_one_schedule,
+        _schedules_fit,
+    ):
+        check(run)
+
+
+def _steps_are_bounded(run: RunSpec) -> None:
+    if run.total_steps > MAX_STEPS:
+        violated(
+            ["training", "epochs"],
+            f"epochs must come to at most {MAX_STEPS} steps, got {run.total_steps}",
+            run.training.epochs,
+        )
+
+
+def _layers_fit(run: RunSpec) -> None:
+    layers = run.model.network(run.dataset.num_classes)
+    try:
+        rows = summarize(layers, run.dataset.shape)
+    except ShapeError as error:
+        violated(
+            ["model"],
+            f"model must take the examples of {run.dataset.kind}, of shape "
+            f"{run.dataset.shape}: {error}",
+            run.model.kind,
+        )
+    loss, classes, shape = run.training.loss, run.dataset.num_classes, rows[-1].output_shape
+    if not loss.takes(shape, classes):
+        violated(
+            ["model"],
+            f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
+            f"of {run.dataset.kind}, got shape {shape}",
+            run.model.kind,
+        )
+    if loss.kind == "nll" and layers[-1].kind != "log_softmax":
+        violated(
+            ["training", "loss", "kind"],
+            f"loss nll needs a model that ends with log_softmax, got {layers[-1].kind}; "
+            "cross_entropy takes what comes before one",
+            loss.kind,
+        )
+    size = sum(row.num_parameters for row in rows)
+    if not 0 < size <= MAX_PARAMETERS:
+        violated(
+            ["model"],
+            f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
+            run.model.kind,
+        )
+
+
+def _groups_find_parameters(run: RunSpec) -> None:
+    if run.training.clip is not None and run.optimizer.clip is not None:
+        violated(
+            ["training", "clip"],
+            "clip must be given once, got it in training and in optimizer",
+            run.training.clip.kind,
+        )
+    try:
+        run.groups()
+    except SpecError as error:
+        first = error.problems[0]
+        violated(["optimizer", first.param], first.message, None)
+
+
+def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
+    last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
+    shape = run.dataset.shape
+    for name, layer in named(run.model.network(run.dataset.num_classes)):
+        if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
+            violated(
+                ["dataset", "batch_size"],
+                f"batch_size must not leave a last batch of 1 example, whose values layer "
+                f"{name} (batch_norm) could not tell from their mean, got "
+                f"{run.dataset.batch_size} of {run.dataset.train_examples} examples",
+                run.dataset.batch_size,
+            )
+        shape = layer.output_shape(shape)
+
+
+def _lbfgs_is_by_itself(run: RunSpec) -> None:
+    if not isinstance(run.optimizer, Lbfgs):
+        return
+    run.optimizer.check_schedule(run.schedule)
+    training = run.training
+    for name, given, only in (
+        ("precision", training.precision, ("fp32", "fp64")),
+        ("accumulate", training.accumulate, (1,)),
+        ("loss_scale", training.loss_scale and training.loss_scale.kind, (None,)),
+        ("on_divergence", training.on_divergence, ("fail",)),
+    ):
+        if given not in only:
+            wanted = " or ".join("null" if value is None else str(value) for value in only)
+            violated(
+                ["training", name],
+                f"{name} must be {wanted} for lbfgs, which looks at the loss several times "
+                f"a step, got {given}",
+                given,
+            )
+
+
+def _evaluations_fit_the_loss(run: RunSpec) -> None:
+    training, classes = run.training, run.dataset.num_classes
+    if training.top_k is not None and training.top_k > classes:
+        violated(
+            ["training", "top_k"],
+            f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
+            f"got {training.top_k}",
+            training.top_k,
+        )
+    if training.loss.kind == "ctc":
+        for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
+            if given:
+                violated(
+                    ["training", name],
+                    f"{name} is not for loss ctc, whose answers are sequences, got {given}",
+                    given,
+                )
+
+
+def _scaled_once(run: RunSpec) -> None:
+    if run.loss_scale is not None and run.optimizer.loss_scale != 1:
+        violated(
+            ["optimizer", "loss_scale"],
+            "loss_scale must be given once, got it in training "
+            f"({run.loss_scale.kind}) and in optimizer",
+            run.optimizer.loss_scale,
+        )
+    if run.training.lookahead is not None and run.optimizer.multi_precision:
+        violated(
+            ["training", "lookahead"],
+            "lookahead is not for multi_precision, whose float32 copies it would not see",
+            None,
+        )
+
+
+def _durations_have_steps(run: RunSpec) -> None:
+    for name in ("evaluate_every", "checkpoint_every"):
+        duration = getattr(run.training, name)
+        if duration is not None and steps_in(duration, run.steps_per_epoch) < 1:
+            violated(
+                ["training", name],
+                f"{name} must be at least 1 step, got {in_words(duration, run.steps_per_epoch)}",
+                duration,
+            )
+
+
+def _lr_has_one_schedule(run: RunSpec) -> None:
+    text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
+    if "lr" in run.optimizer.schedules and run.schedule != Constant(kind="constant"):
+        violated(["optimizer", "schedules", "lr"], text, "lr")
+    for i, group in enumerate(run.optimizer.groups):
+        if group.schedule is not None and "lr" in (group.overrides.get("schedules") or {}):
+            violated(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
+
+
+def _check_follower(run: RunSpec, moved: Moved) -> None:
+    kind = moved.schedule.kind
+    if moved.path != ("schedule",):
+        violated(
+            [*moved.path, "kind"],
+            f"kind {kind} follows a metric and is only for the run's own schedule",
+            kind,
+        )
+    if run.training.evaluate_every is None:
+        violated(
+            ["training", "evaluate_every"],
+            f"evaluate_every is required for schedule {kind}, which follows evaluations, got null",
+            None,
+        )
+
+
+def _schedules_fit(run: RunSpec) -> None:
+    for moved in run.moved():
+        if moved.schedule.STATEFUL:
+            _check_follower(run, moved)
+        for path, message, value in moved.schedule.misfits(
+            total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch
+        ):
+            violated([*moved.path, *path], message, value)
+        cost = moved.schedule.cost(run.total_steps, run.steps_per_epoch)
+        if cost > MAX_COST:
+            violated(
+                [*moved.path],
+                f"schedule must come to at most {MAX_COST} values, those of all its parts "
+                f"together, got {cost} in {run.total_steps} steps",
+                moved.schedule.kind,
+            )
