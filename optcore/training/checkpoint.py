@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -30,6 +30,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.digest import digest
 from optcore.training.precision import Scaler
@@ -153,6 +154,40 @@ def restore(
     restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
     return facts
+
+
+def begin_from(
+    spec: RunSpec,
+    path: Path,
+    *,
+    keep: Literal["weights", "optimizer"],
+    data_dir: Path,
+    device: str = "cpu",
+    sha256: str | None = None,
+) -> Run:
+    """
+    Return a run of *spec* at its own first step, with the network of the checkpoint at *path*.
+
+    Args:
+        spec: a network of the same parameters; all else may differ.
+        path: a folder that `save` returned, of any run.
+        keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint.
+        data_dir: where datasets lie.
+        device: ``cpu`` or ``cuda``.
+        sha256: what `save` returned, if it is known.
+
+    Raises:
+        CheckpointUnusable: a file is missing or damaged, or network or optimizer do not fit.
+        DatasetMissing: the data directory does not hold the dataset.
+    """
+    facts, model, state = read(path, sha256=sha256)
+    try:
+        run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
+        if keep == "optimizer":
+            run.optimizer.load_named(_slots(_parts(state)), facts["counts"])
+    except ValueError as error:
+        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
+    return run
 
 
 def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:

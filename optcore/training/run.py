@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,14 @@ class Run:
     loss_count: int = 0
 
     @classmethod
-    def start(cls, spec: RunSpec, *, data_dir: Path, device: str = "cpu") -> Self:
+    def start(
+        cls,
+        spec: RunSpec,
+        *,
+        data_dir: Path,
+        device: str = "cpu",
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Self:
         """
         Return the run at its first step; seeds every source of randomness.
 
@@ -100,20 +107,33 @@ class Run:
             spec: what to do.
             data_dir: where datasets lie.
             device: ``cpu`` or ``cuda``.
+            weights: of the network, by name, in place of random ones.
 
         Raises:
             DatasetMissing: the data directory does not hold the dataset.
+            ValueError: *weights* are not those of the network.
         """
-        return cls.of(spec, load(spec.dataset, data_dir), device=device)
+        dataset = load(spec.dataset, data_dir)
+        return cls.of(spec, dataset, device=device, weights=weights)
 
     @classmethod
-    def of(cls, spec: RunSpec, dataset: Dataset, *, device: str = "cpu") -> Self:
+    def of(
+        cls,
+        spec: RunSpec,
+        dataset: Dataset,
+        *,
+        device: str = "cpu",
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Self:
         """Return the run on *dataset* at its first step; seeds every source of randomness."""
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
         seed_everything(training.seed)
         model = _model(spec, place, dtype)
+        if weights is not None:  # before anything copies them
+            _check_fit(weights, model.state_dict())
+            model.load_state_dict(dict(weights))
         optimizer = make_optimizer(
             model.named_parameters(),
             spec.whole_optimizer,
@@ -256,6 +276,16 @@ def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module
     model = build(layers, spec.dataset.shape).to(device, dtype)
     model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
     return model.train()
+
+
+def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise at the first of *weights* that has not the name and shape of one of *own*."""
+    for name in sorted(weights.keys() | own.keys()):
+        given, wanted = (
+            tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)
+        )
+        if given != wanted:
+            raise ValueError(f"{name} must have shape {wanted}, got {given}")
 
 
 def _interval(every: int | Epochs | None, spec: RunSpec) -> int:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -249,3 +249,40 @@ def test_a_run_that_is_stopped_within_an_evaluation_makes_it_again(tmp_path: Pat
     checkpoint.restore(continued, saved.path)
 
     assert [r for r in train(continued) if isinstance(r, Evaluation)] == whole
+
+
+@pytest.mark.parametrize("keep", ["weights", "optimizer"])
+def test_another_run_may_begin_where_a_checkpoint_is(
+    tmp_path: Path, keep: Literal["weights", "optimizer"]
+) -> None:
+    begun = start(spec(training={"epochs": 1, "ema": {"decay": 0.5}}))
+    steps(begun, 9)
+    saved = checkpoint.save(begun, tmp_path)
+    other = spec(optimizer={"kind": "adam", "lr": 0.001}, training={"steps": 7, "ema": {}})
+
+    run = checkpoint.begin_from(other, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
+
+    assert (run.row, run.t) == (0, 0)
+    assert digest(run.model_tensors()) == digest(begun.model_tensors())
+    slots, old = run.optimizer.named_slots(), begun.optimizer.named_slots()
+    assert all(
+        torch.equal(slot, old[name][param] if keep == "optimizer" else torch.zeros_like(slot))
+        for name, by in slots.items()
+        for param, slot in by.items()
+    )
+    assert set(run.optimizer.named_counts().values()) == {9 if keep == "optimizer" else 0}
+    assert run.ema is not None  # it begins at the weights that the run begins with
+    assert all(torch.equal(t, run.model_tensors()[n]) for n, t in run.ema.tensors.items())
+    assert steps(run)[0].lr == 0.0  # its own schedule, from its own 0
+
+
+def test_a_run_does_not_begin_with_weights_that_do_not_fit(tmp_path: Path) -> None:
+    saved = checkpoint.save(start(spec()), tmp_path)
+    other, wider = spec(optimizer={"kind": "sgd"}), spec(model={"kind": "mlp", "hidden": [9]})
+
+    with pytest.raises(CheckpointUnusable, match=r"does not fit: slots must match .* missing none"):
+        checkpoint.begin_from(other, saved.path, keep="optimizer", data_dir=NOWHERE)
+    with pytest.raises(
+        CheckpointUnusable, match=r"does not fit: 0\.bias must have shape None, got \(4,\)"
+    ):
+        checkpoint.begin_from(wider, saved.path, keep="weights", data_dir=NOWHERE)
