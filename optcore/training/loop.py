@@ -64,7 +64,7 @@ def _evaluate(run: Run) -> Iterator[Report]:
     found = replace(found, best=run.observe(found))
     yield found
     if not math.isfinite(found.loss):
-        raise Diverged(f"loss must be finite, got {found.loss}", found.step)
+        raise Diverged(f"test_loss must be finite, got {found.loss}", found.step)
 
 
 def _check(run: Run, report: StepReport) -> None:

@@ -1,9 +1,9 @@
 """
 Continues runs from their checkpoints: ``python -m tests.optcore.continuing CASES RESULTS``.
 
-CASES is a JSON list of ``{"spec": ..., "checkpoint": path, "sha256": ...}``; RESULTS gets, for
-each, the rows that were left and the digest at the end. A process of its own, so that nothing but
-the checkpoint can carry a run on.
+CASES is a JSON list of ``{"spec": ..., "checkpoint": path, "sha256": ...}``, with a ``device``
+if it is not the CPU; RESULTS gets, for each, the rows left and the digest at the end. A process
+of its own, so that nothing but the checkpoint can carry a run on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def finish(run: Run) -> dict[str, Any]:
 
 def continued(case: dict[str, Any]) -> dict[str, Any]:
     """Return how the run of *case* goes on."""
-    run = Run.start(RunSpec.parse(case["spec"]), data_dir=NOWHERE)
+    device = case.get("device", "cpu")
+    run = Run.start(RunSpec.parse(case["spec"]), data_dir=NOWHERE, device=device)
     checkpoint.restore(run, Path(case["checkpoint"]), sha256=case["sha256"])
     return finish(run)
 
