@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from optcore.optimizers.clipping import GradScale
+from optcore.optimizers.clipping import GradScale, GradScales
 from optcore.optimizers.law import RULES, Law, law_of
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
@@ -79,7 +79,7 @@ def make_optimizer(
             for law, group in zip(laws, groups, strict=True)
         ],
         kind=parsed.kind,
-        grad_scale=_grad_scale(parsed),
+        grad_scales=GradScales([_grad_scale(group) for group in groups]),
         plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
 
@@ -101,11 +101,11 @@ def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
     return replace(law, numbers={**law.numbers, "lr": scaled})
 
 
-def _grad_scale(spec: OptimizerSpec) -> GradScale:
-    if not isinstance(spec.clip, ClipGlobalNorm):
-        return GradScale(spec.loss_scale)
-    like_torch = spec.dialect == "torch"
-    return GradScale(spec.loss_scale, spec.clip.max, like_torch, spec.clip.per_group)
+def _grad_scale(group: ResolvedGroup) -> GradScale:
+    clip, loss_scale = group.spec.clip, group.spec.loss_scale
+    if not isinstance(clip, ClipGlobalNorm):
+        return GradScale(loss_scale)
+    return GradScale(loss_scale, clip.max, group.spec.dialect == "torch", group.normed_with)
 
 
 def _plans(

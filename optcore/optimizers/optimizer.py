@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any, overload
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.optimizers.clipping import GradScale
+from optcore.optimizers.clipping import GradScales
 from optcore.optimizers.flat import MASTER, Flat
 from optcore.optimizers.law import Law, Store
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
@@ -47,7 +46,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         groups: Sequence[tuple[Law, Sequence[tuple[str, Tensor]]]],
         *,
         kind: str,
-        grad_scale: GradScale,
+        grad_scales: GradScales,
         plans: Sequence[Mapping[str, Plan]] = (),
     ) -> None:
         """
@@ -56,11 +55,11 @@ class FlatOptimizer(torch.optim.Optimizer):
         Args:
             groups: each a law, and the names and parameters that follow it.
             kind: the optimizer's name, for errors and `repr`.
-            grad_scale: how gradients are unscaled, and clipped all together.
+            grad_scales: how each group's gradients are unscaled, and clipped all together.
             plans: for each group, the numbers that move by themselves.
         """
         self.kind = kind
-        self._grad_scale = grad_scale
+        self._grad_scales = grad_scales
         self._laws = [law for law, _ in groups]
         self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
         self._stores: list[list[Store]] = []
@@ -79,11 +78,11 @@ class FlatOptimizer(torch.optim.Optimizer):
     @property
     def loss_scale(self) -> float:
         """What gradients come multiplied by; may be set between steps."""
-        return self._grad_scale.loss_scale
+        return self._grad_scales.loss_scale
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
-        self._grad_scale = replace(self._grad_scale, loss_scale=scale)
+        self._grad_scales.loss_scale = scale
 
     def followed(self) -> list[Followed]:
         """Return the schedules that are to be told a metric, those of one group after another."""
@@ -107,6 +106,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         if i == len(self._laws):  # by hand, after the optimizer was made
             self._laws.append(self._laws[0])
             self._plans.append({})
+            self._grad_scales.add_like_the_first()
         group = self.param_groups[i]
         self._stores.append(self._placed(i, named_parameters(group)))
         self._show_slots()
@@ -159,7 +159,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _update(self) -> bool:
         """Update whatever has a gradient; return whether anything had."""
         self.follow_plans()
-        scale = self._scale()
+        scales = self._grad_scales.factors(self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
             law = self._laws[i]
@@ -167,10 +167,8 @@ class FlatOptimizer(torch.optim.Optimizer):
                 if store.moved():
                     self._take_back(i)
                     break
-            if self._grad_scale.per_group:
-                scale = self._grad_scale.factor(group["params"])
             numbers = law.rounded_numbers(group)
-            numbers["grad_scale"] = scale
+            numbers["grad_scale"] = scales[i]
             for store in self._stores[i]:
                 for t, spans in store.updates():
                     law.engine(spans, t, numbers)
@@ -308,15 +306,9 @@ class FlatOptimizer(torch.optim.Optimizer):
         for store in self.stores():
             for segment, t in zip(store.segments, store.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_laws", "_plans", "_grad_scale")
+        own = ("kind", "_laws", "_plans", "_grad_scales")
         state = {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
         return state
-
-    def _scale(self) -> float:
-        """Return the factor that all gradients share."""
-        if not self._grad_scale.largest or self._grad_scale.per_group:
-            return self._grad_scale.factor(())  # nothing to measure, or each group by itself
-        return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
     def follow_plans(self, back: int = 0) -> None:
         """Set the numbers that move to what the next update is made with, or one *back* of it."""

@@ -77,7 +77,8 @@ class OptimizerSpec(Spec):
     """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
     more and the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit of the gradient, applied before any regularizer; null for none."""
+    """Limit of the gradient, applied before any regularizer; null for none. A group may have its
+    own, or null: then its gradients do not count in a global norm of the others either."""
     loss_scale: float = Field(1.0, gt=0)
     """What the loss, and so the gradient, comes multiplied by; undone before clipping."""
     multi_precision: bool = False

@@ -21,7 +21,6 @@ NOT_PER_GROUP = frozenset(
         "kind",
         "dialect",
         "engine",
-        "clip",
         "loss_scale",
         "multi_precision",
         "average",

@@ -130,6 +130,8 @@ def _attribute(attribute: dict[str, Any], optimizer: str) -> dict[str, Any]:
     elif attribute.get("regularizer") is not None:
         overrides |= {"weight_decay": 0.0, "l1": 0.0, **regularizer(attribute["regularizer"])}
     attribute.pop("regularizer", None)
+    if not attribute.pop("need_clip", True):
+        overrides["clip"] = None
     if attribute:
         raise Unknown(f"a ParamAttr with {', '.join(attribute)}")
     return overrides
@@ -143,11 +145,14 @@ def _group(words: Words, group: dict[str, Any], optimizer: str) -> None:
     if "weight_decay" in own.params:
         own.spec |= {"weight_decay": 0.0, "l1": 0.0}
         own.spec |= regularizer(own.params.pop("weight_decay"))
+    if "grad_clip" in own.params:
+        own.spec["clip"] = clip(own.params.pop("grad_clip")).get("clip")
     if "lamb_weight_decay" in own.params:
         own.spec["weight_decay"] = own.params.pop("lamb_weight_decay")
     if own.params:
         raise Unknown(f"a group with {', '.join(own.params)}")
-    if len(names) > 1 and words.spec.get("clip", {}).get("per_group"):
+    together = words.spec.get("clip", {}).get("per_group") or own.spec.get("clip")
+    if len(names) > 1 and together:
         words.spec.setdefault("groups", []).append({"match": {"name": names}, **own.spec})
         return
     for name in names:
