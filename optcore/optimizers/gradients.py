@@ -47,7 +47,7 @@ class Treatment:
     @property
     def arguments(self) -> list[str]:
         """Names of the numbers that the steps take."""
-        names = ["l1"]
+        names = ["l1", "l2"]
         if self.scaled:
             names.append("grad_scale")
         if self.clamped:
@@ -99,7 +99,7 @@ def _before(
         grad  = clamp(grad * grad_scale, clip_min, clip_max)
         grad  = -grad                                             maximize
         grad  = grad + weight_decay * param                       unless decoupled
-        grad  = grad + l1 * sign(param)
+        grad  = grad + l1 * sign(param) + l2 * param
         param = param - lr * weight_decay * param                 decoupled
     """
     grad = _regularized(param, grad, given, treatment)
@@ -116,6 +116,8 @@ def _regularized(
         grad = torch.add(grad, param, alpha=given["weight_decay"])
     if given["l1"]:
         grad = torch.add(grad, param.sign(), alpha=given["l1"])
+    if given["l2"]:
+        grad = torch.add(grad, param, alpha=given["l2"])
     return grad
 
 

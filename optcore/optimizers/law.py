@@ -211,15 +211,16 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
 
 def fusible(spec: OptimizerSpec) -> bool:
     """Return whether torch's fused kernel computes exactly what *spec* says."""
-    plain = not (spec.l1 or spec.maximize or spec.multi_precision or spec.grad_centralization)
+    regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
+    plain = not (spec.maximize or spec.multi_precision or spec.grad_centralization)
     kernel_decays = spec.kind == "adamw"
     return (
         spec.has_kernel()
         and RULES[spec.kind].fused is not None
         and plain
+        and not regularized
         and spec.average is None
         and not isinstance(spec.clip, ClipValue)
-        and "l1" not in spec.schedules
         and spec.decoupled_weight_decay == kernel_decays
         and getattr(spec, "update_slots", True)
     )

@@ -24,6 +24,7 @@ EXTRAS: list[dict[str, Any]] = [
     {"kind": "adam", "clip": {"kind": "global_norm", "max": 0.1}},
     {"kind": "adam", "clip": {"kind": "norm", "max": 0.1}, "weight_decay": 0.01},
     {"kind": "adam", "clip": {"kind": "value", "max": 0.01}, "l1": 0.001},
+    {"kind": "adamw", "weight_decay": 0.1, "l2": 0.01},
     {"kind": "sgd", "average": {"momentum": 0.9, "overwrite_every": 3}},
     {"kind": "momentum", "grad_centralization": True, "dialect": "mindspore"},
     {"kind": "sag", "batch_num": 3},

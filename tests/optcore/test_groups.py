@@ -549,3 +549,23 @@ def test_a_group_that_decay_splits_is_clipped_by_the_norm_of_the_whole_group() -
 
     shared = pytest.approx(1 / 8**0.5)
     assert factors == {("a.b",): shared, ("a.w",): shared, ("c",): 1.0}
+
+
+def test_a_regularizer_of_a_group_joins_the_gradient_beside_a_decay_that_does_not() -> None:
+    """As in Paddle, where a ParamAttr's regularizer leaves AdamW's own decay as it is."""
+    weight = nn.Parameter(torch.tensor([2.0, -3.0]))
+    by_hand = weight.detach().clone().requires_grad_()
+    spec = {"kind": "adamw", "dialect": "paddle", "lr": 0.1, "weight_decay": 0.5}
+    ours = optcore.make_optimizer(
+        [("weight", weight)], {**spec, "groups": [{"match": "weight", "l2": 0.25}]}
+    )
+    theirs = optcore.make_optimizer([("weight", by_hand)], spec)
+
+    for step in range(3):
+        grad = torch.tensor([0.1, 0.2 - step])
+        weight.grad = grad
+        by_hand.grad = grad + 0.25 * by_hand.detach()
+        ours.step()
+        theirs.step()
+
+    torch.testing.assert_close(weight, by_hand, rtol=1e-6, atol=1e-7)

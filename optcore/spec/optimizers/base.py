@@ -71,6 +71,9 @@ class OptimizerSpec(Spec):
     """Whether weight_decay shrinks p by lr * weight_decay * p instead of joining the gradient."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
+    l2: float = Field(0.0, ge=0)
+    """L2 regularization: l2 * p is added to the gradient, beside a weight_decay that is decoupled
+    or the rule's own (a regularizer of Paddle's ParamAttr beside AdamW's decay)."""
     maximize: bool = False
     """Climb instead of descend."""
     grad_centralization: bool = False

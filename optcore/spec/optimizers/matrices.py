@@ -15,6 +15,7 @@ SHARED_WITH_ADAMW = (
     "engine",
     "lr",
     "l1",
+    "l2",
     "maximize",
     "grad_centralization",
     "clip",
