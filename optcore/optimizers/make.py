@@ -15,6 +15,7 @@ from optcore.optimizers.clipping import GradScale, GradScales
 from optcore.optimizers.law import RULES, Law, law_of
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
+from optcore.schedules.check import check_moved, sampled
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
@@ -55,7 +56,8 @@ def make_optimizer(
         steps_per_epoch: what durations in epochs are multiplied by.
 
     Raises:
-        SpecError: the spec is wrong, or a group of it finds no parameter.
+        SpecError: the spec is wrong, a group of it finds no parameter, or a schedule gives what
+            its hyperparameter cannot be.
         ValueError: there is nothing to optimize, or two parameters share memory.
 
     Examples:
@@ -129,6 +131,9 @@ def _plans(
         if isinstance(made, Followed):
             plans[name] = Following(made, factor)
         else:
+            param = f"schedule of {name}, group {group.match!r}"
+            steps = sampled(total_steps, BLOCK)
+            check_moved(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = Blocks(made, factor)
     return plans
 

@@ -326,6 +326,34 @@ def test_muons_adamw_shares_what_is_said_of_all() -> None:
             "groups[0].momentun: unknown field 'momentun'; did you mean 'momentum'?",
         ),
         (
+            {"groups": [{"match": {"naem": "*"}, "lr": 0.1}]},
+            "groups[0].match.naem: unknown field 'naem'; did you mean 'name'? (name, ndim, module)",
+        ),
+        (
+            {"groups": [{"match": {"name": 5}, "lr": 0.1}]},
+            "groups[0].match.name: name must be a string, got 5",
+        ),
+        (
+            {"groups": [{"match": ["*"], "lr": 0.1}]},
+            "groups[0].match: match must be a string, got ['*']",
+        ),
+        (
+            {"groups": [{"match": "*", "learning_rate": 0.1}]},
+            "groups[0].learning_rate: unknown field 'learning_rate'; did you mean 'lr'? (",
+        ),
+        (
+            {"kind": "rmsprop", "alpha": 0.9},
+            "alpha: unknown field 'alpha'; did you mean 'rho'? (",
+        ),
+        (
+            {"groups": [{"match": "0.*", "lr_scale": 1e300, "lr": 1e300}]},
+            "groups[0].lr_scale: lr * lr_scale must be a finite number, got 1e+300 * 1e+300 = inf",
+        ),
+        (
+            {"dialect": "paddle", "lr": 1.0, "groups": [{"match": "0.*", "lr_scale": 1e39}]},
+            "groups[0].lr_scale: lr * lr_scale must be a finite number as a float32, which is what",
+        ),
+        (
             {"groups": [{"match": "*", "lr": 0.0}]},
             "groups[0].lr: lr must be positive, got 0.0",
         ),
@@ -425,7 +453,11 @@ def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
         ({"decoupled_weight_decay": True}, "decoupled_weight_decay: decoupled_weight_decay must "),
         ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, which is torch's own and has nothing else, "),
         ({"maximize": True}, "maximize: maximize must be false for lbfgs, "),
-        ({"clip": {"kind": "norm", "max": 1.0}}, "clip: clip must be null for lbfgs, "),
+        (
+            {"clip": {"kind": "norm", "max": 1.0}},
+            "clip: clip must be null for lbfgs, which is torch's own and has nothing else, got "
+            "{'kind': 'norm', 'max': 1.0}",
+        ),
         ({"loss_scale": 2.0}, "loss_scale: loss_scale must be 1.0 for lbfgs, "),
         ({"average": {}}, "average: average must be null for lbfgs, "),
         ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
@@ -569,3 +601,30 @@ def test_a_regularizer_of_a_group_joins_the_gradient_beside_a_decay_that_does_no
         theirs.step()
 
     torch.testing.assert_close(weight, by_hand, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            {"beta1": {"kind": "linear", "value": 0.9, "end": 1.5}},
+            "schedule of beta1, group 'all': beta1 must be below 1 at every step, got 1.0",
+        ),
+        (
+            {
+                "lr": {"kind": "constant", "value": 1e200, "factor": 1e50},
+                "groups": [{"match": "0.*", "lr_scale": 1e60}],
+            },
+            "schedule of lr, group '0.*': schedule of lr, group '0.*' must give a finite number",
+        ),
+    ],
+)
+def test_a_schedule_that_leaves_its_limits_is_refused_before_the_first_step(
+    spec: dict[str, Any], message: str
+) -> None:
+    named = network().named_parameters()
+
+    with pytest.raises(SpecError) as caught:
+        optcore.make_optimizer(named, {"kind": "adam", **spec}, total_steps=10)
+
+    assert str(caught.value).startswith(message)

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import isfinite
 
 from optcore.spec.errors import Problem, SpecError, did_you_mean
-from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.groups import Group, Match, as_match, shown_match
 from optcore.spec.optimizers.matrices import Muon
@@ -175,14 +176,27 @@ def _resolved(
     if group is None:
         return ResolvedGroup("the rest" if spec.groups else "all", names, spec.overridden({}))
     by_itself = isinstance(spec.clip, ClipGlobalNorm) and spec.clip.per_group
+    own = spec.overridden(group.overrides)
+    _check_scaled(own, group, path)
     return ResolvedGroup(
         shown_match(group),
         names,
-        spec.overridden(group.overrides),
+        own,
         group.lr_scale,
         group.schedule,
         normed_with=path if by_itself or "clip" in group.overrides else "",
     )
+
+
+def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
+    lr = spec.hyperparameters()["lr"]
+    scaled, rule = lr * group.lr_scale, "must be a finite number"
+    if "lr" in spec.rounded(single_precision=True):
+        scaled = float32(scaled)
+        rule += f" as a float32, which is what {spec.dialect} makes of it"
+    if not isfinite(scaled):
+        text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
+        raise SpecError([Problem(f"{path}.lr_scale", text)])
 
 
 def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator[ResolvedGroup]:
