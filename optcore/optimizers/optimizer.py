@@ -223,7 +223,9 @@ class FlatOptimizer(torch.optim.Optimizer):
                     self.state.pop(segment.param, None)
                     if t == 0:
                         continue  # as in torch, where state begins with the first step
-                    state = {slot: view.clone() for slot, view in store.slot_views(j).items()}
+                    state: dict[str, Any] = {
+                        slot: view.clone() for slot, view in store.slot_views(j).items()
+                    }
                     state |= state_to_torch(t, law.rule, numbers, law.flags)
                     if state:
                         self.state[segment.param] = state
