@@ -149,7 +149,8 @@ class Trainer:
         line = self._answers.readline()
         if not line:
             raise self._death()
-        return json.loads(line)  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it still runs."""

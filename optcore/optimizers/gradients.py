@@ -64,6 +64,7 @@ class Treatment:
 def treated(rule: Rule, treatment: Treatment) -> Rule:
     """Return *rule* with the steps of *treatment* around it."""
 
+    # **given are numbers and flags; rules type each of theirs.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         *own, average = slots if treatment.averaged else (*slots, None)
         if rule.shapes is None:
@@ -77,12 +78,14 @@ def treated(rule: Rule, treatment: Treatment) -> Rule:
         mean = torch.lerp(results[0], average, given["average_momentum"])
         return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
 
+    # Likewise.
     def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
         own = slots[:-1] if treatment.averaged else slots
         param, grad = _before(param, grad, given, treatment)
         return rule.norms(param, grad, *own, **_left(given, treatment))
 
+    # Engines ask a rule's update for its arguments; a function may have this attribute (PEP 362).
     update.__signature__ = _signature(rule.update, treatment)  # type: ignore[attr-defined]
     changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
     return _averaging(changed, treatment) if treatment.averaged else changed

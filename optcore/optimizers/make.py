@@ -72,6 +72,7 @@ def make_optimizer(
     if isinstance(parsed, Lbfgs):
         if schedule is not None:
             _check_lbfgs(parsed, schedule)
+        # It has what a run asks of a FlatOptimizer, and torch's LBFGS for its base.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
     laws = [_law(group, named) for group in groups]
@@ -97,7 +98,7 @@ def module_types(model: nn.Module) -> dict[str, str]:
 
 def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
     single = all(named[name].dtype != torch.float64 for name in group.names)
-    scaled = group.spec.lr * group.lr_scale  # type: ignore[attr-defined]
+    scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
     law = law_of(group.spec, single_precision=single, size=size)
     return replace(law, numbers={**law.numbers, "lr": scaled})
@@ -117,8 +118,9 @@ def _plans(
     steps_per_epoch: int,
 ) -> dict[str, Plan]:
     schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
-    if group.schedule is not None or ("lr" not in schedules and schedule is not None):
-        schedules["lr"] = group.schedule or schedule  # type: ignore[assignment]
+    of_lr = group.schedule or schedules.get("lr") or schedule
+    if of_lr is not None:
+        schedules["lr"] = of_lr
     plans: dict[str, Plan] = {}
     for name, moving in schedules.items():
         if total_steps is None:

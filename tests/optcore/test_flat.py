@@ -403,7 +403,7 @@ def test_scratch_is_at_most_a_twentieth_of_a_large_model(engine: str) -> None:
     weight.grad = torch.ones(size)
     optimizer.step()  # traces, and makes its scratch
 
-    with _Allocations() as allocations:  # type: ignore[no-untyped-call]
+    with _Allocations() as allocations:  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
 
     if isinstance(optimizer._laws[0].engine, Eager):

@@ -163,7 +163,7 @@ class OptimizerSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401
+    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
         return take_schedules(cls, data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
@@ -235,6 +235,7 @@ class OptimizerSpec(Spec):
         value = getattr(self, name)
         single = float32(value)
         for limit in type(self).model_fields[name].metadata:
+            # A limit may be anything that can be compared; here they are numbers.
             too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
             too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
             if too_high or too_low or not math.isfinite(single):
@@ -246,6 +247,7 @@ class OptimizerSpec(Spec):
                 )
 
     @model_serializer(mode="wrap")
+    # A return type here would stand in the JSON Schema in place of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         shown = {name: value for name, value in handler(self).items() if self._exists(name)}
         first = [name for name in ("kind", "dialect", "engine") if name in shown]

@@ -9,11 +9,15 @@ from fnmatch import fnmatchcase
 from math import isfinite
 
 from optcore.spec.errors import Problem, SpecError, did_you_mean
+from optcore.spec.optimizers.adam import AdamW
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.groups import Group, Match, as_match, shown_match
 from optcore.spec.optimizers.matrices import Muon
 from optcore.spec.schedules import AnySchedule
+
+MATRIX = 2
+"""Dimensions of a parameter that muon updates."""
 
 
 @dataclass(frozen=True)
@@ -209,18 +213,16 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
     matrices = [
         name
         for name in group.names
-        if len(shapes[name]) == 2 and not any(fnmatchcase(name, glob) for glob in exclude)  # noqa: PLR2004
+        if len(shapes[name]) == MATRIX and not any(fnmatchcase(name, glob) for glob in exclude)
     ]
     others = [name for name in group.names if name not in matrices]
-    if all(len(shape) != 2 for shape in shapes.values()):  # noqa: PLR2004
+    if all(len(shape) != MATRIX for shape in shapes.values()):
         found = _listed(group.names)
         message = f"muon needs a parameter of two dimensions, got only {found}"
         raise SpecError([Problem("kind", message)])
     if matrices:
         yield replace(group, match=f"{group.match}: matrices", names=matrices)
     if others:
-        from optcore.spec.optimizers.adam import AdamW  # noqa: PLC0415
-
         spec = AdamW.parse(group.spec.adamw())
         scale = group.lr_scale * group.spec.adamw_lr_scale
         yield replace(group, match=f"{group.match}: adamw", names=others, spec=spec, lr_scale=scale)
