@@ -138,7 +138,7 @@ def first_step_of_peer(queue: Queue) -> float:
     job = queue.enqueue("benchmarks.latency.peer_job")
     while not job.is_finished:
         time.sleep(0.001)
-        job.refresh()  # type: ignore[no-untyped-call]
+        job.refresh()  # type: ignore[no-untyped-call]  # rq has no types here
     return time.perf_counter() - start
 
 

@@ -5,14 +5,15 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as trainers do; read when torch is imported
-
 import pytest
 import redis
 
 from jobs.server import prepare
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.embedded import EmbeddedServer
+from worker.trainers import environment
+
+os.environ.update(environment(os.environ))  # as trainers do; read when torch is imported
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -21,18 +22,25 @@ from jobs.calls import Held
 
 log = logging.getLogger(__name__)
 
-WAIT_POLICY = "PASSIVE"
+SPIN_COUNT = "2000"
 """
-How torch's threads wait for one another, unless the environment says otherwise: asleep. Those that
-spin hold the core that the last one needs as soon as anything else runs on the machine (seen on two
-busy cores: 300 steps of a small network in 9.2 s instead of 0.6 s).
+How often torch's threads look for one another before they sleep, unless the environment says how
+to wait. Those that spin hold the core which the last one needs as soon as anything else runs on the
+machine; those that sleep at once are slow on a quiet one (docs/decisions/0005).
 """
+WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
+"""What an environment says it with."""
 LEAVE_S = 8.0
 """Seconds a trainer gets to leave before it is killed."""
 
 
 class TrainerDied(Exception):
     """The trainer ended without a word about its job."""
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a trainer, for a worker whose own is *given*."""
+    return dict(given) if WAITING & given.keys() else {**given, "GOMP_SPINCOUNT": SPIN_COUNT}
 
 
 class Trainers:
@@ -109,7 +117,7 @@ class Trainer:
             [*command, str(os.getpid())],
             pass_fds=(hears, says),
             process_group=0,
-            env={"OMP_WAIT_POLICY": WAIT_POLICY, **os.environ},
+            env=environment(os.environ),
         )
         os.close(hears)
         os.close(says)
@@ -141,7 +149,8 @@ class Trainer:
         line = self._answers.readline()
         if not line:
             raise self._death()
-        return json.loads(line)  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it still runs."""

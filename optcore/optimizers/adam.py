@@ -185,5 +185,10 @@ ADAMW = Rule(
 )
 ADAM_WEIGHT_DECAY = Rule(adam_weight_decay, slots=moments)
 LAZY_ADAM = Rule(
-    adam, slots=moments, scalars=corrections, by_rows=True, torch_hyperparameters=BETAS
+    adam,
+    slots=moments,
+    scalars=corrections,
+    by_rows=True,
+    torch_hyperparameters=BETAS,
+    whole_steps=True,
 )

@@ -1,9 +1,10 @@
-"""The factor that all gradients are multiplied by: unscaled, and clipped by their global norm."""
+"""The factor that gradients are multiplied by: unscaled, and clipped by their global norm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,13 +22,13 @@ class GradScale:
         loss_scale: what they come multiplied by.
         largest: their largest norm, all together; 0 for no limit.
         like_torch: whether the limit is torch's formula.
-        per_group: whether each group of parameters is limited by itself.
+        scope: what is told apart: the gradients of groups with equal scales share one norm.
     """
 
     loss_scale: float = 1.0
     largest: float = 0.0
     like_torch: bool = False
-    per_group: bool = False
+    scope: str = ""
 
     def factor(self, params: Sequence[Tensor]) -> float:
         """
@@ -46,6 +47,42 @@ class GradScale:
         else:
             clipped = self.largest / max(norm, self.largest)
         return clipped / self.loss_scale
+
+
+class GradScales:
+    """The scales of all groups, one after another."""
+
+    def __init__(self, scales: Sequence[GradScale]) -> None:
+        self._members: dict[GradScale, list[int]] = {}
+        for i, scale in enumerate(scales):
+            self._members.setdefault(scale, []).append(i)
+        self._num_groups = len(scales)
+
+    @property
+    def loss_scale(self) -> float:
+        """What all gradients come multiplied by."""
+        return next(iter(self._members)).loss_scale
+
+    @loss_scale.setter
+    def loss_scale(self, scale: float) -> None:
+        self._members = {
+            replace(one, loss_scale=scale): members for one, members in self._members.items()
+        }
+
+    def add_like_the_first(self) -> None:
+        """Take one more group, scaled together with the first."""
+        next(iter(self._members.values())).append(self._num_groups)
+        self._num_groups += 1
+
+    def factors(self, groups: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Return what to multiply the gradients of each of *groups* by."""
+        factors = [0.0] * self._num_groups
+        for scale, members in self._members.items():
+            params = [p for i in members for p in groups[i]["params"]] if scale.largest else ()
+            factor = scale.factor(params)
+            for i in members:
+                factors[i] = factor
+        return factors
 
 
 def global_norm(params: Sequence[Tensor]) -> float:

@@ -95,6 +95,7 @@ class Flat:
         first_values: Mapping[str, float],
         *,
         takes_sparse: bool,
+        whose: str = "this optimizer",
         carried: Sequence[str] = (),
         separately: bool = False,
         multi_precision: bool = False,
@@ -107,13 +108,14 @@ class Flat:
             named: name and parameter, all of one dtype and device.
             first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
+            whose: what refuses them, in words.
             carried: numbers that each parameter's update leaves to its next.
             separately: whether each parameter is to be updated by itself.
             multi_precision: whether parameters of less than float32 get a float32 copy, which
                 is what is updated, and float32 slots.
             sparse_ahead: how many updates ahead a row-sparse gradient is counted (Paddle's Adam).
         """
-        self._takes_sparse, self._separately = takes_sparse, separately
+        self._takes_sparse, self._whose, self._separately = takes_sparse, whose, separately
         self._sparse_ahead = sparse_ahead
         dtype, device = named[0][1].dtype, named[0][1].device
         self.segments = _lay_out(named, ALIGNMENT_BYTES // dtype.itemsize)
@@ -246,10 +248,7 @@ class Flat:
             if grad is None or not grad.is_sparse:
                 continue
             if not self._takes_sparse:
-                raise ValueError(
-                    f"the gradient of {segment.name} is sparse, which this optimizer cannot take; "
-                    "make it dense (sparse=False in the layer) or use lazy_adam"
-                )
+                raise refused_sparse(segment.name, self._whose)
             segment.param.grad = grad.to_dense()
 
     def _stretch(self, start: int, stop: int) -> list[Tensor]:
@@ -284,3 +283,11 @@ def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segmen
 def _dense_strides(param: Tensor) -> tuple[int, ...]:
     """Return the strides of *param* without gaps: its own if dense, else the contiguous ones."""
     return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
+
+
+def refused_sparse(name: str, whose: str) -> ValueError:
+    """Return the error for a row-sparse gradient of the parameter *name*, which *whose* refuses."""
+    return ValueError(
+        f"the gradient of {name} is sparse, which {whose} cannot take; "
+        "make it dense (sparse=False in the layer) or use lazy_adam"
+    )

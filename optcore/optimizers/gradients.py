@@ -47,7 +47,7 @@ class Treatment:
     @property
     def arguments(self) -> list[str]:
         """Names of the numbers that the steps take."""
-        names = ["l1"]
+        names = ["l1", "l2"]
         if self.scaled:
             names.append("grad_scale")
         if self.clamped:
@@ -64,6 +64,7 @@ class Treatment:
 def treated(rule: Rule, treatment: Treatment) -> Rule:
     """Return *rule* with the steps of *treatment* around it."""
 
+    # **given are numbers and flags; rules type each of theirs.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         *own, average = slots if treatment.averaged else (*slots, None)
         if rule.shapes is None:
@@ -77,12 +78,14 @@ def treated(rule: Rule, treatment: Treatment) -> Rule:
         mean = torch.lerp(results[0], average, given["average_momentum"])
         return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
 
+    # Likewise.
     def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
         own = slots[:-1] if treatment.averaged else slots
         param, grad = _before(param, grad, given, treatment)
         return rule.norms(param, grad, *own, **_left(given, treatment))
 
+    # Engines ask a rule's update for its arguments; a function may have this attribute (PEP 362).
     update.__signature__ = _signature(rule.update, treatment)  # type: ignore[attr-defined]
     changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
     return _averaging(changed, treatment) if treatment.averaged else changed
@@ -99,7 +102,7 @@ def _before(
         grad  = clamp(grad * grad_scale, clip_min, clip_max)
         grad  = -grad                                             maximize
         grad  = grad + weight_decay * param                       unless decoupled
-        grad  = grad + l1 * sign(param)
+        grad  = grad + l1 * sign(param) + l2 * param
         param = param - lr * weight_decay * param                 decoupled
     """
     grad = _regularized(param, grad, given, treatment)
@@ -116,6 +119,8 @@ def _regularized(
         grad = torch.add(grad, param, alpha=given["weight_decay"])
     if given["l1"]:
         grad = torch.add(grad, param.sign(), alpha=given["l1"])
+    if given["l2"]:
+        grad = torch.add(grad, param, alpha=given["l2"])
     return grad
 
 

@@ -95,6 +95,7 @@ class Law:
 
     Attributes:
         kind: the optimizer's name.
+        dialect: whose math.
         rule: its math, with what surrounds it.
         flags: the dialect's switches.
         numbers: the group's hyperparameters.
@@ -108,6 +109,7 @@ class Law:
     """
 
     kind: str
+    dialect: str
     rule: Rule
     flags: Flags
     numbers: Numbers
@@ -130,12 +132,14 @@ class Law:
     def store(self, named: Sequence[tuple[str, Tensor]], numbers: Numbers) -> Store:
         """Return a home for parameters of one dtype and device."""
         first_values = self.rule.slots(numbers, self.flags)
+        whose = f"{self.kind} in dialect {self.dialect}"
         if self.rule.shapes is not None or self.rule.by_rows:
             return Loose(
                 named,
                 first_values,
                 shapes=self.rule.shapes,
                 takes_sparse=self.rule.by_rows,
+                whose=whose,
                 multi_precision=self.multi_precision,
                 sparse_ahead=self.sparse_ahead,
             )
@@ -143,6 +147,7 @@ class Law:
             named,
             first_values,
             takes_sparse=self.takes_sparse,
+            whose=whose,
             carried=list(self.rule.carries(0, numbers, self.flags)) if self.rule.carries else [],
             separately=self.separately,
             multi_precision=self.multi_precision,
@@ -196,6 +201,7 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
     return Law(
         kind=spec.kind,
+        dialect=spec.dialect,
         rule=whole,
         flags=flags,
         numbers=spec.hyperparameters(),
@@ -211,15 +217,16 @@ def law_of(spec: OptimizerSpec, *, single_precision: bool, size: int | None = No
 
 def fusible(spec: OptimizerSpec) -> bool:
     """Return whether torch's fused kernel computes exactly what *spec* says."""
-    plain = not (spec.l1 or spec.maximize or spec.multi_precision or spec.grad_centralization)
+    regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
+    plain = not (spec.maximize or spec.multi_precision or spec.grad_centralization)
     kernel_decays = spec.kind == "adamw"
     return (
         spec.has_kernel()
         and RULES[spec.kind].fused is not None
         and plain
+        and not regularized
         and spec.average is None
         and not isinstance(spec.clip, ClipValue)
-        and "l1" not in spec.schedules
         and spec.decoupled_weight_decay == kernel_decays
         and getattr(spec, "update_slots", True)
     )

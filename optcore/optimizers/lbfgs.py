@@ -89,10 +89,11 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             self._of_all().update(state)
 
     def _of_all(self) -> dict[str, Any]:
-        return self.state[self.param_groups[0]["params"][0]]  # type: ignore[no-any-return]
+        state: dict[str, Any] = self.state[self.param_groups[0]["params"][0]]
+        return state
 
 
-def _as_tensor(value: Any) -> Tensor:  # noqa: ANN401
+def _as_tensor(value: Tensor | float) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach().contiguous()
     return torch.tensor(float(value), dtype=torch.float64)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.flat import FLOAT32_BYTES, MASTER, Segment, Spans
+from optcore.optimizers.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
 
 
 class Loose:
@@ -27,6 +27,7 @@ class Loose:
         *,
         shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
         takes_sparse: bool,
+        whose: str = "this optimizer",
         multi_precision: bool = False,
         sparse_ahead: int = 0,
     ) -> None:
@@ -38,12 +39,13 @@ class Loose:
             first_values: slot -> what it is filled with; `COPY` for the parameter's values.
             shapes: from a parameter's shape to those of its slots; None for its own.
             takes_sparse: whether row-sparse gradients are passed on; else they are refused.
+            whose: what refuses them, in words.
             multi_precision: as in `Flat`.
             sparse_ahead: as in `Flat`.
         """
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
-        self._takes_sparse, self._sparse_ahead = takes_sparse, sparse_ahead
+        self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
         self._slots = [
             _slots_of(param, first_values, shapes, multi_precision) for _, param in named
         ]
@@ -77,10 +79,7 @@ class Loose:
             if grad is None:
                 continue
             if grad.is_sparse and not self._takes_sparse:
-                raise ValueError(
-                    f"the gradient of {segment.name} is sparse, which this optimizer cannot "
-                    "take; make it dense (sparse=False in the layer)"
-                )
+                raise refused_sparse(segment.name, self._whose)
             self.t[i] += 1
             slots = dict(self._slots[i])
             master = slots.pop(MASTER, None)

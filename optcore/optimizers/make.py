@@ -11,10 +11,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from optcore.optimizers.clipping import GradScale
+from optcore.optimizers.clipping import GradScale, GradScales
 from optcore.optimizers.law import RULES, Law, law_of
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
+from optcore.schedules.check import check_moved, sampled
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.errors import SpecError, problems
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
@@ -55,7 +56,8 @@ def make_optimizer(
         steps_per_epoch: what durations in epochs are multiplied by.
 
     Raises:
-        SpecError: the spec is wrong, or a group of it finds no parameter.
+        SpecError: the spec is wrong, a group of it finds no parameter, or a schedule gives what
+            its hyperparameter cannot be.
         ValueError: there is nothing to optimize, or two parameters share memory.
 
     Examples:
@@ -70,6 +72,7 @@ def make_optimizer(
     if isinstance(parsed, Lbfgs):
         if schedule is not None:
             _check_lbfgs(parsed, schedule)
+        # It has what a run asks of a FlatOptimizer, and torch's LBFGS for its base.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
     laws = [_law(group, named) for group in groups]
@@ -79,7 +82,7 @@ def make_optimizer(
             for law, group in zip(laws, groups, strict=True)
         ],
         kind=parsed.kind,
-        grad_scale=_grad_scale(parsed),
+        grad_scales=GradScales([_grad_scale(group) for group in groups]),
         plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
 
@@ -95,17 +98,17 @@ def module_types(model: nn.Module) -> dict[str, str]:
 
 def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
     single = all(named[name].dtype != torch.float64 for name in group.names)
-    scaled = group.spec.lr * group.lr_scale  # type: ignore[attr-defined]
+    scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
     law = law_of(group.spec, single_precision=single, size=size)
     return replace(law, numbers={**law.numbers, "lr": scaled})
 
 
-def _grad_scale(spec: OptimizerSpec) -> GradScale:
-    if not isinstance(spec.clip, ClipGlobalNorm):
-        return GradScale(spec.loss_scale)
-    like_torch = spec.dialect == "torch"
-    return GradScale(spec.loss_scale, spec.clip.max, like_torch, spec.clip.per_group)
+def _grad_scale(group: ResolvedGroup) -> GradScale:
+    clip, loss_scale = group.spec.clip, group.spec.loss_scale
+    if not isinstance(clip, ClipGlobalNorm):
+        return GradScale(loss_scale)
+    return GradScale(loss_scale, clip.max, group.spec.dialect == "torch", group.normed_with)
 
 
 def _plans(
@@ -115,8 +118,9 @@ def _plans(
     steps_per_epoch: int,
 ) -> dict[str, Plan]:
     schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
-    if group.schedule is not None or ("lr" not in schedules and schedule is not None):
-        schedules["lr"] = group.schedule or schedule  # type: ignore[assignment]
+    of_lr = group.schedule or schedules.get("lr") or schedule
+    if of_lr is not None:
+        schedules["lr"] = of_lr
     plans: dict[str, Plan] = {}
     for name, moving in schedules.items():
         if total_steps is None:
@@ -129,6 +133,9 @@ def _plans(
         if isinstance(made, Followed):
             plans[name] = Following(made, factor)
         else:
+            param = f"schedule of {name}, group {group.match!r}"
+            steps = sampled(total_steps, BLOCK)
+            check_moved(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = Blocks(made, factor)
     return plans
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.optimizers.clipping import GradScale
+from optcore.optimizers import homes
+from optcore.optimizers.clipping import GradScales
 from optcore.optimizers.flat import MASTER, Flat
 from optcore.optimizers.law import Law, Store
 from optcore.optimizers.torch_state import group_from_torch, group_to_torch, state_to_torch
@@ -47,7 +46,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         groups: Sequence[tuple[Law, Sequence[tuple[str, Tensor]]]],
         *,
         kind: str,
-        grad_scale: GradScale,
+        grad_scales: GradScales,
         plans: Sequence[Mapping[str, Plan]] = (),
     ) -> None:
         """
@@ -56,11 +55,11 @@ class FlatOptimizer(torch.optim.Optimizer):
         Args:
             groups: each a law, and the names and parameters that follow it.
             kind: the optimizer's name, for errors and `repr`.
-            grad_scale: how gradients are unscaled, and clipped all together.
+            grad_scales: how each group's gradients are unscaled, and clipped all together.
             plans: for each group, the numbers that move by themselves.
         """
         self.kind = kind
-        self._grad_scale = grad_scale
+        self._grad_scales = grad_scales
         self._laws = [law for law, _ in groups]
         self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
         self._stores: list[list[Store]] = []
@@ -79,11 +78,11 @@ class FlatOptimizer(torch.optim.Optimizer):
     @property
     def loss_scale(self) -> float:
         """What gradients come multiplied by; may be set between steps."""
-        return self._grad_scale.loss_scale
+        return self._grad_scales.loss_scale
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
-        self._grad_scale = replace(self._grad_scale, loss_scale=scale)
+        self._grad_scales.loss_scale = scale
 
     def followed(self) -> list[Followed]:
         """Return the schedules that are to be told a metric, those of one group after another."""
@@ -107,6 +106,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         if i == len(self._laws):  # by hand, after the optimizer was made
             self._laws.append(self._laws[0])
             self._plans.append({})
+            self._grad_scales.add_like_the_first()
         group = self.param_groups[i]
         self._stores.append(self._placed(i, named_parameters(group)))
         self._show_slots()
@@ -159,7 +159,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _update(self) -> bool:
         """Update whatever has a gradient; return whether anything had."""
         self.follow_plans()
-        scale = self._scale()
+        scales = self._grad_scales.factors(self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
             law = self._laws[i]
@@ -167,10 +167,8 @@ class FlatOptimizer(torch.optim.Optimizer):
                 if store.moved():
                     self._take_back(i)
                     break
-            if self._grad_scale.per_group:
-                scale = self._grad_scale.factor(group["params"])
             numbers = law.rounded_numbers(group)
-            numbers["grad_scale"] = scale
+            numbers["grad_scale"] = scales[i]
             for store in self._stores[i]:
                 for t, spans in store.updates():
                     law.engine(spans, t, numbers)
@@ -225,7 +223,9 @@ class FlatOptimizer(torch.optim.Optimizer):
                     self.state.pop(segment.param, None)
                     if t == 0:
                         continue  # as in torch, where state begins with the first step
-                    state = {slot: view.clone() for slot, view in store.slot_views(j).items()}
+                    state: dict[str, Any] = {
+                        slot: view.clone() for slot, view in store.slot_views(j).items()
+                    }
                     state |= state_to_torch(t, law.rule, numbers, law.flags)
                     if state:
                         self.state[segment.param] = state
@@ -252,20 +252,11 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
         """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
-        slots: dict[str, dict[str, Tensor]] = {}
-        for store in self.stores():
-            for i, segment in enumerate(store.segments):
-                for slot, view in store.slot_views(i).items():
-                    slots.setdefault(slot, {})[segment.name] = view.contiguous()
-        return slots
+        return homes.named_slots(self.stores())
 
     def named_counts(self) -> dict[str, int]:
         """Return parameter name -> number of updates applied to it."""
-        return {
-            segment.name: t
-            for store in self.stores()
-            for segment, t in zip(store.segments, store.t, strict=True)
-        }
+        return homes.named_counts(self.stores())
 
     def load_named(
         self, slots: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, int]
@@ -276,17 +267,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: a slot or a parameter is missing, or there is one too many.
         """
-        expected = {(slot, name) for slot, by in self.named_slots().items() for name in by}
-        given = {(slot, name) for slot, by in slots.items() for name in by}
-        if expected != given or counts.keys() != self.named_counts().keys():
-            missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
-            extra = ", ".join(f"{s}.{n}" for s, n in sorted(given - expected)) or "none"
-            raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
-        for store in self.stores():
-            for i, segment in enumerate(store.segments):
-                store.t[i] = counts[segment.name]
-                for slot, view in store.slot_views(i).items():
-                    view.copy_(slots[slot][segment.name])
+        homes.load_named(self.stores(), slots, counts)
         self._updates = max(counts.values(), default=0)
         self.follow_plans(back=1)
 
@@ -298,7 +279,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         ]
         for store in self.stores():
             for i, segment in enumerate(store.segments):
-                self._absorb(store, i, self.state.get(segment.param, {}))
+                homes.absorb(store, i, self.state.get(segment.param, {}), self.kind)
         self._updates = max((t for store in self.stores() for t in store.t), default=0)
         self.follow_plans(back=1)
         self._show_slots()
@@ -308,15 +289,9 @@ class FlatOptimizer(torch.optim.Optimizer):
         for store in self.stores():
             for segment, t in zip(store.segments, store.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_laws", "_plans", "_grad_scale")
+        own = ("kind", "_laws", "_plans", "_grad_scales")
         state = {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
         return state
-
-    def _scale(self) -> float:
-        """Return the factor that all gradients share."""
-        if not self._grad_scale.largest or self._grad_scale.per_group:
-            return self._grad_scale.factor(())  # nothing to measure, or each group by itself
-        return self._grad_scale.factor([p for group in self.param_groups for p in group["params"]])
 
     def follow_plans(self, back: int = 0) -> None:
         """Set the numbers that move to what the next update is made with, or one *back* of it."""
@@ -344,15 +319,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return self._laws[i].rounded_numbers(group)
 
     def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[Store]:
-        numbers = self._numbers(i, self.param_groups[i])
-
-        def home(pair: tuple[str, Tensor]) -> tuple[str, str]:
-            return (str(pair[1].dtype), str(pair[1].device))
-
-        return [
-            self._laws[i].store(list(pairs), numbers)
-            for _, pairs in groupby(sorted(named, key=home), key=home)
-        ]
+        return homes.homes_of(self._laws[i], named, self._numbers(i, self.param_groups[i]))
 
     def _take_back(self, i: int) -> None:
         """Make the parameters of group *i* views again after something moved them."""
@@ -362,37 +329,8 @@ class FlatOptimizer(torch.optim.Optimizer):
                 store.adopt()
             return
         self._stores[i] = self._placed(i, named_parameters(self.param_groups[i]))
-        states = {
-            segment.param: (store.slot_views(j), store.t[j])
-            for store in old
-            for j, segment in enumerate(store.segments)
-        }
-        for store in self._stores[i]:
-            for j, segment in enumerate(store.segments):
-                views, store.t[j] = states[segment.param]
-                for slot, view in store.slot_views(j).items():
-                    if slot in views:
-                        view.copy_(views[slot])
+        homes.move(old, self._stores[i])
         self._show_slots()
-
-    def _absorb(self, store: Store, i: int, state: Mapping[str, Any]) -> None:
-        """Copy a parameter's *state* into the slots."""
-        segment, views = store.segments[i], store.slot_views(i)
-        slots = {
-            name: value for name, value in state.items() if name not in ("step", "mu_product", "mu")
-        }
-        if not any(isinstance(value, Tensor) for value in slots.values()):
-            # torch's SGD keeps {"momentum_buffer": None} until its first step.
-            store.t[i] = int(state.get("step", 0))
-            return
-        if slots.keys() != views.keys():
-            raise ValueError(
-                f"state of {segment.name} must have the slots of {self.kind} "
-                f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
-            )
-        store.t[i] = int(state.get("step", 1))
-        for slot, view in views.items():
-            view.copy_(slots[slot])
 
     def _show_slots(self) -> None:
         """Let `state` show the slots: views, as torch's users expect to find them."""

@@ -83,6 +83,7 @@ def trace(
         **{name: fx.Proxy(node, tracer) for name, node in values.items()},
         **constants,
     )
+    # What update returns are proxies here, whatever its types say.
     homes = {
         result.node: home  # type: ignore[attr-defined]
         for result, home in zip(results, [states[0], *states[2:]], strict=True)
@@ -147,6 +148,7 @@ def _use_torch_function(node: fx.Node, tensors: set[fx.Node]) -> None:
     if node.op == "call_method":
         node.op, node.target = "call_function", getattr(torch, str(node.target))
         return
+    # A target may be a name, but only of a method.
     node.target = _FUNCTIONS.get(node.target, node.target)  # type: ignore[arg-type]
     first = node.args[0]
     if not (isinstance(first, fx.Node) and first in tensors):

@@ -67,6 +67,8 @@ class Rule:
         torch_flags: flags that are entries of torch's groups.
         torch_state: from t, numbers and flags to what torch keeps besides slots and ``step``.
         counts_steps: whether torch keeps ``step`` in this optimizer's state.
+        whole_steps: whether that is a Python number, not a tensor (from which torch would compute
+            its bias corrections in float32).
         takes_sparse: whether a row-sparse gradient means the same as the dense one it stands
             for. (For Adam it does not: torch's SparseAdam leaves other rows' moments alone.)
         by_rows: whether a row-sparse gradient updates its rows and nothing else.
@@ -89,6 +91,7 @@ class Rule:
     torch_flags: tuple[str, ...] = ()
     torch_state: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
     counts_steps: bool = True
+    whole_steps: bool = False
     takes_sparse: bool = False
     by_rows: bool = False
     evaluated: Callable[..., Tensor] | None = None

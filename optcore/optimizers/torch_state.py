@@ -54,13 +54,13 @@ def group_from_torch(
     return {**ours, **group}
 
 
-def state_to_torch(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor]:
+def state_to_torch(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
     """Return what torch keeps of a parameter besides its slots, after update *t*."""
-    state = {
+    state: dict[str, Tensor | int] = {
         name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
     }
     if rule.counts_steps:
-        state["step"] = torch.tensor(float(t))
+        state["step"] = t if rule.whole_steps else torch.tensor(float(t))
     return state
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
-from optcore.schedules.make import make_schedule
+from optcore.schedules.make import Schedule, make_schedule
 from optcore.schedules.plan import require_finite
 from optcore.spec.errors import Problem, SpecError, dotted
+from optcore.spec.optimizers import OptimizerSpec
 from optcore.spec.run import Moved, RunSpec
 
 LOOKED_AT = 1_000_000
@@ -46,13 +47,39 @@ def _check(moved: Moved, spec: RunSpec, most: int) -> None:
         steps_per_epoch=spec.steps_per_epoch,
     )
     steps = sampled(spec.total_steps, most)
+    check_moved(schedule, moved.name, type(moved.spec), steps, param)
+
+
+def check_moved(
+    schedule: Schedule,
+    name: str,
+    whose: type[OptimizerSpec],
+    steps: NDArray[np.int64],
+    param: str,
+    *,
+    factor: float = 1.0,
+) -> None:
+    """
+    Refuse a *schedule* that gives, at one of *steps*, what the hyperparameter *name* cannot be.
+
+    Args:
+        schedule: of a hyperparameter.
+        name: of the hyperparameter.
+        whose: the optimizer that has it.
+        steps: where to look.
+        param: where the schedule is written.
+        factor: what the values are multiplied by (a group's lr_scale).
+
+    Raises:
+        SpecError: with the schedule, the rule, the value and the step.
+    """
     with np.errstate(all="ignore"):
-        values = schedule(steps)
+        values = schedule(steps) * factor
     require_finite(values, steps, param)
-    if moved.name == "lr":
+    if name == "lr":
         return
-    for limit in type(moved.spec).model_fields[moved.name].metadata:
-        _check_limit(moved.name, limit, values, steps, param)
+    for limit in whose.model_fields[name].metadata:
+        _check_limit(name, limit, values, steps, param)
 
 
 def _check_limit(

@@ -19,6 +19,15 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 MAX_VALUE_LENGTH = 80
 """Characters of a wrong value that a message repeats; the rest is cut."""
 
+ELSEWHERE = {
+    "alpha": "rho",
+    "betas": "beta1",
+    "decay": "weight_decay",
+    "learning_rate": "lr",
+    "mu": "momentum",
+}
+"""What other libraries call a field of ours, where the two names are not alike."""
+
 RULE = "rule"
 """Type of the errors that `violated` makes: their message is a whole sentence already."""
 
@@ -50,7 +59,13 @@ class SpecError(ValueError):
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the name nearest to *given*, or an empty string."""
-    near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.6)
+    names = list(known)
+    ours = ELSEWHERE.get(str(given))
+    near = (
+        [ours]
+        if ours is not None and ours in names
+        else difflib.get_close_matches(str(given), names, 1, 0.6)
+    )
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

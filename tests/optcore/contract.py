@@ -24,6 +24,7 @@ EXTRAS: list[dict[str, Any]] = [
     {"kind": "adam", "clip": {"kind": "global_norm", "max": 0.1}},
     {"kind": "adam", "clip": {"kind": "norm", "max": 0.1}, "weight_decay": 0.01},
     {"kind": "adam", "clip": {"kind": "value", "max": 0.01}, "l1": 0.001},
+    {"kind": "adamw", "weight_decay": 0.1, "l2": 0.01},
     {"kind": "sgd", "average": {"momentum": 0.9, "overwrite_every": 3}},
     {"kind": "momentum", "grad_centralization": True, "dialect": "mindspore"},
     {"kind": "sag", "batch_num": 3},
@@ -31,8 +32,12 @@ EXTRAS: list[dict[str, Any]] = [
 ]
 
 
+LBFGS: dict[str, Any] = {"kind": "lbfgs", "lr": 0.1, "max_iter": 4}
+"""torch's own, which has no engines, groups or schedules, and needs a closure."""
+
+
 def variants() -> list[dict[str, Any]]:
-    """Return a spec for each optimizer, dialect and engine, and some with more switched on."""
+    """Return a spec for each optimizer, dialect and engine; some with more switched on; LBFGS."""
     found = []
     for kind, cls in OPTIMIZERS.items():
         for dialect in cls.DIALECTS if kind != "lbfgs" else ():
@@ -40,7 +45,14 @@ def variants() -> list[dict[str, Any]]:
             found.append({**spec, "engine": "eager"})
             if kind in RULES and fusible(_parse(spec)):
                 found.append({**spec, "engine": "fused"})
-    return found + [{"lr": 0.01, "engine": "eager", **extra} for extra in EXTRAS]
+    return [*found, LBFGS, *({"lr": 0.01, "engine": "eager", **extra} for extra in EXTRAS)]
+
+
+def engines() -> list[tuple[str, str]]:
+    """Return each optimizer with each engine that it has in its default dialect."""
+    found = [(kind, "eager") for kind in OPTIMIZERS if kind != "lbfgs"]
+    found += [(kind, "fused") for kind, _ in found if fusible(_parse({"kind": kind}))]
+    return [*found, ("lbfgs", "auto")]
 
 
 def name_of(spec: dict[str, Any]) -> str:
@@ -57,9 +69,18 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> N
     dtype = next(model.parameters()).dtype
     for step in steps:
         inputs = torch.randn(8, 300, generator=torch.Generator().manual_seed(step)).to(dtype)
-        optimizer.zero_grad()
-        model(inputs).square().mean().backward()
-        optimizer.step()
+
+        def loss(inputs: Tensor = inputs) -> float:
+            optimizer.zero_grad()
+            found = model(inputs).square().mean()
+            found.backward()
+            return float(found.detach())
+
+        if getattr(optimizer, "needs_closure", False):
+            optimizer.step(loss)
+        else:
+            loss()
+            optimizer.step()
 
 
 def weights(model: nn.Module) -> list[Tensor]:

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 import optcore
 from optcore.spec.optimizers import OPTIMIZERS
-from tests.optcore.contract import name_of, network, save, train, variants, weights
+from tests.optcore.contract import LBFGS, engines, name_of, network, save, train, variants, weights
 
 VARIANTS = variants()
+RULES = [spec for spec in VARIANTS if spec is not LBFGS]
 every_variant = pytest.mark.parametrize("spec", VARIANTS, ids=name_of)
+every_rule = pytest.mark.parametrize("spec", RULES, ids=name_of)
+every_engine = pytest.mark.parametrize(("kind", "engine"), engines())
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,7 +47,7 @@ def same_bits(ours: list[Tensor], theirs: list[Tensor]) -> bool:
 
 @every_variant
 def test_it_equals_its_float64_oracle(spec: dict[str, Any]) -> None:
-    oracle = after({**spec, "engine": "eager"}, 3, torch.float64)
+    oracle = after(spec if spec is LBFGS else {**spec, "engine": "eager"}, 3, torch.float64)
 
     ours = after(spec, 3)
 
@@ -78,7 +81,7 @@ def test_runs_saved_and_resumed_in_a_new_process_have_the_same_bits(tmp_path: Pa
         assert same_bits([resumed[str(j)] for j in range(4)], expected[i]), name_of(spec)
 
 
-@every_variant
+@every_rule  # torch's L-BFGS moves it too, along what it was before
 def test_a_parameter_without_a_gradient_stays(spec: dict[str, Any]) -> None:
     model = network()
     optimizer = optcore.make_optimizer(model.named_parameters(), spec)
@@ -94,7 +97,7 @@ def test_a_parameter_without_a_gradient_stays(spec: dict[str, Any]) -> None:
     assert optimizer.named_counts() == {"0.weight": 3, "0.bias": 3, "2.weight": 3, "2.bias": 2}
 
 
-@every_variant
+@every_rule
 def test_two_groups_equal_two_optimizers(spec: dict[str, Any]) -> None:
     if isinstance(spec.get("clip"), dict) and spec["clip"]["kind"] == "global_norm":
         pytest.skip("a global norm is of all groups together")
@@ -121,10 +124,10 @@ def test_two_groups_equal_two_optimizers(spec: dict[str, Any]) -> None:
     assert same_bits(weights(one), weights(two))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind != "lbfgs"])
-def test_a_hyperparameter_on_a_schedule_is_what_a_hand_sets(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "engine"), engines()[:-1])
+def test_a_hyperparameter_on_a_schedule_is_what_a_hand_sets(kind: str, engine: str) -> None:
     ours, by_hand = network(), network()
-    spec = {"kind": kind, "lr": 0.01}
+    spec = {"kind": kind, "engine": engine, "lr": 0.01}
     scheduled = optcore.make_optimizer(
         ours.named_parameters(),
         {**spec, "weight_decay": {"kind": "linear", "value": 0.1, "end": 0.0}},
@@ -243,7 +246,7 @@ def test_lr_may_rise_from_0(kind: str) -> None:
     assert all(bool(torch.isfinite(weight).all()) for weight in weights(model))
 
 
-LRS = (None, 0.01, 0.1, 1.0)
+LRS = (None, 0.01, 0.1, 1.0, 10.0)
 """The default, then a short fixed list."""
 
 
@@ -268,24 +271,28 @@ TARGETS: list[tuple[Callable[[Tensor], Tensor], float]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@every_engine
 @pytest.mark.parametrize(("target", "bar"), TARGETS, ids=lambda x: getattr(x, "__name__", ""))
-def test_it_converges(kind: str, target: Callable[[Tensor], Tensor], bar: float) -> None:
-    """From (1.5, -1, ...), with default hyperparameters and the best lr of a short list."""
-    reached = min(lowest(kind, lr, target) for lr in LRS)
+def test_it_converges(
+    kind: str, engine: str, target: Callable[[Tensor], Tensor], bar: float
+) -> None:
+    """From `start` to a share of the loss there, with default hyperparameters and an lr of LRS."""
+    wanted = bar * float(target(start().detach()))
 
-    assert reached <= bar * float(target(start().detach()))
+    assert any(lowest({"kind": kind, "engine": engine}, lr, target) <= wanted for lr in LRS)
 
 
 def start() -> Tensor:
     return torch.tensor([[-0.5, 1.5], [1.0, -1.0]], requires_grad=True)
 
 
-def lowest(kind: str, lr: float | None, target: Callable[[Tensor], Tensor]) -> float:
+def with_lr(spec: dict[str, Any], lr: float | None) -> dict[str, Any]:
+    return spec if lr is None else {**spec, "lr": lr}
+
+
+def lowest(spec: dict[str, Any], lr: float | None, target: Callable[[Tensor], Tensor]) -> float:
     param, best = start(), math.inf
-    optimizer = optcore.make_optimizer(
-        [("w", param)], {"kind": kind, **({} if lr is None else {"lr": lr})}
-    )
+    optimizer = optcore.make_optimizer([("w", param)], with_lr(spec, lr))
 
     def closure() -> float:
         optimizer.zero_grad()
@@ -302,8 +309,8 @@ def lowest(kind: str, lr: float | None, target: Callable[[Tensor], Tensor]) -> f
     return best
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_it_learns_digits(kind: str) -> None:
+@every_engine
+def test_it_learns_digits(kind: str, engine: str) -> None:
     digits = load_digits()
     images = torch.tensor(digits.data[:600] / 16, dtype=torch.float32)
     labels = torch.tensor(digits.target[:600])
@@ -312,7 +319,7 @@ def test_it_learns_digits(kind: str) -> None:
         torch.manual_seed(0)
         model = nn.Linear(64, 10)
         optimizer = optcore.make_optimizer(
-            model.named_parameters(), {"kind": kind, **({} if lr is None else {"lr": lr})}
+            model.named_parameters(), with_lr({"kind": kind, "engine": engine}, lr)
         )
 
         def closure() -> float:
@@ -325,4 +332,4 @@ def test_it_learns_digits(kind: str) -> None:
             optimizer.step(closure)
         return closure()
 
-    assert min(loss_after(lr) for lr in (*LRS, 10.0)) <= 1.0  # from 2.3
+    assert any(loss_after(lr) <= 1.0 for lr in LRS)  # from 2.3

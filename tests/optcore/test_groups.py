@@ -326,13 +326,53 @@ def test_muons_adamw_shares_what_is_said_of_all() -> None:
             "groups[0].momentun: unknown field 'momentun'; did you mean 'momentum'?",
         ),
         (
+            {"groups": [{"match": {"naem": "*"}, "lr": 0.1}]},
+            "groups[0].match.naem: unknown field 'naem'; did you mean 'name'? (name, ndim, module)",
+        ),
+        (
+            {"groups": [{"match": {"name": 5}, "lr": 0.1}]},
+            "groups[0].match.name: name must be a string, got 5",
+        ),
+        (
+            {"groups": [{"match": ["*"], "lr": 0.1}]},
+            "groups[0].match: match must be a string, got ['*']",
+        ),
+        (
+            {"groups": [{"match": "*", "learning_rate": 0.1}]},
+            "groups[0].learning_rate: unknown field 'learning_rate'; did you mean 'lr'? (",
+        ),
+        (
+            {"kind": "rmsprop", "alpha": 0.9},
+            "alpha: unknown field 'alpha'; did you mean 'rho'? (",
+        ),
+        (
+            {"groups": [{"match": "0.*", "lr_scale": 1e300, "lr": 1e300}]},
+            "groups[0].lr_scale: lr * lr_scale must be a finite number, got 1e+300 * 1e+300 = inf",
+        ),
+        (
+            {"dialect": "paddle", "lr": 1.0, "groups": [{"match": "0.*", "lr_scale": 1e39}]},
+            "groups[0].lr_scale: lr * lr_scale must be a finite number as a float32, which is what",
+        ),
+        (
             {"groups": [{"match": "*", "lr": 0.0}]},
             "groups[0].lr: lr must be positive, got 0.0",
         ),
         ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
         (
-            {"groups": [{"match": "*", "clip": None}]},
-            "groups[0].clip: clip holds for all groups: set it beside groups",
+            {"groups": [{"match": "*", "loss_scale": 2.0}]},
+            "groups[0].loss_scale: loss_scale holds for all groups: set it beside groups",
+        ),
+        (
+            {"groups": [{"match": "*", "clip": {"kind": "norm", "max": -1.0}}]},
+            "groups[0].clip.max: max must be positive, got -1.0",
+        ),
+        (
+            {"groups": [{"match": "*", "clip": {"kind": "norms", "max": 1.0}}]},
+            "groups[0].clip.kind: kind must be one of value, norm, global_norm, got 'norms'; did y",
+        ),
+        (
+            {"groups": [{"match": "*", "clip": 5.0}]},
+            "groups[0].clip: clip must be an object, got 5.0",
         ),
         (
             {"order_params": ["0.weight"]},
@@ -413,7 +453,11 @@ def test_bfloat16_parameters_are_updated_through_float32_copies() -> None:
         ({"decoupled_weight_decay": True}, "decoupled_weight_decay: decoupled_weight_decay must "),
         ({"l1": 0.1}, "l1: l1 must be 0.0 for lbfgs, which is torch's own and has nothing else, "),
         ({"maximize": True}, "maximize: maximize must be false for lbfgs, "),
-        ({"clip": {"kind": "norm", "max": 1.0}}, "clip: clip must be null for lbfgs, "),
+        (
+            {"clip": {"kind": "norm", "max": 1.0}},
+            "clip: clip must be null for lbfgs, which is torch's own and has nothing else, got "
+            "{'kind': 'norm', 'max': 1.0}",
+        ),
         ({"loss_scale": 2.0}, "loss_scale: loss_scale must be 1.0 for lbfgs, "),
         ({"average": {}}, "average: average must be null for lbfgs, "),
         ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
@@ -464,3 +508,123 @@ def test_a_norm_per_group_limits_each_group_by_its_own() -> None:
 
     torch.testing.assert_close(a.detach(), torch.tensor([-0.6, -0.8]))
     torch.testing.assert_close(b.detach(), torch.tensor([-0.3, -0.4]))
+
+
+GLOBAL = {"kind": "global_norm", "max": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("clip", "own", "moved"),
+    [
+        (GLOBAL, None, ([3.0, 4.0], [0.6, 0.8], [0.0, 0.0])),
+        (GLOBAL, {"kind": "global_norm", "max": 2.5}, ([1.5, 2.0], [0.6, 0.8], [0.0, 0.0])),
+        (GLOBAL, {"kind": "norm", "max": 2.5}, ([1.5, 2.0], [0.6, 0.8], [0.0, 0.0])),
+        (GLOBAL, {"kind": "value", "max": 3.5}, ([3.0, 3.5], [0.6, 0.8], [0.0, 0.0])),
+        ({"kind": "norm", "max": 2.5}, None, ([3.0, 4.0], [1.5, 2.0], [0.0, 0.0])),
+        ({"kind": "value", "max": 3.5}, None, ([3.0, 4.0], [3.5, 3.5], [0.0, 0.0])),
+        (None, {"kind": "global_norm", "max": 1.0}, ([0.6, 0.8], [6.0, 8.0], [0.0, 0.0])),
+    ],
+)
+@pytest.mark.parametrize("loss_scale", [1.0, 8.0])
+@pytest.mark.parametrize("engine", ["eager", "fused"])
+def test_a_group_is_clipped_by_its_own_clip_and_counts_in_no_norm_of_the_others(
+    clip: dict[str, Any] | None,
+    own: dict[str, Any] | None,
+    moved: tuple[list[float], ...],
+    loss_scale: float,
+    engine: str,
+) -> None:
+    """As Paddle clips a group by its grad_clip, and a ParamAttr(need_clip=False) not at all."""
+    params = {name: torch.zeros(2, requires_grad=True) for name in ("a", "b", "c")}
+    optimizer = optcore.make_optimizer(
+        params.items(),
+        {
+            "kind": "momentum",
+            "lr": 1.0,
+            "dialect": "paddle" if engine == "eager" else "torch",
+            "engine": engine if engine == "eager" else "auto",
+            "loss_scale": loss_scale,
+            "clip": clip,
+            "groups": [{"match": "a", "clip": own}],
+        },
+    )
+    for name, grad in (("a", [3.0, 4.0]), ("b", [6.0, 8.0]), ("c", [0.0, 0.0])):
+        params[name].grad = loss_scale * torch.tensor(grad)
+    optimizer.step()
+
+    for param, expected in zip(params.values(), moved, strict=True):
+        torch.testing.assert_close(-param.detach(), torch.tensor(expected), rtol=3e-6, atol=1e-7)
+
+
+def test_a_group_that_decay_splits_is_clipped_by_the_norm_of_the_whole_group() -> None:
+    params = {name: torch.zeros(2, requires_grad=True) for name in ("a.w", "a.b", "c")}
+    optimizer = optcore.make_optimizer(
+        params.items(),
+        {
+            "kind": "adamw",
+            "dialect": "paddleocr",
+            "no_weight_decay_name": "b",
+            "clip": {"kind": "global_norm", "max": 100.0},
+            "groups": [{"match": "a.*", "clip": {"kind": "global_norm", "max": 1.0}}],
+        },
+    )
+    for param in params.values():
+        param.grad = torch.tensor([0.0, 2.0])
+
+    factors = dict(
+        zip(
+            [tuple(group["param_names"]) for group in optimizer.param_groups],
+            optimizer._grad_scales.factors(optimizer.param_groups),
+            strict=True,
+        )
+    )
+
+    shared = pytest.approx(1 / 8**0.5)
+    assert factors == {("a.b",): shared, ("a.w",): shared, ("c",): 1.0}
+
+
+def test_a_regularizer_of_a_group_joins_the_gradient_beside_a_decay_that_does_not() -> None:
+    """As in Paddle, where a ParamAttr's regularizer leaves AdamW's own decay as it is."""
+    weight = nn.Parameter(torch.tensor([2.0, -3.0]))
+    by_hand = weight.detach().clone().requires_grad_()
+    spec = {"kind": "adamw", "dialect": "paddle", "lr": 0.1, "weight_decay": 0.5}
+    ours = optcore.make_optimizer(
+        [("weight", weight)], {**spec, "groups": [{"match": "weight", "l2": 0.25}]}
+    )
+    theirs = optcore.make_optimizer([("weight", by_hand)], spec)
+
+    for step in range(3):
+        grad = torch.tensor([0.1, 0.2 - step])
+        weight.grad = grad
+        by_hand.grad = grad + 0.25 * by_hand.detach()
+        ours.step()
+        theirs.step()
+
+    torch.testing.assert_close(weight, by_hand, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            {"beta1": {"kind": "linear", "value": 0.9, "end": 1.5}},
+            "schedule of beta1, group 'all': beta1 must be below 1 at every step, got 1.0",
+        ),
+        (
+            {
+                "lr": {"kind": "constant", "value": 1e200, "factor": 1e50},
+                "groups": [{"match": "0.*", "lr_scale": 1e60}],
+            },
+            "schedule of lr, group '0.*': schedule of lr, group '0.*' must give a finite number",
+        ),
+    ],
+)
+def test_a_schedule_that_leaves_its_limits_is_refused_before_the_first_step(
+    spec: dict[str, Any], message: str
+) -> None:
+    named = network().named_parameters()
+
+    with pytest.raises(SpecError) as caught:
+        optcore.make_optimizer(named, {"kind": "adam", **spec}, total_steps=10)
+
+    assert str(caught.value).startswith(message)

@@ -52,7 +52,7 @@ def only_problem(data: object) -> tuple[str, str]:
             0.9,
             "optimizer.bta1",
             "unknown field 'bta1'; did you mean 'beta1'? "
-            "(kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, maximize, "
+            "(kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, l2, maximize, "
             "grad_centralization, clip, loss_scale, multi_precision, average, groups, "
             "order_params, schedules, beta1, beta2, lr, eps, amsgrad, nesterov)",
         ),

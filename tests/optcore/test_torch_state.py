@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import optcore
-from tests.optcore.contract import train, weights
+from tests.optcore.contract import engines, train, weights
 
 OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {}),
@@ -35,16 +35,17 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(300, 9, bias=False), nn.Tanh()).double()
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_states_are_exchanged_and_trajectories_go_on(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "engine"), [pair for pair in engines() if pair[0] in OPTIMIZERS])
+def test_states_are_exchanged_and_trajectories_go_on(kind: str, engine: str) -> None:
     make, arguments = OPTIMIZERS[kind]
+    spec = {"kind": kind, "engine": engine}
     ours, theirs = network(), network()
-    mine = optcore.make_optimizer(ours.named_parameters(), {"kind": kind, "lr": 0.01})
+    mine = optcore.make_optimizer(ours.named_parameters(), {**spec, "lr": 0.01})
     torchs = make(theirs.parameters(), lr=0.01, **arguments)
     train(ours, mine, range(4))
     train(theirs, torchs, range(4))
 
-    swapped_mine = optcore.make_optimizer(theirs.named_parameters(), {"kind": kind, "lr": 0.5})
+    swapped_mine = optcore.make_optimizer(theirs.named_parameters(), {**spec, "lr": 0.5})
     swapped_mine.load_state_dict(torchs.state_dict())
     swapped_torchs = make(ours.parameters(), lr=0.5, **arguments)
     swapped_torchs.load_state_dict(mine.state_dict())
@@ -73,3 +74,26 @@ def test_asgd_steps_by_the_lr_of_the_update_before_and_takes_it_along() -> None:
 
     for a, b in zip(weights(ours), weights(theirs), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_lazy_adam_and_torchs_sparse_adam_exchange_states() -> None:
+    ours, theirs = (nn.Embedding(6, 3, sparse=True).double() for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    spec = {"kind": "lazy_adam", "lr": 0.01}
+    mine = optcore.make_optimizer(ours.named_parameters(), spec)
+    torchs: torch.optim.Optimizer = torch.optim.SparseAdam(theirs.parameters(), lr=0.01)
+
+    def look_up(steps: range) -> None:
+        for step in steps:
+            for model, optimizer in ((ours, mine), (theirs, torchs)):
+                optimizer.zero_grad()
+                model(torch.tensor([step % 6, 1])).square().sum().backward()
+                optimizer.step()
+
+    look_up(range(4))
+    mine_state, torchs_state = mine.state_dict(), torchs.state_dict()
+    mine.load_state_dict(torchs_state)
+    torchs.load_state_dict(mine_state)
+    look_up(range(4, 9))
+
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-9, atol=1e-11)

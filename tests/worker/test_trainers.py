@@ -13,7 +13,7 @@ import redis
 from jobs.calls import Held
 from optserve.embedded import EmbeddedServer
 from tests.processes import alive, eventually
-from worker.trainers import TrainerDied, Trainers
+from worker.trainers import SPIN_COUNT, TrainerDied, Trainers, environment
 
 
 @pytest.fixture
@@ -84,3 +84,9 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
     worker.communicate()
 
     eventually(lambda: not alive(trainer), within_s=5)
+
+
+def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
+    assert environment({"HOME": "/"}) == {"HOME": "/", "GOMP_SPINCOUNT": SPIN_COUNT}
+    for said in ({"OMP_WAIT_POLICY": "PASSIVE"}, {"GOMP_SPINCOUNT": "7"}):
+        assert environment(said) == said

@@ -71,13 +71,17 @@ class OptimizerSpec(Spec):
     """Whether weight_decay shrinks p by lr * weight_decay * p instead of joining the gradient."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
+    l2: float = Field(0.0, ge=0)
+    """L2 regularization: l2 * p is added to the gradient, beside a weight_decay that is decoupled
+    or the rule's own (a regularizer of Paddle's ParamAttr beside AdamW's decay)."""
     maximize: bool = False
     """Climb instead of descend."""
     grad_centralization: bool = False
     """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
     more and the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit of the gradient, applied before any regularizer; null for none."""
+    """Limit of the gradient, applied before any regularizer; null for none. A group may have its
+    own, or null: then its gradients do not count in a global norm of the others either."""
     loss_scale: float = Field(1.0, gt=0)
     """What the loss, and so the gradient, comes multiplied by; undone before clipping."""
     multi_precision: bool = False
@@ -159,7 +163,7 @@ class OptimizerSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401
+    def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
         return take_schedules(cls, data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
@@ -231,6 +235,7 @@ class OptimizerSpec(Spec):
         value = getattr(self, name)
         single = float32(value)
         for limit in type(self).model_fields[name].metadata:
+            # A limit may be anything that can be compared; here they are numbers.
             too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
             too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
             if too_high or too_low or not math.isfinite(single):
@@ -242,6 +247,7 @@ class OptimizerSpec(Spec):
                 )
 
     @model_serializer(mode="wrap")
+    # A return type here would stand in the JSON Schema in place of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         shown = {name: value for name, value in handler(self).items() if self._exists(name)}
         first = [name for name in ("kind", "dialect", "engine") if name in shown]

@@ -1,4 +1,10 @@
-"""Clipping: how large a gradient may be. It comes before any regularizer, in every dialect."""
+"""
+Clipping: how large a gradient may be. It comes before any regularizer, in every dialect.
+
+A group of parameters may have a clip of its own, or null for none (Paddle's grad_clip of a group,
+and its ParamAttr(need_clip=False)). A global norm is then of that group's gradients alone, and they
+do not count in the norm of the others.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +85,8 @@ class ClipGlobalNorm(Spec):
     max: float = Field(gt=0)
     """Largest norm of all gradients together."""
     per_group: bool = False
-    """One norm for each group of parameters by itself, as in Paddle with parameter groups."""
+    """One norm for each group of parameters by itself, as in Paddle with parameter groups; always
+    so for a group's own clip."""
 
 
 AnyClip = Annotated[ClipValue | ClipNorm | ClipGlobalNorm, Field(discriminator="kind")]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import SpecError, did_you_mean, violated
+from optcore.spec.errors import TAG, SpecError, did_you_mean, violated
 from optcore.spec.schedules import AnySchedule
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ NOT_PER_GROUP = frozenset(
         "kind",
         "dialect",
         "engine",
-        "clip",
         "loss_scale",
         "multi_precision",
         "average",
@@ -34,15 +33,36 @@ NOT_PER_GROUP = frozenset(
 """Fields of an optimizer that hold for all of its parameters."""
 
 
+def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
+    return f"{TAG}object" if isinstance(value, (dict, Spec)) else f"{TAG}glob"
+
+
+def _names_form(value: Any) -> str:  # noqa: ANN401  likewise
+    return f"{TAG}several" if isinstance(value, list) else f"{TAG}one"
+
+
+Names = Annotated[
+    Annotated[str, Tag(f"{TAG}one")] | Annotated[list[str], Tag(f"{TAG}several")],
+    Discriminator(_names_form),
+]
+"""A name, or several."""
+
+
 class Match(Spec):
     """Which parameters; all conditions that are given must hold."""
 
-    name: str | list[str] | None = None
+    name: Names | None = None
     """Glob of the parameter's name, or several of which one must fit: ``"*.bias"``."""
     ndim: int | None = Field(None, ge=0)
     """Number of dimensions."""
-    module: str | list[str] | None = None
+    module: Names | None = None
     """Type of the module that owns the parameter, as in a model's layers: ``"batch_norm"``."""
+
+
+AnyMatch = Annotated[
+    Annotated[str, Tag(f"{TAG}glob")] | Annotated[Match, Tag(f"{TAG}object")],
+    Discriminator(_match_form),
+]
 
 
 class Group(Spec):
@@ -54,7 +74,7 @@ class Group(Spec):
 
     model_config = ConfigDict(extra="allow")
 
-    match: str | Match | None = None
+    match: AnyMatch | None = None
     """Which parameters: a glob of their names, or an object with name, ndim, module."""
     preset: Preset | None = None
     """Instead of match, a rule known by name: no_decay_norm_bias (biases and one-dimensional

@@ -75,7 +75,7 @@ class Lbfgs(OptimizerSpec):
                 violated(
                     [name],
                     f"{name} must be {shown(default)} for lbfgs, which is torch's own and has "
-                    f"nothing else, got {shown(value)}",
+                    f"nothing else, got {shown(self.model_dump(include={name})[name])}",
                     value,
                 )
         return self

@@ -15,6 +15,7 @@ SHARED_WITH_ADAMW = (
     "engine",
     "lr",
     "l1",
+    "l2",
     "maximize",
     "grad_centralization",
     "clip",
@@ -217,7 +218,7 @@ class Muon(OptimizerSpec):
 
     @model_validator(mode="before")
     @classmethod
-    def _keras_matches_adamw(cls, data: Any) -> Any:  # noqa: ANN401
+    def _keras_matches_adamw(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
         if isinstance(data, dict) and data.get("dialect") == "keras":
             return {"adjust_lr": "match_rms_adamw", **data}
         return data

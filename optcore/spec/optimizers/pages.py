@@ -129,7 +129,7 @@ def _default(cls: type[OptimizerSpec], name: str) -> str:
         field = cls.model_fields[name]
         if field.is_required():
             return ""
-        value = field.get_default() if field.default_factory is None else field.default_factory()  # type: ignore[call-arg]
+        value = field.get_default(call_default_factory=True, validated_data={})
         return "`null`" if value is None else f"`{_shown(value)}`"
     there = {d: value for d, value in defaults.items() if d in cls.DIALECTS}
     by_value: dict[str, list[str]] = {}

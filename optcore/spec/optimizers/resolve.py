@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import isfinite
 
 from optcore.spec.errors import Problem, SpecError, did_you_mean
-from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.adam import AdamW
+from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.groups import Group, Match, as_match, shown_match
 from optcore.spec.optimizers.matrices import Muon
 from optcore.spec.schedules import AnySchedule
+
+MATRIX = 2
+"""Dimensions of a parameter that muon updates."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class ResolvedGroup:
         spec: everything that holds for them; its own groups do not.
         lr_scale: factor to the learning rate.
         schedule: of their lr, if it is not the run's.
+        normed_with: what a global norm is of: the group of the spec, or everything that shares the
+            optimizer's clip ("").
     """
 
     match: str
@@ -50,6 +58,7 @@ class ResolvedGroup:
     spec: OptimizerSpec
     lr_scale: float = 1.0
     schedule: AnySchedule | None = None
+    normed_with: str = ""
 
 
 def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list[ResolvedGroup]:
@@ -74,7 +83,9 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     _check_order(spec, parameters)
     _check_excluded(spec, parameters)
     resolved = [
-        _resolved(spec, group, homes[i]) for i, (_, group) in enumerate(rules) if i in homes
+        _resolved(spec, group, homes[i], path)
+        for i, (path, group) in enumerate(rules)
+        if i in homes
     ]
     if -1 in homes:
         resolved.append(_resolved(spec, None, homes[-1]))
@@ -163,18 +174,33 @@ def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGro
 
 
 def _resolved(
-    spec: OptimizerSpec, group: Group | None, members: Sequence[Parameter]
+    spec: OptimizerSpec, group: Group | None, members: Sequence[Parameter], path: str = ""
 ) -> ResolvedGroup:
     names = [parameter.name for parameter in members]
     if group is None:
         return ResolvedGroup("the rest" if spec.groups else "all", names, spec.overridden({}))
+    by_itself = isinstance(spec.clip, ClipGlobalNorm) and spec.clip.per_group
+    own = spec.overridden(group.overrides)
+    _check_scaled(own, group, path)
     return ResolvedGroup(
         shown_match(group),
         names,
-        spec.overridden(group.overrides),
+        own,
         group.lr_scale,
         group.schedule,
+        normed_with=path if by_itself or "clip" in group.overrides else "",
     )
+
+
+def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
+    lr = spec.hyperparameters()["lr"]
+    scaled, rule = lr * group.lr_scale, "must be a finite number"
+    if "lr" in spec.rounded(single_precision=True):
+        scaled = float32(scaled)
+        rule += f" as a float32, which is what {spec.dialect} makes of it"
+    if not isfinite(scaled):
+        text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
+        raise SpecError([Problem(f"{path}.lr_scale", text)])
 
 
 def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator[ResolvedGroup]:
@@ -187,23 +213,19 @@ def _by_shape(group: ResolvedGroup, parameters: Sequence[Parameter]) -> Iterator
     matrices = [
         name
         for name in group.names
-        if len(shapes[name]) == 2 and not any(fnmatchcase(name, glob) for glob in exclude)  # noqa: PLR2004
+        if len(shapes[name]) == MATRIX and not any(fnmatchcase(name, glob) for glob in exclude)
     ]
     others = [name for name in group.names if name not in matrices]
-    if all(len(shape) != 2 for shape in shapes.values()):  # noqa: PLR2004
+    if all(len(shape) != MATRIX for shape in shapes.values()):
         found = _listed(group.names)
         message = f"muon needs a parameter of two dimensions, got only {found}"
         raise SpecError([Problem("kind", message)])
     if matrices:
-        yield ResolvedGroup(
-            f"{group.match}: matrices", matrices, group.spec, group.lr_scale, group.schedule
-        )
+        yield replace(group, match=f"{group.match}: matrices", names=matrices)
     if others:
-        from optcore.spec.optimizers.adam import AdamW  # noqa: PLC0415
-
         spec = AdamW.parse(group.spec.adamw())
         scale = group.lr_scale * group.spec.adamw_lr_scale
-        yield ResolvedGroup(f"{group.match}: adamw", others, spec, scale, group.schedule)
+        yield replace(group, match=f"{group.match}: adamw", names=others, spec=spec, lr_scale=scale)
 
 
 def _check_used(

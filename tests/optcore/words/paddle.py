@@ -7,6 +7,8 @@ from typing import Any
 from tests.optcore.words.words import Case, Unknown, Words
 
 ALSO = {"epsilon": "eps"}
+DECAYING = ("AdamW", "Lamb")
+"""Classes whose own decay is no regularizer: one that a ParamAttr has is added to the gradient."""
 
 
 def translate(case: Case) -> Words:
@@ -118,18 +120,19 @@ def _read(name: str, words: Words) -> None:  # noqa: PLR0912  # one branch per c
 
 
 def _attribute(attribute: dict[str, Any], optimizer: str) -> dict[str, Any]:
-    """Return what a ParamAttr overrides; its regularizer replaces the optimizer's, if coupled."""
+    """Return what a ParamAttr overrides; its regularizer replaces the optimizer's, if any."""
     overrides: dict[str, Any] = {}
     if "learning_rate" in attribute:
         overrides["lr_scale"] = attribute.pop("learning_rate")
-    if optimizer == "AdamW" and attribute.get("regularizer") is not None:
-        coupled = regularizer(attribute["regularizer"])
-        if coupled.get("weight_decay"):
-            raise Unknown("a coupled L2 beside AdamW's decay, which is not")
-        overrides |= {"l1": coupled["l1"]} if "l1" in coupled else {}
-    elif attribute.get("regularizer") is not None:
-        overrides |= {"weight_decay": 0.0, "l1": 0.0, **regularizer(attribute["regularizer"])}
-    attribute.pop("regularizer", None)
+    own = regularizer(attribute.pop("regularizer", None))
+    if optimizer in DECAYING and "weight_decay" in own:
+        overrides["l2"] = own["weight_decay"]
+    elif optimizer in DECAYING:
+        overrides |= own
+    elif own:
+        overrides |= {"weight_decay": 0.0, "l1": 0.0, **own}
+    if not attribute.pop("need_clip", True):
+        overrides["clip"] = None
     if attribute:
         raise Unknown(f"a ParamAttr with {', '.join(attribute)}")
     return overrides
@@ -143,11 +146,14 @@ def _group(words: Words, group: dict[str, Any], optimizer: str) -> None:
     if "weight_decay" in own.params:
         own.spec |= {"weight_decay": 0.0, "l1": 0.0}
         own.spec |= regularizer(own.params.pop("weight_decay"))
+    if "grad_clip" in own.params:
+        own.spec["clip"] = clip(own.params.pop("grad_clip")).get("clip")
     if "lamb_weight_decay" in own.params:
         own.spec["weight_decay"] = own.params.pop("lamb_weight_decay")
     if own.params:
         raise Unknown(f"a group with {', '.join(own.params)}")
-    if len(names) > 1 and words.spec.get("clip", {}).get("per_group"):
+    together = words.spec.get("clip", {}).get("per_group") or own.spec.get("clip")
+    if len(names) > 1 and together:
         words.spec.setdefault("groups", []).append({"match": {"name": names}, **own.spec})
         return
     for name in names:
