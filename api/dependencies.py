@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import redis
@@ -9,6 +11,7 @@ from fastapi import Depends, Request
 
 from jobs.artifacts import Storage
 from jobs.record import Record
+from jobs.spec.wire import Job
 from jobs.store import Store
 
 
@@ -26,6 +29,10 @@ def _blocking_client(request: Request) -> redis.Redis:
     return client
 
 
+def _shown(request: Request) -> Callable[[Record], Job]:
+    return partial(Record.job, offer_after_s=request.app.state.offer_after_s)
+
+
 def _storage(request: Request) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
@@ -37,6 +44,8 @@ JobStore = Annotated[Store, Depends(_store)]
 """For reading."""
 BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 """For routes that ring the bell, which is RQ's and blocks."""
+Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
+"""What a client sees of a record, with the settings of this service."""
 ArtifactStorage = Annotated[Storage, Depends(_storage)]
 
 

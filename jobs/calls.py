@@ -46,6 +46,23 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """
+    A job after its client wanted it to go on otherwise.
+
+    Attributes:
+        outcome: ok; or why nothing was changed: there is no such job, a worker has it, it has
+            ended.
+        record: None if there is no such job.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    outcome: Literal["ok", "missing", "running", "ended"]
+    record: Record | None
+    bells: list[str]
+
+
+@dataclass(frozen=True)
 class Released:
     """
     A job after its worker gave it back.
@@ -129,6 +146,24 @@ def ask(
     return Call("ask", args, lambda reply: Asked(_record(reply[1]), _texts(reply[0])))
 
 
+def restart(tenant: str, job_id: str) -> Call[Changed]:
+    """
+    Let a waiting job begin again: rows, checkpoints and fingerprint are forgotten.
+
+    One that has nothing to forget is left as it is.
+    """
+    return Call("restart", [tenant, job_id], _changed)
+
+
+def accept(tenant: str, job_id: str) -> Call[Changed]:
+    """
+    Let a waiting job go on from its checkpoint where bits come out differently.
+
+    Rows after the checkpoint are cut. A job that any worker may have is left as it is.
+    """
+    return Call("accept", [tenant, job_id], _changed)
+
+
 def look(tenant: str, job_id: str) -> Call[Record | None]:
     """Return a job's record, or None if there is no such job."""
     return Call("look", [tenant, job_id], _record)
@@ -174,9 +209,14 @@ def claim(
     return Call("claim", [worker, device, fingerprint, token, lease_ms], _record)
 
 
-def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[bool]:
+def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
     """
-    Say on what the job is computed; the call returns whether its bits come out the same here.
+    Say on what the job is computed.
+
+    The call returns the row since which the job's bits are those of *fingerprint*: a checkpoint
+    made before or there is of other bits. It returns None if only a worker with another
+    fingerprint may go on. Where any worker may (the run is not exact), rows of another one that
+    come after the last checkpoint are cut.
 
     Args:
         held: by this attempt.
@@ -185,10 +225,10 @@ def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[boo
     """
     args = [*held.args, fingerprint, json.dumps(facts)]
 
-    def read(reply: list[bytes]) -> bool:
-        if _text(reply[0]) == "fenced":
-            raise Fenced
-        return _text(reply[0]) == "ok"
+    def read(reply: list[Any]) -> int | None:
+        if _text(reply[0]) == "differs":
+            return None
+        return int(_checked(reply)[1])
 
     return Call("begun", args, read)
 
@@ -232,7 +272,11 @@ def checkpointed(held: Held, *, step: int, path: str, sha256: str, digest: str) 
 
 
 def refused(held: Held, *, path: str, why: str) -> Call[None]:
-    """Forget a checkpoint that cannot be used; the one before it takes its place."""
+    """
+    Forget a checkpoint that cannot be used; the one before it takes its place.
+
+    Rows after that one are cut if they were computed where bits come out differently.
+    """
     return Call("refused", [*held.args, path, why], _accepted)
 
 
@@ -323,6 +367,10 @@ def json_text(data: Mapping[str, Any]) -> str:
         for name, value in data.items()
     }
     return json.dumps(plain, allow_nan=False)
+
+
+def _changed(reply: list[Any]) -> Changed:
+    return Changed(_text(reply[0]), _record(reply[2]), _texts(reply[1]))  # type: ignore[arg-type]
 
 
 def _record(flat: list[bytes]) -> Record | None:

@@ -5,6 +5,8 @@ What can go wrong with a job, for the client to know.
       JobNotFound            404  no such job, or another tenant's
       ArtifactNotFound       404  the job has no such file
       NameNotFound           404  the catalogue has no such entry
+      JobRunning             409  a worker has the job: pause it first
+      JobEnded               409  the job's state is final
       IdempotencyConflict    422  the key was used with another body
       StoreUnavailable       503  Redis does not answer
     StoreUnsafe                   Redis would lose what it accepted: do not start
@@ -55,6 +57,28 @@ class NameNotFound(JobError):
         names = list(known)
         near = did_you_mean(name, names)
         super().__init__(f"{noun} {name!r} does not exist{near} ({', '.join(names)})")
+
+
+class JobRunning(JobError):
+    """A worker has the job, and would write what must not change now."""
+
+    status, code, title = 409, "job_running", "The job is running"
+
+    def __init__(self, job_id: str, what: str) -> None:
+        super().__init__(
+            f"job {job_id} is running: only a queued or paused job can {what}; pause it first"
+        )
+
+
+class JobEnded(JobError):
+    """The job's state is final."""
+
+    status, code, title = 409, "job_ended", "The job has ended"
+
+    def __init__(self, job_id: str, state: str, what: str) -> None:
+        super().__init__(
+            f"job {job_id} has ended ({state}): only a queued or paused job can {what}"
+        )
 
 
 class IdempotencyConflict(JobError):

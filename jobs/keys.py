@@ -29,6 +29,8 @@ WORKERS = "optserve:workers"
 """sorted set of worker ids by the millisecond at which they count as gone."""
 WORKER = "optserve:worker:%s"
 """(id) -> hash: what a worker says of itself."""
+FINGERPRINTS = "optserve:fingerprints"
+"""sorted set of fingerprints by the millisecond at which a worker last had them."""
 RUNG = "optserve:rung:%s"
 """(device) -> millisecond of the last repair ring."""
 
@@ -46,6 +48,7 @@ TEMPLATES = {
     "events": EVENTS,
     "workers": WORKERS,
     "worker": WORKER,
+    "fingerprints": FINGERPRINTS,
     "rung": RUNG,
 }
 """The names under which the Lua functions know the keys."""

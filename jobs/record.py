@@ -125,8 +125,23 @@ class Record:
         """Name -> path (below the storage root), sha256 and size in bytes."""
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]
 
-    def job(self) -> Job:
-        """Return what its client sees."""
+    @property
+    def cuts(self) -> list[int]:
+        """The first row of those that were cut, each time that rows were."""
+        return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]
+
+    def offers(self, after_s: float) -> list[str]:
+        """Return what may be asked for if nobody with its fingerprint has lived for *after_s*."""
+        gone_ms = self.fields.get("gone_ms")
+        return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
+
+    def job(self, *, offer_after_s: float = 300.0) -> Job:
+        """
+        Return what its client sees.
+
+        Args:
+            offer_after_s: seconds without a worker of its fingerprint before it offers to restart.
+        """
         fields = self.fields
         spec = json.loads(fields["spec"])
         return Job.model_validate(
@@ -142,6 +157,7 @@ class Record:
                 "request": fields["request"] or None,
                 "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
                 "waiting_for": fields.get("waiting_for") or None,
+                "offers": self.offers(offer_after_s),
                 "step": self.rows,
                 "total_steps": self.total_steps,
                 "steps_per_epoch": int(fields["steps_per_epoch"]),
@@ -149,6 +165,8 @@ class Record:
                 "attempt": self.attempt,
                 "checkpoint_step": int(fields["checkpoint_step"]),
                 "verified_rows": int(fields["verified"]),
+                "bitwise": int(fields.get("bits_from", "0")) == 0,
+                "cuts": self.cuts,
                 "worker": fields.get("worker"),
                 "result": json.loads(fields.get("result", "null")),
                 "digest": fields.get("digest"),
@@ -166,6 +184,7 @@ def new_fields(spec: JobSpec) -> dict[str, str]:
     return {
         "spec": spec.model_dump_json(),
         "device": spec.training.device,
+        "exact": str(int(spec.training.exact)),
         "priority": str(spec.priority),
         "total": str(spec.total_steps),
         "steps_per_epoch": str(spec.steps_per_epoch),

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     lease_s: float = Field(30.0, gt=1)
     """How long, in seconds, a worker that fell silent keeps its job."""
+    offer_after_s: float = Field(300.0, ge=0)
+    """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
+    offers to be restarted, or to go on with other bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What a worker trains on; auto for a GPU if there is one."""
     workers_on_machine: int = Field(1, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 
@@ -18,6 +18,23 @@ from jobs.spec.wire import Event, Queue, Worker
 
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
+
+
+class Progress(NamedTuple):
+    """
+    How far a job is.
+
+    Attributes:
+        state: where it stands.
+        rows: how many are stored.
+        attempt: how many workers have begun it.
+        cuts: the first row of those that were cut, each time that rows were.
+    """
+
+    state: State
+    rows: int
+    attempt: int
+    cuts: list[int]
 
 
 class Store:
@@ -91,13 +108,13 @@ class Store:
         found = [call.read(reply) for call, reply in zip(looks, await pipe.execute(), strict=True)]
         return [record for record in found if record is not None]
 
-    async def progress(self, tenant: str, job_id: str) -> tuple[State, int, int]:
-        """Return a job's state, number of stored rows, and attempt."""
-        names = ("state", "rows", "attempt")
-        state, rows, attempt = await self._client.hmget(keys.JOB % (tenant, job_id), names)
+    async def progress(self, tenant: str, job_id: str) -> Progress:
+        """Return how far a job is."""
+        names = ("state", "rows", "attempt", "cuts")
+        state, rows, attempt, cuts = await self._client.hmget(keys.JOB % (tenant, job_id), names)
         if state is None:
             raise JobNotFound(job_id)
-        return State(state.decode()), int(rows), int(attempt)
+        return Progress(State(state.decode()), int(rows), int(attempt), json.loads(cuts or b"[]"))
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""

@@ -36,6 +36,7 @@ from optserve.updates import Update, updates
 HELD_S = LONGEST_PAUSE_S
 """Seconds after which a stream that told nothing shows that the service is there all the same."""
 MIN_TIMEOUT_S = 0.1
+Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
 
 
 class Client:
@@ -155,6 +156,18 @@ class Client:
         """Put a paused job back into the queue."""
         return self._act(job_id, "resume")
 
+    def restart(self, job_id: str) -> Job:
+        """Let a queued or paused job begin again at step 0, on any worker of its device."""
+        return self._act(job_id, "restart")
+
+    def accept(self, job_id: str) -> Job:
+        """
+        Let a queued or paused job go on from its last checkpoint on any worker of its device.
+
+        It is not bitwise from then on; steps after the checkpoint are cut.
+        """
+        return self._act(job_id, "accept")
+
     def metrics(self, job_id: str, *, after: int = -1) -> Iterator[MetricRow]:
         """Yield the steps after *after* that there are now, oldest first."""
         while True:
@@ -206,23 +219,23 @@ class Client:
         """
         Yield what happens to a job, to its end: every step after *after* once, in order.
 
-        A connection that breaks is opened again where it broke.
+        A connection that breaks is opened again where it broke. Should the job be restarted, or go
+        on where bits come out differently, a `RowsCut` says which steps will come anew.
 
         Raises:
             Unreachable: the service stayed away for longer than the client's patience.
         """
-        last = after
+        last_id = str(after) if after >= 0 else ""
         told: StateChange | None = None
         patience = Patience(self._patience_s)
         while True:
             opened = time.monotonic()
             try:
-                for update in updates(self._connection, job_id, after=last):
+                for update, seen in updates(self._connection, job_id, last_id=last_id):
+                    last_id = seen
                     if update == told:
                         continue  # a state that is said again after a reconnection
-                    if isinstance(update, list):
-                        last = update[-1].step
-                    elif isinstance(update, StateChange):
+                    if isinstance(update, StateChange):
                         told = update
                     patience.renew()
                     yield update
@@ -253,7 +266,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _act(self, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]) -> Job:
+    def _act(self, job_id: str, action: Action) -> Job:
         """Ask for something that may be asked twice until there is an answer."""
         patience = Patience(self._patience_s)
         patience.begin()

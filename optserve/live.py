@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jobs.spec.states import State
-from jobs.spec.wire import Job, MetricRow, StreamEnd
+from jobs.spec.wire import Job, MetricRow, RowsCut, StreamEnd
 from optserve.chart import chart
 from optserve.client import Client
 from optserve.terminal import Terminal, visible
@@ -62,6 +62,10 @@ def follow(client: Client, job: Job, console: Terminal) -> tuple[list[MetricRow]
                 return rows, update
             if isinstance(update, list):
                 rows += update
+                speed.update(len(rows))
+            elif isinstance(update, RowsCut):
+                del rows[update.step :]
+                speed = Speed()
                 speed.update(len(rows))
             else:
                 state = update.state

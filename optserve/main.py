@@ -14,12 +14,12 @@ import typer
 
 from jobs.spec.states import State
 from optcore.spec.errors import SpecError
-from optserve import convert, schedules, showing, stack
+from optserve import acting, convert, schedules, showing, stack
 from optserve import demo as demonstration
-from optserve.client import Client
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.errors import ClientError
 from optserve.files import BadFile, read_object
+from optserve.options import DEFAULT_HOME, Home, JobId, Port, Url, service
 from optserve.terminal import err, out
 
 app = typer.Typer(
@@ -33,25 +33,7 @@ app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
 app.add_typer(schedules.app, name="schedule")
 
-DEFAULT_HOME = Path(".optserve")
-DEFAULT_URL = "http://127.0.0.1:8000"
 FAILED = 1
-MAX_PORT = 65535
-
-Home = Annotated[
-    Path, typer.Option(envvar="OPTSERVE_HOME", help="Where the local stack keeps everything.")
-]
-Port = Annotated[
-    int,
-    typer.Option(envvar="OPTSERVE_PORT", min=0, max=MAX_PORT, help="0 for any free one."),
-]
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="OPTSERVE_URL", help="The service. Default: the stack on --home, else port 8000."
-    ),
-]
-JobId = Annotated[str, typer.Argument(metavar="JOB")]
 
 
 @app.command()
@@ -99,7 +81,7 @@ def submit(
 ) -> None:
     """Post a job."""
     spec = read_object(file)
-    with Client(url or _url(home)) as client:
+    with service(url, home) as client:
         for warning in client.validate(spec).warnings:
             err.say(f"warning: {warning}", style="yellow")
         job = client.submit(spec, idempotency_key=idempotency_key)
@@ -118,7 +100,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     labels = dict(_pair(text) for text in label or [])
-    with Client(url or _url(home)) as client:
+    with service(url, home) as client:
         page = client.jobs(state=state, labels=labels, limit=limit)
     showing.jobs(page.data, out)
     if page.has_more:
@@ -128,7 +110,7 @@ def jobs(
 @app.command()
 def show(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """Show a job: where it stands, lr and loss of its steps, its history."""
-    with Client(url or _url(home)) as client:
+    with service(url, home) as client:
         job = client.job(job_id)
         rows = list(client.metrics(job_id))
         events = client.events(job_id)
@@ -137,12 +119,8 @@ def show(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     showing.history(events, out)
 
 
-@app.command()
-def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """End a job; a running one saves a checkpoint first."""
-    with Client(url or _url(home)) as client:
-        job = client.cancel(job_id)
-    out.say(f"{job.id} is {job.state}" + (", and will be cancelled" if job.request else ""))
+for command in (acting.cancel, acting.pause, acting.resume, acting.restart, acting.accept):
+    app.command()(command)
 
 
 @datasets.command()
@@ -174,10 +152,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         _refuse(f"--label must be NAME=VALUE, got {text!r}")
     return name, value
-
-
-def _url(home: Path) -> str:
-    return stack.url_of(home) or DEFAULT_URL
 
 
 def _refuse(message: str) -> NoReturn:

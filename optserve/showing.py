@@ -77,8 +77,21 @@ def _facts(job: Job) -> dict[str, str]:
         f"lr {optimizer.get('lr')}",
         "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
     }
+    if not job.bitwise:
+        found["bits"] = (
+            "not those of one undisturbed run: it went on where they come out differently"
+        )
+    if job.waiting_for:
+        found["waits for"] = _awaited(job)
     if job.result:
         found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
     if job.digest:
         found["digest"] = job.digest
     return {name: value for name, value in found.items() if value}
+
+
+def _awaited(job: Job) -> str:
+    if job.waiting_for == "worker":
+        return f"a worker with device {job.spec.get('training', {}).get('device')}"
+    ways = " or ".join(f"optserve {offer} {job.id}" for offer in job.offers)
+    return "a worker whose bits are those of its steps" + (f"; or: {ways}" if ways else "")

@@ -7,35 +7,41 @@ from collections.abc import Iterator
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
-from jobs.spec.wire import MetricRow, StateChange, StreamedRows, StreamEnd
+from jobs.spec.wire import MetricRow, RowsCut, StateChange, StreamedRows, StreamEnd
 from optserve.addresses import job_path
 from optserve.connection import Connection
 from optserve.errors import NotTheService, Unreachable
 
-Update = list[MetricRow] | StateChange | StreamEnd
-"""What a followed job tells."""
+Update = list[MetricRow] | RowsCut | StateChange | StreamEnd
+"""What a followed job tells. After a `RowsCut` the steps from there on come anew."""
 
 SILENCE_S = 45.0
 """Seconds of silence after which a stream counts as broken (it is pinged every 15)."""
 
 
-def updates(connection: Connection, job_id: str, *, after: int) -> Iterator[Update]:
+def updates(connection: Connection, job_id: str, *, last_id: str) -> Iterator[tuple[Update, str]]:
     """
-    Yield what happens to a job after step *after*, up to its end.
+    Yield what happens to a job, up to its end, each time with the id to go on from.
+
+    Args:
+        connection: with the service.
+        job_id: the job's.
+        last_id: of the last event before; empty for none.
 
     Raises:
         Unreachable: the connection broke, or was closed before the end.
     """
     headers = {"Accept": "text/event-stream"}
-    if after >= 0:
-        headers["Last-Event-ID"] = str(after)
+    if last_id:
+        headers["Last-Event-ID"] = last_id
     path = job_path(job_id, "metrics", "stream")
     with connection.stream(path, headers=headers, silence_s=SILENCE_S) as response:
         try:
             for event in EventSource(response).iter_sse():
                 update = _update(event)
                 if update:
-                    yield update
+                    last_id = event.id or last_id
+                    yield update, last_id
         except SSEError as error:
             raise NotTheService(f"{connection.url} sent no stream of events: {error}") from None
         except ValidationError as error:
@@ -50,6 +56,8 @@ def _update(event: ServerSentEvent) -> Update | None:
             batch = StreamedRows.model_validate_json(event.data)
             named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
             return [MetricRow.model_validate(row) for row in named]
+        case "cut":
+            return RowsCut.model_validate_json(event.data)
         case "state":
             return StateChange.model_validate_json(event.data)
         case "end":

@@ -14,7 +14,7 @@ from jobs.record import Record
 from jobs.settings import Settings
 from optcore.training import checkpoint
 from optcore.training.checkpoint import CheckpointUnusable
-from optcore.training.fingerprint import fingerprint
+from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
 from worker.lease import Lease
 from worker.patience import Patience
@@ -59,22 +59,24 @@ class Beginning:
             OtherBits: its rows were computed where bits come out differently.
             DatasetMissing: the data directory does not hold the dataset.
         """
-        threads = record.facts.get("threads")
-        if threads is not None:
-            torch.set_num_threads(int(threads))
+        here = fingerprint(machine_facts(torch.device(self.device)))
+        if record.fingerprint == here:
+            torch.set_num_threads(int(record.facts["threads"]))
         lease.phase("setup")
         run = self._start(record)
         facts = run.facts()
         lease.phase("store")
-        if not self.patience.send(
+        bits_from = self.patience.send(
             calls.begun(self.held, fingerprint=fingerprint(facts), facts=facts)
-        ):
+        )
+        if bits_from is None:
             raise OtherBits(f"its rows were computed by {record.fingerprint}")
         for pointer in reversed(record.checkpoints):
             lease.phase("setup")
             try:
                 path = self.storage.path(pointer.path)
-                checkpoint.restore(run, path, sha256=pointer.sha256, exact=bool(record.fingerprint))
+                exact = pointer.step > bits_from
+                checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact)
             except CheckpointUnusable as error:
                 log.warning("%s: %s", record.id, error)
                 lease.phase("store")

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import JobRecord, JobStore
-from api.following import follow
+from api.following import Place, follow
 from api.problems import documented
 from jobs.errors import JobNotFound
 from jobs.record import Record
@@ -19,6 +19,8 @@ from jobs.spec.wire import MetricRow, Page
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
 MAX_ROWS = 10_000
+EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
+"""The last step, and behind a dot how often steps had been cut by then, if they were."""
 After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
 
 
@@ -46,11 +48,13 @@ async def _known(record: JobRecord, after: After = -1) -> int:
 async def _resumed(
     record: JobRecord,
     after: After = -1,
-    last_event_id: Annotated[int | None, Header(ge=-1)] = None,
-) -> int:
-    if last_event_id is not None:
-        return _within(last_event_id, record, "last-event-id")
-    return _within(after, record, "after")
+    last_event_id: Annotated[str | None, Header(pattern=EVENT_ID)] = None,
+) -> Place:
+    if last_event_id is None:
+        return Place(_within(after, record, "after"), len(record.cuts))
+    place = Place.parse(last_event_id)
+    _within(place.after(record.cuts).last, record, "last-event-id")
+    return place
 
 
 @router.get("", responses=documented(JobNotFound))
@@ -78,7 +82,7 @@ async def read_metrics(
 
 @router.get("/stream", response_class=EventSourceResponse, responses=documented(JobNotFound))
 async def stream_metrics(
-    record: JobRecord, store: JobStore, after: Annotated[int, Depends(_resumed)]
+    record: JobRecord, store: JobStore, place: Annotated[Place, Depends(_resumed)]
 ) -> AsyncIterator[ServerSentEvent]:
     """
     Follow a job as server-sent events.
@@ -86,7 +90,9 @@ async def stream_metrics(
     - `rows`: some steps, oldest first; the event's id is the last of them. A connection that
       breaks is resumed by sending it back as `Last-Event-ID`: no step is lost or repeated.
     - `state`: the job has changed its state.
+    - `cut`: steps from `step` on are no longer what they were, and will come anew: the job was
+      restarted, or goes on where bits come out differently.
     - `end`: the last event, with the number of steps and the digest of the run.
     """
-    async for event in follow(store, record, first=after + 1):
+    async for event in follow(store, record, place):
         yield event

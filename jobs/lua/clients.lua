@@ -59,5 +59,62 @@ local function ask(_, args)
   return {ring, view(job)}
 end
 
+-- What stands in the way of changing how a job goes on, or nil: only one that waits has nobody who
+-- computes rows at the same time.
+local function hindrance(state)
+  if not state then return 'missing' end
+  if state == 'running' then return 'running' end
+  if state ~= 'queued' and state ~= 'paused' then return 'ended' end
+end
+
+-- Changes a waiting job with *change*, which may move it to another lane.
+local function in_another_lane(job, tenant, id, state, change)
+  if state == 'queued' then dequeue(job, tenant, id) end
+  change()
+  if state == 'queued' then enqueue(job, tenant, id) end
+end
+
+local function answered(job, outcome)
+  local state = get(job, 'state')
+  return {outcome, state == 'queued' and bells(job) or {}, view(job)}
+end
+
+-- restart tenant id -> (ok | missing | running | ended), {device to ring...}, the record
+local function restart(_, args)
+  local tenant, id = args[1], args[2]
+  local job = key('job', tenant, id)
+  local state, rows, checkpoints = get(job, 'state', 'rows', 'checkpoints')
+  local why_not = hindrance(state)
+  if why_not then return answered(job, why_not) end
+  if rows == '0' and checkpoints == '[]' then return answered(job, 'ok') end
+  in_another_lane(job, tenant, id, state, function()
+    event(job, tenant, id, 'restarted', cjson.encode({rows = tonumber(rows)}))
+    cut(job, tenant, id, 0, 'restarted')
+    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from')
+    redis.call('HSET', job, 'checkpoints', '[]', 'checkpoint_step', 0, 'claim_checkpoint', 0,
+      'verified', 0, 'crashes', 0)
+  end)
+  return answered(job, 'ok')
+end
+
+-- accept tenant id -> (ok | missing | running | ended), {device to ring...}, the record
+local function accept(_, args)
+  local tenant, id = args[1], args[2]
+  local job = key('job', tenant, id)
+  local state, fingerprint, step = get(job, 'state', 'fingerprint', 'checkpoint_step')
+  local why_not = hindrance(state)
+  if why_not then return answered(job, why_not) end
+  if not at_fingerprint(lane(job)) then return answered(job, 'ok') end -- any worker may have it
+  in_another_lane(job, tenant, id, state, function()
+    event(job, tenant, id, 'accepted',
+      cjson.encode({fingerprint = fingerprint, step = tonumber(step)}))
+    go_on_elsewhere(job, tenant, id, tonumber(step), 'other bits were accepted')
+    redis.call('HDEL', job, 'fingerprint', 'facts')
+  end)
+  return answered(job, 'ok')
+end
+
 redis.register_function('optserve_submit', submit)
+redis.register_function('optserve_restart', restart)
+redis.register_function('optserve_accept', accept)
 redis.register_function('optserve_ask', ask)

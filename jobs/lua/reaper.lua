@@ -22,6 +22,7 @@ local function reap(_, args)
     redis.call('DEL', key('worker', worker))
     redis.call('ZREM', key('workers'), worker)
   end
+  redis.call('ZREMRANGEBYSCORE', key('fingerprints'), '-inf', now() - FORGET_MS)
   local over, ring = {}, {}
   -- A server that was away could not be told that workers live: they get a lease to say so.
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')

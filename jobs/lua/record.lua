@@ -13,6 +13,7 @@ local CHUNK_ROWS = @CHUNK_ROWS@
 local MAX_CRASHES = @MAX_CRASHES@
 local RING_AFTER_MS = @RING_AFTER_MS@
 local CHECKPOINTS_KEPT = @CHECKPOINTS_KEPT@
+local FORGET_MS = 30 * 24 * 3600 * 1000 -- a fingerprint that no worker has had for so long
 local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
 
 local function key(name, ...)
@@ -36,12 +37,16 @@ end
 
 -- ---------------------------------------------------------------- waiting for a worker
 
--- Where a job waits: at its device's lane, or, once rows were computed, at that of the workers
--- whose bits are the same.
+-- Where a job waits: at its device's lane, or, once rows were computed of a run that must have the
+-- same bits to its end, at that of the workers whose bits are the same.
 local function lane(job)
-  local device, fingerprint = get(job, 'device', 'fingerprint')
-  if fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
+  local device, fingerprint, exact = get(job, 'device', 'fingerprint', 'exact')
+  if exact ~= '0' and fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
   return device
+end
+
+local function at_fingerprint(lane)
+  return string.sub(lane, 1, 1) == '@'
 end
 
 local function enqueue(job, tenant, id)
@@ -92,15 +97,22 @@ local function lacks(job)
   local some = false
   each_taker(job, function() some = true end)
   if some then return '' end
-  return string.sub(lane(job), 1, 1) == '@' and 'fingerprint' or 'worker'
+  return at_fingerprint(lane(job)) and 'fingerprint' or 'worker'
 end
 
--- The record, and what the job waits for.
+-- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
+-- worker has had it.
 local function view(job)
   local fields = redis.call('HGETALL', job)
-  if #fields > 0 then
-    table.insert(fields, 'waiting_for')
-    table.insert(fields, lacks(job))
+  if #fields == 0 then return fields end
+  local lacking = lacks(job)
+  table.insert(fields, 'waiting_for')
+  table.insert(fields, lacking)
+  if lacking == 'fingerprint' then
+    local fingerprint, queued = get(job, 'fingerprint', 'queued')
+    local seen = redis.call('ZSCORE', key('fingerprints'), fingerprint) or queued
+    table.insert(fields, 'gone_ms')
+    table.insert(fields, tostring(now() - tonumber(seen)))
   end
   return fields
 end
@@ -130,11 +142,13 @@ local function move(job, tenant, id, from, to, kind, data, ...)
   redis.call('HSET', job, 'state', to, ...)
   index(tenant, id, from, to)
   if from == 'running' then
-    local token, rows = get(job, 'token', 'rows')
+    local token, rows, bits_from = get(job, 'token', 'rows', 'bits_from')
     redis.call('ZREM', key('leases'), tenant .. '/' .. id)
     redis.call('HSET', job, 'token', '', 'last_token', token, 'request', '')
-    -- Nothing to be equal to: any worker may begin it.
-    if rows == '0' then redis.call('HDEL', job, 'fingerprint', 'facts') end
+    -- Nothing to be equal to: any worker may begin it, or go on.
+    if tonumber(rows) <= tonumber(bits_from or 0) then
+      redis.call('HDEL', job, 'fingerprint', 'facts')
+    end
     free_worker(job)
   end
   if to == 'queued' then enqueue(job, tenant, id) end
@@ -142,6 +156,43 @@ local function move(job, tenant, id, from, to, kind, data, ...)
     redis.call('HSET', job, 'ended', now())
   end
   event(job, tenant, id, kind, data)
+end
+
+-- ---------------------------------------------------------------- going on with other bits
+
+-- Forgets the rows from *from* on, and what was found out in them. That they were, is not forgotten:
+-- the history says how many and why, and `cuts` tells those who read them before.
+local function cut(job, tenant, id, from, why)
+  local rows, columns, off_plan, cuts = get(job, 'rows', 'columns', 'off_plan', 'cuts')
+  rows = tonumber(rows)
+  local evaluations = key('evaluations', tenant, id)
+  for _, step in ipairs(redis.call('HKEYS', evaluations)) do
+    if tonumber(step) >= from then redis.call('HDEL', evaluations, step) end
+  end
+  if off_plan and tonumber(off_plan) >= from then redis.call('HDEL', job, 'off_plan') end
+  if rows <= from then return end
+  local width = 8 * (columns and #cjson.decode(columns) or 2)
+  local first = math.floor(from / CHUNK_ROWS)
+  local left = (from - first * CHUNK_ROWS) * width
+  for chunk = first, math.floor((rows - 1) / CHUNK_ROWS) do
+    local name = key('rows', tenant, id, chunk)
+    if chunk == first and left > 0 then
+      redis.call('SET', name, redis.call('GETRANGE', name, 0, left - 1))
+    else
+      redis.call('DEL', name)
+    end
+  end
+  cuts = cjson.decode(cuts or '[]')
+  table.insert(cuts, from)
+  redis.call('HSET', job, 'rows', from, 'replay_end', from, 'cuts', cjson.encode(cuts))
+  event(job, tenant, id, 'rows_cut', cjson.encode({from = from, count = rows - from, why = why}))
+end
+
+-- Lets the job go on from *step* with other bits: rows after it are cut, and from there on those of
+-- the next worker hold.
+local function go_on_elsewhere(job, tenant, id, step, why)
+  cut(job, tenant, id, step, why)
+  redis.call('HSET', job, 'bits_from', step)
 end
 
 local function holds(job, token)

@@ -10,6 +10,10 @@ local function hello(_, args)
   redis.call('HSETNX', record, 'token', token)
   redis.call('HSETNX', record, 'since', now())
   redis.call('HSET', record, 'id', worker, 'seen', now(), unpack(args, 5))
+  local fingerprint = redis.call('HGET', record, 'fingerprint')
+  if fingerprint and fingerprint ~= '' then
+    redis.call('ZADD', key('fingerprints'), now(), fingerprint)
+  end
   redis.call('PEXPIRE', record, ttl)
   redis.call('ZADD', key('workers'), now() + ttl, worker)
   return 'ok'
@@ -73,15 +77,23 @@ local function claim(_, args)
   return redis.call('HGETALL', job)
 end
 
--- begun tenant id token fingerprint facts -> ok | differs | fenced : on what it is computed
+-- begun tenant id token fingerprint facts : on what it is computed
+-- -> ok (row since which the bits are those of this fingerprint) | differs | fenced
 local function begun(_, args)
   local tenant, id, token, fingerprint, facts = args[1], args[2], args[3], args[4], args[5]
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  local known = get(job, 'fingerprint')
-  if known and known ~= '' then return {known == fingerprint and 'ok' or 'differs'} end
-  redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
-  return {'ok'}
+  local known, exact, step = get(job, 'fingerprint', 'exact', 'checkpoint_step')
+  if not known or known == '' then
+    redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
+  elseif known ~= fingerprint then
+    if exact ~= '0' then return {'differs'} end
+    redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
+    event(job, tenant, id, 'continued_elsewhere',
+      cjson.encode({from = known, to = fingerprint, step = tonumber(step)}))
+    go_on_elsewhere(job, tenant, id, tonumber(step), 'continued by a worker with other bits')
+  end
+  return {'ok', tonumber((get(job, 'bits_from')) or 0)}
 end
 
 -- renew tenant id token lease_ms -> ok request | fenced

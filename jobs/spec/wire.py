@@ -67,6 +67,10 @@ class Job(Wire):
     waiting_for: Literal["worker", "fingerprint"] | None
     """What a queued job lacks: a worker for its device, or one that computes the same bits as the
     worker that began it. Null while it only waits its turn."""
+    offers: list[Literal["restart", "accept"]]
+    """What may help where no worker with the job's fingerprint has lived for 5 minutes
+    (OPTSERVE_OFFER_AFTER_S): to restart it from step 0, or to accept other bits and go on from its
+    checkpoint."""
     step: int
     """Steps whose lr and loss are known: the next one, from 0."""
     total_steps: int
@@ -79,6 +83,12 @@ class Job(Wire):
     """Where the next worker would continue."""
     verified_rows: int
     """Steps that a resumed run computed again, with the same bits."""
+    bitwise: bool
+    """Whether all its steps are those of one undisturbed run, bit for bit; false once it went on
+    from a checkpoint where bits come out differently."""
+    cuts: list[int]
+    """Each time that steps were cut: the first one. They are computed anew; who has read them must
+    read on from there. A stream says so by itself."""
     lr_off_plan_at: int | None
     """First step whose lr was not, to the last bit, the planned one; null if there is none."""
     worker: str | None
@@ -128,6 +138,16 @@ class StateChange(Wire):
     state: State
     attempt: int
     """How many workers have begun the job."""
+
+
+class RowsCut(Wire):
+    """
+    Data of a stream's event ``cut``: forget the steps from `step` on, they will come anew.
+
+    The event's id is that of the step before.
+    """
+
+    step: int
 
 
 class StreamEnd(Wire):

@@ -213,6 +213,22 @@ async def test_a_wrong_cursor_is_named(
     assert response.json()["errors"] == [{"param": param, "message": message}]
 
 
+@pytest.mark.parametrize("event_id", ["x", "-2", "1.", "1.x", "1e3", "9" * 10])
+async def test_an_event_id_that_no_stream_gave_is_named(
+    http: httpx.AsyncClient, event_id: str
+) -> None:
+    job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
+
+    response = await http.get(
+        f"/v1/jobs/{job_id}/metrics/stream", headers={"Last-Event-ID": event_id}
+    )
+
+    assert response.status_code == 422
+    (mistake,) = response.json()["errors"]
+    assert mistake["param"] == "last-event-id"
+    assert "last-event-id must match" in mistake["message"]
+
+
 async def test_an_unknown_state_is_named(http: httpx.AsyncClient) -> None:
     problem = (await http.get("/v1/jobs?state=queud")).json()
 

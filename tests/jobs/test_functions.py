@@ -585,8 +585,8 @@ def test_another_machine_is_told_that_its_bits_differ(client: redis.Redis) -> No
     submit(client)
     held = begin(client, fingerprint="f1")
 
-    assert send(client, calls.begun(held, fingerprint="f1", facts={}))
-    assert not send(client, calls.begun(held, fingerprint="f2", facts={}))
+    assert send(client, calls.begun(held, fingerprint="f1", facts={})) == 0
+    assert send(client, calls.begun(held, fingerprint="f2", facts={})) is None
 
 
 def test_a_queued_job_says_what_it_lacks(client: redis.Redis) -> None:

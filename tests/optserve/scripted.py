@@ -22,6 +22,9 @@ JOB: dict[str, Any] = {
     "request": None,
     "waiting_for": None,
     "lr_off_plan_at": None,
+    "offers": [],
+    "bitwise": True,
+    "cuts": [],
     "step": 0,
     "total_steps": 4,
     "steps_per_epoch": 4,
@@ -99,10 +102,16 @@ def away(detail: str = "the store does not answer") -> Step:
     return answers(503, problem, "application/problem+json")
 
 
-def rows(*steps: int) -> str:
-    """Return the event that tells of *steps*."""
+def rows(*steps: int, cuts: int = 0) -> str:
+    """Return the event that tells of *steps*, after so many *cuts*."""
     data = {"columns": ["step", "lr", "loss"], "rows": [[step, 0.1, 1.0] for step in steps]}
-    return f"event: rows\ndata: {json.dumps(data)}\nid: {steps[-1]}\n\n"
+    event_id = f"{steps[-1]}.{cuts}" if cuts else str(steps[-1])
+    return f"event: rows\ndata: {json.dumps(data)}\nid: {event_id}\n\n"
+
+
+def cut(step: int, cuts: int = 1) -> str:
+    """Return the event that tells that steps from *step* on will come anew."""
+    return f"event: cut\ndata: {json.dumps({'step': step})}\nid: {step - 1}.{cuts}\n\n"
 
 
 def state(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.wire import MetricRow, StateChange, StreamEnd
+from jobs.spec.wire import MetricRow, RowsCut, StateChange, StreamEnd
 from optserve import client as client_module
 from optserve.client import Client
 from optserve.errors import (
@@ -24,6 +24,7 @@ from tests.optserve.scripted import (
     Step,
     answers,
     away,
+    cut,
     end,
     hangs_up,
     rows,
@@ -200,6 +201,33 @@ class _Timer(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
         return super().wait(self._after_s)
+
+
+def test_steps_that_were_cut_come_anew_also_across_a_broken_connection() -> None:
+    script = [
+        streams(state("running"), rows(0, 1, 2), cut(1)),
+        streams(rows(1, cuts=1)),
+        streams(rows(2, 3, cuts=1), end(4)),
+    ]
+    with Scripted(*script) as server, Client(server.url) as client:
+        updates = list(client.follow("job_1"))
+
+    assert steps_of(updates) == [0, 1, 2, 1, 2, 3]
+    assert [u.step for u in updates if isinstance(u, RowsCut)] == [1]
+    assert server.headers("Last-Event-ID") == [None, "0.1", "1.1"]
+
+
+def test_a_job_is_restarted_and_other_bits_are_accepted() -> None:
+    with Scripted(hangs_up, answers(200, JOB)) as server, Client(server.url) as client:
+        client.restart("job_1")
+        client.accept("job_1")
+
+    asked = [(method, path) for method, path, _, _ in server.requests]
+    assert asked == [
+        ("POST", "/v1/jobs/job_1/restart"),
+        ("POST", "/v1/jobs/job_1/restart"),
+        ("POST", "/v1/jobs/job_1/accept"),
+    ]
 
 
 def test_columns_that_a_newer_service_adds_are_no_obstacle() -> None:

@@ -118,6 +118,30 @@ def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "restart", "accept"])
+def test_what_may_be_asked_of_a_job_is_a_command(action: str) -> None:
+    with Scripted(answers(200, {**JOB, "state": "paused"})) as server:
+        done = optserve(action, "job_1", "--url", server.url)
+
+    assert done.stdout == "job_1 is paused\n", done.stderr
+    assert server.requests[0][:2] == ("POST", f"/v1/jobs/job_1/{action}")
+
+
+def test_a_job_that_waits_shows_what_would_help() -> None:
+    waiting = {
+        **JOB,
+        "waiting_for": "fingerprint",
+        "offers": ["restart", "accept"],
+        "bitwise": False,
+    }
+    rows = {"object": "list", "data": [], "has_more": False, "next": -1}
+    with Scripted(answers(200, waiting), answers(200, rows)) as server:
+        done = optserve("show", "job_1", "--url", server.url)
+
+    assert "optserve restart job_1 or optserve accept job_1" in done.stdout, done.stderr
+    assert "not those of one undisturbed run" in done.stdout
+
+
 def test_no_setting_of_a_developer_leaks_into_the_tests() -> None:
     probe = "tests/optserve/test_command.py::test_the_environment_is_clean"
     leaky = {**os.environ, "REDIS_URL": "redis://nowhere", "OPTSERVE_LEASE_S": "nonsense"}

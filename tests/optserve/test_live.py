@@ -3,8 +3,11 @@
 import pytest
 
 from jobs.spec.states import State
-from jobs.spec.wire import MetricRow
-from optserve.live import Speed, duration, progress_line
+from jobs.spec.wire import Job, MetricRow
+from optserve.client import Client
+from optserve.live import Speed, duration, follow, progress_line
+from optserve.terminal import Terminal
+from tests.optserve.scripted import JOB, Scripted, cut, end, rows, streams
 
 
 def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
@@ -22,6 +25,15 @@ def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
 )
 def test_an_lr_of_any_size_keeps_its_first_digits(lr: float, shown: str) -> None:
     assert shown in progress_line(State.RUNNING, [MetricRow(step=0, lr=lr, loss=1)], 600, 0)
+
+
+def test_steps_that_were_cut_are_no_longer_shown() -> None:
+    script = streams(rows(0, 1, 2), cut(1), rows(1, 2, cuts=1), end(3))
+    with Scripted(script) as server, Client(server.url) as client:
+        job = Job.model_validate(JOB)
+        shown, _ = follow(client, job, Terminal())
+
+    assert [row.step for row in shown] == [0, 1, 2]
 
 
 def test_before_the_first_step_the_line_says_the_state() -> None:
