@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "model.safetensors"
+"""The network of a finished job."""
 EMA = "ema.safetensors"
-NAMES = (MODEL, EMA)
+"""The moving average of its weights, if it kept one."""
+BEST = "best.safetensors"
+"""The network where it was best, if it kept that."""
+NAMES = (MODEL, EMA, BEST)
 """Every name an artifact may have."""
+SWEPT = ("checkpoints", "best")
+"""Folders of an attempt whose entries go when no record needs them any more."""
 
 
 class Storage:
@@ -30,17 +36,27 @@ class Storage:
 
     def sweep_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
         """
-        Remove the checkpoints of a job that are not *needed*.
+        Remove the checkpoints of a job, and what was best in it, where they are not *needed*.
 
         Args:
             attempt: folder of the attempt that asks. Those of later ones are left alone: it may
                 have lost the job without knowing.
-            needed: their paths, as a record keeps them.
+            needed: their paths, as a record keeps them; one may lie deeper in what is kept.
         """
-        for path in attempt.parent.glob("*/checkpoints/*"):
+        kept = [self.root / path for path in needed]
+        for path in (p for folder in SWEPT for p in attempt.parent.glob(f"*/{folder}/*")):
             later = _number(path.parents[1]) > _number(attempt)
-            if not later and self.relative(path) not in needed:
+            if not later and not any(needs.is_relative_to(path) for needs in kept):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def size(self, relative: str) -> int | None:
+        """Return the bytes of a file, or of all files in a folder; None if it is not there."""
+        path = self.path(relative)
+        try:
+            files = [path] if path.is_file() else list(path.iterdir())
+            return sum(file.stat().st_size for file in files)
+        except OSError:  # it may be swept at any moment
+            return None
 
     def relative(self, path: Path) -> str:
         """Return *path* as a record keeps it: below the root."""

@@ -265,10 +265,37 @@ def checkpointed(held: Held, *, step: int, path: str, sha256: str, digest: str) 
     """
     Point the record at a checkpoint: from now on the job continues there.
 
-    The call returns the paths of all checkpoints that are still needed.
+    The call returns the paths of all files that are still needed.
+
+    Args:
+        held: by this attempt.
+        step: rows there were when it was made; the next attempt's first row.
+        path: below the storage root.
+        sha256: of its facts.
+        digest: of every tensor of the run, for the history.
     """
     args = [*held.args, step, path, sha256, digest]
     return Call("checkpointed", args, lambda reply: _texts(_checked(reply)[1:]))
+
+
+def best_kept(
+    held: Held, *, step: int, path: str, sha256: str, metric: str, value: float
+) -> Call[list[str]]:
+    """
+    Point the record at the best state so far; the last call counts, also on replay.
+
+    The call returns the paths of all files that are still needed.
+
+    Args:
+        held: by this attempt.
+        step: rows there were when it was found.
+        path: of its checkpoint, below the storage root.
+        sha256: of the checkpoint's facts.
+        metric: what it is best in.
+        value: of that metric.
+    """
+    args = [*held.args, step, path, sha256, metric, repr(float(value))]
+    return Call("best_kept", args, lambda reply: _texts(_checked(reply)[1:]))
 
 
 def refused(held: Held, *, path: str, why: str) -> Call[None]:

@@ -22,12 +22,37 @@ COLUMNS = PLAIN.columns
 
 
 @dataclass(frozen=True)
+class BestPointer:
+    """
+    The best state of a run that a record points to.
+
+    Attributes:
+        step: rows there were when it was found.
+        path: below the storage root.
+        sha256: as that of any checkpoint.
+        metric: what it is best in.
+        value: of that metric.
+    """
+
+    step: int
+    path: str
+    sha256: str
+    metric: str
+    value: float
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> BestPointer:
+        """Return the pointer that a record holds; its value is text there."""
+        return cls(**{**data, "value": float(data["value"])})
+
+
+@dataclass(frozen=True)
 class Pointer:
     """
     A checkpoint that a record points to.
 
     Attributes:
-        step: updates applied when it was made.
+        step: rows there were when it was made.
         path: below the storage root.
         sha256: of its facts, which hold those of its other files.
     """
@@ -103,7 +128,21 @@ class Record:
     @property
     def checkpoints(self) -> list[Pointer]:
         """Where it may continue, the best last."""
-        return [Pointer(**pointer) for pointer in json.loads(self.fields["checkpoints"])]
+        known = json.loads(self.fields["checkpoints"])
+        return [Pointer(kept["step"], kept["path"], kept["sha256"]) for kept in known]
+
+    @property
+    def best(self) -> BestPointer | None:
+        """The best state so far, if the run keeps one."""
+        return BestPointer.of(json.loads(self.fields["best"])) if "best" in self.fields else None
+
+    def kept(self) -> list[Pointer]:
+        """Return where it may continue and what was best, by step, each step once."""
+        found = {pointer.step: pointer for pointer in self.checkpoints}
+        if self.best is not None:
+            best = Pointer(self.best.step, self.best.path, self.best.sha256)
+            found.setdefault(best.step, best)
+        return [found[step] for step in sorted(found)]
 
     @property
     def fingerprint(self) -> str:
@@ -165,6 +204,7 @@ class Record:
                 "attempt": self.attempt,
                 "checkpoint_step": int(fields["checkpoint_step"]),
                 "verified_rows": int(fields["verified"]),
+                "best": self.best and vars(self.best),
                 "bitwise": int(fields.get("bits_from", "0")) == 0,
                 "cuts": self.cuts,
                 "worker": fields.get("worker"),

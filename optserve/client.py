@@ -17,6 +17,7 @@ from jobs.spec.job import JobSpec
 from jobs.spec.preview import SchedulePreview
 from jobs.spec.states import State
 from jobs.spec.wire import (
+    Checkpoint,
     Event,
     Job,
     MetricRow,
@@ -190,6 +191,11 @@ class Client:
             found += page.data
             if not (page.has_more and page.data):
                 return found
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """Return the states of a job that are kept, oldest first."""
+        path = job_path(job_id, "checkpoints")
+        return self._connection.ask(Page[Checkpoint], "GET", path).data
 
     def workers(self) -> list[Worker]:
         """Return the workers that are alive."""

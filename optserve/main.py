@@ -108,6 +108,13 @@ def jobs(
 
 
 @app.command()
+def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """List the states of a job that are kept."""
+    with service(url, home) as client:
+        showing.checkpoints(client.checkpoints(job_id), out)
+
+
+@app.command()
 def show(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """Show a job: where it stands, lr and loss of its steps, its history."""
     with service(url, home) as client:

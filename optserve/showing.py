@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.spec.states import State
-from jobs.spec.wire import Event, Job, MetricRow
+from jobs.spec.wire import Checkpoint, Event, Job, MetricRow
 from optserve import live
 from optserve.client import Client
 from optserve.tables import print_table
@@ -64,6 +64,21 @@ def follow(client: Client, job: Job, terminal: Terminal) -> bool:
     return end.state is State.SUCCEEDED
 
 
+def checkpoints(found: Sequence[Checkpoint], terminal: Terminal) -> None:
+    """Print a line per state that is kept."""
+    header = ["step", "bytes", "best", "sha256"]
+    rows = [
+        [
+            str(kept.step),
+            "gone" if kept.size is None else str(kept.size),
+            "best" if kept.best else "",
+            kept.sha256,
+        ]
+        for kept in found
+    ]
+    print_table(terminal, header, rows)
+
+
 def _facts(job: Job) -> dict[str, str]:
     optimizer, schedule = job.spec.get("optimizer", {}), job.spec.get("schedule", {})
     found = {
@@ -83,6 +98,8 @@ def _facts(job: Job) -> dict[str, str]:
         )
     if job.waiting_for:
         found["waits for"] = _awaited(job)
+    if job.best:
+        found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
     if job.result:
         found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
     if job.digest:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from api.dependencies import ArtifactStorage, JobRecord, JobStore
 from api.problems import documented
 from jobs.errors import ArtifactNotFound, JobNotFound
-from jobs.spec.wire import Event, Page
+from jobs.spec.wire import Checkpoint, Event, Page
 
 LAST = 2**63 - 1
 """Number of the last entry that a history can have."""
@@ -35,13 +35,34 @@ async def list_events(
     )
 
 
+@router.get("/checkpoints", responses=documented(JobNotFound))
+def list_checkpoints(record: JobRecord, storage: ArtifactStorage) -> Page[Checkpoint]:
+    """Return the states of a job that are kept, oldest first: any of them can be cloned."""
+    data = [
+        Checkpoint(
+            step=kept.step,
+            sha256=kept.sha256,
+            size=storage.size(kept.path),
+            best=record.best is not None and kept.step == record.best.step,
+        )
+        for kept in record.kept()
+    ]
+    return Page(data=data, has_more=False, next=None)
+
+
 @router.get(
     "/artifacts/{name}",
     response_class=FileResponse,
     responses=documented(JobNotFound, ArtifactNotFound),
 )
 async def read_artifact(record: JobRecord, storage: ArtifactStorage, name: str) -> FileResponse:
-    """Return a file of a finished job: `model.safetensors`, its network."""
+    """
+    Return a file of a finished job.
+
+    - `model.safetensors`: its network, as it was evaluated.
+    - `ema.safetensors`: the moving average of its weights, if it kept one.
+    - `best.safetensors`: its network where it was best, if it kept that.
+    """
     artifacts = record.artifacts
     if name not in artifacts:
         raise ArtifactNotFound(name, artifacts)

@@ -90,7 +90,7 @@ local function restart(_, args)
   in_another_lane(job, tenant, id, state, function()
     event(job, tenant, id, 'restarted', cjson.encode({rows = tonumber(rows)}))
     cut(job, tenant, id, 0, 'restarted')
-    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from')
+    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best')
     redis.call('HSET', job, 'checkpoints', '[]', 'checkpoint_step', 0, 'claim_checkpoint', 0,
       'verified', 0, 'crashes', 0)
   end)

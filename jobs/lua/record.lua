@@ -188,11 +188,17 @@ local function cut(job, tenant, id, from, why)
   event(job, tenant, id, 'rows_cut', cjson.encode({from = from, count = rows - from, why = why}))
 end
 
--- Lets the job go on from *step* with other bits: rows after it are cut, and from there on those of
--- the next worker hold.
+-- Lets the job go on from *step* with other bits: rows after it are cut, what was best when that
+-- checkpoint was made is best again, and from there on the bits of the next worker hold.
 local function go_on_elsewhere(job, tenant, id, step, why)
   cut(job, tenant, id, step, why)
   redis.call('HSET', job, 'bits_from', step)
+  redis.call('HDEL', job, 'best')
+  for _, checkpoint in ipairs(cjson.decode(get(job, 'checkpoints'))) do
+    if checkpoint.step == step and checkpoint.best then
+      redis.call('HSET', job, 'best', cjson.encode(checkpoint.best))
+    end
+  end
 end
 
 local function holds(job, token)

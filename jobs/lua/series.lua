@@ -90,9 +90,16 @@ local function evaluated(_, args)
   return {'ok'}
 end
 
-local function paths(checkpoints)
+-- Where the files lie that a job may still need: those of its checkpoints, of the best one, and of
+-- what was best when each of them was made.
+local function paths(job)
   local found = {}
-  for _, checkpoint in ipairs(checkpoints) do table.insert(found, checkpoint.path) end
+  local kept, best = get(job, 'checkpoints', 'best')
+  for _, checkpoint in ipairs(cjson.decode(kept)) do
+    table.insert(found, checkpoint.path)
+    if checkpoint.best then table.insert(found, checkpoint.best.path) end
+  end
+  if best then table.insert(found, cjson.decode(best).path) end
   return found
 end
 
@@ -102,15 +109,30 @@ local function checkpointed(_, args)
   local tenant, id, token, step = args[1], args[2], args[3], tonumber(args[4])
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  local rows, last, kept = get(job, 'rows', 'checkpoint_step', 'checkpoints')
+  local rows, last, kept, best = get(job, 'rows', 'checkpoint_step', 'checkpoints', 'best')
   if step > tonumber(rows) then return {'gap', tonumber(rows)} end
   local checkpoints = cjson.decode(kept)
-  if step <= tonumber(last) then return {'stale', unpack(paths(checkpoints))} end
-  table.insert(checkpoints, {step = step, path = args[5], sha256 = args[6]})
+  if step <= tonumber(last) then return {'stale', unpack(paths(job))} end
+  table.insert(checkpoints, {step = step, path = args[5], sha256 = args[6],
+    best = best and cjson.decode(best) or nil})
   while #checkpoints > CHECKPOINTS_KEPT do table.remove(checkpoints, 1) end
   redis.call('HSET', job, 'checkpoint_step', step, 'checkpoints', cjson.encode(checkpoints))
   event(job, tenant, id, 'checkpointed', cjson.encode({step = step, digest = args[7]}))
-  return {'ok', unpack(paths(checkpoints))}
+  return {'ok', unpack(paths(job))}
+end
+
+-- best_kept tenant id token step path sha metric value
+-- -> ok (path that is still needed)... | gap rows | fenced
+local function best_kept(_, args)
+  local tenant, id, token, step = args[1], args[2], args[3], tonumber(args[4])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local rows = tonumber((get(job, 'rows')))
+  if step > rows then return {'gap', rows} end
+  -- The value stays text: numbers of this encoder have 14 digits.
+  redis.call('HSET', job, 'best', cjson.encode(
+    {step = step, path = args[5], sha256 = args[6], metric = args[7], value = args[8]}))
+  return {'ok', unpack(paths(job))}
 end
 
 -- refused tenant id token path why -> ok | fenced : a checkpoint cannot be used; forget it
@@ -157,6 +179,7 @@ end
 redis.register_function('optserve_append', append)
 redis.register_function('optserve_evaluated', evaluated)
 redis.register_function('optserve_checkpointed', checkpointed)
+redis.register_function('optserve_best_kept', best_kept)
 redis.register_function('optserve_refused', refused)
 redis.register_function('optserve_noted', noted)
 redis.register_function('optserve_off_plan', off_plan)

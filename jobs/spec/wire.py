@@ -46,6 +46,15 @@ class Result(Wire):
     """The accuracy with them."""
 
 
+class Best(Wire):
+    """The best state of a run so far, by what is measured on the held-out examples."""
+
+    step: int
+    """Steps before it."""
+    metric: str
+    value: float
+
+
 class Job(Wire):
     """A job and how far it is."""
 
@@ -81,6 +90,8 @@ class Job(Wire):
     """How many workers have begun it."""
     checkpoint_step: int
     """Where the next worker would continue."""
+    best: Best | None
+    """The best state so far, if the run keeps one."""
     verified_rows: int
     """Steps that a resumed run computed again, with the same bits."""
     bitwise: bool
@@ -161,6 +172,20 @@ class StreamEnd(Wire):
     rows: int
     """Steps there are: what was streamed, if you had them from 0."""
     digest: str | None
+
+
+class Checkpoint(Wire):
+    """A state of a run that is kept: to continue from, or because it was the best."""
+
+    object: Literal["checkpoint"] = "checkpoint"
+    step: int
+    """Steps before it."""
+    sha256: str
+    """Of its facts, which hold those of its other files."""
+    size: int | None
+    """Of all its files, in bytes; null if they are not in the storage of this service."""
+    best: bool
+    """Whether it is the best state so far."""
 
 
 class Event(Wire):

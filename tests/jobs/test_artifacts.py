@@ -16,3 +16,27 @@ def test_a_sweep_leaves_what_is_needed_and_what_later_attempts_made(tmp_path: Pa
     storage.sweep_checkpoints(attempts[1], [storage.relative(paths[1])])
 
     assert [path.exists() for path in paths] == [False, True, False, False, True, True]
+
+
+def test_a_sweep_keeps_the_best_state_and_what_it_lies_in(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    attempts = [storage.attempt_folder("local", "job_1", i, f"token{i:03d}") for i in (1, 2)]
+    paths = [attempt / "best" / f"step-{step}" for attempt in attempts for step in (1, 2)]
+    for path in paths:
+        path.mkdir(parents=True)
+    needed = [storage.relative(paths[0]), storage.relative(paths[3] / "model.safetensors")]
+
+    storage.sweep_checkpoints(attempts[1], needed)
+
+    assert [path.exists() for path in paths] == [True, False, False, True]
+
+
+def test_the_size_is_that_of_all_files_or_unknown(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    (tmp_path / "step-1").mkdir()
+    for name, size in (("a", 3), ("b", 40)):
+        (tmp_path / "step-1" / name).write_bytes(bytes(size))
+
+    assert storage.size("step-1") == 43
+    assert storage.size("step-1/b") == 40
+    assert storage.size("step-2") is None

@@ -142,6 +142,18 @@ def test_a_job_that_waits_shows_what_would_help() -> None:
     assert "not those of one undisturbed run" in done.stdout
 
 
+def test_checkpoints_are_lines_for_programs() -> None:
+    found = [
+        {"object": "checkpoint", "step": 3, "sha256": "aa", "size": 70, "best": True},
+        {"object": "checkpoint", "step": 6, "sha256": "bb", "size": None, "best": False},
+    ]
+    page = {"object": "list", "data": found, "has_more": False, "next": None}
+    with Scripted(answers(200, page)) as server:
+        done = optserve("checkpoints", "job_1", "--url", server.url)
+
+    assert done.stdout == "3\t70\tbest\taa\n6\tgone\t\tbb\n", done.stderr
+
+
 def test_no_setting_of_a_developer_leaks_into_the_tests() -> None:
     probe = "tests/optserve/test_command.py::test_the_environment_is_clean"
     leaky = {**os.environ, "REDIS_URL": "redis://nowhere", "OPTSERVE_LEASE_S": "nonsense"}
