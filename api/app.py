@@ -22,7 +22,7 @@ from api import problems, schema
 from api.body import StrictBody
 from api.query import only_known
 from api.reaper import reap_forever
-from api.routes import actions, catalogue, history, jobs, metrics, previews, system
+from api.routes import actions, catalogue, clones, history, jobs, metrics, previews, system
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     schema.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
-    for routes in (jobs, actions, metrics, history, previews, catalogue, system):
+    for routes in (jobs, actions, clones, metrics, history, previews, catalogue, system):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

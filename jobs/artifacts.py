@@ -30,9 +30,13 @@ class Storage:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def job_folder(self, tenant: str, job_id: str) -> Path:
+        """Return the folder of a job."""
+        return self.root / "jobs" / tenant / job_id
+
     def attempt_folder(self, tenant: str, job_id: str, attempt: int, token: str) -> Path:
         """Return the folder that this attempt may write to."""
-        return self.root / "jobs" / tenant / job_id / f"{attempt}-{token[:8]}"
+        return self.job_folder(tenant, job_id) / f"{attempt}-{token[:8]}"
 
     def sweep_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
         """

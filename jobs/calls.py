@@ -127,15 +127,18 @@ def submit(
         idempotency_key: the client's, or empty.
         body_sha: tells whether the same key comes with the same body.
     """
-    key = hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else ""
+    key = _hashed(idempotency_key) if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
+    return Call("submit", [tenant, job_id, key, body_sha, *flat], _submitted)
 
-    def read(reply: list[Any]) -> Submitted:
-        record = _record(reply[2])
-        assert record is not None
-        return Submitted(_text(reply[0]), record, _texts(reply[1]))  # type: ignore[arg-type]
 
-    return Call("submit", [tenant, job_id, key, body_sha, *flat], read)
+def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
+    """Return what became of an earlier submission with this key, or None if there was none."""
+
+    def read(reply: list[Any]) -> Submitted | None:
+        return None if _text(reply[0]) == "none" else _submitted(reply)
+
+    return Call("recall", [tenant, _hashed(idempotency_key), body_sha], read)
 
 
 def ask(
@@ -394,6 +397,16 @@ def json_text(data: Mapping[str, Any]) -> str:
         for name, value in data.items()
     }
     return json.dumps(plain, allow_nan=False)
+
+
+def _hashed(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _submitted(reply: list[Any]) -> Submitted:
+    record = _record(reply[2])
+    assert record is not None
+    return Submitted(_text(reply[0]), record, _texts(reply[1]))  # type: ignore[arg-type]
 
 
 def _changed(reply: list[Any]) -> Changed:

@@ -5,6 +5,7 @@ What can go wrong with a job, for the client to know.
       JobNotFound            404  no such job, or another tenant's
       ArtifactNotFound       404  the job has no such file
       NameNotFound           404  the catalogue has no such entry
+      NothingToClone         409  the job has kept no such state, or it is damaged
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
       IdempotencyConflict    422  the key was used with another body
@@ -57,6 +58,12 @@ class NameNotFound(JobError):
         names = list(known)
         near = did_you_mean(name, names)
         super().__init__(f"{noun} {name!r} does not exist{near} ({', '.join(names)})")
+
+
+class NothingToClone(JobError):
+    """The job has kept nothing that another one could begin with."""
+
+    status, code, title = 409, "nothing_to_clone", "Nothing to clone"
 
 
 class JobRunning(JobError):

@@ -7,12 +7,13 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from jobs.metrics import PLAIN, Series
+from jobs.spec.clone import Keep
 from jobs.spec.job import JobSpec
 from jobs.spec.states import Ending, State
 from jobs.spec.wire import Job
@@ -60,6 +61,26 @@ class Pointer:
     step: int
     path: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """
+    What a clone has from its parent: a copy of its own, which outlives the parent's.
+
+    Attributes:
+        job: the parent's id.
+        step: rows the parent had made then.
+        path: of the copy, below the storage root: a checkpoint, or a file with a network.
+        sha256: of the checkpoint's facts, or of that file.
+        keep: what is taken from it.
+    """
+
+    job: str
+    step: int
+    path: str
+    sha256: str
+    keep: Keep
 
 
 @dataclass(frozen=True)
@@ -160,6 +181,16 @@ class Record:
         return JobSpec.parse(json.loads(self.fields["spec"]))
 
     @property
+    def posted(self) -> dict[str, Any]:
+        """What its client posted, without the defaults that it left out."""
+        return json.loads(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]
+
+    @property
+    def inherited(self) -> Inherited | None:
+        """What it begins with, if it is a clone."""
+        return Inherited(**json.loads(self.fields["parent"])) if "parent" in self.fields else None
+
+    @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """Name -> path (below the storage root), sha256 and size in bytes."""
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]
@@ -204,6 +235,7 @@ class Record:
                 "attempt": self.attempt,
                 "checkpoint_step": int(fields["checkpoint_step"]),
                 "verified_rows": int(fields["verified"]),
+                "parent": self.inherited and vars(self.inherited),
                 "best": self.best and vars(self.best),
                 "bitwise": int(fields.get("bits_from", "0")) == 0,
                 "cuts": self.cuts,
@@ -219,9 +251,12 @@ class Record:
         )
 
 
-def new_fields(spec: JobSpec) -> dict[str, str]:
-    """Return the fields of a new job's record that follow from its spec."""
+def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, str]:
+    """Return the fields of a new job's record that follow from its spec and its parent."""
+    parent = {"parent": json.dumps(asdict(inherited))} if inherited else {}
     return {
+        **parent,
+        "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
         "device": spec.training.device,
         "exact": str(int(spec.training.exact)),

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
+from jobs.spec.clone import Keep
 from jobs.spec.job import JobSpec
 from jobs.spec.preview import SchedulePreview
 from jobs.spec.states import State
@@ -81,8 +82,37 @@ class Client:
         Raises:
             Unanswered: the service went away; the job may have been accepted.
         """
+        return self._post("/v1/jobs", _json(spec), idempotency_key)
+
+    def clone(
+        self,
+        job_id: str,
+        *,
+        source: Literal["last", "best"] | int = "last",
+        keep: Keep = "weights",
+        changes: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """
+        Post a job that begins with the weights of another one, at its own step 0.
+
+        Args:
+            job_id: the other one.
+            source: its last state that is kept, its best, or that after so many steps.
+            keep: weights, or also the optimizer's state.
+            changes: a JSON merge patch (RFC 7396) on the other job as it was posted.
+            idempotency_key: equal keys with equal clones are one job; default: a new one.
+
+        Raises:
+            Unanswered: the service went away; the job may have been accepted.
+        """
+        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        return self._post(job_path(job_id, "clone"), _json(body), idempotency_key)
+
+    def _post(self, path: str, content: bytes, idempotency_key: str | None) -> Job:
+        """Post what makes a job; ask again with the same key while the service is away."""
         key = _checked_key(idempotency_key or str(uuid.uuid4()))
-        content, headers = _json(spec), {"Idempotency-Key": key}
+        headers = {"Idempotency-Key": key}
         sent = False
         patience = Patience(self._patience_s)
         patience.begin()
@@ -91,7 +121,7 @@ class Client:
                 return self._connection.ask(
                     Job,
                     "POST",
-                    "/v1/jobs",
+                    path,
                     content=content,
                     headers=headers,
                     timeout_s=min(ANSWER_S, max(patience.left_s(), MIN_TIMEOUT_S)),

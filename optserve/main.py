@@ -14,12 +14,12 @@ import typer
 
 from jobs.spec.states import State
 from optcore.spec.errors import SpecError
-from optserve import acting, convert, schedules, showing, stack
+from optserve import acting, cloning, convert, schedules, showing, stack
 from optserve import demo as demonstration
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.errors import ClientError
 from optserve.files import BadFile, read_object
-from optserve.options import DEFAULT_HOME, Home, JobId, Port, Url, service
+from optserve.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
 from optserve.terminal import err, out
 
 app = typer.Typer(
@@ -32,8 +32,6 @@ datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
 app.add_typer(schedules.app, name="schedule")
-
-FAILED = 1
 
 
 @app.command()
@@ -126,6 +124,7 @@ def show(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     showing.history(events, out)
 
 
+app.command()(cloning.clone)
 for command in (acting.cancel, acting.pause, acting.resume, acting.restart, acting.accept):
     app.command()(command)
 

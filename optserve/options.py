@@ -13,6 +13,8 @@ from optserve.client import Client
 DEFAULT_HOME = Path(".optserve")
 DEFAULT_URL = "http://127.0.0.1:8000"
 MAX_PORT = 65535
+FAILED = 1
+"""Exit code of a command that did not come to what was asked for."""
 
 Home = Annotated[
     Path, typer.Option(envvar="OPTSERVE_HOME", help="Where the local stack keeps everything.")

@@ -98,6 +98,10 @@ def _facts(job: Job) -> dict[str, str]:
         )
     if job.waiting_for:
         found["waits for"] = _awaited(job)
+    if job.parent:
+        found["begins with"] = (
+            f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
+        )
     if job.best:
         found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
     if job.result:

@@ -1,4 +1,8 @@
-"""How an attempt begins: at the job's first step, or where its last good checkpoint left it."""
+"""
+How an attempt begins: where its last good checkpoint left the job, or at its first step.
+
+A clone's first step begins with the weights of another job.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,10 @@ log = logging.getLogger(__name__)
 
 class OtherBits(Exception):
     """The job was begun where bits come out differently; another worker must go on with it."""
+
+
+class ParentUnusable(Exception):
+    """What a clone should begin with is damaged, or does not fit its run."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,14 @@ class Beginning:
         Raises:
             OtherBits: its rows were computed where bits come out differently.
             DatasetMissing: the data directory does not hold the dataset.
+            ParentUnusable: it is a clone, and its copy of what to begin with is of no use.
         """
         here = fingerprint(machine_facts(torch.device(self.device)))
         if record.fingerprint == here:
             torch.set_num_threads(int(record.facts["threads"]))
         lease.phase("setup")
-        run = self._start(record)
+        pointers = record.checkpoints[::-1]
+        run = self._start(record) if pointers else self._first(record)
         facts = run.facts()
         lease.phase("store")
         bits_from = self.patience.send(
@@ -71,7 +81,7 @@ class Beginning:
         )
         if bits_from is None:
             raise OtherBits(f"its rows were computed by {record.fingerprint}")
-        for pointer in reversed(record.checkpoints):
+        for left, pointer in zip(range(len(pointers))[::-1], pointers, strict=True):
             lease.phase("setup")
             try:
                 path = self.storage.path(pointer.path)
@@ -81,10 +91,29 @@ class Beginning:
                 log.warning("%s: %s", record.id, error)
                 lease.phase("store")
                 self.patience.send(calls.refused(self.held, path=pointer.path, why=str(error)))
-                run = self._start(record)  # whatever was restored of it is not to be trusted
+                lease.phase("setup")
+                # Whatever was restored of it is not to be trusted.
+                run = self._start(record) if left else self._first(record)
             else:
                 return run
         return run
+
+    def _first(self, record: Record) -> Run:
+        """Return the run at its first step: with fresh weights, or with those of its parent."""
+        inherited = record.inherited
+        if inherited is None:
+            return self._start(record)
+        try:
+            return checkpoint.begin_from(
+                record.spec.run_spec(),
+                self.storage.path(inherited.path),
+                keep=inherited.keep,
+                data_dir=self.settings.data_dir,
+                device=self.device,
+                sha256=inherited.sha256,
+            )
+        except CheckpointUnusable as error:
+            raise ParentUnusable(f"what it should begin with is of no use: {error}") from None
 
     def _start(self, record: Record) -> Run:
         return Run.start(

@@ -11,11 +11,13 @@ from jobs.functions import ReplayDiffers
 from jobs.spec.states import Reason
 from optcore.data.examples import DatasetMissing
 from optcore.training.reports import Diverged
+from worker.beginning import ParentUnusable
 
 REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (DatasetMissing, Reason.DATASET_MISSING),
     (Diverged, Reason.DIVERGED),
     (ReplayDiffers, Reason.REPLAY_DIFFERS),
+    (ParentUnusable, Reason.PARENT_UNUSABLE),
     (torch.OutOfMemoryError, Reason.OUT_OF_MEMORY),
     (MemoryError, Reason.OUT_OF_MEMORY),
 )

@@ -1,5 +1,13 @@
 -- What clients do.
 
+-- recall tenant idempotency_key body_sha -> (none | replayed | conflict), {}, the record
+local function recall(_, args)
+  local tenant, idem, body_sha = args[1], args[2], args[3]
+  local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
+  if not known[1] then return {'none', {}, {}} end
+  return {known[2] == body_sha and 'replayed' or 'conflict', {}, view(key('job', tenant, known[1]))}
+end
+
 -- submit tenant id idempotency_key body_sha (field value)...
 -- -> (created | replayed | conflict), {device to ring...}, the record
 local function submit(_, args)
@@ -114,6 +122,8 @@ local function accept(_, args)
   return answered(job, 'ok')
 end
 
+redis.register_function{
+  function_name = 'optserve_recall', callback = recall, flags = {'no-writes'}}
 redis.register_function('optserve_submit', submit)
 redis.register_function('optserve_restart', restart)
 redis.register_function('optserve_accept', accept)

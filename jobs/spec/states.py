@@ -51,5 +51,8 @@ class Reason(StrEnum):
     """Three workers in a row died of it before its next checkpoint."""
     REPLAY_DIFFERS = "replay_differs"
     """A resumed run gave other numbers than the run it continues."""
+    PARENT_UNUSABLE = "parent_unusable"
+    """What a clone should begin with is damaged, or its optimizer is of another kind. Clone with
+    keep: weights, or from another step."""
     ERROR = "error"
     """Anything else: a mistake of ours. The detail holds what to report."""

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from jobs.spec.clone import Keep
 from jobs.spec.states import Ending, Reason, State
 
 Item = TypeVar("Item")
@@ -55,6 +56,16 @@ class Best(Wire):
     value: float
 
 
+class Parent(Wire):
+    """Where a clone comes from."""
+
+    job: str
+    step: int
+    """Steps the other job had made when what this one begins with was saved."""
+    keep: Keep
+    """What was taken from there: the weights, or also the optimizer's state."""
+
+
 class Job(Wire):
     """A job and how far it is."""
 
@@ -90,6 +101,8 @@ class Job(Wire):
     """How many workers have begun it."""
     checkpoint_step: int
     """Where the next worker would continue."""
+    parent: Parent | None
+    """The job that it is a clone of; null if it is none."""
     best: Best | None
     """The best state so far, if the run keeps one."""
     verified_rows: int

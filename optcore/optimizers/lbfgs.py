@@ -41,6 +41,11 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         """Return nothing: lr stays."""
         return []
 
+    @property
+    def num_updates(self) -> int:
+        """Return 0: no number moves, wherever it stands."""
+        return 0
+
     def follow_plans(self) -> None:
         """Change nothing: no number moves by itself."""
 
@@ -71,9 +76,14 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         return {name: int(state.get(name, 0)) for name in ("n_iter", "func_evals")}
 
     def load_named(
-        self, slots: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, int]
+        self,
+        slots: Mapping[str, Mapping[str, Tensor]],
+        counts: Mapping[str, int],
+        *,
+        updates: int | None = None,
     ) -> None:
-        """Take over what `named_slots` and `named_counts` returned."""
+        """Take over what `named_slots` and `named_counts` returned; *updates* move nothing."""
+        del updates
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():
             if name in LISTS:

@@ -71,6 +71,11 @@ class FlatOptimizer(torch.optim.Optimizer):
         self.follow_plans()
 
     @property
+    def num_updates(self) -> int:
+        """Updates made so far: where the schedules stand."""
+        return self._updates
+
+    @property
     def engine(self) -> str:
         """Name of what computes: ``eager`` or ``fused``, or both if groups differ."""
         return "+".join(sorted({law.engine.name for law in self._laws}))
@@ -259,16 +264,26 @@ class FlatOptimizer(torch.optim.Optimizer):
         return homes.named_counts(self.stores())
 
     def load_named(
-        self, slots: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, int]
+        self,
+        slots: Mapping[str, Mapping[str, Tensor]],
+        counts: Mapping[str, int],
+        *,
+        updates: int | None = None,
     ) -> None:
         """
         Take over what `named_slots` and `named_counts` returned.
+
+        Args:
+            slots: slot -> parameter name -> tensor.
+            counts: parameter name -> number of updates applied to it.
+            updates: how many were made of this run: where its schedules stand. Default: the most
+                that any parameter has.
 
         Raises:
             ValueError: a slot or a parameter is missing, or there is one too many.
         """
         homes.load_named(self.stores(), slots, counts)
-        self._updates = max(counts.values(), default=0)
+        self._updates = max(counts.values(), default=0) if updates is None else updates
         self.follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

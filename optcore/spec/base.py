@@ -95,7 +95,7 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
         return details
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        known = list(cls.model_fields)
+        known = [field.alias or own for own, field in cls.model_fields.items()]
         text = f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})"
         details["type"] = PydanticCustomError(RULE, text)
     elif error["type"] == "finite_number" and math.isnan(error["input"]):

@@ -136,7 +136,7 @@ def restore(
     parts = _parts(state)
     for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
-    run.optimizer.load_named(_slots(parts), facts["counts"])
+    run.optimizer.load_named(_slots(parts), facts["counts"], updates=facts["updates"])
     for name in COUNTERS:
         setattr(run, name, facts[name])
     for name, follower in _followers(run).items():
@@ -170,24 +170,44 @@ def begin_from(
 
     Args:
         spec: a network of the same parameters; all else may differ.
-        path: a folder that `save` returned, of any run.
-        keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint.
+        path: a folder that `save` returned, of any run; for its weights alone, a file with a
+            network will do.
+        keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint;
+            its schedules begin at 0 all the same.
         data_dir: where datasets lie.
         device: ``cpu`` or ``cuda``.
-        sha256: what `save` returned, if it is known.
+        sha256: what `save` returned, or of the file, if it is known.
 
     Raises:
         CheckpointUnusable: a file is missing or damaged, or network or optimizer do not fit.
         DatasetMissing: the data directory does not hold the dataset.
     """
-    facts, model, state = read(path, sha256=sha256)
+    slots: dict[str, dict[str, Tensor]] = {}
+    counts: dict[str, int] = {}
+    if keep == "optimizer":
+        facts, model, state = read(path, sha256=sha256)
+        slots, counts = _slots(_parts(state)), facts["counts"]
+    else:
+        model = _network(path, sha256)
     try:
         run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
         if keep == "optimizer":
-            run.optimizer.load_named(_slots(_parts(state)), facts["counts"])
+            run.optimizer.load_named(slots, counts, updates=0)
     except ValueError as error:
         raise CheckpointUnusable(f"{path} does not fit: {error}") from None
     return run
+
+
+def _network(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    """Return the network in a checkpoint or a file, verified."""
+    file = path
+    try:
+        if not path.is_file():
+            file = path / MODEL_FILE
+            sha256 = json.loads(_file(path / FACTS_FILE, sha256))["files"][MODEL_FILE]
+        return tensors_from_bytes(_file(file, sha256))
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointUnusable(f"{path} is damaged: {error}") from None
 
 
 def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
@@ -297,6 +317,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "epoch": run.batches.epoch,
         "position": run.batches.position,
         "counts": run.optimizer.named_counts(),
+        "updates": run.optimizer.num_updates,
         "generators": generator_words(),
         "facts": run.facts(),
         "digest": digest(run.tensors()),

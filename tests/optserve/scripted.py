@@ -31,6 +31,7 @@ JOB: dict[str, Any] = {
     "columns": ["lr", "loss"],
     "attempt": 0,
     "checkpoint_step": 0,
+    "parent": None,
     "best": None,
     "verified_rows": 0,
     "worker": None,
