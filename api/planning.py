@@ -40,6 +40,8 @@ def _groups(spec: JobSpec) -> Iterator[GroupRow]:
             kind=group.spec.kind,
             lr=group.spec.hyperparameters()["lr"] * group.lr_scale,
             weight_decay=group.spec.weight_decay,
+            l2=group.spec.l2,
+            clip=None if group.spec.clip is None else group.spec.clip.model_dump(),
             schedule=None if group.schedule is None else group.schedule.kind,
             parameters=group.names,
             num_parameters=sum(sizes[name] for name in group.names),

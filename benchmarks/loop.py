@@ -30,8 +30,10 @@ from optcore.training.run import Run
 
 DATA_DIR = Path(__file__).parents[1] / ".optserve" / "data"
 BATCH_SIZE = 100
-STEPS = 20
-"""Of one measurement, a thirtieth of an epoch: short enough for pairs to see the same machine."""
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+STEPS = 20 if DEVICE == "cpu" else 20 * loop.AHEAD
+"""Of one measurement: short enough for pairs to see the same machine."""
+WANTED = 1.4 if DEVICE == "cpu" else 5.0
 WARM_UP = 30
 """Steps that are not counted."""
 SPEC = RunSpec.parse(
@@ -56,7 +58,7 @@ def mnist() -> Dataset:
 
 def start(dataset: Dataset) -> Run:
     """Return a run of `SPEC` on *dataset*."""
-    return Run.of(SPEC, dataset)
+    return Run.of(SPEC, dataset, device=DEVICE)
 
 
 def our_loop(run: Run, steps: int) -> Callable[[], float]:
@@ -83,9 +85,10 @@ def plain_script(dataset: Dataset, steps: int) -> Callable[[], float]:
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(980, 10),
-    )
+    ).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    images, labels = pixels(dataset.train.images, torch.float32), dataset.train.labels
+    examples = dataset.train.to(torch.device(DEVICE))
+    images, labels = pixels(examples.images, torch.float32), examples.labels
     batches = endless_batches(images, labels)
 
     def measure() -> float:
@@ -105,7 +108,7 @@ def plain_script(dataset: Dataset, steps: int) -> Callable[[], float]:
 def endless_batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield shuffled batches, epoch after epoch."""
     while True:
-        for chosen in torch.randperm(len(labels)).split(BATCH_SIZE):
+        for chosen in torch.randperm(len(labels), device=labels.device).split(BATCH_SIZE):
             yield images[chosen], labels[chosen]
 
 
@@ -143,7 +146,7 @@ def against_plain(dataset: Dataset) -> Comparison:
         our_loop(start(dataset), STEPS),
         plain_script(dataset, STEPS),
         pairs=25,
-        wanted=1.4,
+        wanted=WANTED,
         peer_name="plain script",
     )
 

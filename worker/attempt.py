@@ -11,12 +11,14 @@ from typing import Any
 import redis
 
 from jobs import calls
-from jobs.artifacts import EMA, MODEL, Storage
+from jobs.artifacts import BEST, EMA, MODEL, Storage
 from jobs.calls import Held
 from jobs.functions import Fenced
+from jobs.record import Record
 from jobs.settings import Settings
 from jobs.spec.states import Reason
 from optcore.training import checkpoint
+from optcore.training.checkpoint import Checkpoint
 from optcore.training.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
@@ -69,6 +71,7 @@ class Attempt:
         self._held, self._tools = held, tools
         self._storage = tools.storage
         self._saved = 0
+        self._best: Path | None = None
         self._patience = Patience(tools.client, tools.leaving)
 
     def train(self) -> Outcome:
@@ -108,7 +111,7 @@ class Attempt:
             return self._release(str(error))
         lease_ms = int(self._tools.settings.lease_s * 1000)
         plan = Plan(run.spec)
-        self._saved = run.row
+        self._saved, self._best = run.row, self._best_of(record, run)
         with Reporter(
             self._held, self._patience, plan, first=run.row, lease_ms=lease_ms
         ) as reporter:
@@ -122,6 +125,13 @@ class Attempt:
             self._finish(run, reporter, lease, folder)
         return "succeeded"
 
+    def _best_of(self, record: Record, run: Run) -> Path | None:
+        """Return the network of the best state, if the run that goes on knows of it."""
+        best = record.best
+        if best is None or run.kept is None or run.kept.step != best.step:
+            return None
+        return self._storage.path(best.path).parents[1] / BEST
+
     def _follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
@@ -131,6 +141,8 @@ class Attempt:
                     reporter.row(report.step, (report.lr, report.loss, *report.values), report.lrs)
                 case Evaluation():
                     reporter.evaluation(report)
+                    if report.best and run.is_finite():
+                        self._keep_best(run, reporter, lease, folder)
                 case Progress():
                     pass
             lease.beat()
@@ -154,11 +166,7 @@ class Attempt:
         """Make a checkpoint that the record points to: rows first, then files, then the pointer."""
         if run.row == self._saved or not run.is_finite():
             return  # it is there; or nobody would want to go on from here
-        lease.phase("store")
-        reporter.flush()
-        lease.phase("checkpoint")
-        saved = checkpoint.save(run, folder / "checkpoints")
-        lease.phase("store")
+        saved = self._written(run, reporter, lease, folder / "checkpoints")
         needed = self._patience.send(
             calls.checkpointed(
                 self._held,
@@ -172,6 +180,38 @@ class Attempt:
         self._storage.sweep_checkpoints(folder, needed)
         lease.phase("step")
 
+    def _keep_best(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
+        """Keep the run as it is, for being the best so far, and its network as an artifact."""
+        kept = run.kept
+        assert kept is not None
+        assert kept.value is not None
+        saved = self._written(run, reporter, lease, folder / "best")
+        of_ema = kept.metric.startswith("ema_")
+        content = checkpoint.ema_bytes(run) if of_ema else checkpoint.model_bytes(run)
+        self._best = folder / BEST
+        checkpoint.write_durably(self._best, content)
+        needed = self._patience.send(
+            calls.best_kept(
+                self._held,
+                step=saved.step,
+                path=self._storage.relative(saved.path),
+                sha256=saved.sha256,
+                metric=kept.metric,
+                value=kept.value,
+            )
+        )
+        self._storage.sweep_checkpoints(folder, needed)
+        lease.phase("step")
+
+    def _written(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> Checkpoint:
+        """Write a checkpoint once all rows before it are stored; then the store is next."""
+        lease.phase("store")
+        reporter.flush()
+        lease.phase("checkpoint")
+        saved = checkpoint.save(run, folder)
+        lease.phase("store")
+        return saved
+
     def _finish(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         lease.phase("store")
         reporter.flush()
@@ -182,12 +222,13 @@ class Attempt:
             files[EMA] = checkpoint.ema_bytes(run)
         for name, content in files.items():
             checkpoint.write_durably(folder / name, content)
+        paths = [folder / name for name in files] + ([self._best] if self._best else [])
         call = calls.finish(
             self._held,
             rows=run.row,
             digest=digest(run.tensors()),
             result=_result(reporter),
-            artifacts={name: self._storage.described(folder / name) for name in files},
+            artifacts={path.name: self._storage.described(path) for path in paths},
             ended="early_stopped" if run.stopped else "completed",
         )
         lease.phase("store")

@@ -277,6 +277,9 @@ class GroupRow(Wire):
     """Their optimizer: muon leaves what is no matrix to adamw."""
     lr: float
     weight_decay: float
+    l2: float
+    clip: dict[str, Any] | None
+    """Limit of their gradient."""
     schedule: str | None
     """Kind of their own schedule, if they have one."""
     parameters: list[str]

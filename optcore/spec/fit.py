@@ -27,9 +27,9 @@ def check_parts(run: RunSpec) -> None:
     for check in (
         _steps_are_bounded,
         _layers_fit,
+        _lbfgs_is_by_itself,
         _groups_find_parameters,
         _no_batch_of_one_is_normalised,
-        _lbfgs_is_by_itself,
         _evaluations_fit_the_loss,
         _scaled_once,
         _durations_have_steps,
@@ -120,6 +120,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
         ("accumulate", training.accumulate, (1,)),
+        ("clip", training.clip and training.clip.kind, (None,)),
         ("loss_scale", training.loss_scale and training.loss_scale.kind, (None,)),
         ("on_divergence", training.on_divergence, ("fail",)),
     ):

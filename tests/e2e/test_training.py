@@ -117,3 +117,36 @@ def test_other_losses_are_trained(service: Client, loss: str) -> None:
     rows = list(service.metrics(job.id))
     assert job.state is State.SUCCEEDED
     assert rows[-1].loss < rows[0].loss
+
+
+def test_the_best_is_kept_whatever_comes_later(service: Client, tmp_path: Path) -> None:
+    """Its lr grows until it unlearns; killed after its best, it still has it."""
+    spec = {
+        **SHORT,
+        "optimizer": {"kind": "sgd", "lr": 0.05},
+        "schedule": {"kind": "exponential", "rate": 1.6, "every": 100},
+        "training": {
+            "steps": 1500,
+            "seed": 3,
+            "evaluate_every": 50,
+            "checkpoint_every": 400,
+            "keep_best": "test_loss",
+            "on_divergence": "skip",
+        },
+    }
+    job_id = service.submit(spec).id
+    running = begun(service, job_id, steps=900)
+    (worker,) = [w for w in service.workers() if w.id == running.worker]
+    kill(trainer_of(worker.pid))
+
+    job = finished(service, job_id)
+
+    looks = [event.data for event in service.events(job_id) if event.kind == "evaluated"]
+    best = min(looks, key=lambda look: (float(look["loss"]), look["step"]))
+    assert job.best is not None
+    assert (job.best.step, job.best.value) == (best["step"], best["loss"])
+    assert 0 < job.best.step < 1500
+    assert sorted(job.artifacts) == ["best.safetensors", "model.safetensors"]
+    clone = service.clone(job_id, source="best", changes={"training": {"steps": 1, "epochs": None}})
+    first = next(iter(service.metrics(finished(service, clone.id).id)))
+    assert first.loss < looks[-1]["loss"]

@@ -170,6 +170,15 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
             "loss several times a step, got bf16",
         ),
         (
+            {
+                "clip": {"kind": "norm", "max": 1.0},
+                "optimizer": {"kind": "lbfgs"},
+                "schedule": {"kind": "constant"},
+            },
+            "training.clip: clip must be null for lbfgs, which looks at the loss several times a "
+            "step, got norm",
+        ),
+        (
             {"precision": "bf17"},
             "training.precision: precision must be one of fp32, fp64, bf16, fp16, bf16_true, "
             "fp16_true, got 'bf17'; did you mean 'bf16'?",
