@@ -105,11 +105,11 @@ def kinds(client: redis.Redis, job_id: str) -> list[str]:
     return [fields[b"kind"].decode() for _, fields in entries]
 
 
-def rows_of(client: redis.Redis, job_id: str) -> list[Row]:
-    record = record_of(client, job_id)
+def rows_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Row]:
+    record = record_of(client, job_id, tenant)
     count, series = record.rows, record.series
     data = b"".join(
-        client.getrange(keys.ROWS % ("local", job_id, chunk), start, stop)  # type: ignore[misc]
+        client.getrange(keys.ROWS % (tenant, job_id, chunk), start, stop)  # type: ignore[misc]
         for chunk, start, stop in series.stretches(0, count)
     )
     return list(series.unpack(data))

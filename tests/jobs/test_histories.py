@@ -1,0 +1,408 @@
+"""
+The functions beside a model of them, over random histories.
+
+A history is any order of what clients, workers, workers thought dead, and the reaper do. After
+each step the store must be what the model says: nothing lost, nothing twice, every index true.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import redis
+from _pytest.outcomes import Failed
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import ResponseError
+
+from jobs import calls, keys
+from jobs.calls import Held
+from jobs.functions import MAX_CRASHES, Fenced, Gap, ReplayDiffers, library, send
+from jobs.metrics import Row
+from jobs.server import prepare
+from jobs.spec.states import State
+from optserve.embedded import EmbeddedServer
+from tests.jobs.protocol import append, claim, reap, record_of, rows_of, submit
+
+STEPS = 10
+TENANTS = ("local", "other")
+WORKERS = ("w1", "w2", "w3")
+STRENGTH = {"": 0, "pause": 1, "cancel": 2, "kill": 3}
+
+
+def row(number: int, step: int) -> Row:
+    """The row that any attempt at job *number* computes for *step*."""
+    return (number + step / 10, 1 / (1 + number + step))
+
+
+@dataclass
+class Model:
+    """A job as it should be."""
+
+    id: str
+    tenant: str
+    number: int
+    priority: int
+    state: State = State.QUEUED
+    request: str = ""
+    held: Held | None = None
+    last: Held | None = None
+    worker: str = ""
+    rows: int = 0
+    checkpoint: int = 0
+    claim_checkpoint: int = 0
+    crashes: int = 0
+    events: int = 1
+
+    def leaves(self, state: State) -> None:
+        """Go from running to *state*."""
+        self.last, self.held = self.held, None
+        self.state, self.request, self.events = state, "", self.events + 1
+
+    def taken_back(self, *, crashed: bool) -> None:
+        """Lose its worker."""
+        if self.checkpoint > self.claim_checkpoint:
+            self.crashes = 0
+        if self.request in ("cancel", "kill"):
+            return self.leaves(State.CANCELLED)
+        if self.request == "pause":
+            return self.leaves(State.PAUSED)
+        self.crashes += crashed
+        self.leaves(State.FAILED if self.crashes >= MAX_CRASHES else State.QUEUED)
+        return None
+
+
+class Histories(RuleBasedStateMachine):
+    """One history."""
+
+    client: ClassVar[redis.Redis]
+    attempts = Bundle("attempts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushdb()
+        self.jobs: dict[str, Model] = {}
+        self.tokens = 0
+
+    # ------------------------------------------------------------------------ clients
+
+    @rule(tenant=st.sampled_from(TENANTS), priority=st.integers(0, 2), again=st.booleans())
+    def submits(self, tenant: str, priority: int, again: bool) -> None:
+        key = f"key {len(self.jobs)}"
+        job_id = submit(self.client, tenant=tenant, key=key, priority=priority)
+        self.jobs[job_id] = Model(job_id, tenant, len(self.jobs), priority)
+        if again:  # the answer was lost
+            assert submit(self.client, tenant=tenant, key=key, priority=priority) == job_id
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), action=st.sampled_from(["cancel", "kill", "pause", "resume"]))
+    def asks(self, data: st.DataObject, action: Any) -> None:
+        job = self._any(data)
+        send(self.client, calls.ask(job.tenant, job.id, action))
+        waits = job.state in (State.QUEUED, State.PAUSED)
+        if job.state is State.RUNNING and action == "resume":
+            if job.request == "pause":
+                job.request, job.events = "", job.events + 1
+        elif job.state is State.RUNNING:
+            if STRENGTH[action] > STRENGTH[job.request]:
+                job.request, job.events = action, job.events + 1
+        elif waits and action in ("cancel", "kill"):
+            job.state, job.events = State.CANCELLED, job.events + 1
+        elif (job.state, action) == (State.QUEUED, "pause"):
+            job.state, job.events = State.PAUSED, job.events + 1
+        elif (job.state, action) == (State.PAUSED, "resume"):
+            job.state, job.events = State.QUEUED, job.events + 1
+
+    # ------------------------------------------------------------------------ workers
+
+    @rule(target=attempts, worker=st.sampled_from(WORKERS), again=st.booleans())
+    def claims(self, worker: str, again: bool) -> Any:
+        wanted = self._best()
+        self.tokens += 1
+        token = f"t{self.tokens}"
+        found = claim(self.client, token, worker=worker)
+        if wanted is None:
+            assert found is None
+            return multiple()
+        assert found is not None
+        assert found.id == wanted.id
+        if again:  # the answer was lost: the same job, not another one
+            repeated = claim(self.client, token, worker=worker)
+            assert repeated is not None
+            assert repeated.id == wanted.id
+        held = Held(wanted.tenant, wanted.id, token)
+        send(self.client, calls.begun(held, fingerprint="f1", facts={}))
+        wanted.state, wanted.held, wanted.worker = State.RUNNING, held, worker
+        wanted.claim_checkpoint, wanted.events = wanted.checkpoint, wanted.events + 1
+        return held
+
+    @rule(held=attempts, back=st.integers(0, 4), count=st.integers(1, 4), lie=st.booleans())
+    def appends(self, held: Held, back: int, count: int, lie: bool) -> None:
+        job = self.jobs[held.job_id]
+        first = max(0, job.rows - back)
+        count = min(count, STEPS - first)
+        rows = [row(job.number, first + i) for i in range(count)]
+        if not count:
+            return
+        if lie and back and first < job.rows:
+            rows[0] = (rows[0][0], rows[0][1] + 2**-40)
+
+        def work() -> str:
+            return append(self.client, held, first, rows)
+
+        if self._is_zombie(held):
+            return self._fenced(work)
+        if lie and back and first < job.rows:
+            with pytest.raises(ReplayDiffers):
+                work()
+            return None
+        for _ in range(2):  # a lost answer: the same call again
+            assert work() == job.request
+        job.rows = max(job.rows, first + count)
+        return None
+
+    @rule(held=attempts, beyond=st.integers(1, 3))
+    def leaves_a_gap(self, held: Held, beyond: int) -> None:
+        job = self.jobs[held.job_id]
+        ahead = job.rows + beyond
+
+        def work() -> str:
+            return append(self.client, held, ahead, [row(job.number, ahead)])
+
+        if self._is_zombie(held):
+            return self._fenced(work)
+        with pytest.raises(Gap) as caught:
+            work()
+        assert str(job.rows) in str(caught.value)
+        return None
+
+    @rule(held=attempts, behind=st.integers(0, 3))
+    def saves(self, held: Held, behind: int) -> None:
+        job = self.jobs[held.job_id]
+        step = max(0, job.rows - behind)
+        call = calls.checkpointed(held, step=step, path=f"p{step}", sha256="s", digest="d")
+        if self._is_zombie(held):
+            return self._fenced(lambda: send(self.client, call))
+        for _ in range(2):
+            send(self.client, call)
+        if step > job.checkpoint:
+            job.checkpoint, job.events = step, job.events + 1
+        return None
+
+    @rule(held=attempts)
+    def finishes(self, held: Held) -> None:
+        job = self.jobs[held.job_id]
+        call = calls.finish(held, rows=STEPS, digest="d", result={}, artifacts={})
+        if self._is_zombie(held):
+            return self._fenced_unless_last(held, call)
+        if job.rows < STEPS:
+            with pytest.raises(Gap):
+                send(self.client, call)
+            return None
+        for _ in range(2):
+            send(self.client, call)
+        job.leaves(State.SUCCEEDED)
+        return None
+
+    @rule(held=attempts, crashed=st.booleans())
+    def releases(self, held: Held, crashed: bool) -> None:
+        call = calls.release(held, why="history", crashed=crashed)
+        if self._is_zombie(held):
+            return self._fenced_unless_last(held, call)
+        job = self.jobs[held.job_id]
+        job.taken_back(crashed=crashed)
+        assert send(self.client, call).state == job.state
+        return None
+
+    @rule(held=attempts)
+    def fails(self, held: Held) -> None:
+        call = calls.fail(held, reason="error", detail="history")
+        if self._is_zombie(held):
+            return self._fenced_unless_last(held, call)
+        send(self.client, call)
+        self.jobs[held.job_id].leaves(State.FAILED)
+        return None
+
+    @rule(held=attempts)
+    def renews(self, held: Held) -> None:
+        call = calls.renew(held, lease_ms=30_000)
+        if self._is_zombie(held):
+            return self._fenced(lambda: send(self.client, call))
+        assert send(self.client, call) == self.jobs[held.job_id].request
+        return None
+
+    # ------------------------------------------------------------------------ the reaper
+
+    @precondition(lambda self: any(job.held for job in self.jobs.values()))
+    @rule(data=st.data())
+    def a_lease_runs_out(self, data: st.DataObject) -> None:
+        """The worker goes on without knowing: what it says from now on is a zombie's."""
+        job = self._any(data, lambda job: job.held is not None)
+        self.client.zadd(keys.LEASES, {f"{job.tenant}/{job.id}": 1})
+        assert reap(self.client).jobs == [f"{job.tenant}/{job.id}"]
+        assert reap(self.client).jobs == []
+        job.taken_back(crashed=True)
+
+    # ------------------------------------------------------------------------ what must hold
+
+    @invariant()
+    def the_store_is_what_the_model_says(self) -> None:
+        for job in self.jobs.values():
+            record = record_of(self.client, job.id, job.tenant)
+            assert record.state is job.state
+            assert record.fields["request"] == job.request
+            assert record.rows == job.rows
+            assert int(record.fields["checkpoint_step"]) == job.checkpoint
+            assert int(record.fields["rev"]) == job.events
+            assert ("ended" in record.fields) == job.state.final
+            if not job.state.final:
+                assert int(record.fields["crashes"]) == job.crashes
+            assert record.fields["token"] == (job.held.token if job.held else "")
+            stored = rows_of(self.client, job.id, job.tenant)
+            assert stored == [row(job.number, step) for step in range(job.rows)]
+
+    @invariant()
+    def every_index_is_true(self) -> None:
+        for tenant in TENANTS:
+            mine = [job for job in self.jobs.values() if job.tenant == tenant]
+            for state in State:
+                found = self.client.zrange(keys.JOBS_IN_STATE % (tenant, state), 0, -1)
+                assert _set(found) == {job.id for job in mine if job.state is state}
+            pending = set().union(
+                *(
+                    _set(self.client.zrange(key, 0, -1))
+                    for key in self.client.scan_iter(keys.PENDING % ("*", tenant))
+                )
+            )
+            assert pending == {job.id for job in mine if job.state is State.QUEUED}
+        leases = _set(self.client.zrange(keys.LEASES, 0, -1))
+        running = [job for job in self.jobs.values() if job.state is State.RUNNING]
+        assert leases == {f"{job.tenant}/{job.id}" for job in running}
+
+    @invariant()
+    def histories_have_no_holes(self) -> None:
+        for job in self.jobs.values():
+            entries: Any = self.client.xrange(keys.EVENTS % (job.tenant, job.id))
+            numbers = [int(entry.split(b"-")[0]) for entry, _ in entries]
+            assert numbers == list(range(1, job.events + 1))
+            assert all(json.loads(fields[b"data"]) is not None for _, fields in entries)
+
+    # ------------------------------------------------------------------------ helpers
+
+    def _any(self, data: st.DataObject, among: Callable[[Model], bool] = lambda job: True) -> Model:
+        return data.draw(st.sampled_from([job for job in self.jobs.values() if among(job)]))
+
+    def _best(self) -> Model | None:
+        """The job a worker should get: by priority, then the tenant's share, then age."""
+
+        def rank(job: Model) -> tuple[int, int, int]:
+            share = sum(
+                other.state is State.RUNNING and other.tenant == job.tenant
+                for other in self.jobs.values()
+            )
+            return (-job.priority, share, job.number)
+
+        waiting = [job for job in self.jobs.values() if job.state is State.QUEUED]
+        return min(waiting, key=rank, default=None)
+
+    def _is_zombie(self, held: Held) -> bool:
+        return self.jobs[held.job_id].held != held
+
+    def _fenced(self, work: Callable[[], object]) -> None:
+        with pytest.raises(Fenced):
+            work()
+
+    def _fenced_unless_last(self, held: Held, call: Any) -> None:
+        """An ending that is said again, its answer lost, is no error, and changes nothing."""
+        if self.jobs[held.job_id].last == held:
+            send(self.client, call)
+        else:
+            self._fenced(lambda: send(self.client, call))
+
+
+def _set(values: Any) -> set[str]:
+    return {value.decode() for value in values}
+
+
+MUTANTS = {
+    "no token is looked at": (
+        "return state == 'running' and token ~= '' and current == token",
+        "return state == 'running'",
+    ),
+    "a gap is written over": ("if first > rows then return {'gap', rows} end", ""),
+    "replayed rows are not compared": ("if differs then return {'differs', differs} end", ""),
+    "an older checkpoint takes over": (
+        "if step <= tonumber(last) then return {'stale', unpack(paths(job))} end",
+        "",
+    ),
+    "a lost claim takes another job": ("if held_token == token and held", "if false and held"),
+    "rows that are missing do not matter": (
+        "if stored ~= rows then return {'gap', stored} end",
+        "",
+    ),
+    "progress does not reset the crashes": (
+        "crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)",
+        "crashes = tonumber(crashes)",
+    ),
+    "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),
+}
+"""What is taken out of the functions, one at a time; every loss must be seen."""
+
+
+def run(server: EmbeddedServer, histories: int, mutant: tuple[str, str] = ("", "")) -> None:
+    with redis.from_url(server.url, db=1) as client:
+        prepare(client)
+        client.config_set("appendfsync", "no")  # nothing is killed here, and there are many calls
+        client.function_load(library().replace(*mutant), replace=True)
+        run_state_machine_as_test(
+            type("Histories", (Histories,), {"client": client}),
+            settings=settings(
+                max_examples=histories,
+                phases=(Phase.generate,) if mutant[0] else tuple(Phase),
+                stateful_step_count=40,
+                deadline=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+@pytest.fixture(autouse=True)
+def _restored(server: EmbeddedServer) -> Iterator[None]:
+    """Give the server back as the other tests want it."""
+    yield
+    with redis.from_url(server.url) as client:
+        client.config_set("appendfsync", "always")
+        client.function_load(library(), replace=True)
+
+
+def test_random_histories_are_what_the_model_says(server: EmbeddedServer) -> None:
+    run(server, 60)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_of_the_functions_is_found(server: EmbeddedServer, name: str) -> None:
+    whole, _ = MUTANTS[name]
+    assert library().count(whole) == 1
+
+    with pytest.raises((AssertionError, Failed, Gap, ResponseError)):
+        run(server, 300, MUTANTS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_random_histories_are_what_the_model_says(server: EmbeddedServer) -> None:
+    run(server, 10_000)
