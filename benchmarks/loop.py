@@ -25,13 +25,14 @@ from benchmarks.harness import Comparison, compare, median_interval, show
 from optcore.data.examples import Dataset, DatasetMissing, Examples, pixels
 from optcore.data.load import load
 from optcore.spec.run import RunSpec
-from optcore.training import loop
+from optcore.training import loop, step
+from optcore.training.ahead import AHEAD
 from optcore.training.run import Run
 
 DATA_DIR = Path(__file__).parents[1] / ".optserve" / "data"
 BATCH_SIZE = 100
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-STEPS = 20 if DEVICE == "cpu" else 20 * loop.AHEAD
+STEPS = 20 if DEVICE == "cpu" else 20 * AHEAD
 """Of one measurement: short enough for pairs to see the same machine."""
 WANTED = 1.4 if DEVICE == "cpu" else 5.0
 WARM_UP = 30
@@ -127,8 +128,8 @@ def overhead(dataset: Dataset, steps: int = 300) -> list[float]:
         return count
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_loss", "_backward"):
-            patch.setattr(loop, name, counted(getattr(loop, name)))
+        for name in ("loss_of", "backward"):
+            patch.setattr(step, name, counted(getattr(step, name)))
         patch.setattr(run.optimizer, "step", counted(run.optimizer.step))
         reports, shares = loop.train(run), []
         for _ in range(steps + WARM_UP):

@@ -86,7 +86,8 @@ class Attempt:
             except Exception as error:  # the one place: whatever it is, the client hears of it
                 reason, detail = reason_of(error)
                 if reason is Reason.DIVERGED:
-                    detail += f"; the last checkpoint is of step {self._saved}"
+                    kept = f"the last checkpoint is of step {self._saved}"
+                    detail += f"; {kept if self._saved else 'there is no checkpoint'}"
                 if reason is Reason.ERROR:
                     log.exception("%s failed", self._held.job_id)
                 lease.phase("store")

@@ -98,7 +98,17 @@ def global_norm(params: Sequence[Tensor]) -> float:
     for grad in grads:
         by_device.setdefault(grad.device, []).append(grad)
     norms = [
-        torch.stack([norm.double() for norm in torch._foreach_norm(same)]).norm().cpu()
+        torch.stack([norm.double() for norm in norms_of(same)]).norm().cpu()
         for same in by_device.values()
     ]
     return float(torch.stack(norms).norm())
+
+
+def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the norm of each of *tensors*, of one dtype, in float32 at least."""
+    return torch._foreach_norm(list(tensors), 2, dtype=wide_dtype(tensors[0]))
+
+
+def wide_dtype(tensor: Tensor) -> torch.dtype | None:
+    """Return the dtype to measure *tensor* in: None for its own, float32 for less than that."""
+    return torch.float32 if tensor.dtype.itemsize < torch.float32.itemsize else None

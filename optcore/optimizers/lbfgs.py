@@ -82,8 +82,16 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         *,
         updates: int | None = None,
     ) -> None:
-        """Take over what `named_slots` and `named_counts` returned; *updates* move nothing."""
+        """
+        Take over what `named_slots` and `named_counts` returned; *updates* move nothing.
+
+        Raises:
+            ValueError: they are another optimizer's.
+        """
         del updates
+        if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
+            given = ", ".join(sorted({*counts, *slots}))
+            raise ValueError(f"slots must be those of lbfgs, got {given}")
         state: dict[str, Any] = dict(counts)
         for name, by in slots.items():
             if name in LISTS:
@@ -92,11 +100,10 @@ class LbfgsOptimizer(torch.optim.LBFGS):
                 state[name] = float(by["all"])
             else:
                 state[name] = by["all"].clone()
-        if "old_dirs" in state:
-            state["al"] = [None] * self.param_groups[0]["history_size"]
         self._of_all().clear()
-        if counts.get("n_iter"):
-            self._of_all().update(state)
+        if counts["n_iter"]:
+            state["al"] = [None] * self.param_groups[0]["history_size"]
+            self._of_all().update({**{name: [] for name in LISTS}, **state})
 
     def _of_all(self) -> dict[str, Any]:
         state: dict[str, Any] = self.state[self.param_groups[0]["params"][0]]

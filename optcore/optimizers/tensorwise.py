@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.centralize import centralized, is_centralized
+from optcore.optimizers.clipping import wide_dtype
 from optcore.optimizers.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.flat import Spans
 from optcore.optimizers.gradients import Treatment, limited, only
@@ -38,7 +39,7 @@ class Normed(Eager):
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
-            norms.append(torch.stack([torch.linalg.vector_norm(part) for part in parts]))
+            norms.append(torch.stack([_norm(part) for part in parts]))
         total = torch.stack(norms).double().norm(dim=0)
         return self._rule.ratios(total.tolist(), numbers, self._flags)
 
@@ -116,7 +117,7 @@ class ClippedByNorm:
         """Apply update *t* to *spans*, of one parameter, in place."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
-        norm = float(torch.linalg.vector_norm(grad)) * numbers["grad_scale"]
+        norm = float(_norm(grad)) * numbers["grad_scale"]
         scale = numbers["grad_scale"] * (self._largest / max(norm, self._largest))
         self._engine(spans, t, {**numbers, "grad_scale": scale})
 
@@ -164,6 +165,11 @@ class Centralized:
         ):
             where = _part(spans, stretch, part) if flat else _whole(spans, part)
             self._of_limited(where, t, numbers)
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=wide_dtype(tensor))
+    return norm
 
 
 def _whole(spans: Spans, grad: Tensor) -> Spans:

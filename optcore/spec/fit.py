@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
 
+ALONE = ("lbfgs", "schedule_free_adamw")
+"""Optimizers that know where the weights were."""
+
+SMALLEST_HALF = 2.0**-24
+"""The smallest float16 above 0."""
+
 MAX_COST = 1_000_000_000
 """Values computed for one schedule of a run, those of its parts counted."""
 
@@ -32,6 +38,8 @@ def check_parts(run: RunSpec) -> None:
         _no_batch_of_one_is_normalised,
         _evaluations_fit_the_loss,
         _scaled_once,
+        _lookahead_is_alone,
+        _eps_counts,
         _durations_have_steps,
         _lr_has_one_schedule,
         _schedules_fit,
@@ -161,12 +169,35 @@ def _scaled_once(run: RunSpec) -> None:
             f"({run.loss_scale.kind}) and in optimizer",
             run.optimizer.loss_scale,
         )
-    if run.training.lookahead is not None and run.optimizer.multi_precision:
-        violated(
-            ["training", "lookahead"],
-            "lookahead is not for multi_precision, whose float32 copies it would not see",
-            None,
-        )
+
+
+def _lookahead_is_alone(run: RunSpec) -> None:
+    """Refuse what keeps weights, or knows of them, that lookahead would not see."""
+    if run.training.lookahead is None:
+        return
+    copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
+    for applies, who in (
+        (copies, "multi_precision, whose float32 copies it would not see"),
+        (run.optimizer.average is not None, "average, which would not follow it"),
+        (run.optimizer.kind in ALONE, f"{run.optimizer.kind}, which keeps weights of its own"),
+    ):
+        if applies:
+            violated(["training", "lookahead"], f"lookahead is not for {who}", None)
+
+
+def _eps_counts(run: RunSpec) -> None:
+    """Refuse an eps that is 0 among float16 numbers: a first step would divide by it."""
+    if run.training.precision != "fp16_true" or run.optimizer.multi_precision:
+        return
+    for group in run.groups():
+        eps = group.spec.hyperparameters().get("eps", 1.0)
+        if 0 < eps < SMALLEST_HALF / 2:
+            violated(
+                ["optimizer", "eps"],
+                f"eps must be at least {SMALLEST_HALF:.0e} among float16 parameters, or "
+                f"multi_precision true, got {eps}",
+                eps,
+            )
 
 
 def _durations_have_steps(run: RunSpec) -> None:

@@ -10,6 +10,8 @@ from optcore.spec.base import Dialect, Spec
 
 STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
 """Dialect -> first scale, where it is not `START`."""
+MAX_SCALE = 2.0**127
+"""The largest power of two that a float32 holds."""
 START = 2.0**16
 """First scale of torch's and Paddle's GradScaler."""
 
@@ -23,7 +25,7 @@ class FixedLossScale(Spec):
     """
 
     kind: Literal["fixed"]
-    scale: float = Field(128.0, gt=0)
+    scale: float = Field(128.0, gt=0, le=MAX_SCALE)
     """What the loss is multiplied by."""
     drop_overflow: bool = True
     """Whether an update is skipped when its gradient is not finite."""
@@ -38,7 +40,8 @@ class DynamicLossScale(Spec):
         gradient not finite             the update is skipped; scale = scale * backoff
         *window* finite ones in a row   scale = scale * growth
 
-    In the dialect mindspore the scale never falls below 1.
+    In the dialect mindspore the scale never falls below 1. It never grows beyond what a float32
+    holds. 200 steps in a row without a finite gradient end the run as diverged.
 
     References:
         Micikevicius et al., Mixed Precision Training, 2018, section 3.2.
@@ -48,7 +51,7 @@ class DynamicLossScale(Spec):
     """
 
     kind: Literal["dynamic"]
-    start: float | None = Field(None, gt=1)
+    start: float | None = Field(None, gt=1, le=MAX_SCALE)
     """First scale; null for that of the optimizer's dialect: 65536, keras 32768, mindspore 2^24."""
     growth: float = Field(2.0, gt=1)
     """What the scale grows by."""

@@ -149,7 +149,7 @@ class RunSpec(Spec):
 
     @property
     def total_steps(self) -> int:
-        """Updates in the whole run."""
+        """Steps in the whole run: attempted updates, each a row."""
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two

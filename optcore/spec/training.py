@@ -31,7 +31,7 @@ class Training(Spec):
     epochs: float | None = Field(None, gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
     """Passes over the training data, rounded to whole steps."""
     steps: int | None = Field(None, ge=1, le=MAX_STEPS, json_schema_extra={"unit": "steps"})
-    """Updates."""
+    """Attempted updates, each a row of the series."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Where every random choice starts: initial weights, order of the examples, dropout."""
     device: Device = "auto"

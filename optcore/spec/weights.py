@@ -11,7 +11,8 @@ class Ema(Spec):
     """
     An exponential moving average e of weights and BatchNorm statistics w.
 
-    It is evaluated and saved beside them and changes nothing of the training.
+    It is evaluated and saved beside them and changes nothing of the training. Of parameters in
+    less than float32 it averages what the network computes with, not their float32 copies.
 
     ::
 
@@ -39,6 +40,9 @@ class Lookahead(Spec):
 
         s = s + alpha * (w - s)
         w = s
+
+    Evaluated and saved are the trained weights, which are the slow ones after every look; the paper
+    returns the slow ones.
 
     References:
         Zhang et al., Lookahead Optimizer: k steps forward, 1 step back, 2019, Algorithm 1.

@@ -42,7 +42,7 @@ from optcore.training.seeds import (
     restore_generator_words,
 )
 
-FORMAT = 3
+FORMAT = 4
 COUNTERS = (
     *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
     *("loss_sum", "loss_count"),
@@ -69,7 +69,7 @@ class Checkpoint:
 
     Attributes:
         path: its folder.
-        step: updates applied when it was made.
+        step: steps made when it was made.
         sha256: of its ``state.json``, which holds those of the other files.
         digest: of every tensor of the run.
     """
@@ -132,8 +132,23 @@ def restore(
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if exact:
         _check_facts(path, facts["facts"], run.facts())
+    try:
+        _put(run, facts, model, _parts(state))
+    except KeyError as error:
+        raise CheckpointUnusable(f"{path} does not hold {error}") from None
+    except ValueError as error:
+        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
+    return facts
+
+
+def _put(
+    run: Run,
+    facts: Mapping[str, Any],
+    model: Mapping[str, Tensor],
+    parts: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Put *run* where a checkpoint was made, whose facts and tensors these are."""
     run.model.load_state_dict(model)
-    parts = _parts(state)
     for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
     run.optimizer.load_named(_slots(parts), facts["counts"], updates=facts["updates"])
@@ -149,11 +164,10 @@ def restore(
         run.slow.load(parts["lookahead"])
     _restore_gradients(run, parts.get("gradient", {}))
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
-    if "order" in state:
-        run.batches.order = state["order"].to(run.device)
+    if "order" in parts:
+        run.batches.order = parts["order"][""].to(run.device)
     restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
-    return facts
 
 
 def begin_from(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from optcore.optimizers.clipping import global_norm
+from optcore.optimizers.clipping import global_norm, norms_of
 from optcore.training.run import Run
 
 MEBIBYTE = 2**20
 STATM = Path("/proc/self/statm")
 """Memory of this process, in pages, where the system tells."""
-PAGE = 4096
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Columns:
@@ -30,17 +32,25 @@ class Columns:
         self._names = run.spec.columns[2:]
         self.any = bool(self._names)
         self._since = time.perf_counter()
-        self._grad_norm, self._before = 0.0, list[Tensor]()
+        self._grad_norm, self._before = math.nan, list[Tensor]()
+
+    def restart(self) -> None:
+        """Leave out of the speed whatever was done since the last step."""
+        self._since = time.perf_counter()
 
     def begin(self) -> None:
         """Take note of where the weights are, before a step."""
+        self._grad_norm = math.nan
         if "update_ratio" in self._names:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
 
     def measure_gradient(self, scale: float) -> None:
         """Measure the gradient, which comes multiplied by *scale*, before it is clipped."""
-        if "grad_norm" in self._names:
-            self._grad_norm = global_norm(list(self._run.model.parameters())) / scale
+        if "grad_norm" not in self._names:
+            return
+        params = list(self._run.model.parameters())
+        there = any(param.grad is not None for param in params)
+        self._grad_norm = global_norm(params) / scale if there else math.nan
 
     def values(self, scale: float, *, updated: bool) -> tuple[float, ...]:
         """Return the columns of the step that was made, with what loss scale, and whether."""
@@ -72,5 +82,5 @@ def memory_bytes(device: torch.device) -> int:
 
 
 def _norm(tensors: list[Tensor]) -> float:
-    norms = [norm.double() for norm in torch._foreach_norm(tensors)]
+    norms = [norm.double() for norm in norms_of(tensors)]
     return float(torch.stack(norms).norm())

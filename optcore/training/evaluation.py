@@ -67,7 +67,7 @@ class _Scores:
 
     def add(self, outputs: Tensor, labels: Tensor) -> None:
         """Take in what the network made of a batch."""
-        self._loss += self._run.loss(outputs, labels) * len(labels)
+        self._loss += self._run.loss(outputs, labels).double() * len(labels)
         self._right += right(self._training.loss, outputs, labels).sum()
         self._examples += len(labels)
         if self._training.top_k is not None:

@@ -28,8 +28,16 @@ BLANK = 0
 
 
 def loss_of(spec: LossSpec, num_classes: int) -> Loss:
-    """Return the loss that *spec* says, of *num_classes* classes."""
+    """Return the loss that *spec* says, of *num_classes* classes, in float32 at least."""
+    loss = _loss_of(spec, num_classes)
+    return lambda outputs, labels: loss(outputs if _wide(outputs) else outputs.float(), labels)
 
+
+def _wide(outputs: Tensor) -> bool:
+    return outputs.dtype.itemsize >= torch.float32.itemsize
+
+
+def _loss_of(spec: LossSpec, num_classes: int) -> Loss:
     def one_hot(labels: Tensor, like: Tensor) -> Tensor:
         return functional.one_hot(labels, num_classes).to(like.dtype)
 
@@ -64,8 +72,9 @@ def right(spec: LossSpec, outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
-    steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2)
-    count = len(labels)
+    # On the host: torch's CUDA kernel has no deterministic gradient.
+    steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2).cpu()
+    labels, count = labels.cpu(), len(labels)
     losses = functional.ctc_loss(
         steps,
         (labels + 1).unsqueeze(1),

@@ -24,8 +24,10 @@ DTYPES: dict[Precision, torch.dtype] = {
 """Of parameters."""
 AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Of what autocast computes in less."""
-MIN_SCALE = 2.0**-24
-"""A loss scale below which it is not the scale that makes gradients infinite."""
+MAX_OVERFLOWS = 200
+"""Steps in a row without a finite gradient after which it is not the scale that makes them so."""
+MAX_SCALE = torch.finfo(torch.float32).max
+"""Beyond it a scale does not grow."""
 MINDSPORE_FLOOR = 1.0
 """Smallest dynamic scale of MindSpore."""
 
@@ -43,12 +45,13 @@ class Scaler:
     Attributes:
         scale: of the next update.
         finite: updates in a row whose gradient was finite, since the scale last grew.
+        overflows: steps in a row whose gradient was not.
     """
 
     def __init__(self, spec: FixedLossScale | DynamicLossScale, dialect: Dialect) -> None:
         self._spec = spec
         self._floor = MINDSPORE_FLOOR if dialect == "mindspore" else 0.0
-        self.scale, self.finite = first_scale(spec, dialect), 0
+        self.scale, self.finite, self.overflows = first_scale(spec, dialect), 0, 0
 
     @property
     def drops(self) -> bool:
@@ -58,6 +61,7 @@ class Scaler:
     def update(self, *, finite: bool) -> None:
         """Take note of whether a gradient was finite; the scale is that of the next update."""
         spec = self._spec
+        self.overflows = 0 if finite else self.overflows + 1
         if isinstance(spec, FixedLossScale):
             return
         if not finite:
@@ -65,20 +69,23 @@ class Scaler:
             return
         self.finite += 1
         if self.finite == spec.window:
-            self.scale, self.finite = self.scale * spec.growth, 0
+            grown = self.scale * spec.growth
+            self.scale, self.finite = grown if grown <= MAX_SCALE else self.scale, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes, as JSON can hold it."""
-        return {"scale": self.scale, "finite": self.finite}
+        return {"scale": self.scale, "finite": self.finite, "overflows": self.overflows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where *state* was."""
         self.scale, self.finite = state["scale"], state["finite"]
+        self.overflows = state["overflows"]
 
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
     """Return whether no value of *tensors* is NaN or infinite."""
-    if not tensors:
+    filled = [tensor for tensor in tensors if tensor.numel()]
+    if not filled:
         return True
-    largest = torch._foreach_norm(list(tensors), torch.inf)
+    largest = torch._foreach_norm(filled, torch.inf)
     return bool(torch.stack([value.float() for value in largest]).isfinite().all())

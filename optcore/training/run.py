@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +142,6 @@ class Run:
             total_steps=spec.total_steps,
             steps_per_epoch=spec.steps_per_epoch,
         )
-        scale, stopping = spec.loss_scale, training.early_stopping
         return cls(
             spec=spec,
             dataset=dataset,
@@ -159,11 +158,7 @@ class Run:
                 dtype=dtype,
             ),
             shown_group=shown_group(spec.groups(), spec.optimizer.lr),
-            scaler=None if scale is None else Scaler(scale, spec.optimizer.dialect),
-            ema=None if training.ema is None else Ema(model, training.ema),
-            slow=None if training.lookahead is None else Slow(model, training.lookahead),
-            kept=None if training.keep_best is None else Best(training.keep_best),
-            stopping=None if stopping is None else Best(stopping.metric, stopping.min_delta),
+            **_companions(spec, model),
             total_steps=spec.total_steps,
             evaluate_interval=_interval(training.evaluate_every, spec),
             checkpoint_interval=_interval(training.checkpoint_every, spec),
@@ -209,7 +204,8 @@ class Run:
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
         }
         for schedule in self.optimizer.followed():
-            schedule.observe(metrics[schedule.metric])
+            if schedule.metric != "train_loss" or self.loss_count:
+                schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0
         stopping, patience = self.stopping, self.spec.training.early_stopping
         if stopping is not None and patience is not None:
@@ -247,8 +243,14 @@ class Run:
         return tensors
 
     def is_finite(self) -> bool:
-        """Return whether no weight is NaN or infinite."""
-        return all_finite([param.detach() for param in self.model.parameters()])
+        """Return whether no weight and no statistic is NaN or infinite."""
+        weights = [param.detach() for param in self.model.parameters()]
+        return all_finite([*weights, *self.statistics])
+
+    @property
+    def statistics(self) -> list[Tensor]:
+        """What the network keeps of its batches: BatchNorm's means and variances."""
+        return [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
 
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradients of the present step so far, by parameter name, contiguous."""
@@ -286,6 +288,19 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
         )
         if given != wanted:
             raise ValueError(f"{name} must have shape {wanted}, got {given}")
+
+
+def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
+    """Return what goes along with *model* where *spec* asks for it, by field of `Run`."""
+    training, scale = spec.training, spec.loss_scale
+    stopping = training.early_stopping
+    return {
+        "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
+        "ema": None if training.ema is None else Ema(model, training.ema),
+        "slow": None if training.lookahead is None else Slow(model, training.lookahead),
+        "kept": None if training.keep_best is None else Best(training.keep_best),
+        "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),
+    }
 
 
 def _interval(every: int | Epochs | None, spec: RunSpec) -> int:

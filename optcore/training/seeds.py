@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def generator_tensors() -> dict[str, Tensor]:
     return states
 
 
-def restore_generator_tensors(states: dict[str, Tensor]) -> None:
+def restore_generator_tensors(states: Mapping[str, Tensor]) -> None:
     """Put torch's generators into *states*."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available():

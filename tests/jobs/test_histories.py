@@ -97,8 +97,6 @@ class Histories(RuleBasedStateMachine):
         self.jobs: dict[str, Model] = {}
         self.tokens = 0
 
-    # ------------------------------------------------------------------------ clients
-
     @rule(tenant=st.sampled_from(TENANTS), priority=st.integers(0, 2), again=st.booleans())
     def submits(self, tenant: str, priority: int, again: bool) -> None:
         key = f"key {len(self.jobs)}"
@@ -125,8 +123,6 @@ class Histories(RuleBasedStateMachine):
             job.state, job.events = State.PAUSED, job.events + 1
         elif (job.state, action) == (State.PAUSED, "resume"):
             job.state, job.events = State.QUEUED, job.events + 1
-
-    # ------------------------------------------------------------------------ workers
 
     @rule(target=attempts, worker=st.sampled_from(WORKERS), again=st.booleans())
     def claims(self, worker: str, again: bool) -> Any:
@@ -244,8 +240,6 @@ class Histories(RuleBasedStateMachine):
         assert send(self.client, call) == self.jobs[held.job_id].request
         return None
 
-    # ------------------------------------------------------------------------ the reaper
-
     @precondition(lambda self: any(job.held for job in self.jobs.values()))
     @rule(data=st.data())
     def a_lease_runs_out(self, data: st.DataObject) -> None:
@@ -255,8 +249,6 @@ class Histories(RuleBasedStateMachine):
         assert reap(self.client).jobs == [f"{job.tenant}/{job.id}"]
         assert reap(self.client).jobs == []
         job.taken_back(crashed=True)
-
-    # ------------------------------------------------------------------------ what must hold
 
     @invariant()
     def the_store_is_what_the_model_says(self) -> None:
@@ -299,8 +291,6 @@ class Histories(RuleBasedStateMachine):
             numbers = [int(entry.split(b"-")[0]) for entry, _ in entries]
             assert numbers == list(range(1, job.events + 1))
             assert all(json.loads(fields[b"data"]) is not None for _, fields in entries)
-
-    # ------------------------------------------------------------------------ helpers
 
     def _any(self, data: st.DataObject, among: Callable[[Model], bool] = lambda job: True) -> Model:
         return data.draw(st.sampled_from([job for job in self.jobs.values() if among(job)]))

@@ -1,6 +1,7 @@
 """What is kept of a step besides lr and loss, and steps that a device makes ahead of reports."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from optcore.training import checkpoint
 from optcore.training.digest import digest
 from optcore.training.loop import train
-from optcore.training.reports import Diverged, Evaluation, Report, StepReport
+from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from tests.optcore.small import column, start, steps
 
 
@@ -87,7 +88,7 @@ def test_steps_made_ahead_of_their_reports_are_the_same(
     assert [r.step for r in found] == [r.step for r in expected]
     for ours, theirs in zip(found, expected, strict=True):
         assert isinstance(ours, StepReport | Evaluation)
-        assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
+        assert ours.loss == theirs.loss
     assert digest(run.tensors()) == digest(plain.tensors())
     every = plain.checkpoint_interval
     assert [s.step for s in saved] == [i for i in range(1, run.row + 1) if i % every == 0]
@@ -104,3 +105,73 @@ def test_a_divergence_among_steps_made_ahead_is_told_at_its_step() -> None:
 
     assert caught.value.step == expected.value.step
     assert not run.settled
+
+
+def test_a_divergence_at_the_last_step_of_a_block_leaves_nothing_to_save() -> None:
+    run = start(loss_limit=1e-3, steps=30, checkpoint_every=1)
+    reports = train(run, ahead=8)
+
+    next(reports)
+
+    assert not run.settled
+    with pytest.raises(Diverged, match=r"loss must be at most 0\.001"):
+        next(reports)
+
+
+def test_what_shows_a_divergence_is_not_to_be_saved_after() -> None:
+    """A checkpoint there would skip the step that diverges, and go on."""
+    run = start()
+    run.dataset.train.images[5] = math.nan
+    reports = train(run)
+
+    while math.isfinite(next(r.loss for r in reports if isinstance(r, StepReport))):
+        assert run.settled
+
+    assert not run.settled
+    with pytest.raises(Diverged):
+        next(reports)
+
+
+def test_a_gradient_that_was_not_computed_has_no_norm(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"on_divergence": "skip", "columns": ["grad_norm"]}
+    run = start(**changes)
+    run.dataset.train.images[5] = math.nan
+
+    reports = steps(run)
+
+    norms = column(run, reports, "grad_norm")
+    assert [math.isnan(norm) for norm in norms] == [math.isnan(r.loss) for r in reports]
+    assert sum(math.isnan(norm) for norm in norms) == 1
+
+
+def test_the_scale_of_the_optimizer_is_a_loss_scale_too() -> None:
+    plain = start(columns=["grad_norm", "loss_scale"])
+    run = start(
+        optimizer={"kind": "sgd", "lr": 0.1, "loss_scale": 128.0},
+        columns=["grad_norm", "loss_scale"],
+    )
+
+    expected, reports = steps(plain), steps(run)
+
+    assert column(run, reports, "grad_norm") == column(plain, expected, "grad_norm")
+    assert set(column(run, reports, "loss_scale")) == {128.0}
+
+
+def test_the_speed_counts_examples_and_leaves_evaluations_out() -> None:
+    run = start(columns=["examples_per_s"], evaluate_every=4, steps=12, accumulate=3)
+    began, times, reports = time.perf_counter(), list[float](), list[StepReport]()
+
+    for report in train(run):
+        if isinstance(report, StepReport):
+            reports.append(report)
+            times.append(time.perf_counter() - began)
+        elif isinstance(report, Evaluation):
+            time.sleep(0.2)  # whoever drives the loop takes its time with it
+        if not isinstance(report, Progress):
+            began = time.perf_counter()
+
+    speeds = column(run, reports, "examples_per_s")
+    assert sum(speed * took for speed, took in zip(speeds, times, strict=True)) == pytest.approx(
+        12 * 300, rel=0.5
+    )
+    assert min(speeds) > 300 / 0.2

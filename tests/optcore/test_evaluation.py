@@ -10,7 +10,7 @@ from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import better
 from optcore.training import checkpoint
 from optcore.training.loop import train
-from optcore.training.reports import Evaluation, StepReport
+from optcore.training.reports import Diverged, Evaluation, StepReport
 from tests.optcore.small import evaluations, spec_of, start
 
 OVERSHOOTING: dict[str, Any] = {
@@ -144,3 +144,63 @@ def test_evaluations_that_cannot_be_are_named(changes: dict[str, Any], text: str
         spec_of(**changes)
 
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": {"kind": "schedule_free_adamw", "lr": 0.01}},
+        {"optimizer": {"kind": "adam", "average": {"momentum": 0.5}}},
+        {"precision": "bf16"},
+    ],
+)
+def test_what_is_evaluated_is_what_is_meant(changes: dict[str, Any]) -> None:
+    """The averaged weights where an optimizer has such, in the precision of the training."""
+    run = start(epochs=2, **changes)
+
+    found = evaluations(run)[-1]
+
+    examples = run.dataset.test
+    with torch.no_grad(), run.optimizer.averaged(), run.autocast:
+        outputs = run.model(examples.images).float()
+    expected = torch.nn.functional.cross_entropy(outputs, examples.labels)
+    assert found.loss == pytest.approx(float(expected), rel=1e-6)
+    with torch.no_grad():
+        trained = torch.nn.functional.cross_entropy(run.model(examples.images), examples.labels)
+    assert found.loss != pytest.approx(float(trained), rel=1e-6)
+
+
+def test_a_plateau_of_the_training_loss_waits_where_every_step_was_skipped() -> None:
+    schedule = {"kind": "plateau", "metric": "train_loss", "patience": 0}
+    run = start(schedule=schedule, on_divergence="skip", loss_limit=1e-9, evaluate_every=1, steps=9)
+
+    rows = [report for report in train(run) if isinstance(report, StepReport)]
+
+    assert {row.lr for row in rows} == {0.1}
+
+
+def test_averaged_weights_that_are_not_finite_end_a_run() -> None:
+    run = start(ema={"decay": 0.9}, steps=3)
+    assert run.ema is not None
+    next(iter(run.ema.tensors.values())).fill_(torch.nan)
+
+    with pytest.raises(Diverged, match="ema_loss must be finite, got nan at step 3"):
+        evaluations(run)
+
+
+def test_a_search_looks_at_the_first_loss_once() -> None:
+    """L-BFGS with one look a step: BatchNorm sees each batch once, the row has its loss."""
+    optimizer = {"kind": "lbfgs", "lr": 0.1, "max_iter": 1}
+    layers = [{"kind": "flatten"}, {"kind": "batch_norm"}, {"kind": "linear", "out_features": 10}]
+    run = start(
+        model={"kind": "sequential", "layers": layers},
+        optimizer=optimizer,
+        schedule={"kind": "constant"},
+        columns=["grad_norm"],
+        steps=3,
+    )
+
+    rows = [report for report in train(run) if isinstance(report, StepReport)]
+
+    assert int(run.model_tensors()["1.num_batches_tracked"]) == 3
+    assert all(value > 0 for row in rows for value in row.values)

@@ -96,6 +96,14 @@ def test_a_network_learns_with_every_loss(kind: str) -> None:
     assert found[-1].accuracy > (0.15 if kind == "l1" else 0.6)  # l1 finds medians, mostly 0
 
 
+@pytest.mark.parametrize("kind", LOSSES)
+def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
+    outputs = torch.ones(2, 4, 1, 5) if kind == "ctc" else torch.ones(2, 3)
+    loss = loss_of(parser.validate_python({"kind": kind}), 3)
+
+    assert loss(outputs.bfloat16(), torch.tensor([0, 2])).dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -9,9 +9,9 @@ import torch
 from optcore.schedules.make import make_schedule
 from optcore.spec.errors import SpecError
 from optcore.spec.loss_scale import DynamicLossScale
-from optcore.training.precision import MIN_SCALE, Scaler
+from optcore.training.precision import MAX_OVERFLOWS, Scaler
 from optcore.training.reports import Diverged
-from tests.optcore.small import column, spec_of, start, steps
+from tests.optcore.small import column, evaluations, spec_of, start, steps
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -116,17 +116,97 @@ def test_a_fixed_scale_that_drops_no_overflow_lets_it_through() -> None:
         steps(start(precision="fp16", loss_scale={**scale, "drop_overflow": False}))
 
 
-def test_gradients_that_no_scale_makes_finite_are_a_divergence() -> None:
-    run = start(loss_scale={"kind": "dynamic"}, steps=100)
-    with torch.no_grad():
-        for param in run.model.parameters():
-            param.register_hook(lambda grad: grad * math.inf)
+@pytest.mark.parametrize(
+    ("dialect", "scale"),
+    [
+        ("torch", {"kind": "dynamic"}),
+        ("mindspore", {"kind": "dynamic"}),
+        ("torch", {"kind": "fixed"}),
+    ],
+)
+def test_gradients_that_no_scale_makes_finite_are_a_divergence(dialect: str, scale: Any) -> None:
+    run = start(loss_scale=scale, steps=1000, optimizer={"kind": "sgd", "dialect": dialect})
+    for param in run.model.parameters():
+        param.register_hook(lambda grad: grad * math.inf)
 
     with pytest.raises(Diverged) as caught:
         steps(run)
 
-    text = f"gradient must be finite, got none at loss scale {MIN_SCALE} at step "
-    assert str(caught.value).startswith(text)
+    assert str(caught.value) == (
+        f"gradient must be finite, got none in {MAX_OVERFLOWS} steps in a row at step 199"
+    )
+
+
+def test_a_scale_does_not_grow_beyond_float32() -> None:
+    ours = Scaler(DynamicLossScale(kind="dynamic", start=2.0**126, window=1), "torch")
+
+    for _ in range(3):
+        ours.update(finite=True)
+
+    assert ours.scale == 2.0**127
+
+
+def test_a_loss_that_is_not_finite_says_nothing_about_the_scale() -> None:
+    run = start(on_divergence="skip", loss_scale={"kind": "dynamic"}, columns=["loss_scale"])
+    run.dataset.train.images[5] = math.nan
+
+    reports = steps(run)
+
+    assert sum(math.isnan(report.loss) for report in reports) == 1
+    assert set(column(run, reports, "loss_scale")) == {65536.0}
+
+
+def test_a_skipped_batch_leaves_no_trace_in_the_statistics() -> None:
+    model = {
+        "kind": "sequential",
+        "layers": [
+            {"kind": "flatten"},
+            {"kind": "linear", "out_features": 12},
+            {"kind": "batch_norm"},
+            {"kind": "linear", "out_features": 10},
+        ],
+    }
+    run = start(model=model, on_divergence="skip", ema={"decay": 0.9}, accumulate=2, steps=7)
+    run.dataset.train.images[5] = math.nan
+
+    reports = steps(run)
+
+    assert sum(math.isnan(report.loss) for report in reports) == 1
+    assert run.is_finite()
+    assert all(tensor.isfinite().all() for tensor in run.tensors().values())
+
+
+def test_the_gradient_of_float16_is_measured_in_float32() -> None:
+    """Its norm is beyond float16 while every element is within: it must not clip to nothing."""
+
+    def ratios(scale: float) -> list[float]:
+        run = start(
+            precision="fp16_true",
+            optimizer={"kind": "sgd", "lr": 0.1, "multi_precision": True},
+            clip={"kind": "global_norm", "max": 0.01},
+            loss_scale={"kind": "dynamic", "start": scale},
+            columns=["grad_norm", "update_ratio"],
+            steps=3,
+        )
+        reports = steps(run)
+        assert all(math.isfinite(norm) for norm in column(run, reports, "grad_norm"))
+        return column(run, reports, "update_ratio")
+
+    small, large = ratios(8.0), ratios(2.0**17)
+
+    assert large == pytest.approx(small, rel=0.02)
+    assert min(large) > 0
+
+
+def test_losses_of_float16_are_summed_in_float64() -> None:
+    run = start(precision="fp16_true", loss={"kind": "mse"}, steps=1)
+    with torch.no_grad():
+        for param in run.model.parameters():
+            param.mul_(30)
+
+    (found,) = evaluations(run)
+
+    assert 1000 < found.loss < math.inf  # times 297 examples it is beyond float16
 
 
 def test_a_loss_above_the_limit_ends_the_run_or_is_skipped() -> None:
@@ -177,6 +257,20 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
             },
             "training.clip: clip must be null for lbfgs, which looks at the loss several times a "
             "step, got norm",
+        ),
+        (
+            {"precision": "fp16_true", "optimizer": {"kind": "adam"}},
+            "optimizer.eps: eps must be at least 6e-08 among float16 parameters, or "
+            "multi_precision true, got 1e-08",
+        ),
+        (
+            {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
+            "training.lookahead: lookahead is not for schedule_free_adamw, which keeps weights "
+            "of its own",
+        ),
+        (
+            {"lookahead": {}, "optimizer": {"kind": "sgd", "average": {}}},
+            "training.lookahead: lookahead is not for average, which would not follow it",
         ),
         (
             {"precision": "bf17"},

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from optcore.spec.run import RunSpec
 from optcore.spec.schedules import SCHEDULES
 from optcore.training import checkpoint
 from optcore.training.loop import train
-from optcore.training.reports import StepReport
+from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from optcore.training.seeds import seed_everything
 from tests.optcore.continuing import NOWHERE, finish, row_of
@@ -129,6 +130,10 @@ OTHERS = {
     "lookahead, and gradients clipped together": spec_of(
         "momentum", lookahead={"every": 3}, clip={"kind": "global_norm", "max": 0.5}
     ),
+    "lbfgs with one iteration a step": {
+        **spec_of("lbfgs"),
+        "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},
+    },
     "losses above a limit skipped": spec_of(
         "sgd", on_divergence="skip", loss_limit=2.2, accumulate=3
     ),
@@ -212,15 +217,13 @@ def test_the_moments_are_mid_epoch_and_mid_accumulation(
 
 
 def test_the_scale_that_moves_did_move_and_steps_were_skipped() -> None:
-    skipping, limited = (finish(started(OTHERS[name]))["rows"] for name in list(OTHERS)[::3])
+    names = ("float16 with a scale that moves", "losses above a limit skipped")
+    skipping, limited = (finish(started(OTHERS[name]))["rows"] for name in names)
 
     t = [float.fromhex(values[0]) for *_, values in skipping]
     assert t[-1] < STEPS - 1
     assert len({values[-1] for *_, values in skipping}) > 3  # scales
     assert [float.fromhex(values[0]) for *_, values in limited][-1] < STEPS - 1
-
-
-# ------------------------------------------------------------------ what a checkpoint must hold
 
 
 def _forget_slots(run: Run) -> None:
@@ -381,3 +384,66 @@ def test_a_run_that_is_never_evaluated_cannot_be_followed() -> None:
         "training.evaluate_every: evaluate_every is required for schedule plateau, which follows "
         "evaluations, got null"
     )
+
+
+def test_generators_of_python_and_numpy_go_on_too(tmp_path: Path) -> None:
+    """Nothing of ours draws from them; a layer or a dataset of somebody else's might."""
+
+    def draws() -> tuple[float, float, float]:
+        return random.random(), float(np.random.random()), float(np.random.standard_normal())
+
+    run = after(spec_of("adam"), 3)[0]
+    draws()
+    saved = checkpoint.save(run, tmp_path)
+    expected = draws()
+    resumed = started(spec_of("adam"))
+
+    checkpoint.restore(resumed, saved.path)
+
+    assert draws() == expected
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
+    which: int, tmp_path: Path
+) -> None:
+    """Also after the one that ends it: it stays ended."""
+    patient = {"patience": 1, "min_delta": 9.0}
+    spec = spec_of("adam", early_stopping=patient, keep_best="test_accuracy")
+    whole = list(train(started(spec)))
+    ends = [i for i, report in enumerate(whole) if isinstance(report, Evaluation)]
+    run = stopped(spec, ends[which] + 1)[0]
+    saved = checkpoint.save(run, tmp_path)
+    resumed = started(spec)
+    checkpoint.restore(resumed, saved.path)
+
+    rest = list(train(resumed))
+
+    assert rest == whole[ends[which] + 1 :]
+    assert resumed.stopped
+    assert resumed.row < STEPS
+
+
+def test_a_loss_scale_that_has_moved_is_what_gradients_are_divided_by(tmp_path: Path) -> None:
+    """Momentum, unlike Adam, would take larger steps with another."""
+    scale = {"kind": "dynamic", "start": 2.0**20, "window": 2}
+    spec = spec_of("momentum", precision="fp16", loss_scale=scale, accumulate=1)
+    undisturbed = finish(started(spec))
+    run, rows = after(spec, 11)
+    assert run.scaler is not None
+    assert run.scaler.scale != 2.0**20
+    saved = checkpoint.save(run, tmp_path)
+    resumed = started(spec)
+    checkpoint.restore(resumed, saved.path)
+
+    assert rows + finish(resumed)["rows"] == undisturbed["rows"]
+
+
+def test_a_checkpoint_that_lacks_something_is_unusable_not_a_crash(tmp_path: Path) -> None:
+    saved = checkpoint.save(after(spec_of("adam"), 3)[0], tmp_path)
+    facts = json.loads((saved.path / "state.json").read_text())
+    del facts["updates"]
+    (saved.path / "state.json").write_text(json.dumps(facts))
+
+    with pytest.raises(checkpoint.CheckpointUnusable, match="does not hold 'updates'"):
+        checkpoint.restore(started(spec_of("adam")), saved.path)

@@ -193,7 +193,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     facts = json.loads((saved.path / "state.json").read_text())
     (saved.path / "state.json").write_text(json.dumps({**facts, "format": 99}))
 
-    with pytest.raises(CheckpointUnusable, match="must have format 3, got 99"):
+    with pytest.raises(CheckpointUnusable, match="must have format 4, got 99"):
         checkpoint.restore(start(spec()), saved.path)
 
 
