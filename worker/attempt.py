@@ -20,6 +20,7 @@ from jobs.spec.states import Reason
 from optcore.training import checkpoint
 from optcore.training.checkpoint import Checkpoint
 from optcore.training.digest import digest
+from optcore.training.files import write_durably
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
 from optcore.training.run import Run
@@ -190,7 +191,7 @@ class Attempt:
         of_ema = kept.metric.startswith("ema_")
         content = checkpoint.ema_bytes(run) if of_ema else checkpoint.model_bytes(run)
         self._best = folder / BEST
-        checkpoint.write_durably(self._best, content)
+        write_durably(self._best, content)
         needed = self._patience.send(
             calls.best_kept(
                 self._held,
@@ -222,7 +223,7 @@ class Attempt:
         if run.ema is not None:
             files[EMA] = checkpoint.ema_bytes(run)
         for name, content in files.items():
-            checkpoint.write_durably(folder / name, content)
+            write_durably(folder / name, content)
         paths = [folder / name for name in files] + ([self._best] if self._best else [])
         call = calls.finish(
             self._held,

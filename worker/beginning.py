@@ -17,7 +17,8 @@ from jobs.calls import Held
 from jobs.record import Record
 from jobs.settings import Settings
 from optcore.training import checkpoint
-from optcore.training.checkpoint import CheckpointUnusable
+from optcore.training.begin import begin_from
+from optcore.training.files import CheckpointUnusable
 from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
 from worker.lease import Lease
@@ -104,7 +105,7 @@ class Beginning:
         if inherited is None:
             return self._start(record)
         try:
-            return checkpoint.begin_from(
+            return begin_from(
                 record.spec.run_spec(),
                 self.storage.path(inherited.path),
                 keep=inherited.keep,

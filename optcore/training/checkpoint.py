@@ -15,24 +15,30 @@ It is written under another name, flushed to disk, and renamed. Nothing in it is
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.digest import digest
+from optcore.training.files import (
+    FACTS_FILE,
+    FORMAT,
+    MODEL_FILE,
+    STATE_FILE,
+    CheckpointUnusable,
+    read,
+    sha256_of,
+    sync_folder,
+    write_durably,
+)
 from optcore.training.precision import Scaler
 from optcore.training.run import Run
 from optcore.training.seeds import (
@@ -42,7 +48,6 @@ from optcore.training.seeds import (
     restore_generator_words,
 )
 
-FORMAT = 4
 COUNTERS = (
     *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
     *("loss_sum", "loss_count"),
@@ -53,13 +58,6 @@ KEPT = 3
 
 DRAFT = ".draft-"
 """First characters of a folder that is being written; only one process writes to a folder."""
-MODEL_FILE = "model.safetensors"
-STATE_FILE = "state.safetensors"
-FACTS_FILE = "state.json"
-
-
-class CheckpointUnusable(Exception):
-    """A checkpoint is damaged, or belongs to another run."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +97,16 @@ def save(run: Run, folder: Path) -> Checkpoint:
         STATE_FILE: tensors_to_bytes(_state_tensors(run)),
     }
     facts = _facts(run)
-    facts["files"] = {name: _sha256(content) for name, content in files.items()}
+    facts["files"] = {name: sha256_of(content) for name, content in files.items()}
     files[FACTS_FILE] = json.dumps(facts).encode()
     for name, content in files.items():
         write_durably(draft / name, content)
-    _sync_folder(draft)
+    sync_folder(draft)
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
-    _sync_folder(folder)
+    sync_folder(folder)
     _prune(folder)
-    return Checkpoint(final, run.row, _sha256(files[FACTS_FILE]), facts["digest"])
+    return Checkpoint(final, run.row, sha256_of(files[FACTS_FILE]), facts["digest"])
 
 
 def restore(
@@ -133,7 +131,7 @@ def restore(
     if exact:
         _check_facts(path, facts["facts"], run.facts())
     try:
-        _put(run, facts, model, _parts(state))
+        _put(run, facts, model, state)
     except KeyError as error:
         raise CheckpointUnusable(f"{path} does not hold {error}") from None
     except ValueError as error:
@@ -145,13 +143,14 @@ def _put(
     run: Run,
     facts: Mapping[str, Any],
     model: Mapping[str, Tensor],
-    parts: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Tensor],
 ) -> None:
     """Put *run* where a checkpoint was made, whose facts and tensors these are."""
+    parts = _parts(state)
     run.model.load_state_dict(model)
     for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
-    run.optimizer.load_named(_slots(parts), facts["counts"], updates=facts["updates"])
+    run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
     for name in COUNTERS:
         setattr(run, name, facts[name])
     for name, follower in _followers(run).items():
@@ -168,60 +167,6 @@ def _put(
         run.batches.order = parts["order"][""].to(run.device)
     restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
-
-
-def begin_from(
-    spec: RunSpec,
-    path: Path,
-    *,
-    keep: Literal["weights", "optimizer"],
-    data_dir: Path,
-    device: str = "cpu",
-    sha256: str | None = None,
-) -> Run:
-    """
-    Return a run of *spec* at its own first step, with the network of the checkpoint at *path*.
-
-    Args:
-        spec: a network of the same parameters; all else may differ.
-        path: a folder that `save` returned, of any run; for its weights alone, a file with a
-            network will do.
-        keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint;
-            its schedules begin at 0 all the same.
-        data_dir: where datasets lie.
-        device: ``cpu`` or ``cuda``.
-        sha256: what `save` returned, or of the file, if it is known.
-
-    Raises:
-        CheckpointUnusable: a file is missing or damaged, or network or optimizer do not fit.
-        DatasetMissing: the data directory does not hold the dataset.
-    """
-    slots: dict[str, dict[str, Tensor]] = {}
-    counts: dict[str, int] = {}
-    if keep == "optimizer":
-        facts, model, state = read(path, sha256=sha256)
-        slots, counts = _slots(_parts(state)), facts["counts"]
-    else:
-        model = _network(path, sha256)
-    try:
-        run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
-        if keep == "optimizer":
-            run.optimizer.load_named(slots, counts, updates=0)
-    except ValueError as error:
-        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
-    return run
-
-
-def _network(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    """Return the network in a checkpoint or a file, verified."""
-    file = path
-    try:
-        if not path.is_file():
-            file = path / MODEL_FILE
-            sha256 = json.loads(_file(path / FACTS_FILE, sha256))["files"][MODEL_FILE]
-        return tensors_from_bytes(_file(file, sha256))
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointUnusable(f"{path} is damaged: {error}") from None
 
 
 def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
@@ -242,9 +187,10 @@ def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def _slots(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the optimizer's slots among the tensors of a state file."""
     slots: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in parts.get("optimizer", {}).items():
+    for name, tensor in _parts(state).get("optimizer", {}).items():
         slot, _, parameter = name.partition(".")
         slots.setdefault(slot, {})[parameter] = tensor
     return slots
@@ -254,28 +200,6 @@ def _followers(run: Run) -> dict[str, Scaler | Best]:
     """Return what in *run* follows it, by name, where there is such."""
     found = {"scaler": run.scaler, "kept": run.kept, "stopping": run.stopping}
     return {name: follower for name, follower in found.items() if follower is not None}
-
-
-def read(
-    path: Path, *, sha256: str | None = None
-) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    """
-    Return facts, network and other tensors of the checkpoint at *path*, all verified.
-
-    Raises:
-        CheckpointUnusable: a file is missing or damaged.
-    """
-    content = _file(path / FACTS_FILE, sha256)
-    try:
-        facts = json.loads(content)
-        sums = facts["files"]
-        model = tensors_from_bytes(_file(path / MODEL_FILE, sums[MODEL_FILE]))
-        state = tensors_from_bytes(_file(path / STATE_FILE, sums[STATE_FILE]))
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointUnusable(f"{path} is damaged: {error}") from None
-    if facts.get("format") != FORMAT:
-        raise CheckpointUnusable(f"{path} must have format {FORMAT}, got {facts.get('format')}")
-    return facts, model, state
 
 
 def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
@@ -300,14 +224,6 @@ def ema_bytes(run: Run) -> bytes:
     assert run.ema is not None
     with run.ema.in_place():
         return tensors_to_bytes(run.model_tensors())
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write *content* to *path* and wait until it is on disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _state_tensors(run: Run) -> dict[str, Tensor]:
@@ -336,30 +252,6 @@ def _facts(run: Run) -> dict[str, Any]:
         "facts": run.facts(),
         "digest": digest(run.tensors()),
     }
-
-
-def _file(path: Path, sha256: str | None) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointUnusable(f"{path} cannot be read: {error.strerror}") from None
-    if sha256 is not None and _sha256(content) != sha256:
-        raise CheckpointUnusable(
-            f"{path} must have SHA-256 {sha256}, got {_sha256(content)}: it is damaged"
-        )
-    return content
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _prune(folder: Path) -> None:

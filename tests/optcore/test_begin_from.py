@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from optcore.training import checkpoint
-from optcore.training.checkpoint import Checkpoint, CheckpointUnusable
+from optcore.training.begin import begin_from
+from optcore.training.checkpoint import Checkpoint
 from optcore.training.digest import digest
+from optcore.training.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.run import Run
 from tests.optcore.continuing import row_of
@@ -36,7 +38,7 @@ def saved(folder: Path, count: int = 7, **changes: Any) -> tuple[Run, Checkpoint
 
 def begun(kept: Checkpoint, keep: Literal["weights", "optimizer"], **changes: Any) -> Run:
     spec = spec_of(evaluate_every=None, **changes)
-    return checkpoint.begin_from(spec, kept.path, keep=keep, data_dir=NOWHERE, sha256=kept.sha256)
+    return begin_from(spec, kept.path, keep=keep, data_dir=NOWHERE, sha256=kept.sha256)
 
 
 @pytest.mark.parametrize("keep", KEEP)
@@ -121,9 +123,7 @@ def test_a_file_with_a_network_is_enough_for_the_weights(tmp_path: Path) -> None
     file.write_bytes(content)
     digest_of_file = hashlib.sha256(content).hexdigest()
 
-    run = checkpoint.begin_from(
-        spec_of(), file, keep="weights", data_dir=NOWHERE, sha256=digest_of_file
-    )
+    run = begin_from(spec_of(), file, keep="weights", data_dir=NOWHERE, sha256=digest_of_file)
 
     for name, tensor in parent.model_tensors().items():
         assert torch.equal(run.model_tensors()[name], tensor)

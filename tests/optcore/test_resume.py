@@ -18,6 +18,7 @@ from optcore.spec.optimizers import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.spec.schedules import SCHEDULES
 from optcore.training import checkpoint
+from optcore.training.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
@@ -327,7 +328,7 @@ def test_a_checkpoint_from_where_bits_differ_is_refused(tmp_path: Path) -> None:
     torch.set_num_threads(threads + 1)
 
     try:
-        with pytest.raises(checkpoint.CheckpointUnusable) as caught:
+        with pytest.raises(CheckpointUnusable) as caught:
             checkpoint.restore(started(spec), saved.path)
         checkpoint.restore(started(spec), saved.path, exact=False)
     finally:
@@ -445,5 +446,5 @@ def test_a_checkpoint_that_lacks_something_is_unusable_not_a_crash(tmp_path: Pat
     del facts["updates"]
     (saved.path / "state.json").write_text(json.dumps(facts))
 
-    with pytest.raises(checkpoint.CheckpointUnusable, match="does not hold 'updates'"):
+    with pytest.raises(CheckpointUnusable, match="does not hold 'updates'"):
         checkpoint.restore(started(spec_of("adam")), saved.path)

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint
-from optcore.training.checkpoint import CheckpointUnusable
+from optcore.training import checkpoint, files
+from optcore.training.begin import begin_from
 from optcore.training.digest import digest
+from optcore.training.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
@@ -126,7 +127,7 @@ def test_a_checkpoint_is_contiguous_and_says_how_its_tensors_lay(tmp_path: Path)
     steps(run, 3)
 
     saved = checkpoint.save(run, tmp_path)
-    facts, model, state = checkpoint.read(saved.path)
+    facts, model, state = files.read(saved.path)
 
     weight = run.model.state_dict()["1.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -260,7 +261,7 @@ def test_another_run_may_begin_where_a_checkpoint_is(
     saved = checkpoint.save(begun, tmp_path)
     other = spec(optimizer={"kind": "adam", "lr": 0.001}, training={"steps": 7, "ema": {}})
 
-    run = checkpoint.begin_from(other, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
+    run = begin_from(other, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
 
     assert (run.row, run.t) == (0, 0)
     assert digest(run.model_tensors()) == digest(begun.model_tensors())
@@ -281,8 +282,8 @@ def test_a_run_does_not_begin_with_weights_that_do_not_fit(tmp_path: Path) -> No
     other, wider = spec(optimizer={"kind": "sgd"}), spec(model={"kind": "mlp", "hidden": [9]})
 
     with pytest.raises(CheckpointUnusable, match=r"does not fit: slots must match .* missing none"):
-        checkpoint.begin_from(other, saved.path, keep="optimizer", data_dir=NOWHERE)
+        begin_from(other, saved.path, keep="optimizer", data_dir=NOWHERE)
     with pytest.raises(
         CheckpointUnusable, match=r"does not fit: 0\.bias must have shape None, got \(4,\)"
     ):
-        checkpoint.begin_from(wider, saved.path, keep="weights", data_dir=NOWHERE)
+        begin_from(wider, saved.path, keep="weights", data_dir=NOWHERE)
