@@ -167,9 +167,9 @@ def accept(tenant: str, job_id: str) -> Call[Changed]:
     return Call("accept", [tenant, job_id], _changed)
 
 
-def look(tenant: str, job_id: str) -> Call[Record | None]:
-    """Return a job's record, or None if there is no such job."""
-    return Call("look", [tenant, job_id], _record)
+def look(tenant: str, job_id: str, *, listed: bool = False) -> Call[Record | None]:
+    """Return a job's record, or None if there is no such job; for a list, without its place."""
+    return Call("look", [tenant, job_id, int(listed)], _record)
 
 
 # ------------------------------------------------------------------ workers

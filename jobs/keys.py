@@ -17,6 +17,8 @@ PENDING = "optserve:pending:%s:%s"
 the fingerprint of the workers that can go on with a job bit for bit."""
 WAITING = "optserve:waiting:%s"
 """(lane) -> set of tenants with pending jobs."""
+LANES = "optserve:lanes"
+"""set of lanes in which jobs wait."""
 LEASES = "optserve:leases"
 """sorted set of ``tenant/id`` by the millisecond at which the lease is over."""
 ROWS = "optserve:rows:%s:%s:%s"
@@ -42,6 +44,7 @@ TEMPLATES = {
     "number": NUMBER,
     "pending": PENDING,
     "waiting": WAITING,
+    "lanes": LANES,
     "leases": LEASES,
     "rows": ROWS,
     "evaluations": EVALUATIONS,

@@ -227,6 +227,7 @@ class Record:
                 "request": fields["request"] or None,
                 "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
                 "waiting_for": fields.get("waiting_for") or None,
+                "place": int(fields["place"]) if "place" in fields else None,
                 "offers": self.offers(offer_after_s),
                 "step": self.rows,
                 "total_steps": self.total_steps,

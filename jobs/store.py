@@ -14,7 +14,7 @@ from jobs.functions import version
 from jobs.metrics import Row
 from jobs.record import Record, moment
 from jobs.spec.states import State
-from jobs.spec.wire import Event, Queue, Worker
+from jobs.spec.wire import Event, Lane, Queue, Worker
 
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
@@ -101,7 +101,7 @@ class Store:
                 return found, after
 
     async def _fetch(self, tenant: str, ids: Sequence[bytes]) -> list[Record]:
-        looks = [calls.look(tenant, job_id.decode()) for job_id in ids]
+        looks = [calls.look(tenant, job_id.decode(), listed=True) for job_id in ids]
         pipe = self._client.pipeline(transaction=False)
         for call in looks:
             pipe.fcall_ro(call.function, 0, *call.args)
@@ -140,16 +140,24 @@ class Store:
 
     async def queue(self, tenant: str) -> Queue:
         """Return what waits and who is there."""
+        names = sorted(name.decode() for name in await self._client.smembers(keys.LANES))
         pipe = self._client.pipeline(transaction=False)
         for state in (State.QUEUED, State.RUNNING):
             pipe.zcard(keys.JOBS_IN_STATE % (tenant, state))
-        queued, running = await pipe.execute()
+        for name in names:
+            pipe.zcard(keys.PENDING % (name, tenant))
+        queued, running, *waiting = await pipe.execute()
         workers = await self.workers()
         return Queue(
             queued=queued,
             running=running,
             workers=len(workers),
             idle_workers=sum(worker.state == "idle" for worker in workers),
+            lanes=[
+                _lane(name, count, workers)
+                for name, count in zip(names, waiting, strict=True)
+                if count
+            ],
         )
 
 
@@ -161,6 +169,22 @@ def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
             "kind": fields[b"kind"].decode(),
             "data": json.loads(fields[b"data"]),
         }
+    )
+
+
+def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
+    fingerprint = name[1:] if name.startswith("@") else None
+    takers = [
+        worker
+        for worker in workers
+        if name in ("auto", worker.device) or worker.fingerprint == fingerprint
+    ]
+    return Lane(
+        device=None if fingerprint else name,
+        fingerprint=fingerprint,
+        queued=queued,
+        workers=len(takers),
+        idle_workers=sum(worker.state == "idle" for worker in takers),
     )
 
 

@@ -96,6 +96,8 @@ def _facts(job: Job) -> dict[str, str]:
         found["bits"] = (
             "not those of one undisturbed run: it went on where they come out differently"
         )
+    if job.place is not None:
+        found["place"] = f"{job.place} before it" if job.place else "next"
     if job.waiting_for:
         found["waits for"] = _awaited(job)
     if job.parent:

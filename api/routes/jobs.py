@@ -94,5 +94,5 @@ async def list_jobs(
 
 @router.get("/{job_id}", responses=documented(JobNotFound))
 async def read_job(record: JobRecord, shown: Shown) -> Job:
-    """Return a job and how far it is."""
+    """Return a job and how far it is; while it is queued, with its place."""
     return shown(record)

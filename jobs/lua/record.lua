@@ -55,16 +55,20 @@ local function enqueue(job, tenant, id)
   redis.call('HSET', job, 'queued', now())
   redis.call('ZADD', key('pending', lane(job), tenant), score, id)
   redis.call('SADD', key('waiting', lane(job)), tenant)
+  redis.call('SADD', key('lanes'), lane(job))
 end
 
 local function dequeue(job, tenant, id)
-  redis.call('ZREM', key('pending', lane(job), tenant), id)
-  if redis.call('EXISTS', key('pending', lane(job), tenant)) == 0 then
-    redis.call('SREM', key('waiting', lane(job)), tenant)
+  local where = lane(job)
+  redis.call('ZREM', key('pending', where, tenant), id)
+  if redis.call('EXISTS', key('pending', where, tenant)) == 1 then return end
+  redis.call('SREM', key('waiting', where), tenant)
+  if redis.call('EXISTS', key('waiting', where)) == 0 then
+    redis.call('SREM', key('lanes'), where)
   end
 end
 
--- Calls fn(state, device) for each living worker that may take a job.
+-- Calls fn(state, device, fingerprint) for each living worker that may take a job.
 local function each_taker(job, fn)
   local wanted = lane(job)
   for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '(' .. now(), '+inf', 'BYSCORE')) do
@@ -72,7 +76,7 @@ local function each_taker(job, fn)
       redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint'))
     if device and (wanted == 'auto' or wanted == device
         or wanted == '@' .. (fingerprint or '')) then
-      fn(state, device)
+      fn(state, device, fingerprint or '')
     end
   end
 end
@@ -100,9 +104,69 @@ local function lacks(job)
   return at_fingerprint(lane(job)) and 'fingerprint' or 'worker'
 end
 
+-- The lanes from which the workers that may take a job take others too.
+local function rival_lanes(job)
+  local found, lanes = {}, {}
+  local function add(name)
+    if not found[name] then
+      found[name] = true
+      table.insert(lanes, name)
+    end
+  end
+  add(lane(job))
+  add('auto')
+  each_taker(job, function(_, device, fingerprint)
+    add(device)
+    add('@' .. fingerprint)
+  end)
+  return lanes
+end
+
+-- How many of each tenant's jobs come before a score, by what they would be claimed for: a higher
+-- priority, or their age among those of the same; and how many have that priority in all.
+local function rivals_of(job, score)
+  local first = math.floor(score / PRIORITY_STEP) * PRIORITY_STEP
+  local bound = function(number) return string.format('(%.0f', number) end
+  local rivals = {}
+  for _, where in ipairs(rival_lanes(job)) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      local pending = key('pending', where, tenant)
+      local found = rivals[tenant] or {higher = 0, same = 0, older = 0}
+      found.higher = found.higher + redis.call('ZCOUNT', pending, '-inf', bound(first))
+      found.same = found.same
+        + redis.call('ZCOUNT', pending, first, bound(first + PRIORITY_STEP))
+      found.older = found.older + redis.call('ZCOUNT', pending, first, bound(score))
+      rivals[tenant] = found
+    end
+  end
+  return rivals
+end
+
+-- How many jobs would be claimed before a queued one, if no job ended or came meanwhile.
+local function place(job)
+  local tenant, id = get(job, 'tenant', 'id')
+  local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id))
+  local rivals = rivals_of(job, score)
+  for name, rival in pairs(rivals) do
+    rival.share = redis.call('ZCARD', key('jobs_in_state', name, 'running')) + rival.higher
+  end
+  -- Its turn comes when its tenant has this many: until then those with fewer go first, and of one
+  -- with as many the next job, if that is older.
+  local mine = rivals[tenant]
+  local share, before = mine.share + mine.older, mine.higher + mine.older
+  for name, rival in pairs(rivals) do
+    if name ~= tenant then
+      local fewer = math.max(0, math.min(rival.same, share - rival.share))
+      before = before + rival.higher + fewer
+      if rival.share + fewer == share and rival.older > fewer then before = before + 1 end
+    end
+  end
+  return before
+end
+
 -- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
--- worker has had it.
-local function view(job)
+-- worker has had it; unless it is for a list, also the place in the queue.
+local function view(job, listed)
   local fields = redis.call('HGETALL', job)
   if #fields == 0 then return fields end
   local lacking = lacks(job)
@@ -114,12 +178,16 @@ local function view(job)
     table.insert(fields, 'gone_ms')
     table.insert(fields, tostring(now() - tonumber(seen)))
   end
+  if not listed and get(job, 'state') == 'queued' then
+    table.insert(fields, 'place')
+    table.insert(fields, tostring(place(job)))
+  end
   return fields
 end
 
--- look tenant id -> the record, or nothing if there is no such job
+-- look tenant id (0 | 1: for a list) -> the record, or nothing if there is no such job
 local function look(_, args)
-  return view(key('job', args[1], args[2]))
+  return view(key('job', args[1], args[2]), args[3] == '1')
 end
 
 -- ---------------------------------------------------------------- moving

@@ -87,6 +87,10 @@ class Job(Wire):
     waiting_for: Literal["worker", "fingerprint"] | None
     """What a queued job lacks: a worker for its device, or one that computes the same bits as the
     worker that began it. Null while it only waits its turn."""
+    place: int | None
+    """Of a queued job: how many would be claimed before it by the workers that may take it, by
+    priority, running jobs of each tenant, and age; jobs that come later may change it. Null in
+    lists."""
     offers: list[Literal["restart", "accept"]]
     """What may help where no worker with the job's fingerprint has lived for 5 minutes
     (OPTSERVE_OFFER_AFTER_S): to restart it from step 0, or to accept other bits and go on from its
@@ -232,6 +236,19 @@ class Worker(Wire):
     """When it last said so."""
 
 
+class Lane(Wire):
+    """Jobs that wait for the same workers."""
+
+    device: str | None
+    """The device they ask for: cpu, cuda, or auto for any. Null where `fingerprint` says who."""
+    fingerprint: str | None
+    """That of the workers that compute the bits with which these jobs were begun."""
+    queued: int
+    workers: int
+    """Those alive that may take them."""
+    idle_workers: int
+
+
 class Queue(Wire):
     """What waits, and who is there to take it."""
 
@@ -240,6 +257,8 @@ class Queue(Wire):
     running: int
     workers: int
     idle_workers: int
+    lanes: list[Lane]
+    """Where something waits."""
 
 
 class LayerRow(Wire):

@@ -81,6 +81,27 @@ async def test_jobs_are_listed_newest_first_in_pages(http: httpx.AsyncClient) ->
     assert listed == sorted(posted, reverse=True)
 
 
+async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    on_any, on_gpu = [
+        await post(http, training={"steps": 1, "device": d}) for d in ("auto", "cuda")
+    ]
+    second = await post(http)
+    send(
+        client,
+        calls.hello("w", ttl_ms=60_000, held=None, fingerprint="f", device="cpu", host="h", pid=1),
+    )
+
+    queue = (await http.get("/v1/queue")).json()
+
+    assert [job["place"] for job in (on_any, on_gpu, second)] == [0, 1, 1]
+    assert (await http.get(f"/v1/jobs/{second['id']}")).json()["place"] == 1
+    auto = {"device": "auto", "fingerprint": None, "queued": 2, "workers": 1, "idle_workers": 1}
+    cuda = {"device": "cuda", "fingerprint": None, "queued": 1, "workers": 0, "idle_workers": 0}
+    assert queue["lanes"] == [auto, cuda]
+
+
 async def test_jobs_are_found_by_state_and_label(http: httpx.AsyncClient) -> None:
     ocr = await post(http)
     other = await post(http, labels={"team": "nlp", "size": "big"})
@@ -298,7 +319,15 @@ async def test_workers_and_queue(http: httpx.AsyncClient, client: redis.Redis) -
     queue = (await http.get("/v1/queue")).json()
 
     assert (worker["id"], worker["state"], worker["job"]) == ("w", "busy", job_id)
-    assert queue == {"object": "queue", "queued": 1, "running": 1, "workers": 1, "idle_workers": 0}
+    lane = {"device": "auto", "fingerprint": None, "queued": 1, "workers": 1, "idle_workers": 0}
+    assert queue == {
+        "object": "queue",
+        "queued": 1,
+        "running": 1,
+        "workers": 1,
+        "idle_workers": 0,
+        "lanes": [lane],
+    }
 
 
 async def test_an_artifact_that_is_not_there_says_so(http: httpx.AsyncClient) -> None:

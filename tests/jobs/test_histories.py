@@ -35,7 +35,7 @@ from jobs.metrics import Row
 from jobs.server import prepare
 from jobs.spec.states import State
 from optserve.embedded import EmbeddedServer
-from tests.jobs.protocol import append, claim, reap, record_of, rows_of, submit
+from tests.jobs.protocol import append, claim, hello, reap, record_of, rows_of, submit
 
 STEPS = 10
 TENANTS = ("local", "other")
@@ -123,6 +123,18 @@ class Histories(RuleBasedStateMachine):
             job.state, job.events = State.PAUSED, job.events + 1
         elif (job.state, action) == (State.PAUSED, "resume"):
             job.state, job.events = State.QUEUED, job.events + 1
+
+    @precondition(lambda self: any(job.state is State.QUEUED for job in self.jobs.values()))
+    @rule(data=st.data())
+    def asks_for_its_place(self, data: st.DataObject) -> None:
+        job = self._any(data, lambda job: job.state is State.QUEUED)
+        for worker in WORKERS:  # all of them may take any of the jobs
+            hello(self.client, worker)
+
+        found = send(self.client, calls.look(job.tenant, job.id))
+
+        assert found is not None
+        assert found.job().place == self._order().index(job)
 
     @rule(target=attempts, worker=st.sampled_from(WORKERS), again=st.booleans())
     def claims(self, worker: str, again: bool) -> Any:
@@ -296,17 +308,28 @@ class Histories(RuleBasedStateMachine):
         return data.draw(st.sampled_from([job for job in self.jobs.values() if among(job)]))
 
     def _best(self) -> Model | None:
-        """The job a worker should get: by priority, then the tenant's share, then age."""
+        """The job a worker should get."""
+        return next(iter(self._order()), None)
+
+    def _order(self) -> list[Model]:
+        """All that wait, as workers should take them: by priority, tenant's share, age."""
+        waiting = [job for job in self.jobs.values() if job.state is State.QUEUED]
+        share = {
+            tenant: sum(
+                job.state is State.RUNNING and job.tenant == tenant for job in self.jobs.values()
+            )
+            for tenant in TENANTS
+        }
 
         def rank(job: Model) -> tuple[int, int, int]:
-            share = sum(
-                other.state is State.RUNNING and other.tenant == job.tenant
-                for other in self.jobs.values()
-            )
-            return (-job.priority, share, job.number)
+            return (-job.priority, share[job.tenant], job.number)
 
-        waiting = [job for job in self.jobs.values() if job.state is State.QUEUED]
-        return min(waiting, key=rank, default=None)
+        found = []
+        while waiting:
+            found.append(min(waiting, key=rank))
+            waiting.remove(found[-1])
+            share[found[-1].tenant] += 1
+        return found
 
     def _is_zombie(self, held: Held) -> bool:
         return self.jobs[held.job_id].held != held

@@ -21,6 +21,7 @@ JOB: dict[str, Any] = {
     "ended": None,
     "request": None,
     "waiting_for": None,
+    "place": None,
     "lr_off_plan_at": None,
     "offers": [],
     "bitwise": True,
