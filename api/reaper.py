@@ -40,5 +40,7 @@ def reap(client: redis.Redis, *, lease_s: float) -> None:
         return
     for member in reaped.jobs:
         log.warning("%s lost its worker", member)
+    for member in reaped.overtime:
+        log.warning("%s was taken from its worker: its time was over", member)
     for device in reaped.bells:
         doorbell.ring(client, device, "reaper")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobs.functions import Call, Fenced, Gap, ReplayDiffers
+from jobs.functions import OVERTIME_MS, Call, Fenced, Gap, ReplayDiffers
 from jobs.record import Record
 from jobs.spec.states import Ending
 
@@ -84,10 +84,12 @@ class Reaped:
     Attributes:
         jobs: ``tenant/id`` of each job that lost its lease.
         bells: devices whose idle workers should hear that there is work.
+        overtime: ``tenant/id`` of each job that was trained on after its time was over.
     """
 
     jobs: list[str]
     bells: list[str]
+    overtime: list[str]
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int
 
 
 def renew(held: Held, *, lease_ms: int) -> Call[str]:
-    """Keep the job for *lease_ms* more; the call returns what its client asks for, or ''."""
+    """Keep the job for *lease_ms* more; the call returns what is to be done with it, or ''."""
     return Call("renew", [*held.args, lease_ms], lambda reply: _text(_checked(reply)[1]))
 
 
@@ -372,16 +374,17 @@ def release(held: Held, *, why: str, crashed: bool) -> Call[Released]:
     return Call("release", [*held.args, why, int(crashed)], read)
 
 
-def reap(*, limit: int, lease_ms: int) -> Call[Reaped]:
+def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[Reaped]:
     """
     Take back what lost its lease, and find out whose bell must be rung (again).
 
     Args:
         limit: jobs taken back at a time.
         lease_ms: for so long after its start a server takes nothing back.
+        overtime_ms: for so long a job whose time is over is left to its worker.
     """
-    args = [limit, lease_ms]
-    return Call("reap", args, lambda reply: Reaped(_texts(reply[0]), _texts(reply[1])))
+    args = [limit, lease_ms, overtime_ms]
+    return Call("reap", args, lambda reply: Reaped(*(_texts(part) for part in reply)))
 
 
 def version() -> Call[str]:

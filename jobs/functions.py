@@ -26,6 +26,8 @@ CHUNK_ROWS = 4096
 """Rows per key of a series."""
 MAX_CRASHES = 3
 """Workers that may die of a job, one after another, without a new checkpoint."""
+OVERTIME_MS = 60_000
+"""Milliseconds a worker gets to save and end a job whose time is over, before it is taken away."""
 RING_AFTER_MS = 5_000
 """Milliseconds a job may wait beside an idle worker before the bell is rung again."""
 CHECKPOINTS_KEPT = 3

@@ -21,6 +21,8 @@ LANES = "optserve:lanes"
 """set of lanes in which jobs wait."""
 LEASES = "optserve:leases"
 """sorted set of ``tenant/id`` by the millisecond at which the lease is over."""
+DEADLINES = "optserve:deadlines"
+"""sorted set of ``tenant/id`` of running jobs with a time limit, by the millisecond of its end."""
 ROWS = "optserve:rows:%s:%s:%s"
 """(tenant, id, chunk) -> string: rows of float64 columns."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
@@ -46,6 +48,7 @@ TEMPLATES = {
     "waiting": WAITING,
     "lanes": LANES,
     "leases": LEASES,
+    "deadlines": DEADLINES,
     "rows": ROWS,
     "evaluations": EVALUATIONS,
     "events": EVENTS,

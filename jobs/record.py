@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import threading
 import time
@@ -220,6 +221,8 @@ class Record:
                 "name": spec.pop("name"),
                 "labels": spec.pop("labels"),
                 "priority": spec.pop("priority"),
+                "time_limit_s": spec.pop("time_limit_s"),
+                "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
                 "state": self.state,
                 "reason": fields.get("reason"),
                 "detail": fields.get("detail"),
@@ -255,8 +258,10 @@ class Record:
 def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, str]:
     """Return the fields of a new job's record that follow from its spec and its parent."""
     parent = {"parent": json.dumps(asdict(inherited))} if inherited else {}
+    limit = spec.time_limit_s
     return {
         **parent,
+        **({} if limit is None else {"time_limit": str(math.ceil(1000 * limit))}),
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
         "device": spec.training.device,

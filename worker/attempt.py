@@ -159,6 +159,8 @@ class Attempt:
         wish = reporter.request or lease.request
         if wish == "kill":
             raise Stop("killed", save=False)
+        if wish == "timeout":  # where it is released to, the store decides: it keeps the time
+            raise Stop("its time is over", save=True)
         if wish:
             raise Stop(f"{wish} requested", save=True)
         if self._tools.leaving.is_set():

@@ -16,19 +16,32 @@ local function unheard(worker)
   return device
 end
 
--- reap limit lease_ms -> {tenant/id of each job whose lease was over...}, {device to ring...}
+-- Takes back what trains on after its time was over: its worker did not hear of it.
+local function end_overtime(limit, overtime)
+  local late = redis.call('ZRANGE', key('deadlines'), '-inf', now() - overtime, 'BYSCORE',
+    'LIMIT', 0, limit)
+  for _, member in ipairs(late) do
+    local tenant, id = string.match(member, '^(.-)/(.*)$')
+    take_back(key('job', tenant, id), tenant, id, 'its time was over', false)
+  end
+  return late
+end
+
+-- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease was over...},
+-- {device to ring...}, {tenant/id of each job that went on after its time was over...}
 local function reap(_, args)
   for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '-inf', now(), 'BYSCORE')) do
     redis.call('DEL', key('worker', worker))
     redis.call('ZREM', key('workers'), worker)
   end
   redis.call('ZREMRANGEBYSCORE', key('fingerprints'), '-inf', now() - FORGET_MS)
-  local over, ring = {}, {}
+  local over, ring, late = {}, {}, {}
   -- A server that was away could not be told that workers live: they get a lease to say so.
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
   if tonumber(uptime) * 1000 >= tonumber(args[2]) then
     over = redis.call('ZRANGE', key('leases'), '-inf', now(), 'BYSCORE', 'LIMIT', 0, args[1])
   end
+  if tonumber(uptime) * 1000 >= tonumber(args[3]) then late = end_overtime(args[1], args[3]) end
   for _, member in ipairs(over) do
     local tenant, id = string.match(member, '^(.-)/(.*)$')
     local job = key('job', tenant, id)
@@ -41,7 +54,7 @@ local function reap(_, args)
     local device = unheard(worker)
     if device then table.insert(ring, device) end
   end
-  return {over, ring}
+  return {over, ring, late}
 end
 
 redis.register_function('optserve_reap', reap)

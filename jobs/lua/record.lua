@@ -164,11 +164,19 @@ local function place(job)
   return before
 end
 
+-- For how many milliseconds workers have had a job.
+local function trained_ms(job)
+  local before, state, claimed = get(job, 'trained', 'state', 'claimed')
+  return tonumber(before or 0) + (state == 'running' and now() - tonumber(claimed) or 0)
+end
+
 -- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
 -- worker has had it; unless it is for a list, also the place in the queue.
 local function view(job, listed)
   local fields = redis.call('HGETALL', job)
   if #fields == 0 then return fields end
+  table.insert(fields, 'trained_ms')
+  table.insert(fields, tostring(trained_ms(job)))
   local lacking = lacks(job)
   table.insert(fields, 'waiting_for')
   table.insert(fields, lacking)
@@ -207,11 +215,13 @@ end
 -- Moves a job from one state to another; fields are further (name, value) pairs of the record.
 local function move(job, tenant, id, from, to, kind, data, ...)
   if from == 'queued' then dequeue(job, tenant, id) end
+  if from == 'running' then redis.call('HSET', job, 'trained', trained_ms(job)) end
   redis.call('HSET', job, 'state', to, ...)
   index(tenant, id, from, to)
   if from == 'running' then
     local token, rows, bits_from = get(job, 'token', 'rows', 'bits_from')
     redis.call('ZREM', key('leases'), tenant .. '/' .. id)
+    redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)
     redis.call('HSET', job, 'token', '', 'last_token', token, 'request', '')
     -- Nothing to be equal to: any worker may begin it, or go on.
     if tonumber(rows) <= tonumber(bits_from or 0) then
@@ -277,6 +287,19 @@ end
 local function ended_by(job, token)
   local last = get(job, 'last_token')
   return token ~= '' and last == token
+end
+
+-- Whether a running job has used up its time.
+local function is_over(tenant, id)
+  local deadline = redis.call('ZSCORE', key('deadlines'), tenant .. '/' .. id)
+  return deadline and tonumber(deadline) <= now()
+end
+
+-- What a worker is to do with a job: what its client asks for, or to stop because its time is over.
+local function wish(job, tenant, id)
+  local request = get(job, 'request')
+  if request == '' and is_over(tenant, id) then return 'timeout' end
+  return request
 end
 
 -- version -> of this library

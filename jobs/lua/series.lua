@@ -52,8 +52,8 @@ local function append(_, args)
   local first, width, data, lease = tonumber(args[4]), tonumber(args[5]), args[6], tonumber(args[7])
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  local rows, request, replay_at, replay_end, columns =
-    get(job, 'rows', 'request', 'replay_at', 'replay_end', 'computed')
+  local rows, replay_at, replay_end, columns =
+    get(job, 'rows', 'replay_at', 'replay_end', 'computed')
   local computed = math.min(width, 8 * tonumber(columns or 2))
   rows, replay_at, replay_end = tonumber(rows), tonumber(replay_at), tonumber(replay_end)
   if first > rows then return {'gap', rows} end
@@ -74,7 +74,7 @@ local function append(_, args)
   end
   if count > overlap then redis.call('HSET', job, 'rows', first + count) end
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
-  return {'ok', first + count, request}
+  return {'ok', first + count, wish(job, tenant, id)}
 end
 
 -- evaluated tenant id token step data -> ok | fenced | differs step

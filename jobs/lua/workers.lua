@@ -73,6 +73,11 @@ local function claim(_, args)
     'token', token, 'worker', worker, 'request', '', 'claimed', now(),
     'claim_checkpoint', checkpoint, 'replay_at', checkpoint, 'replay_end', rows)
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
+  local limit, trained = get(job, 'time_limit', 'trained')
+  if limit then
+    local left = tonumber(limit) - tonumber(trained or 0)
+    redis.call('ZADD', key('deadlines'), now() + left, tenant .. '/' .. id)
+  end
   redis.call('HSET', record, 'state', 'busy', 'job', cjson.encode({tenant, id}), 'token', token)
   return redis.call('HGETALL', job)
 end
@@ -102,7 +107,7 @@ local function renew(_, args)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
-  return {'ok', (get(job, 'request'))}
+  return {'ok', wish(job, tenant, id)}
 end
 
 -- finish tenant id token rows digest result artifacts (completed | early_stopped)
@@ -133,6 +138,14 @@ local function fail(_, args)
   return {'ok'}
 end
 
+local function time_out(job, tenant, id)
+  local limit, step = get(job, 'time_limit', 'checkpoint_step')
+  local detail = string.format('workers have had it for its time_limit_s of %.14g s; '
+    .. 'the last checkpoint is of step %s', tonumber(limit) / 1000, step)
+  move(job, tenant, id, 'running', 'failed', 'failed',
+    cjson.encode({reason = 'timeout', detail = detail}), 'reason', 'timeout', 'detail', detail)
+end
+
 -- Takes a running job from its worker: to where the client wanted it, else back into the queue.
 -- A worker that went away is not the job's failure, unless it happens three times without a new
 -- checkpoint in between.
@@ -147,6 +160,7 @@ local function take_back(job, tenant, id, why, crashed)
   if request == 'pause' then
     return move(job, tenant, id, 'running', 'paused', 'paused', data, 'crashes', crashes)
   end
+  if is_over(tenant, id) then return time_out(job, tenant, id) end
   if crashed then crashes = crashes + 1 end
   if crashes >= MAX_CRASHES then
     return move(job, tenant, id, 'running', 'failed', 'failed',

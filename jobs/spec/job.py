@@ -28,6 +28,10 @@ class JobSpec(RunSpec):
     priority: int = Field(0, ge=-100, le=100)
     """Higher goes first; among equals, the tenant with fewer running jobs, then the older job."""
 
+    time_limit_s: float | None = Field(None, gt=0, le=1e9)
+    """Seconds for which workers may have it, all attempts together; null for no limit. When they
+    are over a checkpoint is saved, and the job fails with reason `timeout`."""
+
     def sha256(self) -> str:
         """Return one word for what is asked, however it was written: order, spaces, defaults."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -54,5 +54,8 @@ class Reason(StrEnum):
     PARENT_UNUSABLE = "parent_unusable"
     """What a clone should begin with is damaged, or its optimizer is of another kind. Clone with
     keep: weights, or from another step."""
+    TIMEOUT = "timeout"
+    """Workers have had it for as long as its time_limit_s allows. Clone it from its last
+    checkpoint, or post it with a longer limit."""
     ERROR = "error"
     """Anything else: a mistake of ours. The detail holds what to report."""

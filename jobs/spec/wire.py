@@ -74,6 +74,10 @@ class Job(Wire):
     name: str
     labels: dict[str, str]
     priority: int
+    time_limit_s: float | None
+    """For how long workers may have it; null for no limit."""
+    trained_s: float
+    """For how long workers have had it, all attempts together."""
     state: State
     reason: Reason | None
     """Why it failed."""

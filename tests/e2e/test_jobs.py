@@ -11,7 +11,7 @@ import httpx
 import pytest
 from safetensors.torch import load_file
 
-from jobs.spec.states import State
+from jobs.spec.states import Reason, State
 from jobs.spec.wire import Job, StateChange, StreamEnd
 from optserve.client import Client
 from optserve.stack import Stack
@@ -37,6 +37,15 @@ def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
         *["evaluated"] * 4,
         "succeeded",
     ]
+
+
+def test_a_job_whose_time_is_over_is_saved_and_fails(service: Client) -> None:
+    job = finished(service, service.submit({**LONG, "time_limit_s": 2}).id)
+
+    rows = list(service.metrics(job.id))
+    assert (job.state, job.reason) == (State.FAILED, Reason.TIMEOUT)
+    assert job.checkpoint_step == job.step == len(rows) > 0
+    assert job.trained_s >= 2
 
 
 def test_a_stream_is_resumed_by_the_last_event_id(http: httpx.Client, service: Client) -> None:

@@ -88,8 +88,8 @@ def begin(
     return held
 
 
-def reap(client: redis.Redis, *, limit: int = 10) -> Reaped:
-    return send(client, calls.reap(limit=limit, lease_ms=0))
+def reap(client: redis.Redis, *, limit: int = 10, overtime_ms: int = 600_000) -> Reaped:
+    return send(client, calls.reap(limit=limit, lease_ms=0, overtime_ms=overtime_ms))
 
 
 def record_of(client: redis.Redis, job_id: str, tenant: str = "local") -> Record:
@@ -125,6 +125,12 @@ def append(
     data = series.pack(rows)
     call = calls.append(held, first=first, width=series.width, data=data, lease_ms=LEASE_MS)
     return send(client, call)
+
+
+def run_out(client: redis.Redis, job_id: str, tenant: str = "local") -> None:
+    """Let the time of a running job be over since a second."""
+    seconds, _ = client.time()
+    client.zadd(keys.DEADLINES, {f"{tenant}/{job_id}": 1000 * (seconds - 1)}, xx=True)
 
 
 def release(client: redis.Redis, held: Held) -> str:

@@ -35,7 +35,7 @@ from jobs.metrics import Row
 from jobs.server import prepare
 from jobs.spec.states import State
 from optserve.embedded import EmbeddedServer
-from tests.jobs.protocol import append, claim, hello, reap, record_of, rows_of, submit
+from tests.jobs.protocol import append, claim, hello, reap, record_of, rows_of, run_out, submit
 
 STEPS = 10
 TENANTS = ("local", "other")
@@ -56,6 +56,8 @@ class Model:
     tenant: str
     number: int
     priority: int
+    limited: bool
+    over: bool = False
     state: State = State.QUEUED
     request: str = ""
     held: Held | None = None
@@ -69,8 +71,13 @@ class Model:
 
     def leaves(self, state: State) -> None:
         """Go from running to *state*."""
-        self.last, self.held = self.held, None
+        self.last, self.held, self.over = self.held, None, False
         self.state, self.request, self.events = state, "", self.events + 1
+
+    @property
+    def wish(self) -> str:
+        """What its worker is told to do."""
+        return self.request or ("timeout" if self.over else "")
 
     def taken_back(self, *, crashed: bool) -> None:
         """Lose its worker."""
@@ -80,6 +87,8 @@ class Model:
             return self.leaves(State.CANCELLED)
         if self.request == "pause":
             return self.leaves(State.PAUSED)
+        if self.over:
+            return self.leaves(State.FAILED)
         self.crashes += crashed
         self.leaves(State.FAILED if self.crashes >= MAX_CRASHES else State.QUEUED)
         return None
@@ -97,13 +106,19 @@ class Histories(RuleBasedStateMachine):
         self.jobs: dict[str, Model] = {}
         self.tokens = 0
 
-    @rule(tenant=st.sampled_from(TENANTS), priority=st.integers(0, 2), again=st.booleans())
-    def submits(self, tenant: str, priority: int, again: bool) -> None:
+    @rule(
+        tenant=st.sampled_from(TENANTS),
+        priority=st.integers(0, 2),
+        limited=st.booleans(),
+        again=st.booleans(),
+    )
+    def submits(self, tenant: str, priority: int, limited: bool, again: bool) -> None:
         key = f"key {len(self.jobs)}"
-        job_id = submit(self.client, tenant=tenant, key=key, priority=priority)
-        self.jobs[job_id] = Model(job_id, tenant, len(self.jobs), priority)
+        words: dict[str, Any] = {"priority": priority, "time_limit_s": 9e8 if limited else None}
+        job_id = submit(self.client, tenant=tenant, key=key, **words)
+        self.jobs[job_id] = Model(job_id, tenant, len(self.jobs), priority, limited)
         if again:  # the answer was lost
-            assert submit(self.client, tenant=tenant, key=key, priority=priority) == job_id
+            assert submit(self.client, tenant=tenant, key=key, **words) == job_id
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), action=st.sampled_from(["cancel", "kill", "pause", "resume"]))
@@ -178,7 +193,7 @@ class Histories(RuleBasedStateMachine):
                 work()
             return None
         for _ in range(2):  # a lost answer: the same call again
-            assert work() == job.request
+            assert work() == job.wish
         job.rows = max(job.rows, first + count)
         return None
 
@@ -249,7 +264,7 @@ class Histories(RuleBasedStateMachine):
         call = calls.renew(held, lease_ms=30_000)
         if self._is_zombie(held):
             return self._fenced(lambda: send(self.client, call))
-        assert send(self.client, call) == self.jobs[held.job_id].request
+        assert send(self.client, call) == self.jobs[held.job_id].wish
         return None
 
     @precondition(lambda self: any(job.held for job in self.jobs.values()))
@@ -261,6 +276,22 @@ class Histories(RuleBasedStateMachine):
         assert reap(self.client).jobs == [f"{job.tenant}/{job.id}"]
         assert reap(self.client).jobs == []
         job.taken_back(crashed=True)
+
+    @precondition(lambda self: any(job.held and job.limited for job in self.jobs.values()))
+    @rule(data=st.data(), ends=st.booleans())
+    def the_time_of_a_job_is_over(self, data: st.DataObject, ends: bool) -> None:
+        """Its worker is told, and, if it does not heed that, the job is taken away."""
+        job = self._any(data, lambda job: job.held is not None and job.limited)
+        run_out(self.client, job.id, job.tenant)
+        job.over = True
+        if not ends:
+            assert reap(self.client).overtime == []
+            return
+        late = [other for other in self.jobs.values() if other.over]
+        found = reap(self.client, overtime_ms=0).overtime
+        assert sorted(found) == sorted(f"{other.tenant}/{other.id}" for other in late)
+        for other in late:
+            other.taken_back(crashed=False)
 
     @invariant()
     def the_store_is_what_the_model_says(self) -> None:
@@ -295,6 +326,8 @@ class Histories(RuleBasedStateMachine):
         leases = _set(self.client.zrange(keys.LEASES, 0, -1))
         running = [job for job in self.jobs.values() if job.state is State.RUNNING]
         assert leases == {f"{job.tenant}/{job.id}" for job in running}
+        deadlines = _set(self.client.zrange(keys.DEADLINES, 0, -1))
+        assert deadlines == {f"{job.tenant}/{job.id}" for job in running if job.limited}
 
     @invariant()
     def histories_have_no_holes(self) -> None:
@@ -369,6 +402,10 @@ MUTANTS = {
     "progress does not reset the crashes": (
         "crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)",
         "crashes = tonumber(crashes)",
+    ),
+    "a deadline outlives its attempt": (
+        "redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)",
+        "",
     ),
     "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),
 }

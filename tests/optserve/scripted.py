@@ -15,6 +15,8 @@ JOB: dict[str, Any] = {
     "name": "",
     "labels": {},
     "priority": 0,
+    "time_limit_s": None,
+    "trained_s": 0.0,
     "state": "queued",
     "reason": None,
     "detail": None,

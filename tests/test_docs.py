@@ -1,0 +1,21 @@
+"""What is promised to be documented is."""
+
+import re
+from pathlib import Path
+
+from jobs.spec.states import Reason
+
+DOCS = Path(__file__).parents[1] / "docs"
+SHORTEST = 80
+"""Characters that are too few to say what happened and what to do about it."""
+
+
+def test_every_reason_is_explained_and_nothing_else() -> None:
+    page = (DOCS / "reasons.md").read_text()
+    _, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
+    explained = {name: text for name, _, text in (part.partition("\n") for part in parts)}
+
+    assert list(explained) == [str(reason) for reason in Reason]
+    for reason, text in explained.items():
+        what, do = text.strip().split("\n\n", 1)
+        assert min(len(what), len(do)) > SHORTEST, reason
