@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from api import problems, schema
 from api.body import StrictBody
+from api.keeping import House
 from api.query import only_known
 from api.reaper import reap_forever
 from api.routes import actions, catalogue, clones, history, jobs, metrics, previews, system
@@ -50,7 +51,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.store = Store(client)
         app.state.offer_after_s = settings.offer_after_s
         app.state.storage = Storage(settings.storage_dir)
-        reaper = asyncio.create_task(reap_forever(blocking, lease_s=settings.lease_s))
+        house = House(blocking, app.state.storage, settings)
+        reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
         reaper.add_done_callback(_leave_if_it_failed)
         try:
             yield

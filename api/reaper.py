@@ -7,6 +7,7 @@ import logging
 
 import redis
 
+from api.keeping import House
 from jobs import calls, doorbell
 from jobs.functions import send
 from jobs.server import has_functions, install
@@ -18,14 +19,25 @@ PER_ROUND = 100
 """Jobs taken back at a time, so that no round keeps the store busy for long."""
 
 
-async def reap_forever(client: redis.Redis, *, lease_s: float) -> None:
-    """Reap until cancelled; a store that is away is waited for."""
+async def reap_forever(client: redis.Redis, house: House, *, lease_s: float) -> None:
+    """Reap and keep house until cancelled; a store that is away is waited for."""
+    keeping: asyncio.Task[None] | None = None
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
             await asyncio.to_thread(reap, client, lease_s=lease_s)
         except redis.RedisError as error:
             log.warning("the reaper could not reach the store: %s", error)
+            continue
+        if keeping is None or keeping.done():  # files may be slow, and no lease waits for them
+            keeping = asyncio.create_task(asyncio.to_thread(_keep, house))
+
+
+def _keep(house: House) -> None:
+    try:
+        house.keep()
+    except (redis.RedisError, OSError) as error:
+        log.warning("what is not kept could not be removed: %s", error)
 
 
 def reap(client: redis.Redis, *, lease_s: float) -> None:

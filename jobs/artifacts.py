@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ NAMES = (MODEL, EMA, BEST)
 """Every name an artifact may have."""
 SWEPT = ("checkpoints", "best")
 """Folders of an attempt whose entries go when no record needs them any more."""
+
+
+STORE = "store"
+"""File below the root that names the store to which the files belong."""
 
 
 class Storage:
@@ -53,6 +58,49 @@ class Storage:
             if not later and not any(needs.is_relative_to(path) for needs in kept):
                 shutil.rmtree(path, ignore_errors=True)
 
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """Yield tenant and id of every job that has a folder, whether it exists or not."""
+        for folder in (self.root / "jobs").glob("*/*"):
+            yield folder.parent.name, folder.name
+
+    def weigh(self, tenant: str, job_id: str) -> int:
+        """Return the bytes of all files of a job."""
+        return sum(_size(path) for path in self.job_folder(tenant, job_id).rglob("*"))
+
+    def idle_s(self, tenant: str, job_id: str) -> float:
+        """Return for how many seconds nothing has been written to the folder of a job."""
+        folder = self.job_folder(tenant, job_id)
+        touched = [_touched(path) for path in (folder, *folder.rglob("*"))]
+        return time.time() - max(touched)
+
+    def remove(self, tenant: str, job_id: str) -> bool:
+        """Remove the folder of a job; return whether it is gone."""
+        folder = self.job_folder(tenant, job_id)
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    def attempts(self, tenant: str, job_id: str) -> list[Path]:
+        """Return the folders of all attempts at a job."""
+        return [
+            path
+            for path in self.job_folder(tenant, job_id).glob("*-*")
+            if path.name.partition("-")[0].isdecimal()
+        ]
+
+    def belongs_to(self, store: str) -> bool:
+        """
+        Return whether this is the storage of the *store* of that name; a new one becomes so.
+
+        Files that another store knows of are not this one's to judge.
+        """
+        name = self.root / STORE
+        try:
+            with name.open("x") as file:
+                file.write(store)
+        except FileExistsError:
+            pass
+        return name.read_text() == store
+
     def size(self, relative: str) -> int | None:
         """Return the bytes of a file, or of all files in a folder; None if it is not there."""
         path = self.path(relative)
@@ -81,6 +129,20 @@ class Storage:
             "sha256": hashlib.sha256(content).hexdigest(),
             "size": len(content),
         }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # swept meanwhile
+        return 0
+
+
+def _touched(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _number(attempt: Path) -> int:

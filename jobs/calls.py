@@ -93,6 +93,22 @@ class Reaped:
 
 
 @dataclass(frozen=True)
+class Owned:
+    """
+    Which of its files a job may need, and who may write more.
+
+    Attributes:
+        attempt: the one that a worker is at; 0 for none.
+        token: how that attempt's token begins.
+        paths: of checkpoints, artifacts and what it was cloned from, below the storage root.
+    """
+
+    attempt: int
+    token: str
+    paths: list[str]
+
+
+@dataclass(frozen=True)
 class Held:
     """
     Proof that a job is still this worker's.
@@ -385,6 +401,64 @@ def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[R
     """
     args = [limit, lease_ms, overtime_ms]
     return Call("reap", args, lambda reply: Reaped(*(_texts(part) for part in reply)))
+
+
+# ------------------------------------------------------------------ keeping
+
+
+def expire(
+    *, limit: int, max_age_ms: int | None, max_jobs: int | None, max_bytes: int | None
+) -> Call[list[str]]:
+    """
+    Remove the oldest of the jobs that have ended while one of the limits is passed.
+
+    The call returns ``tenant/id`` of each; what is left of them is their files.
+
+    Args:
+        limit: at most so many at a time.
+        max_age_ms: milliseconds since it ended.
+        max_jobs: how many there are.
+        max_bytes: of the files of all whose bytes are known.
+    """
+    limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
+    return Call("expire", [limit, *limits], _texts)
+
+
+def unweighed(*, limit: int) -> Call[list[str]]:
+    """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+    return Call("unweighed", [limit], _texts)
+
+
+def weighed(tenant: str, job_id: str, *, size: int) -> Call[None]:
+    """Say how many bytes the files of a job have that has ended."""
+    return Call("weighed", [tenant, job_id, size], lambda reply: None)
+
+
+def removed(*, limit: int) -> Call[list[str]]:
+    """Return ``tenant/id`` of jobs that are gone and whose files may still be there."""
+    return Call("removed", [limit], _texts)
+
+
+def swept(tenant: str, job_id: str) -> Call[None]:
+    """Say that the files of a job that is gone are gone too."""
+    return Call("swept", [tenant, job_id], lambda reply: None)
+
+
+def owned(tenant: str, job_id: str) -> Call[Owned | None]:
+    """Return which files a job may need, or None if there is no such job."""
+
+    def read(reply: bytes | list[Any]) -> Owned | None:
+        if isinstance(reply, bytes):
+            return None
+        attempt, token, *paths = reply
+        return Owned(int(attempt), _text(token), _texts(paths))
+
+    return Call("owned", [tenant, job_id], read)
+
+
+def store_id(word: str) -> Call[str]:
+    """Return what the store is called: *word*, if it has had no name."""
+    return Call("store_id", [word], _text)
 
 
 def version() -> Call[str]:

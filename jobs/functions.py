@@ -32,7 +32,7 @@ RING_AFTER_MS = 5_000
 """Milliseconds a job may wait beside an idle worker before the bell is rung again."""
 CHECKPOINTS_KEPT = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
-FILES = ("record", "clients", "workers", "series", "reaper")
+FILES = ("record", "clients", "workers", "series", "reaper", "keeping")
 """The parts of the library, in ``jobs/lua``, in the order in which they need each other."""
 
 

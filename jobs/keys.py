@@ -29,6 +29,16 @@ EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
 """(tenant, id) -> stream: one entry per transition, its id the record's revision."""
+ENDED = "optserve:ended"
+"""sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
+BYTES = "optserve:bytes"
+"""hash: ``tenant/id`` of a job that has ended to the bytes of its files; ``all`` to their sum."""
+UNWEIGHED = "optserve:unweighed"
+"""set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+REMOVED = "optserve:removed"
+"""sorted set of ``tenant/id`` of jobs that are gone and whose files are to go, by millisecond."""
+STORE_ID = "optserve:store"
+"""random, made with the first job's storage: tells whose files lie there."""
 WORKERS = "optserve:workers"
 """sorted set of worker ids by the millisecond at which they count as gone."""
 WORKER = "optserve:worker:%s"
@@ -52,6 +62,11 @@ TEMPLATES = {
     "rows": ROWS,
     "evaluations": EVALUATIONS,
     "events": EVENTS,
+    "ended": ENDED,
+    "bytes": BYTES,
+    "unweighed": UNWEIGHED,
+    "removed": REMOVED,
+    "store_id": STORE_ID,
     "workers": WORKERS,
     "worker": WORKER,
     "fingerprints": FINGERPRINTS,

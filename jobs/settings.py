@@ -42,6 +42,14 @@ class Settings(BaseSettings):
     offer_after_s: float = Field(300.0, ge=0)
     """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
     offers to be restarted, or to go on with other bits."""
+    keep_days: float | None = Field(None, ge=0)
+    """For how many days jobs that have ended are kept, with all that belongs to them. Default: for
+    ever."""
+    keep_jobs: int | None = Field(None, ge=0)
+    """How many jobs that have ended are kept: the last ones. Default: all."""
+    keep_bytes: int | None = Field(None, ge=0)
+    """How many bytes the files of all jobs that have ended may have; the oldest go first. Default:
+    as many as there are."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What a worker trains on; auto for a GPU if there is one."""
     workers_on_machine: int = Field(1, ge=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs.spec.states import Reason
 
 DOCS = Path(__file__).parents[1] / "docs"
-SHORTEST = 80
+SHORTEST = 50
 """Characters that are too few to say what happened and what to do about it."""
 
 

@@ -3,7 +3,7 @@
 --
 -- A function checks state and token, changes the record, and says what happened, so that a call
 -- repeated after a lost reply does nothing twice. Time is the server's. `functions.py` joins these
--- files in the order record, clients, workers, series, reaper, and fills in what stands between @
+-- files in the order record, clients, workers, series, reaper, keeping, and fills in what stands between @
 -- signs.
 --
 -- The keys are not declared to the server: this is for one primary, not for a cluster.
@@ -232,8 +232,23 @@ local function move(job, tenant, id, from, to, kind, data, ...)
   if to == 'queued' then enqueue(job, tenant, id) end
   if to == 'succeeded' or to == 'failed' or to == 'cancelled' then
     redis.call('HSET', job, 'ended', now())
+    redis.call('ZADD', key('ended'), now(), tenant .. '/' .. id)
+    redis.call('SADD', key('unweighed'), tenant .. '/' .. id)
   end
   event(job, tenant, id, kind, data)
+end
+
+-- Where the files lie that a job may still need: those of its checkpoints, of the best one, and of
+-- what was best when each of them was made.
+local function paths(job)
+  local found = {}
+  local kept, best = get(job, 'checkpoints', 'best')
+  for _, checkpoint in ipairs(cjson.decode(kept)) do
+    table.insert(found, checkpoint.path)
+    if checkpoint.best then table.insert(found, checkpoint.best.path) end
+  end
+  if best then table.insert(found, cjson.decode(best).path) end
+  return found
 end
 
 -- ---------------------------------------------------------------- going on with other bits

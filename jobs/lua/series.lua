@@ -90,19 +90,6 @@ local function evaluated(_, args)
   return {'ok'}
 end
 
--- Where the files lie that a job may still need: those of its checkpoints, of the best one, and of
--- what was best when each of them was made.
-local function paths(job)
-  local found = {}
-  local kept, best = get(job, 'checkpoints', 'best')
-  for _, checkpoint in ipairs(cjson.decode(kept)) do
-    table.insert(found, checkpoint.path)
-    if checkpoint.best then table.insert(found, checkpoint.best.path) end
-  end
-  if best then table.insert(found, cjson.decode(best).path) end
-  return found
-end
-
 -- checkpointed tenant id token step path sha digest
 -- -> ok (path that is still needed)... | stale | gap rows | fenced
 local function checkpointed(_, args)

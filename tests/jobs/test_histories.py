@@ -58,6 +58,7 @@ class Model:
     priority: int
     limited: bool
     over: bool = False
+    gone: bool = False
     state: State = State.QUEUED
     request: str = ""
     held: Held | None = None
@@ -120,7 +121,7 @@ class Histories(RuleBasedStateMachine):
         if again:  # the answer was lost
             assert submit(self.client, tenant=tenant, key=key, **words) == job_id
 
-    @precondition(lambda self: self.jobs)
+    @precondition(lambda self: self._there())
     @rule(data=st.data(), action=st.sampled_from(["cancel", "kill", "pause", "resume"]))
     def asks(self, data: st.DataObject, action: Any) -> None:
         job = self._any(data)
@@ -293,9 +294,25 @@ class Histories(RuleBasedStateMachine):
         for other in late:
             other.taken_back(crashed=False)
 
+    @rule(kept=st.integers(0, 2))
+    def old_ones_are_removed(self, kept: int) -> None:
+        """Only those that have ended, the first that did so first, and all of them or nothing."""
+        ended: Any = self.client.zrange(keys.ENDED, 0, -1)
+        call = calls.expire(limit=100, max_age_ms=None, max_jobs=kept, max_bytes=None)
+
+        removed = send(self.client, call)
+
+        assert removed == [member.decode() for member in ended[: max(0, len(ended) - kept)]]
+        for member in removed:
+            job = self.jobs[member.partition("/")[2]]
+            assert job.state.final
+            job.gone, job.last = True, None
+            assert not list(self.client.scan_iter(f"*{job.id}*", count=1000))
+            assert send(self.client, calls.look(job.tenant, job.id)) is None
+
     @invariant()
     def the_store_is_what_the_model_says(self) -> None:
-        for job in self.jobs.values():
+        for job in self._there():
             record = record_of(self.client, job.id, job.tenant)
             assert record.state is job.state
             assert record.fields["request"] == job.request
@@ -312,7 +329,9 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def every_index_is_true(self) -> None:
         for tenant in TENANTS:
-            mine = [job for job in self.jobs.values() if job.tenant == tenant]
+            mine = [job for job in self._there() if job.tenant == tenant]
+            found = self.client.zrange(keys.JOBS % tenant, 0, -1)
+            assert _set(found) == {job.id for job in mine}
             for state in State:
                 found = self.client.zrange(keys.JOBS_IN_STATE % (tenant, state), 0, -1)
                 assert _set(found) == {job.id for job in mine if job.state is state}
@@ -326,19 +345,25 @@ class Histories(RuleBasedStateMachine):
         leases = _set(self.client.zrange(keys.LEASES, 0, -1))
         running = [job for job in self.jobs.values() if job.state is State.RUNNING]
         assert leases == {f"{job.tenant}/{job.id}" for job in running}
+        ended = _set(self.client.zrange(keys.ENDED, 0, -1))
+        over = [job for job in self._there() if job.state.final]
+        assert ended == {f"{job.tenant}/{job.id}" for job in over}
         deadlines = _set(self.client.zrange(keys.DEADLINES, 0, -1))
         assert deadlines == {f"{job.tenant}/{job.id}" for job in running if job.limited}
 
     @invariant()
     def histories_have_no_holes(self) -> None:
-        for job in self.jobs.values():
+        for job in self._there():
             entries: Any = self.client.xrange(keys.EVENTS % (job.tenant, job.id))
             numbers = [int(entry.split(b"-")[0]) for entry, _ in entries]
             assert numbers == list(range(1, job.events + 1))
             assert all(json.loads(fields[b"data"]) is not None for _, fields in entries)
 
     def _any(self, data: st.DataObject, among: Callable[[Model], bool] = lambda job: True) -> Model:
-        return data.draw(st.sampled_from([job for job in self.jobs.values() if among(job)]))
+        return data.draw(st.sampled_from([job for job in self._there() if among(job)]))
+
+    def _there(self) -> list[Model]:
+        return [job for job in self.jobs.values() if not job.gone]
 
     def _best(self) -> Model | None:
         """The job a worker should get."""
@@ -407,6 +432,7 @@ MUTANTS = {
         "redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)",
         "",
     ),
+    "a removed job stays in a list": ("redis.call('ZREM', key('jobs', tenant), id)", ""),
     "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),
 }
 """What is taken out of the functions, one at a time; every loss must be seen."""

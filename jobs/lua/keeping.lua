@@ -1,0 +1,103 @@
+-- How long jobs that have ended are kept, and which files belong to whom.
+
+-- Removes all that the store has of a job that has ended, in one go. Its files follow: until they are
+-- gone their folder is remembered.
+local function remove(tenant, id)
+  local job, member = key('job', tenant, id), tenant .. '/' .. id
+  local state, rows, idem = get(job, 'state', 'rows', 'idempotency')
+  for chunk = 0, math.floor((tonumber(rows) - 1) / CHUNK_ROWS) do
+    redis.call('UNLINK', key('rows', tenant, id, chunk))
+  end
+  redis.call('UNLINK', key('events', tenant, id), key('evaluations', tenant, id), job)
+  if idem ~= '' and redis.call('HGET', key('idempotency', tenant, idem), 'id') == id then
+    redis.call('DEL', key('idempotency', tenant, idem))
+  end
+  redis.call('ZREM', key('jobs', tenant), id)
+  redis.call('ZREM', key('jobs_in_state', tenant, state), id)
+  redis.call('ZREM', key('ended'), member)
+  redis.call('SREM', key('unweighed'), member)
+  local bytes = redis.call('HGET', key('bytes'), member)
+  if bytes then
+    redis.call('HINCRBY', key('bytes'), 'all', -tonumber(bytes))
+    redis.call('HDEL', key('bytes'), member)
+  end
+  redis.call('ZADD', key('removed'), now(), member)
+end
+
+-- expire limit max_age_ms max_jobs max_bytes (each may be empty: no limit)
+-- -> {tenant/id of each job that was removed...}
+local function expire(_, args)
+  local limit = tonumber(args[1])
+  local age, jobs, bytes = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local removed = {}
+  while #removed < limit do
+    local oldest = redis.call('ZRANGE', key('ended'), 0, 0, 'WITHSCORES')
+    if not oldest[1] then break end
+    local old = age and tonumber(oldest[2]) <= now() - age
+    local many = jobs and redis.call('ZCARD', key('ended')) > jobs
+    local large = bytes and tonumber(redis.call('HGET', key('bytes'), 'all') or 0) > bytes
+    if not (old or many or large) then break end
+    local tenant, id = string.match(oldest[1], '^(.-)/(.*)$')
+    remove(tenant, id)
+    table.insert(removed, oldest[1])
+  end
+  return removed
+end
+
+-- unweighed limit -> {tenant/id of a job that has ended, and whose bytes are not known...}
+local function unweighed(_, args)
+  return redis.call('SRANDMEMBER', key('unweighed'), args[1])
+end
+
+-- weighed tenant id bytes -> ok | missing
+local function weighed(_, args)
+  local member = args[1] .. '/' .. args[2]
+  if not redis.call('ZSCORE', key('ended'), member) then return 'missing' end
+  local before = tonumber(redis.call('HGET', key('bytes'), member) or 0)
+  redis.call('SREM', key('unweighed'), member)
+  redis.call('HSET', key('bytes'), member, args[3])
+  redis.call('HINCRBY', key('bytes'), 'all', tonumber(args[3]) - before)
+  return 'ok'
+end
+
+-- removed limit -> {tenant/id of a job that is gone and whose files may be there...}
+local function removed(_, args)
+  return redis.call('ZRANGE', key('removed'), 0, tonumber(args[1]) - 1)
+end
+
+-- swept tenant id : the files of a job that is gone are gone too
+local function swept(_, args)
+  redis.call('ZREM', key('removed'), args[1] .. '/' .. args[2])
+  return 'ok'
+end
+
+-- owned tenant id -> none | {attempt that may write, or 0, the start of its token, path...}
+local function owned(_, args)
+  local job = key('job', args[1], args[2])
+  local state, attempt, token, artifacts, parent =
+    get(job, 'state', 'attempt', 'token', 'artifacts', 'parent')
+  if not state then return 'none' end
+  local found = paths(job)
+  for _, artifact in pairs(cjson.decode(artifacts or '{}')) do
+    table.insert(found, artifact.path)
+  end
+  if parent then table.insert(found, cjson.decode(parent).path) end
+  return {state == 'running' and tonumber(attempt) or 0, string.sub(token, 1, 8), unpack(found)}
+end
+
+-- store_id word -> of this store: the word that it was first called with
+local function store_id(_, args)
+  redis.call('SETNX', key('store_id'), args[1])
+  return redis.call('GET', key('store_id'))
+end
+
+redis.register_function('optserve_expire', expire)
+redis.register_function{
+  function_name = 'optserve_unweighed', callback = unweighed, flags = {'no-writes'}}
+redis.register_function('optserve_weighed', weighed)
+redis.register_function{
+  function_name = 'optserve_removed', callback = removed, flags = {'no-writes'}}
+redis.register_function('optserve_swept', swept)
+redis.register_function{
+  function_name = 'optserve_owned', callback = owned, flags = {'no-writes'}}
+redis.register_function('optserve_store_id', store_id)
