@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastapi.sse import ServerSentEvent
 
+from jobs.errors import JobNotFound
 from jobs.metrics import Row
 from jobs.record import Record
 from jobs.spec.states import State
@@ -16,6 +17,9 @@ from jobs.store import Store
 
 ROWS_PER_EVENT = 250
 """Some 12 KB: small enough to get through a connection that is cut again and again."""
+ENTRIES_AT_A_TIME = 100
+LOOK_AT_HISTORY_S = 0.25
+"""Seconds between two looks at a history that had nothing new."""
 LOOK_S = 0.05
 """Seconds between two looks at a job that had nothing new."""
 
@@ -59,7 +63,7 @@ async def follow(store: Store, record: Record, place: Place) -> AsyncIterator[Se
     """
     told: State | None = None
     while True:
-        state, rows, attempt, cuts = await store.progress(record.tenant, record.id)
+        state, rows, attempt, cuts, _ = await store.progress(record.tenant, record.id)
         if state is not told:
             told = state
             yield _event("state", StateChange(state=state, attempt=attempt))
@@ -80,6 +84,27 @@ async def follow(store: Store, record: Record, place: Place) -> AsyncIterator[Se
             return
         if not waiting:
             await asyncio.sleep(LOOK_S)
+
+
+async def follow_history(
+    store: Store, record: Record, after: int
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield the entries of a job's history after the entry *after*, to the one that ends it."""
+    while True:
+        entries = await store.events(record.tenant, record.id, after=after, limit=ENTRIES_AT_A_TIME)
+        for entry in entries:
+            after = entry.id
+            yield _event(entry.kind, entry, str(entry.id))
+        if entries:
+            continue
+        try:
+            progress = await store.progress(record.tenant, record.id)
+        except JobNotFound:
+            return  # it ended long ago, and was not kept any longer
+        if not progress.state.final:
+            await asyncio.sleep(LOOK_AT_HISTORY_S)
+        elif progress.events <= after:
+            return
 
 
 def _rows(columns: Sequence[str], batch: list[Row], place: Place) -> ServerSentEvent:

@@ -29,12 +29,14 @@ class Progress(NamedTuple):
         rows: how many are stored.
         attempt: how many workers have begun it.
         cuts: the first row of those that were cut, each time that rows were.
+        events: entries of its history.
     """
 
     state: State
     rows: int
     attempt: int
     cuts: list[int]
+    events: int
 
 
 class Store:
@@ -110,11 +112,14 @@ class Store:
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
         """Return how far a job is."""
-        names = ("state", "rows", "attempt", "cuts")
-        state, rows, attempt, cuts = await self._client.hmget(keys.JOB % (tenant, job_id), names)
+        names = ("state", "rows", "attempt", "cuts", "rev")
+        found = await self._client.hmget(keys.JOB % (tenant, job_id), names)
+        state, rows, attempt, cuts, events = found
         if state is None:
             raise JobNotFound(job_id)
-        return Progress(State(state.decode()), int(rows), int(attempt), json.loads(cuts or b"[]"))
+        return Progress(
+            State(state.decode()), int(rows), int(attempt), json.loads(cuts or b"[]"), int(events)
+        )
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""

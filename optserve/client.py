@@ -33,7 +33,7 @@ from optserve.addresses import job_path
 from optserve.connection import ANSWER_S, Connection
 from optserve.errors import AWAY, BadJob, ClientError, ServiceError, Unanswered, Unreachable
 from optserve.patience import LONGEST_PAUSE_S, Patience
-from optserve.updates import Update, updates
+from optserve.updates import Update, entries, updates
 
 HELD_S = LONGEST_PAUSE_S
 """Seconds after which a stream that told nothing shows that the service is there all the same."""
@@ -221,6 +221,34 @@ class Client:
             found += page.data
             if not (page.has_more and page.data):
                 return found
+
+    def follow_events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
+        """
+        Yield a job's history after the entry *after*, oldest first, to the entry that ends it.
+
+        A connection that breaks is opened again where it broke.
+
+        Raises:
+            Unreachable: the service stayed away for longer than the client's patience.
+        """
+        patience = Patience(self._patience_s)
+        while True:
+            opened = time.monotonic()
+            try:
+                for entry in entries(self._connection, job_id, after=after):
+                    after = entry.id
+                    patience.renew()
+                    yield entry
+            except (Unreachable, ServiceError) as error:
+                if time.monotonic() - opened > HELD_S:
+                    patience.renew()  # nothing is amiss: a job may wait for hours
+                if not (_is_away(error) and patience.wait()):
+                    raise
+            else:
+                if self.job(job_id).state.final:
+                    return
+                if not patience.wait():
+                    raise Unreachable(f"{self.url} ends the history of {job_id} before the job")
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Return the states of a job that are kept, oldest first."""

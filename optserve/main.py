@@ -113,15 +113,17 @@ def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> No
 
 
 @app.command()
-def show(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+def show(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option(help="Go on with its history until it ends.")] = False,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
     """Show a job: where it stands, lr and loss of its steps, its history."""
     with service(url, home) as client:
-        job = client.job(job_id)
-        rows = list(client.metrics(job_id))
-        events = client.events(job_id)
-    showing.facts(job, out)
-    showing.picture(rows, out)
-    showing.history(events, out)
+        showing.facts(client.job(job_id), out)
+        showing.picture(list(client.metrics(job_id)), out)
+        showing.history(client.follow_events(job_id) if follow else client.events(job_id), out)
 
 
 app.command()(cloning.clone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jobs.spec.states import State
 from jobs.spec.wire import Checkpoint, Event, Job, MetricRow
@@ -41,7 +41,7 @@ def picture(rows: list[MetricRow], terminal: Terminal) -> None:
             terminal.say(line)
 
 
-def history(events: Sequence[Event], terminal: Terminal) -> None:
+def history(events: Iterable[Event], terminal: Terminal) -> None:
     """Print a line per event, cut to the width of a terminal."""
     for event in events:
         data = ", ".join(f"{name} {value}" for name, value in event.data.items())

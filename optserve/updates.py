@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
-from jobs.spec.wire import MetricRow, RowsCut, StateChange, StreamedRows, StreamEnd
+from jobs.spec.wire import Event, MetricRow, RowsCut, StateChange, StreamedRows, StreamEnd
 from optserve.addresses import job_path
 from optserve.connection import Connection
 from optserve.errors import NotTheService, Unreachable
@@ -47,6 +47,26 @@ def updates(connection: Connection, job_id: str, *, last_id: str) -> Iterator[tu
         except ValidationError as error:
             raise connection.not_understood(f"GET {path}", error) from None
     raise Unreachable(f"{connection.url} ended the stream of {job_id} before the job's end")
+
+
+def entries(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
+    """
+    Yield the entries of a job's history after the entry *after*, up to the one that ends it.
+
+    Raises:
+        Unreachable: the connection broke.
+    """
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    path = job_path(job_id, "events", "stream")
+    with connection.stream(path, headers=headers, silence_s=SILENCE_S) as response:
+        try:
+            for event in EventSource(response).iter_sse():
+                if event.data:  # no ping
+                    yield Event.model_validate_json(event.data)
+        except SSEError as error:
+            raise NotTheService(f"{connection.url} sent no stream of events: {error}") from None
+        except ValidationError as error:
+            raise connection.not_understood(f"GET {path}", error) from None
 
 
 def _update(event: ServerSentEvent) -> Update | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import ArtifactStorage, JobRecord, JobStore
+from api.following import follow_history
 from api.problems import documented
 from jobs.errors import ArtifactNotFound, JobNotFound
 from jobs.spec.wire import Checkpoint, Event, Page
@@ -33,6 +36,24 @@ async def list_events(
         has_more=len(found) > limit,
         next=events[-1].id if events else after,
     )
+
+
+@router.get("/events/stream", response_class=EventSourceResponse, responses=documented(JobNotFound))
+async def stream_events(
+    record: JobRecord,
+    store: JobStore,
+    after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=LAST)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """
+    Follow a job's history as server-sent events, to the entry that ends it.
+
+    The name of each is its kind, its id the number of the entry: a connection that breaks is
+    resumed by sending it back as `Last-Event-ID`.
+    """
+    last = after if last_event_id is None else last_event_id
+    async for event in follow_history(store, record, last):
+        yield event
 
 
 @router.get("/checkpoints", responses=documented(JobNotFound))

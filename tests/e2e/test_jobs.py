@@ -48,6 +48,15 @@ def test_a_job_whose_time_is_over_is_saved_and_fails(service: Client) -> None:
     assert job.trained_s >= 2
 
 
+def test_a_history_is_followed_to_its_end(service: Client) -> None:
+    job_id = service.submit(SHORT).id
+
+    followed = list(service.follow_events(job_id))
+
+    assert followed == service.events(job_id)
+    assert followed[-1].kind == "succeeded"
+
+
 def test_a_stream_is_resumed_by_the_last_event_id(http: httpx.Client, service: Client) -> None:
     """Bare HTTP, as any SSE client would: two connections, no step lost or repeated."""
     job_id = http.post("/v1/jobs", json=SHORT).json()["id"]
