@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -26,6 +27,10 @@ UNKNOWN = (
 )
 RETRY_AFTER_S = 2
 """Seconds after which a client may try again while the store is away."""
+
+
+RETRY_FULL_S = 60
+"""Seconds after which a client may try again while the storage is full."""
 
 
 def answer(
@@ -65,6 +70,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     for error in UNAVAILABLE:
         app.add_exception_handler(error, _unavailable)
+    app.add_exception_handler(OSError, _no_room)
     app.add_exception_handler(Exception, _ours)
 
 
@@ -131,6 +137,20 @@ async def _unavailable(request: Request, error: Exception) -> Response:
         detail=UNKNOWN if request.method == "POST" else AWAY,
         code=StoreUnavailable.code,
         headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+async def _no_room(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return await _ours(request, error)
+    log.warning("%s %s: the storage is full: %s", request.method, request.url.path, error)
+    return answer(
+        status=StoreUnavailable.status,
+        title="The storage is full",
+        detail="the storage has no room for the files of this; try again when there is space",
+        code="storage_full",
+        headers={"Retry-After": str(RETRY_FULL_S)},
     )
 
 

@@ -40,6 +40,8 @@ class Unwritable(redis.RedisError):
     """The server answers, but cannot write: its memory or disk is full, or it is a replica."""
 
 
+UNWRITABLE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
+"""What such a server's answer begins with."""
 UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable)
 """What may pass by itself: the same call, sent again later, may succeed."""
 
@@ -100,9 +102,17 @@ def send(client: redis.Redis, call: Call[T]) -> T:
     try:
         return call.read(client.fcall(call.function, 0, *call.args))
     except redis.ResponseError as error:
-        if isinstance(error, OutOfMemoryError | ReadOnlyError) or "MISCONF" in str(error):
+        if cannot_write(error):
             raise Unwritable(str(error)) from None
         raise
+
+
+def cannot_write(error: redis.ResponseError) -> bool:
+    """Return whether the server says that it cannot write now, whatever the call was."""
+    # The client has classes for some of these, and cuts the word off the text of those.
+    if isinstance(error, OutOfMemoryError | ReadOnlyError):
+        return True
+    return str(error).split(" ", 1)[0] in UNWRITABLE
 
 
 @cache

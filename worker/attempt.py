@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from worker.lease import Lease
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import Reporter, measured
+from worker.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +121,29 @@ class Attempt:
         ) as reporter:
             try:
                 self._follow(run, reporter, lease, folder)
+                self._finish(run, reporter, lease, folder)
             except Stop as stop:
                 if stop.save:
-                    self._save(run, reporter, lease, folder)
+                    self._save_if_there_is_room(run, reporter, lease, folder)
                 lease.phase("store")
                 return self._release(stop.why)
-            self._finish(run, reporter, lease, folder)
         return "succeeded"
+
+    def _save_if_there_is_room(
+        self, run: Run, reporter: Reporter, lease: Lease, folder: Path
+    ) -> None:
+        """Save the run that is to end here; without room it goes on from an older checkpoint."""
+        with contextlib.suppress(Stop):
+            self._save(run, reporter, lease, folder)
+
+    def _room(self, reporter: Reporter, lease: Lease) -> Room:
+        def give_up() -> None:
+            try:
+                self._heed(reporter, lease)
+            except Stop as stop:
+                raise Stop(f"{stop.why}; the storage is full", save=False) from None
+
+        return Room(self._held, self._patience, lease, give_up)
 
     def _best_of(self, record: Record, run: Run) -> Path | None:
         """Return the network of the best state, if the run that goes on knows of it."""
@@ -193,7 +211,8 @@ class Attempt:
         of_ema = kept.metric.startswith("ema_")
         content = checkpoint.ema_bytes(run) if of_ema else checkpoint.model_bytes(run)
         self._best = folder / BEST
-        write_durably(self._best, content)
+        target = self._best
+        self._room(reporter, lease).write(lambda: write_durably(target, content))
         needed = self._patience.send(
             calls.best_kept(
                 self._held,
@@ -212,7 +231,7 @@ class Attempt:
         lease.phase("store")
         reporter.flush()
         lease.phase("checkpoint")
-        saved = checkpoint.save(run, folder)
+        saved = self._room(reporter, lease).write(lambda: checkpoint.save(run, folder))
         lease.phase("store")
         return saved
 
@@ -220,12 +239,16 @@ class Attempt:
         lease.phase("store")
         reporter.flush()
         lease.phase("checkpoint")
-        folder.mkdir(parents=True, exist_ok=True)
         files = {MODEL: checkpoint.model_bytes(run)}
         if run.ema is not None:
             files[EMA] = checkpoint.ema_bytes(run)
-        for name, content in files.items():
-            write_durably(folder / name, content)
+
+        def write() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_durably(folder / name, content)
+
+        self._room(reporter, lease).write(write)
         paths = [folder / name for name in files] + ([self._best] if self._best else [])
         call = calls.finish(
             self._held,

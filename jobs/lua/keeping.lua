@@ -91,13 +91,17 @@ local function store_id(_, args)
   return redis.call('GET', key('store_id'))
 end
 
-redis.register_function('optserve_expire', expire)
+-- What frees memory must not be refused for want of it.
+redis.register_function{
+  function_name = 'optserve_expire', callback = expire, flags = {'allow-oom'}}
 redis.register_function{
   function_name = 'optserve_unweighed', callback = unweighed, flags = {'no-writes'}}
-redis.register_function('optserve_weighed', weighed)
+redis.register_function{
+  function_name = 'optserve_weighed', callback = weighed, flags = {'allow-oom'}}
 redis.register_function{
   function_name = 'optserve_removed', callback = removed, flags = {'no-writes'}}
-redis.register_function('optserve_swept', swept)
+redis.register_function{
+  function_name = 'optserve_swept', callback = swept, flags = {'allow-oom'}}
 redis.register_function{
   function_name = 'optserve_owned', callback = owned, flags = {'no-writes'}}
 redis.register_function('optserve_store_id', store_id)
