@@ -18,6 +18,8 @@ from jobs.spec.wire import Event, Lane, Queue, Worker
 
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
+MAX_ENTRIES = 2**53
+"""More than any history has."""
 
 
 class Progress(NamedTuple):
@@ -131,9 +133,10 @@ class Store:
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """Return a job's history after the entry *after*, oldest first, *limit* at most."""
-        stream = keys.EVENTS % (tenant, job_id)
-        entries = await self._client.xrange(stream, min=f"({after}-0", count=limit)
-        return [_event(entry_id, fields) for entry_id, fields in entries]
+        first = min(after, MAX_ENTRIES)
+        history = keys.EVENTS % (tenant, job_id)
+        entries = await self._client.lrange(history, first, first + limit - 1)
+        return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
 
     async def workers(self) -> list[Worker]:
         """Return the workers that are alive."""
@@ -166,15 +169,9 @@ class Store:
         )
 
 
-def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
-    return Event.model_validate(
-        {
-            "id": int(entry_id.split(b"-")[0]),
-            "at": moment(fields[b"at"].decode()),
-            "kind": fields[b"kind"].decode(),
-            "data": json.loads(fields[b"data"]),
-        }
-    )
+def _event(number: int, entry: bytes) -> Event:
+    fields = json.loads(entry)
+    return Event.model_validate({**fields, "id": number, "at": moment(fields["at"])})
 
 
 def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:

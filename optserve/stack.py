@@ -91,7 +91,7 @@ class Stack:
             "OPTSERVE_REDIS_URL": self.redis_url,
             "OPTSERVE_HOST": host,
             "OPTSERVE_PORT": str(port),
-            "OPTSERVE_WORKERS_ON_MACHINE": str(self._num_workers),
+            "OPTSERVE_WORKERS_ON_MACHINE": str(max(1, self._num_workers)),
         }
 
         self._api = self._child("api", "api.app", environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -101,8 +102,13 @@ def state_of(client: redis.Redis, job_id: str) -> State:
 
 
 def kinds(client: redis.Redis, job_id: str) -> list[str]:
-    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
-    return [fields[b"kind"].decode() for _, fields in entries]
+    return [entry["kind"] for entry in history(client, job_id)]
+
+
+def history(client: redis.Redis, job_id: str, tenant: str = "local") -> list[dict[str, Any]]:
+    """Return the entries of a job's history, oldest first: at, kind, data."""
+    entries: Any = client.lrange(keys.EVENTS % (tenant, job_id), 0, -1)
+    return [json.loads(entry) for entry in entries]
 
 
 def rows_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Row]:

@@ -1,6 +1,5 @@
 """How a job goes on where its worker is gone: restarted, or with other bits."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.jobs.protocol import (
     begin,
     claim,
     hello,
+    history,
     kinds,
     record_of,
     release,
@@ -70,8 +70,7 @@ def taken(client: redis.Redis, job_id: str, fingerprint: str, token: str = "t2")
 
 
 def told(client: redis.Redis, job_id: str, kind: str) -> list[dict[str, Any]]:
-    entries: Any = client.xrange(keys.EVENTS % ("local", job_id))
-    return [json.loads(f[b"data"]) for _, f in entries if f[b"kind"] == kind.encode()]
+    return [entry["data"] for entry in history(client, job_id) if entry["kind"] == kind]
 
 
 def view(client: redis.Redis, job_id: str) -> Record:

@@ -1,6 +1,5 @@
 """Rows on their way to a real server."""
 
-import json
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from optcore.schedules.make import make_schedule
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
+from tests.jobs.protocol import history
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import Reporter
@@ -90,11 +90,11 @@ def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
 
     record = report(client, held, spec, lrs)
 
-    events: Any = client.xrange(keys.EVENTS % (held.tenant, held.job_id))
-    told = [fields[b"data"] for _, fields in events if fields[b"kind"] == b"lr_off_plan"]
+    entries = history(client, held.job_id)
+    told = [entry["data"] for entry in entries if entry["kind"] == "lr_off_plan"]
     assert record.rows == 40  # what was applied is kept as it was
     assert record.job().lr_off_plan_at == 17
-    assert [calls.json_text({"step": 17, "planned": right, "applied": lrs[17]}).encode()] == told
+    assert told == [{"step": 17, "planned": right, "applied": lrs[17]}]
 
 
 class Job(NamedTuple):
@@ -120,8 +120,8 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
                 reporter.row(step_report.step, (step_report.lr, step_report.loss), tuple(lrs))
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
-    events: Any = client.xrange(keys.EVENTS % (held.tenant, held.job_id))
-    told = [json.loads(f[b"data"]) for _, f in events if f[b"kind"] == b"lr_off_plan"]
+    entries = history(client, held.job_id)
+    told = [entry["data"] for entry in entries if entry["kind"] == "lr_off_plan"]
     rows: Any = client.get(keys.ROWS % (held.tenant, held.job_id, 0))
     return Job(
         Record.from_hash(raw).job().lr_off_plan_at, told, [row[0] for row in PLAIN.unpack(rows)]
