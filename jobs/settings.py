@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Datasets, each in a folder of its name; read only. Default: data in home."""
     storage: Path | None = None
     """Checkpoints and artifacts; shared by API and workers. Default: storage in home."""
+    run: Path | None = None
+    """Locks, one per GPU: the same folder for all workers of a machine. Default: run in home."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     allowed_hosts: list[str] | None = None
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
     def data_dir(self) -> Path:
         """Where datasets lie."""
         return self.data or self.home / "data"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the locks of this machine lie."""
+        return self.run or self.home / "run"
 
     @property
     def storage_dir(self) -> Path:

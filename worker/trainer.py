@@ -17,7 +17,9 @@ import threading
 from typing import IO, TYPE_CHECKING
 
 from jobs.calls import Held
+from jobs.settings import Settings
 from jobs.tether import die_with_parent
+from worker.gpu import gpu_name, lock_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
+    if device == "cuda":  # before anything touches it: imports make a first step there
+        lock_gpu(Settings().run_dir, gpu_name())
     _in_background(_imports)
 
     from worker.workshop import Workshop  # noqa: PLC0415  imported by now, at low priority
