@@ -32,7 +32,7 @@ def check(client: redis.Redis) -> None:
         raise StoreUnsafe(f"the Redis server must be version 7 or newer, got {version}")
     wrong = []
     for name, wanted in REQUIRED.items():
-        found = client.config_get(name).get(name)
+        found = _setting(client, name)
         if found != wanted:
             wrong.append(f"{name} must be {wanted}, got {found}")
     if wrong:
@@ -40,6 +40,16 @@ def check(client: redis.Redis) -> None:
             f"the Redis server would lose accepted jobs: {'; '.join(wrong)}. "
             "Set this in its configuration (or with CONFIG SET) and start again."
         )
+
+
+def _setting(client: redis.Redis, name: str) -> str | None:
+    try:
+        return client.config_get(name).get(name)
+    except redis.ResponseError as error:
+        raise StoreUnsafe(
+            f"the Redis server does not let us see whether it keeps what it accepts ({error}). "
+            "Allow this user CONFIG GET (ACL: +config|get) and start again."
+        ) from None
 
 
 def install(client: redis.Redis) -> None:

@@ -5,6 +5,7 @@ import redis
 
 from jobs.errors import StoreUnsafe
 from jobs.server import check, install, prepare
+from optserve.embedded import EmbeddedServer
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,21 @@ def test_a_server_that_would_lose_jobs_is_refused(
     finally:
         client.config_set(name, good)
     check(client)
+
+
+def test_a_server_that_does_not_show_its_settings_is_refused(
+    client: redis.Redis, server: EmbeddedServer
+) -> None:
+    client.acl_setuser("blind", enabled=True, nopass=True, commands=["+@all", "-config"])
+
+    try:
+        with (
+            redis.from_url(server.url, username="blind", password="any") as blind,
+            pytest.raises(StoreUnsafe, match=r"Allow this user CONFIG GET \(ACL: \+config\|get\)"),
+        ):
+            check(blind)
+    finally:
+        client.acl_deluser("blind")
 
 
 def test_the_functions_are_replaced_only_if_they_differ(client: redis.Redis) -> None:
