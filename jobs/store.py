@@ -89,7 +89,8 @@ class Store:
         found: list[Record] = []
         scanned = 0
         while True:
-            wanted = min(max(limit + 1, 50), SCANNED_PER_PAGE - scanned)
+            some = max(limit + 1, 50) if labels else limit + 1 - len(found)
+            wanted = min(some, SCANNED_PER_PAGE - scanned)
             newest = f"({after}" if after else "+"
             ids = await self._client.zrevrangebylex(index, newest, "-", 0, wanted)
             for record in await self._fetch(tenant, ids):
