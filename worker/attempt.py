@@ -77,7 +77,7 @@ class Attempt:
 
     def train(self) -> Outcome:
         """See the job through; return what became of it."""
-        with Lease(self._held, self._tools.client, lease_s=self._tools.settings.lease_s) as lease:
+        with Lease(self._held, self._tools.client, self._tools.settings) as lease:
             try:
                 return self._train(lease)
             except Fenced:
