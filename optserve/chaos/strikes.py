@@ -126,15 +126,12 @@ class Striker:
 
 
 def trainer_of(worker: int) -> int | None:
-    """Return the trainer of a worker on this machine, if it has one."""
+    """Return the trainer of a worker on this machine: its only child, if it has one."""
     try:
         children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
-        for child in children:
-            if b"trainer" in Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
     except OSError:
-        pass
-    return None
+        return None
+    return int(children[0]) if children else None
 
 
 def _send(pid: int, number: signal.Signals) -> bool:
