@@ -24,6 +24,7 @@ from jobs.calls import Held
 from jobs.functions import send
 from jobs.record import new_fields, new_id
 from jobs.server import prepare
+from jobs.settings import Settings
 from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
@@ -96,7 +97,7 @@ def reporting(client: redis.Redis, spec: JobSpec) -> float:
     run = started(spec)
     patience = Patience(client, threading.Event())
     with (
-        Lease(held, client, lease_s=LEASE_MS / 1000) as lease,
+        Lease(held, client, Settings(lease_s=LEASE_MS / 1000)) as lease,
         Reporter(held, patience, Plan(run.spec), first=0, lease_ms=LEASE_MS) as reporter,
     ):
         start = time.perf_counter()

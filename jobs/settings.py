@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     lease_s: float = Field(30.0, gt=1)
     """How long, in seconds, a worker that fell silent keeps its job."""
+    setup_limit_s: float = Field(600.0, gt=1)
+    """How long, in seconds, a run may take to be set up before it counts as hung: its trainer is
+    ended, and the job goes on elsewhere."""
+    step_limit_s: float = Field(60.0, gt=1)
+    """The same for a step, which may also last 20 times as long as the last ones."""
+    checkpoint_limit_s: float = Field(420.0, gt=1)
+    """The same for the writing of a checkpoint."""
     offer_after_s: float = Field(300.0, ge=0)
     """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
     offers to be restarted, or to go on with other bits."""

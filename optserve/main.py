@@ -16,6 +16,7 @@ from jobs.spec.states import State
 from optcore.spec.errors import SpecError
 from optserve import acting, cloning, convert, schedules, showing, stack
 from optserve import demo as demonstration
+from optserve.chaos import command as chaos
 from optserve.datasets import FetchFailed, fetch_mnist
 from optserve.errors import ClientError
 from optserve.files import BadFile, read_object
@@ -31,6 +32,7 @@ app = typer.Typer(
 datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
+app.command("chaos")(chaos.command)
 app.add_typer(schedules.app, name="schedule")
 
 

@@ -60,10 +60,17 @@ class Stack:
     """
 
     def __init__(
-        self, settings: Settings, *, workers: int, stopping: threading.Event, hold: int
+        self,
+        settings: Settings,
+        *,
+        workers: int,
+        stopping: threading.Event,
+        hold: int,
+        worker_module: str,
     ) -> None:
         self._settings, self._num_workers = settings, workers
         self._stopping, self._hold = stopping, hold
+        self._worker_module = worker_module
         self.home = settings.home.resolve()
         self._embedded: EmbeddedServer | None = None
         self._api: Child | None = None
@@ -98,7 +105,9 @@ class Stack:
         # Killed with the embedded server, a worker could only wait for what it cannot save to.
         parting = signal.SIGKILL if self._embedded else signal.SIGTERM
         for i in range(self._num_workers):
-            self._workers.append(self._child(f"worker {i}", "worker.main", environment, parting))
+            self._workers.append(
+                self._child(f"worker {i}", self._worker_module, environment, parting)
+            )
         self._wait_until_ready(logs)
         (self.home / "url").write_text(self.url)
 
@@ -108,6 +117,11 @@ class Stack:
             self._embedded.look_after()
         for child in self._children():
             child.look_after()
+
+    def processes(self) -> dict[str, int]:
+        """Return the process of each part: api, worker 0, ..., and server if it is ours."""
+        found = {child.name: child.pid for child in self._children()}
+        return found | ({"server": self._embedded.pid} if self._embedded is not None else {})
 
     def stop(self) -> None:
         """End everything, in order."""
@@ -183,6 +197,7 @@ def running(
     port: int = 8000,
     workers: int = 1,
     stopping: threading.Event | None = None,
+    worker_module: str = "worker.main",
 ) -> Iterator[Stack]:
     """
     Run a stack for as long as the context lasts; a home has one at a time.
@@ -193,6 +208,7 @@ def running(
         port: of the API; 0 for any free one.
         workers: how many share the machine's cores.
         stopping: once set, a start that is under way is given up.
+        worker_module: what a worker runs; tests have workers that misbehave.
 
     Raises:
         StackError: it cannot be started.
@@ -200,7 +216,13 @@ def running(
     stopping = stopping or threading.Event()
     settings = _settings(home=home, host=host, port=port)
     with _home_of_its_own(home, stopping) as hold:
-        stack = Stack(settings, workers=workers, stopping=stopping, hold=hold)
+        stack = Stack(
+            settings,
+            workers=workers,
+            stopping=stopping,
+            hold=hold,
+            worker_module=worker_module,
+        )
         try:
             stack.start()
             yield stack

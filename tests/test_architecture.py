@@ -1,6 +1,7 @@
 """Who may import whom, read from the source, and what never pulls torch, seen in an interpreter."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +133,37 @@ def test_nothing_is_pickled(module: str, path: Path) -> None:
 
     assert not imported & PICKLES, module
     assert not called & PICKLING, module
+
+
+WALL_CLOCKS = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("time", "localtime"),
+    ("time", "gmtime"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+}
+READ_THE_CLOCK = {"jobs.record": {("time", "time_ns")}}
+"""An id begins with the time at which it was made, so that lists are in order."""
+
+
+@pytest.mark.parametrize(
+    ("module", "path"),
+    [(m, p) for m, p in modules() if m.split(".")[0] in ("jobs", "api", "worker", "optcore")],
+    ids=lambda value: str(value)[-60:],
+)
+def test_no_clock_but_the_servers_decides_anything(module: str, path: Path) -> None:
+    """Leases, waits and histories survive machines whose clocks are an hour off, or jump."""
+    read = {
+        (node.value.id, node.attr)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+
+    assert read & WALL_CLOCKS == READ_THE_CLOCK.get(module, set())
+    assert not re.search(r"from time import", path.read_text())
 
 
 def test_every_word_of_training_is_documented() -> None:

@@ -25,8 +25,10 @@ from optcore.training.files import write_durably
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
 from optcore.training.run import Run
+from worker import journal
 from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
+from worker.journal import Journal
 from worker.lease import Lease
 from worker.patience import Patience
 from worker.plan import Plan
@@ -79,7 +81,7 @@ class Attempt:
 
     def train(self) -> Outcome:
         """See the job through; return what became of it."""
-        with Lease(self._held, self._tools.client, lease_s=self._tools.settings.lease_s) as lease:
+        with Lease(self._held, self._tools.client, self._tools.settings) as lease:
             try:
                 return self._train(lease)
             except Fenced:
@@ -116,9 +118,19 @@ class Attempt:
         lease_ms = int(self._tools.settings.lease_s * 1000)
         plan = Plan(run.spec)
         self._saved, self._best = run.row, self._best_of(record, run)
-        with Reporter(
-            self._held, self._patience, plan, first=run.row, lease_ms=lease_ms
-        ) as reporter:
+        for old in folder.parent.glob(f"*/{journal.NAME}"):
+            old.unlink(missing_ok=True)
+        with (
+            Journal(folder / journal.NAME, first=run.row, width=plan.series.width) as self._journal,
+            Reporter(
+                self._held,
+                self._patience,
+                plan,
+                first=run.row,
+                lease_ms=lease_ms,
+                journal=self._journal,
+            ) as reporter,
+        ):
             try:
                 self._follow(run, reporter, lease, folder)
                 self._finish(run, reporter, lease, folder)
@@ -155,6 +167,7 @@ class Attempt:
     def _follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
+        due = False
         for report in train(run):
             match report:
                 case StepReport():
@@ -168,8 +181,10 @@ class Attempt:
             lease.beat()
             if run.settled and not run.finished:
                 self._heed(reporter, lease)
-                if isinstance(report, StepReport) and run.checkpoint_is_due:
+                due = due or (isinstance(report, StepReport) and run.checkpoint_is_due)
+                if due and reporter.stored():  # while the store is away, training goes on
                     self._save(run, reporter, lease, folder)
+                    due = False
 
     def _heed(self, reporter: Reporter, lease: Lease) -> None:
         """Raise `Stop` if the client or the worker wants the run to end here."""
@@ -189,7 +204,7 @@ class Attempt:
         if run.row == self._saved or not run.is_finite():
             return  # it is there; or nobody would want to go on from here
         saved = self._written(run, reporter, lease, folder / "checkpoints")
-        needed = self._patience.send(
+        needed = reporter.send(
             calls.checkpointed(
                 self._held,
                 step=saved.step,
@@ -213,7 +228,7 @@ class Attempt:
         self._best = folder / BEST
         target = self._best
         self._room(reporter, lease).write(lambda: write_durably(target, content))
-        needed = self._patience.send(
+        needed = reporter.send(
             calls.best_kept(
                 self._held,
                 step=saved.step,
@@ -231,7 +246,12 @@ class Attempt:
         lease.phase("store")
         reporter.flush()
         lease.phase("checkpoint")
-        saved = self._room(reporter, lease).write(lambda: checkpoint.save(run, folder))
+
+        def write() -> Checkpoint:
+            self._journal.sync()
+            return checkpoint.save(run, folder)
+
+        saved = self._room(reporter, lease).write(write)
         lease.phase("store")
         return saved
 
@@ -259,7 +279,7 @@ class Attempt:
             ended="early_stopped" if run.stopped else "completed",
         )
         lease.phase("store")
-        self._patience.send(call)
+        reporter.send(call)
 
     def _release(self, why: str) -> Outcome:
         self._patience.send(calls.release(self._held, why=why, crashed=False))

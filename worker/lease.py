@@ -18,22 +18,20 @@ import redis
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import Fenced, send
+from jobs.settings import Settings
 from worker.patience import PATIENCE_S
 
 log = logging.getLogger(__name__)
 
 Phase = Literal["setup", "step", "checkpoint", "store"]
 
-LIMITS_S: dict[Phase, float] = {
-    "setup": 600.0,
-    "step": 60.0,
-    "checkpoint": 420.0,
-    "store": PATIENCE_S + 60.0,  # whoever waits for it gives up first
-}
-"""Seconds a phase may last without a sign of progress."""
+STORE_LIMIT_S = PATIENCE_S + 60.0
+"""Seconds a run may wait for the store: whoever waits for it gives up first."""
 STEP_FACTOR = 20
 """A step may also last this many times the median of the last ones."""
 RENEWALS_PER_LEASE = 6
+SLACK_S = 0.5
+"""Seconds after which the timer does what this thread should have done."""
 GRACE_S = 2.0
 """Seconds a run may take to notice that its job was taken from it."""
 STALLED = 75
@@ -45,17 +43,25 @@ class Lease:
     Renews the lease from a thread for as long as the run moves.
 
     A run that does not move within its phase's limit is over: the stacks of all threads go to
-    the log, and the process exits, so that the job can be trained elsewhere.
+    the log, and the process exits, so that the job can be trained elsewhere. Should it not
+    let this thread run either (it sleeps in C and holds the interpreter), a timer does the same.
 
     Attributes:
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
     """
 
-    def __init__(self, held: Held, client: redis.Redis, *, lease_s: float) -> None:
+    def __init__(self, held: Held, client: redis.Redis, settings: Settings) -> None:
         self.request = ""
-        self._held, self._client, self._lease_s = held, client, lease_s
+        self._held, self._client, self._lease_s = held, client, settings.lease_s
+        self._limits_s: dict[Phase, float] = {
+            "setup": settings.setup_limit_s,
+            "step": settings.step_limit_s,
+            "checkpoint": settings.checkpoint_limit_s,
+            "store": STORE_LIMIT_S,
+        }
+        self._pause_s = min(1.0, self._lease_s / RENEWALS_PER_LEASE)
         self._phase: Phase = "setup"
-        self._moved_at = time.monotonic()
+        self._moved_at = self._beat_at = time.monotonic()
         self._beats, self._seen = 0, 0
         self._steps: deque[float] = deque(maxlen=100)
         self._closing = threading.Event()
@@ -64,10 +70,13 @@ class Lease:
     def phase(self, phase: Phase) -> None:
         """Enter *phase*: its limit counts from now."""
         self._phase, self._moved_at = phase, time.monotonic()
+        self._beat_at = self._moved_at
+        self._set_timer(self._limit_s())
 
     def beat(self) -> None:
         """Say that the run has moved; costs next to nothing, as it is said at every step."""
         self._beats += 1
+        self._beat_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,21 +90,26 @@ class Lease:
     ) -> None:
         self._closing.set()
         self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
 
     def _keep(self) -> None:
-        while not self._closing.wait(min(1.0, self._lease_s / RENEWALS_PER_LEASE)):
+        while not self._closing.wait(self._pause_s):
             still = self._still_s()
-            if still > self._limit_s():
+            left = self._limit_s() - still
+            if left < 0:
                 self._give_up(still)
+            self._set_timer(left)
             self._renew()
 
     def _still_s(self) -> float:
         """Return for how many seconds the run has not moved; learn how long its steps take."""
-        now, beats = time.monotonic(), self._beats
+        beats, beat_at = self._beats, self._beat_at
         if beats > self._seen:
-            self._steps.append((now - self._moved_at) / (beats - self._seen))
-            self._seen, self._moved_at = beats, now
-        return now - self._moved_at
+            if beat_at > self._moved_at:  # else a phase began since
+                self._steps.append((beat_at - self._moved_at) / (beats - self._seen))
+                self._moved_at = beat_at
+            self._seen = beats
+        return time.monotonic() - self._moved_at
 
     def _renew(self) -> None:
         try:
@@ -110,10 +124,15 @@ class Lease:
             log.warning("%s: the lease could not be renewed: %s", self._held.job_id, error)
 
     def _limit_s(self) -> float:
-        limit = LIMITS_S[self._phase]
+        limit = self._limits_s[self._phase]
         if self._phase == "step" and self._steps:
             return max(limit, STEP_FACTOR * statistics.median(self._steps))
         return limit
+
+    def _set_timer(self, left_s: float) -> None:
+        """Let the process end a little later than this thread would end it."""
+        after_s = max(left_s, self._pause_s) + SLACK_S
+        faulthandler.dump_traceback_later(after_s, exit=True, file=sys.stderr)
 
     def _give_up(self, still: float) -> None:
         log.error("%s: no progress for %.0f s in phase %s", self._held.job_id, still, self._phase)

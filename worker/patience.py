@@ -30,9 +30,13 @@ class Patience:
     Args:
         client: of the store; does not retry by itself.
         leaving: set when the worker was told to leave.
+
+    Attributes:
+        waits: whether somebody is waiting for a store that is away.
     """
 
     def __init__(self, client: redis.Redis, leaving: threading.Event) -> None:
+        self.waits = False
         self._client, self._leaving = client, leaving
 
     def send(self, call: Call[T]) -> T:
@@ -46,12 +50,16 @@ class Patience:
         told = False
         while True:
             try:
-                return send(self._client, call)
+                answer = send(self._client, call)
             except UNAVAILABLE as error:
+                self.waits = True
                 if not told:
                     log.warning("%s waits: the store is away: %s", call.name, error)
                     told = True
                 limit = LEAVING_PATIENCE_S if self._leaving.is_set() else PATIENCE_S
                 if time.monotonic() - began > limit:
                     raise
+            else:
+                self.waits = False
+                return answer
             time.sleep(RETRY_S)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from array import array
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from jobs import calls
 from jobs.calls import Held
+from jobs.functions import Call, Gap
 from jobs.metrics import Row
 from optcore.training.reports import Evaluation
+from worker.journal import Journal
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+"""Seconds between two looks at whether the store is away."""
+
+T = TypeVar("T")
 
 PAUSE_S = 0.1
 """
@@ -35,6 +45,7 @@ class Reporter:
         plan: what rows hold, and what lr should be.
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
+        journal: keeps the rows for a store that loses some.
 
     Attributes:
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
@@ -49,17 +60,19 @@ class Reporter:
         *,
         first: int,
         lease_ms: int,
+        journal: Journal | None = None,
     ) -> None:
         self.request = ""
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
+        self._journal = journal
         self._plan, self._off_plan = plan, False
         self._series, self._width = plan.series, plan.series.width
         self._lock = threading.Condition(threading.Lock())
         self._first, self._next = first, first
         self._data = bytearray()  # of the rows from the first to the next, packed when they come
         self._lrs = bytearray()  # of every group in each of these rows, if there are several
-        self._evaluations = list[Evaluation]()
+        self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
         self._error: Exception | None = None
         self._idle, self._closing = False, False
         self._hurry = threading.Event()
@@ -107,6 +120,42 @@ class Reporter:
         self.check()
         assert stored  # the writer gives up, with an error, long before
 
+    def stored(self) -> bool:
+        """Return whether all is stored that was taken; wait for it unless the store is away."""
+        self._hurry.set()
+        with self._lock:
+            while (self._data or self._evaluations) and not self._error:
+                if self._patience.waits:
+                    return False
+                self._lock.wait(LOOK_S)
+        self.check()
+        return True
+
+    def send(self, call: Call[T]) -> T:
+        """
+        Run *call*, once everything taken so far is stored.
+
+        A store that has lost rows gets them again.
+        """
+        try:
+            return self._patience.send(call)
+        except Gap as gap:
+            self._refill(gap)
+        return self.send(call)
+
+    def _refill(self, gap: Gap) -> None:
+        """Give the store the rows that it had before, and what was evaluated in them."""
+        if self._journal is None or gap.rows >= self._first:
+            raise gap
+        log.warning("%s: %s: they are sent again", self._held.job_id, gap)
+        try:
+            for first, data in self._journal.rows(gap.rows, self._first):
+                self.send(self._append(first, data))
+        except ValueError:
+            raise gap from None
+        for report in self._told:
+            self._patience.send(self._evaluated(report))
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -147,10 +196,9 @@ class Reporter:
             data, lrs = bytes(self._data), bytes(self._lrs)
         if not data:
             return
-        call = calls.append(
-            self._held, first=self._first, width=self._width, data=data, lease_ms=self._lease_ms
-        )
-        self.request = self._patience.send(call)
+        if self._journal is not None:
+            self._journal.add(data)
+        self.request = self.send(self._append(self._first, data))
         self._compare_with_plan(data, lrs)
         with self._lock:
             self._first += len(data) // self._width
@@ -172,11 +220,18 @@ class Reporter:
                 if not self._evaluations:
                     return
                 report = self._evaluations[0]
-            call = calls.evaluated(self._held, step=report.step, data=measured(report))
-            self._patience.send(call)
+            self._patience.send(self._evaluated(report))
             with self._lock:
-                del self._evaluations[0]
+                self._told.append(self._evaluations.pop(0))
                 self._lock.notify_all()
+
+    def _append(self, first: int, data: bytes) -> Call[str]:
+        return calls.append(
+            self._held, first=first, width=self._width, data=data, lease_ms=self._lease_ms
+        )
+
+    def _evaluated(self, report: Evaluation) -> Call[None]:
+        return calls.evaluated(self._held, step=report.step, data=measured(report))
 
 
 def measured(report: Evaluation) -> dict[str, Any]:

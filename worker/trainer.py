@@ -38,11 +38,13 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True
     )
-    leaving = threading.Event()
+    leaving, working = threading.Event(), threading.Event()
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
         del number, frame
         leaving.set()
+        if not working.is_set():
+            sys.exit()
 
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
@@ -56,11 +58,15 @@ def main() -> None:
     with os.fdopen(hears) as jobs, os.fdopen(says, "w") as answers:
         _say(answers, {"fingerprint": workshop.fingerprint})
         for line in jobs:
+            working.set()
             held = Held(**json.loads(line))
             outcome, clean = workshop.train(held)
+            clean = clean and not leaving.is_set()  # who is to leave would give the next one back
+            working.clear()
             _say(answers, {"job_id": held.job_id, "outcome": outcome, "clean": clean})
-            if not clean:
-                return
+            if not clean or leaving.is_set():
+                logging.shutdown()
+                os._exit(0)  # a second or more of tidying up, on a busy machine, would help nobody
 
 
 def _say(answers: IO[str], message: dict[str, object]) -> None:

@@ -30,6 +30,8 @@ machine; those that sleep at once are slow on a quiet one (docs/decisions/0005).
 """
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
 """What an environment says it with."""
+MODULE = "worker.trainer"
+"""What a trainer runs; tests have trainers that misbehave."""
 LEAVE_S = 8.0
 """Seconds a trainer gets to leave before it is killed."""
 
@@ -112,7 +114,7 @@ class Trainer:
     def __init__(self, device: str) -> None:
         hears, self._to_it = os.pipe()
         self._from_it, says = os.pipe()
-        command = [sys.executable, "-P", "-m", "worker.trainer", device, str(hears), str(says)]
+        command = [sys.executable, "-P", "-m", MODULE, device, str(hears), str(says)]
         self._process = subprocess.Popen(
             [*command, str(os.getpid())],
             pass_fds=(hears, says),

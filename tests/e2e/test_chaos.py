@@ -1,0 +1,112 @@
+"""The soak of `optserve chaos`: what it hurts loses nothing, and what is broken it finds."""
+
+import re
+from pathlib import Path
+
+import pytest
+import redis
+
+from jobs.functions import library
+from optserve.chaos.campaign import Report
+from optserve.chaos.command import against, own_stack
+from optserve.stack import Stack
+from tests.e2e.commands import optserve
+
+SEED = 7
+
+
+def soak(running: Stack, *, num_jobs: int, num_kills: int, minutes: float) -> Report:
+    return against(running, seed=SEED, num_jobs=num_jobs, minutes=minutes, num_kills=num_kills)
+
+
+@pytest.mark.timeout(400)
+def test_twenty_jobs_under_ten_kills_lose_nothing() -> None:
+    with own_stack() as running:
+        report = soak(running, num_jobs=20, num_kills=10, minutes=5)
+
+    assert report.violations == [], f"seed {SEED}"
+    assert report.succeeded == 20
+    assert report.kills == 11
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_hundred_jobs_under_eighty_kills_lose_nothing() -> None:
+    with own_stack() as running:
+        report = soak(running, num_jobs=100, num_kills=75, minutes=25)
+
+    assert report.violations == [], f"seed {SEED}"
+    assert report.succeeded == 100
+    assert report.kills >= 80
+    assert report.struck["stop"] >= 10
+    assert report.verified > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_thousand_jobs_lose_nothing() -> None:
+    with own_stack() as running:
+        report = soak(running, num_jobs=1000, num_kills=300, minutes=50)
+
+    assert report.violations == [], f"seed {SEED}"
+    assert report.succeeded == 1000
+    assert report.kills >= 330
+    assert report.struck["stop"] >= 60
+    assert report.struck["server"] >= 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", ["no_generators", "no_statistics"])
+def test_a_checkpoint_that_lacks_something_is_found(mutant: str) -> None:
+    """Random numbers at once, by the rows; statistics only by the digest."""
+    with own_stack(f"tests.strange.{mutant}") as running:
+        report = soak(running, num_jobs=12, num_kills=10, minutes=5)
+
+    found = "digest" if mutant == "no_statistics" else "replay_differs"
+    assert any(found in violation for violation in report.violations), report
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_rows_that_are_appended_wherever_they_belong_are_found() -> None:
+    with own_stack() as running:
+        by_offset = "local overlap = math.min(count, rows - first)"
+        assert library().count(by_offset) == 1
+        with redis.from_url(running.redis_url) as store:
+            mutant = library().replace(by_offset, "first = rows; local overlap = 0")
+            store.function_load(mutant, replace=True)
+        report = soak(running, num_jobs=12, num_kills=10, minutes=5)
+
+    assert report.violations
+
+
+def test_the_command_prints_its_seed_and_a_report_of_80_columns(tmp_path: Path) -> None:
+    done = optserve(
+        "chaos", "--jobs", "4", "--kills", "1", "--minutes", "3", "--seed", "11", home=tmp_path
+    )
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lines[0] == "seed 11: 4 jobs, within 3 minutes"
+    assert re.fullmatch(r"jobs +4 of 4 succeeded, \d+ attempts", lines[1])
+    assert re.fullmatch(r"SIGKILL +1 \(\w+ 1\)", lines[2])
+    assert lines[-1] == "nothing lost, nothing twice, the same bits"
+    assert max(map(len, lines)) <= 80
+
+
+def test_somebody_elses_service_is_not_hurt_unless_told(running: Stack, tmp_path: Path) -> None:
+    done = optserve("chaos", "--jobs", "3", "--url", running.url, "--lease", "5", home=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SIGKILL   0\n" in done.stdout
+
+
+def test_what_was_not_done_in_time_is_a_violation(running: Stack, tmp_path: Path) -> None:
+    done = optserve(
+        "chaos", "--jobs", "500", "--minutes", "0.1", "--url", running.url, home=tmp_path
+    )
+
+    assert done.returncode == 1
+    assert "WRONG" in done.stdout
+    assert "violations; --seed" in done.stdout

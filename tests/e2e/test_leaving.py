@@ -1,0 +1,78 @@
+"""SIGTERM to a worker, to its trainer, to both, and twice: jobs are saved and given back."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.spec.states import State
+from optserve import stack
+from optserve.client import Client
+from optserve.stack import Stack
+from tests.e2e.jobs import SHORT, begun, finished, trainer_of
+from tests.processes import alive, eventually
+
+LEAVES_S = 8.0
+STEPS = 3000
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with two workers."""
+    with stack.running(home=tmp_path_factory.mktemp("pair"), port=0, workers=2) as started:
+        yield started
+
+
+@pytest.mark.parametrize("whom", ["worker", "trainer", "both", "worker, twice"])
+def test_whoever_is_told_to_leave_saves_its_job_and_gives_it_back(pair: Stack, whom: str) -> None:
+    spec = {
+        **SHORT,
+        "training": {"steps": STEPS, "seed": 5, "checkpoint_every": None, "evaluate_every": None},
+    }
+    with Client(pair.url) as client:
+        job_id = client.submit(spec).id
+        begun(client, job_id, steps=50)
+        name = client.job(job_id).worker
+        (worker,) = [worker.pid for worker in client.workers() if worker.id == name]
+        trainer = trainer_of(worker)
+
+        if "worker" in whom or whom == "both":
+            os.kill(worker, signal.SIGTERM)
+        if whom in ("trainer", "both"):
+            os.kill(trainer, signal.SIGTERM)
+        if "twice" in whom:
+            time.sleep(0.05)  # a signal that is pending already would be merged with the first
+            os.kill(worker, signal.SIGTERM)
+        told = time.monotonic()
+        eventually(lambda: not alive(trainer), within_s=LEAVES_S)
+        if whom != "trainer":
+            eventually(lambda: not alive(worker), within_s=LEAVES_S - (time.monotonic() - told))
+
+        def over() -> bool:
+            pair.look_after()
+            return client.job(job_id).state.final
+
+        eventually(over, within_s=120)
+        job = finished(client, job_id)
+        events = client.events(job_id)
+        (requeued,) = [event for event in events if event.kind == "requeued"]
+        (saved,) = [event for event in events if event.kind == "checkpointed"]
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert requeued.data["step"] == saved.data["step"] >= 50
+    assert job.verified_rows == 0  # nothing was computed twice
+
+
+def test_a_trainer_without_a_job_that_is_told_to_leave_takes_none(pair: Stack) -> None:
+    with Client(pair.url) as client:
+        eventually(lambda: len([w for w in client.workers() if w.fingerprint]) == 2, within_s=60)
+        finished(client, client.submit(SHORT).id)
+        trainers = [trainer_of(worker.pid) for worker in client.workers()]
+
+        for trainer in trainers:
+            os.kill(trainer, signal.SIGTERM)
+        eventually(lambda: not any(alive(trainer) for trainer in trainers), within_s=60)
+        job = finished(client, client.submit(SHORT).id)
+
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 1)

@@ -1,0 +1,111 @@
+"""A store that goes away while a job trains, and one that comes back without its last rows."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.spec.states import State
+from optserve import stack
+from optserve.client import Client
+from optserve.stack import Stack
+from tests.e2e.jobs import SHORT, begun, finished
+from tests.processes import alive, eventually, kill
+
+LEASE_S = 3.0
+STEPS = 20_000
+SPEC: dict[str, Any] = {
+    **SHORT,
+    "training": {"steps": STEPS, "seed": 5, "checkpoint_every": 1000, "evaluate_every": None},
+}
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with one worker and a short lease."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OPTSERVE_LEASE_S", f"{LEASE_S}")
+        home = tmp_path_factory.mktemp("single")
+        with stack.running(home=home, port=0, workers=1) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def digest(single: Stack) -> str | None:
+    """The digest of the job that nobody disturbs."""
+    with Client(single.url) as client:
+        return finished(client, client.submit(SPEC).id).digest
+
+
+def killed(single: Stack) -> None:
+    server = single.processes()["server"]
+    kill(server)
+    eventually(lambda: not alive(server))
+
+
+def back(single: Stack, client: Client) -> None:
+    def ready() -> bool:
+        single.look_after()
+        return client.ready()
+
+    eventually(ready, within_s=60)
+
+
+@pytest.mark.parametrize(
+    "away_s",
+    [1, 5, pytest.param(12, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.slow)],
+)
+def test_training_goes_on_while_the_store_is_away(
+    single: Stack, digest: str | None, away_s: float
+) -> None:
+    with Client(single.url) as client:
+        job_id = client.submit(SPEC).id
+        before = begun(client, job_id, steps=1500).step
+
+        killed(single)
+        time.sleep(away_s)
+        back(single, client)
+        # The second write after the pause brings all that was computed meanwhile.
+        eventually(lambda: client.job(job_id).step > before + 200)
+        time.sleep(0.3)
+        after = client.job(job_id).step
+
+        ended = finished(client, job_id)
+        steps = [row.step for row in client.metrics(job_id)]
+    assert after - before > min(STEPS - before, 300 * away_s)
+    assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, digest)
+    assert steps == list(range(STEPS))
+
+
+def test_rows_that_the_store_lost_are_sent_again(single: Stack, digest: str | None) -> None:
+    """Its file is cut: the rows of a second or so are gone, and with them a checkpoint."""
+    with Client(single.url) as client:
+        job_id = client.submit(SPEC).id
+        begun(client, job_id, steps=3500)
+        killed(single)
+        (file,) = (single.home / "redis").glob("appendonlydir/*.incr.aof")
+        cut_short(file, at=b"SETRANGE", entries=5)
+        back(single, client)
+
+        ended = finished(client, job_id)
+        steps = [row.step for row in client.metrics(job_id)]
+        events = client.events(job_id)
+        alone = list(client.metrics(finished(client, client.submit(SPEC).id).id))
+        assert list(client.metrics(job_id)) == alone
+    log = (single.home / "logs" / "worker-0.log").read_text()
+    assert "they are sent again" in log
+    assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, digest)
+    assert steps == list(range(STEPS))
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert not list((single.home / "storage").rglob("journal"))
+
+
+def cut_short(file: Path, *, at: bytes, entries: int) -> None:
+    """Cut the file in the middle of its last entry but *entries* of those with *at* in them."""
+    content = file.read_bytes()
+    where = len(content)
+    for _ in range(entries):
+        where = content.rindex(at, 0, where)
+    file.write_bytes(content[: where + len(at)])

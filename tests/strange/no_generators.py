@@ -1,0 +1,19 @@
+"""Trainers that leave the states of random number generators out of their checkpoints."""
+
+from __future__ import annotations
+
+from tests.strange import play, put
+
+
+def _change() -> None:
+    from optcore.training import checkpoint  # noqa: PLC0415  not in the worker
+
+    put(
+        checkpoint,
+        restore_generator_tensors=lambda states: None,
+        restore_generator_words=lambda words: None,
+    )
+
+
+if __name__ == "__main__":
+    play("no_generators", _change)
