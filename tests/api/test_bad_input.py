@@ -56,7 +56,7 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
             with_("trainig", {}),
             "trainig",
             "unknown field 'trainig'; did you mean 'training'? (model, dataset, optimizer, "
-            "schedule, training, name, labels, priority)",
+            "schedule, training, name, labels, priority, time_limit_s)",
         ),
         (with_("optimizer.lr", 0), "optimizer.lr", "lr must be positive, got 0"),
         (with_("optimizer.lr", -1e-3), "optimizer.lr", "lr must be positive, got -0.001"),
