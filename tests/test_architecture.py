@@ -145,8 +145,12 @@ WALL_CLOCKS = {
     ("datetime", "today"),
     ("date", "today"),
 }
-READ_THE_CLOCK = {"jobs.record": {("time", "time_ns")}}
-"""An id begins with the time at which it was made, so that lists are in order."""
+READ_THE_CLOCK = {
+    "jobs.artifacts": {("time", "time")},
+    "jobs.record": {("time", "time_ns")},
+}
+"""How long a folder that no job knows has been left alone is told by its files; an id begins with
+the time at which it was made, so that lists are in order."""
 
 
 @pytest.mark.parametrize(

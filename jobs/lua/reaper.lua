@@ -3,13 +3,16 @@
 -- The device of an idle worker beside which a job has waited for so long that its ring must have
 -- been lost, or nil.
 local function unheard(worker)
-  local state, device, fingerprint = unpack(
-    redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint'))
+  local state, device, fingerprint, since = unpack(
+    redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint', 'since'))
   if state ~= 'idle' then return nil end
-  local best = best_pending(device, fingerprint or '')
-  if not best then return nil end
-  local queued = get(key('job', best.tenant, best.id), 'queued')
-  if tonumber(queued) > now() - RING_AFTER_MS then return nil end
+  -- A worker says what its bits depend on when it first hears the bell; another may have heard it.
+  if fingerprint and fingerprint ~= '' then
+    local best = best_pending(device, fingerprint)
+    if not best then return nil end
+    since = get(key('job', best.tenant, best.id), 'queued')
+  end
+  if tonumber(since) > now() - RING_AFTER_MS then return nil end
   local rung = redis.call('GET', key('rung', device))
   if rung and tonumber(rung) > now() - RING_AFTER_MS then return nil end
   redis.call('SET', key('rung', device), now())

@@ -119,6 +119,7 @@ def patiently(fleet: Stack, client: Client, job_id: str) -> Job:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_jobs_survive_sigkill_of_everything_at_random_moments(
     fleet: Stack, service: Client

@@ -520,6 +520,20 @@ def test_the_bell_is_rung_again_when_a_job_waits_beside_an_idle_worker(
     assert reaped_bells(client) == []  # it was just rung
 
 
+def test_the_bell_is_rung_for_a_worker_that_has_not_heard_any(client: redis.Redis) -> None:
+    """Its first ring tells what its bits depend on; another worker may have answered it."""
+    hello(client, fingerprint="")
+    assert reaped_bells(client) == []  # it has just come
+    client.hincrby(keys.WORKER % "w1", "since", -6_000)
+
+    assert reaped_bells(client) == ["cpu"]
+    assert reaped_bells(client) == []
+
+    hello(client, fingerprint="f1")
+    client.delete(keys.RUNG % "cpu")
+    assert reaped_bells(client) == []
+
+
 def test_the_bell_stays_silent_while_every_worker_is_busy(client: redis.Redis) -> None:
     submit(client)
     begin(client)
