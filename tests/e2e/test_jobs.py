@@ -17,7 +17,7 @@ from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import LONG, SHORT, begun, finished, trainer_of
 from tests.e2e.proxy import CuttingProxy
-from tests.processes import eventually, kill, state_of
+from tests.processes import alive, eventually, kill, state_of
 
 
 def test_a_job_is_trained_and_every_step_is_there_once(service: Client) -> None:
@@ -278,7 +278,7 @@ def stopped_between_checkpoints(service: Client, job_id: str, trainer: int) -> J
 
 
 def worker_pid(service: Client) -> int:
-    (worker,) = service.workers()
+    (worker,) = [worker for worker in service.workers() if alive(worker.pid)]
     return worker.pid
 
 
