@@ -483,10 +483,12 @@ def _hashed(key: str) -> str:
 def _submitted(reply: list[Any]) -> Submitted:
     record = _record(reply[2])
     assert record is not None
+    # The server answers with one of the outcomes that the type lists.
     return Submitted(_text(reply[0]), record, _texts(reply[1]))  # type: ignore[arg-type]
 
 
 def _changed(reply: list[Any]) -> Changed:
+    # As above.
     return Changed(_text(reply[0]), _record(reply[2]), _texts(reply[1]))  # type: ignore[arg-type]
 
 

@@ -174,7 +174,7 @@ class Record:
     @property
     def facts(self) -> dict[str, str]:
         """What the fingerprint stands for, and what a later attempt must set up to be equal."""
-        return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]
+        return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
     def spec(self) -> JobSpec:
@@ -184,7 +184,7 @@ class Record:
     @property
     def posted(self) -> dict[str, Any]:
         """What its client posted, without the defaults that it left out."""
-        return json.loads(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]
+        return json.loads(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
 
     @property
     def inherited(self) -> Inherited | None:
@@ -194,12 +194,12 @@ class Record:
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """Name -> path (below the storage root), sha256 and size in bytes."""
-        return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]
+        return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
     def cuts(self) -> list[int]:
         """The first row of those that were cut, each time that rows were."""
-        return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]
+        return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
     def offers(self, after_s: float) -> list[str]:
         """Return what may be asked for if nobody with its fingerprint has lived for *after_s*."""

@@ -124,7 +124,7 @@ def _schema(spec: type[Spec]) -> dict[str, Any]:
     return {"$defs": used, **own} if used else own
 
 
-def _pointing(node: Any) -> Any:  # noqa: ANN401
+def _pointing(node: Any) -> Any:  # noqa: ANN401  any part of a JSON schema
     if isinstance(node, list):
         return [_pointing(item) for item in node]
     if not isinstance(node, dict):

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
 
-from api.bells import ring
+from api.accepted import answer
 from api.cloning import check_fits, source_of
 from api.dependencies import ArtifactStorage, BlockingClient, Shown, TenantName
 from api.problems import documented
 from jobs import calls, inheritance
 from jobs.calls import Submitted
-from jobs.errors import IdempotencyConflict, JobNotFound, NothingToClone
+from jobs.errors import JobNotFound, NothingToClone
 from jobs.functions import send
 from jobs.inheritance import Damaged, Gone
 from jobs.record import Inherited, Record, new_fields, new_id
@@ -104,11 +104,4 @@ def clone_job(
     copy of what it begins with: whatever becomes of this one, it can be trained.
     """
     submitted = cloning.submit(clone, idempotency_key or "")
-    job = shown(submitted.record)
-    if submitted.outcome == "conflict":
-        raise IdempotencyConflict(job.id)
-    if submitted.outcome == "replayed":
-        response.headers["Idempotent-Replayed"] = "true"
-    ring(client, submitted.bells, job.id)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
+    return answer(submitted, shown=shown, client=client, response=response)

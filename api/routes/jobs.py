@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.bells import ring
+from api.accepted import answer
 from api.dependencies import BlockingClient, JobRecord, JobStore, Shown, TenantName
 from api.planning import plan_of
 from api.problems import documented
@@ -48,14 +48,7 @@ def submit_job(
         body_sha=spec.sha256(),
     )
     submitted = send(client, call)
-    job = shown(submitted.record)
-    if submitted.outcome == "conflict":
-        raise IdempotencyConflict(job.id)
-    if submitted.outcome == "replayed":
-        response.headers["Idempotent-Replayed"] = "true"
-    ring(client, submitted.bells, job.id)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
+    return answer(submitted, shown=shown, client=client, response=response)
 
 
 @router.post("/validate")

@@ -152,7 +152,7 @@ class MetricRow(Wire):
 
     def value(self, column: str) -> float:
         """Return the value of a column, which must be one of the job's."""
-        return getattr(self, column)  # type: ignore[no-any-return]
+        return getattr(self, column)  # type: ignore[no-any-return]  # a float
 
 
 class StreamedRows(Wire):
