@@ -126,11 +126,14 @@ class Store:
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""
-        series = record.series
+        return list(record.series.unpack(await self.data(record, first=first, count=count)))
+
+    async def data(self, record: Record, *, first: int, count: int) -> bytes:
+        """Return the stored rows of a job from *first* on, *count* at most, as they are packed."""
         pipe = self._client.pipeline(transaction=False)
-        for chunk, start, stop in series.stretches(first, count):
+        for chunk, start, stop in record.series.stretches(first, count):
             pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
-        return [row for part in await pipe.execute() for row in series.unpack(part)]
+        return b"".join(await pipe.execute())
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """Return a job's history after the entry *after*, oldest first, *limit* at most."""
