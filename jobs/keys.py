@@ -25,6 +25,9 @@ DEADLINES = "optserve:deadlines"
 """sorted set of ``tenant/id`` of running jobs with a time limit, by the millisecond of its end."""
 ROWS = "optserve:rows:%s:%s:%s"
 """(tenant, id, chunk) -> string: rows of float64 columns."""
+MARKS = "optserve:marks:%s:%s"
+"""(tenant, id) -> string: pairs of uint32, how many rows there were and hundredths of a second
+that the job had been trained for by then."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
@@ -60,6 +63,7 @@ TEMPLATES = {
     "leases": LEASES,
     "deadlines": DEADLINES,
     "rows": ROWS,
+    "marks": MARKS,
     "evaluations": EVALUATIONS,
     "events": EVENTS,
     "ended": ENDED,

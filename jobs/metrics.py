@@ -16,6 +16,9 @@ FLOAT64 = 8
 
 Row = tuple[float, ...]
 
+Mark = tuple[int, float]
+"""How many rows there were, and the seconds that the job had been trained for by then."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -80,3 +83,8 @@ class Series:
 
 PLAIN = Series()
 """That of a job that asks for no further columns."""
+
+
+def unpack_marks(data: bytes) -> list[Mark]:
+    """Return the marks in *data*, as `jobs.keys.MARKS` describes it."""
+    return [(rows, hundredths / 100) for rows, hundredths in struct.iter_unpack("<II", data)]

@@ -135,6 +135,10 @@ class Store:
             pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
         return b"".join(await pipe.execute())
 
+    async def marks(self, record: Record) -> bytes:
+        """Return when rows of a job were stored, as `jobs.metrics.unpack_marks` reads it."""
+        return await self._client.get(keys.MARKS % (record.tenant, record.id)) or b""
+
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """Return a job's history after the entry *after*, oldest first, *limit* at most."""
         first = min(after, MAX_ENTRIES)
