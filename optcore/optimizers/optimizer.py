@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
@@ -22,6 +23,9 @@ NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
     "after the optimizer was made (load_state_dict(assign=True))?"
 )
+
+_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+"""Torch's own, without what keeps it from being compiled: that imports torch._dynamo, 1.3 CPU s."""
 
 Plan = Callable[[int], float]
 """From the number of updates so far to the value of a hyperparameter."""
@@ -106,7 +110,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of (name, parameter) pairs and move them into flat buffers."""
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         i = len(self.param_groups) - 1
         if i == len(self._laws):  # by hand, after the optimizer was made
             self._laws.append(self._laws[0])

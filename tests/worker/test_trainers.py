@@ -90,3 +90,18 @@ def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
     assert environment({"HOME": "/"}) == {"HOME": "/", "GOMP_SPINCOUNT": SPIN_COUNT}
     for said in ({"OMP_WAIT_POLICY": "PASSIVE"}, {"GOMP_SPINCOUNT": "7"}):
         assert environment(said) == said
+
+
+def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn() -> None:
+    """Each takes as long to import as torch itself, with every trainer that is started."""
+    program = (
+        "import sys; from worker.workshop import warm_up; warm_up(); "
+        "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy') "
+        "if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
