@@ -1,6 +1,7 @@
 """SIGTERM to a worker, to its trainer, to both, and twice: jobs are saved and given back."""
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -76,3 +77,42 @@ def test_a_trainer_without_a_job_that_is_told_to_leave_takes_none(pair: Stack) -
         job = finished(client, client.submit(SHORT).id)
 
     assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
+
+
+def deployed(running: Stack, *, times: int, seed: int) -> None:
+    """Replace all workers at once, again and again, while jobs train and wait."""
+    draw = random.Random(seed)
+    training = {"steps": 1000, "seed": 5, "checkpoint_every": None, "evaluate_every": None}
+    spec = {**SHORT, "training": training, "labels": {"deployed": str(seed)}}
+    with Client(running.url, patience_s=60) as client:
+        jobs = [client.submit(spec).id for _ in range(4)]
+        for _ in range(times):
+            while sum(not client.job(job_id).state.final for job_id in jobs[-8:]) < 4:
+                jobs.append(client.submit(spec).id)
+            eventually(lambda: any(client.job(j).state is State.RUNNING for j in jobs), within_s=60)
+            time.sleep(draw.uniform(0, 0.3))
+            workers = [pid for name, pid in running.processes().items() if "worker" in name]
+            for worker in workers:
+                os.kill(worker, signal.SIGTERM)
+            eventually(lambda: not any(alive(pid) for pid in workers), within_s=LEAVES_S)  # noqa: B023
+
+            def tended() -> bool:
+                running.look_after()
+                return all(alive(pid) for pid in running.processes().values())
+
+            eventually(tended)
+        ended = [finished(client, job_id) for job_id in jobs]
+    assert {job.state for job in ended} == {State.SUCCEEDED}, f"seed {seed}"
+    assert sum(job.verified_rows for job in ended) == 0  # nothing was computed twice
+    assert len({job.digest for job in ended}) == 1
+    assert max(job.attempt for job in ended) > 1
+
+
+def test_all_workers_are_replaced_under_load(pair: Stack) -> None:
+    deployed(pair, times=3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_all_workers_are_replaced_fifty_times(pair: Stack) -> None:
+    deployed(pair, times=50, seed=2)
