@@ -40,7 +40,7 @@ def all_jobs(running: Stack) -> list[Job]:
             found += page.data
             if not page.has_more:
                 return found
-            after = page.next
+            after = str(page.next)
 
 
 def each_key_is_one_job(running: Stack, *, keys: int, kills: int, seed: int) -> None:

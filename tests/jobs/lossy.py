@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 KINDS = ("request lost", "reply lost", "delayed", "split")
+LONGEST_S = 10.0
 
 
 class LossyNetwork:
@@ -59,14 +61,28 @@ class LossyNetwork:
                 if trouble == "request lost":
                     return
                 if trouble == "delayed":
-                    time.sleep(0.05)
+                    time.sleep(self._delay_s())
                 for part in self._parts(request, split=trouble == "split"):
                     server.sendall(part)
+                self._pass_on_the_rest(client, server)
                 reply = server.recv(1 << 20)
                 if trouble == "reply lost":
                     return
                 for part in self._parts(reply, split=trouble == "split"):
                     client.sendall(part)
+
+    def _pass_on_the_rest(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass on what follows of a long request, which comes in parts, until it is answered."""
+        while server not in select.select([client, server], [], [])[0]:
+            if rest := client.recv(1 << 20):
+                server.sendall(rest)
+            else:
+                raise ConnectionResetError
+
+    def _delay_s(self) -> float:
+        """Return up to ten seconds, seldom more than a moment."""
+        with self._lock:
+            return LONGEST_S * self._draw.random() ** 20
 
     def _trouble(self) -> str | None:
         with self._lock:

@@ -1,0 +1,119 @@
+"""
+From a death to the next attempt, at default settings: ``python -m benchmarks.recovery``.
+
+Two workers, one of which trains; it is hurt, and the clock runs until the job's next attempt has
+begun on the other one. The floor is the lease: so long the store waits for a worker that fell
+silent, for all it knows, a slow network.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import duration
+from jobs.settings import Settings
+from jobs.spec.states import State
+from jobs.spec.wire import Worker
+from optserve import stack
+from optserve.chaos.strikes import trainer_of
+from optserve.client import Client
+from optserve.stack import Stack
+
+TIMES = 5
+WANTED_S = 35.0
+JOB: dict[str, Any] = {
+    "model": {"kind": "mlp", "hidden": [32]},
+    "dataset": {"kind": "digits", "batch_size": 100},
+    "optimizer": {"kind": "adam", "lr": 0.01},
+    "training": {"steps": 50_000_000, "checkpoint_every": 1000},
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    with (
+        tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
+        stack.running(home=Path(home), port=0, workers=2) as running,
+        Client(running.url) as client,
+    ):
+        print(f"\n### Recovery (lease {Settings().lease_s:g} s)\n")
+        print("| who is hurt | median | longest | wanted | times |\n|---|---|---|---|---|")
+        for name, hurt in HURTS.items():
+            took = sorted(recovered_s(running, client, hurt) for _ in range(TIMES))
+            verdict = "" if took[-1] <= WANTED_S else " (missed)"
+            print(
+                f"| {name} | **{duration(took[TIMES // 2])}** | {duration(took[-1])} "
+                f"| {duration(WANTED_S)}{verdict} | {TIMES} |",
+                flush=True,
+            )
+
+
+def recovered_s(running: Stack, client: Client, hurt: Callable[[Worker], list[int]]) -> float:
+    """Hurt who trains a job; return the seconds until its next attempt."""
+    until(
+        running, lambda: sum(w.state == "idle" and bool(w.fingerprint) for w in there(client)) > 1
+    )
+    job_id = client.submit(JOB).id
+    until(running, lambda: client.job(job_id).step > 0)
+    job = client.job(job_id)
+    (worker,) = [worker for worker in there(client) if worker.id == job.worker]
+    stopped = hurt(worker)
+    began = time.monotonic()
+    until(running, lambda: client.job(job_id).attempt > job.attempt)
+    took = time.monotonic() - began
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    client.kill(job_id)
+    until(running, lambda: client.job(job_id).state is State.CANCELLED)
+    return took
+
+
+def there(client: Client) -> list[Worker]:
+    """Return the workers whose process lives."""
+    return [worker for worker in client.workers() if Path(f"/proc/{worker.pid}").exists()]
+
+
+def until(running: Stack, condition: Callable[[], bool]) -> None:
+    """Wait for *condition*, and start again what has died."""
+    while not condition():
+        running.look_after()
+        time.sleep(0.05)
+
+
+def trainer_killed(worker: Worker) -> list[int]:
+    """End the trainer alone."""
+    trainer = trainer_of(worker.pid)
+    assert trainer is not None
+    os.kill(trainer, signal.SIGKILL)
+    return []
+
+
+def worker_killed(worker: Worker) -> list[int]:
+    """End the worker; its trainer dies with it."""
+    os.kill(worker.pid, signal.SIGKILL)
+    return []
+
+
+def both_stopped(worker: Worker) -> list[int]:
+    """Let both fall silent, as behind a network that is cut."""
+    trainer = trainer_of(worker.pid)
+    assert trainer is not None
+    for pid in (worker.pid, trainer):
+        os.kill(pid, signal.SIGSTOP)
+    return [worker.pid, trainer]
+
+
+HURTS = {
+    "trainer, SIGKILL": trainer_killed,
+    "worker, SIGKILL": worker_killed,
+    "worker and trainer, SIGSTOP": both_stopped,
+}
+
+if __name__ == "__main__":
+    main()
