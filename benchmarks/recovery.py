@@ -74,6 +74,16 @@ def recovered_s(running: Stack, client: Client, hurt: Callable[[Worker], list[in
     return took
 
 
+def both_ready(running: Stack, client: Client) -> None:
+    """Wait until both workers have a trainer that is ready: each trains something."""
+    jobs = [client.submit(JOB).id for _ in range(2)]
+    until(running, lambda: all(client.job(job_id).step > 0 for job_id in jobs))
+    for job_id in jobs:
+        client.kill(job_id)
+    until(running, lambda: all(client.job(job_id).state.final for job_id in jobs))
+    until(running, lambda: all(worker.state == "idle" for worker in there(client)))
+
+
 def there(client: Client) -> list[Worker]:
     """Return the workers whose process lives."""
     return [worker for worker in client.workers() if Path(f"/proc/{worker.pid}").exists()]
