@@ -259,7 +259,9 @@ def renew(held: Held, *, lease_ms: int) -> Call[str]:
     return Call("renew", [*held.args, lease_ms], lambda reply: _text(_checked(reply)[1]))
 
 
-def append(held: Held, *, first: int, width: int, data: bytes, lease_ms: int) -> Call[str]:
+def append(
+    held: Held, *, first: int, width: int, data: bytes, lease_ms: int, held_up_ms: int = 0
+) -> Call[str]:
     """
     Store rows from row *first* on; the call returns what the client asks for, or ''.
 
@@ -272,8 +274,10 @@ def append(held: Held, *, first: int, width: int, data: bytes, lease_ms: int) ->
         width: bytes of a row.
         data: whole rows, as `jobs.metrics.Series` packs them.
         lease_ms: the lease is extended by this much.
+        held_up_ms: milliseconds for which this attempt could not train so far, because too many
+            rows were not stored.
     """
-    args = [*held.args, first, width, data, lease_ms]
+    args = [*held.args, first, width, data, lease_ms, held_up_ms]
     return Call("append", args, lambda reply: _text(_checked(reply)[2]))
 
 

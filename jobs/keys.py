@@ -25,9 +25,14 @@ DEADLINES = "optserve:deadlines"
 """sorted set of ``tenant/id`` of running jobs with a time limit, by the millisecond of its end."""
 ROWS = "optserve:rows:%s:%s:%s"
 """(tenant, id, chunk) -> string: rows of float64 columns."""
+TRIMMED = "optserve:trimmed"
+"""string, for a moment: a copy of another that takes no more memory than it needs."""
 MARKS = "optserve:marks:%s:%s"
 """(tenant, id) -> string: pairs of uint32, how many rows there were and hundredths of a second
-that the job had been trained for by then."""
+that the job had been trained for by then. Both grow; the last pair is that of the last row."""
+COUNTERS = "optserve:counters"
+"""hash: what has happened since the store was made: ``held_up_ms``, for how long training waited
+because too much of it was not stored yet."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
@@ -63,7 +68,9 @@ TEMPLATES = {
     "leases": LEASES,
     "deadlines": DEADLINES,
     "rows": ROWS,
+    "trimmed": TRIMMED,
     "marks": MARKS,
+    "counters": COUNTERS,
     "evaluations": EVALUATIONS,
     "events": EVENTS,
     "ended": ENDED,

@@ -54,10 +54,6 @@ class Series:
         """Return *rows* as the store keeps them, one after another."""
         return b"".join(self._row.pack(*row) for row in rows)
 
-    def pack_row(self, *row: float) -> bytes:
-        """Return one row as the store keeps it, from the values of its columns."""
-        return self._row.pack(*row)
-
     def unpack(self, data: bytes) -> Iterator[Row]:
         """Return the rows in *data*; what is left of a row at its end is left out."""
         return self._row.iter_unpack(data[: len(data) - len(data) % self.width])
@@ -83,6 +79,11 @@ class Series:
 
 PLAIN = Series()
 """That of a job that asks for no further columns."""
+
+
+def pack_values(values: Sequence[float]) -> bytes:
+    """Return the columns of one row after another as the store keeps them."""
+    return struct.pack(f"<{len(values)}d", *values)
 
 
 def unpack_marks(data: bytes) -> list[Mark]:

@@ -223,6 +223,7 @@ class Record:
                 "priority": spec.pop("priority"),
                 "time_limit_s": spec.pop("time_limit_s"),
                 "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
+                "held_up_s": int(fields.get("held_up", "0")) / 1000,
                 "state": self.state,
                 "reason": fields.get("reason"),
                 "detail": fields.get("detail"),

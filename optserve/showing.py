@@ -92,6 +92,8 @@ def _facts(job: Job) -> dict[str, str]:
         f"lr {optimizer.get('lr')}",
         "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
     }
+    if job.held_up_s:
+        found["held up"] = f"{job.held_up_s:.1f} s, until its steps were stored"
     if not job.bitwise:
         found["bits"] = (
             "not those of one undisturbed run: it went on where they come out differently"

@@ -8,7 +8,8 @@ local function remove(tenant, id)
   for chunk = 0, math.floor((tonumber(rows) - 1) / CHUNK_ROWS) do
     redis.call('UNLINK', key('rows', tenant, id, chunk))
   end
-  redis.call('UNLINK', key('events', tenant, id), key('evaluations', tenant, id), job)
+  redis.call('UNLINK', key('marks', tenant, id), key('events', tenant, id),
+    key('evaluations', tenant, id), job)
   if idem ~= '' and redis.call('HGET', key('idempotency', tenant, idem), 'id') == id then
     redis.call('DEL', key('idempotency', tenant, idem))
   end

@@ -254,6 +254,20 @@ end
 
 -- ---------------------------------------------------------------- going on with other bits
 
+-- Forgets the marks of rows after the first *rows*.
+local function cut_marks(tenant, id, rows)
+  local name = key('marks', tenant, id)
+  local marks = redis.call('GET', name) or ''
+  local kept, num = 0, #marks / 8
+  while kept < num do -- between the two lies the first that goes
+    local middle = math.floor((kept + num) / 2)
+    if struct.unpack('<I4', marks, 8 * middle + 1) <= rows then kept = middle + 1
+    else num = middle end
+  end
+  if kept == 0 then redis.call('DEL', name)
+  elseif 8 * kept < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * kept)) end
+end
+
 -- Forgets the rows from *from* on, and what was found out in them. That they were, is not forgotten:
 -- the history says how many and why, and `cuts` tells those who read them before.
 local function cut(job, tenant, id, from, why)
@@ -276,6 +290,7 @@ local function cut(job, tenant, id, from, why)
       redis.call('DEL', name)
     end
   end
+  cut_marks(tenant, id, from)
   cuts = cjson.decode(cuts or '[]')
   table.insert(cuts, from)
   redis.call('HSET', job, 'rows', from, 'replay_end', from, 'cuts', cjson.encode(cuts))

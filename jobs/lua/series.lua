@@ -34,18 +34,56 @@ local function first_difference(tenant, id, first, count, width, computed, data)
   return found
 end
 
+-- Gives back what a string was given for its growth, which may be as much as it holds. A copy has
+-- none; unlike setting its content anew it does not go to disk, or to replicas, byte for byte.
+local function trim(name)
+  redis.call('COPY', name, key('trimmed'), 'REPLACE')
+  redis.call('RENAME', key('trimmed'), name)
+end
+
 local function write(tenant, id, first, count, width, data)
   each_chunk(first, count, width, function(chunk, offset, from, to)
     local name = key('rows', tenant, id, chunk)
     redis.call('SETRANGE', name, offset, string.sub(data, from, to))
-    if offset + to - from + 1 == CHUNK_ROWS * width then
-      redis.call('SET', name, redis.call('GET', name)) -- full: give back the growth slack
-    end
+    trim(name)
   end)
 end
 
+local MARK_EVERY = 100 -- hundredths of a second
+local MARK_ROWS = 4 -- so that marks take at most two bytes a row, however slow the steps are
+
+-- Notes that there are so many rows now. The last mark moves on until it is far enough from the one
+-- before it: so it is always that of the last row.
+local function mark(job, tenant, id, rows)
+  local name = key('marks', tenant, id)
+  local last = redis.call('GETRANGE', name, -16, -1)
+  local spent = math.floor(trained_ms(job) / 10)
+  local offset = redis.call('STRLEN', name)
+  if offset > 0 then
+    local _, last_spent = struct.unpack('<I4I4', string.sub(last, -8))
+    spent = math.max(spent, last_spent) -- the server's clock may be set back
+  end
+  if offset > 8 then
+    local before, before_spent, upto, upto_spent = struct.unpack('<I4I4I4I4', last)
+    if upto - before < MARK_ROWS or upto_spent - before_spent < MARK_EVERY then
+      offset = offset - 8
+    end
+  end
+  redis.call('SETRANGE', name, offset, struct.pack('<I4I4', rows, spent))
+  trim(name)
+end
+
+-- Notes for how many milliseconds this attempt has been held up so far.
+local function note_held_up(job, ms)
+  local known, before = get(job, 'held_up', 'held_up_before')
+  local total = tonumber(before or 0) + ms
+  if total <= tonumber(known or 0) then return end
+  redis.call('HSET', job, 'held_up', total)
+  redis.call('HINCRBY', key('counters'), 'held_up_ms', total - tonumber(known or 0))
+end
+
 -- Columns that are only observed (they come last) are not compared: their last value counts.
--- append tenant id token first width data lease_ms
+-- append tenant id token first width data lease_ms held_up_ms
 -- -> ok rows request | fenced | gap rows | differs row
 local function append(_, args)
   local tenant, id, token = args[1], args[2], args[3]
@@ -72,7 +110,11 @@ local function append(_, args)
     write(tenant, id, first + overlap, count - overlap, width,
       string.sub(data, overlap * width + 1))
   end
-  if count > overlap then redis.call('HSET', job, 'rows', first + count) end
+  if count > overlap then
+    redis.call('HSET', job, 'rows', first + count)
+    mark(job, tenant, id, first + count)
+  end
+  note_held_up(job, tonumber(args[8]))
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
   return {'ok', first + count, wish(job, tenant, id)}
 end

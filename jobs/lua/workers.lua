@@ -72,6 +72,8 @@ local function claim(_, args)
     cjson.encode({attempt = attempt, worker = worker, step = tonumber(checkpoint)}),
     'token', token, 'worker', worker, 'request', '', 'claimed', now(),
     'claim_checkpoint', checkpoint, 'replay_at', checkpoint, 'replay_end', rows)
+  local held_up = get(job, 'held_up')
+  if held_up then redis.call('HSET', job, 'held_up_before', held_up) end
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
   local limit, trained = get(job, 'time_limit', 'trained')
   if limit then

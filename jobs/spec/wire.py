@@ -78,6 +78,9 @@ class Job(Wire):
     """For how long workers may have it; null for no limit."""
     trained_s: float
     """For how long workers have had it, all attempts together."""
+    held_up_s: float
+    """For how long of that it could not train, because too much of it was not stored yet: the store
+    was away for long, or too slow."""
     state: State
     reason: Reason | None
     """Why it failed."""

@@ -11,7 +11,7 @@ import redis
 from jobs import calls, keys
 from jobs.calls import Held, Reaped
 from jobs.functions import send
-from jobs.metrics import PLAIN, Row, Series
+from jobs.metrics import PLAIN, Mark, Row, Series, unpack_marks
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
@@ -121,15 +121,28 @@ def rows_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Row
     return list(series.unpack(data))
 
 
+def marks_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Mark]:
+    data: Any = client.get(keys.MARKS % (tenant, job_id))
+    return unpack_marks(data or b"")
+
+
 def append(
     client: redis.Redis,
     held: Held,
     first: int,
     rows: Sequence[Row],
     series: Series = PLAIN,
+    *,
+    held_up_ms: int = 0,
 ) -> str:
-    data = series.pack(rows)
-    call = calls.append(held, first=first, width=series.width, data=data, lease_ms=LEASE_MS)
+    call = calls.append(
+        held,
+        first=first,
+        width=series.width,
+        data=series.pack(rows),
+        lease_ms=LEASE_MS,
+        held_up_ms=held_up_ms,
+    )
     return send(client, call)
 
 
@@ -137,6 +150,12 @@ def run_out(client: redis.Redis, job_id: str, tenant: str = "local") -> None:
     """Let the time of a running job be over since a second."""
     seconds, _ = client.time()
     client.zadd(keys.DEADLINES, {f"{tenant}/{job_id}": 1000 * (seconds - 1)}, xx=True)
+
+
+def trained_for(client: redis.Redis, job_id: str, seconds: float) -> None:
+    """Let the worker of a running job have it since so many seconds."""
+    at, micro = client.time()
+    client.hset(keys.JOB % ("local", job_id), "claimed", int(1000 * (at - seconds) + micro / 1000))
 
 
 def release(client: redis.Redis, held: Held) -> str:

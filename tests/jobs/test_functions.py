@@ -234,7 +234,7 @@ def test_a_zombie_can_write_nothing(client: redis.Redis) -> None:
 
     writes: list[Call[Any]] = [
         calls.renew(zombie, lease_ms=1),
-        calls.append(zombie, first=0, width=PLAIN.width, data=PLAIN.pack_row(1, 1), lease_ms=1),
+        calls.append(zombie, first=0, width=PLAIN.width, data=PLAIN.pack([(1, 1)]), lease_ms=1),
         calls.evaluated(zombie, step=1, data={}),
         calls.checkpointed(zombie, step=1, path="p", sha256="s", digest="d"),
         calls.noted(zombie, kind="x", data={}),

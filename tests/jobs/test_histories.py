@@ -39,6 +39,7 @@ from tests.jobs.protocol import (
     claim,
     hello,
     history,
+    marks_of,
     reap,
     record_of,
     rows_of,
@@ -334,6 +335,9 @@ class Histories(RuleBasedStateMachine):
             assert record.fields["token"] == (job.held.token if job.held else "")
             stored = rows_of(self.client, job.id, job.tenant)
             assert stored == [row(job.number, step) for step in range(job.rows)]
+            marks = marks_of(self.client, job.id, job.tenant)
+            assert marks == sorted(marks)
+            assert [rows for rows, _ in marks][-1:] == [job.rows] * (job.rows > 0)
 
     @invariant()
     def every_index_is_true(self) -> None:
@@ -439,6 +443,10 @@ MUTANTS = {
     "a deadline outlives its attempt": (
         "redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)",
         "",
+    ),
+    "a mark counts too few rows": (
+        "mark(job, tenant, id, first + count)",
+        "mark(job, tenant, id, first)",
     ),
     "a removed job stays in a list": ("redis.call('ZREM', key('jobs', tenant), id)", ""),
     "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),

@@ -17,6 +17,7 @@ JOB: dict[str, Any] = {
     "priority": 0,
     "time_limit_s": None,
     "trained_s": 0.0,
+    "held_up_s": 0.0,
     "state": "queued",
     "reason": None,
     "detail": None,
