@@ -99,6 +99,30 @@ class Attempt:
                 self._patience.send(calls.fail(self._held, reason=reason, detail=detail))
                 return f"failed: {reason}"
 
+    def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
+        """Train to the end, or raise `Stop` where somebody wants it to end."""
+        lease.phase("step")
+        due = False
+        for report in train(run):
+            match report:
+                case StepReport():
+                    reporter.row(report.step, (report.lr, report.loss, *report.values), report.lrs)
+                case Evaluation():
+                    reporter.evaluation(report)
+                    if report.best and run.is_finite():
+                        self._keep_best(run, reporter, lease, folder)
+                case Progress():
+                    pass
+            lease.beat()
+            if run.settled and not run.finished:
+                self._heed(reporter, lease)
+                if reporter.full:
+                    self._wait_for_room(reporter, lease)
+                due = due or (isinstance(report, StepReport) and run.checkpoint_is_due)
+                if due and reporter.stored():  # while the store is away, training goes on
+                    self._save(run, reporter, lease, folder)
+                    due = False
+
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")
         record = self._patience.send(calls.look(self._held.tenant, self._held.job_id))
@@ -129,10 +153,11 @@ class Attempt:
                 first=run.row,
                 lease_ms=lease_ms,
                 journal=self._journal,
+                most_bytes=self._tools.settings.max_unstored_bytes,
             ) as reporter,
         ):
             try:
-                self._follow(run, reporter, lease, folder)
+                self.follow(run, reporter, lease, folder)
                 self._finish(run, reporter, lease, folder)
             except Stop as stop:
                 if stop.save:
@@ -164,38 +189,19 @@ class Attempt:
             return None
         return self._storage.path(best.path).parents[1] / BEST
 
-    def _follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
-        """Train to the end, or raise `Stop` where somebody wants it to end."""
+    def _wait_for_room(self, reporter: Reporter, lease: Lease) -> None:
+        """Let the loop wait until more of its rows are stored; heed what is asked meanwhile."""
+        lease.phase("store")
+        while not reporter.room():
+            self._heed(reporter, lease)
         lease.phase("step")
-        due = False
-        for report in train(run):
-            match report:
-                case StepReport():
-                    reporter.row(report.step, (report.lr, report.loss, *report.values), report.lrs)
-                case Evaluation():
-                    reporter.evaluation(report)
-                    if report.best and run.is_finite():
-                        self._keep_best(run, reporter, lease, folder)
-                case Progress():
-                    pass
-            lease.beat()
-            if run.settled and not run.finished:
-                self._heed(reporter, lease)
-                due = due or (isinstance(report, StepReport) and run.checkpoint_is_due)
-                if due and reporter.stored():  # while the store is away, training goes on
-                    self._save(run, reporter, lease, folder)
-                    due = False
 
     def _heed(self, reporter: Reporter, lease: Lease) -> None:
         """Raise `Stop` if the client or the worker wants the run to end here."""
         reporter.check()
         wish = reporter.request or lease.request
-        if wish == "kill":
-            raise Stop("killed", save=False)
-        if wish == "timeout":  # where it is released to, the store decides: it keeps the time
-            raise Stop("its time is over", save=True)
         if wish:
-            raise Stop(f"{wish} requested", save=True)
+            raise _stop(wish)
         if self._tools.leaving.is_set():
             raise Stop("the worker leaves", save=True)
 
@@ -284,6 +290,15 @@ class Attempt:
     def _release(self, why: str) -> Outcome:
         self._patience.send(calls.release(self._held, why=why, crashed=False))
         return "released"
+
+
+def _stop(wish: str) -> Stop:
+    """Return how the run ends for what the store wants."""
+    if wish == "kill":
+        return Stop("killed", save=False)
+    if wish == "timeout":  # where it is released to, the store decides: it keeps the time
+        return Stop("its time is over", save=True)
+    return Stop(f"{wish} requested", save=True)
 
 
 def _result(reporter: Reporter) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from optcore.spec.run import RunSpec
 from optcore.training.run import shown_group
 
 LR = COLUMNS.index("lr")
+AHEAD = 4096
+"""Updates for which the plan is made at once."""
 T = "t"
 """Column of the updates so far, of runs in which they may be less than the steps."""
 
@@ -45,13 +47,15 @@ class Plan:
 
     Attributes:
         series: what a row holds.
+        groups: how many groups of parameters there are.
     """
 
     def __init__(self, spec: RunSpec) -> None:
         groups = spec.groups()
+        self.groups = len(groups)
         self._shown = shown_group(groups, spec.optimizer.lr)
         self._names = [group.match for group in groups] if len(groups) > 1 else [""]
-        self._schedules = [_schedule(spec, group) for group in groups]
+        self._planned = [_Planned(*_schedule(spec, group), spec.total_steps) for group in groups]
         self.series = Series(spec.columns, spec.num_computed)
 
     def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
@@ -71,8 +75,8 @@ class Plan:
             else steps
         )
         columns = [(self._shown, shown)]
-        if len(self._schedules) > 1:
-            table = np.frombuffer(lrs, "<f8").reshape(len(shown), len(self._schedules))
+        if self.groups > 1:
+            table = np.frombuffer(lrs, "<f8").reshape(len(shown), self.groups)
             columns += enumerate(table.T)
         found = [self._off(i, steps, t, column) for i, column in columns]
         return min(filter(None, found), key=lambda off: off.step, default=None)
@@ -80,15 +84,34 @@ class Plan:
     def _off(
         self, i: int, steps: NDArray[np.int64], t: NDArray[np.int64], applied: NDArray[np.float64]
     ) -> OffPlan | None:
-        schedule, factor = self._schedules[i]
-        if isinstance(schedule, Followed):
+        planned = self._planned[i].at(t)
+        if planned is None:
             return None
-        planned = schedule(t) * factor
         wrong = np.flatnonzero(planned != applied)
         if not len(wrong):
             return None
         at = wrong[0]
         return OffPlan(int(steps[at]), float(planned[at]), float(applied[at]), self._names[i])
+
+
+class _Planned:
+    """The lr of a group, computed for many updates at once: a schedule costs the more for few."""
+
+    def __init__(self, schedule: Schedule, factor: float, total_steps: int) -> None:
+        self._schedule, self._factor, self._total_steps = schedule, factor, total_steps
+        self._first = 0
+        self._values = np.empty(0)
+
+    def at(self, t: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return it for the updates *t*, in ascending order, or None if it cannot be planned."""
+        if isinstance(self._schedule, Followed):
+            return None
+        first, last = int(t[0]), int(t[-1])
+        if not self._first <= first <= last < self._first + len(self._values):
+            end = max(last + 1, min(first + AHEAD, self._total_steps))
+            ahead = np.arange(first, end)
+            self._first, self._values = first, self._schedule(ahead) * self._factor
+        return self._values[t - self._first]
 
 
 def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:

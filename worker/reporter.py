@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from array import array
+import time
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from jobs import calls
 from jobs.calls import Held
-from jobs.functions import Call, Gap
+from jobs.functions import CHUNK_ROWS, Call, Gap
 from jobs.metrics import Row
 from optcore.training.reports import Evaluation
 from worker.journal import Journal
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
+from worker.rows import Batch, Rows
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ class Reporter:
     """
     The way of a run's rows and evaluations to the store.
 
-    The loop never waits for the network: `row` only appends to a list. A write that fails for
-    want of a store is repeated; what the store refuses is raised by the next `check`.
+    The loop never waits for the network: `row` only extends a list. A write that fails for
+    want of a store is repeated; what the store refuses is raised by the next `check`. No row is
+    ever dropped: when too many wait, the loop has to wait for `room`.
 
     Args:
         held: the job.
@@ -46,9 +48,11 @@ class Reporter:
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
         journal: keeps the rows for a store that loses some.
+        most_bytes: of packed rows that are not stored, before the loop has to wait.
 
     Attributes:
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
+        held_up_s: seconds that the loop had to wait.
         last_evaluation: the latest, if there was one.
     """
 
@@ -61,21 +65,26 @@ class Reporter:
         first: int,
         lease_ms: int,
         journal: Journal | None = None,
+        most_bytes: int = 64 * 2**20,
     ) -> None:
         self.request = ""
+        self.held_up_s = 0.0
         self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._journal = journal
         self._plan, self._off_plan = plan, False
-        self._series, self._width = plan.series, plan.series.width
+        self._width = plan.series.width
+        self._rows = Rows(
+            first=first,
+            width=len(plan.series.columns),
+            groups=plan.groups if plan.groups > 1 else 0,
+            most_bytes=most_bytes,
+        )
         self._lock = threading.Condition(threading.Lock())
-        self._first, self._next = first, first
-        self._data = bytearray()  # of the rows from the first to the next, packed when they come
-        self._lrs = bytearray()  # of every group in each of these rows, if there are several
         self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
         self._error: Exception | None = None
         self._idle, self._closing = False, False
-        self._hurry = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
     def row(self, step: int, row: Row, lrs: tuple[float, ...] = ()) -> None:
@@ -87,22 +96,31 @@ class Reporter:
             row: its columns.
             lrs: that of each group of parameters, if there are several; for the plan only.
         """
-        assert step == self._next, (step, self._next)
-        data = self._series.pack_row(*row)
+        assert step == self._rows.next, (step, self._rows.next)
+        self._rows.add(row, lrs)
+        if self._idle:
+            self._wake.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether the loop should wait for `room` before its next row."""
+        return self._rows.too_many
+
+    def room(self) -> bool:
+        """Return whether there is room for rows; wait a moment for it, which is counted."""
+        began = time.monotonic()
         with self._lock:
-            self._next += 1
-            self._data += data
-            if lrs:
-                self._lrs += array("d", lrs).tobytes()
-            if self._idle:
-                self._lock.notify_all()
+            self._lock.wait_for(lambda: self._error or not self.full, timeout=LOOK_S)
+        self.held_up_s += time.monotonic() - began
+        self.check()
+        return not self.full
 
     def evaluation(self, report: Evaluation) -> None:
         """Take an evaluation."""
         with self._lock:
             self.last_evaluation = report
             self._evaluations.append(report)
-            self._lock.notify_all()
+        self._wake.set()
 
     def check(self) -> None:
         """Raise what the store refused, if it did."""
@@ -111,20 +129,19 @@ class Reporter:
 
     def flush(self) -> None:
         """Wait until everything taken so far is stored."""
-        self._hurry.set()
+        self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
-                lambda: self._error or not (self._data or self._evaluations),
-                timeout=2 * PATIENCE_S,
+                lambda: self._error or not self._has_work(), timeout=2 * PATIENCE_S
             )
         self.check()
         assert stored  # the writer gives up, with an error, long before
 
     def stored(self) -> bool:
         """Return whether all is stored that was taken; wait for it unless the store is away."""
-        self._hurry.set()
+        self._wake.set()
         with self._lock:
-            while (self._data or self._evaluations) and not self._error:
+            while self._has_work() and not self._error:
                 if self._patience.waits:
                     return False
                 self._lock.wait(LOOK_S)
@@ -145,11 +162,11 @@ class Reporter:
 
     def _refill(self, gap: Gap) -> None:
         """Give the store the rows that it had before, and what was evaluated in them."""
-        if self._journal is None or gap.rows >= self._first:
+        if self._journal is None or gap.rows >= self._rows.first:
             raise gap
         log.warning("%s: %s: they are sent again", self._held.job_id, gap)
         try:
-            for first, data in self._journal.rows(gap.rows, self._first):
+            for first, data in self._journal.rows(gap.rows, self._rows.first):
                 self.send(self._append(first, data))
         except ValueError:
             raise gap from None
@@ -166,50 +183,52 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._closing = True
-            self._lock.notify_all()
-        self._hurry.set()
+        self._closing = True
+        self._wake.set()
         self._thread.join()
+
+    def _has_work(self) -> bool:
+        return len(self._rows) > 0 or len(self._evaluations) > 0
 
     def _write_all(self) -> None:
         try:
             while self._wait_for_work():
                 self._write_rows()
                 self._write_evaluations()
-                self._hurry.wait(PAUSE_S)
-                self._hurry.clear()
+                if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
+                    self._wake.wait(PAUSE_S)
+                    self._wake.clear()
         except Exception as error:  # the loop must hear of it: nothing is stored any more
             with self._lock:
                 self._error = error
                 self._lock.notify_all()
 
     def _wait_for_work(self) -> bool:
-        with self._lock:
-            self._idle = True
-            self._lock.wait_for(lambda: self._data or self._evaluations or self._closing)
-            self._idle = False
-            return bool(self._data or self._evaluations)
+        """Wait until there is some; return False if there will be none."""
+        self._idle = True  # before looking: a row that comes later wakes this thread
+        while not self._has_work() and not self._closing:
+            self._wake.wait()
+            self._wake.clear()
+        self._idle = False
+        return self._has_work()
 
     def _write_rows(self) -> None:
-        with self._lock:
-            data, lrs = bytes(self._data), bytes(self._lrs)
-        if not data:
+        batch = self._rows.batch()
+        if not batch.data:
             return
         if self._journal is not None:
-            self._journal.add(data)
-        self.request = self.send(self._append(self._first, data))
-        self._compare_with_plan(data, lrs)
+            self._journal.add(batch.data)
+        self.request = self.send(self._append(batch.first, batch.data))
+        self._compare_with_plan(batch)
         with self._lock:
-            self._first += len(data) // self._width
-            del self._data[: len(data)], self._lrs[: len(lrs)]
+            self._rows.drop(batch)
             self._lock.notify_all()
 
-    def _compare_with_plan(self, data: bytes, lrs: bytes) -> None:
+    def _compare_with_plan(self, batch: Batch) -> None:
         """Say so, once, if an lr was applied that was not planned."""
         if self._off_plan:
             return
-        off = self._plan.first_off(self._first, data, lrs)
+        off = self._plan.first_off(*batch)
         if off is not None:
             self._off_plan = True
             self._patience.send(calls.off_plan(self._held, **off._asdict()))
@@ -227,7 +246,12 @@ class Reporter:
 
     def _append(self, first: int, data: bytes) -> Call[str]:
         return calls.append(
-            self._held, first=first, width=self._width, data=data, lease_ms=self._lease_ms
+            self._held,
+            first=first,
+            width=self._width,
+            data=data,
+            lease_ms=self._lease_ms,
+            held_up_ms=int(1000 * self.held_up_s),
         )
 
     def _evaluated(self, report: Evaluation) -> Call[None]:

@@ -1,23 +1,28 @@
 """Rows on their way to a real server."""
 
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from jobs import calls, keys
 from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
+from jobs.functions import CHUNK_ROWS, send
+from jobs.metrics import PLAIN, Row
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from optcore.schedules.make import make_schedule
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.jobs.protocol import history
+from optserve.embedded import EmbeddedServer
+from tests.jobs.protocol import history, record_of, rows_of
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import Reporter
@@ -30,6 +35,7 @@ SPEC: dict[str, Any] = {
     "training": {"steps": 40, "device": "cpu"},
 }
 LEASE_MS = 30_000
+BOUND_BYTES = 2**17
 
 
 @pytest.fixture
@@ -71,6 +77,50 @@ def report(client: redis.Redis, held: Held, spec: JobSpec, lrs: list[float]) -> 
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     return Record.from_hash(raw)
+
+
+def stopped(client: redis.Redis) -> int:
+    """Stop the server and return its process."""
+    process = client.info("server")["process_id"]
+    os.kill(process, signal.SIGSTOP)
+    return int(process)
+
+
+def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
+    """Report *rows* from *first* on until it is full; return the next one."""
+    for step in range(first, len(rows)):
+        if reporter.full:
+            return step
+        reporter.row(step, rows[step])
+    return len(rows)
+
+
+def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
+    server: EmbeddedServer, client: redis.Redis, held: Held, spec: JobSpec
+) -> None:
+    store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+    patience = Patience(store, threading.Event())
+    rows: list[Row] = [(0.5, float(step)) for step in range(40_000)]
+    reporter = Reporter(
+        held, patience, Plan(spec), first=0, lease_ms=LEASE_MS, most_bytes=BOUND_BYTES
+    )
+    with reporter:
+        process = stopped(client)
+        taken = added(reporter, rows)
+        waited = [reporter.room() for _ in range(10)]
+        os.kill(process, signal.SIGCONT)
+
+        end = taken
+        while end < len(rows):
+            end = added(reporter, rows, end) if reporter.room() else end
+        reporter.flush()
+
+    record = record_of(client, held.job_id)
+    assert BOUND_BYTES <= taken * PLAIN.width <= BOUND_BYTES + CHUNK_ROWS * PLAIN.width
+    assert waited == [False] * 10
+    assert rows_of(client, held.job_id) == rows
+    assert record.job().held_up_s == pytest.approx(reporter.held_up_s, abs=0.002)
+    assert reporter.held_up_s >= 0.5
 
 
 def test_lrs_as_planned_leave_no_mark(client: redis.Redis, held: Held, spec: JobSpec) -> None:

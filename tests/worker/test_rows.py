@@ -1,0 +1,83 @@
+"""Rows between the loop that adds and the thread that takes them."""
+
+import threading
+
+from jobs.functions import CHUNK_ROWS
+from jobs.metrics import PLAIN, Series, pack_values
+from worker.rows import BATCH_BYTES, Rows
+
+WIDE = Series(("lr", "loss", "grad_norm"), 3)
+
+
+def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
+    rows = Rows(first=5, width=3, most_bytes=2**20)
+    for step in range(10):
+        rows.add((0.1, 0.2, step))
+
+    batch = rows.batch()
+    rows.add((0.1, 0.2, 10))
+    again = rows.batch()
+    rows.drop(batch)
+    rest = rows.batch()
+
+    assert batch.first == again.first == 5
+    assert list(WIDE.unpack(batch.data)) == [(0.1, 0.2, step) for step in range(10)]
+    assert again.data.startswith(batch.data)
+    assert (rest.first, list(WIDE.unpack(rest.data))) == (15, [(0.1, 0.2, 10)])
+    assert (len(rows), rows.next) == (1, 16)
+
+
+def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
+    rows = Rows(first=0, width=2, groups=3, most_bytes=2**30)
+    count = 2 * BATCH_BYTES // PLAIN.width + 7
+    for step in range(count):
+        rows.add((0.0, step), (step, step + 0.25, step + 0.5))
+
+    firsts, lrs, data = [], b"", b""
+    while (batch := rows.batch()).data:
+        assert len(batch.data) <= BATCH_BYTES
+        assert len(batch.lrs) * 2 == len(batch.data) * 3
+        firsts.append(batch.first)
+        lrs, data = lrs + batch.lrs, data + batch.data
+        rows.drop(batch)
+
+    assert firsts == [0, BATCH_BYTES // PLAIN.width, 2 * BATCH_BYTES // PLAIN.width]
+    assert [row[1] for row in PLAIN.unpack(data)] == list(range(count))
+    assert lrs == pack_values([step + x for step in range(count) for x in (0, 0.25, 0.5)])
+
+
+def test_there_are_too_many_until_enough_are_dropped() -> None:
+    rows = Rows(first=0, width=2, most_bytes=CHUNK_ROWS * PLAIN.width)
+
+    for step in range(CHUNK_ROWS - 1):
+        rows.add((0.0, step))
+    before = rows.too_many
+    rows.add((0.0, 0.0))
+    then = rows.too_many
+    rows.drop(rows.batch())
+
+    assert (before, then, rows.too_many) == (False, True, False)
+
+
+def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
+    rows, count, found = Rows(first=0, width=2, groups=2, most_bytes=2**30), 200_000, []
+
+    def take() -> None:
+        taken = 0
+        while taken < count:
+            batch = rows.batch()
+            assert batch.first == taken
+            assert len(batch.lrs) == len(batch.data)
+            found.append(batch)
+            taken += len(batch.data) // PLAIN.width
+            rows.drop(batch)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    for step in range(count):
+        rows.add((step, -step), (step, 1.0))
+    thread.join()
+
+    data, lrs = b"".join(batch.data for batch in found), b"".join(batch.lrs for batch in found)
+    assert list(PLAIN.unpack(data)) == [(step, -step) for step in range(count)]
+    assert list(PLAIN.unpack(lrs)) == [(step, 1) for step in range(count)]
