@@ -30,7 +30,7 @@ types: .venv
 
 FORCE:
 
-BENCHMARKS := $(filter-out __init__ harness,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS := $(filter-out __init__ harness clocked,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done

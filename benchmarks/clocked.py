@@ -1,0 +1,60 @@
+"""
+A worker whose trainers note when each step was made: for `benchmarks.visible`.
+
+Started without arguments it is the worker, with those of a trainer the trainer. The times lie in
+memory while a run lasts, and are written at its end: they cost it nothing but a look at the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optcore.training.reports import Report
+    from optcore.training.run import Run
+
+TIMES = "BENCHMARK_TIMES"
+"""Environment variable: the file to write, float64 seconds of CLOCK_MONOTONIC, one per step."""
+
+
+def _change() -> None:
+    from optcore.training import loop  # noqa: PLC0415  not in the worker
+    from optcore.training.reports import StepReport  # noqa: PLC0415
+    from worker import attempt  # noqa: PLC0415
+
+    train = loop.train
+
+    def noted(run: Run) -> Iterator[Report]:
+        times = array("d")
+        for report in train(run):
+            if isinstance(report, StepReport):
+                times.append(time.monotonic())
+            yield report
+        Path(os.environ[TIMES]).write_bytes(times.tobytes())
+
+    attempt.train = noted  # type: ignore[attr-defined, assignment]  # takes one argument less
+
+
+def main() -> None:
+    """Be a worker, or a trainer of one."""
+    if len(sys.argv) > 1:
+        from worker import trainer  # noqa: PLC0415  the worker must do without
+
+        _change()
+        trainer.main()
+    else:
+        from worker import main as worker  # noqa: PLC0415
+        from worker import trainers  # noqa: PLC0415
+
+        trainers.MODULE = "benchmarks.clocked"
+        worker.main()
+
+
+if __name__ == "__main__":
+    main()

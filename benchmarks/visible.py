@@ -1,0 +1,75 @@
+"""
+From a step to its row at an HTTP client: ``python -m benchmarks.visible``.
+
+A real stack trains a job of about 1,000 steps a second, which one client follows by server-sent
+events. The trainer notes when each step was made (`benchmarks.clocked`), the client when it has the
+row, parsed; both look at the clock of the same machine. Every row counts, the first ones too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clocked import TIMES
+from benchmarks.harness import duration, machine
+from optserve import stack
+from optserve.client import Client
+
+STEPS = 15_000
+RUNS = 3
+JOB: dict[str, Any] = {
+    "model": {"kind": "mlp", "hidden": [256, 256]},
+    "dataset": {"kind": "digits", "batch_size": 64},
+    "optimizer": {"kind": "adam"},
+    "training": {"steps": STEPS, "device": "cpu"},
+}
+"""As it comes: evaluated every epoch, saved every 500 steps."""
+WANTED = {50: 0.1, 99: 0.3}
+"""Percentile to seconds."""
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="optserve-bench-") as home:
+        times = Path(home) / "times"
+        os.environ[TIMES] = str(times)
+        running = stack.running(
+            home=Path(home), port=0, workers=1, worker_module="benchmarks.clocked"
+        )
+        with running as started, Client(started.url) as client:
+            results = [measure(client, times) for _ in range(RUNS)]
+    print(f"\n### A step at its client\n\n{machine()}\n")
+    for result in results:
+        print(result)
+
+
+def measure(client: Client, times: Path) -> str:
+    """Train a job, follow it, and say how late its steps were."""
+    seen = array("d", bytes(8 * STEPS))
+    for update in client.follow(client.submit(JOB).id):
+        if isinstance(update, list):
+            now = time.monotonic()
+            for row in update:
+                seen[row.step] = now
+    made = array("d", times.read_bytes())
+    late = sorted(after - before for before, after in zip(made, seen, strict=True))
+    rate = (STEPS - 1) / (made[-1] - made[0])
+    return f"at {rate:,.0f} steps a second, of {STEPS:,} steps: " + ", ".join(
+        f"p{percentile} {duration(at(late, percentile))} "
+        f"(wanted {duration(wanted)}{'' if at(late, percentile) <= wanted else ', missed'})"
+        for percentile, wanted in WANTED.items()
+    )
+
+
+def at(ordered: list[float], percentile: int) -> float:
+    """Return the value that *percentile* of all are at most."""
+    return ordered[max(0, -(-len(ordered) * percentile // 100) - 1)]
+
+
+if __name__ == "__main__":
+    main()
