@@ -33,6 +33,10 @@ a second, and the loop shares its interpreter with every write.
 """
 
 
+COMPARE_S = 1.0
+"""Seconds between two comparisons with the plan, which cost the more for few rows."""
+
+
 class Reporter:
     """
     The way of a run's rows and evaluations to the store.
@@ -73,6 +77,7 @@ class Reporter:
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._journal = journal
         self._plan, self._off_plan = plan, False
+        self._uncompared, self._compared_at = list[Batch](), time.monotonic()
         self._width = plan.series.width
         self._rows = Rows(
             first=first,
@@ -136,6 +141,7 @@ class Reporter:
             )
         self.check()
         assert stored  # the writer gives up, with an error, long before
+        self._compare_with_plan()  # the writer has nothing to do, so to compare, until the next row
 
     def stored(self) -> bool:
         """Return whether all is stored that was taken; wait for it unless the store is away."""
@@ -198,6 +204,7 @@ class Reporter:
                 if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
                     self._wake.wait(PAUSE_S)
                     self._wake.clear()
+            self._compare_with_plan()
         except Exception as error:  # the loop must hear of it: nothing is stored any more
             with self._lock:
                 self._error = error
@@ -219,16 +226,23 @@ class Reporter:
         if self._journal is not None:
             self._journal.add(batch.data)
         self.request = self.send(self._append(batch.first, batch.data))
-        self._compare_with_plan(batch)
+        self._uncompared.append(batch)
+        since = batch.first - self._uncompared[0].first
+        if since >= CHUNK_ROWS or time.monotonic() - self._compared_at >= COMPARE_S:
+            self._compare_with_plan()
         with self._lock:
             self._rows.drop(batch)
             self._lock.notify_all()
 
-    def _compare_with_plan(self, batch: Batch) -> None:
-        """Say so, once, if an lr was applied that was not planned."""
-        if self._off_plan:
+    def _compare_with_plan(self) -> None:
+        """Say so, once, if an lr was applied that was not planned, in the rows stored since."""
+        batches, self._uncompared = self._uncompared, []
+        self._compared_at = time.monotonic()
+        if self._off_plan or not batches:
             return
-        off = self._plan.first_off(*batch)
+        data = b"".join(batch.data for batch in batches)
+        lrs = b"".join(batch.lrs for batch in batches)
+        off = self._plan.first_off(batches[0].first, data, lrs)
         if off is not None:
             self._off_plan = True
             self._patience.send(calls.off_plan(self._held, **off._asdict()))

@@ -31,7 +31,7 @@ class Rows:
     """
     Rows that are not stored yet, in order.
 
-    One thread adds, another takes. Adding is said at every step, so it takes no lock and packs
+    One thread adds, another takes. As rows are added at every step, that takes no lock and packs
     nothing: it extends a list, which no other thread can see half done.
 
     Args:

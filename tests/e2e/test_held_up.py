@@ -35,6 +35,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield started
 
 
+@pytest.mark.slow
 def test_a_run_that_is_held_up_waits_is_not_taken_for_hung_and_says_so(narrow: Stack) -> None:
     with Client(narrow.url) as client:
         undisturbed = finished(client, client.submit(SPEC).id)

@@ -147,6 +147,18 @@ def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
     assert told == [{"step": 17, "planned": right, "applied": lrs[17]}]
 
 
+def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
+    client: redis.Redis, held: Held, spec: JobSpec
+) -> None:
+    """A run that diverges leaves without waiting for its last rows."""
+    with Reporter(
+        held, Patience(client, threading.Event()), Plan(spec), first=0, lease_ms=LEASE_MS
+    ) as reporter:
+        reporter.row(0, (0.123, 1.0))
+
+    assert record_of(client, held.job_id).job().lr_off_plan_at == 0
+
+
 class Job(NamedTuple):
     """What a run left in the store."""
 
