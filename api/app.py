@@ -20,10 +20,11 @@ from redis.retry import Retry
 
 from api import problems, schema
 from api.body import StrictBody
+from api.charts.reading import Reader
 from api.keeping import House
 from api.query import only_known
 from api.reaper import reap_forever
-from api.routes import actions, catalogue, clones, history, jobs, metrics, previews, system
+from api.routes import actions, catalogue, charts, clones, history, jobs, metrics, previews, system
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         prepare(blocking)
         app.state.blocking_client = blocking
         app.state.store = Store(client)
+        app.state.reader = Reader(app.state.store)
         app.state.offer_after_s = settings.offer_after_s
         app.state.storage = Storage(settings.storage_dir)
         house = House(blocking, app.state.storage, settings)
@@ -72,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     schema.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
-    for routes in (jobs, actions, clones, metrics, history, previews, catalogue, system):
+    for routes in (jobs, actions, clones, metrics, charts, history, previews, catalogue, system):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

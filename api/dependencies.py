@@ -9,6 +9,7 @@ from typing import Annotated
 import redis
 from fastapi import Depends, Request
 
+from api.charts.reading import Reader
 from jobs.artifacts import Storage
 from jobs.record import Record
 from jobs.spec.wire import Job
@@ -38,6 +39,11 @@ def _storage(request: Request) -> Storage:
     return storage
 
 
+def _reader(request: Request) -> Reader:
+    reader: Reader = request.app.state.reader
+    return reader
+
+
 TenantName = Annotated[str, Depends(_tenant)]
 """Whose jobs the request is about."""
 JobStore = Annotated[Store, Depends(_store)]
@@ -47,6 +53,8 @@ BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
 """What a client sees of a record, with the settings of this service."""
 ArtifactStorage = Annotated[Storage, Depends(_storage)]
+ChartReader = Annotated[Reader, Depends(_reader)]
+"""For series that are looked at; it keeps what it has read."""
 
 
 async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:

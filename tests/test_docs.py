@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from jobs.spec.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
 from jobs.spec.states import Reason
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -19,3 +20,11 @@ def test_every_reason_is_explained_and_nothing_else() -> None:
     for reason, text in explained.items():
         what, do = text.strip().split("\n\n", 1)
         assert min(len(what), len(do)) > SHORTEST, reason
+
+
+def test_every_word_of_a_chart_is_explained() -> None:
+    page = (DOCS / "charts.md").read_text()
+    models = (Chart, Curve, PlacedNotFinite, Comparison, ComparedJob)
+    words = {name for model in models for name in model.model_fields} - {"object"}
+
+    assert not [word for word in [*words, *Along] if f"`{word}`" not in page]

@@ -1,0 +1,1 @@
+"""Charts: what an eye can see of a series, however long it is."""

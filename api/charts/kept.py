@@ -1,0 +1,127 @@
+"""What this process keeps of a job's rows, so that nobody reads them twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+import numpy as np
+
+from api.charts.buckets import BUCKET, Buckets
+from jobs.record import Record
+from jobs.spec.states import State
+
+FINEST = 64
+"""Rows of a kept bucket."""
+MAX_BUCKETS = 2**16
+"""Of a whole job, per column; those of a longer one are larger."""
+MAX_BYTES = 64 * 2**20
+"""Of all that is kept."""
+
+
+class Kept:
+    """
+    The buckets of a job, as far as its rows are settled and fill them.
+
+    Attributes:
+        size: rows of a bucket, a power of two.
+        rows: how many rows are in the buckets; they fill them, but for the last of a job's end.
+        buckets: (buckets, columns), the first one from row 0.
+        lock: whoever reads or extends has it.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.size = FINEST
+        while record.total_steps > self.size * MAX_BUCKETS:
+            self.size *= 2
+        self._columns = len(record.series.columns)
+        self.lock = asyncio.Lock()
+        self._cuts = len(record.cuts)
+        self._replayed = replayed(record)
+        self.rows = 0
+        self.buckets: Buckets = np.empty((0, self._columns), BUCKET)
+
+    @property
+    def num_bytes(self) -> int:
+        """What they take."""
+        return self.buckets.nbytes
+
+    def renew(self, record: Record) -> None:
+        """Forget the rows that are, as *record* says, no longer what they were."""
+        cuts = record.cuts
+        self._keep(min([self.rows, *cuts[self._cuts :]]))
+        self._cuts = max(self._cuts, len(cuts))
+        if replayed(record) != self._replayed:
+            self._replayed = replayed(record)
+            if record.series.num_computed < self._columns:
+                self._keep(0)
+
+    def missing(self, record: Record) -> int:
+        """Return how many of the next rows could be kept."""
+        rows = settled(record)
+        if not record.state.final:
+            rows -= rows % self.size
+        return max(rows - self.rows, 0)
+
+    def extend(self, rows: int, more: list[Buckets]) -> None:
+        """Add *more* buckets, of so many *rows*, behind those there are."""
+        self.buckets = np.concatenate([self.buckets, *more])
+        self.rows += rows
+
+    def whole(self, first: int, stop: int) -> tuple[int, int]:
+        """Return the first row, and that after the last, of the buckets within a range of rows."""
+        begin = min(-(-first // self.size) * self.size, stop)
+        end = self.rows if stop >= self.rows else stop // self.size * self.size
+        return begin, max(begin, end)
+
+    def between(self, begin: int, end: int) -> Buckets:
+        """Return the buckets of the rows that `whole` has told."""
+        return self.buckets[begin // self.size : -(-end // self.size) if begin < end else 0]
+
+    def _keep(self, rows: int) -> None:
+        if rows < self.rows:
+            self.rows = rows - rows % self.size
+            self.buckets = self.buckets[: self.rows // self.size].copy()
+
+
+class Cache:
+    """What is kept of the jobs that were looked at last, within so many bytes."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def of(self, record: Record) -> Kept:
+        """Return what is kept of a job, which may be nothing yet."""
+        kept = self._kept.setdefault(record.id, Kept(record))
+        self._kept.move_to_end(record.id)
+        return kept
+
+    def trim(self) -> None:
+        """Let go of the jobs that nobody has looked at for longest, until the rest has room."""
+        while self._kept and self.num_bytes > self._max_bytes:
+            self._kept.popitem(last=False)
+
+    @property
+    def num_bytes(self) -> int:
+        """What is kept of all jobs together."""
+        return sum(kept.num_bytes for kept in self._kept.values())
+
+
+def settled(record: Record) -> int:
+    """
+    Return how many rows of a job can change no more, unless they are cut.
+
+    While a resumed run makes its way through rows that are there already, what was only observed in
+    them (speed, memory) is written anew.
+    """
+    if record.series.num_computed == len(record.series.columns):
+        return record.rows
+    replay_at, replay_end = (int(record.fields.get(f"replay_{word}", 0)) for word in ("at", "end"))
+    replaying = record.state is State.RUNNING and replay_at < replay_end
+    return min(replay_at, record.rows) if replaying else record.rows
+
+
+def replayed(record: Record) -> tuple[int, str]:
+    """Return what differs once rows may have been trained again: the attempt, and its beginning."""
+    return record.attempt, record.fields.get("claim_checkpoint", "")
