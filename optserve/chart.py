@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 DOTS_PER_COLUMN, DOTS_PER_LINE = 2, 4
 """Dots in one braille character, across and down."""
@@ -14,9 +14,55 @@ BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 WALL, CORNER, FLOOR = "\u2502", "\u2514", "\u2500"
 NOT_FINITE = "x"
 """Stands in the top line where a value is NaN or infinite."""
+LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
+"""Each draws one of several curves; x has its meaning already."""
+SEVERAL = "*"
+"""Stands where curves lie over each other."""
 
 
-def chart(title: str, values: Sequence[float], *, width: int, height: int) -> list[str]:
+class Curve(NamedTuple):
+    """
+    Points to draw.
+
+    Attributes:
+        x: where they are, ascending.
+        values: one for each.
+        end: up to where the last value holds.
+    """
+
+    x: Sequence[float]
+    values: Sequence[float]
+    end: float
+
+
+class _Frame(NamedTuple):
+    """What a picture has room for: from *start*, *span* wide; from *low* to *high*."""
+
+    start: float
+    span: float
+    low: float
+    high: float
+    columns: int
+    height: int
+    margin: int
+
+
+class _Trace(NamedTuple):
+    """A curve in a picture: lowest and highest dot of each column; columns with lost values."""
+
+    spans: list[tuple[int, int] | None]
+    lost: set[int]
+
+
+def chart(
+    title: str,
+    values: Sequence[float],
+    *,
+    width: int,
+    height: int,
+    steps: Sequence[int] | None = None,
+    total: int | None = None,
+) -> list[str]:
     """
     Return *values*, from left to right, as lines of text.
 
@@ -25,61 +71,121 @@ def chart(title: str, values: Sequence[float], *, width: int, height: int) -> li
 
     Args:
         title: of the first line.
-        values: one per step; not empty.
+        values: not empty.
+        width: of the lines, in characters, labels included.
+        height: of the picture, in lines.
+        steps: of the values, ascending; one after another from 0 on unless given.
+        total: how many steps there are; as many as values unless given.
+    """
+    total = len(values) if total is None else total
+    frame = _frame(values, 0, total, width=width, height=height)
+    curve = Curve(range(total) if steps is None else steps, values, total)
+    trace = _trace(curve, frame, DOTS_PER_COLUMN * frame.columns, DOTS_PER_LINE * height)
+    return _framed(title, _braille(trace, frame), frame, "0", str(total - 1))
+
+
+def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) -> list[str]:
+    """
+    Return *curves* over each other as lines of text, each drawn with its letter of `LETTERS`.
+
+    Args:
+        title: of the first line.
+        curves: as many as there are letters at most; not all of them empty.
         width: of the lines, in characters, labels included.
         height: of the picture, in lines.
     """
+    x = [at for curve in curves for at in curve.x]
+    start, end = min(x), max([*x, *(curve.end for curve in curves)])
+    values = [value for curve in curves for value in curve.values]
+    frame = _frame(values, start, end - start or 1, width=width, height=height)
+    cells = [[" "] * frame.columns for _ in range(height)]
+    for letter, curve in zip(LETTERS, curves, strict=False):
+        trace = _trace(curve, frame, frame.columns, height)
+        for column, span in enumerate(trace.spans):
+            for y in range(span[0], span[1] + 1) if span else ():
+                line = cells[height - 1 - y]
+                line[column] = letter if line[column] == " " else SEVERAL
+        _mark(cells, trace.lost)
+    return _framed(title, cells, frame, f"{start:.6g}", f"{end:.6g}")
+
+
+def _frame(
+    values: Iterable[float], start: float, span: float, *, width: int, height: int
+) -> _Frame:
     finite = [value for value in values if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    labels = {0: f"{high:.4g}", height - 1: f"{low:.4g}"}
-    margin = max(len(label) for label in labels.values())
-    columns = width - margin - 2
-    grid = _grid(_buckets(values, columns * DOTS_PER_COLUMN), low, high, columns, height)
+    margin = max(len(f"{label:.4g}") for label in (low, high))
+    return _Frame(start, span, low, high, width - margin - 2, height, margin)
+
+
+def _framed(
+    title: str, cells: Sequence[Sequence[str]], frame: _Frame, first: str, last: str
+) -> list[str]:
+    """Return *cells* with what stands around them."""
+    margin = frame.margin
+    labels = {0: f"{frame.high:.4g}", frame.height - 1: f"{frame.low:.4g}"}
     lines = [f"{'':{margin}}  {title}"]
-    for i, cells in enumerate(grid):
-        lines.append(f"{labels.get(i, ''):>{margin}} {WALL}{''.join(cells)}")
-    last = str(len(values) - 1)
-    lines.append(f"{'':{margin}} {CORNER}{FLOOR * columns}")
-    lines.append(f"{'':{margin}}  0{last:>{columns - 1}}")
+    for i, line in enumerate(cells):
+        lines.append(f"{labels.get(i, ''):>{margin}} {WALL}{''.join(line)}")
+    lines.append(f"{'':{margin}} {CORNER}{FLOOR * frame.columns}")
+    lines.append(f"{'':{margin}}  {first}{last:>{frame.columns - len(first)}}")
     return lines
 
 
-def _buckets(values: Sequence[float], count: int) -> list[Sequence[float]]:
-    """Return *values* dealt into *count* neighbouring stretches, none empty."""
-    n = len(values)
-    edges = [i * n // count for i in range(count + 1)]
-    return [values[start : max(stop, start + 1)] for start, stop in pairwise(edges)]
-
-
-def _grid(
-    buckets: Sequence[Sequence[float]], low: float, high: float, columns: int, height: int
-) -> list[list[str]]:
-    dots = height * DOTS_PER_LINE
-    bits = [[0] * columns for _ in range(height)]
-    lost = set()
+def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
+    """Return *curve* in a picture of so many columns and dots."""
+    spans: list[tuple[int, int] | None] = []
+    lost: set[int] = set()
     before: int | None = None
-    for x, bucket in enumerate(buckets):
+    for x, bucket in enumerate(_dealt(curve, frame, columns)):
         finite = [value for value in bucket if math.isfinite(value)]
         if len(finite) < len(bucket):
-            lost.add(x // DOTS_PER_COLUMN)
+            lost.add(x * frame.columns // columns)
         if not finite:
             before = None
+            spans.append(None)
             continue
-        bottom, top = (_dot(value, low, high, dots) for value in (min(finite), max(finite)))
+        bottom, top = (_dot(value, frame, dots) for value in (min(finite), max(finite)))
         if before is not None:  # join it to the column before
             bottom, top = min(bottom, before), max(top, before)
-        for y in range(bottom, top + 1):
-            line, dot = divmod(dots - 1 - y, DOTS_PER_LINE)
+        spans.append((bottom, top))
+        before = _dot(finite[-1], frame, dots)
+    return _Trace(spans, lost)
+
+
+def _dealt(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
+    """Return the values that fall into each of *count* columns; one holds until the next."""
+
+    def column(x: float) -> int:
+        return min(int((x - frame.start) * count // frame.span), count - 1)
+
+    dealt: list[list[float]] = [[] for _ in range(count)]
+    for x, value in zip(curve.x, curve.values, strict=True):
+        dealt[column(x)].append(value)
+    if curve.x:
+        for i in range(column(curve.x[0]) + 1, column(curve.end) + 1):
+            dealt[i] = dealt[i] or dealt[i - 1][-1:]
+    return dealt
+
+
+def _braille(trace: _Trace, frame: _Frame) -> list[list[str]]:
+    bits = [[0] * frame.columns for _ in range(frame.height)]
+    for x, span in enumerate(trace.spans):
+        for y in range(span[0], span[1] + 1) if span else ():
+            line, dot = divmod(DOTS_PER_LINE * frame.height - 1 - y, DOTS_PER_LINE)
             bits[line][x // DOTS_PER_COLUMN] |= BITS[x % DOTS_PER_COLUMN][dot]
-        before = _dot(finite[-1], low, high, dots)
     cells = [[chr(BRAILLE + b) if b else " " for b in line] for line in bits]
-    for column in lost:
-        cells[0][column] = NOT_FINITE
+    _mark(cells, trace.lost)
     return cells
 
 
-def _dot(value: float, low: float, high: float, dots: int) -> int:
+def _mark(cells: list[list[str]], lost: set[int]) -> None:
+    for column in lost:
+        cells[0][column] = NOT_FINITE
+
+
+def _dot(value: float, frame: _Frame, dots: int) -> int:
     """Return the height of *value*, in dots from the bottom."""
-    if high <= low:
+    if frame.high <= frame.low:
         return 0
-    return round((value - low) / (high - low) * (dots - 1))
+    return round((value - frame.low) / (frame.high - frame.low) * (dots - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
+from jobs.spec.charts import Along, Chart, Comparison
 from jobs.spec.clone import Keep
 from jobs.spec.job import JobSpec
 from jobs.spec.preview import SchedulePreview
@@ -209,6 +210,66 @@ class Client:
             if not (page.has_more and page.data):
                 return
             after = page.data[-1].step
+
+    def chart(
+        self,
+        job_id: str,
+        *,
+        columns: Sequence[str] = (),
+        max_points: int = 2000,
+        first: int = 0,
+        last: int | None = None,
+    ) -> Chart:
+        """
+        Return a job's series for the eye: every spike is in it, however long the series.
+
+        Args:
+            job_id: of the job.
+            columns: what is shown; all that the job has unless given.
+            max_points: of a column, at most; a range of so many steps has every step in it.
+            first: the first step to show.
+            last: the last one; the last there is unless given.
+        """
+        params: dict[str, int | Sequence[str]] = {"max_points": max_points, "first": first}
+        if columns:
+            params["columns"] = columns
+        if last is not None:
+            params["last"] = last
+        return self._connection.ask(
+            Chart, "GET", job_path(job_id, "metrics", "chart"), params=params
+        )
+
+    def compare(
+        self,
+        job_ids: Sequence[str],
+        *,
+        column: str = "loss",
+        x: Along = Along.STEP,
+        max_points: int = 1000,
+        first: float | None = None,
+        last: float | None = None,
+    ) -> Comparison:
+        """
+        Return a column of several jobs for the eye, one above the other.
+
+        Args:
+            job_ids: of the jobs.
+            column: what is compared.
+            x: along what: step, examples seen or seconds trained.
+            max_points: of a job, at most.
+            first: where to begin on x; at its beginning unless given.
+            last: where to end; at its end unless given.
+        """
+        params: dict[str, str | float | Sequence[str]] = {
+            "job": job_ids,
+            "column": column,
+            "x": x,
+            "max_points": max_points,
+        }
+        params |= {
+            name: value for name, value in (("first", first), ("last", last)) if value is not None
+        }
+        return self._connection.ask(Comparison, "GET", "/v1/metrics/chart", params=params)
 
     def events(self, job_id: str) -> list[Event]:
         """Return a job's history, oldest first."""

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from jobs.spec.states import State
-from optserve import live, stack
+from optserve import live, showing, stack
 from optserve.client import Client
 from optserve.datasets import fetch_mnist
 from optserve.ports import CannotListen, listening_port
@@ -44,7 +44,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
             job = client.submit(JOB, idempotency_key=key)
             out.say(f"job {job.id}")
             out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
-            rows, end = live.follow(client, job, out)
+            end = live.follow(client, job, out)
         except KeyboardInterrupt:
             # The key finds the job also where the interruption came before the answer.
             client.cancel(client.submit(JOB, idempotency_key=key).id)
@@ -52,12 +52,11 @@ def run(home: Path, port: int, out: Terminal) -> None:
         if end.state is not State.SUCCEEDED:
             out.say(f"the job ended {end.state}: {end.reason}: {end.detail}")
             raise typer.Exit(1)
-        for line in live.picture(rows, out.width):
-            out.say(line)
+        showing.picture(client, job.id, out)
         result = client.job(job.id).result
         assert result is not None  # a job that succeeded has one
         where = f"{url}/v1/jobs/{job.id}"
-        out.say(f"{len(rows)} steps, lr and loss of each:\n{where}/metrics")
+        out.say(f"{end.rows} steps, lr and loss of each:\n{where}/metrics")
         out.say(f"the job (`make up` serves it again):\n{where}")
         accuracy = 100 * result.test_accuracy
     out.say(f"test accuracy {accuracy:.2f} %")

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from jobs.spec.states import State
 from jobs.spec.wire import Job, MetricRow, RowsCut, StreamEnd
-from optserve.chart import chart
 from optserve.client import Client
 from optserve.terminal import Terminal, visible
 
@@ -21,8 +20,6 @@ QUIET_S = 5.0
 """Seconds between two lines where the output is no terminal."""
 WINDOW_S = 5.0
 """Seconds over which the speed is measured."""
-PICTURE_HEIGHT = 8
-MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 class Speed:
@@ -45,31 +42,25 @@ class Speed:
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
 
-def follow(client: Client, job: Job, console: Terminal) -> tuple[list[MetricRow], StreamEnd]:
-    """
-    Show a job's progress until it ends.
-
-    Returns:
-        every step of the job, and its end.
-    """
-    rows: list[MetricRow] = []
+def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
+    """Show a job's progress until it ends, and return how it did."""
+    last: MetricRow | None = None
     speed = Speed()
     state = job.state
     shown_at = -math.inf
     with Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True) as live:
         for update in client.follow(job.id):
             if isinstance(update, StreamEnd):
-                return rows, update
+                return update
             if isinstance(update, list):
-                rows += update
-                speed.update(len(rows))
+                last = update[-1]
+                speed.update(last.step + 1)
             elif isinstance(update, RowsCut):
-                del rows[update.step :]
-                speed = Speed()
-                speed.update(len(rows))
+                last, speed = None, Speed()
+                speed.update(update.step)
             else:
                 state = update.state
-            line = progress_line(state, rows, job.total_steps, speed() if rows else 0.0)
+            line = progress_line(state, last, job.total_steps, speed() if last else 0.0)
             if console.is_terminal:
                 live.update(Text(visible(line), no_wrap=True, overflow="ellipsis"))
             elif time.monotonic() - shown_at > QUIET_S:
@@ -78,11 +69,10 @@ def follow(client: Client, job: Job, console: Terminal) -> tuple[list[MetricRow]
     raise AssertionError("a followed job ends")
 
 
-def progress_line(state: State, rows: list[MetricRow], total: int, per_second: float) -> str:
-    """Return where a job stands: step, lr, loss, speed and time left."""
-    if not rows:
+def progress_line(state: State, last: MetricRow | None, total: int, per_second: float) -> str:
+    """Return where a job stands after its *last* step: lr, loss, speed and time left."""
+    if last is None:
         return f"{state} ..."
-    last = rows[-1]
     done = last.step + 1
     speed, left = "", ""
     if per_second > 0:
@@ -97,11 +87,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def picture(rows: list[MetricRow], width: int) -> list[str]:
-    """Return lr and loss of every step, drawn."""
-    width = min(max(width, MIN_WIDTH), MAX_WIDTH)
-    losses = chart("loss", [row.loss for row in rows], width=width, height=PICTURE_HEIGHT)
-    lrs = chart("lr", [row.lr for row in rows], width=width, height=PICTURE_HEIGHT - 2)
-    return [*losses, *lrs]

@@ -14,7 +14,7 @@ import typer
 
 from jobs.spec.states import State
 from optcore.spec.errors import SpecError
-from optserve import acting, cloning, convert, schedules, showing, stack
+from optserve import acting, cloning, comparing, convert, schedules, showing, stack
 from optserve import demo as demonstration
 from optserve.chaos import command as chaos
 from optserve.datasets import FetchFailed, fetch_mnist
@@ -124,11 +124,12 @@ def show(
     """Show a job: where it stands, lr and loss of its steps, its history."""
     with service(url, home) as client:
         showing.facts(client.job(job_id), out)
-        showing.picture(list(client.metrics(job_id)), out)
+        showing.picture(client, job_id, out)
         showing.history(client.follow_events(job_id) if follow else client.events(job_id), out)
 
 
 app.command()(cloning.clone)
+app.command()(comparing.compare)
 for command in (acting.cancel, acting.pause, acting.resume, acting.restart, acting.accept):
     app.command()(command)
 

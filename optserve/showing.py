@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from jobs.spec.states import State
-from jobs.spec.wire import Checkpoint, Event, Job, MetricRow
-from optserve import live
+from jobs.spec.wire import Checkpoint, Event, Job
+from optserve import live, pictures
 from optserve.client import Client
 from optserve.tables import print_table
 from optserve.terminal import Terminal, visible
@@ -34,11 +34,11 @@ def facts(job: Job, terminal: Terminal) -> None:
         terminal.say(f"{name:<12} {visible(value)}")
 
 
-def picture(rows: list[MetricRow], terminal: Terminal) -> None:
+def picture(client: Client, job_id: str, terminal: Terminal) -> None:
     """Print lr and loss of every step, drawn."""
-    if rows:
-        for line in live.picture(rows, terminal.width):
-            terminal.say(line)
+    found = client.chart(job_id, columns=list(pictures.HEIGHTS))
+    for line in pictures.of_job(found, terminal.width):
+        terminal.say(line)
 
 
 def history(events: Iterable[Event], terminal: Terminal) -> None:
@@ -55,11 +55,11 @@ def history(events: Iterable[Event], terminal: Terminal) -> None:
 def follow(client: Client, job: Job, terminal: Terminal) -> bool:
     """Show a job until it ends; return whether it succeeded."""
     try:
-        rows, end = live.follow(client, job, terminal)
+        end = live.follow(client, job, terminal)
     except KeyboardInterrupt:
         terminal.say(f"the job goes on; `optserve cancel {job.id}` would end it")
         raise
-    picture(rows, terminal)
+    picture(client, job.id, terminal)
     facts(client.job(job.id), terminal)
     return end.state is State.SUCCEEDED
 

@@ -134,8 +134,10 @@ def test_a_job_that_waits_shows_what_would_help() -> None:
         "offers": ["restart", "accept"],
         "bitwise": False,
     }
-    rows = {"object": "list", "data": [], "has_more": False, "next": -1}
-    with Scripted(answers(200, waiting), answers(200, rows)) as server:
+    chart = {"job": "job_1", "state": "queued", "total": 0, "first": 0, "last": -1}
+    chart |= {"bucket": 1, "returned": 0, "columns": {}}
+    history = {"object": "list", "data": [], "has_more": False, "next": 0}
+    with Scripted(answers(200, waiting), answers(200, chart), answers(200, history)) as server:
         done = optserve("show", "job_1", "--url", server.url)
 
     assert "optserve restart job_1 or optserve accept job_1" in done.stdout, done.stderr
