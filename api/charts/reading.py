@@ -86,10 +86,10 @@ class Reader:
                 buckets = await self._buckets(record, columns, first, stop, fitting)
             except _RowsCut:
                 buckets = None
-            now = await self._store.record(record.tenant, record.id)
+            now = await self._store.progress(record.tenant, record.id)
             if buckets is not None and now.cuts == record.cuts:
                 return View(record, first, stop, fitting, columns, buckets)
-            record = now
+            record = await self._store.record(record.tenant, record.id)
         raise StoreUnavailable(f"rows of job {record.id} are being cut; try again")
 
     async def _buckets(
