@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import redis
 
-from api.charts.buckets import Buckets
+from api.charts.buckets import BUCKET, Buckets, summarize
 from api.charts.kept import Cache
 from api.charts.reading import Reader, View, bucket_size
 from jobs import calls, keys
 from jobs.calls import Held
 from jobs.functions import send
+from jobs.metrics import Row
 from jobs.record import Record
 from jobs.store import Store
 from tests.api.charts.series import WIDE, begun, odd_rows, put
@@ -38,22 +39,37 @@ async def test_a_growing_series_looks_as_if_it_were_read_at_once(
     client: redis.Redis, store: Store, seed: int
 ) -> None:
     random = Random(seed)
-    held, reader, num_rows = begun(client), Reader(store), 0
+    held, reader = begun(client), Reader(store)
+    rows: list[Row] = []
 
     for _ in range(20):
-        count = random.choice([1, 7, 63, 64, 65, 500, 4096])
-        put(client, held, odd_rows(num_rows, count), first=num_rows)
-        num_rows += count
-        record = record_of(client, held.job_id)
-        first = random.choice([0, 0, 1, 64, random.randrange(num_rows)])
-        last = random.choice([None, num_rows - 1, random.randrange(first, num_rows)])
+        more = odd_rows(len(rows), random.choice([1, 7, 63, 64, 65, 500, 4096]))
+        put(client, held, more, first=len(rows))
+        rows += more
+        first = random.choice([0, 0, 1, 64, random.randrange(len(rows))])
+        last = random.choice([None, len(rows) - 1, random.randrange(first, len(rows))])
         points = random.choice([2, 10, 100, 1000])
 
-        grown = await look(reader, record, first, last, points)
-        fresh = await look(Reader(store), record, first, last, points)
+        view = await look(reader, record_of(client, held.job_id), first, last, points)
 
-        assert (grown.first, grown.stop, grown.size) == (fresh.first, fresh.stop, fresh.size)
-        assert_equal(grown.buckets, fresh.buckets)
+        stop = len(rows) if last is None else last + 1
+        assert (view.first, view.stop) == (first, stop)
+        assert view.size == bucket_size(first, stop, points)
+        assert_equal(view.buckets, summarize(np.array(rows[first:stop]), first, view.size))
+
+
+async def test_buckets_do_not_end_where_a_stretch_that_is_read_does(
+    client: redis.Redis, store: Store
+) -> None:
+    held, odd = begun(client), odd_rows(1, 150_000)
+    put(client, held, odd)
+    rows, record = np.array(odd), record_of(client, held.job_id)
+
+    for first, points, size in ((7, 10_000, 32), (7, 1000, 512), (1, 10_000, 32)):
+        view = await look(Reader(store), record, first, None, points)
+
+        assert view.size == size
+        assert_equal(view.buckets, summarize(rows[first:], first, size))
 
 
 async def test_a_full_bucket_stays_until_buckets_are_larger(
@@ -155,21 +171,23 @@ async def test_what_was_observed_behind_a_checkpoint_that_was_refused_is_shown_a
 
 
 async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store: Store) -> None:
-    held = begun(client)
-    put(client, held, odd_rows(1, 10_001))
+    held, odd = begun(client), odd_rows(1, 10_001)
+    rows = np.array(odd)
+    put(client, held, odd)
     send(client, calls.fail(held, reason="error", detail="x"))
     record, reader = record_of(client, held.job_id), Reader(store)
     ranges = [(0, None, 100), (0, 10_000, 4), (640, 9000, 100), (9990, 10_000, 4), (9985, None, 2)]
-    known = [await look(Reader(store), record, *each) for each in ranges]
     await look(reader, record)
 
-    for each, fresh in zip(ranges, known, strict=True):
-        assert_equal((await look(reader, record, *each)).buckets, fresh.buckets)
+    for first, last, points in ranges:
+        view = await look(reader, record, first, last, points)
+        assert_equal(view.buckets, summarize(rows[first : view.stop], first, view.size))
 
     for chunk in range(3):
         client.delete(keys.ROWS % (record.tenant, record.id, chunk))
-    for each, fresh in list(zip(ranges, known, strict=True))[:2]:
-        assert_equal((await look(reader, record, *each)).buckets, fresh.buckets)
+    for first, last, points in ranges[:2]:
+        view = await look(reader, record, first, last, points)
+        assert_equal(view.buckets, summarize(rows, 0, view.size))
 
 
 async def test_a_little_cache_forgets_and_the_answer_is_the_same(
@@ -187,6 +205,19 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
         view = await look(reader, record)
         assert_equal(view.buckets, (await look(Reader(store), record)).buckets)
         assert 0 < cache.num_bytes <= 30_000
+
+
+def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
+    cache = Cache(max_bytes=2 * 10 * 2 * BUCKET.itemsize)
+    one, other, third = [record_of(client, begun(client).job_id) for _ in range(3)]
+    for record in (one, other):
+        cache.of(record).extend(640, [np.zeros((10, 2), BUCKET)])
+    cache.of(one)
+
+    cache.of(third).extend(640, [np.zeros((10, 2), BUCKET)])
+    cache.trim()
+
+    assert [cache.of(record).rows for record in (one, other, third)] == [640, 0, 640]
 
 
 async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, store: Store) -> None:
