@@ -171,12 +171,12 @@ async def test_what_was_observed_behind_a_checkpoint_that_was_refused_is_shown_a
 
 
 async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store: Store) -> None:
-    held, odd = begun(client), odd_rows(1, 10_001)
+    held, odd = begun(client), odd_rows(1, 10_040)
     rows = np.array(odd)
     put(client, held, odd)
     send(client, calls.fail(held, reason="error", detail="x"))
     record, reader = record_of(client, held.job_id), Reader(store)
-    ranges = [(0, None, 100), (0, 10_000, 4), (640, 9000, 100), (9990, 10_000, 4), (9985, None, 2)]
+    ranges = [(0, None, 100), (0, 10_039, 4), (640, 9000, 100), (9990, 10_000, 4), (9985, None, 2)]
     await look(reader, record)
 
     for first, last, points in ranges:
