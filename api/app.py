@@ -49,10 +49,10 @@ def create_app(settings: Settings) -> FastAPI:
         client = redis.asyncio.from_url(settings.store_url, socket_timeout=PATIENCE_S)
         prepare(blocking)
         app.state.blocking_client = blocking
-        app.state.store = Store(client)
+        app.state.storage = Storage(settings.storage_dir)
+        app.state.store = Store(client, app.state.storage)
         app.state.reader = Reader(app.state.store)
         app.state.offer_after_s = settings.offer_after_s
-        app.state.storage = Storage(settings.storage_dir)
         house = House(blocking, app.state.storage, settings)
         reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
         reaper.add_done_callback(_leave_if_it_failed)
@@ -60,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             reaper.cancel()
+            await asyncio.wait([reaper])
             await client.aclose()
             blocking.close()
 

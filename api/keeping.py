@@ -4,6 +4,8 @@ Keeping house: jobs that ended long ago go, and so do files that belong to nobod
 A job goes in two steps: all that the store has of it at once, then its files. Whatever dies between
 leaves a job that nobody sees any more and a folder that the store remembers to be swept: the next
 round goes on there. The other way round a job would be listed whose files are gone.
+
+The rows of a job that has ended leave the store for a file (`jobs.archive`).
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ ORPHAN_S = 3600.0
 Seconds without a write after which a folder that no job owns is nobody's: a clone copies what it
 begins with before its record exists.
 """
+ARCHIVE_AGAIN_S = 60.0
+"""Seconds after which rows that could not be moved to a file are tried again."""
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -63,10 +67,28 @@ class House:
 
     def keep(self) -> None:
         """Do one round."""
+        self.archive()
         self.weigh()
         self.expire()
         self.sweep()
         self.look_through()
+
+    def archive(self) -> None:
+        """Move the rows of jobs that have ended to files; where that fails they stay."""
+        call = calls.unarchived(limit=PER_ROUND, pause_ms=int(1000 * ARCHIVE_AGAIN_S))
+        found = send(self._client, call)
+        for tenant, job_id in map(_split, found):
+            from jobs.archive import Differs, archive  # noqa: PLC0415  40 MB, with the first one
+
+            try:
+                archive(self._client, self._storage, tenant, job_id)
+            except OSError as error:
+                log.warning(
+                    "the rows of %s/%s stay in the store for now: %s", tenant, job_id, error
+                )
+                return  # full, or away: so it is for the next ones
+            except Differs:
+                log.exception("the rows of %s/%s cannot be moved", tenant, job_id)
 
     def weigh(self) -> None:
         """Find out how many bytes the files of jobs have that have ended."""
@@ -133,12 +155,22 @@ class House:
                 self._storage.remove(tenant, job_id)
             return
         needed = [self._storage.root / path for path in owned.paths]
+        self._tidy_archive(self._storage.archive_folder(tenant, job_id), needed)
         for attempt in attempts:
             if attempt.name == f"{owned.attempt}-{owned.token}":
                 continue  # its worker writes there
             for entry in _unneeded(attempt, needed):
                 log.info("%s belongs to nobody any more: it is removed", entry)
                 shutil.rmtree(entry, ignore_errors=True)
+
+    def _tidy_archive(self, folder: Path, needed: list[Path]) -> None:
+        """Remove what somebody wrote who was not the first, or died of it."""
+        if not any(path.is_relative_to(folder) for path in needed):
+            return  # somebody may be about to point to what lies there
+        for path in folder.iterdir():
+            if path not in needed:
+                log.info("%s belongs to nobody any more: it is removed", path)
+                path.unlink(missing_ok=True)
 
 
 def _unneeded(attempt: Path, needed: list[Path]) -> list[Path]:

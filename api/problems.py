@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from jobs.errors import JobError, StoreUnavailable
 from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
-from optcore.spec.errors import SpecError, problems
+from optcore.spec.errors import RULE, SpecError, problems
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,12 @@ def answer(
     """Return a problem as a response."""
     problem = Problem(title=title, status=status, detail=detail, code=code, errors=list(errors))
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def invalid(param: str, message: str, value: object) -> RequestValidationError:
+    """Return the error for a query parameter that breaks a rule that no type says."""
+    mistake = {"type": RULE, "loc": ("query", param), "msg": message, "input": value}
+    return RequestValidationError([mistake])
 
 
 def documented(*errors: type[JobError]) -> dict[int | str, dict[str, Any]]:

@@ -21,16 +21,20 @@ PER_ROUND = 100
 
 async def reap_forever(client: redis.Redis, house: House, *, lease_s: float) -> None:
     """Reap and keep house until cancelled; a store that is away is waited for."""
-    keeping: asyncio.Task[None] | None = None
-    while True:
-        await asyncio.sleep(PERIOD_S)
-        try:
-            await asyncio.to_thread(reap, client, lease_s=lease_s)
-        except redis.RedisError as error:
-            log.warning("the reaper could not reach the store: %s", error)
-            continue
-        if keeping is None or keeping.done():  # files may be slow, and no lease waits for them
-            keeping = asyncio.create_task(asyncio.to_thread(_keep, house))
+    reaping = keeping = asyncio.create_task(asyncio.sleep(0))
+    try:
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            reaping = asyncio.create_task(asyncio.to_thread(reap, client, lease_s=lease_s))
+            try:
+                await asyncio.shield(reaping)
+            except redis.RedisError as error:
+                log.warning("the reaper could not reach the store: %s", error)
+                continue
+            if keeping.done():  # files may be slow, and no lease waits for them
+                keeping = asyncio.create_task(asyncio.to_thread(_keep, house))
+    finally:
+        await asyncio.wait([reaping, keeping])  # the client is closed after this
 
 
 def _keep(house: House) -> None:

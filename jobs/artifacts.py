@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -17,6 +18,8 @@ BEST = "best.safetensors"
 """The network where it was best, if it kept that."""
 NAMES = (MODEL, EMA, BEST)
 """Every name an artifact may have."""
+ARCHIVE = "archive"
+"""Folder of a job with what was moved out of the store when it had ended."""
 SWEPT = ("checkpoints", "best")
 """Folders of an attempt whose entries go when no record needs them any more."""
 
@@ -42,6 +45,21 @@ class Storage:
     def attempt_folder(self, tenant: str, job_id: str, attempt: int, token: str) -> Path:
         """Return the folder that this attempt may write to."""
         return self.job_folder(tenant, job_id) / f"{attempt}-{token[:8]}"
+
+    def archive_folder(self, tenant: str, job_id: str) -> Path:
+        """Return the folder for what is moved out of the store when a job has ended."""
+        return self.job_folder(tenant, job_id) / ARCHIVE
+
+    def settle(self, folder: Path) -> None:
+        """Put on disk what is in *folder*, and in every folder from there to the root."""
+        for each in (folder, *folder.parents):
+            handle = os.open(each, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            if each == self.root:
+                return
 
     def sweep_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
         """

@@ -428,6 +428,38 @@ def expire(
     return Call("expire", [limit, *limits], _texts)
 
 
+def unarchived(*, limit: int, pause_ms: int) -> Call[list[str]]:
+    """
+    Return ``tenant/id`` of jobs that have ended and whose rows are to be moved to a file.
+
+    Args:
+        limit: at most so many.
+        pause_ms: for so long they are given to nobody else; then to whoever asks.
+    """
+    return Call("unarchived", [limit, pause_ms], _texts)
+
+
+def archived(
+    tenant: str, job_id: str, *, rows: int, entries: int, files: Mapping[str, Any]
+) -> Call[Literal["ok", "already", "missing", "differs"]]:
+    """
+    Say that what the store has of the steps of a job that has ended lies in files; it goes.
+
+    The call returns ok; already: other files are known, and count; missing: there is no such job
+    any more; differs: the job has not ended, or has other rows or entries. Only ok changes
+    anything.
+
+    Args:
+        tenant: the job's.
+        job_id: the job's.
+        rows: how many there are in the file.
+        entries: how many the history had then.
+        files: what was moved (rows, events) -> path, sha256 and size; what is not named stays.
+    """
+    args = [tenant, job_id, rows, entries, json_text(files)]
+    return Call("archived", args, _text)  # type: ignore[arg-type]  # one of the outcomes
+
+
 def unweighed(*, limit: int) -> Call[list[str]]:
     """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
     return Call("unweighed", [limit], _texts)

@@ -8,7 +8,9 @@ What can go wrong with a job, for the client to know.
       NothingToClone         409  the job has kept no such state, or it is damaged
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
+      NotAcceptable          406  metrics are not to be had in the form that was asked for
       IdempotencyConflict    422  the key was used with another body
+      ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
       StoreUnavailable       503  Redis does not answer
     StoreUnsafe                   Redis would lose what it accepted: do not start
 """
@@ -97,6 +99,24 @@ class IdempotencyConflict(JobError):
         super().__init__(
             f"this Idempotency-Key belongs to job {job_id}, which was posted with another body"
         )
+
+
+class NotAcceptable(JobError):
+    """What the client accepts is not to be had."""
+
+    status, code, title = 406, "not_acceptable", "Not acceptable"
+
+    def __init__(self, accept: str, known: Iterable[str]) -> None:
+        super().__init__(f"Accept must allow one of {', '.join(known)}, got {accept[:200]!r}")
+
+
+class ArchiveUnreadable(JobError):
+    """A file to which the steps or the history of a job were moved is not what was written."""
+
+    status, code, title = 500, "archive_unreadable", "What is kept of the job cannot be read"
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the file {path} of the storage {why}")
 
 
 class StoreUnavailable(JobError):

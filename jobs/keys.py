@@ -36,13 +36,17 @@ because too much of it was not stored yet."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
-"""(tenant, id) -> list of JSON: one entry per transition; how many is the record's revision."""
+"""(tenant, id) -> list of JSON: one entry per transition; how many is the record's revision. That
+of a job that has ended may lie in the storage, as its record then says."""
 ENDED = "optserve:ended"
 """sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
 BYTES = "optserve:bytes"
 """hash: ``tenant/id`` of a job that has ended to the bytes of its files; ``all`` to their sum."""
 UNWEIGHED = "optserve:unweighed"
 """set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+UNARCHIVED = "optserve:unarchived"
+"""sorted set of ``tenant/id`` of jobs that have ended and whose rows are still here, by the
+millisecond from which on somebody may move them."""
 REMOVED = "optserve:removed"
 """sorted set of ``tenant/id`` of jobs that are gone and whose files are to go, by millisecond."""
 STORE_ID = "optserve:store"
@@ -76,6 +80,7 @@ TEMPLATES = {
     "ended": ENDED,
     "bytes": BYTES,
     "unweighed": UNWEIGHED,
+    "unarchived": UNARCHIVED,
     "removed": REMOVED,
     "store_id": STORE_ID,
     "workers": WORKERS,

@@ -65,6 +65,22 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """
+    A file to which the store has moved something of a job that has ended.
+
+    Attributes:
+        path: below the storage root.
+        sha256: of the file.
+        size: of the file, in bytes.
+    """
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Inherited:
     """
     What a clone has from its parent: a copy of its own, which outlives the parent's.
@@ -197,6 +213,11 @@ class Record:
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
+    def archive(self) -> dict[str, Kept]:
+        """Where its rows (``rows``) and its history (``events``) lie if they left the store."""
+        return kept_files(self.fields.get("archive", "{}"))
+
+    @property
     def cuts(self) -> list[int]:
         """The first row of those that were cut, each time that rows were."""
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
@@ -254,6 +275,11 @@ class Record:
                 "spec": spec,
             }
         )
+
+
+def kept_files(text: str | bytes) -> dict[str, Kept]:
+    """Return the files that the field ``archive`` of a record names."""
+    return {name: Kept(**file) for name, file in json.loads(text).items()}
 
 
 def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, str]:

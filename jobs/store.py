@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 
-from jobs import calls, keys
+from jobs import archived, calls, keys
+from jobs.artifacts import Storage
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.functions import version
 from jobs.metrics import Row
-from jobs.record import Record, moment
+from jobs.record import Kept, Record, kept_files, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
 
@@ -42,11 +45,18 @@ class Progress(NamedTuple):
 
 
 class Store:
-    """Jobs in Redis, for an async reader."""
+    """
+    Jobs, for an async reader: in Redis, and what was moved from there into files.
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    Args:
+        client: of the server.
+        storage: where the files lie.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, storage: Storage) -> None:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
+        self._storage = storage
 
     async def ready(self) -> None:
         """Raise unless the server answers and has the functions."""
@@ -129,21 +139,81 @@ class Store:
         return list(record.series.unpack(await self.data(record, first=first, count=count)))
 
     async def data(self, record: Record, *, first: int, count: int) -> bytes:
-        """Return the stored rows of a job from *first* on, *count* at most, as they are packed."""
-        pipe = self._client.pipeline(transaction=False)
-        for chunk, start, stop in record.series.stretches(first, count):
-            pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
-        return b"".join(await pipe.execute())
+        """
+        Return the stored rows of a job from *first* on, *count* at most, as they are packed.
+
+        They are the same wherever they lie. Fewer than there were a moment ago: some were cut.
+
+        Raises:
+            JobNotFound: it ended long ago, and was not kept any longer.
+            ArchiveUnreadable: they lie in a file that is missing or damaged.
+        """
+        if count <= 0:
+            return b""
+        file = record.archive.get("rows")
+        if file is None:
+            pipe = self._client.pipeline(transaction=False)
+            for chunk, start, stop in record.series.stretches(first, count):
+                pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
+            data = b"".join(await pipe.execute())
+            if len(data) == count * record.series.width:
+                return data
+            file = await self._moved(record, "rows")
+            if file is None:
+                return data
+        return await asyncio.to_thread(archived.rows, self._storage, file, first=first, count=count)
 
     async def marks(self, record: Record) -> bytes:
-        """Return when rows of a job were stored, as `jobs.metrics.unpack_marks` reads it."""
-        return await self._client.get(keys.MARKS % (record.tenant, record.id)) or b""
+        """
+        Return when rows of a job were stored, as `jobs.metrics.unpack_marks` reads it.
+
+        Raises as `data` does.
+        """
+        file = record.archive.get("rows")
+        if file is None:
+            found = await self._client.get(keys.MARKS % (record.tenant, record.id))
+            file = None if found else await self._moved(record, "rows")
+            if file is None:
+                return found or b""
+        return await asyncio.to_thread(archived.marks, self._storage, file)
+
+    async def file(self, record: Record) -> tuple[Path, Kept] | None:
+        """
+        Return the Parquet file with the rows of a job, if they were moved to one.
+
+        Raises:
+            ArchiveUnreadable: it is missing or damaged.
+        """
+        file = record.archive.get("rows")
+        if file is None:
+            return None
+        return await asyncio.to_thread(archived.whole, self._storage, file), file
+
+    async def _moved(self, record: Record, what: str) -> Kept | None:
+        """Return where something of a job lies that was in the store, if it was moved meanwhile."""
+        names = ("state", "archive")
+        state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
+        if state is None:
+            raise JobNotFound(record.id)
+        return kept_files(files or b"{}").get(what)
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
-        """Return a job's history after the entry *after*, oldest first, *limit* at most."""
+        """
+        Return a job's history after the entry *after*, oldest first, *limit* at most.
+
+        Raises:
+            ArchiveUnreadable: it lies in a file that is missing or damaged.
+        """
         first = min(after, MAX_ENTRIES)
-        history = keys.EVENTS % (tenant, job_id)
-        entries = await self._client.lrange(history, first, first + limit - 1)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.lrange(keys.EVENTS % (tenant, job_id), first, first + limit - 1)
+        pipe.hget(keys.JOB % (tenant, job_id), "archive")  # after it: what is gone was moved
+        entries, files = await pipe.execute()
+        file = kept_files(files or b"{}").get("events")
+        if file is not None and not entries:
+            entries = await asyncio.to_thread(
+                archived.events, self._storage, file, first=first, count=limit
+            )
         return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
 
     async def workers(self) -> list[Worker]:

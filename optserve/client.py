@@ -322,16 +322,33 @@ class Client:
 
     def download(self, job_id: str, name: str, path: Path) -> None:
         """Write a file of a finished job (``model.safetensors``) to *path*: whole or not at all."""
-        draft = path.with_name(path.name + ".part")
         with self._connection.stream(job_path(job_id, "artifacts", name)) as response:
-            try:
-                with draft.open("wb") as file:
-                    for part in response.iter_bytes():
-                        file.write(part)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+            write_whole(path, response.iter_bytes())
 
+    def export(
+        self,
+        job_id: str,
+        path: Path | None = None,
+        *,
+        form: ExportForm = "csv",
+        columns: Sequence[str] = (),
+        after: int = -1,
+        limit: int | None = None,
+    ) -> Iterator[bytes]:
+        """
+        Yield the steps of a job as a file has them; with a *path* write them: whole or not at all.
+
+        Args:
+            job_id: the job's; one that still runs gives the steps there are.
+            path: of the file.
+            form: csv, ndjson, parquet or arrow.
+            columns: some of the job's, in this order; all if none are named.
+            after: only steps after this one.
+            limit: at most so many; None for all.
+
+        Raises:
+            Unreachable: the connection broke before the last step.
+        """
     def ready(self) -> bool:
         """Return whether the service can accept jobs."""
         try:

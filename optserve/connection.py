@@ -73,12 +73,19 @@ class Connection:
 
     @contextmanager
     def stream(
-        self, path: str, *, headers: Mapping[str, str] | None = None, silence_s: float = ANSWER_S
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        silence_s: float = ANSWER_S,
     ) -> Iterator[httpx.Response]:
         """Give an answer that is read while it comes; a break in it is `Unreachable`."""
         timeout = httpx.Timeout(ANSWER_S, read=silence_s)
         try:
-            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            with self._http.stream(
+                "GET", path, headers=headers, params=params, timeout=timeout
+            ) as response:
                 if not response.is_success:
                     response.read()
                 self._check(response)

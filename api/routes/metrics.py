@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import JobRecord, JobStore
+from api.exports import Extract, Form, columns_of, content, export, preferred
 from api.following import Place, follow
-from api.problems import documented
-from jobs.errors import JobNotFound
+from api.problems import documented, invalid
+from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable
 from jobs.record import Record
 from jobs.spec.wire import MetricRow, Page
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
-MAX_ROWS = 10_000
+MAX_ROWS, DEFAULT_ROWS = 10_000, 1000
+"""Rows of a page of JSON."""
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and behind a dot how often steps had been cut by then, if they were."""
 After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
@@ -57,26 +59,73 @@ async def _resumed(
     return place
 
 
-@router.get("", responses=documented(JobNotFound))
+def _form(
+    accept: Annotated[str, Header()] = "",
+    form: Annotated[Form | None, Query(alias="format", description="Instead of Accept.")] = None,
+) -> Form:
+    return form or preferred(accept)
+
+
+Limit = Annotated[
+    int | None,
+    Query(ge=1, description=f"At most so many. As JSON: 1000, or up to {MAX_ROWS}. Else: all."),
+]
+Columns = Annotated[
+    str | None, Query(description="Of exports: some of the job's columns, in this order: loss,lr")
+]
+
+
+async def _wanted(
+    record: JobRecord,
+    after: Annotated[int, Depends(_known)],
+    form: Annotated[Form, Depends(_form)],
+    limit: Limit = None,
+    columns: Columns = None,
+) -> Extract:
+    names = columns_of(columns, record)
+    if form is Form.JSON:
+        if columns is not None:
+            raise invalid("columns", "columns are for exports; JSON has all of them", columns)
+        if limit is not None and limit > MAX_ROWS:
+            raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)
+        limit = limit or DEFAULT_ROWS
+    stop = record.rows if limit is None else min(record.rows, after + 1 + limit)
+    return Extract(form, after + 1, max(stop, after + 1), names)
+
+
+@router.get(
+    "",
+    response_model=Page[MetricRow],
+    responses={
+        200: {"content": content()},
+        **documented(JobNotFound, NotAcceptable, ArchiveUnreadable),
+    },
+)
 async def read_metrics(
     record: JobRecord,
     store: JobStore,
-    after: Annotated[int, Depends(_known)],
-    limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 1000,
-) -> Page[MetricRow]:
+    wanted: Annotated[Extract, Depends(_wanted)],
+    response: Response,
+) -> Page[MetricRow] | Response:
     """
     Return the metrics of the steps after `after`, oldest first.
 
     To follow a running job, call again with `after` set to `next`.
+
+    As CSV, NDJSON, Parquet or Arrow (`Accept` chooses, or `?format=`) all of them are streamed, as
+    many as there are now: the numbers come back bit for bit. The whole Parquet file of a job that
+    has ended has an ETag and may be read in ranges.
     """
-    count = min(limit, record.rows - after - 1)
-    rows = await store.rows(record, first=after + 1, count=max(count, 0))
-    columns = record.series.columns
+    form, first, stop, columns = wanted
+    if form is not Form.JSON:
+        return await export(store, record, wanted)
+    response.headers["Vary"] = "Accept"
+    rows = await store.rows(record, first=first, count=stop - first)
     data = [
         MetricRow.model_validate({"step": step, **dict(zip(columns, row, strict=True))})
-        for step, row in enumerate(rows, after + 1)
+        for step, row in enumerate(rows, first)
     ]
-    last = after + len(data)
+    last = first + len(data) - 1
     return Page(data=data, has_more=last + 1 < record.rows, next=last)
 
 

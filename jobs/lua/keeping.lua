@@ -17,6 +17,7 @@ local function remove(tenant, id)
   redis.call('ZREM', key('jobs_in_state', tenant, state), id)
   redis.call('ZREM', key('ended'), member)
   redis.call('SREM', key('unweighed'), member)
+  redis.call('ZREM', key('unarchived'), member)
   local bytes = redis.call('HGET', key('bytes'), member)
   if bytes then
     redis.call('HINCRBY', key('bytes'), 'all', -tonumber(bytes))
@@ -43,6 +44,42 @@ local function expire(_, args)
     table.insert(removed, oldest[1])
   end
   return removed
+end
+
+-- Whoever is given a job has it for so long; then another one may try.
+-- unarchived limit pause_ms -> {tenant/id of a job that has ended, and whose rows are here...}
+local function unarchived(_, args)
+  local due = redis.call('ZRANGE', key('unarchived'), '-inf', now(), 'BYSCORE',
+    'LIMIT', 0, args[1])
+  for _, member in ipairs(due) do
+    redis.call('ZADD', key('unarchived'), 'XX', now() + tonumber(args[2]), member)
+  end
+  return due
+end
+
+-- Rows, times and evaluations go: the first two are in a file now, and the last in the history, which
+-- goes too if it is in one.
+-- archived tenant id rows entries files -> ok | already | missing | differs
+local function archived(_, args)
+  local tenant, id, files = args[1], args[2], args[5]
+  local job, member = key('job', tenant, id), tenant .. '/' .. id
+  local state, rows, entries, known = get(job, 'state', 'rows', 'rev', 'archive')
+  if not state then return 'missing' end
+  if known then return known == files and 'ok' or 'already' end
+  if not redis.call('ZSCORE', key('ended'), member) or rows ~= args[3] or entries ~= args[4] then
+    return 'differs'
+  end
+  local moved = cjson.decode(files)
+  if tonumber(rows) > 0 and not moved.rows then return 'differs' end
+  redis.call('HSET', job, 'archive', files)
+  for chunk = 0, math.floor((tonumber(rows) - 1) / CHUNK_ROWS) do
+    redis.call('UNLINK', key('rows', tenant, id, chunk))
+  end
+  redis.call('UNLINK', key('marks', tenant, id), key('evaluations', tenant, id))
+  if moved.events then redis.call('UNLINK', key('events', tenant, id)) end
+  redis.call('ZREM', key('unarchived'), member)
+  redis.call('SADD', key('unweighed'), member) -- it has more files now
+  return 'ok'
 end
 
 -- unweighed limit -> {tenant/id of a job that has ended, and whose bytes are not known...}
@@ -75,13 +112,14 @@ end
 -- owned tenant id -> none | {attempt that may write, or 0, the start of its token, path...}
 local function owned(_, args)
   local job = key('job', args[1], args[2])
-  local state, attempt, token, artifacts, parent =
-    get(job, 'state', 'attempt', 'token', 'artifacts', 'parent')
+  local state, attempt, token, artifacts, parent, archive =
+    get(job, 'state', 'attempt', 'token', 'artifacts', 'parent', 'archive')
   if not state then return 'none' end
   local found = paths(job)
   for _, artifact in pairs(cjson.decode(artifacts or '{}')) do
     table.insert(found, artifact.path)
   end
+  for _, file in pairs(cjson.decode(archive or '{}')) do table.insert(found, file.path) end
   if parent then table.insert(found, cjson.decode(parent).path) end
   return {state == 'running' and tonumber(attempt) or 0, string.sub(token, 1, 8), unpack(found)}
 end
@@ -95,6 +133,10 @@ end
 -- What frees memory must not be refused for want of it.
 redis.register_function{
   function_name = 'optserve_expire', callback = expire, flags = {'allow-oom'}}
+redis.register_function{
+  function_name = 'optserve_unarchived', callback = unarchived, flags = {'allow-oom'}}
+redis.register_function{
+  function_name = 'optserve_archived', callback = archived, flags = {'allow-oom'}}
 redis.register_function{
   function_name = 'optserve_unweighed', callback = unweighed, flags = {'no-writes'}}
 redis.register_function{

@@ -235,6 +235,7 @@ local function move(job, tenant, id, from, to, kind, data, ...)
     redis.call('HSET', job, 'ended', now())
     redis.call('ZADD', key('ended'), now(), tenant .. '/' .. id)
     redis.call('SADD', key('unweighed'), tenant .. '/' .. id)
+    redis.call('ZADD', key('unarchived'), now(), tenant .. '/' .. id)
   end
   event(job, tenant, id, kind, data)
 end

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from fastapi.sse import ServerSentEvent
 
 from api.following import Place, follow
 from jobs import calls, keys
+from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
 from jobs.store import Store
@@ -147,10 +149,12 @@ async def test_who_comes_back_after_a_cut_is_told_what_to_forget(
 
 
 @pytest.fixture
-async def store(client: redis.Redis, server: EmbeddedServer) -> AsyncIterator[Store]:
+async def store(
+    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
+) -> AsyncIterator[Store]:
     del client  # which empties the server
     connected = redis.asyncio.from_url(server.url)
-    yield Store(connected)
+    yield Store(connected, Storage(tmp_path))
     await connected.aclose()
 
 

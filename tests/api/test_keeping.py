@@ -91,12 +91,14 @@ def test_what_ended_too_many_days_ago_goes(client: redis.Redis, storage: Storage
 def test_the_oldest_go_until_what_is_left_is_small_enough(
     client: redis.Redis, storage: Storage
 ) -> None:
-    jobs = [finished(client, storage, size=1000) for _ in range(4)]
+    jobs = [finished(client, storage, size=100_000) for _ in range(4)]
 
-    house(client, storage, keep_bytes=2500).keep()
+    house(client, storage, keep_bytes=250_000).keep()
 
     assert {job_id for _, job_id in storage.folders()} == set(jobs[2:])
-    assert client.hget(keys.BYTES, "all") == b"2000"
+    weights = sum(storage.weigh("local", job_id) for job_id in jobs[2:])
+    assert client.hget(keys.BYTES, "all") == str(weights).encode()
+    assert weights > 200_000  # and a file with the rows of each
 
 
 def test_what_has_not_ended_is_never_removed(client: redis.Redis, storage: Storage) -> None:

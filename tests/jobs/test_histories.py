@@ -69,6 +69,7 @@ class Model:
     limited: bool
     over: bool = False
     gone: bool = False
+    archived: bool = False
     state: State = State.QUEUED
     request: str = ""
     held: Held | None = None
@@ -304,6 +305,28 @@ class Histories(RuleBasedStateMachine):
         for other in late:
             other.taken_back(crashed=False)
 
+    @precondition(lambda self: any(job.state.final for job in self._there()))
+    @rule(data=st.data(), rows=st.integers(-1, 1), again=st.booleans())
+    def rows_are_moved_to_a_file(self, data: st.DataObject, rows: int, again: bool) -> None:
+        """Only all of them, once, and never anything of a job that has not ended."""
+        job = self._any(data)
+        files = {"rows": {"path": f"a{rows}", "sha256": "s", "size": 1}} if job.rows else {}
+        call = calls.archived(
+            job.tenant, job.id, rows=job.rows + rows, entries=job.events, files=files
+        )
+
+        outcome = send(self.client, call)
+
+        if job.archived:
+            assert outcome in ("ok", "already")
+        elif rows or not job.state.final:
+            assert outcome == "differs"
+        else:
+            assert outcome == "ok"
+            job.archived = True
+        if again:  # the answer was lost
+            assert send(self.client, call) == outcome
+
     @rule(kept=st.integers(0, 2))
     def old_ones_are_removed(self, kept: int) -> None:
         """Only those that have ended, the first that did so first, and all of them or nothing."""
@@ -334,10 +357,11 @@ class Histories(RuleBasedStateMachine):
                 assert int(record.fields["crashes"]) == job.crashes
             assert record.fields["token"] == (job.held.token if job.held else "")
             stored = rows_of(self.client, job.id, job.tenant)
-            assert stored == [row(job.number, step) for step in range(job.rows)]
+            there = 0 if job.archived else job.rows
+            assert stored == [row(job.number, step) for step in range(there)]
             marks = marks_of(self.client, job.id, job.tenant)
             assert marks == sorted(marks)
-            assert [rows for rows, _ in marks][-1:] == [job.rows] * (job.rows > 0)
+            assert [rows for rows, _ in marks][-1:] == [there] * (there > 0)
 
     @invariant()
     def every_index_is_true(self) -> None:
@@ -361,6 +385,8 @@ class Histories(RuleBasedStateMachine):
         ended = _set(self.client.zrange(keys.ENDED, 0, -1))
         over = [job for job in self._there() if job.state.final]
         assert ended == {f"{job.tenant}/{job.id}" for job in over}
+        waiting = _set(self.client.zrange(keys.UNARCHIVED, 0, -1))
+        assert waiting == {f"{job.tenant}/{job.id}" for job in over if not job.archived}
         deadlines = _set(self.client.zrange(keys.DEADLINES, 0, -1))
         assert deadlines == {f"{job.tenant}/{job.id}" for job in running if job.limited}
 

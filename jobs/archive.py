@@ -1,0 +1,166 @@
+"""
+What the store has of the steps of a job that has ended, moved to files in the storage.
+
+A file is real once the record points to it: it is written under a temporary name, flushed, compared
+with the store bit for bit, renamed, its folders flushed; then one function of the store sets the
+pointer and removes the rows. Whatever dies between leaves a file that nobody needs, which is swept
+once there is a pointer, and rows that are moved later. Of two who do it at once one is first, and
+the other removes what it has written. No name is used twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from jobs import calls, keys
+from jobs.artifacts import Storage
+from jobs.functions import send
+from jobs.parquet import ROWS_PER_GROUP, File, Words, Writer
+from jobs.record import Kept, Record
+
+HISTORY_BYTES = 512
+"""
+Longer histories are moved too: those of all jobs that ran. A job that was cancelled before it did
+needs no file.
+"""
+DRAFT = ".draft-"
+"""What the names of files begin with that are not whole yet."""
+
+
+Take = Callable[[bytes], object]
+"""Is given the bytes of a file, one part after another."""
+
+
+class Differs(Exception):
+    """The store has not got what the record says, or the file has not got what the store has."""
+
+
+def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
+    """
+    Move rows, times and a long history of a job that has ended to files; do nothing twice.
+
+    Raises:
+        OSError: the storage is full, or away; nothing has changed.
+        Differs: what was written is not what there is; nothing has changed.
+    """
+    record = send(client, calls.look(tenant, job_id, listed=True))
+    if record is None or not record.state.final or "archive" in record.fields:
+        return
+    entries: Any = client.lrange(keys.EVENTS % (tenant, job_id), 0, -1)
+    long = sum(map(len, entries)) > HISTORY_BYTES
+    made: dict[str, Kept] = {}
+    if record.rows or long:
+        folder = _folder(storage, record)
+        if record.rows:
+            made["rows"] = _rows(client, storage, folder, record)
+        if long:
+            made["events"] = _events(storage, folder, entries)
+        storage.settle(folder)
+    files = {name: asdict(kept) for name, kept in made.items()}
+    call = calls.archived(tenant, job_id, rows=record.rows, entries=len(entries), files=files)
+    outcome = send(client, call)
+    if outcome != "ok":
+        for kept in made.values():
+            storage.path(kept.path).unlink(missing_ok=True)
+    if outcome == "differs":
+        raise Differs(f"{tenant}/{job_id} is not what it was when its files were written")
+
+
+def _folder(storage: Storage, record: Record) -> Path:
+    """Return the folder to write to; that of the job is there if it has written anything."""
+    job = storage.job_folder(record.tenant, record.id)
+    if (record.checkpoints or record.artifacts) and not job.is_dir():
+        # A storage that is not mounted looks empty: what is written now would be gone later.
+        raise FileNotFoundError(2, "the storage has not got the other files of this job", str(job))
+    folder = storage.archive_folder(record.tenant, record.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -> Kept:
+    """Write the rows of a job to a file that holds, bit for bit, what the store does."""
+    marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
+    words = Words(record.id, record.series, marks)
+
+    def write(take: Take) -> None:
+        writer = Writer(take, words)
+        try:
+            for first in range(0, record.rows, ROWS_PER_GROUP):
+                writer.write(first, _stored(client, record, first))
+        finally:
+            writer.close()
+
+    with _draft(folder) as draft:
+        sha256 = _filled(draft, write)
+        _compare(client, record, words, File(draft))
+        return _named(storage, draft, "rows.parquet", sha256)
+
+
+def _events(storage: Storage, folder: Path, entries: Sequence[bytes]) -> Kept:
+    """Write the history of a job to a file, an entry a line."""
+    text = b"".join(entry + b"\n" for entry in entries)
+    with _draft(folder) as draft:
+        sha256 = _filled(draft, lambda take: take(text))
+        return _named(storage, draft, "events.jsonl", sha256)
+
+
+def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:
+    """Raise `Differs` unless *file*, read anew, holds the words and the rows of the store."""
+    if (file.words, file.rows) != (words, record.rows):
+        raise Differs(f"{record.id}: the file says {file.words} of {file.rows} rows")
+    for first in range(0, record.rows, ROWS_PER_GROUP):
+        if file.data(first, ROWS_PER_GROUP) != _stored(client, record, first):
+            raise Differs(f"{record.id}: rows from {first} on come back as others")
+
+
+def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
+    """Return a row group of rows as the store has them."""
+    count = min(ROWS_PER_GROUP, record.rows - first)
+    pipe = client.pipeline(transaction=False)
+    for chunk, start, stop in record.series.stretches(first, count):
+        pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
+    data = b"".join(pipe.execute())
+    if len(data) != count * record.series.width:
+        raise Differs(f"{record.id}: the store lacks rows from {first} on, of {record.rows}")
+    return data
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Give a path for a file that is gone in the end, unless it was named."""
+    draft = folder / f"{DRAFT}{secrets.token_hex(8)}"
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _filled(draft: Path, write: Callable[[Take], object]) -> str:
+    """Write a file and put it on disk; return its SHA-256."""
+    found = hashlib.sha256()
+    with draft.open("xb") as file:
+
+        def take(part: bytes) -> None:
+            file.write(part)
+            found.update(part)
+
+        write(take)
+        file.flush()
+        os.fsync(file.fileno())
+    return found.hexdigest()
+
+
+def _named(storage: Storage, draft: Path, name: str, sha256: str) -> Kept:
+    """Give a draft its name."""
+    final = draft.with_name(f"{draft.name.removeprefix(DRAFT)}-{name}")
+    draft.rename(final)
+    return Kept(storage.relative(final), sha256, final.stat().st_size)
