@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import IO, Any, Literal, Self
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
@@ -33,12 +33,14 @@ from optcore.spec.schedules.preview import PreviewSpec
 from optserve.addresses import job_path
 from optserve.connection import ANSWER_S, Connection
 from optserve.errors import AWAY, BadJob, ClientError, ServiceError, Unanswered, Unreachable
+from optserve.files import write_whole
 from optserve.patience import LONGEST_PAUSE_S, Patience
 from optserve.updates import Update, entries, updates
 
 HELD_S = LONGEST_PAUSE_S
 """Seconds after which a stream that told nothing shows that the service is there all the same."""
 MIN_TIMEOUT_S = 0.1
+ExportForm = Literal["csv", "ndjson", "parquet", "arrow"]
 Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
 
 
@@ -328,19 +330,19 @@ class Client:
     def export(
         self,
         job_id: str,
-        path: Path | None = None,
+        target: Path | IO[bytes],
         *,
         form: ExportForm = "csv",
         columns: Sequence[str] = (),
         after: int = -1,
         limit: int | None = None,
-    ) -> Iterator[bytes]:
+    ) -> None:
         """
-        Yield the steps of a job as a file has them; with a *path* write them: whole or not at all.
+        Write the steps of a job as other programs read them.
 
         Args:
             job_id: the job's; one that still runs gives the steps there are.
-            path: of the file.
+            target: a path is written whole or not at all; an open file as the bytes come.
             form: csv, ndjson, parquet or arrow.
             columns: some of the job's, in this order; all if none are named.
             after: only steps after this one.
@@ -349,6 +351,18 @@ class Client:
         Raises:
             Unreachable: the connection broke before the last step.
         """
+        params: dict[str, str | int] = {"format": form, "after": after}
+        if columns:
+            params["columns"] = ",".join(columns)
+        if limit is not None:
+            params["limit"] = limit
+        path = job_path(job_id, "metrics")
+        with self._connection.stream(path, params=params) as response:
+            if isinstance(target, Path):
+                write_whole(target, response.iter_bytes())
+            else:
+                target.writelines(response.iter_bytes())
+
     def ready(self) -> bool:
         """Return whether the service can accept jobs."""
         try:

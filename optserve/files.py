@@ -1,7 +1,8 @@
-"""Files with jobs and schedules, read as strictly as the service reads requests."""
+"""Files: with jobs and schedules, read as strictly as requests are; and what is written whole."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def parse_object(text: bytes, rule: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadFile(f"{rule} as a JSON object")
     return found
+
+
+def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """Write *parts* to *path*: all of them, or there is what was there before."""
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("wb") as file:
+            file.writelines(parts)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,16 @@ import typer
 
 from jobs.spec.states import State
 from optcore.spec.errors import SpecError
-from optserve import acting, cloning, comparing, convert, schedules, showing, stack
+from optserve import (
+    acting,
+    cloning,
+    comparing,
+    convert,
+    exporting,
+    schedules,
+    showing,
+    stack,
+)
 from optserve import demo as demonstration
 from optserve.chaos import command as chaos
 from optserve.datasets import FetchFailed, fetch_mnist
@@ -128,6 +137,7 @@ def show(
         showing.history(client.follow_events(job_id) if follow else client.events(job_id), out)
 
 
+app.command()(exporting.metrics)
 app.command()(cloning.clone)
 app.command()(comparing.compare)
 for command in (acting.cancel, acting.pause, acting.resume, acting.restart, acting.accept):
