@@ -167,7 +167,7 @@ class House:
         """Remove what somebody wrote who was not the first, or died of it."""
         if not any(path.is_relative_to(folder) for path in needed):
             return  # somebody may be about to point to what lies there
-        for path in folder.iterdir():
+        for path in folder.glob("*"):
             if path not in needed:
                 log.info("%s belongs to nobody any more: it is removed", path)
                 path.unlink(missing_ok=True)
