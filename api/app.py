@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +26,8 @@ from api.keeping import House
 from api.query import only_known
 from api.reaper import reap_forever
 from api.routes import actions, catalogue, charts, clones, history, jobs, metrics, previews, system
+from api.streams import desk
+from api.streams.line import Protocol
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """Seconds a request may wait for the store."""
+CONNECTIONS = 32
+"""To the store, for all requests but streams; more of them wait for one."""
 SHUTDOWN_S = 3
 """Seconds that open streams get when the service stops."""
 
@@ -46,22 +51,34 @@ def create_app(settings: Settings) -> FastAPI:
         # A few quick retries only: a client that waits is told so, and may try again.
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         blocking = redis.from_url(settings.store_url, socket_timeout=PATIENCE_S, retry=retry)
-        client = redis.asyncio.from_url(settings.store_url, socket_timeout=PATIENCE_S)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            settings.store_url,
+            max_connections=CONNECTIONS,
+            timeout=PATIENCE_S,
+            socket_timeout=PATIENCE_S,
+        )
+        client = redis.asyncio.Redis.from_pool(pool)
+        streaming = desk.connect(settings.store_url)
         prepare(blocking)
         app.state.blocking_client = blocking
         app.state.storage = Storage(settings.storage_dir)
         app.state.store = Store(client, app.state.storage)
         app.state.reader = Reader(app.state.store)
+        app.state.desk = desk.Desk(Store(streaming, app.state.storage), settings)
         app.state.offer_after_s = settings.offer_after_s
         house = House(blocking, app.state.storage, settings)
         reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
-        reaper.add_done_callback(_leave_if_it_failed)
+        streams = asyncio.create_task(app.state.desk.serve_forever())
+        for task in (reaper, streams):
+            task.add_done_callback(_leave_if_it_failed)
         try:
             yield
         finally:
             reaper.cancel()
-            await asyncio.wait([reaper])
+            streams.cancel()
+            await asyncio.wait([reaper, streams])
             await client.aclose()
+            await streaming.aclose()
             blocking.close()
 
     app = FastAPI(
@@ -85,11 +102,17 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _leave_if_it_failed(reaper: asyncio.Task[None]) -> None:
+def _leave_if_it_failed(task: asyncio.Task[None]) -> None:
     """End the process if its reaper did: without one, jobs of dead workers stay "running"."""
-    if not reaper.cancelled() and (error := reaper.exception()) is not None:
-        log.critical("the reaper failed: the service stops", exc_info=error)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a task of the service failed: the service stops", exc_info=error)
         signal.raise_signal(signal.SIGTERM)
+
+
+def _allow_many_connections() -> None:
+    """Let this process have as many open at a time as the system lets it have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def main() -> None:
@@ -98,12 +121,13 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
     settings = Settings()
+    _allow_many_connections()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,

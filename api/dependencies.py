@@ -10,6 +10,7 @@ import redis
 from fastapi import Depends, Request
 
 from api.charts.reading import Reader
+from api.streams.desk import Desk
 from jobs.artifacts import Storage
 from jobs.record import Record
 from jobs.spec.wire import Job
@@ -44,6 +45,11 @@ def _reader(request: Request) -> Reader:
     return reader
 
 
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
 TenantName = Annotated[str, Depends(_tenant)]
 """Whose jobs the request is about."""
 JobStore = Annotated[Store, Depends(_store)]
@@ -55,6 +61,8 @@ Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
 ArtifactStorage = Annotated[Storage, Depends(_storage)]
 ChartReader = Annotated[Reader, Depends(_reader)]
 """For series that are looked at; it keeps what it has read."""
+StreamDesk = Annotated[Desk, Depends(_desk)]
+"""For routes that answer with a stream of events."""
 
 
 async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:

@@ -39,6 +39,14 @@ class Settings(BaseSettings):
     """Port the API listens on; 0 for any free one."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body, in bytes."""
+    max_streams: int = Field(2000, ge=1)
+    """How many streams an API process serves at a time; who comes then is told to try again."""
+    stream_ping_s: float = Field(10.0, gt=0)
+    """After how many seconds of silence a stream shows that it lives."""
+    stream_stall_s: float = Field(15.0, gt=0)
+    """For how long, in seconds, a stream's client may take nothing before it is cut off."""
+    stream_age_s: float = Field(3600.0, gt=0)
+    """After how many seconds, give or take a tenth, a stream ends and its client resumes it."""
     lease_s: float = Field(30.0, gt=1)
     """How long, in seconds, a worker that fell silent keeps its job."""
     setup_limit_s: float = Field(600.0, gt=1)

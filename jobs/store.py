@@ -23,6 +23,8 @@ SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
+PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
+"""Fields of a record that say how far a job is."""
 
 
 class Progress(NamedTuple):
@@ -125,14 +127,17 @@ class Store:
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
         """Return how far a job is."""
-        names = ("state", "rows", "attempt", "cuts", "rev")
-        found = await self._client.hmget(keys.JOB % (tenant, job_id), names)
-        state, rows, attempt, cuts, events = found
-        if state is None:
+        (found,) = await self.progress_of([(tenant, job_id)])
+        if found is None:
             raise JobNotFound(job_id)
-        return Progress(
-            State(state.decode()), int(rows), int(attempt), json.loads(cuts or b"[]"), int(events)
-        )
+        return found
+
+    async def progress_of(self, jobs: Sequence[tuple[str, str]]) -> list[Progress | None]:
+        """Return how far each of some jobs (tenant, id) is, or None if there is no such job."""
+        pipe = self._client.pipeline(transaction=False)
+        for tenant, job_id in jobs:
+            pipe.hmget(keys.JOB % (tenant, job_id), PROGRESS)
+        return [_progress(*found) for found in await pipe.execute()]
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""
@@ -245,6 +250,15 @@ class Store:
                 if count
             ],
         )
+
+
+def _progress(
+    state: bytes | None, rows: bytes, attempt: bytes, cuts: bytes | None, events: bytes
+) -> Progress | None:
+    if state is None:
+        return None
+    cut = json.loads(cuts) if cuts else []
+    return Progress(State(state.decode()), int(rows), int(attempt), cut, int(events))
 
 
 def _event(number: int, entry: bytes) -> Event:

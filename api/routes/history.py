@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import FileResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import ArtifactStorage, JobRecord, JobStore
-from api.following import follow_history
+from api.dependencies import ArtifactStorage, JobRecord, JobStore, StreamDesk
 from api.problems import documented
+from api.streams.following import follow_history
+from api.streams.streams import EventStream
 from jobs.errors import ArtifactNotFound, JobNotFound
 from jobs.spec.wire import Checkpoint, Event, Page
 
@@ -38,13 +38,13 @@ async def list_events(
     )
 
 
-@router.get("/events/stream", response_class=EventSourceResponse, responses=documented(JobNotFound))
+@router.get("/events/stream", response_class=EventStream, responses=documented(JobNotFound))
 async def stream_events(
     record: JobRecord,
-    store: JobStore,
+    desk: StreamDesk,
     after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=LAST)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """
     Follow a job's history as server-sent events, to the entry that ends it.
 
@@ -52,8 +52,7 @@ async def stream_events(
     resumed by sending it back as `Last-Event-ID`.
     """
     last = after if last_event_id is None else last_event_id
-    async for event in follow_history(store, record, last):
-        yield event
+    return desk.stream(partial(follow_history, record, last))
 
 
 @router.get("/checkpoints", responses=documented(JobNotFound))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import JobRecord, JobStore
+from api.dependencies import JobRecord, JobStore, StreamDesk
 from api.exports import Extract, Form, columns_of, content, export, preferred
-from api.following import Place, follow
 from api.problems import documented, invalid
+from api.streams.following import follow
+from api.streams.place import Place
+from api.streams.streams import EventStream
 from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable
 from jobs.record import Record
 from jobs.spec.wire import MetricRow, Page
@@ -129,10 +130,10 @@ async def read_metrics(
     return Page(data=data, has_more=last + 1 < record.rows, next=last)
 
 
-@router.get("/stream", response_class=EventSourceResponse, responses=documented(JobNotFound))
+@router.get("/stream", response_class=EventStream, responses=documented(JobNotFound))
 async def stream_metrics(
-    record: JobRecord, store: JobStore, place: Annotated[Place, Depends(_resumed)]
-) -> AsyncIterator[ServerSentEvent]:
+    record: JobRecord, desk: StreamDesk, place: Annotated[Place, Depends(_resumed)]
+) -> EventStream:
     """
     Follow a job as server-sent events.
 
@@ -142,6 +143,8 @@ async def stream_metrics(
     - `cut`: steps from `step` on are no longer what they were, and will come anew: the job was
       restarted, or goes on where bits come out differently.
     - `end`: the last event, with the number of steps and the digest of the run.
+
+    A comment now and then shows that the connection lives. A stream ends after an hour, or when
+    its client falls behind; resume it in the same way (a browser does so by itself).
     """
-    async for event in follow(store, record, place):
-        yield event
+    return desk.stream(partial(follow, record, place))

@@ -1,5 +1,6 @@
 """Jobs that are restarted or go on with other bits, over HTTP; and those who follow them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,11 @@ import httpx
 import pytest
 import redis
 import redis.asyncio
-from fastapi.sse import ServerSentEvent
 
-from api.following import Place, follow
+from api.streams.following import follow
+from api.streams.place import Place
+from api.streams.reader import Reader
+from api.streams.watcher import Watcher
 from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
@@ -163,12 +166,16 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
 ) -> None:
     job_id = left(client)
     record = await store.record("local", job_id)
-    events = aiter(follow(store, record, Place(-1)))
+    reader = Reader(store)
+    told: list[tuple[str, Any, str | None]] = []
+    parts = aiter(follow(record, Place(-1), reader, store, Watcher()))
 
-    async def following() -> tuple[str | None, Any, str | None]:
-        event: ServerSentEvent = await anext(events)
-        return event.event, json.loads(event.raw_data or ""), event.id
+    async def following() -> tuple[str, Any, str | None]:
+        while not told:
+            told.extend(parsed((await anext(parts)).decode()))
+        return told.pop(0)
 
+    reading = asyncio.create_task(reader.read_forever())
     assert (await following())[0] == "state"
     kind, data, event_id = await following()
     assert (kind, len(data["rows"]), event_id) == ("rows", 10, "9")
@@ -182,3 +189,4 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
     fail(client, held)
     assert (await following())[0] == "state"
     assert (await following())[0] == "end"
+    reading.cancel()

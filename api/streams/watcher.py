@@ -1,0 +1,45 @@
+"""One who watches a job through a stream: woken when there is something to tell."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Watcher:
+    """
+    One who watches a job.
+
+    Attributes:
+        leaving: whether the stream is to end, so that its client comes back by id.
+        pinged: whether a ping is due.
+    """
+
+    def __init__(self) -> None:
+        self.leaving = False
+        self.pinged = False
+        self._woken = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """End its wait, or the next one if it does not wait now."""
+        self._woken = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def leave(self) -> None:
+        """Let the stream end."""
+        self.leaving = True
+        self.wake()
+
+    def ping(self) -> None:
+        """Let the stream show that it lives."""
+        self.pinged = True
+        self.wake()
+
+    async def wait(self) -> None:
+        """Return as soon as there may be something to tell."""
+        if not self._woken:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+            self._waiting = None
+        self._woken = False
