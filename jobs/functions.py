@@ -32,7 +32,9 @@ RING_AFTER_MS = 5_000
 """Milliseconds a job may wait beside an idle worker before the bell is rung again."""
 CHECKPOINTS_KEPT = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
-FILES = ("record", "clients", "workers", "series", "reaper", "keeping")
+WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
+"""Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
+FILES = ("record", "clients", "workers", "series", "reaper", "keeping", "monitoring")
 """The parts of the library, in ``jobs/lua``, in the order in which they need each other."""
 
 
@@ -138,6 +140,7 @@ def _without_version() -> str:
         "@MAX_CRASHES@": str(MAX_CRASHES),
         "@RING_AFTER_MS@": str(RING_AFTER_MS),
         "@CHECKPOINTS_KEPT@": str(CHECKPOINTS_KEPT),
+        "@WAITS_MS@": f"{{{', '.join(map(str, WAITS_MS))}}}",
     }
     for mark, value in filled.items():
         source = source.replace(mark, value)

@@ -30,9 +30,6 @@ TRIMMED = "optserve:trimmed"
 MARKS = "optserve:marks:%s:%s"
 """(tenant, id) -> string: pairs of uint32, how many rows there were and hundredths of a second
 that the job had been trained for by then. Both grow; the last pair is that of the last row."""
-COUNTERS = "optserve:counters"
-"""hash: what has happened since the store was made: ``held_up_ms``, for how long training waited
-because too much of it was not stored yet."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
@@ -57,6 +54,14 @@ WORKER = "optserve:worker:%s"
 """(id) -> hash: what a worker says of itself."""
 FINGERPRINTS = "optserve:fingerprints"
 """sorted set of fingerprints by the millisecond at which a worker last had them."""
+COUNTERS = "optserve:counters"
+"""hash: what has happened since the store was made: steps, attempts, how they ended, how long jobs
+had waited, by classes of milliseconds, and ``held_up_ms``, for how long training waited because too
+much of it was not stored yet."""
+TENANTS = "optserve:tenants"
+"""set of tenants that have had a job."""
+QUEUED_SINCE = "optserve:queued_since"
+"""sorted set of ``tenant/id`` of jobs that wait for a worker, by the millisecond since when."""
 RUNG = "optserve:rung:%s"
 """(device) -> millisecond of the last repair ring."""
 
@@ -74,7 +79,6 @@ TEMPLATES = {
     "rows": ROWS,
     "trimmed": TRIMMED,
     "marks": MARKS,
-    "counters": COUNTERS,
     "evaluations": EVALUATIONS,
     "events": EVENTS,
     "ended": ENDED,
@@ -87,6 +91,9 @@ TEMPLATES = {
     "worker": WORKER,
     "fingerprints": FINGERPRINTS,
     "rung": RUNG,
+    "counters": COUNTERS,
+    "tenants": TENANTS,
+    "queued_since": QUEUED_SINCE,
 }
 """The names under which the Lua functions know the keys."""
 

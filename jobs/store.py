@@ -12,6 +12,7 @@ import redis.asyncio
 
 from jobs import archived, calls, keys
 from jobs.artifacts import Storage
+from jobs.calls import Monitored
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.functions import version
 from jobs.metrics import Row
@@ -69,6 +70,11 @@ class Store:
             found = "none"
         if found != version():
             raise StoreUnavailable("the store has lost its functions; they are being loaded")
+
+    async def monitored(self) -> Monitored:
+        """Return how the whole service is, and what it has done."""
+        call = calls.monitored()
+        return call.read(await self._client.fcall_ro(call.function, 0))
 
     async def record(self, tenant: str, job_id: str) -> Record:
         """Return the record of a job, or raise `JobNotFound`."""

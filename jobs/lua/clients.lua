@@ -30,6 +30,7 @@ local function submit(_, args)
     'checkpoints', '[]', 'verified', 0, 'token', '', 'last_token', '', 'request', '', 'rev', 0,
     'idempotency', idem, unpack(args, 5))
   redis.call('ZADD', key('jobs', tenant), 0, id)
+  redis.call('SADD', key('tenants'), tenant)
   index(tenant, id, nil, 'queued')
   enqueue(job, tenant, id)
   event(job, tenant, id, 'submitted')

@@ -3,8 +3,7 @@
 --
 -- A function checks state and token, changes the record, and says what happened, so that a call
 -- repeated after a lost reply does nothing twice. Time is the server's. `functions.py` joins these
--- files in the order record, clients, workers, series, reaper, keeping, and fills in what stands between @
--- signs.
+-- files in the order of `FILES`, and fills in what stands between @ signs.
 --
 -- The keys are not declared to the server: this is for one primary, not for a cluster.
 
@@ -13,6 +12,7 @@ local CHUNK_ROWS = @CHUNK_ROWS@
 local MAX_CRASHES = @MAX_CRASHES@
 local RING_AFTER_MS = @RING_AFTER_MS@
 local CHECKPOINTS_KEPT = @CHECKPOINTS_KEPT@
+local WAITS_MS = @WAITS_MS@
 local FORGET_MS = 30 * 24 * 3600 * 1000 -- a fingerprint that no worker has had for so long
 local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
 
@@ -27,6 +27,11 @@ end
 
 local function get(job, ...)
   return unpack(redis.call('HMGET', job, ...))
+end
+
+-- Counts what happened in the whole service, since its store was made.
+local function tally(name, by)
+  redis.call('HINCRBY', key('counters'), name, by or 1)
 end
 
 -- Entry n of a history stands at n - 1 in its list, as text: a stream would take 4 KB for the first.
@@ -57,11 +62,13 @@ local function enqueue(job, tenant, id)
   redis.call('ZADD', key('pending', lane(job), tenant), score, id)
   redis.call('SADD', key('waiting', lane(job)), tenant)
   redis.call('SADD', key('lanes'), lane(job))
+  redis.call('ZADD', key('queued_since'), now(), tenant .. '/' .. id)
 end
 
 local function dequeue(job, tenant, id)
   local where = lane(job)
   redis.call('ZREM', key('pending', where, tenant), id)
+  redis.call('ZREM', key('queued_since'), tenant .. '/' .. id)
   if redis.call('EXISTS', key('pending', where, tenant)) == 1 then return end
   redis.call('SREM', key('waiting', where), tenant)
   if redis.call('EXISTS', key('waiting', where)) == 0 then

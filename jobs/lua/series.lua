@@ -79,7 +79,7 @@ local function note_held_up(job, ms)
   local total = tonumber(before or 0) + ms
   if total <= tonumber(known or 0) then return end
   redis.call('HSET', job, 'held_up', total)
-  redis.call('HINCRBY', key('counters'), 'held_up_ms', total - tonumber(known or 0))
+  tally('held_up_ms', total - tonumber(known or 0))
 end
 
 -- Columns that are only observed (they come last) are not compared: their last value counts.
@@ -113,6 +113,7 @@ local function append(_, args)
   if count > overlap then
     redis.call('HSET', job, 'rows', first + count)
     mark(job, tenant, id, first + count)
+    tally('steps', count - overlap)
   end
   note_held_up(job, tonumber(args[8]))
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)

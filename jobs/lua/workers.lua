@@ -50,6 +50,20 @@ local function best_pending(device, fingerprint)
   return best
 end
 
+-- Counts how long a job has waited, in the first of the classes that hold it.
+local function count_wait(job)
+  local waited = now() - tonumber((get(job, 'queued')))
+  local class = 'over'
+  for _, most in ipairs(WAITS_MS) do
+    if waited <= most then
+      class = most
+      break
+    end
+  end
+  tally('waits:' .. class)
+  tally('waited_ms', waited)
+end
+
 -- claim worker device fingerprint token lease_ms -> the record of the next runnable job, or nothing
 local function claim(_, args)
   local worker, device, fingerprint, token = args[1], args[2], args[3], args[4]
@@ -66,6 +80,8 @@ local function claim(_, args)
   local tenant, id = best.tenant, best.id
   local job = key('job', tenant, id)
   local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  tally('attempts')
+  count_wait(job)
   local checkpoint, rows = get(job, 'checkpoint_step', 'rows')
   redis.call('HSETNX', job, 'started', now())
   move(job, tenant, id, 'queued', 'running', 'started',
@@ -125,6 +141,7 @@ local function finish(_, args)
   move(job, tenant, id, 'running', 'succeeded', 'succeeded',
     cjson.encode({rows = rows, ended = args[8]}),
     'digest', args[5], 'result', args[6], 'artifacts', args[7], 'ending', args[8])
+  tally('ended:succeeded')
   return {'ok'}
 end
 
@@ -137,6 +154,7 @@ local function fail(_, args)
   end
   move(job, tenant, id, 'running', 'failed', 'failed',
     cjson.encode({reason = reason, detail = detail}), 'reason', reason, 'detail', detail)
+  tally('ended:' .. reason)
   return {'ok'}
 end
 
@@ -146,6 +164,7 @@ local function time_out(job, tenant, id)
     .. 'the last checkpoint is of step %s', tonumber(limit) / 1000, step)
   move(job, tenant, id, 'running', 'failed', 'failed',
     cjson.encode({reason = 'timeout', detail = detail}), 'reason', 'timeout', 'detail', detail)
+  tally('ended:timeout')
 end
 
 -- Takes a running job from its worker: to where the client wanted it, else back into the queue.
@@ -157,17 +176,21 @@ local function take_back(job, tenant, id, why, crashed)
   crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)
   local data = cjson.encode({why = why, attempt = tonumber(attempt), step = tonumber(checkpoint)})
   if request == 'cancel' or request == 'kill' then
+    tally('ended:cancelled')
     return move(job, tenant, id, 'running', 'cancelled', 'cancelled', data)
   end
   if request == 'pause' then
+    tally('ended:paused')
     return move(job, tenant, id, 'running', 'paused', 'paused', data, 'crashes', crashes)
   end
   if is_over(tenant, id) then return time_out(job, tenant, id) end
   if crashed then crashes = crashes + 1 end
   if crashes >= MAX_CRASHES then
+    tally('ended:crash_loop')
     return move(job, tenant, id, 'running', 'failed', 'failed',
       cjson.encode({reason = 'crash_loop', detail = why}), 'reason', 'crash_loop', 'detail', why)
   end
+  tally(crashed and 'ended:lost' or 'ended:given_back')
   move(job, tenant, id, 'running', 'queued', 'requeued', data, 'crashes', crashes)
 end
 

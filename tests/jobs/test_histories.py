@@ -7,6 +7,7 @@ each step the store must be what the model says: nothing lost, nothing twice, ev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -389,6 +390,20 @@ class Histories(RuleBasedStateMachine):
         assert waiting == {f"{job.tenant}/{job.id}" for job in over if not job.archived}
         deadlines = _set(self.client.zrange(keys.DEADLINES, 0, -1))
         assert deadlines == {f"{job.tenant}/{job.id}" for job in running if job.limited}
+
+    @invariant()
+    def what_is_counted_adds_up(self) -> None:
+        found = send(self.client, calls.monitored())
+        states = [job.state for job in self._there()]
+        assert {s: n for s, n in found.jobs.items() if n} == Counter(map(str, states))
+        assert sum(found.queued.values()) == states.count(State.QUEUED)
+        assert (found.oldest_ms is not None) == (State.QUEUED in states)
+        assert (found.lease_ms is not None) == (State.RUNNING in states)
+        counted = found.counters
+        ended = sum(n for name, n in counted.items() if name.startswith("ended:"))
+        waits = sum(n for name, n in counted.items() if name.startswith("waits:"))
+        assert counted.get("attempts", 0) == waits == ended + states.count(State.RUNNING)
+        assert counted.get("steps", 0) >= sum(job.rows for job in self._there())
 
     @invariant()
     def histories_have_no_holes(self) -> None:

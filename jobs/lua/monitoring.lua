@@ -1,0 +1,41 @@
+-- What is counted for the whole service, and how it is right now, in one look.
+
+-- monitored -> {lane, jobs...}, {state, jobs...}, {device/state, workers...},
+-- milliseconds that the job has waited which has waited longest, and until the lease is over that is
+-- over first (nothing where there is none), {counter, value...}
+local function monitored()
+  local function flat(counts)
+    local found = {}
+    for name, count in pairs(counts) do
+      table.insert(found, name)
+      table.insert(found, count)
+    end
+    return found
+  end
+  local queued, jobs, workers = {}, {}, {}
+  for _, where in ipairs(redis.call('SMEMBERS', key('lanes'))) do
+    local name = at_fingerprint(where) and 'fingerprint' or where
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      queued[name] = (queued[name] or 0) + redis.call('ZCARD', key('pending', where, tenant))
+    end
+  end
+  for _, tenant in ipairs(redis.call('SMEMBERS', key('tenants'))) do
+    for _, state in ipairs({'queued', 'paused', 'running', 'succeeded', 'failed', 'cancelled'}) do
+      jobs[state] = (jobs[state] or 0) + redis.call('ZCARD', key('jobs_in_state', tenant, state))
+    end
+  end
+  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '(' .. now(), '+inf', 'BYSCORE')) do
+    local state, device = get(key('worker', worker), 'state', 'device')
+    if state and device then
+      local name = device .. '/' .. state
+      workers[name] = (workers[name] or 0) + 1
+    end
+  end
+  local oldest = redis.call('ZRANGE', key('queued_since'), 0, 0, 'WITHSCORES')[2]
+  local lease = redis.call('ZRANGE', key('leases'), 0, 0, 'WITHSCORES')[2]
+  return {flat(queued), flat(jobs), flat(workers), oldest and now() - oldest or false,
+    lease and lease - now() or false, redis.call('HGETALL', key('counters'))}
+end
+
+redis.register_function{
+  function_name = 'optserve_monitored', callback = monitored, flags = {'no-writes'}}
