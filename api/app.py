@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
@@ -23,9 +24,23 @@ from api import problems, schema
 from api.body import StrictBody
 from api.charts.reading import Reader
 from api.keeping import House
+from api.monitoring.latency import time_calls
+from api.monitoring.process import ProcessMetrics
+from api.monitoring.requests import CountedRequests
 from api.query import only_known
 from api.reaper import reap_forever
-from api.routes import actions, catalogue, charts, clones, history, jobs, metrics, previews, system
+from api.routes import (
+    actions,
+    catalogue,
+    charts,
+    clones,
+    history,
+    jobs,
+    metrics,
+    monitoring,
+    previews,
+    system,
+)
 from api.streams import desk
 from api.streams.line import Protocol
 from jobs.artifacts import Storage
@@ -45,6 +60,7 @@ SHUTDOWN_S = 3
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; it connects when it starts."""
+    counting: list[ProcessMetrics] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
             max_connections=CONNECTIONS,
             timeout=PATIENCE_S,
             socket_timeout=PATIENCE_S,
+            retry=redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
         )
         client = redis.asyncio.Redis.from_pool(pool)
         streaming = desk.connect(settings.store_url)
@@ -65,6 +82,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.store = Store(client, app.state.storage)
         app.state.reader = Reader(app.state.store)
         app.state.desk = desk.Desk(Store(streaming, app.state.storage), settings)
+        app.state.process_metrics = ProcessMetrics(app.state.desk)
+        counting.append(app.state.process_metrics)
+        for each in (client, streaming):
+            time_calls(each, app.state.process_metrics.store_seconds.observe)
         app.state.offer_after_s = settings.offer_after_s
         house = House(blocking, app.state.storage, settings)
         reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
@@ -91,8 +112,11 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     schema.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(CountedRequests, metrics=counting)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
-    for routes in (jobs, actions, clones, metrics, charts, history, previews, catalogue, system):
+    for routes in (jobs, actions, clones, metrics, charts, history, previews, catalogue):
+        app.include_router(routes.router)
+    for routes in (system, monitoring):
         app.include_router(routes.router)
 
     @app.get("/", include_in_schema=False)

@@ -224,10 +224,10 @@ class Client(asyncio.Protocol):
 async def watch(url: str, watchers: int, paths: Sequence[str]) -> None:
     """Follow; between the words begin and stop, measure."""
     loop = asyncio.get_running_loop()
-    address = urlsplit(url)
+    host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
     for i in range(watchers):
         path = paths[i % len(paths)]
-        await loop.create_connection(lambda p=path: Client(p), address.hostname, address.port)  # type: ignore[misc]
+        await loop.create_connection(lambda p=path: Client(p), host, port)  # type: ignore[misc]
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting, start = True, time.monotonic()

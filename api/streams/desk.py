@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from api.streams.reader import Reader
 from api.streams.streams import EventStream, Streams
 from api.streams.watcher import Watcher
+from jobs.calls import Monitored
 from jobs.settings import Settings
 from jobs.store import Store
 
@@ -39,6 +40,13 @@ class Desk:
     def stream(self, follows: Follows) -> EventStream:
         """Return the answer that is the stream of what *follows* tells."""
         return EventStream(self.streams, lambda watcher: follows(self.reader, self._store, watcher))
+
+    async def monitored(self) -> Monitored | None:
+        """Return how the whole service is; None while the store does not answer."""
+        try:
+            return await self._store.monitored()
+        except redis.RedisError:
+            return None
 
     async def serve_forever(self) -> None:
         """Read for all streams and look after them until cancelled."""

@@ -120,7 +120,7 @@ class Session:
             yield reader
         finally:
             if self.chosen.random() < 0.5:
-                writer.transport.abort()  # type: ignore[attr-defined]
+                writer.transport.abort()
             writer.close()
 
     def _told(self, kind: str, event: Any, event_id: str) -> None:

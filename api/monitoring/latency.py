@@ -1,0 +1,41 @@
+"""How long calls of the store take, as this process sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+import redis.asyncio
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+Observe = Callable[[float], object]
+"""Gets the seconds of a call."""
+
+
+def time_calls(client: redis.asyncio.Redis, observe: Observe) -> None:
+    """Tell *observe* how long each call of *client* takes, and each of its pipelines."""
+    untyped: Any = client
+    plain = untyped.pipeline
+
+    def pipeline(*args: object, **options: object) -> object:
+        pipe = plain(*args, **options)
+        pipe.execute = _timed(pipe.execute, observe)
+        return pipe
+
+    untyped.execute_command = _timed(untyped.execute_command, observe)
+    untyped.pipeline = pipeline
+
+
+def _timed(
+    call: Callable[Given, Awaitable[Answer]], observe: Observe
+) -> Callable[Given, Awaitable[Answer]]:
+    async def timed(*args: Given.args, **options: Given.kwargs) -> Answer:
+        start = time.perf_counter()
+        try:
+            return await call(*args, **options)
+        finally:
+            observe(time.perf_counter() - start)
+
+    return timed

@@ -1,0 +1,113 @@
+"""What the store knows of the whole service: every API process tells the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from api.monitoring.process import OTHER
+from jobs.calls import Monitored
+from jobs.functions import WAITS_MS
+from jobs.spec.states import Reason, State
+
+LANES = ("auto", "cpu", "cuda", "fingerprint")
+DEVICES = ("cpu", "cuda")
+WORKER_STATES = ("idle", "busy")
+ENDINGS = ("succeeded", "cancelled", "paused", "given_back", "lost", *map(str, Reason))
+"""How an attempt may end: with its job, put aside, given back by a worker that leaves, lost with
+its worker; or with its job's failure, for that reason."""
+
+
+def families(found: Monitored | None) -> Iterator[Metric]:
+    """
+    Yield what is known of the service.
+
+    Args:
+        found: what the store says; None while it does not answer.
+    """
+    yield GaugeMetricFamily(
+        "optserve_store_up", "Whether the store answered, 1 or 0.", int(found is not None)
+    )
+    if found is not None:
+        yield from _now(found)
+        yield from _counted(found.counters)
+
+
+def _now(found: Monitored) -> Iterator[Metric]:
+    queued = GaugeMetricFamily(
+        "optserve_queued_jobs", "Jobs that wait, by what they wait for.", labels=["lane"]
+    )
+    for lane, count in _named(found.queued, LANES).items():
+        queued.add_metric([lane], count)
+    yield queued
+    jobs = GaugeMetricFamily("optserve_jobs", "Jobs there are.", labels=["state"])
+    for state, count in _named(found.jobs, tuple(map(str, State))).items():
+        jobs.add_metric([state], count)
+    yield jobs
+    workers = GaugeMetricFamily(
+        "optserve_workers", "Workers that are alive.", labels=["device", "state"]
+    )
+    for name, count in _named(
+        found.workers, tuple(f"{device}/{state}" for device in DEVICES for state in WORKER_STATES)
+    ).items():
+        workers.add_metric(name.split("/") if "/" in name else [OTHER, OTHER], count)
+    yield workers
+    yield GaugeMetricFamily(
+        "optserve_oldest_queued_seconds",
+        "Seconds that the job has waited which has waited longest; 0 if none waits.",
+        (found.oldest_ms or 0) / 1000,
+    )
+    lease = GaugeMetricFamily(
+        "optserve_lease_left_seconds",
+        "Seconds until the lease is over that is over first; below 0 if nobody takes its job back.",
+    )
+    if found.lease_ms is not None:
+        lease.add_metric([], found.lease_ms / 1000)
+    yield lease
+
+
+def _counted(counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield CounterMetricFamily("optserve_steps", "Steps that were stored.", counters.get("steps", 0))
+    yield CounterMetricFamily(
+        "optserve_attempts", "Times that a worker has begun a job.", counters.get("attempts", 0)
+    )
+    ended = CounterMetricFamily(
+        "optserve_attempts_ended", "Attempts that have ended, by how.", labels=["how"]
+    )
+    prefix = "ended:"
+    endings = {k.removeprefix(prefix): n for k, n in counters.items() if k.startswith(prefix)}
+    for how, count in _named(endings, ENDINGS).items():
+        ended.add_metric([how], count)
+    yield ended
+    yield _waits(counters)
+    yield CounterMetricFamily(
+        "optserve_held_up_seconds",
+        "Seconds for which training waited until its rows could be stored.",
+        counters.get("held_up_ms", 0) / 1000,
+    )
+
+
+def _waits(counters: Mapping[str, int]) -> Metric:
+    classes = [str(ms) for ms in WAITS_MS] + ["over"]
+    counts = accumulate(counters.get(f"waits:{name}", 0) for name in classes)
+    bounds = [str(ms / 1000) for ms in WAITS_MS] + ["+Inf"]
+    return HistogramMetricFamily(
+        "optserve_queue_wait_seconds",
+        "Seconds that jobs waited in the queue for the worker that took them.",
+        buckets=list(zip(bounds, counts, strict=True)),
+        sum_value=counters.get("waited_ms", 0) / 1000,
+    )
+
+
+def _named(counts: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
+    """Return the count of each name, and as other that of all that have none of these."""
+    found = {name: counts.get(name, 0) for name in names}
+    rest = sum(count for name, count in counts.items() if name not in found)
+    return {**found, OTHER: rest} if rest else found
