@@ -28,6 +28,12 @@ async def only_known(request: Request) -> None:
         raise RequestValidationError(mistakes)
 
 
+def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
+    """Return the error of a cursor that points to where nothing can be, as pydantic says it."""
+    details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
+    return RequestValidationError([details])
+
+
 def _declared(schema: dict[str, Any], path: str, method: str) -> list[str]:
     operation = schema["paths"].get(path, {}).get(method.lower(), {})
     return [part["name"] for part in operation.get("parameters", []) if part["in"] == "query"]

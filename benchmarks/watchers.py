@@ -115,9 +115,9 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
                 clients.stdout.readline()
                 time.sleep(LEAD_S)
                 counted = [Cpu(p) for p in (api, store, clients.pid, trainers.pid)]
-                _tell(clients, "begin")
+                tell(clients, "begin")
                 polls = _polled(running.url, ids, rounds=int(seconds / POLL_S))
-                _tell(clients, "stop")
+                tell(clients, "stop")
                 found: dict[str, Any] = json.loads(clients.stdout.readline())
                 names = ("API", "store", "clients", "trainers")
                 found |= {name: cpu.used() for name, cpu in zip(names, counted, strict=True)}
@@ -259,9 +259,9 @@ def floor(watchers: int, seconds: float, ours: dict[str, Any]) -> dict[str, Any]
             clients.stdout.readline()
             time.sleep(LEAD_S)
             cpu = Cpu(server.pid)
-            _tell(clients, "begin")
+            tell(clients, "begin")
             time.sleep(seconds)
-            _tell(clients, "stop")
+            tell(clients, "stop")
             found: dict[str, Any] = json.loads(clients.stdout.readline())
             return found | {"floor": cpu.used()}
 
@@ -350,7 +350,8 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-def _tell(to: subprocess.Popen[str], word: str) -> None:
+def tell(to: subprocess.Popen[str], word: str) -> None:
+    """Say a word to a process."""
     assert to.stdin is not None
     to.stdin.write(f"{word}\n")
     to.stdin.flush()

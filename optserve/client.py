@@ -275,15 +275,18 @@ class Client:
 
     def events(self, job_id: str) -> list[Event]:
         """Return a job's history, oldest first."""
-        found: list[Event] = []
+        return list(self._entries(job_id, 0))
+
+    def _entries(self, job_id: str, after: int) -> Iterator[Event]:
         while True:
-            params = {"after": found[-1].id if found else 0, "limit": 1000}
+            params = {"after": after, "limit": 1000}
             page = self._connection.ask(
                 Page[Event], "GET", job_path(job_id, "events"), params=params
             )
-            found += page.data
+            yield from page.data
             if not (page.has_more and page.data):
-                return found
+                return
+            after = page.data[-1].id
 
     def follow_events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """
@@ -309,7 +312,11 @@ class Client:
                     raise
             else:
                 if self.job(job_id).state.final:
+                    # The stream may have ended for its age, with the last entries still to come.
+                    yield from self._entries(job_id, after)
                     return
+                if time.monotonic() - opened > HELD_S:
+                    patience.renew()
                 if not patience.wait():
                     raise Unreachable(f"{self.url} ends the history of {job_id} before the job")
 

@@ -28,7 +28,7 @@ class ProcessMetrics:
     """
 
     def __init__(self, desk: Desk) -> None:
-        disable_created_metrics()  # a second series for each counter, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "optserve_http_requests",

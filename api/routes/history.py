@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 
 from api.dependencies import ArtifactStorage, JobRecord, JobStore, StreamDesk
 from api.problems import documented
+from api.query import beyond
 from api.streams.following import follow_history
 from api.streams.streams import EventStream
 from jobs.errors import ArtifactNotFound, JobNotFound
@@ -51,7 +52,10 @@ async def stream_events(
     The name of each is its kind, its id the number of the entry: a connection that breaks is
     resumed by sending it back as `Last-Event-ID`.
     """
-    last = after if last_event_id is None else last_event_id
+    last, name = (after, "after") if last_event_id is None else (last_event_id, "last-event-id")
+    there_are = int(record.fields["rev"])
+    if last > there_are:
+        raise beyond("less_than_equal", name, last, le=there_are)
     return desk.stream(partial(follow_history, record, last))
 
 

@@ -11,12 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from api.dependencies import JobRecord, JobStore, StreamDesk
 from api.exports import Extract, Form, columns_of, content, export, preferred
 from api.problems import documented, invalid
+from api.query import beyond
 from api.streams.following import follow
 from api.streams.place import Place
 from api.streams.streams import EventStream
 from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable
 from jobs.record import Record
 from jobs.spec.wire import MetricRow, Page
+from optcore.spec.errors import RULE
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
@@ -30,17 +32,7 @@ After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for 
 def _within(after: int, record: Record, name: str) -> int:
     """Return *after*, which must be a step that the job has, or will have."""
     if after >= record.num_steps:
-        raise RequestValidationError(
-            [
-                {
-                    "type": "less_than",
-                    "loc": ("query", name),
-                    "msg": "",
-                    "input": after,
-                    "ctx": {"lt": record.num_steps},
-                }
-            ]
-        )
+        raise beyond("less_than", name, after, lt=record.num_steps)
     return after
 
 
@@ -56,8 +48,18 @@ async def _resumed(
     if last_event_id is None:
         return Place(_within(after, record, "after"), len(record.cuts))
     place = Place.parse(last_event_id)
+    if place.cuts > len(record.cuts):
+        raise RequestValidationError([_foreign(last_event_id, len(record.cuts))])
     _within(place.after(record.cuts).last, record, "last-event-id")
     return place
+
+
+def _foreign(event_id: str, cuts: int) -> dict[str, object]:
+    message = (
+        f"last-event-id must be one that this job's stream has given: its steps were cut {cuts} "
+        f"times, got {event_id!r}"
+    )
+    return {"type": RULE, "loc": ("header", "last-event-id"), "msg": message, "input": event_id}
 
 
 def _form(

@@ -229,6 +229,35 @@ async def test_an_event_id_that_no_stream_gave_is_named(
     assert "last-event-id must match" in mistake["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "event_id", "message"),
+    [
+        ("metrics", "600", "last-event-id must be below 600, got 600"),
+        (
+            "metrics",
+            "3.1",
+            "last-event-id must be one that this job's stream has given: "
+            "its steps were cut 0 times, got '3.1'",
+        ),
+        ("events", "2", "last-event-id must be at most 1, got 2"),
+        ("events", "-1", "last-event-id must be at least 0, got '-1'"),
+        ("events", "x", "last-event-id must be a whole number, got 'x'"),
+    ],
+)
+async def test_an_event_id_that_the_job_cannot_have_is_named(
+    http: httpx.AsyncClient, path: str, event_id: str, message: str
+) -> None:
+    job = (await http.post("/v1/jobs", json=JOB)).json()
+    assert job["total_steps"] == 600
+
+    response = await http.get(
+        f"/v1/jobs/{job['id']}/{path}/stream", headers={"Last-Event-ID": event_id}
+    )
+
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"param": "last-event-id", "message": message}]
+
+
 async def test_an_unknown_state_is_named(http: httpx.AsyncClient) -> None:
     problem = (await http.get("/v1/jobs?state=queud")).json()
 

@@ -60,6 +60,7 @@ class Session:
     job_id: str
     chosen: random.Random
     polls: bool = True
+    breaks: bool = True
     rows: list[list[Any]] = field(default_factory=list)
     last_id: str = ""
     over: bool = False
@@ -90,7 +91,7 @@ class Session:
         self.last_id = str(len(self.rows) - 1) if self.rows else ""
 
     async def _stream(self) -> None:
-        left = int(10 ** self.chosen.uniform(1.5, 5))
+        left = int(10 ** self.chosen.uniform(1.5, 5)) if self.breaks else 2**40
         path = f"/v1/jobs/{self.job_id}/metrics/stream"
         header = [f"Last-Event-ID: {self.last_id}"] if self.last_id else []
         async with self._asked(path, *header) as reader:

@@ -45,9 +45,10 @@ class Job:
             time.sleep(self._chosen.uniform(0, 0.1))
         return held
 
-    def finish(self, held: Held) -> None:
+    def finish(self, held: Held, *, rows: int = ROWS) -> None:
+        """End it."""
         result = {"test_loss": 1.0, "test_accuracy": 0.5}
-        call = calls.finish(held, rows=ROWS, digest=str(self._seed), result=result, artifacts={})
+        call = calls.finish(held, rows=rows, digest=str(self._seed), result=result, artifacts={})
         send(self.store, call)
 
 
