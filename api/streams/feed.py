@@ -61,7 +61,7 @@ class Feed:
         cuts: the first row of those that were cut, each time that rows were.
         entries: of its history.
         ended: whether all was told.
-        gone: whether there is no such job any more.
+        gone: whether there is nothing to be told any more, though it has not ended.
         watchers: who watches.
     """
 
@@ -115,6 +115,11 @@ class Feed:
         """Tell that the job has ended."""
         self._publish(self.place, events.end(record), now, last=True)
         self.ended = True
+
+    def leave(self) -> None:
+        """Let everybody go: there is no such job any more, or its rows cannot be read."""
+        self.gone = True
+        self.wake()
 
     def wake(self) -> None:
         """Let everybody look."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from api.streams.feed import Feed
 from api.streams.watcher import Watcher
-from jobs.errors import JobNotFound
+from jobs.errors import JobError
 from jobs.functions import UNAVAILABLE
 from jobs.record import Record
 from jobs.spec.states import State
@@ -149,17 +149,24 @@ class Reader:
         self.looks += 1
         jobs = [(watched.feed.record.tenant, watched.feed.record.id) for watched in due]
         found = await self._store.progress_of(jobs)
-        taking = [self._take(*pair) for pair in zip(due, found, strict=True)]
+        taking = [self._told(*pair) for pair in zip(due, found, strict=True)]
         # All are waited for: one that went on meanwhile would tell rows twice.
         failed = [e for e in await asyncio.gather(*taking, return_exceptions=True) if e is not None]
         if failed:
             raise failed[0]
 
+    async def _told(self, watched: Watched, progress: Progress | None) -> None:
+        """Tell what is new of one job; what is wrong with it ends its streams, and no others."""
+        try:
+            await self._take(watched, progress)
+        except JobError as error:
+            log.warning("%s cannot be followed: %s", watched.feed.record.id, error)
+            watched.feed.leave()
+
     async def _take(self, watched: Watched, progress: Progress | None) -> None:
         feed, now = watched.feed, asyncio.get_running_loop().time()
         if progress is None:
-            feed.gone = True
-            feed.wake()
+            feed.leave()
             return
         if feed.found(progress, now):
             watched.moved_at = now
@@ -185,11 +192,5 @@ class Reader:
         watched.tell_at = now + max(pace, len(batch) * SECONDS_PER_ROW)
 
     async def _end(self, feed: Feed) -> None:
-        record = feed.record
-        try:
-            ended = await self._store.record(record.tenant, record.id)
-        except JobNotFound:
-            feed.gone = True
-            feed.wake()
-        else:
-            feed.end(ended, asyncio.get_running_loop().time())
+        record = await self._store.record(feed.record.tenant, feed.record.id)
+        feed.end(record, asyncio.get_running_loop().time())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from starlette.responses import Response
@@ -15,7 +16,10 @@ from api import problems
 from api.streams.feed import TooSlow
 from api.streams.line import Line
 from api.streams.watcher import Watcher
+from jobs.errors import JobError
 from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
 """Seconds after which a client may try again where too many watch."""
@@ -152,15 +156,17 @@ class EventStream(Response):
     async def _tell(self, stream: Stream, send: Send) -> None:
         loop = asyncio.get_running_loop()
         async with aclosing(self._parts(stream.watcher)) as parts:  # type: ignore[type-var]
-            with suppress(TooSlow):
+            try:
                 async for part in parts:
                     stream.sending, stream.sent_at = True, loop.time()
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                     stream.sending, stream.sent_at = False, loop.time()
                     if stream.watcher.leaving:
                         return
-                return
-        self._streams.drop(stream)
+            except TooSlow:
+                self._streams.drop(stream)
+            except JobError as error:
+                log.warning("a stream ends: %s", error)  # who comes back by id is told why
 
 
 async def _gone(receive: Receive, watcher: Watcher) -> None:
