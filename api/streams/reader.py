@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.025
 """Seconds between two looks at a job that moves."""
-LONGEST_S = {State.RUNNING: 0.1}
+LONGEST_S = {State.RUNNING: 0.1, State.QUEUED: 0.1}
 LONGEST_WAITING_S = 0.25
-"""Seconds between two looks at a job that has not moved for long."""
+"""Seconds between two looks at a job that has not moved for long; shorter where it soon may."""
 PATIENCE = 4
 """A job that has not moved for so many times longer than a look is looked at less often."""
 SHARE = 0.25
