@@ -21,6 +21,8 @@ class Line:
         self._transport = transport
         self.leave: Callable[[], None] | None = None
         """What to call when the service stops."""
+        self.stopping = False
+        """Whether it does."""
 
     def watch(self) -> None:
         """
@@ -61,5 +63,6 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End what would go on for ever, when the service stops."""
         super().shutdown()
+        self._line.stopping = True
         if self._line.leave is not None:
             self._line.leave()

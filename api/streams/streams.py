@@ -87,6 +87,8 @@ class Streams:
         if line is not None:
             line.watch()
             line.leave = stream.watcher.leave
+            if line.stopping:
+                stream.watcher.leave()
         self._open.add(stream)
         try:
             yield stream

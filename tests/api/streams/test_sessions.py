@@ -17,6 +17,7 @@ from jobs.metrics import PLAIN, Row
 from optserve.stack import Stack
 from tests.api.streams.sessions import Session, odd_rows
 from tests.jobs.protocol import append, begin, submit
+from tests.processes import eventually
 
 ROWS = 600
 AT_ONCE = 100
@@ -67,10 +68,13 @@ async def read(
         for i in range(AT_ONCE)
     ]
     try:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            group.create_task(asyncio.to_thread(work, job))
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+            working = group.create_task(asyncio.to_thread(work, job))
             for session in sessions:
                 group.create_task(session.run())
+            while not working.done():
+                running.look_after()  # here: what another thread starts ends with that thread
+                await asyncio.sleep(0.05)
     except BaseException as error:
         error.add_note(f"seed {seed}")
         raise
@@ -105,14 +109,12 @@ def restarting(running: Stack) -> Callable[[Job], None]:
 
     def work(job: Job) -> None:
         held = job.train(until=300)
-        os.kill(running.processes()["api"], signal.SIGKILL)
+        killed = running.processes()["api"]
+        os.kill(killed, signal.SIGKILL)
         job.rows += odd_rows("rest", ROWS - 300)
         append(job.store, held, 300, job.rows[300:400])
-        for _ in range(200):
-            running.look_after()
-            time.sleep(0.01)
+        eventually(lambda: running.processes()["api"] != killed)
         append(job.store, held, 400, job.rows[400:])
-        running.look_after()
         job.finish(held)
 
     return work
