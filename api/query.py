@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from optcore.spec.errors import RULE, did_you_mean
 
@@ -17,12 +20,12 @@ FILTERED = "/v1/jobs"
 
 async def only_known(request: Request) -> None:
     """Raise unless every query parameter is one that the route declares."""
-    path = request.scope["route"].path
-    known = _declared(request.app.openapi(), path, request.method)
+    route: APIRoute = request.scope["route"]
+    known = list(dict.fromkeys(_declared(route.dependant)))
     mistakes = [
         _unknown(name, value, known)
         for name, value in request.query_params.items()
-        if name not in known and not (path == FILTERED and name.startswith(LABEL))
+        if name not in known and not (route.path == FILTERED and name.startswith(LABEL))
     ]
     if mistakes:
         raise RequestValidationError(mistakes)
@@ -34,9 +37,11 @@ def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationE
     return RequestValidationError([details])
 
 
-def _declared(schema: dict[str, Any], path: str, method: str) -> list[str]:
-    operation = schema["paths"].get(path, {}).get(method.lower(), {})
-    return [part["name"] for part in operation.get("parameters", []) if part["in"] == "query"]
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route and of what it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _declared(each)
 
 
 def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
