@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -102,7 +103,7 @@ def _keep(path: Path, content: bytes) -> None:
     wanted = MNIST_IDX_FILES[path.name]
     if _sha256(content) != wanted:
         raise ValueError(f"{path.name} must have SHA-256 {wanted}, got {_sha256(content)}")
-    draft = path.with_name(path.name + ".part")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     draft.write_bytes(content)
     draft.replace(path)
 

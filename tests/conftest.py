@@ -18,6 +18,19 @@ os.environ.update(environment(os.environ))  # as trainers do; read when torch is
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Group tests for processes that run side by side: files stay whole, and whole stacks alone.
+
+    Those with a stack come first: they mostly wait, and take as long as all the others.
+    """
+    for item in items:
+        file = item.path.relative_to(ROOT / "tests")
+        group = "stacks" if file.parts[0] == "e2e" else str(file)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> Iterator[None]:
     """No setting of the developer's leaks in; processes of tests run the code of this checkout."""
