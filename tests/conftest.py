@@ -18,6 +18,7 @@ os.environ.update(environment(os.environ))  # as trainers do; read when torch is
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Group tests for processes that run side by side: files stay whole, and whole stacks alone.
