@@ -4,9 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from xdist.scheduler import LoadScopeScheduling
 
 from jobs.server import prepare
 from optserve.datasets import FetchFailed, fetch_mnist
@@ -18,17 +20,21 @@ os.environ.update(environment(os.environ))  # as trainers do; read when torch is
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Group tests for processes that run side by side: files stay whole, and whole stacks alone.
+class StacksAlone(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types here
+    """Deals tests to processes that run side by side: files stay whole, and whole stacks alone."""
 
-    Those with a stack come first: they mostly wait, and take as long as all the others.
-    """
-    for item in items:
-        file = item.path.relative_to(ROOT / "tests")
-        group = "stacks" if file.parts[0] == "e2e" else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "stacks" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StacksAlone:
+    return StacksAlone(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those with a stack come first: they mostly wait, as long as all others take."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
