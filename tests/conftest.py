@@ -20,12 +20,17 @@ os.environ.update(environment(os.environ))  # as trainers do; read when torch is
 ROOT = Path(__file__).parents[1]
 
 
+PATIENT = ("test_clocks.py", "test_command.py", "test_submissions.py")
+"""Files of whole stacks in which no moment counts: they may run beside another stack."""
+
+
 class StacksAlone(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types here
-    """Deals tests to processes that run side by side: files stay whole, and whole stacks alone."""
+    """Deals tests to processes that run side by side: files stay whole, and stacks alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "stacks" if file.startswith("tests/e2e/") else file
+        alone = file.startswith("tests/e2e/") and not file.endswith(PATIENT)
+        return "stacks" if alone else file
 
 
 @pytest.hookimpl(optionalhook=True)
