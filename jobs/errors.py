@@ -8,6 +8,7 @@ What can go wrong with a job, for the client to know.
       NothingToClone         409  the job has kept no such state, or it is damaged
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
+      RowsWereCut            409  steps that the client has are no longer what they were
       NotAcceptable          406  metrics are not to be had in the form that was asked for
       IdempotencyConflict    422  the key was used with another body
       ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
@@ -87,6 +88,18 @@ class JobEnded(JobError):
     def __init__(self, job_id: str, state: str, what: str) -> None:
         super().__init__(
             f"job {job_id} has ended ({state}): only a queued or paused job can {what}"
+        )
+
+
+class RowsWereCut(JobError):
+    """Steps that the client has are no longer those of the job."""
+
+    status, code, title = 409, "rows_cut", "Steps were cut"
+
+    def __init__(self, job_id: str, first: int, cuts: int) -> None:
+        super().__init__(
+            f"steps of job {job_id} from {first} on were cut, and come anew: forget those you "
+            f"have, and go on with after={first - 1}&cuts={cuts}"
         )
 
 

@@ -23,6 +23,7 @@ from jobs.spec.wire import (
     Event,
     Job,
     MetricRow,
+    MetricsPage,
     Page,
     Plan,
     StateChange,
@@ -203,15 +204,20 @@ class Client:
         return self._act(job_id, "accept")
 
     def metrics(self, job_id: str, *, after: int = -1) -> Iterator[MetricRow]:
-        """Yield the steps after *after* that there are now, oldest first."""
+        """
+        Yield the steps after *after* that there are now, oldest first.
+
+        Raises:
+            ServiceError: steps that were yielded have been cut meanwhile (``rows_cut``).
+        """
+        params = {"after": after, "limit": 10_000}
         while True:
-            params = {"after": after, "limit": 10_000}
             path = job_path(job_id, "metrics")
-            page = self._connection.ask(Page[MetricRow], "GET", path, params=params)
+            page = self._connection.ask(MetricsPage, "GET", path, params=params)
             yield from page.data
             if not (page.has_more and page.data):
                 return
-            after = page.data[-1].step
+            params |= {"after": page.data[-1].step, "cuts": page.cuts}
 
     def chart(
         self,

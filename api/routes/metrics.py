@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -15,15 +16,16 @@ from api.query import beyond
 from api.streams.following import follow
 from api.streams.place import Place
 from api.streams.streams import EventStream
-from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable
+from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable, RowsWereCut
 from jobs.record import Record
-from jobs.spec.wire import MetricRow, Page
+from jobs.spec.wire import MetricRow, MetricsPage
 from optcore.spec.errors import RULE
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
 MAX_ROWS, DEFAULT_ROWS = 10_000, 1000
 """Rows of a page of JSON."""
+MAX_CUTS = 10**6
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and behind a dot how often steps had been cut by then, if they were."""
 After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
@@ -73,6 +75,10 @@ Limit = Annotated[
     int | None,
     Query(ge=1, description=f"At most so many. As JSON: 1000, or up to {MAX_ROWS}. Else: all."),
 ]
+Cuts = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_CUTS, description="How often steps had been cut when you got `after`."),
+]
 Columns = Annotated[
     str | None, Query(description="Of exports: some of the job's columns, in this order: loss,lr")
 ]
@@ -98,10 +104,10 @@ async def _wanted(
 
 @router.get(
     "",
-    response_model=Page[MetricRow],
+    response_model=MetricsPage,
     responses={
         200: {"content": content()},
-        **documented(JobNotFound, NotAcceptable, ArchiveUnreadable),
+        **documented(JobNotFound, NotAcceptable, RowsWereCut, ArchiveUnreadable),
     },
 )
 async def read_metrics(
@@ -109,27 +115,43 @@ async def read_metrics(
     store: JobStore,
     wanted: Annotated[Extract, Depends(_wanted)],
     response: Response,
-) -> Page[MetricRow] | Response:
+    cuts: Cuts = None,
+) -> MetricsPage | Response:
     """
     Return the metrics of the steps after `after`, oldest first.
 
-    To follow a running job, call again with `after` set to `next`.
+    To follow a running job, call again with `after` set to `next`, and `cuts` to that of the page:
+    if steps you have were cut meanwhile, since the job was restarted or goes on where bits come out
+    differently, that is a 409 that says where to go on.
 
     As CSV, NDJSON, Parquet or Arrow (`Accept` chooses, or `?format=`) all of them are streamed, as
     many as there are now: the numbers come back bit for bit. The whole Parquet file of a job that
     has ended has an ETag and may be read in ranges.
     """
     form, first, stop, columns = wanted
+    if cuts is not None:
+        _unless_cut(record, Place(first - 1, cuts), record.cuts)
     if form is not Form.JSON:
         return await export(store, record, wanted)
     response.headers["Vary"] = "Accept"
     rows = await store.rows(record, first=first, count=stop - first)
+    if not record.state.final:
+        now = (await store.progress(record.tenant, record.id)).cuts
+        _unless_cut(record, Place(stop - 1, len(record.cuts)), now)
     data = [
         MetricRow.model_validate({"step": step, **dict(zip(columns, row, strict=True))})
         for step, row in enumerate(rows, first)
     ]
     last = first + len(data) - 1
-    return Page(data=data, has_more=last + 1 < record.rows, next=last)
+    more = last + 1 < record.rows
+    return MetricsPage(data=data, has_more=more, next=last, cuts=len(record.cuts))
+
+
+def _unless_cut(record: Record, place: Place, cuts: Sequence[int]) -> None:
+    """Raise if rows up to *place* are not what they were, given all *cuts*."""
+    kept = place.after(cuts)
+    if kept.last < place.last:
+        raise RowsWereCut(record.id, kept.last + 1, kept.cuts)
 
 
 @router.get("/stream", response_class=EventStream, responses=documented(JobNotFound))

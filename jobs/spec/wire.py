@@ -158,6 +158,13 @@ class MetricRow(Wire):
         return getattr(self, column)  # type: ignore[no-any-return]  # a float
 
 
+class MetricsPage(Page[MetricRow]):
+    """Some steps of a job."""
+
+    cuts: int
+    """How often steps were cut. Give it back with `after`: you are told if it happened since."""
+
+
 class StreamedRows(Wire):
     """Data of a stream's event ``rows``; the event's id is the last step."""
 

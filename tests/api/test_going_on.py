@@ -151,6 +151,31 @@ async def test_who_comes_back_after_a_cut_is_told_what_to_forget(
     assert [event_id for _, _, event_id in parsed((await http.get(path)).text)][1] == "13.1"
 
 
+async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = left(client)
+    path = f"/v1/jobs/{job_id}/metrics"
+    page = (await http.get(path)).json()
+    assert (page["next"], page["cuts"]) == (9, 0)
+
+    send(client, calls.accept("local", job_id))
+    held = begin(client, "t2", fingerprint="f2")
+    append(client, held, 6, some_rows(20, 8))
+
+    stale = await http.get(path, params={"after": 9, "cuts": 0})
+    assert (stale.status_code, stale.json()["code"]) == (409, "rows_cut")
+    assert stale.json()["detail"] == (
+        f"steps of job {job_id} from 6 on were cut, and come anew: forget those you have, and go "
+        "on with after=5&cuts=1"
+    )
+    early = (await http.get(path, params={"after": 3, "cuts": 0, "limit": 2})).json()
+    assert [row["step"] for row in early["data"]] == [4, 5]
+    anew = (await http.get(path, params={"after": 5, "cuts": 1})).json()
+    assert [row["step"] for row in anew["data"]] == list(range(6, 14))
+    assert anew["cuts"] == 1
+
+
 @pytest.fixture
 async def store(
     client: redis.Redis, server: EmbeddedServer, tmp_path: Path

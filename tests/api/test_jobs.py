@@ -293,7 +293,7 @@ async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> 
 
     page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
 
-    assert page == {"object": "list", "data": [], "has_more": False, "next": -1}
+    assert page == {"object": "list", "data": [], "has_more": False, "next": -1, "cuts": 0}
 
 
 async def test_the_history_is_told_in_pages(http: httpx.AsyncClient) -> None:
