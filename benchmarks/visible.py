@@ -38,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="optserve-bench-") as home:
         times = Path(home) / "times"
         os.environ[TIMES] = str(times)
+        os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # for the worker's module
         running = stack.running(
             home=Path(home), port=0, workers=1, worker_module="benchmarks.clocked"
         )
