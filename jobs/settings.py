@@ -57,8 +57,9 @@ class Settings(BaseSettings):
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """The same for the writing of a checkpoint."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
-    """How many bytes of a run's rows may wait for a store that is away or slow, before training
-    waits too. The default lasts 10 minutes at 7,000 steps of two columns a second."""
+    """How many bytes of a run's rows and of its groups' lrs may wait for a store that is away or
+    slow, before training waits too. The default lasts 10 minutes at 7,000 steps of two columns a
+    second."""
     offer_after_s: float = Field(300.0, ge=0)
     """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
     offers to be restarted, or to go on with other bits."""

@@ -38,7 +38,7 @@ class Rows:
         first: number of the first row.
         width: columns of a row.
         groups: of parameters, whose lrs come with each row; 0 if there is only one.
-        most_bytes: of packed rows, before the rows are too many.
+        most_bytes: of packed rows and lrs, before the rows are too many.
 
     Attributes:
         first: number of the first row that is not stored.
@@ -52,7 +52,7 @@ class Rows:
         self._width, self._groups = width, groups
         self._most_bytes = most_bytes
         self._values, self._lrs = list[float](), list[float]()
-        self._full = CHUNK_ROWS * width
+        self._full = max(1, CHUNK_ROWS * width // (width + groups)) * width
         self._lock = threading.Lock()
         self._packed, self._packed_lrs = bytearray(), bytearray()
 
@@ -80,7 +80,7 @@ class Rows:
         with self._lock:
             del self._packed[: len(batch.data)], self._packed_lrs[: len(batch.lrs)]
             self.first += len(batch.data) // self._row_bytes
-            self.too_many = len(self._packed) >= self._most_bytes
+            self.too_many = self._num_bytes >= self._most_bytes
 
     def __len__(self) -> int:
         return self.next - self.first
@@ -93,6 +93,10 @@ class Rows:
     def _lrs_bytes(self) -> int:
         return FLOAT64 * self._groups
 
+    @property
+    def _num_bytes(self) -> int:
+        return len(self._packed) + len(self._packed_lrs)
+
     def _pack(self) -> None:
         with self._lock:
             rows = len(self._values) // self._width
@@ -100,4 +104,4 @@ class Rows:
             self._packed += pack_values(values)
             self._packed_lrs += pack_values(lrs)
             del self._values[: len(values)], self._lrs[: len(lrs)]
-            self.too_many = len(self._packed) >= self._most_bytes
+            self.too_many = self._num_bytes >= self._most_bytes

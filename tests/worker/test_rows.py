@@ -3,7 +3,7 @@
 import threading
 
 from jobs.functions import CHUNK_ROWS
-from jobs.metrics import PLAIN, Series, pack_values
+from jobs.metrics import FLOAT64, PLAIN, Series, pack_values
 from worker.rows import BATCH_BYTES, Rows
 
 WIDE = Series(("lr", "loss", "grad_norm"), 3)
@@ -57,6 +57,23 @@ def test_there_are_too_many_until_enough_are_dropped() -> None:
     rows.drop(rows.batch())
 
     assert (before, then, rows.too_many) == (False, True, False)
+
+
+def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
+    groups, limit = 100, 2**20
+    row_bytes = FLOAT64 * (2 + groups)
+    rows = Rows(first=0, width=2, groups=groups, most_bytes=limit)
+
+    count = 0
+    while not rows.too_many:
+        rows.add((0.0, count), tuple(float(count + i) for i in range(groups)))
+        count += 1
+    batch = rows.batch()
+    rows.drop(batch)
+
+    assert limit <= count * row_bytes < limit + CHUNK_ROWS * PLAIN.width + row_bytes
+    assert (len(batch.data), len(batch.lrs)) == (count * PLAIN.width, count * FLOAT64 * groups)
+    assert not rows.too_many
 
 
 def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
