@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jobs.functions import CHUNK_ROWS
 
 FLOAT64 = 8
 """Bytes of a value."""
 
 Row = tuple[float, ...]
-
-Mark = tuple[int, float]
-"""How many rows there were, and the seconds that the job had been trained for by then."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def pack_values(values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}d", *values)
 
 
-def unpack_marks(data: bytes) -> list[Mark]:
-    """Return the marks in *data*, as `jobs.keys.MARKS` describes it."""
-    return [(rows, hundredths / 100) for rows, hundredths in struct.iter_unpack("<II", data)]
+def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the marks in *data*, as `jobs.keys.MARKS` describes it: their rows, their seconds."""
+    pairs = np.frombuffer(data, "<u4").reshape(-1, 2)
+    return pairs[:, 0].astype(np.int64), pairs[:, 1] / 100

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.metrics import Mark
+from jobs.metrics import unpack_marks
 from optcore.spec.run import RunSpec
 
 Rows = NDArray[np.int64]
@@ -36,14 +36,16 @@ def examples(spec: RunSpec) -> Axis:
     return seen
 
 
-def seconds(marks: Sequence[Mark]) -> Axis:
+def seconds(marks: bytes) -> Axis:
     """
     Return how long a job had been trained by the end of a row, in seconds.
 
     Args:
-        marks: ascending; rows behind the last one lie where that does.
+        marks: as `jobs.keys.MARKS` describes them; rows behind the last one lie where that does.
     """
-    counts, times = zip((0, 0.0), *marks, strict=True)
+    known, times = unpack_marks(marks)
+    counts = np.concatenate([[0.0], known])  # as interp wants them: it would convert them each time
+    times = np.concatenate([[0.0], times])
 
     def trained(rows: Rows) -> NDArray[np.float64]:
         found: NDArray[np.float64] = np.interp(rows + 1, counts, times).round(DECIMALS)

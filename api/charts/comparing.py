@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,6 @@ import numpy as np
 from api.charts import axes, drawing
 from api.charts.axes import Axis
 from api.charts.reading import Reader, bucket_size
-from jobs.metrics import unpack_marks
 from jobs.record import Record
 from jobs.spec.charts import Along, ComparedJob
 from jobs.store import Store
@@ -37,9 +37,10 @@ async def side(store: Store, record: Record, along: Along) -> Side:
         return Side(record, axes.steps)
     if along is Along.EXAMPLES:
         return Side(record, axes.examples(record.spec))
-    marks = unpack_marks(await store.marks(record))
-    known = marks or not record.rows
-    return Side(record, axes.seconds(marks) if known else None)
+    marks = await store.marks(record)
+    if record.rows and not marks:
+        return Side(record, None)
+    return Side(record, await asyncio.to_thread(axes.seconds, marks))
 
 
 def end(sides: Sequence[Side], along: Along) -> float | None:

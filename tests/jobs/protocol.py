@@ -11,7 +11,7 @@ import redis
 from jobs import calls, keys
 from jobs.calls import Held, Reaped
 from jobs.functions import send
-from jobs.metrics import PLAIN, Mark, Row, Series, unpack_marks
+from jobs.metrics import PLAIN, Row, Series, unpack_marks
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
@@ -121,9 +121,10 @@ def rows_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Row
     return list(series.unpack(data))
 
 
-def marks_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[Mark]:
+def marks_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[tuple[int, float]]:
     data: Any = client.get(keys.MARKS % (tenant, job_id))
-    return unpack_marks(data or b"")
+    rows, seconds = unpack_marks(data or b"")
+    return list(zip(rows.tolist(), seconds.tolist(), strict=True))
 
 
 def append(

@@ -2,16 +2,21 @@
 
 import math
 import struct
+import time
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import redis
 
+from api.charts import axes, comparing
 from jobs import keys
+from jobs.spec.charts import Along
 from jobs.spec.job import JobSpec
+from jobs.store import Store
 from tests.api.charts.series import AT_ONCE, begun, odd_rows, put, shown
-from tests.jobs.protocol import SPEC, submit
+from tests.jobs.protocol import SPEC, record_of, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +170,25 @@ async def test_a_range_is_one_of_the_axis(http: httpx.AsyncClient, client: redis
         (curve,) = await compare(http, held.job_id, x=x, first=first, last=last)
 
         assert curve["steps"] == steps, (x, first, last)
+
+
+async def test_a_job_of_many_marks_does_not_hold_up_other_requests(
+    client: redis.Redis, store: Store
+) -> None:
+    held = begun(client)
+    put(client, held, odd_rows(1, 40))
+    pairs = np.arange(1, 100_001, dtype="<u4")[:, None] * np.array([10, 125], "<u4")
+    client.set(keys.MARKS % ("local", held.job_id), pairs.tobytes())
+    record = record_of(client, held.job_id)
+
+    began = time.thread_time()
+    _, axis = await comparing.side(store, record, Along.SECONDS)
+    assert axis is not None
+    found = axes.between(axis, 1_000_000, 125.0, 125_000.0)
+    taken_s = time.thread_time() - began
+
+    assert found == (999, 999_999)
+    assert taken_s < 0.05
 
 
 async def test_a_spike_of_one_job_is_in_its_curve(
