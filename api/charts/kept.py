@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -17,6 +19,8 @@ MAX_BUCKETS = 2**16
 """Of a whole job, per column; those of a longer one are larger."""
 MAX_BYTES = 64 * 2**20
 """Of all that is kept."""
+OVERHEAD_BYTES = 1024
+"""What an entry takes besides its buckets, rounded up: 680 were measured."""
 
 
 class Kept:
@@ -24,6 +28,7 @@ class Kept:
     The buckets of a job, as far as its rows are settled and fill them.
 
     Attributes:
+        job_id: of the job.
         size: rows of a bucket, a power of two.
         rows: how many rows are in the buckets; they fill them, but for the last of a job's end.
         buckets: (buckets, columns), the first one from row 0.
@@ -31,6 +36,7 @@ class Kept:
     """
 
     def __init__(self, record: Record) -> None:
+        self.job_id = record.id
         self.size = FINEST
         while record.total_steps > self.size * MAX_BUCKETS:
             self.size *= 2
@@ -43,8 +49,8 @@ class Kept:
 
     @property
     def num_bytes(self) -> int:
-        """What they take."""
-        return self.buckets.nbytes
+        """What they take, and what holds them."""
+        return OVERHEAD_BYTES + self.buckets.nbytes
 
     def renew(self, record: Record) -> None:
         """Forget the rows that are, as *record* says, no longer what they were."""
@@ -84,28 +90,56 @@ class Kept:
             self.buckets = self.buckets[: self.rows // self.size].copy()
 
 
+class _Counted(NamedTuple):
+    kept: Kept
+    num_bytes: int
+
+
 class Cache:
-    """What is kept of the jobs that were looked at last, within so many bytes."""
+    """
+    What is kept of the jobs that were looked at last, within so many bytes.
+
+    Those who look at a job at once share what is kept, and its lock, also while that is nothing;
+    then it goes with the last of them.
+    """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._num_bytes = 0
+        self._counted: OrderedDict[str, _Counted] = OrderedDict()
+        self._looked_at: WeakValueDictionary[str, Kept] = WeakValueDictionary()
 
     def of(self, record: Record) -> Kept:
         """Return what is kept of a job, which may be nothing yet."""
-        kept = self._kept.setdefault(record.id, Kept(record))
-        self._kept.move_to_end(record.id)
+        kept = self._looked_at.get(record.id)
+        if kept is None:
+            kept = self._looked_at[record.id] = Kept(record)
+        if record.id in self._counted:
+            self._counted.move_to_end(record.id)
         return kept
 
-    def trim(self) -> None:
-        """Let go of the jobs that nobody has looked at for longest, until the rest has room."""
-        while self._kept and self.num_bytes > self._max_bytes:
-            self._kept.popitem(last=False)
+    def keep(self, kept: Kept) -> None:
+        """Keep what `of` has returned, as large as it is by now, and let go of what has no room."""
+        self._drop(kept.job_id)
+        if kept.rows:
+            self._counted[kept.job_id] = _Counted(kept, kept.num_bytes)
+            self._num_bytes += kept.num_bytes
+        while self._num_bytes > self._max_bytes:
+            self._drop(next(iter(self._counted)))
 
     @property
     def num_bytes(self) -> int:
         """What is kept of all jobs together."""
-        return sum(kept.num_bytes for kept in self._kept.values())
+        return self._num_bytes
+
+    @property
+    def num_jobs(self) -> int:
+        """How many jobs something is kept of."""
+        return len(self._counted)
+
+    def _drop(self, job_id: str) -> None:
+        if job_id in self._counted:
+            self._num_bytes -= self._counted.pop(job_id).num_bytes
 
 
 def settled(record: Record) -> int:

@@ -103,7 +103,7 @@ class Reader:
             await self._extend(kept, record)
             begin, end = kept.whole(first, stop)
             whole = kept.between(begin, end)[:, chosen]
-        self._cache.trim()
+        self._cache.keep(kept)
         head = await self._summarized(record, chosen, first, begin, kept.size)
         tail = await self._summarized(record, chosen, end, stop, kept.size)
         found = _joined([*head, whole, *tail], chosen)

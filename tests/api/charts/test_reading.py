@@ -1,5 +1,7 @@
 """Reading a series for a chart: whatever was kept, the answer is that of a fresh look."""
 
+import tracemalloc
+import weakref
 from random import Random
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import redis
 
 from api.charts.buckets import BUCKET, Buckets, summarize
-from api.charts.kept import Cache
+from api.charts.kept import OVERHEAD_BYTES, Cache
 from api.charts.reading import Reader, View, bucket_size
 from jobs import calls, keys
 from jobs.calls import Held
@@ -193,7 +195,7 @@ async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store
 async def test_a_little_cache_forgets_and_the_answer_is_the_same(
     client: redis.Redis, store: Store
 ) -> None:
-    cache = Cache(max_bytes=30_000)
+    cache = Cache(max_bytes=32_000)
     reader = Reader(store, cache)
     jobs = []
     for seed in range(4):
@@ -204,20 +206,67 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
     for record in [*jobs, *jobs]:
         view = await look(reader, record)
         assert_equal(view.buckets, (await look(Reader(store), record)).buckets)
-        assert 0 < cache.num_bytes <= 30_000
+        assert 0 < cache.num_bytes <= 32_000
 
 
 def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
-    cache = Cache(max_bytes=2 * 10 * 2 * BUCKET.itemsize)
+    cache = Cache(max_bytes=2 * (OVERHEAD_BYTES + 10 * 2 * BUCKET.itemsize))
     one, other, third = [record_of(client, begun(client).job_id) for _ in range(3)]
     for record in (one, other):
-        cache.of(record).extend(640, [np.zeros((10, 2), BUCKET)])
+        keep(cache, record)
     cache.of(one)
 
-    cache.of(third).extend(640, [np.zeros((10, 2), BUCKET)])
-    cache.trim()
+    keep(cache, third)
 
     assert [cache.of(record).rows for record in (one, other, third)] == [640, 0, 640]
+
+
+async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
+    client: redis.Redis, store: Store
+) -> None:
+    cache = Cache()
+    reader = Reader(store, cache)
+    held = begun(client)
+    record = record_of(client, held.job_id)
+    known = weakref.ref(cache.of(record))
+
+    await look(reader, record)
+    await look(reader, record, points=4)
+
+    assert (cache.num_jobs, cache.num_bytes, known()) == (0, 0, None)
+
+
+def test_jobs_of_few_rows_are_let_go_of_too(client: redis.Redis) -> None:
+    cache = Cache(max_bytes=10 * OVERHEAD_BYTES)
+    records = [record_of(client, begun(client).job_id) for _ in range(12)]
+
+    for record in records:
+        keep(cache, record, buckets=1)
+
+    assert 0 < cache.num_jobs < 10
+    assert cache.num_bytes == cache.num_jobs * (OVERHEAD_BYTES + 2 * BUCKET.itemsize)
+
+
+def test_an_entry_takes_no_more_than_is_counted(client: redis.Redis) -> None:
+    cache, record, count = Cache(), record_of(client, begun(client).job_id), 1000
+    records = [Record({**record.fields, "id": f"job_{i}"}) for i in range(count)]
+    tracemalloc.start()
+
+    for each in records:
+        keep(cache, each, buckets=1)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert cache.num_jobs == count
+    assert taken <= cache.num_bytes
+
+
+def test_those_who_look_at_a_job_at_once_share_its_lock(client: redis.Redis) -> None:
+    cache, record = Cache(), record_of(client, begun(client).job_id)
+
+    one, other = cache.of(record), cache.of(record)
+
+    assert one is other
 
 
 async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, store: Store) -> None:
@@ -248,6 +297,12 @@ def test_buckets_are_the_smallest_that_give_few_enough_points(max_points: int) -
         else:
             half = size // 2
             assert 2 * (-(-stop // half) - first // half) > max_points
+
+
+def keep(cache: Cache, record: Record, buckets: int = 10) -> None:
+    kept = cache.of(record)
+    kept.extend(64 * buckets, [np.zeros((buckets, 2), BUCKET)])
+    cache.keep(kept)
 
 
 def restarted(client: redis.Redis, held: Held) -> Held:
