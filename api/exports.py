@@ -11,12 +11,10 @@ from fastapi import Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from api.encoders import Encoder, Text
-from api.problems import invalid
 from jobs.errors import NotAcceptable
 from jobs.functions import CHUNK_ROWS
 from jobs.record import Record
 from jobs.store import Store
-from optcore.spec.errors import did_you_mean
 
 ROWS_READ = 16 * CHUNK_ROWS
 """Rows read from the store at a time: a row group of a file."""
@@ -110,22 +108,6 @@ def _weight(parameters: Sequence[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def columns_of(text: str | None, record: Record) -> tuple[str, ...]:
-    """Return the columns that *text* names (``loss,lr``), which must be ones that the job has."""
-    known = record.series.columns
-    if text is None:
-        return known
-    names = [name.strip() for name in text.split(",")]
-    for i, name in enumerate(names):
-        if name not in (STEP, *known):
-            has = ", ".join((STEP, *known))
-            near = did_you_mean(name, known)
-            raise invalid("columns", f"the job has no column {name[:80]!r}{near} ({has})", text)
-        if name in names[:i]:
-            raise invalid("columns", f"columns must differ, got {name!r} twice", text)
-    return tuple(name for name in names if name != STEP)
 
 
 async def export(store: Store, record: Record, wanted: Extract) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -10,7 +10,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from optcore.spec.errors import RULE, did_you_mean
+from api.problems import invalid
+from optcore.spec.errors import RULE, did_you_mean, shown
 
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
@@ -35,6 +36,13 @@ def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationE
     """Return the error of a cursor that points to where nothing can be, as pydantic says it."""
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])
+
+
+def require_once(param: str, names: Sequence[str]) -> None:
+    """Raise unless each of *names*, which a parameter holds, is another one."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise invalid(param, f"{param} must be named once, got {shown(name)} twice", name)
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:

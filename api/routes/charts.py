@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.charts import comparing, drawing
-from api.charts.asked import MaxPoints, columns_of, require_column, require_once, require_range
+from api.charts.asked import MaxPoints, require_range
+from api.columns import columns_of, require_column
 from api.dependencies import ChartReader, JobRecord, JobStore, TenantName
 from api.problems import documented
+from api.query import require_once
 from jobs.errors import JobNotFound
 from jobs.spec.charts import MOST_JOBS, Along, Chart, Comparison
 from jobs.spec.wire import Wire

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.exceptions import RequestValidationError
 
+from api.columns import columns_of
 from api.dependencies import JobRecord, JobStore, StreamDesk
-from api.exports import Extract, Form, columns_of, content, export, preferred
+from api.exports import STEP, Extract, Form, content, export, preferred
 from api.problems import documented, invalid
 from api.query import beyond
 from api.streams.following import follow
@@ -19,7 +20,7 @@ from api.streams.streams import EventStream
 from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable, RowsWereCut
 from jobs.record import Record
 from jobs.spec.wire import MetricRow, MetricsPage
-from optcore.spec.errors import RULE
+from optcore.spec.errors import RULE, shown
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
@@ -91,10 +92,12 @@ async def _wanted(
     limit: Limit = None,
     columns: Columns = None,
 ) -> Extract:
-    names = columns_of(columns, record)
+    named = columns_of(record, [] if columns is None else [columns], also=[STEP])
+    names = tuple(name for name in named if name != STEP)
     if form is Form.JSON:
         if columns is not None:
-            raise invalid("columns", "columns are for exports; JSON has all of them", columns)
+            message = f"columns must be left out for JSON, which has all, got {shown(columns)}"
+            raise invalid("columns", message, columns)
         if limit is not None and limit > MAX_ROWS:
             raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)
         limit = limit or DEFAULT_ROWS

@@ -268,11 +268,20 @@ async def test_what_cannot_be_had_is_not_acceptable(
         (
             "format=csv&columns=los",
             "columns",
-            "the job has no column 'los'; did you mean 'loss'? (step, lr, loss)",
+            "columns must be among step, lr, loss for job JOB, got 'los'; did you mean 'loss'?",
         ),
-        ("format=csv&columns=", "columns", "the job has no column '' (step, lr, loss)"),
-        ("format=csv&columns=lr,lr", "columns", "columns must differ, got 'lr' twice"),
-        ("columns=lr", "columns", "columns are for exports; JSON has all of them"),
+        (
+            "format=csv&columns=",
+            "columns",
+            "columns must be among step, lr, loss for job JOB, got ''",
+        ),
+        (
+            "format=csv&columns=step,stpe",
+            "columns",
+            "columns must be among step, lr, loss for job JOB, got 'stpe'; did you mean 'step'?",
+        ),
+        ("format=csv&columns=lr,lr", "columns", "columns must be named once, got 'lr' twice"),
+        ("columns=lr", "columns", "columns must be left out for JSON, which has all, got 'lr'"),
         ("format=csv&limit=0", "limit", "limit must be at least 1, got '0'"),
         ("limit=10001", "limit", "limit must be at most 10000, got '10001'"),
         ("format=csv&limit=x", "limit", "limit must be a whole number, got 'x'"),
@@ -283,10 +292,13 @@ async def test_what_cannot_be_had_is_not_acceptable(
 async def test_a_wrong_export_is_refused_with_field_and_rule(
     http: httpx.AsyncClient, client: redis.Redis, query: str, param: str, message: str
 ) -> None:
-    answer = await http.get(f"/v1/jobs/{submit(client)}/metrics?{query}")
+    job_id = submit(client)
+
+    answer = await http.get(f"/v1/jobs/{job_id}/metrics?{query}")
 
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"param": param, "message": message}]
+    said = message.replace("JOB", job_id)
+    assert answer.json()["errors"] == [{"param": param, "message": said}]
 
 
 async def test_an_export_of_no_job_is_none(http: httpx.AsyncClient) -> None:

@@ -73,13 +73,17 @@ def test_what_the_service_refuses_is_told(tmp_path: Path) -> None:
         "status": 422,
         "detail": "",
         "code": "invalid_request",
-        "errors": [{"param": "columns", "message": "the job has no column 'los'"}],
+        "errors": [
+            {"param": "columns", "message": "columns must be among step, lr, loss, got 'los'"}
+        ],
     }
 
     with (
         Scripted(answers(422, problem, "application/problem+json")) as server,
         Client(server.url) as client,
-        pytest.raises(ServiceError, match="columns: the job has no column 'los'"),
+        pytest.raises(
+            ServiceError, match="columns: columns must be among step, lr, loss, got 'los'"
+        ),
     ):
         client.export("job_1", tmp_path / "job.csv")
 
