@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,14 @@ def parse_object(text: bytes, rule: str) -> dict[str, Any]:
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write *parts* to *path*: all of them, or there is what was there before."""
-    draft = path.with_name(path.name + ".part")
+    """
+    Write *parts* to *path*: all of them, or there is what was there before.
+
+    They are drafted beside it under a name that no other file has, and no other call of this takes.
+    """
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with draft.open("wb") as file:
+        with draft.open("xb") as file:
             file.writelines(parts)
         draft.replace(path)
     finally:

@@ -1,11 +1,12 @@
 """Job files: what is wrong with them is said in a sentence."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from optserve.files import BadFile, read_object
+from optserve.files import BadFile, read_object, write_whole
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -54,3 +55,44 @@ def test_a_file_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(BadFile, match="cannot be read: Permission denied"):
         read_object(file)
+
+
+def test_writing_a_file_leaves_one_that_is_called_like_its_draft(tmp_path: Path) -> None:
+    target, neighbour = tmp_path / "rows.csv", tmp_path / "rows.csv.part"
+    neighbour.write_text("somebody's own")
+
+    write_whole(target, [b"step,", b"lr"])
+
+    assert target.read_text() == "step,lr"
+    assert neighbour.read_text() == "somebody's own"
+    assert sorted(tmp_path.iterdir()) == [target, neighbour]
+
+
+def test_two_who_write_to_one_path_do_not_share_a_draft(tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+
+    def parts() -> Iterator[bytes]:
+        yield b"begun before, "
+        write_whole(target, [b"written meanwhile"])
+        assert target.read_text() == "written meanwhile"
+        yield b"ended after"
+
+    write_whole(target, parts())
+
+    assert target.read_text() == "begun before, ended after"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_was_not_written_whole_is_what_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+    target.write_text("before")
+
+    def parts() -> Iterator[bytes]:
+        yield b"begun"
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        write_whole(target, parts())
+
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
