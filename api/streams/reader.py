@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import redis
+
 from api.streams.feed import Feed
 from api.streams.watcher import Watcher
 from jobs.errors import JobError
-from jobs.functions import UNAVAILABLE
 from jobs.record import Record
 from jobs.spec.states import State
 from jobs.store import Progress, Store
@@ -100,7 +101,7 @@ class Reader:
                 del self._watched[name]
 
     async def read_forever(self) -> None:
-        """Look until cancelled; a store that is away is waited for."""
+        """Look until cancelled; a store that is away, busy or loading is waited for."""
         loop = asyncio.get_running_loop()
         away = False
         while True:
@@ -112,7 +113,7 @@ class Reader:
             ]
             try:
                 await self._look(due)
-            except UNAVAILABLE as error:
+            except redis.RedisError as error:
                 if not away:
                     log.warning("streams wait for the store: %s", error)
                 away = True

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -83,6 +84,54 @@ def test_a_stream_goes_on_when_the_store_was_away(running: Stack, store: redis.R
         send(store, calls.release(held, why="test", crashed=False))
         assert _until(lines, "event: end")
         assert '"rows":150' in next(lines)
+
+
+def test_a_stream_goes_on_when_the_store_was_busy(running: Stack, store: redis.Redis) -> None:
+    job_id = submit(store, training={"steps": 300, "device": "cpu"}, priority=100)
+    held = begin(store, "busy", worker="busy", fingerprint="busy")
+    append(store, held, 0, some_rows(0, 100))
+    path = f"{running.url}/v1/jobs/{job_id}/metrics/stream"
+    before = running.processes()["api"]
+
+    with httpx.stream("GET", path, timeout=30) as answer:
+        lines = answer.iter_lines()
+        assert _until(lines, "id: 99")
+        with _busy(running, store):
+            assert _until(lines, ": ping")
+            assert _until(lines, ": ping")
+        append(store, held, 100, some_rows(100, 50))
+        assert _until(lines, "id: 149")
+    assert running.processes()["api"] == before
+
+
+@contextmanager
+def _busy(running: Stack, store: redis.Redis) -> Iterator[None]:
+    """Let the server run a script that does not end: it answers whoever asks with -BUSY."""
+
+    def run() -> None:
+        with redis.from_url(running.redis_url) as client, suppress(redis.ResponseError):
+            client.eval("while true do end", 0)
+
+    (threshold,) = store.config_get("busy-reply-threshold").values()
+    assert threshold is not None
+    store.config_set("busy-reply-threshold", 10)
+    running_script = threading.Thread(target=run)
+    running_script.start()
+    try:
+        eventually(lambda: _says(store, "BUSY"))
+        yield
+    finally:
+        store.script_kill()
+        running_script.join()
+        store.config_set("busy-reply-threshold", threshold)
+
+
+def _says(store: redis.Redis, word: str) -> bool:
+    try:
+        store.exists("any")
+    except redis.ResponseError as error:
+        return str(error).startswith(word)
+    return False
 
 
 def _until(lines: Iterator[str], wanted: str) -> bool:
