@@ -213,13 +213,17 @@ class Store:
         Return a job's history after the entry *after*, oldest first, *limit* at most.
 
         Raises:
+            JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: it lies in a file that is missing or damaged.
         """
         first = min(after, MAX_ENTRIES)
         pipe = self._client.pipeline(transaction=False)
         pipe.lrange(keys.EVENTS % (tenant, job_id), first, first + limit - 1)
-        pipe.hget(keys.JOB % (tenant, job_id), "archive")  # after it: what is gone was moved
-        entries, files = await pipe.execute()
+        # After it: what is gone was moved.
+        pipe.hmget(keys.JOB % (tenant, job_id), ("state", "archive"))
+        entries, (state, files) = await pipe.execute()
+        if state is None:
+            raise JobNotFound(job_id)
         file = kept_files(files or b"{}").get("events")
         if file is not None and not entries:
             entries = await asyncio.to_thread(

@@ -8,7 +8,10 @@ import httpx
 import pytest
 import redis
 
+from api.streams.following import follow_history
+from api.streams.watcher import Watcher
 from jobs import calls
+from jobs.errors import JobNotFound
 from jobs.functions import send
 from tests.jobs.protocol import ask, begin, submit
 
@@ -78,3 +81,23 @@ async def test_a_stream_ends_when_its_job_is_not_kept(
     send(client, calls.expire(limit=1, max_age_ms=None, max_jobs=0, max_bytes=None))
 
     assert (await http.get(path)).status_code == 404
+
+
+async def test_a_stream_ends_when_its_job_is_removed_while_a_client_catches_up(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    app: Any = http._transport.app  # type: ignore[attr-defined]
+    store, reader = app.state.store, app.state.desk.reader
+    job_id = submit(client)
+    for _ in range(60):
+        ask(client, job_id, "pause")
+        ask(client, job_id, "resume")
+    ask(client, job_id, "cancel")
+    record = await store.record("local", job_id)
+    entries = follow_history(record, 0, reader, store, Watcher())
+    assert (await anext(entries)).startswith(b"retry: ")
+    assert (await anext(entries)).count(b"event: ") == 100
+    send(client, calls.expire(limit=1, max_age_ms=None, max_jobs=0, max_bytes=None))
+
+    with anyio.fail_after(5), pytest.raises(JobNotFound):
+        await anext(entries)
