@@ -13,7 +13,7 @@ from api.problems import documented
 from api.query import beyond
 from api.streams.following import follow_history
 from api.streams.streams import EventStream
-from jobs.errors import ArtifactNotFound, JobNotFound
+from jobs.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound
 from jobs.spec.wire import Checkpoint, Event, Page
 
 LAST = 2**63 - 1
@@ -22,7 +22,7 @@ LAST = 2**63 - 1
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 
-@router.get("/events", responses=documented(JobNotFound))
+@router.get("/events", responses=documented(JobNotFound, ArchiveUnreadable))
 async def list_events(
     record: JobRecord,
     store: JobStore,
@@ -39,9 +39,14 @@ async def list_events(
     )
 
 
-@router.get("/events/stream", response_class=EventStream, responses=documented(JobNotFound))
+@router.get(
+    "/events/stream",
+    response_class=EventStream,
+    responses=documented(JobNotFound, ArchiveUnreadable),
+)
 async def stream_events(
     record: JobRecord,
+    store: JobStore,
     desk: StreamDesk,
     after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=LAST)] = None,
@@ -56,6 +61,9 @@ async def stream_events(
     there_are = int(record.fields["rev"])
     if last > there_are:
         raise beyond("less_than_equal", name, last, le=there_are)
+    if "events" in record.archive and last < there_are:
+        # What a stream cannot read ends it without a word; here it can still be said.
+        await store.events(record.tenant, record.id, after=last, limit=1)
     return desk.stream(partial(follow_history, record, last))
 
 

@@ -157,9 +157,16 @@ def _unless_cut(record: Record, place: Place, cuts: Sequence[int]) -> None:
         raise RowsWereCut(record.id, kept.last + 1, kept.cuts)
 
 
-@router.get("/stream", response_class=EventStream, responses=documented(JobNotFound))
+@router.get(
+    "/stream",
+    response_class=EventStream,
+    responses=documented(JobNotFound, ArchiveUnreadable),
+)
 async def stream_metrics(
-    record: JobRecord, desk: StreamDesk, place: Annotated[Place, Depends(_resumed)]
+    record: JobRecord,
+    store: JobStore,
+    desk: StreamDesk,
+    place: Annotated[Place, Depends(_resumed)],
 ) -> EventStream:
     """
     Follow a job as server-sent events.
@@ -174,4 +181,7 @@ async def stream_metrics(
     A comment now and then shows that the connection lives. A stream ends after an hour, or when
     its client falls behind; resume it in the same way (a browser does so by itself).
     """
+    if place.after(record.cuts).last + 1 < record.rows:
+        # What a stream cannot read ends it without a word; here it can still be said.
+        await store.file(record)
     return desk.stream(partial(follow, record, place))

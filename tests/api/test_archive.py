@@ -282,7 +282,16 @@ def test_rows_that_the_store_lacks_are_never_taken_for_all(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("harm", ["missing", "damaged", "cut short"])
-@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "metrics?format=json",
+        "metrics?format=csv",
+        "metrics?format=parquet",
+        "metrics/stream",
+        "metrics/chart",
+    ],
+)
 async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
     *,
     http: httpx.AsyncClient,
@@ -290,25 +299,46 @@ async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
     house: House,
     storage: Storage,
     harm: str,
-    form: str,
+    path: str,
 ) -> None:
     held = run(client)
     fail(client, held)
     moved(client, house)
-    (path,) = files(storage, held.job_id, "*.parquet")
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 1
-    if harm == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(content if harm == "damaged" else content[:-100])
+    (file,) = files(storage, held.job_id, "*.parquet")
+    said = harmed(file, harm)
 
-    answer = await http.get(f"/v1/jobs/{held.job_id}/metrics?format={form}")
+    answer = await http.get(f"/v1/jobs/{held.job_id}/{path}")
 
     assert answer.status_code == 500
     assert answer.json()["code"] == "archive_unreadable"
-    said = "is missing" if harm == "missing" else "is damaged: its SHA-256 is not "
-    assert f"the file {storage.relative(path)} of the storage {said}" in answer.json()["detail"]
+    assert f"the file {storage.relative(file)} of the storage {said}" in answer.json()["detail"]
+
+
+def harmed(file: Path, harm: str) -> str:
+    """Harm a file, and return what is said of it then."""
+    content = bytearray(file.read_bytes())
+    content[1000] ^= 1
+    if harm == "missing":
+        file.unlink()
+        return "is missing"
+    file.write_bytes(content if harm == "damaged" else content[:-100])
+    return "is damaged: its SHA-256 is not "
+
+
+@pytest.mark.anyio
+async def test_who_has_all_steps_is_told_the_end_without_the_file(
+    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+) -> None:
+    held = run(client)
+    fail(client, held)
+    moved(client, house)
+    (file,) = files(storage, held.job_id, "*.parquet")
+    file.unlink()
+
+    answer = await http.get(f"/v1/jobs/{held.job_id}/metrics/stream?after={ROWS - 1}")
+
+    assert answer.status_code == 200
+    assert "event: end" in answer.text
 
 
 def test_a_job_that_is_not_kept_takes_its_file_along(client: redis.Redis, storage: Storage) -> None:
@@ -416,9 +446,30 @@ async def test_a_long_history_is_read_from_its_file_as_before(
     assert len([json.loads(line) for line in events.read_text().splitlines()]) == len(
         before["data"]
     )
-    events.unlink()
-    gone = await http.get(path)
-    assert (gone.status_code, gone.json()["code"]) == (500, "archive_unreadable")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("harm", ["missing", "damaged", "cut short"])
+@pytest.mark.parametrize("path", ["events", "events/stream"])
+async def test_a_history_that_is_not_what_was_written_is_an_error_and_no_silence(
+    *,
+    http: httpx.AsyncClient,
+    client: redis.Redis,
+    house: House,
+    storage: Storage,
+    harm: str,
+    path: str,
+) -> None:
+    job_id = lived(client, storage, looks=60)
+    moved(client, house)
+    (file,) = files(storage, job_id, "*.jsonl")
+    said = harmed(file, harm)
+
+    answer = await http.get(f"/v1/jobs/{job_id}/{path}")
+
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "archive_unreadable"
+    assert f"the file {storage.relative(file)} of the storage {said}" in answer.json()["detail"]
 
 
 @pytest.mark.anyio
