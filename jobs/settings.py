@@ -41,8 +41,9 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     max_streams: int = Field(2000, ge=1)
     """How many streams an API process serves at a time; who comes then is told to try again."""
-    stream_ping_s: float = Field(10.0, gt=0)
-    """After how many seconds of silence a stream shows that it lives."""
+    stream_ping_s: float = Field(10.0, gt=0, le=30)
+    """After how many seconds of silence a stream shows that it lives: clients take one that was
+    silent for 45 for broken."""
     stream_stall_s: float = Field(15.0, gt=0)
     """For how long, in seconds, a stream's client may take nothing before it is cut off."""
     stream_age_s: float = Field(3600.0, gt=0)

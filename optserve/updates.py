@@ -16,7 +16,7 @@ Update = list[MetricRow] | RowsCut | StateChange | StreamEnd
 """What a followed job tells. After a `RowsCut` the steps from there on come anew."""
 
 SILENCE_S = 45.0
-"""Seconds of silence after which a stream counts as broken (it is pinged every 15)."""
+"""Seconds of silence after which a stream counts as broken (it is pinged every 10; 30 at most)."""
 
 
 def updates(connection: Connection, job_id: str, *, last_id: str) -> Iterator[tuple[Update, str]]:

@@ -11,13 +11,16 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from pydantic import ValidationError
 
 from jobs import calls
 from jobs.functions import send
+from jobs.settings import Settings
 from jobs.spec.wire import MetricRow, StreamEnd
 from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
+from optserve.updates import SILENCE_S
 from tests.jobs.protocol import append, ask, begin, some_rows, submit
 from tests.processes import eventually
 
@@ -132,6 +135,13 @@ def _says(store: redis.Redis, word: str) -> bool:
     except redis.ResponseError as error:
         return str(error).startswith(word)
     return False
+
+
+def test_pings_cannot_be_set_so_rare_that_clients_take_streams_for_broken() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 30"):
+        Settings(stream_ping_s=SILENCE_S)
+
+    assert Settings(stream_ping_s=30).stream_ping_s < SILENCE_S
 
 
 def _until(lines: Iterator[str], wanted: str) -> bool:
