@@ -4,7 +4,8 @@ Many who watch: ``python -m benchmarks.watchers``, ``... --seconds 10`` for a sh
 1,000 clients follow 20 jobs, 50 each, as server-sent events from one API process, while each job
 makes 100 steps a second, which a process of its own stores through the real function, ten at a
 time. Each step carries the time when it was made; the clients, in another process that does no more
-than that, check that each has every step once, and how late it is. Beside them, somebody polls.
+than that, check that each has every step once, and how late it is, and count what each got in the
+end. Beside them, somebody polls.
 
 The floor is a bare uvicorn application that sends as many prepared bytes to as many clients as
 often: what the same work costs without a store, a job or a step.
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ SPEC: dict[str, Any] = {
 }
 WANTED = {"lag p99": 1.0, "poll p99": 0.1}
 WANTED_RSS = 150e6
+LATE_S = 3.0
+"""Seconds before the end up to which a client must have every step: later ones may be under way."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -74,6 +77,7 @@ def main() -> None:
     print(f"\n### {chosen.watchers:,} watchers, {JOBS} jobs, {STEPS_PER_S} steps/s each\n")
     print(f"{machine()}\n\n| | | wanted |\n|---|---|---|")
     print(f"| steps told, each once and in order | {ours['steps']:,} | all |")
+    print(f"| to who got the fewest | {ours['fewest']:,} | {_share(ours)} |")
     for name in ("lag p50", "lag p99", "poll p50", "poll p99"):
         print(f"| {name} | {duration(ours[name])} | {_wanted(ours[name], WANTED.get(name))} |")
     print(f"| events/s to all | {ours['events'] / ours['seconds']:,.0f} | |")
@@ -92,6 +96,17 @@ def _wanted(found: float, wanted: float | None) -> str:
     if wanted is None:
         return ""
     return f"<= {duration(wanted)}{'' if found <= wanted else ' (missed)'}"
+
+
+def steps_wanted(found: Mapping[str, Any]) -> int:
+    """Return how many steps each client must have."""
+    return int(STEPS_PER_S * (found["seconds"] - LATE_S))
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    wanted = steps_wanted(found)
+    missed = "" if found["fewest"] >= wanted else " (missed)"
+    return f">= {wanted:,}, all but those of the last {LATE_S:g} s{missed}"
 
 
 # ------------------------------------------------------------------ ours
@@ -181,14 +196,20 @@ def _polled(url: str, ids: Sequence[str], *, rounds: int) -> list[float]:
 
 
 class Client(asyncio.Protocol):
-    """One who watches: notes how late each event is, and that no step is missing."""
+    """
+    One who watches: notes how late each event is, and that no step is missing.
+
+    Attributes:
+        steps: that it was told while they were counted.
+    """
 
     lags: list[float] = []  # noqa: RUF012  # of all
-    counts = {"events": 0, "steps": 0, "bytes": 0}  # noqa: RUF012
+    counts = {"events": 0, "bytes": 0}  # noqa: RUF012
     counting = False
 
     def __init__(self, path: str) -> None:
         self._path, self._text, self._next = path, b"", -1
+        self.steps = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
@@ -212,7 +233,7 @@ class Client(asyncio.Protocol):
         if Client.counting:
             Client.lags.append(time.time() - float(of_first))
             Client.counts["events"] += 1
-            Client.counts["steps"] += last + 1 - int(first)
+            self.steps += last + 1 - int(first)
             Client.counts["bytes"] += len(event)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -225,22 +246,28 @@ async def watch(url: str, watchers: int, paths: Sequence[str]) -> None:
     """Follow; between the words begin and stop, measure."""
     loop = asyncio.get_running_loop()
     host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
-    for i in range(watchers):
-        path = paths[i % len(paths)]
-        await loop.create_connection(lambda p=path: Client(p), host, port)  # type: ignore[misc]
+    clients = [Client(paths[i % len(paths)]) for i in range(watchers)]
+    for client in clients:
+        await loop.create_connection(lambda c=client: c, host, port)  # type: ignore[misc]
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting, start = True, time.monotonic()
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting = False
-    lags = Client.lags
-    found = {
+    print(json.dumps(told(clients, time.monotonic() - start)), flush=True)
+
+
+def told(clients: Sequence[Client], seconds: float) -> dict[str, Any]:
+    """Return what *clients* were told in so many seconds."""
+    steps = [client.steps for client in clients]
+    return {
         **Client.counts,
-        "lag p50": _quantile(lags, 0.5),
-        "lag p99": _quantile(lags, 0.99),
-        "seconds": time.monotonic() - start,
+        "steps": sum(steps),
+        "fewest": min(steps),
+        "lag p50": _quantile(Client.lags, 0.5),
+        "lag p99": _quantile(Client.lags, 0.99),
+        "seconds": seconds,
     }
-    print(json.dumps(found), flush=True)
 
 
 # ------------------------------------------------------------------ the floor
