@@ -38,6 +38,9 @@ ROWS_PER_EVENT = 250
 ROWS_PER_LOOK = 8 * ROWS_PER_EVENT
 SECONDS_PER_ROW = 1 / 20_000
 """What is told of a job is told no faster than this, so that who reads well is never too slow."""
+LONGEST_LOOK_S = 0.1
+"""Seconds after which the others are looked at, though what one has to tell is still being read:
+it may come from a slow file."""
 AWAY_S = 0.25
 """Seconds after which a store that did not answer is asked again."""
 
@@ -53,6 +56,7 @@ class Watched:
         moved_at: when it last moved.
         tell_at: when its next rows may be told.
         holds: how many streams need it.
+        busy: whether what is new of it is being read.
     """
 
     feed: Feed
@@ -60,6 +64,12 @@ class Watched:
     moved_at: float
     tell_at: float = 0.0
     holds: int = 0
+    busy: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be looked at again."""
+        return not (self.busy or self.feed.ended or self.feed.gone)
 
 
 class Reader:
@@ -74,6 +84,7 @@ class Reader:
         self._store = store
         self._watched: dict[tuple[str, str], Watched] = {}
         self._some = asyncio.Event()
+        self._reading: set[asyncio.Task[None]] = set()
         self._late_s = 0.0
         self.looks = 0
 
@@ -102,6 +113,13 @@ class Reader:
 
     async def read_forever(self) -> None:
         """Look until cancelled; a store that is away, busy or loading is waited for."""
+        try:
+            await self._read_forever()
+        finally:
+            for task in self._reading:
+                task.cancel()
+
+    async def _read_forever(self) -> None:
         loop = asyncio.get_running_loop()
         away = False
         while True:
@@ -109,7 +127,7 @@ class Reader:
             due = [
                 watched
                 for watched in self._watched.values()
-                if watched.look_at <= began and not (watched.feed.ended or watched.feed.gone)
+                if watched.look_at <= began and watched.waits
             ]
             try:
                 await self._look(due)
@@ -126,11 +144,7 @@ class Reader:
     async def _pause(self, took_s: float) -> None:
         """Wait for the next look; note how late it comes: the loop has too much to do then."""
         loop = asyncio.get_running_loop()
-        waiting = [
-            watched.look_at
-            for watched in self._watched.values()
-            if not (watched.feed.ended or watched.feed.gone)
-        ]
+        waiting = [watched.look_at for watched in self._watched.values() if watched.waits]
         if not waiting:
             self._some.clear()
             await self._some.wait()
@@ -150,19 +164,27 @@ class Reader:
         self.looks += 1
         jobs = [(watched.feed.record.tenant, watched.feed.record.id) for watched in due]
         found = await self._store.progress_of(jobs)
-        taking = [self._told(*pair) for pair in zip(due, found, strict=True)]
-        # All are waited for: one that went on meanwhile would tell rows twice.
-        failed = [e for e in await asyncio.gather(*taking, return_exceptions=True) if e is not None]
+        pairs = zip(due, found, strict=True)
+        reading = [asyncio.create_task(self._told(*pair)) for pair in pairs]
+        self._reading.update(reading)
+        await asyncio.wait(reading, timeout=LONGEST_LOOK_S)
+        done = {task for task in self._reading if task.done()}
+        self._reading -= done
+        failed = [error for task in done if (error := task.exception()) is not None]
         if failed:
             raise failed[0]
 
     async def _told(self, watched: Watched, progress: Progress | None) -> None:
         """Tell what is new of one job; what is wrong with it ends its streams, and no others."""
+        watched.busy = True  # nobody else reads meanwhile: rows would be told twice
         try:
             await self._take(watched, progress)
         except JobError as error:
             log.warning("%s cannot be followed: %s", watched.feed.record.id, error)
             watched.feed.leave()
+        finally:
+            watched.busy = False
+            self._some.set()
 
     async def _take(self, watched: Watched, progress: Progress | None) -> None:
         feed, now = watched.feed, asyncio.get_running_loop().time()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -14,6 +16,8 @@ import redis
 
 from api import keeping
 from api.keeping import House
+from api.streams.reader import Reader
+from api.streams.watcher import Watcher
 from jobs import archive, calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
@@ -489,3 +493,41 @@ async def test_a_record_read_before_its_rows_moved_finds_them_in_the_file(
     assert await store.rows(record, first=ROWS - 1, count=20) == rows(ROWS - 1, 1)
     assert await store.data(record, first=ROWS, count=20) == b""
     assert await store.marks(record) == marks
+
+
+@pytest.mark.anyio
+async def test_a_slow_file_holds_up_nobody_who_follows_another_job(
+    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+) -> None:
+    store: Any = http._transport.app.state.store  # type: ignore[attr-defined]
+    reader, watcher = Reader(store), Watcher()
+    ended = run(client, count=9)
+    other = run(client, count=9)
+    with (
+        reader.watching(await store.record("local", ended.job_id), watcher) as slow,
+        reader.watching(await store.record("local", other.job_id), watcher) as quick,
+    ):
+        append(client, ended, 9, rows(9, 1))
+        fail(client, ended)
+        moved(client, house)
+        (file,) = files(storage, ended.job_id, "*.parquet")
+        file.unlink()
+        os.mkfifo(file)  # who opens it waits for somebody who writes
+        reading = asyncio.create_task(reader.read_forever())
+        try:
+            async with asyncio.timeout(5):
+                for step in range(9, 12):
+                    append(client, other, step, rows(step, 1))
+                    while quick.place.last < step:
+                        await watcher.wait()
+            assert slow.place.last == 8
+
+            os.close(os.open(file, os.O_WRONLY))
+
+            async with asyncio.timeout(5):
+                while not slow.gone:
+                    await watcher.wait()
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+            reading.cancel()
