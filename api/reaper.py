@@ -11,30 +11,35 @@ from api.keeping import House
 from jobs import calls, doorbell
 from jobs.functions import send
 from jobs.server import has_functions, install
+from jobs.threads import Threads
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+LEAVE_S = 3.0
+"""Seconds that the house has to finish when the service stops: a hung file is left alone."""
 PER_ROUND = 100
 """Jobs taken back at a time, so that no round keeps the store busy for long."""
 
 
 async def reap_forever(client: redis.Redis, house: House, *, lease_s: float) -> None:
     """Reap and keep house until cancelled; a store that is away is waited for."""
+    reaper, keeper = Threads(1), Threads(1)
     reaping = keeping = asyncio.create_task(asyncio.sleep(0))
     try:
         while True:
             await asyncio.sleep(PERIOD_S)
-            reaping = asyncio.create_task(asyncio.to_thread(reap, client, lease_s=lease_s))
+            reaping = asyncio.create_task(reaper.run(reap, client, lease_s=lease_s))
             try:
                 await asyncio.shield(reaping)
             except redis.RedisError as error:
                 log.warning("the reaper could not reach the store: %s", error)
                 continue
             if keeping.done():  # files may be slow, and no lease waits for them
-                keeping = asyncio.create_task(asyncio.to_thread(_keep, house))
+                keeping = asyncio.create_task(keeper.run(_keep, house))
     finally:
-        await asyncio.wait([reaping, keeping])  # the client is closed after this
+        await asyncio.wait([reaping])  # the client is closed after this
+        await asyncio.wait([keeping], timeout=LEAVE_S)
 
 
 def _keep(house: House) -> None:

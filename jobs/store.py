@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,12 @@ from jobs.metrics import Row
 from jobs.record import Kept, Record, kept_files, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
+from jobs.threads import Threads
 
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
+FILES_READ = 16
+"""Files read at a time: when so many hang, only what needs a file waits."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
@@ -60,6 +62,7 @@ class Store:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
         self._storage = storage
+        self._files = Threads(FILES_READ)
 
     async def ready(self) -> None:
         """Raise unless the server answers and has the functions."""
@@ -172,7 +175,7 @@ class Store:
             file = await self._moved(record, "rows")
             if file is None:
                 return data
-        return await asyncio.to_thread(archived.rows, self._storage, file, first=first, count=count)
+        return await self._files.run(archived.rows, self._storage, file, first=first, count=count)
 
     async def marks(self, record: Record) -> bytes:
         """
@@ -186,7 +189,7 @@ class Store:
             file = None if found else await self._moved(record, "rows")
             if file is None:
                 return found or b""
-        return await asyncio.to_thread(archived.marks, self._storage, file)
+        return await self._files.run(archived.marks, self._storage, file)
 
     async def file(self, record: Record) -> tuple[Path, Kept] | None:
         """
@@ -198,7 +201,7 @@ class Store:
         file = record.archive.get("rows")
         if file is None:
             return None
-        return await asyncio.to_thread(archived.whole, self._storage, file), file
+        return await self._files.run(archived.whole, self._storage, file), file
 
     async def _moved(self, record: Record, what: str) -> Kept | None:
         """Return where something of a job lies that was in the store, if it was moved meanwhile."""
@@ -226,7 +229,7 @@ class Store:
             raise JobNotFound(job_id)
         file = kept_files(files or b"{}").get("events")
         if file is not None and not entries:
-            entries = await asyncio.to_thread(
+            entries = await self._files.run(
                 archived.events, self._storage, file, first=first, count=limit
             )
         return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]

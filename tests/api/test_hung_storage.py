@@ -1,0 +1,85 @@
+"""A storage that hangs: who reads from it waits, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from api.app import create_app
+from api.keeping import House
+from jobs import calls
+from jobs.artifacts import Storage
+from jobs.functions import send
+from jobs.settings import Settings
+from jobs.spec.states import State
+from optserve.embedded import EmbeddedServer
+from tests.jobs.protocol import append, begin, claim, some_rows, state_of, submit
+from tests.processes import eventually
+
+READERS = 60
+"""More than asyncio's executor has threads on a machine of 32 processors."""
+
+
+@pytest.fixture
+async def http(
+    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that takes jobs back after a second."""
+    app = create_app(Settings(OPTSERVE_REDIS_URL=server.url, home=tmp_path, lease_s=1.1))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as connected:
+            yield connected
+
+
+@contextmanager
+def hanging(path: Path) -> Iterator[None]:
+    """Let whoever opens a file hang, as one on a mount that is away."""
+    path.unlink()
+    os.mkfifo(path)
+    try:
+        yield
+    finally:
+        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # those that hang go on, to an end
+        path.unlink()
+        os.close(handle)
+
+
+@pytest.mark.anyio
+async def test_a_lost_job_is_taken_back_while_files_hang(
+    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    submit(client)
+    ended = begin(client, "t" * 32)
+    append(client, ended, 0, some_rows(0, 5))
+    storage = Storage(tmp_path / "storage")
+    storage.attempt_folder("local", ended.job_id, 1, ended.token).mkdir(parents=True)
+    send(client, calls.fail(ended, reason="error", detail="enough"))
+    House(client, storage, Settings()).keep()
+    folder = storage.archive_folder("local", ended.job_id)
+    await asyncio.to_thread(eventually, lambda: list(folder.glob("*-rows.parquet")) != [])
+    (path,) = folder.glob("*-rows.parquet")
+
+    with hanging(path):
+        url = f"/v1/jobs/{ended.job_id}/metrics"
+        reading = [asyncio.create_task(http.get(url)) for _ in range(READERS)]
+        await asyncio.sleep(0.5)
+        lost = submit(client)
+        claim(client, "u" * 32, lease_ms=0)
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            if state_of(client, lost) is not State.RUNNING:
+                break
+        found = state_of(client, lost)
+        for task in reading:
+            task.cancel()
+        await asyncio.wait(reading)
+
+    assert found is State.QUEUED
