@@ -67,11 +67,11 @@ class House:
 
     def keep(self) -> None:
         """Do one round."""
+        self.look_through()  # first: a new storage becomes this store's
         self.archive()
         self.weigh()
         self.expire()
         self.sweep()
-        self.look_through()
 
     def archive(self) -> None:
         """Move the rows of jobs that have ended to files; where that fails they stay."""
@@ -124,7 +124,7 @@ class House:
         """Remove files that belong to nobody, a few folders at a time."""
         due = self._clock() - self._looked_at >= LOOK_THROUGH_S
         some = list(islice(self._folders, PER_ROUND))
-        if not some and due:
+        if not some and due and self._storage.root.is_dir():
             self._looked_at = self._clock()
             if self._is_ours():
                 self._folders = self._storage.folders()
@@ -133,8 +133,6 @@ class House:
 
     def _is_ours(self) -> bool:
         """Tell whether the store has written what lies here: another one's jobs would look lost."""
-        if not self._storage.root.is_dir():
-            return False
         name = send(self._client, calls.store_id(secrets.token_hex(16)))
         if self._storage.belongs_to(name):
             return True

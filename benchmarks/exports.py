@@ -132,6 +132,8 @@ def api(store: str, home: Path) -> Iterator[tuple[int, int]]:
 def move(client: redis.Redis, home: Path, job: str) -> None:
     """Move the rows to a file; print what it took and what is left."""
     storage = Storage(home / "storage")
+    storage.job_folder("local", job).mkdir(parents=True)  # as its worker would have
+    storage.belongs_to(send(client, calls.store_id(secrets.token_hex(16))))
     start = time.perf_counter()
     archive(client, storage, "local", job)
     took = time.perf_counter() - start

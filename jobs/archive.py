@@ -76,11 +76,16 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _folder(storage: Storage, record: Record) -> Path:
-    """Return the folder to write to; that of the job is there if it has written anything."""
+    """
+    Return the folder to write to; that of the job is there if it has a row: journals lie in it.
+
+    A storage that is not mounted looks empty: what is written now would be gone later.
+    """
     job = storage.job_folder(record.tenant, record.id)
-    if (record.checkpoints or record.artifacts) and not job.is_dir():
-        # A storage that is not mounted looks empty: what is written now would be gone later.
+    if (record.rows or record.checkpoints or record.artifacts) and not job.is_dir():
         raise FileNotFoundError(2, "the storage has not got the other files of this job", str(job))
+    if not storage.named:
+        raise FileNotFoundError(2, "the storage belongs to no store yet", str(storage.root))
     folder = storage.archive_folder(record.tenant, record.id)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -105,6 +105,11 @@ class Storage:
             if path.name.partition("-")[0].isdecimal()
         ]
 
+    @property
+    def named(self) -> bool:
+        """Whether it is some store's: what is not mounted is nobody's."""
+        return (self.root / STORE).is_file()
+
     def belongs_to(self, store: str) -> bool:
         """
         Return whether this is the storage of the *store* of that name; a new one becomes so.

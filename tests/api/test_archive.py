@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,13 @@ def rows(first: int = 0, count: int = ROWS) -> list[Row]:
     return some_rows(first, count)
 
 
-def run(client: redis.Redis, *, count: int = ROWS) -> Held:
+def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Held:
     """A running job with rows, times, an evaluation and a checkpoint."""
     submit(client, training={"steps": count, "device": "cpu"})
     held = begin(client, os.urandom(16).hex())
     append(client, held, 0, rows(count=count))
+    storage.job_folder("local", held.job_id).mkdir(parents=True)  # its worker's journal was there
+    storage.belongs_to(send(client, calls.store_id("this one")))
     marks = b"".join(struct.pack("<II", 100 * i, 7 * i) for i in range(1, 50))
     client.set(keys.MARKS % ("local", held.job_id), marks)
     send(client, calls.evaluated(held, step=1, data={"step": 1, "loss": 0.5}))
@@ -95,28 +98,28 @@ def keys_of(client: redis.Redis, job_id: str) -> set[str]:
     return {name.decode().split(":")[1] for name in client.scan_iter(f"*{job_id}*")}
 
 
-def endings(client: redis.Redis) -> dict[str, str]:
+def endings(client: redis.Redis, storage: Storage) -> dict[str, str]:
     """A job with rows for every way to end."""
     found = {}
-    held = run(client)
+    held = run(client, storage)
     send(client, calls.finish(held, rows=ROWS, digest="d", result={}, artifacts={}))
     found["succeeded"] = held.job_id
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     found["failed"] = held.job_id
-    held = run(client)
+    held = run(client, storage)
     ask(client, held.job_id, "cancel")
     send(client, calls.release(held, why="cancelled", crashed=False))
     found["cancelled while running"] = held.job_id
     for way, action in (("queued", None), ("paused", "pause")):
-        held = run(client)
+        held = run(client, storage)
         send(client, calls.release(held, why="test", crashed=False))
         if action:
             ask(client, held.job_id, "pause")
         ask(client, held.job_id, "cancel")
         found[f"cancelled while {way}"] = held.job_id
     for i in range(3):
-        held = run(client) if i == 0 else begin(client, os.urandom(16).hex())
+        held = run(client, storage) if i == 0 else begin(client, os.urandom(16).hex())
         send(client, calls.release(held, why="it died", crashed=True))
     found["crash_loop"] = held.job_id
     return found
@@ -126,7 +129,7 @@ def endings(client: redis.Redis) -> dict[str, str]:
 async def test_however_a_job_ends_its_rows_leave_the_store_and_are_read_as_before(
     http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
 ) -> None:
-    ended = endings(client)
+    ended = endings(client, storage)
     pages = {
         job: (await http.get(f"/v1/jobs/{job}/metrics?after=4000")).json() for job in ended.values()
     }
@@ -156,8 +159,10 @@ def test_a_job_that_never_had_rows_needs_no_file(
     assert not storage.job_folder("local", job_id).exists()
 
 
-def test_a_job_that_goes_on_keeps_its_rows_in_the_store(client: redis.Redis, house: House) -> None:
-    held = run(client)
+def test_a_job_that_goes_on_keeps_its_rows_in_the_store(
+    client: redis.Redis, storage: Storage, house: House
+) -> None:
+    held = run(client, storage)
 
     house.keep()
     send(client, calls.release(held, why="test", crashed=False))
@@ -171,7 +176,7 @@ def test_the_file_says_whose_rows_it_has_and_when_they_were_stored(
 ) -> None:
     from jobs.parquet import File  # noqa: PLC0415
 
-    held = run(client)
+    held = run(client, storage)
     marks = client.get(keys.MARKS % ("local", held.job_id))
     fail(client, held)
 
@@ -187,7 +192,7 @@ def test_the_file_says_whose_rows_it_has_and_when_they_were_stored(
 def test_two_who_do_it_at_once_leave_one_file(
     client: redis.Redis, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     settle = Storage.settle
 
@@ -206,7 +211,7 @@ def test_two_who_do_it_at_once_leave_one_file(
 def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
     client: redis.Redis, house: House, storage: Storage
 ) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     folder = storage.archive_folder("local", held.job_id)
     folder.mkdir(parents=True)
@@ -232,16 +237,15 @@ def test_rows_stay_while_the_storage_is_away_and_move_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(keeping, "ARCHIVE_AGAIN_S", 0)
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
-    storage.root.parent.mkdir(exist_ok=True)
-    storage.root.write_text("no folder")
+    storage.root.rename(storage.root.with_name("not mounted"))
 
     house.archive()
 
     assert "stay in the store for now" in caplog.text
     assert rows_of(client, held.job_id) == rows()
-    storage.root.unlink()
+    storage.root.with_name("not mounted").rename(storage.root)
     house.archive()
     assert len(files(storage, held.job_id, "*.parquet")) == 1
 
@@ -249,19 +253,22 @@ def test_rows_stay_while_the_storage_is_away_and_move_later(
 def test_a_storage_without_the_other_files_of_a_job_is_away(
     client: redis.Redis, house: House, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = run(client)
-    send(client, calls.checkpointed(held, step=1, path="p", sha256="s", digest="d"))
+    held = run(client, storage)
+    shutil.rmtree(storage.root)
+    storage.root.mkdir()
     fail(client, held)
 
     house.archive()
 
     assert "the storage has not got the other files of this job" in caplog.text
     assert rows_of(client, held.job_id) == rows()
-    assert not storage.root.exists()
+    assert list(storage.root.iterdir()) == []
 
 
-def test_while_somebody_has_a_job_nobody_else_is_given_it(client: redis.Redis) -> None:
-    held = run(client)
+def test_while_somebody_has_a_job_nobody_else_is_given_it(
+    client: redis.Redis, storage: Storage
+) -> None:
+    held = run(client, storage)
     fail(client, held)
 
     first = send(client, calls.unarchived(limit=5, pause_ms=60_000))
@@ -273,7 +280,7 @@ def test_while_somebody_has_a_job_nobody_else_is_given_it(client: redis.Redis) -
 def test_rows_that_the_store_lacks_are_never_taken_for_all(
     client: redis.Redis, house: House, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     client.delete(keys.ROWS % ("local", held.job_id, 1))
 
@@ -305,7 +312,7 @@ async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
     harm: str,
     path: str,
 ) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     moved(client, house)
     (file,) = files(storage, held.job_id, "*.parquet")
@@ -346,7 +353,7 @@ async def test_who_has_all_steps_is_told_the_end_without_the_file(
 
 
 def test_a_job_that_is_not_kept_takes_its_file_along(client: redis.Redis, storage: Storage) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     House(client, storage, Settings(keep_bytes=10**9)).keep()
     weighed = client.hget(keys.BYTES, f"local/{held.job_id}")
@@ -478,10 +485,10 @@ async def test_a_history_that_is_not_what_was_written_is_an_error_and_no_silence
 
 @pytest.mark.anyio
 async def test_a_record_read_before_its_rows_moved_finds_them_in_the_file(
-    http: httpx.AsyncClient, client: redis.Redis, house: House
+    http: httpx.AsyncClient, client: redis.Redis, storage: Storage, house: House
 ) -> None:
     store: Any = http._transport.app.state.store  # type: ignore[attr-defined]
-    held = run(client)
+    held = run(client, storage)
     marks = client.get(keys.MARKS % ("local", held.job_id))
     fail(client, held)
     record = await store.record("local", held.job_id)

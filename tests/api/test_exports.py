@@ -63,8 +63,10 @@ def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Held:
 
 def end(client: redis.Redis, held: Held, home: Path) -> None:
     """End a job and move its rows to a file."""
+    storage = Storage(home / "storage")
+    storage.job_folder("local", held.job_id).mkdir(parents=True)
     send(client, calls.fail(held, reason="error", detail="enough"))
-    House(client, Storage(home / "storage"), Settings()).archive()
+    House(client, storage, Settings()).keep()
     eventually(lambda: client.zcard(keys.UNARCHIVED) == 0)  # the service may be at it too
 
 
