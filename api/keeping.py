@@ -10,6 +10,7 @@ The rows of a job that has ended leave the store for a file (`jobs.archive`).
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 import shutil
@@ -38,6 +39,8 @@ begins with before its record exists.
 """
 ARCHIVE_AGAIN_S = 60.0
 """Seconds after which rows that could not be moved to a file are tried again."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a storage without room says."""
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -86,7 +89,8 @@ class House:
                 log.warning(
                     "the rows of %s/%s stay in the store for now: %s", tenant, job_id, error
                 )
-                return  # full, or away: so it is for the next ones
+                if error.errno in FULL or not self._storage.named:
+                    return  # full, or away: so it is for the next ones
             except Differs:
                 log.exception("the rows of %s/%s cannot be moved", tenant, job_id)
 

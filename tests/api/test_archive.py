@@ -265,6 +265,20 @@ def test_a_storage_without_the_other_files_of_a_job_is_away(
     assert list(storage.root.iterdir()) == []
 
 
+def test_a_job_whose_folder_is_gone_holds_up_no_other(
+    client: redis.Redis, house: House, storage: Storage
+) -> None:
+    lost, sound = run(client, storage), run(client, storage)
+    for held in (lost, sound):
+        fail(client, held)
+    shutil.rmtree(storage.job_folder("local", lost.job_id))
+
+    house.archive()
+
+    assert rows_of(client, lost.job_id) == rows()
+    assert len(files(storage, sound.job_id, "*.parquet")) == 1
+
+
 def test_while_somebody_has_a_job_nobody_else_is_given_it(
     client: redis.Redis, storage: Storage
 ) -> None:
