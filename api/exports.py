@@ -11,7 +11,7 @@ from fastapi import Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from api.encoders import Encoder, Text
-from jobs.errors import NotAcceptable
+from jobs.errors import NotAcceptable, StoreUnavailable
 from jobs.functions import CHUNK_ROWS
 from jobs.record import Record
 from jobs.store import Store
@@ -20,6 +20,8 @@ ROWS_READ = 16 * CHUNK_ROWS
 """Rows read from the store at a time: a row group of a file."""
 ROWS_ENCODED = 2 * CHUNK_ROWS
 """Rows made text at a time: as objects each takes some hundred bytes."""
+TRIES = 5
+"""How often an export is begun again whose rows are cut before anything of it was sent."""
 STEP = "step"
 """The column that every export begins with."""
 
@@ -114,8 +116,9 @@ async def export(store: Store, record: Record, wanted: Extract) -> Response:
     """
     Return *wanted* of a job's rows, in a form that is not JSON.
 
-    What can be said to be wrong is raised here. What goes wrong once bytes are on their way breaks
-    the connection: nobody takes a part for the whole.
+    What can be said to be wrong is raised here. Rows that are cut before anything was sent are not
+    missed. What goes wrong once bytes are on their way breaks the connection: nobody takes a part
+    for the whole.
     """
     form, whole = wanted.form, (0, record.rows, record.series.columns)
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
@@ -128,11 +131,27 @@ async def export(store: Store, record: Record, wanted: Extract) -> Response:
             return FileResponse(
                 path, filename=filename, media_type=MEDIA_TYPES[form], headers=headers
             )
-    encoder = await asyncio.to_thread(_encoder, form, record, wanted.columns)
-    parts = _encoded(encoder, _rows(store, record, wanted), record.series.width)
-    begun = await anext(parts)  # the first rows were read: they are there
+    begun, parts = await _begun(store, record, wanted)
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     return StreamingResponse(_joined(begun, parts), media_type=MEDIA_TYPES[form], headers=headers)
+
+
+async def _begun(
+    store: Store, record: Record, wanted: Extract
+) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Return the first bytes, whose rows were read: they are there; and the other ones."""
+    for _ in range(TRIES):
+        encoder = await asyncio.to_thread(_encoder, wanted.form, record, wanted.columns)
+        parts = _encoded(encoder, _rows(store, record, wanted), record.series.width)
+        try:
+            return await anext(parts), parts
+        except Cut:  # nothing was sent: what there is now will do
+            record = await store.record(record.tenant, record.id)
+            stop = max(min(wanted.stop, record.rows), wanted.first)
+            wanted = wanted._replace(stop=stop)
+        if not set(wanted.columns) <= set(record.series.columns):
+            break
+    raise StoreUnavailable(f"rows of job {record.id} are being cut; try again")
 
 
 def _encoder(form: Form, record: Record, columns: tuple[str, ...]) -> Encoder:

@@ -116,7 +116,10 @@ def _mistakes(details: dict[str, Any], body: object) -> list[Mistake]:
 async def _job_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, JobError)
-    return answer(status=error.status, title=error.title, detail=str(error), code=error.code)
+    again = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, StoreUnavailable) else None
+    return answer(
+        status=error.status, title=error.title, detail=str(error), code=error.code, headers=again
+    )
 
 
 async def _http(request: Request, error: Exception) -> Response:

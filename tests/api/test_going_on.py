@@ -1,16 +1,20 @@
 """Jobs that are restarted or go on with other bits, over HTTP; and those who follow them."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import redis
 import redis.asyncio
+from fastapi.responses import StreamingResponse
 
+from api.exports import Extract, Form, export
 from api.streams.following import follow
 from api.streams.place import Place
 from api.streams.reader import Reader
@@ -19,7 +23,7 @@ from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
-from jobs.store import Store
+from jobs.store import Progress, Store
 from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import append, begin, hello, release, some_rows, submit
 
@@ -215,3 +219,40 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
     assert (await following())[0] == "state"
     assert (await following())[0] == "end"
     reading.cancel()
+
+
+@pytest.mark.parametrize("form", [Form.CSV, Form.PARQUET])
+async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_left(
+    client: redis.Redis, store: Store, form: Form
+) -> None:
+    job_id = left(client)
+    record = await store.record("local", job_id)
+    send(client, calls.accept("local", job_id))
+    begin(client, "t2", fingerprint="f2")
+
+    answer = await export(store, record, Extract(form, 0, 10, record.series.columns))
+
+    assert isinstance(answer, StreamingResponse)
+    content = b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]
+    if form is Form.CSV:
+        assert len(content.splitlines()) == 1 + 6
+    else:
+        assert pq.read_table(io.BytesIO(content)).num_rows == 6
+
+
+async def test_an_export_whose_rows_are_cut_again_and_again_is_to_be_tried_later(
+    http: httpx.AsyncClient, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = left(client)
+    progress = Store.progress
+
+    async def once_more(self: Store, tenant: str, job_id: str) -> Progress:
+        found = await progress(self, tenant, job_id)
+        return found._replace(cuts=[*found.cuts, 6])
+
+    monkeypatch.setattr(Store, "progress", once_more)
+
+    answer = await http.get(f"/v1/jobs/{job_id}/metrics?format=csv")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "are being cut; try again" in answer.json()["detail"]
