@@ -354,7 +354,7 @@ def harmed(file: Path, harm: str) -> str:
 async def test_who_has_all_steps_is_told_the_end_without_the_file(
     http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
 ) -> None:
-    held = run(client)
+    held = run(client, storage)
     fail(client, held)
     moved(client, house)
     (file,) = files(storage, held.job_id, "*.parquet")
@@ -522,8 +522,8 @@ async def test_a_slow_file_holds_up_nobody_who_follows_another_job(
 ) -> None:
     store: Any = http._transport.app.state.store  # type: ignore[attr-defined]
     reader, watcher = Reader(store), Watcher()
-    ended = run(client, count=9)
-    other = run(client, count=9)
+    ended = run(client, storage, count=9)
+    other = run(client, storage, count=9)
     with (
         reader.watching(await store.record("local", ended.job_id), watcher) as slow,
         reader.watching(await store.record("local", other.job_id), watcher) as quick,
