@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from fastapi import Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse
 
+from api.downloads import Download
 from api.encoders import Encoder, Text
 from jobs.errors import NotAcceptable, StoreUnavailable
 from jobs.functions import CHUNK_ROWS
@@ -112,13 +113,13 @@ def _weight(parameters: Sequence[str]) -> float:
     return 1.0
 
 
-async def export(store: Store, record: Record, wanted: Extract) -> Response:
+async def export(store: Store, record: Record, wanted: Extract, *, stall_s: float) -> Response:
     """
     Return *wanted* of a job's rows, in a form that is not JSON.
 
     What can be said to be wrong is raised here. Rows that are cut before anything was sent are not
     missed. What goes wrong once bytes are on their way breaks the connection: nobody takes a part
-    for the whole.
+    for the whole. A client that takes nothing for *stall_s* seconds is cut off.
     """
     form, whole = wanted.form, (0, record.rows, record.series.columns)
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
@@ -133,7 +134,9 @@ async def export(store: Store, record: Record, wanted: Extract) -> Response:
             )
     begun, parts = await _begun(store, record, wanted)
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return StreamingResponse(_joined(begun, parts), media_type=MEDIA_TYPES[form], headers=headers)
+    return Download(
+        _joined(begun, parts), media_type=MEDIA_TYPES[form], headers=headers, stall_s=stall_s
+    )
 
 
 async def _begun(

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     """After how many seconds of silence a stream shows that it lives: clients take one that was
     silent for 45 for broken."""
     stream_stall_s: float = Field(15.0, gt=0)
-    """For how long, in seconds, a stream's client may take nothing before it is cut off."""
+    """For how long, in seconds, who reads a stream or an export may take nothing; then the line is
+    cut."""
     stream_age_s: float = Field(3600.0, gt=0)
     """After how many seconds, give or take a tenth, a stream ends and its client resumes it."""
     lease_s: float = Field(30.0, gt=1)

@@ -30,6 +30,10 @@ MAX_CUTS = 10**6
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and behind a dot how often steps had been cut by then, if they were."""
 After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
+Cuts = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_CUTS, description="How often steps had been cut when you got `after`."),
+]
 
 
 def _within(after: int, record: Record, name: str) -> int:
@@ -39,7 +43,9 @@ def _within(after: int, record: Record, name: str) -> int:
     return after
 
 
-async def _known(record: JobRecord, after: After = -1) -> int:
+async def _known(record: JobRecord, after: After = -1, cuts: Cuts = None) -> int:
+    if cuts is not None:
+        _unless_cut(record, Place(after, cuts), record.cuts)
     return _within(after, record, "after")
 
 
@@ -75,10 +81,6 @@ def _form(
 Limit = Annotated[
     int | None,
     Query(ge=1, description=f"At most so many. As JSON: 1000, or up to {MAX_ROWS}. Else: all."),
-]
-Cuts = Annotated[
-    int | None,
-    Query(ge=0, le=MAX_CUTS, description="How often steps had been cut when you got `after`."),
 ]
 Columns = Annotated[
     str | None, Query(description="Of exports: some of the job's columns, in this order: loss,lr")
@@ -116,9 +118,9 @@ async def _wanted(
 async def read_metrics(
     record: JobRecord,
     store: JobStore,
+    desk: StreamDesk,
     wanted: Annotated[Extract, Depends(_wanted)],
     response: Response,
-    cuts: Cuts = None,
 ) -> MetricsPage | Response:
     """
     Return the metrics of the steps after `after`, oldest first.
@@ -132,10 +134,9 @@ async def read_metrics(
     has ended has an ETag and may be read in ranges.
     """
     form, first, stop, columns = wanted
-    if cuts is not None:
-        _unless_cut(record, Place(first - 1, cuts), record.cuts)
     if form is not Form.JSON:
-        return await export(store, record, wanted)
+        limits = desk.streams.settings
+        return await export(store, record, wanted, stall_s=limits.stream_stall_s)
     response.headers["Vary"] = "Accept"
     rows = await store.rows(record, first=first, count=stop - first)
     if not record.state.final:

@@ -230,7 +230,8 @@ async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_
     send(client, calls.accept("local", job_id))
     begin(client, "t2", fingerprint="f2")
 
-    answer = await export(store, record, Extract(form, 0, 10, record.series.columns))
+    wanted = Extract(form, 0, 10, record.series.columns)
+    answer = await export(store, record, wanted, stall_s=10)
 
     assert isinstance(answer, StreamingResponse)
     content = b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]

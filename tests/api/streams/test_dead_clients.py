@@ -34,15 +34,17 @@ def metric(running: Stack, name: str) -> float:
 
 
 @contextmanager
-def dead(running: Stack, job_ids: list[str], count: int, *, after: int) -> Iterator[None]:
-    """Hold connections that ask for a stream, read some of it and then nothing more."""
+def dead(
+    running: Stack, job_ids: list[str], count: int, *, after: int, question: str = ""
+) -> Iterator[None]:
+    """Hold connections that ask for a stream (or *question*), read some of it and no more."""
     address = urlsplit(running.url)
     with ExitStack() as held:
         for i in range(count):
             client = held.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             client.connect((address.hostname, address.port))
-            path = f"/v1/jobs/{job_ids[i % len(job_ids)]}/metrics/stream"
+            path = question or f"/v1/jobs/{job_ids[i % len(job_ids)]}/metrics/stream"
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             left = after
             while left > 0:
@@ -84,6 +86,32 @@ def test_dead_clients_are_cut_off_and_the_others_get_every_step(
         assert [row[0] for row in reader.rows] == list(range(len(reader.rows)))
         assert (reader.ends, reader.connections) == (1, 1)
     assert len({len(reader.rows) for reader in readers}) == 1
+
+
+def test_who_does_not_read_an_export_is_cut_off_and_the_others_have_all_of_it(
+    running: Stack, store: redis.Redis
+) -> None:
+    job = Job(store, 15)
+    held = begin(store, "15", worker="15", fingerprint="15")
+    for first in range(0, 100_000, 20_000):
+        append(store, held, first, some_rows(first, 20_000))
+    path = f"/v1/jobs/{job.id}/metrics?format=csv"
+    api = running.processes()["api"]
+
+    def connections() -> int:
+        """Return how many clients the API has a line to."""
+        lines = [line.split() for line in Path(f"/proc/{api}/net/tcp").read_text().splitlines()]
+        port = f":{urlsplit(running.url).port:04X}"
+        return sum(line[1].endswith(port) and line[3] == "01" for line in lines)
+
+    before = connections()
+    with dead(running, [job.id], 30, after=100, question=path):
+        whole = httpx.get(f"{running.url}{path}", timeout=60).text
+        assert len(whole.splitlines()) == 100_001
+        assert connections() >= before + 30
+        eventually(lambda: connections() < before + 5, within_s=DROPPED_S)
+    assert "ERROR" not in (running.home / "logs" / "api.log").read_text()
+    job.finish(held, rows=100_000)
 
 
 def test_who_comes_when_too_many_watch_is_told_to_come_again(
