@@ -28,7 +28,7 @@ from api.monitoring.latency import time_calls
 from api.monitoring.process import ProcessMetrics
 from api.monitoring.requests import CountedRequests
 from api.query import only_known
-from api.reaper import reap_forever
+from api.reaper import LEAVE_S, reap_forever
 from api.routes import (
     actions,
     catalogue,
@@ -97,7 +97,9 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             reaper.cancel()
             streams.cancel()
-            await asyncio.wait([reaper, streams])
+            # Not for good: asyncio.wait_for, through which the client sends, may lose a
+            # cancellation up to Python 3.11.
+            await asyncio.wait([reaper, streams], timeout=SHUTDOWN_S + LEAVE_S)
             await client.aclose()
             await streaming.aclose()
             blocking.close()

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 
 PATIENT = ("test_clocks.py", "test_command.py", "test_submissions.py")
 """Files of whole stacks in which no moment counts: they may run beside another stack."""
+TIMEOUT_S = 300
+"""Of a test in an event loop; that of others is in pyproject.toml."""
 
 
 class StacksAlone(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types here
@@ -41,6 +43,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StacksAlone:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let those with a stack come first: they mostly wait, as long as all others take."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)
+    for item in items:
+        if item.get_closest_marker("anyio"):  # its loop cannot go on after a signal's exception
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S, method="thread"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -78,8 +78,9 @@ async def test_a_lost_job_is_taken_back_while_files_hang(
             if state_of(client, lost) is not State.RUNNING:
                 break
         found = state_of(client, lost)
-        for task in reading:
-            task.cancel()
-        await asyncio.wait(reading)
+        answered = [task for task in reading if task.done()]
+    answers = await asyncio.gather(*reading)
 
     assert found is State.QUEUED
+    assert not answered
+    assert {answer.status_code for answer in answers} == {500}
