@@ -45,7 +45,7 @@ LEASE_MS = 30_000
 JOBS: list[tuple[dict[str, Any], int, float]] = [
     (
         {
-            "model": {"kind": "mlp", "hidden": [256, 256]},
+            "model": {"kind": "mlp", "hidden": [288, 288]},
             "dataset": {"kind": "digits", "batch_size": 64},
             "optimizer": {"kind": "adam"},
         },

@@ -23,11 +23,12 @@ from optcore.training.checkpoint import Checkpoint
 from optcore.training.digest import digest
 from optcore.training.files import write_durably
 from optcore.training.loop import train
-from optcore.training.reports import Evaluation, Progress, StepReport
+from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from worker import journal
 from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
+from worker.glances import Glances
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.patience import Patience
@@ -102,26 +103,29 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        due = False
-        for report in train(run):
-            match report:
-                case StepReport():
-                    reporter.row(report.step, (report.lr, report.loss, *report.values), report.lrs)
-                case Evaluation():
+        with Glances() as glances:
+            save, seen = False, run.row
+            for report in train(run):
+                if isinstance(report, StepReport):
+                    reporter.take(report)
+                    save = save or run.checkpoint_is_due
+                    if not (glances.due or save):
+                        continue
+                elif isinstance(report, Evaluation):
                     reporter.evaluation(report)
                     if report.best and run.is_finite():
                         self._keep_best(run, reporter, lease, folder)
-                case Progress():
-                    pass
-            lease.beat()
-            if run.settled and not run.finished:
-                self._heed(reporter, lease)
-                if reporter.full:
-                    self._wait_for_room(reporter, lease)
-                due = due or (isinstance(report, StepReport) and run.checkpoint_is_due)
-                if due and reporter.stored():  # while the store is away, training goes on
-                    self._save(run, reporter, lease, folder)
-                    due = False
+                lease.beat(steps=run.row - seen)
+                seen = run.row
+                reporter.wake()
+                if run.settled and not run.finished:
+                    glances.due = False
+                    self._heed(reporter, lease)
+                    if reporter.full:
+                        self._wait_for_room(reporter, lease)
+                    if save and reporter.stored():  # while the store is away, training goes on
+                        self._save(run, reporter, lease, folder)
+                        save = False
 
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")

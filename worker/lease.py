@@ -73,9 +73,9 @@ class Lease:
         self._beat_at = self._moved_at
         self._set_timer(self._limit_s())
 
-    def beat(self) -> None:
-        """Say that the run has moved; costs next to nothing, as it is said at every step."""
-        self._beats += 1
+    def beat(self, *, steps: int = 0) -> None:
+        """Say that the run has moved, by so many steps; 0: by less than one."""
+        self._beats += max(1, steps)
         self._beat_at = time.monotonic()
 
     def __enter__(self) -> Self:

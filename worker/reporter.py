@@ -12,7 +12,6 @@ from typing import Any, Self, TypeVar
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import CHUNK_ROWS, Call, Gap
-from jobs.metrics import Row
 from optcore.training.reports import Evaluation
 from worker.journal import Journal
 from worker.patience import PATIENCE_S, Patience
@@ -41,7 +40,7 @@ class Reporter:
     """
     The way of a run's rows and evaluations to the store.
 
-    The loop never waits for the network: `row` only extends a list. A write that fails for
+    The loop never waits for the network: `take` only extends a list. A write that fails for
     want of a store is repeated; what the store refuses is raised by the next `check`. No row is
     ever dropped: when too many wait, the loop has to wait for `room`.
 
@@ -55,6 +54,7 @@ class Reporter:
         most_bytes: of packed rows that are not stored, before the loop has to wait.
 
     Attributes:
+        take: takes the report of a step, the one after the last; `wake` is to be called soon.
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
         held_up_s: seconds that the loop had to wait.
         last_evaluation: the latest, if there was one.
@@ -85,6 +85,7 @@ class Reporter:
             groups=plan.groups if plan.groups > 1 else 0,
             most_bytes=most_bytes,
         )
+        self.take = self._rows.add  # without a call in between: a step may take 0.1 ms
         self._lock = threading.Condition(threading.Lock())
         self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
         self._error: Exception | None = None
@@ -92,17 +93,8 @@ class Reporter:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
-    def row(self, step: int, row: Row, lrs: tuple[float, ...] = ()) -> None:
-        """
-        Take the row of *step*, which must be the one after the last.
-
-        Args:
-            step: 0 for the first.
-            row: its columns.
-            lrs: that of each group of parameters, if there are several; for the plan only.
-        """
-        assert step == self._rows.next, (step, self._rows.next)
-        self._rows.add(row, lrs)
+    def wake(self) -> None:
+        """Let the writer look, if it has nothing to do: there are rows."""
         if self._idle:
             self._wake.set()
 

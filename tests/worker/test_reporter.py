@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from redis.retry import Retry
 
 from jobs import calls, keys
 from jobs.calls import Held
-from jobs.functions import CHUNK_ROWS, send
+from jobs.functions import send
 from jobs.metrics import PLAIN, Row
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
@@ -73,7 +74,8 @@ def report(client: redis.Redis, held: Held, spec: JobSpec, lrs: list[float]) -> 
     patience = Patience(client, threading.Event())
     with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step, lr in enumerate(lrs):
-            reporter.row(step, (lr, 1.0))
+            reporter.take(StepReport(step, lr, 1.0))
+        reporter.wake()
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     return Record.from_hash(raw)
@@ -91,7 +93,9 @@ def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
     for step in range(first, len(rows)):
         if reporter.full:
             return step
-        reporter.row(step, rows[step])
+        lr, loss = rows[step]
+        reporter.take(StepReport(step, lr, loss))
+        reporter.wake()
     return len(rows)
 
 
@@ -116,7 +120,7 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
         reporter.flush()
 
     record = record_of(client, held.job_id)
-    assert BOUND_BYTES <= taken * PLAIN.width <= BOUND_BYTES + CHUNK_ROWS * PLAIN.width
+    assert taken * PLAIN.width == BOUND_BYTES
     assert waited == [False] * 10
     assert rows_of(client, held.job_id) == rows
     assert record.job().held_up_s == pytest.approx(reporter.held_up_s, abs=0.002)
@@ -154,7 +158,7 @@ def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
     with Reporter(
         held, Patience(client, threading.Event()), Plan(spec), first=0, lease_ms=LEASE_MS
     ) as reporter:
-        reporter.row(0, (0.123, 1.0))
+        reporter.take(StepReport(0, 0.123, 1.0))
 
     assert record_of(client, held.job_id).job().lr_off_plan_at == 0
 
@@ -179,7 +183,7 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
                 lrs = list(step_report.lrs)
                 if spoil is not None and step_report.step == 5:
                     lrs[spoil] *= 1 + 2**-52
-                reporter.row(step_report.step, (step_report.lr, step_report.loss), tuple(lrs))
+                reporter.take(replace(step_report, lrs=tuple(lrs)))
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     entries = history(client, held.job_id)

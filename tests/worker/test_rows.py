@@ -2,8 +2,8 @@
 
 import threading
 
-from jobs.functions import CHUNK_ROWS
 from jobs.metrics import FLOAT64, PLAIN, Series, pack_values
+from optcore.training.reports import StepReport
 from worker.rows import BATCH_BYTES, Rows
 
 WIDE = Series(("lr", "loss", "grad_norm"), 3)
@@ -12,10 +12,10 @@ WIDE = Series(("lr", "loss", "grad_norm"), 3)
 def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
     rows = Rows(first=5, width=3, most_bytes=2**20)
     for step in range(10):
-        rows.add((0.1, 0.2, step))
+        rows.add(StepReport(step, 0.1, 0.2, values=(step,)))
 
     batch = rows.batch()
-    rows.add((0.1, 0.2, 10))
+    rows.add(StepReport(10, 0.1, 0.2, values=(10,)))
     again = rows.batch()
     rows.drop(batch)
     rest = rows.batch()
@@ -24,14 +24,14 @@ def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
     assert list(WIDE.unpack(batch.data)) == [(0.1, 0.2, step) for step in range(10)]
     assert again.data.startswith(batch.data)
     assert (rest.first, list(WIDE.unpack(rest.data))) == (15, [(0.1, 0.2, 10)])
-    assert (len(rows), rows.next) == (1, 16)
+    assert len(rows) == 1
 
 
 def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
     rows = Rows(first=0, width=2, groups=3, most_bytes=2**30)
     count = 2 * BATCH_BYTES // PLAIN.width + 7
     for step in range(count):
-        rows.add((0.0, step), (step, step + 0.25, step + 0.5))
+        rows.add(StepReport(step, 0.0, step, (step, step + 0.25, step + 0.5)))
 
     firsts, lrs, data = [], b"", b""
     while (batch := rows.batch()).data:
@@ -47,12 +47,12 @@ def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
 
 
 def test_there_are_too_many_until_enough_are_dropped() -> None:
-    rows = Rows(first=0, width=2, most_bytes=CHUNK_ROWS * PLAIN.width)
+    rows = Rows(first=0, width=2, most_bytes=100 * PLAIN.width)
 
-    for step in range(CHUNK_ROWS - 1):
-        rows.add((0.0, step))
+    for step in range(99):
+        rows.add(StepReport(step, 0.0, 1.0))
     before = rows.too_many
-    rows.add((0.0, 0.0))
+    rows.add(StepReport(99, 0.0, 1.0))
     then = rows.too_many
     rows.drop(rows.batch())
 
@@ -66,12 +66,12 @@ def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
 
     count = 0
     while not rows.too_many:
-        rows.add((0.0, count), tuple(float(count + i) for i in range(groups)))
+        rows.add(StepReport(count, 0.0, 1.0, tuple(float(count + i) for i in range(groups))))
         count += 1
     batch = rows.batch()
     rows.drop(batch)
 
-    assert limit <= count * row_bytes < limit + CHUNK_ROWS * PLAIN.width + row_bytes
+    assert limit <= count * row_bytes < limit + row_bytes
     assert (len(batch.data), len(batch.lrs)) == (count * PLAIN.width, count * FLOAT64 * groups)
     assert not rows.too_many
 
@@ -92,7 +92,7 @@ def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
     thread = threading.Thread(target=take)
     thread.start()
     for step in range(count):
-        rows.add((step, -step), (step, 1.0))
+        rows.add(StepReport(step, step, -step, (step, 1.0)))
     thread.join()
 
     data, lrs = b"".join(batch.data for batch in found), b"".join(batch.lrs for batch in found)
