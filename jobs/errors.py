@@ -9,7 +9,7 @@ What can go wrong with a job, for the client to know.
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
       RowsWereCut            409  steps that the client has are no longer what they were
-      NotAcceptable          406  metrics are not to be had in the form that was asked for
+      NotAcceptable          406  the answer is not to be had in a form that is accepted
       IdempotencyConflict    422  the key was used with another body
       ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
       StoreUnavailable       503  Redis does not answer

@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from jobs.spec.charts import Along, Chart, Comparison
 from jobs.spec.clone import Keep
+from jobs.spec.exports import ExportForm
 from jobs.spec.job import JobSpec
 from jobs.spec.preview import SchedulePreview
 from jobs.spec.states import State
@@ -41,7 +42,6 @@ from optserve.updates import Update, entries, updates
 HELD_S = LONGEST_PAUSE_S
 """Seconds after which a stream that told nothing shows that the service is there all the same."""
 MIN_TIMEOUT_S = 0.1
-ExportForm = Literal["csv", "ndjson", "parquet", "arrow"]
 Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
 
 
@@ -345,7 +345,7 @@ class Client:
         job_id: str,
         target: Path | IO[bytes],
         *,
-        form: ExportForm = "csv",
+        form: ExportForm = ExportForm.CSV,
         columns: Sequence[str] = (),
         after: int = -1,
         limit: int | None = None,
@@ -356,7 +356,7 @@ class Client:
         Args:
             job_id: the job's; one that still runs gives the steps there are.
             target: a path is written whole or not at all; an open file as the bytes come.
-            form: csv, ndjson, parquet or arrow.
+            form: what other programs read.
             columns: some of the job's, in this order; all if none are named.
             after: only steps after this one.
             limit: at most so many; None for all.

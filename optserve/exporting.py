@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.spec.exports import ExportForm
 from optserve.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.terminal import err
-
-
-class Form(StrEnum):
-    """What the steps may be had as."""
-
-    CSV = "csv"
-    NDJSON = "ndjson"
-    PARQUET = "parquet"
-    ARROW = "arrow"
-
-
-BINARY = (Form.PARQUET, Form.ARROW)
 
 
 def metrics(
     job_id: JobId,
     *,
-    form: Annotated[Form, typer.Option("--format", help="Arrow is a stream.")] = Form.CSV,
+    form: Annotated[
+        ExportForm, typer.Option("--format", help="Arrow is a stream.")
+    ] = ExportForm.CSV,
     columns: Annotated[
         str | None, typer.Option(help="Some of the job's, in this order: loss,lr")
     ] = None,
@@ -42,7 +32,7 @@ def metrics(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Take the steps of a job home: CSV, NDJSON, Parquet or Arrow, every bit."""
-    if file is None and form in BINARY and sys.stdout.isatty():
+    if file is None and not form.is_text and sys.stdout.isatty():
         err.say(
             f"{form} is not for the eye: write it to a file with --out FILE, or into a pipe",
             style="red",
@@ -53,7 +43,7 @@ def metrics(
             client.export(
                 job_id,
                 sys.stdout.buffer if file is None else file,
-                form=form.value,
+                form=form,
                 columns=() if columns is None else columns.split(","),
                 after=after,
             )

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from jobs.spec.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
+from jobs.spec.exports import ExportForm
 from jobs.spec.states import Reason
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -20,6 +21,12 @@ def test_every_reason_is_explained_and_nothing_else() -> None:
     for reason, text in explained.items():
         what, do = text.strip().split("\n\n", 1)
         assert min(len(what), len(do)) > SHORTEST, reason
+
+
+def test_every_form_of_an_export_is_listed_with_its_media_type() -> None:
+    page = (DOCS / "metrics.md").read_text()
+
+    assert not [form for form in ExportForm if f"| `{form}` | `{form.media_type}` |" not in page]
 
 
 def test_every_word_of_a_chart_is_explained() -> None:

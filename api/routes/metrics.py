@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 
 from api.columns import columns_of
 from api.dependencies import JobRecord, JobStore, StreamDesk
-from api.exports import STEP, Extract, Form, content, export, preferred
+from api.exports import STEP, Extract, content, export
+from api.negotiation import preferred
 from api.problems import documented, invalid
 from api.query import beyond
 from api.streams.following import follow
@@ -19,13 +20,18 @@ from api.streams.place import Place
 from api.streams.streams import EventStream
 from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable, RowsWereCut
 from jobs.record import Record
+from jobs.spec.exports import ExportForm
 from jobs.spec.wire import MetricRow, MetricsPage
-from optcore.spec.errors import RULE, shown
+from optcore.spec.errors import RULE, did_you_mean, shown
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
 MAX_ROWS, DEFAULT_ROWS = 10_000, 1000
 """Rows of a page of JSON."""
+JSON = "json"
+"""Not an export: pages of rows."""
+MEDIA_TYPES = {JSON: "application/json", **{form.value: form.media_type for form in ExportForm}}
+"""What metrics may be had as."""
 MAX_CUTS = 10**6
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and behind a dot how often steps had been cut by then, if they were."""
@@ -73,11 +79,25 @@ def _foreign(event_id: str, cuts: int) -> dict[str, object]:
 
 def _form(
     accept: Annotated[str, Header()] = "",
-    form: Annotated[Form | None, Query(alias="format", description="Instead of Accept.")] = None,
-) -> Form:
-    return form or preferred(accept)
+    asked: Annotated[
+        str | None,
+        Query(
+            alias="format",
+            description="Instead of Accept.",
+            json_schema_extra={"enum": [*MEDIA_TYPES]},
+        ),
+    ] = None,
+) -> ExportForm | None:
+    name = preferred(accept, MEDIA_TYPES) if asked is None else asked
+    if name not in MEDIA_TYPES:
+        near = did_you_mean(name, MEDIA_TYPES)
+        message = f"format must be one of {', '.join(MEDIA_TYPES)}, got {shown(name)}{near}"
+        raise invalid("format", message, name)
+    return None if name == JSON else ExportForm(name)
 
 
+Form = Annotated[ExportForm | None, Depends(_form)]
+"""Of an export; None for a page of JSON."""
 Limit = Annotated[
     int | None,
     Query(ge=1, description=f"At most so many. As JSON: 1000, or up to {MAX_ROWS}. Else: all."),
@@ -90,13 +110,13 @@ Columns = Annotated[
 async def _wanted(
     record: JobRecord,
     after: Annotated[int, Depends(_known)],
-    form: Annotated[Form, Depends(_form)],
+    form: Form,
     limit: Limit = None,
     columns: Columns = None,
 ) -> Extract:
     named = columns_of(record, [] if columns is None else [columns], also=[STEP])
     names = tuple(name for name in named if name != STEP)
-    if form is Form.JSON:
+    if form is None:
         if columns is not None:
             message = f"columns must be left out for JSON, which has all, got {shown(columns)}"
             raise invalid("columns", message, columns)
@@ -104,7 +124,7 @@ async def _wanted(
             raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)
         limit = limit or DEFAULT_ROWS
     stop = record.rows if limit is None else min(record.rows, after + 1 + limit)
-    return Extract(form, after + 1, max(stop, after + 1), names)
+    return Extract(after + 1, max(stop, after + 1), names)
 
 
 @router.get(
@@ -119,6 +139,8 @@ async def read_metrics(
     record: JobRecord,
     store: JobStore,
     desk: StreamDesk,
+    *,
+    form: Form,
     wanted: Annotated[Extract, Depends(_wanted)],
     response: Response,
 ) -> MetricsPage | Response:
@@ -133,10 +155,10 @@ async def read_metrics(
     many as there are now: the numbers come back bit for bit. The whole Parquet file of a job that
     has ended has an ETag and may be read in ranges.
     """
-    form, first, stop, columns = wanted
-    if form is not Form.JSON:
+    if form is not None:
         limits = desk.streams.settings
-        return await export(store, record, wanted, stall_s=limits.stream_stall_s)
+        return await export(store, record, form, wanted, stall_s=limits.stream_stall_s)
+    first, stop, columns = wanted
     response.headers["Vary"] = "Accept"
     rows = await store.rows(record, first=first, count=stop - first)
     if not record.state.final:

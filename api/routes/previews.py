@@ -11,7 +11,10 @@ import numpy as np
 from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
+from api.negotiation import preferred
 from api.planning import lr_brief
+from api.problems import documented
+from jobs.errors import NotAcceptable
 from jobs.spec.preview import PreviewedLr, SchedulePreview
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
@@ -43,7 +46,7 @@ def _content() -> dict[int | str, dict[str, Any]]:
     return {200: {"model": SchedulePreview, "content": others}}
 
 
-@router.post("/preview", responses=_content())
+@router.post("/preview", responses={**_content(), **documented(NotAcceptable)})
 def preview_schedule(
     spec: PreviewSpec,
     accept: Annotated[str, Header()] = "",
@@ -55,7 +58,7 @@ def preview_schedule(
     As JSON with peak, area, warmup share and warnings; as CSV with a column per group; as an SVG
     picture. `Accept` chooses, or `?format=`.
     """
-    chosen = form or preferred(accept)
+    chosen = form or preferred(accept, MEDIA_TYPES)
     curves = _curves(spec)
     body = {Form.JSON: _json, Form.CSV: _csv, Form.SVG: _svg}[chosen](spec, curves)
     return Response(body, media_type=MEDIA_TYPES[chosen], headers={"Vary": "Accept"})
@@ -73,29 +76,6 @@ def _curves(spec: PreviewSpec) -> Curves:
         own = i > 0 and spec.groups[i - 1].schedule is not None
         require_finite(found[name], steps, f"groups[{i - 1}].schedule" if own else "schedule")
     return found
-
-
-def preferred(accept: str) -> Form:
-    """Return the form that an Accept header likes most; JSON where it names none."""
-    best, chosen = 0.0, Form.JSON
-    for part in accept.split(","):
-        kind, _, parameters = part.partition(";")
-        weight = _weight(parameters)
-        for form, media_type in MEDIA_TYPES.items():
-            if kind.strip().lower() == media_type and weight > best:
-                best, chosen = weight, form
-    return chosen
-
-
-def _weight(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _json(spec: PreviewSpec, curves: Curves) -> str:

@@ -14,7 +14,7 @@ import redis
 import redis.asyncio
 from fastapi.responses import StreamingResponse
 
-from api.exports import Extract, Form, export
+from api.exports import Extract, export
 from api.streams.following import follow
 from api.streams.place import Place
 from api.streams.reader import Reader
@@ -23,6 +23,7 @@ from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
+from jobs.spec.exports import ExportForm
 from jobs.store import Progress, Store
 from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import append, begin, hello, release, some_rows, submit
@@ -221,21 +222,21 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
     reading.cancel()
 
 
-@pytest.mark.parametrize("form", [Form.CSV, Form.PARQUET])
+@pytest.mark.parametrize("form", [ExportForm.CSV, ExportForm.PARQUET])
 async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_left(
-    client: redis.Redis, store: Store, form: Form
+    client: redis.Redis, store: Store, form: ExportForm
 ) -> None:
     job_id = left(client)
     record = await store.record("local", job_id)
     send(client, calls.accept("local", job_id))
     begin(client, "t2", fingerprint="f2")
 
-    wanted = Extract(form, 0, 10, record.series.columns)
-    answer = await export(store, record, wanted, stall_s=10)
+    wanted = Extract(0, 10, record.series.columns)
+    answer = await export(store, record, form, wanted, stall_s=10)
 
     assert isinstance(answer, StreamingResponse)
     content = b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]
-    if form is Form.CSV:
+    if form is ExportForm.CSV:
         assert len(content.splitlines()) == 1 + 6
     else:
         assert pq.read_table(io.BytesIO(content)).num_rows == 6

@@ -65,6 +65,7 @@ async def test_each_group_has_its_own_lr(http: httpx.AsyncClient) -> None:
         ("text/csv", "text/csv; charset=utf-8"),
         ("application/json;q=0.5, image/svg+xml", "image/svg+xml"),
         ("text/csv;q=wrong, application/json;q=0.1", "application/json"),
+        ("image/*", "image/svg+xml"),
     ],
 )
 async def test_accept_chooses_the_form(
@@ -74,6 +75,15 @@ async def test_accept_chooses_the_form(
 
     assert answer.headers["content-type"] == media_type
     assert answer.headers["vary"] == "Accept"
+
+
+async def test_what_cannot_be_had_is_not_acceptable(http: httpx.AsyncClient) -> None:
+    answer = await http.post(PATH, json=COSINE, headers={"Accept": "image/png"})
+
+    assert answer.status_code == 406
+    assert answer.json()["detail"] == (
+        "Accept must allow one of application/json, text/csv, image/svg+xml, got 'image/png'"
+    )
 
 
 async def test_a_picture_hides_no_spike(http: httpx.AsyncClient) -> None:

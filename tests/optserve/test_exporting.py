@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from jobs.spec.exports import ExportForm
 from optserve.client import Client
 from optserve.errors import ServiceError, Unreachable
 from tests.optserve.scripted import Scripted, answers
@@ -43,7 +44,7 @@ def test_an_export_asks_for_what_is_wanted_and_is_written(tmp_path: Path) -> Non
     with Scripted(answers(200, CSV, "text/csv")) as server, Client(server.url) as client:
         client.export("job_1", tmp_path / "job.csv", columns=["loss", "lr"], after=3, limit=7)
         into = io.BytesIO()
-        client.export("job_1", into, form="arrow")
+        client.export("job_1", into, form=ExportForm.ARROW)
 
     assert (tmp_path / "job.csv").read_bytes() == into.getvalue() == CSV
     assert [path for _, path, _, _ in server.requests] == [
