@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from api import problems, schema
 from api.body import StrictBody
-from api.charts.reading import Reader
+from api.charts.reading import SeriesReader
 from api.keeping import House
 from api.monitoring.latency import time_calls
 from api.monitoring.process import ProcessMetrics
@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.blocking_client = blocking
         app.state.storage = Storage(settings.storage_dir)
         app.state.store = Store(client, app.state.storage)
-        app.state.reader = Reader(app.state.store)
+        app.state.reader = SeriesReader(app.state.store)
         app.state.desk = desk.Desk(Store(streaming, app.state.storage), settings)
         app.state.process_metrics = ProcessMetrics(app.state.desk)
         counting.append(app.state.process_metrics)

@@ -9,7 +9,7 @@ from typing import Annotated
 import redis
 from fastapi import Depends, Request
 
-from api.charts.reading import Reader
+from api.charts.reading import SeriesReader
 from api.streams.desk import Desk
 from jobs.artifacts import Storage
 from jobs.record import Record
@@ -40,8 +40,8 @@ def _storage(request: Request) -> Storage:
     return storage
 
 
-def _reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.reader
+def _reader(request: Request) -> SeriesReader:
+    reader: SeriesReader = request.app.state.reader
     return reader
 
 
@@ -59,7 +59,7 @@ BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
 """What a client sees of a record, with the settings of this service."""
 ArtifactStorage = Annotated[Storage, Depends(_storage)]
-ChartReader = Annotated[Reader, Depends(_reader)]
+ChartReader = Annotated[SeriesReader, Depends(_reader)]
 """For series that are looked at; it keeps what it has read."""
 StreamDesk = Annotated[Desk, Depends(_desk)]
 """For routes that answer with a stream of events."""

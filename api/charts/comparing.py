@@ -10,7 +10,7 @@ import numpy as np
 
 from api.charts import axes, drawing
 from api.charts.axes import Axis
-from api.charts.reading import Reader, bucket_size
+from api.charts.reading import SeriesReader, bucket_size
 from jobs.record import Record
 from jobs.spec.charts import Along, ComparedJob
 from jobs.store import Store
@@ -52,7 +52,7 @@ def end(sides: Sequence[Side], along: Along) -> float | None:
 
 
 async def curves(
-    reader: Reader,
+    reader: SeriesReader,
     sides: Sequence[Side],
     column: str,
     along: Along,

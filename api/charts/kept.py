@@ -23,7 +23,7 @@ OVERHEAD_BYTES = 1024
 """What an entry takes besides its buckets, rounded up: 680 were measured."""
 
 
-class Kept:
+class KeptBuckets:
     """
     The buckets of a job, as far as its rows are settled and fill them.
 
@@ -91,7 +91,7 @@ class Kept:
 
 
 class _Counted(NamedTuple):
-    kept: Kept
+    kept: KeptBuckets
     num_bytes: int
 
 
@@ -107,18 +107,18 @@ class Cache:
         self._max_bytes = max_bytes
         self._num_bytes = 0
         self._counted: OrderedDict[str, _Counted] = OrderedDict()
-        self._looked_at: WeakValueDictionary[str, Kept] = WeakValueDictionary()
+        self._looked_at: WeakValueDictionary[str, KeptBuckets] = WeakValueDictionary()
 
-    def of(self, record: Record) -> Kept:
+    def of(self, record: Record) -> KeptBuckets:
         """Return what is kept of a job, which may be nothing yet."""
         kept = self._looked_at.get(record.id)
         if kept is None:
-            kept = self._looked_at[record.id] = Kept(record)
+            kept = self._looked_at[record.id] = KeptBuckets(record)
         if record.id in self._counted:
             self._counted.move_to_end(record.id)
         return kept
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: KeptBuckets) -> None:
         """Keep what `of` has returned, as large as it is by now, and let go of what has no room."""
         self._drop(kept.job_id)
         if kept.rows:

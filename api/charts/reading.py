@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from api.charts.buckets import BUCKET, Buckets, coarser, summarize
-from api.charts.kept import Cache, Kept
+from api.charts.kept import Cache, KeptBuckets
 from jobs.errors import StoreUnavailable
 from jobs.record import Record
 from jobs.store import Store
@@ -47,7 +47,7 @@ class _RowsCut(Exception):
     """The store had less rows than the record said: they were cut meanwhile."""
 
 
-class Reader:
+class SeriesReader:
     """Reads series, and keeps what it has read in buckets."""
 
     def __init__(self, store: Store, cache: Cache | None = None) -> None:
@@ -109,7 +109,7 @@ class Reader:
         found = _joined([*head, whole, *tail], chosen)
         return coarser(found, first // kept.size, size // kept.size)
 
-    async def _extend(self, kept: Kept, record: Record) -> None:
+    async def _extend(self, kept: KeptBuckets, record: Record) -> None:
         """Make *kept* what it can be for *record*."""
         kept.renew(record)
         first, count = kept.rows, kept.missing(record)

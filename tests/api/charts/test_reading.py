@@ -10,7 +10,7 @@ import redis
 
 from api.charts.buckets import BUCKET, Buckets, summarize
 from api.charts.kept import OVERHEAD_BYTES, Cache
-from api.charts.reading import Reader, View, bucket_size
+from api.charts.reading import SeriesReader, View, bucket_size
 from jobs import calls, keys
 from jobs.calls import Held
 from jobs.functions import send
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def look(
-    reader: Reader, record: Record, first: int = 0, last: int | None = None, points: int = 100
+    reader: SeriesReader, record: Record, first: int = 0, last: int | None = None, points: int = 100
 ) -> View:
     columns = record.series.columns
     return await reader.view(record, columns, first=first, last=last, max_points=points)
@@ -41,7 +41,7 @@ async def test_a_growing_series_looks_as_if_it_were_read_at_once(
     client: redis.Redis, store: Store, seed: int
 ) -> None:
     random = Random(seed)
-    held, reader = begun(client), Reader(store)
+    held, reader = begun(client), SeriesReader(store)
     rows: list[Row] = []
 
     for _ in range(20):
@@ -68,7 +68,7 @@ async def test_buckets_do_not_end_where_a_stretch_that_is_read_does(
     rows, record = np.array(odd), record_of(client, held.job_id)
 
     for first, points, size in ((7, 10_000, 32), (7, 1000, 512), (1, 10_000, 32)):
-        view = await look(Reader(store), record, first, None, points)
+        view = await look(SeriesReader(store), record, first, None, points)
 
         assert view.size == size
         assert_equal(view.buckets, summarize(rows[first:], first, size))
@@ -77,7 +77,7 @@ async def test_buckets_do_not_end_where_a_stretch_that_is_read_does(
 async def test_a_full_bucket_stays_until_buckets_are_larger(
     client: redis.Redis, store: Store
 ) -> None:
-    held, reader = begun(client), Reader(store)
+    held, reader = begun(client), SeriesReader(store)
     before: View | None = None
     grew = 0
 
@@ -100,7 +100,7 @@ async def test_a_full_bucket_stays_until_buckets_are_larger(
 async def test_rows_that_were_cut_and_computed_anew_are_not_remembered(
     client: redis.Redis, store: Store
 ) -> None:
-    held, reader = begun(client), Reader(store)
+    held, reader = begun(client), SeriesReader(store)
     put(client, held, odd_rows(1, 10_000))
     old = record_of(client, held.job_id)
     await look(reader, old)
@@ -110,7 +110,7 @@ async def test_rows_that_were_cut_and_computed_anew_are_not_remembered(
     stale = await look(reader, old)  # as if it had been asked just before
     now = await look(reader, record_of(client, held.job_id))
 
-    fresh = await look(Reader(store), record_of(client, held.job_id))
+    fresh = await look(SeriesReader(store), record_of(client, held.job_id))
     assert_equal(now.buckets, fresh.buckets)
     assert_equal(stale.buckets, fresh.buckets)
 
@@ -118,7 +118,7 @@ async def test_rows_that_were_cut_and_computed_anew_are_not_remembered(
 async def test_rows_that_are_gone_when_they_are_read_are_not_shown(
     client: redis.Redis, store: Store
 ) -> None:
-    held, reader = begun(client), Reader(store)
+    held, reader = begun(client), SeriesReader(store)
     put(client, held, odd_rows(1, 10_000))
     old = record_of(client, held.job_id)
     await look(reader, old)
@@ -132,7 +132,7 @@ async def test_rows_that_are_gone_when_they_are_read_are_not_shown(
 async def test_what_was_only_observed_is_shown_as_it_was_last(
     client: redis.Redis, store: Store
 ) -> None:
-    held, reader = begun(client, series=WIDE), Reader(store)
+    held, reader = begun(client, series=WIDE), SeriesReader(store)
     rows = odd_rows(1, 10_000, width=3)
     put(client, held, rows, series=WIDE)
     send(client, calls.checkpointed(held, step=1000, path="p", sha256="s", digest="d"))
@@ -145,7 +145,7 @@ async def test_what_was_only_observed_is_shown_as_it_was_last(
         trained_anew = [(*row[:2], 1e6 + first) for row in rows[first : first + 1500]]
         put(client, again, trained_anew, first=first, series=WIDE)
         record = record_of(client, held.job_id)
-        view, fresh = [await look(each, record) for each in (reader, Reader(store))]
+        view, fresh = [await look(each, record) for each in (reader, SeriesReader(store))]
         assert_equal(view.buckets, fresh.buckets)
 
     assert view.buckets["high"][-1, 2] == 1e6 + 8500
@@ -154,7 +154,7 @@ async def test_what_was_only_observed_is_shown_as_it_was_last(
 async def test_what_was_observed_behind_a_checkpoint_that_was_refused_is_shown_as_it_was_last(
     client: redis.Redis, store: Store
 ) -> None:
-    held, reader = begun(client, series=WIDE), Reader(store)
+    held, reader = begun(client, series=WIDE), SeriesReader(store)
     rows = odd_rows(1, 10_000, width=3)
     put(client, held, rows, series=WIDE)
     for step in (1000, 5000):
@@ -167,7 +167,7 @@ async def test_what_was_observed_behind_a_checkpoint_that_was_refused_is_shown_a
     put(client, again, [(*row[:2], 1e6) for row in rows[1000:]], first=1000, series=WIDE)
 
     view = await look(reader, record_of(client, held.job_id))
-    fresh = await look(Reader(store), record_of(client, held.job_id))
+    fresh = await look(SeriesReader(store), record_of(client, held.job_id))
     assert_equal(view.buckets, fresh.buckets)
     assert view.buckets["low"][20, 2] == 1e6
 
@@ -177,7 +177,7 @@ async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store
     rows = np.array(odd)
     put(client, held, odd)
     send(client, calls.fail(held, reason="error", detail="x"))
-    record, reader = record_of(client, held.job_id), Reader(store)
+    record, reader = record_of(client, held.job_id), SeriesReader(store)
     ranges = [(0, None, 100), (0, 10_039, 4), (640, 9000, 100), (9990, 10_000, 4), (9985, None, 2)]
     await look(reader, record)
 
@@ -196,7 +196,7 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
     client: redis.Redis, store: Store
 ) -> None:
     cache = Cache(max_bytes=32_000)
-    reader = Reader(store, cache)
+    reader = SeriesReader(store, cache)
     jobs = []
     for seed in range(4):
         held = begun(client)
@@ -205,7 +205,7 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
 
     for record in [*jobs, *jobs]:
         view = await look(reader, record)
-        assert_equal(view.buckets, (await look(Reader(store), record)).buckets)
+        assert_equal(view.buckets, (await look(SeriesReader(store), record)).buckets)
         assert 0 < cache.num_bytes <= 32_000
 
 
@@ -225,7 +225,7 @@ async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
     client: redis.Redis, store: Store
 ) -> None:
     cache = Cache()
-    reader = Reader(store, cache)
+    reader = SeriesReader(store, cache)
     held = begun(client)
     record = record_of(client, held.job_id)
     known = weakref.ref(cache.of(record))
@@ -275,13 +275,13 @@ async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, st
     record = record_of(client, held.job_id)
 
     kept = Cache().of(record)
-    view = await look(Reader(store), record, points=4)
+    view = await look(SeriesReader(store), record, points=4)
 
     assert kept.size == 2048
     assert record.total_steps // kept.size < 2**16
     short = begun(client)
     put(client, short, odd_rows(1, 5000))
-    same = await look(Reader(store), record_of(client, short.job_id), points=4)
+    same = await look(SeriesReader(store), record_of(client, short.job_id), points=4)
     assert_equal(view.buckets, same.buckets)
 
 
