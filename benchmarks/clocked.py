@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker import trainer
+
 if TYPE_CHECKING:
     from optcore.training.reports import Report
     from optcore.training.run import Run
@@ -24,31 +26,29 @@ TIMES = "BENCHMARK_TIMES"
 
 
 def _change() -> None:
-    from optcore.training import loop  # noqa: PLC0415  not in the worker
+    # They bring torch, which the worker must do without.
+    from optcore.training.loop import train  # noqa: PLC0415
     from optcore.training.reports import StepReport  # noqa: PLC0415
     from worker import attempt  # noqa: PLC0415
 
-    train = loop.train
-
-    def noted(run: Run) -> Iterator[Report]:
+    def noted(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
         times = array("d")
-        for report in train(run):
+        for report in train(run, ahead=ahead):
             if isinstance(report, StepReport):
                 times.append(time.monotonic())
             yield report
         Path(os.environ[TIMES]).write_bytes(times.tobytes())
 
-    attempt.train = noted  # type: ignore[attr-defined, assignment]  # takes one argument less
+    attempt.train = noted  # type: ignore[attr-defined]  # a name that it imports
 
 
 def main() -> None:
     """Be a worker, or a trainer of one."""
     if len(sys.argv) > 1:
-        from worker import trainer  # noqa: PLC0415  the worker must do without
-
         _change()
         trainer.main()
     else:
+        # A trainer has no use for RQ, and is ready sooner without.
         from worker import main as worker  # noqa: PLC0415
         from worker import trainers  # noqa: PLC0415
 

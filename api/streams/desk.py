@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -20,7 +20,7 @@ CONNECTIONS = 8
 """To the store, for all who watch: those that catch up take turns."""
 PATIENCE_S = 5.0
 
-Follows = Callable[[Reader, Store, Watcher], AsyncIterator[bytes]]
+Follows = Callable[[Reader, Store, Watcher], AsyncGenerator[bytes, None]]
 """Makes the events of a stream: what is followed is chosen already."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import redis
 
@@ -128,7 +128,7 @@ class Following:
 
 async def follow(
     record: Record, place: Place, reader: Reader, store: Store, watcher: Watcher
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """
     Yield the rows of a job after *place*, its changes of state, its cuts, and its end.
 
@@ -149,7 +149,7 @@ async def follow(
 
 async def follow_history(
     record: Record, after: int, reader: Reader, store: Store, watcher: Watcher
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the entries of a job's history after the entry *after*, to the one that ends it."""
     yield events.retry()
     with reader.watching(record, watcher) as feed:

@@ -54,6 +54,7 @@ class Line:
 class Protocol(HttpToolsProtocol):
     """uvicorn's, whose requests know their line: ``scope["state"]["line"]``."""
 
+    # asyncio's takes any transport, but a server gives the protocols of TCP only these.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)

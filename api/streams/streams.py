@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ RETRY_AFTER_S = 5
 SPREAD = 0.1
 """Ages of connections differ by so much, so that not all clients come back at once."""
 
-Parts = Callable[[Watcher], AsyncIterator[bytes]]
+Parts = Callable[[Watcher], AsyncGenerator[bytes, None]]
 """Makes the events of a stream, for one who watches."""
 
 
@@ -157,7 +157,7 @@ class EventStream(Response):
 
     async def _tell(self, stream: Stream, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        async with aclosing(self._parts(stream.watcher)) as parts:  # type: ignore[type-var]
+        async with aclosing(self._parts(stream.watcher)) as parts:
             try:
                 async for part in parts:
                     stream.sending, stream.sent_at = True, loop.time()
