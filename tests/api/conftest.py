@@ -1,4 +1,4 @@
-"""The application in this process, on a real server; no worker."""
+"""The application in this process, or only its store, on a real server; no worker."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+import redis.asyncio
 
 from api.app import create_app
+from jobs.artifacts import Storage
 from jobs.settings import Settings
+from jobs.store import Store
 from optserve.embedded import EmbeddedServer
 
 
@@ -27,3 +30,14 @@ async def http(
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as connected:
             yield connected
+
+
+@pytest.fixture
+async def store(
+    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
+) -> AsyncIterator[Store]:
+    """The store, read by a client of its own."""
+    del client  # it has emptied the server, and given it the functions
+    connected = redis.asyncio.from_url(server.url)
+    yield Store(connected, Storage(tmp_path))
+    await connected.aclose()

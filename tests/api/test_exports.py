@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+from fastapi.responses import StreamingResponse
 
+from api.exports import Extract, export
 from api.keeping import House
 from jobs import calls, keys
 from jobs.artifacts import Storage
@@ -26,7 +28,9 @@ from jobs.functions import send
 from jobs.metrics import Series
 from jobs.record import new_fields, new_id
 from jobs.settings import Settings
+from jobs.spec.exports import ExportForm
 from jobs.spec.job import JobSpec
+from jobs.store import Store
 from tests.jobs.protocol import LEASE_MS, SPEC, append, begin, some_rows, submit
 from tests.processes import eventually
 
@@ -35,6 +39,8 @@ pytestmark = pytest.mark.anyio
 WIDE = Series(("lr", "loss", "grad_norm"), 3)
 STRANGE = [0.0, -0.0, 5e-324, -2.5e-310, 1.7976931348623157e308, 1e22, 1e-7, 0.1, 1 / 3]
 NOT_FINITE = [float("nan"), float("inf"), -float("inf")]
+ROWS = 70_000
+"""More than are read from the store at a time."""
 
 
 def bits_of(rng: np.random.Generator, rows: int) -> bytes:
@@ -61,6 +67,10 @@ def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Held:
     return held
 
 
+def metrics_of(job_id: str) -> str:
+    return f"/v1/jobs/{job_id}/metrics"
+
+
 def end(client: redis.Redis, held: Held, home: Path) -> None:
     """End a job and move its rows to a file."""
     storage = Storage(home / "storage")
@@ -68,6 +78,20 @@ def end(client: redis.Redis, held: Held, home: Path) -> None:
     send(client, calls.fail(held, reason="error", detail="enough"))
     House(client, storage, Settings()).keep()
     eventually(lambda: client.zcard(keys.UNARCHIVED) == 0)  # the service may be at it too
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return bits_of(np.random.default_rng(1), ROWS)
+
+
+@pytest.fixture(params=["running", "ended"])
+def job_id(client: redis.Redis, data: bytes, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A job with these rows: in the store, and in a file."""
+    held = running(client, data)
+    if request.param == "ended":
+        end(client, held, tmp_path)
+    return held.job_id
 
 
 def from_csv(content: bytes) -> tuple[list[str], np.ndarray[Any, Any]]:
@@ -117,45 +141,29 @@ def same_bits(form: str, found: np.ndarray[Any, Any], data: bytes) -> bool:
     return found.tobytes() == wanted.tobytes()
 
 
-@pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("form", READERS)
 async def test_doubles_come_back_bit_for_bit(
-    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path, form: str, ended: bool
+    http: httpx.AsyncClient, data: bytes, job_id: str, form: str
 ) -> None:
-    data = bits_of(np.random.default_rng(1), 70_000)
-    held = running(client, data)
-    if ended:
-        end(client, held, tmp_path)
-
-    answer = await http.get(
-        f"/v1/jobs/{held.job_id}/metrics", headers={"Accept": MEDIA_TYPES[form]}
-    )
+    answer = await http.get(metrics_of(job_id), headers={"Accept": MEDIA_TYPES[form]})
 
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].partition(";")[0] == MEDIA_TYPES[form]
     suffix = "arrows" if form == "arrow" else form
-    assert answer.headers["content-disposition"] == (
-        f'attachment; filename="{held.job_id}.{suffix}"'
-    )
+    assert answer.headers["content-disposition"] == f'attachment; filename="{job_id}.{suffix}"'
     names, found = READERS[form](answer.content)
     assert names == ["step", *WIDE.columns]
-    assert np.array_equal(found[:, 0], np.arange(70_000))
+    assert np.array_equal(found[:, 0], np.arange(ROWS))
     assert same_bits(form, found, data)
 
 
-@pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("form", READERS)
 async def test_some_columns_of_some_rows(
-    http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path, form: str, ended: bool
+    http: httpx.AsyncClient, data: bytes, job_id: str, form: str
 ) -> None:
-    data = bits_of(np.random.default_rng(2), 67_000)
-    held = running(client, data)
-    if ended:
-        end(client, held, tmp_path)
-    path = f"/v1/jobs/{held.job_id}/metrics"
     query = f"format={form}&columns=grad_norm,lr&after=65529&limit=12"
 
-    answer = await http.get(f"{path}?{query}")
+    answer = await http.get(f"{metrics_of(job_id)}?{query}")
 
     names, found = READERS[form](answer.content)
     wanted = np.frombuffer(data, "<f8").reshape(-1, 3)[65_530:65_542, [2, 0]]
@@ -168,8 +176,7 @@ async def test_some_columns_of_some_rows(
 
 async def test_the_text_of_numbers(http: httpx.AsyncClient, client: redis.Redis) -> None:
     rows = [(0.1, float("nan"), -0.0), (1e-7, float("inf"), 1e22), (5e-324, -float("inf"), 3.0)]
-    held = running(client, WIDE.pack(rows))
-    path = f"/v1/jobs/{held.job_id}/metrics"
+    path = metrics_of(running(client, WIDE.pack(rows)).job_id)
 
     as_csv = (await http.get(path, params={"format": "csv"})).text
     as_ndjson = (await http.get(path, params={"format": "ndjson"})).text
@@ -187,9 +194,7 @@ async def test_the_text_of_numbers(http: httpx.AsyncClient, client: redis.Redis)
 async def test_a_job_without_rows_has_an_empty_export(
     http: httpx.AsyncClient, client: redis.Redis, form: str
 ) -> None:
-    path = f"/v1/jobs/{submit(client)}/metrics"
-
-    answer = await http.get(path, params={"format": form})
+    answer = await http.get(metrics_of(submit(client)), params={"format": form})
 
     assert answer.status_code == 200
     if form == "csv":
@@ -206,7 +211,7 @@ async def test_the_whole_parquet_of_a_job_that_ended_is_its_file(
 ) -> None:
     held = running(client, bits_of(np.random.default_rng(3), 5000))
     end(client, held, tmp_path)
-    path = f"/v1/jobs/{held.job_id}/metrics?format=parquet"
+    path = f"{metrics_of(held.job_id)}?format=parquet"
 
     whole = await http.get(path)
     part = await http.get(path, headers={"Range": "bytes=4-99"})
@@ -234,7 +239,7 @@ async def test_the_whole_parquet_of_a_job_that_ended_is_its_file(
 async def test_accept_chooses(
     http: httpx.AsyncClient, client: redis.Redis, accept: str, found: str
 ) -> None:
-    answer = await http.get(f"/v1/jobs/{submit(client)}/metrics", headers={"Accept": accept})
+    answer = await http.get(metrics_of(submit(client)), headers={"Accept": accept})
 
     assert answer.headers["content-type"].partition(";")[0] == found
     assert answer.headers["vary"] == "Accept"
@@ -243,7 +248,7 @@ async def test_accept_chooses(
 async def test_what_cannot_be_had_is_not_acceptable(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
-    path = f"/v1/jobs/{submit(client)}/metrics"
+    path = metrics_of(submit(client))
 
     answer = await http.get(path, headers={"Accept": "image/png, text/csv;q=0"})
     chosen = await http.get(path, headers={"Accept": "image/png"}, params={"format": "csv"})
@@ -296,7 +301,7 @@ async def test_a_wrong_export_is_refused_with_field_and_rule(
 ) -> None:
     job_id = submit(client)
 
-    answer = await http.get(f"/v1/jobs/{job_id}/metrics?{query}")
+    answer = await http.get(f"{metrics_of(job_id)}?{query}")
 
     assert answer.status_code == 422
     said = message.replace("JOB", job_id)
@@ -304,7 +309,7 @@ async def test_a_wrong_export_is_refused_with_field_and_rule(
 
 
 async def test_an_export_of_no_job_is_none(http: httpx.AsyncClient) -> None:
-    answer = await http.get("/v1/jobs/job_0/metrics?format=parquet")
+    answer = await http.get(f"{metrics_of('job_0')}?format=parquet")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
@@ -313,9 +318,9 @@ async def test_a_limit_beyond_the_end_gives_what_there_is(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = running(client, Series().pack(some_rows(0, 5)), Series())
-    path = f"/v1/jobs/{held.job_id}/metrics?format=csv&after=2&limit={10**30}"
+    query = f"format=csv&after=2&limit={10**30}"
 
-    answer = await http.get(path)
+    answer = await http.get(f"{metrics_of(held.job_id)}?{query}")
 
     assert [line.partition(",")[0] for line in answer.text.splitlines()] == ["step", "3", "4"]
 
@@ -328,20 +333,26 @@ async def test_openapi_names_the_forms(http: httpx.AsyncClient) -> None:
     assert {"404", "406", "422", "500"} <= answers.keys()
 
 
-def test_bits_have_what_is_hard() -> None:
-    data = bits_of(np.random.default_rng(1), 70_000)
-
+def test_bits_have_what_is_hard(data: bytes) -> None:
     patterns = {struct.unpack("<Q", data[i : i + 8])[0] for i in range(0, 240, 8)}
     assert {0x7FF0000000000001, 0xFFF8000000C0FFEE, 1 << 63} <= patterns
 
 
-async def test_an_append_while_an_export_is_read_adds_nothing_to_it(
-    http: httpx.AsyncClient, client: redis.Redis
+@pytest.mark.parametrize("form", [ExportForm.CSV, ExportForm.PARQUET])
+async def test_an_append_while_an_export_is_sent_adds_nothing_to_it(
+    client: redis.Redis, store: Store, data: bytes, form: ExportForm
 ) -> None:
-    held = running(client, Series().pack(some_rows(0, 5)), Series())
-    record = (await http.get(f"/v1/jobs/{held.job_id}")).json()
-    append(client, held, 5, some_rows(5, 2))
+    held = running(client, data)
+    record = await store.record("local", held.job_id)
+    wanted = Extract(0, record.rows, record.series.columns)
 
-    answer = await http.get(f"/v1/jobs/{held.job_id}/metrics?format=csv&limit={record['step']}")
+    answer = await export(store, record, form, wanted, stall_s=10)
+    assert isinstance(answer, StreamingResponse)
+    parts = aiter(answer.body_iterator)
+    content = bytes(await anext(parts))  # type: ignore[arg-type]
+    append(client, held, ROWS, [(1.0, 2.0, 3.0)] * 2, WIDE)
+    content += b"".join([bytes(part) async for part in parts])  # type: ignore[arg-type]
 
-    assert len(answer.text.splitlines()) == 6
+    assert (await store.record("local", held.job_id)).rows == ROWS + 2
+    _, found = READERS[form](content)
+    assert same_bits(form, found, data)

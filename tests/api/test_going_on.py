@@ -3,15 +3,12 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 import redis
-import redis.asyncio
 from fastapi.responses import StreamingResponse
 
 from api.exports import Extract, export
@@ -20,12 +17,10 @@ from api.streams.place import Place
 from api.streams.reader import Reader
 from api.streams.watcher import Watcher
 from jobs import calls, keys
-from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
 from jobs.spec.exports import ExportForm
 from jobs.store import Progress, Store
-from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import append, begin, hello, release, some_rows, submit
 
 pytestmark = pytest.mark.anyio
@@ -179,16 +174,6 @@ async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
     anew = (await http.get(path, params={"after": 5, "cuts": 1})).json()
     assert [row["step"] for row in anew["data"]] == list(range(6, 14))
     assert anew["cuts"] == 1
-
-
-@pytest.fixture
-async def store(
-    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
-) -> AsyncIterator[Store]:
-    del client  # which empties the server
-    connected = redis.asyncio.from_url(server.url)
-    yield Store(connected, Storage(tmp_path))
-    await connected.aclose()
 
 
 async def test_who_follows_while_rows_are_cut_is_told_at_once(
