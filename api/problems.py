@@ -116,7 +116,7 @@ def _mistakes(details: dict[str, Any], body: object) -> list[Mistake]:
 async def _job_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, JobError)
-    again = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, StoreUnavailable) else None
+    again = {"Retry-After": str(RETRY_AFTER_S)} if error.status == StoreUnavailable.status else None
     return answer(
         status=error.status, title=error.title, detail=str(error), code=error.code, headers=again
     )

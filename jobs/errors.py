@@ -13,6 +13,7 @@ What can go wrong with a job, for the client to know.
       IdempotencyConflict    422  the key was used with another body
       ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
       StoreUnavailable       503  Redis does not answer
+      StorageUnavailable     503  the files do not answer
     StoreUnsafe                   Redis would lose what it accepted: do not start
 """
 
@@ -136,6 +137,17 @@ class StoreUnavailable(JobError):
     """Redis does not answer, or cannot write."""
 
     status, code, title = 503, "store_unavailable", "The store does not answer"
+
+
+class StorageUnavailable(JobError):
+    """A file of the storage does not answer: its mount hangs."""
+
+    status, code, title = 503, "storage_unavailable", "The storage does not answer"
+
+    def __init__(self, path: str, patience_s: float) -> None:
+        super().__init__(
+            f"the file {path} of the storage could not be read within {patience_s:g} s"
+        )
 
 
 class StoreUnsafe(Exception):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import redis.asyncio
 
 from jobs import archived, calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Monitored
-from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.errors import JobNotFound, StorageUnavailable, StoreUnavailable
 from jobs.functions import version
 from jobs.metrics import Row
 from jobs.record import Kept, Record, kept_files, moment
@@ -20,10 +21,14 @@ from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
 from jobs.threads import Threads
 
+T = TypeVar("T")
+
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
 FILES_READ = 16
 """Files read at a time: when so many hang, only what needs a file waits."""
+FILES_PATIENCE_S = 20.0
+"""Seconds that a request waits for a file: to read a million rows takes one."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
@@ -56,12 +61,15 @@ class Store:
     Args:
         client: of the server.
         storage: where the files lie.
+        patience_s: seconds after which a file is given up that does not answer.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, storage: Storage) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, storage: Storage, *, patience_s: float = FILES_PATIENCE_S
+    ) -> None:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
-        self._storage = storage
+        self._storage, self._patience_s = storage, patience_s
         self._files = Threads(FILES_READ)
 
     async def ready(self) -> None:
@@ -161,6 +169,7 @@ class Store:
         Raises:
             JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: they lie in a file that is missing or damaged.
+            StorageUnavailable: they lie in a file that does not answer.
         """
         if count <= 0:
             return b""
@@ -175,7 +184,7 @@ class Store:
             file = await self._moved(record, "rows")
             if file is None:
                 return data
-        return await self._files.run(archived.rows, self._storage, file, first=first, count=count)
+        return await self._read(archived.rows, file, first=first, count=count)
 
     async def marks(self, record: Record) -> bytes:
         """
@@ -189,7 +198,7 @@ class Store:
             file = None if found else await self._moved(record, "rows")
             if file is None:
                 return found or b""
-        return await self._files.run(archived.marks, self._storage, file)
+        return await self._read(archived.marks, file)
 
     async def file(self, record: Record) -> tuple[Path, Kept] | None:
         """
@@ -201,7 +210,15 @@ class Store:
         file = record.archive.get("rows")
         if file is None:
             return None
-        return await self._files.run(archived.whole, self._storage, file), file
+        return await self._read(archived.whole, file), file
+
+    async def _read(self, read: Callable[..., T], file: Kept, **which: int) -> T:
+        """Return what *read*, one of `archived`, has from a file, unless that takes too long."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._files.run(read, self._storage, file, **which)
+        except TimeoutError:
+            raise StorageUnavailable(file.path, self._patience_s) from None
 
     async def _moved(self, record: Record, what: str) -> Kept | None:
         """Return where something of a job lies that was in the store, if it was moved meanwhile."""
@@ -229,9 +246,7 @@ class Store:
             raise JobNotFound(job_id)
         file = kept_files(files or b"{}").get("events")
         if file is not None and not entries:
-            entries = await self._files.run(
-                archived.events, self._storage, file, first=first, count=limit
-            )
+            entries = await self._read(archived.events, file, first=first, count=limit)
         return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
 
     async def workers(self) -> list[Worker]:

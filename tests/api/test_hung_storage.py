@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+import redis.asyncio
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.keeping import House
@@ -19,6 +21,7 @@ from jobs.artifacts import Storage
 from jobs.functions import send
 from jobs.settings import Settings
 from jobs.spec.states import State
+from jobs.store import Store
 from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import append, begin, claim, some_rows, state_of, submit
 from tests.processes import eventually
@@ -28,11 +31,15 @@ READERS = 60
 
 
 @pytest.fixture
-async def http(
-    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that takes jobs back after a second."""
-    app = create_app(Settings(OPTSERVE_REDIS_URL=server.url, home=tmp_path, lease_s=1.1))
+def app(client: redis.Redis, server: EmbeddedServer, tmp_path: Path) -> FastAPI:
+    """An application that takes jobs back after a second."""
+    del client  # the server is empty
+    return create_app(Settings(OPTSERVE_REDIS_URL=server.url, home=tmp_path, lease_s=1.1))
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application."""
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as connected:
@@ -52,23 +59,33 @@ def hanging(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def moved(client: redis.Redis, home: Path) -> tuple[str, Path]:
+    """Return a job that has ended, and the file that its rows were moved to."""
+    submit(client)
+    ended = begin(client, "t" * 32)
+    append(client, ended, 0, some_rows(0, 5))
+    storage = Storage(home / "storage")
+    storage.attempt_folder("local", ended.job_id, 1, ended.token).mkdir(parents=True)
+    send(client, calls.fail(ended, reason="error", detail="enough"))
+    folder = storage.archive_folder("local", ended.job_id)
+
+    def there() -> bool:
+        House(client, storage, Settings()).keep()
+        return list(folder.glob("*-rows.parquet")) != []
+
+    eventually(there)
+    (path,) = folder.glob("*-rows.parquet")
+    return ended.job_id, path
+
+
 @pytest.mark.anyio
 async def test_a_lost_job_is_taken_back_while_files_hang(
     http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
 ) -> None:
-    submit(client)
-    ended = begin(client, "t" * 32)
-    append(client, ended, 0, some_rows(0, 5))
-    storage = Storage(tmp_path / "storage")
-    storage.attempt_folder("local", ended.job_id, 1, ended.token).mkdir(parents=True)
-    send(client, calls.fail(ended, reason="error", detail="enough"))
-    House(client, storage, Settings()).keep()
-    folder = storage.archive_folder("local", ended.job_id)
-    await asyncio.to_thread(eventually, lambda: list(folder.glob("*-rows.parquet")) != [])
-    (path,) = folder.glob("*-rows.parquet")
+    job_id, path = await asyncio.to_thread(moved, client, tmp_path)
 
     with hanging(path):
-        url = f"/v1/jobs/{ended.job_id}/metrics"
+        url = f"/v1/jobs/{job_id}/metrics"
         reading = [asyncio.create_task(http.get(url)) for _ in range(READERS)]
         await asyncio.sleep(0.5)
         lost = submit(client)
@@ -84,3 +101,28 @@ async def test_a_lost_job_is_taken_back_while_files_hang(
     assert found is State.QUEUED
     assert not answered
     assert {answer.status_code for answer in answers} == {500}
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_file_that_hangs_is_told_so(
+    app: FastAPI,
+    http: httpx.AsyncClient,
+    client: redis.Redis,
+    server: EmbeddedServer,
+    tmp_path: Path,
+) -> None:
+    job_id, path = await asyncio.to_thread(moved, client, tmp_path)
+    asynchronous = redis.asyncio.from_url(server.url)
+    app.state.store = Store(asynchronous, Storage(tmp_path / "storage"), patience_s=0.2)
+
+    with hanging(path):
+        answer = await http.get(f"/v1/jobs/{job_id}/metrics")
+    await asynchronous.aclose()
+
+    name = path.relative_to(tmp_path / "storage")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.json()["code"] == "storage_unavailable"
+    assert answer.json()["detail"] == (
+        f"the file {name} of the storage could not be read within 0.2 s"
+    )
