@@ -28,7 +28,7 @@ from optcore.training.run import Run
 from worker import journal
 from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
-from worker.glances import Glances
+from worker.glances import glances
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.patience import Patience
@@ -103,13 +103,13 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        with Glances() as glances:
+        with glances() as glance:
             save, seen = False, run.row
             for report in train(run):
                 if isinstance(report, StepReport):
                     reporter.take(report)
                     save = save or run.checkpoint_is_due
-                    if not (glances.due or save):
+                    if not (glance.due or save):
                         continue
                 elif isinstance(report, Evaluation):
                     reporter.evaluation(report)
@@ -119,7 +119,7 @@ class Attempt:
                 seen = run.row
                 reporter.wake()
                 if run.settled and not run.finished:
-                    glances.due = False
+                    glance.due = False
                     self._heed(reporter, lease)
                     if reporter.full:
                         self._wait_for_room(reporter, lease)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PERIOD_S = 0.05
 """Seconds between two glances, at most, of a loop whose steps are shorter."""
@@ -12,9 +12,7 @@ PERIOD_S = 0.05
 
 class Glances:
     """
-    Reminds a loop to look up: to do so at every step costs a short one some percent of its time.
-
-    The thread that reminds does nothing else, so that nothing else can hold it up.
+    When to look up: to do so at every step costs a short one some percent of its time.
 
     Attributes:
         due: whether the loop should look up; the loop resets it.
@@ -22,22 +20,21 @@ class Glances:
 
     def __init__(self) -> None:
         self.due = True
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._remind, name="glances", daemon=True)
 
-    def _remind(self) -> None:
-        while not self._closing.wait(PERIOD_S):
-            self.due = True
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+@contextmanager
+def glances() -> Iterator[Glances]:
+    """Give what reminds a loop, from a thread that nothing else can hold up."""
+    reminded, over = Glances(), threading.Event()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._closing.set()
-        self._thread.join()
+    def remind() -> None:
+        while not over.wait(PERIOD_S):
+            reminded.due = True
+
+    thread = threading.Thread(target=remind, name="glances", daemon=True)
+    thread.start()
+    try:
+        yield reminded
+    finally:
+        over.set()
+        thread.join()

@@ -10,11 +10,11 @@ import pytest
 
 from jobs.spec.states import State
 from jobs.spec.wire import Job
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import eventually
+from tests.stacks import stack_with
 
 CLIENTS = 10
 STOPS_S = 2.0
@@ -30,7 +30,7 @@ ENDS = {"succeeded", "cancelled", "failed"}
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two workers."""
-    with stack.running(home=tmp_path_factory.mktemp("cancelling"), port=0, workers=2) as started:
+    with stack_with(tmp_path_factory.mktemp("cancelling"), workers=2) as started:
         with Client(started.url) as client:
             eventually(lambda: all(w.fingerprint for w in client.workers()), within_s=120)
         yield started

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
 from optserve.embedded import EmbeddedServer
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import eventually
+from tests.stacks import stack_with
 
-LEASE_S = 1.5
+LEASE_S = 4.0
 SPEC: dict[str, Any] = {
     **SHORT,
-    "training": {"steps": 5000, "seed": 5, "evaluate_every": None, "checkpoint_every": 1000},
+    "training": {"steps": 15_000, "seed": 5, "evaluate_every": None, "checkpoint_every": 3000},
     "time_limit_s": 300,
 }
 """Several leases long."""
@@ -45,20 +45,22 @@ def wrong(
     clock = tmp_path / "clock"
     clock.write_text("+0" if request.param == "jumps" else request.param)
     done = threading.Event()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("REDIS_URL", server.url)
-        environment.setenv("OPTSERVE_LEASE_S", f"{LEASE_S}")
-        environment.setenv("OPTSERVE_KEEP_DAYS", "1")
-        environment.setenv("LD_PRELOAD", str(library))
-        environment.setenv("FAKETIME_TIMESTAMP_FILE", str(clock))
-        environment.setenv("FAKETIME_NO_CACHE", "1")
-        environment.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        with stack.running(home=tmp_path / "home", port=0, workers=2) as running:
-            jumping = threading.Thread(target=jump, args=(clock, done), daemon=True)
-            if request.param == "jumps":
-                jumping.start()
-            yield running
-            done.set()
+    with stack_with(
+        tmp_path / "home",
+        workers=2,
+        REDIS_URL=server.url,
+        OPTSERVE_LEASE_S=f"{LEASE_S}",
+        OPTSERVE_KEEP_DAYS="1",
+        LD_PRELOAD=str(library),
+        FAKETIME_TIMESTAMP_FILE=str(clock),
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    ) as running:
+        jumping = threading.Thread(target=jump, args=(clock, done), daemon=True)
+        if request.param == "jumps":
+            jumping.start()
+        yield running
+        done.set()
 
 
 def jump(clock: Path, done: threading.Event) -> None:

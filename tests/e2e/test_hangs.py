@@ -10,11 +10,11 @@ import pytest
 from jobs.functions import MAX_CRASHES
 from jobs.spec.states import State
 from jobs.spec.wire import Event
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import eventually
+from tests.stacks import stack_with
 from tests.strange.by_seed import DIES, MARK, SLEEPS, SLEEPS_ALONE, SPINS
 
 STEP_LIMIT_S = 2.0
@@ -23,15 +23,13 @@ STEP_LIMIT_S = 2.0
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose trainers misbehave with some jobs."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_STEP_LIMIT_S", f"{STEP_LIMIT_S}")
-        with stack.running(
-            home=tmp_path_factory.mktemp("strange"),
-            port=0,
-            workers=2,
-            worker_module="tests.strange.by_seed",
-        ) as started:
-            yield started
+    with stack_with(
+        tmp_path_factory.mktemp("strange"),
+        workers=2,
+        worker_module="tests.strange.by_seed",
+        OPTSERVE_STEP_LIMIT_S=f"{STEP_LIMIT_S}",
+    ) as started:
+        yield started
 
 
 @pytest.fixture

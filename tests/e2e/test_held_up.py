@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.commands import optserve
 from tests.e2e.jobs import SHORT, begun, finished
+from tests.stacks import stack_with
 
 STEP_LIMIT_S = 11.0
 """A little longer than a call waits for an answer."""
@@ -28,11 +28,12 @@ SPEC: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose worker has room for the rows of a second or so."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_MAX_UNSTORED_BYTES", "65536")
-        environment.setenv("OPTSERVE_STEP_LIMIT_S", f"{STEP_LIMIT_S}")
-        with stack.running(home=tmp_path_factory.mktemp("narrow"), port=0, workers=1) as started:
-            yield started
+    with stack_with(
+        tmp_path_factory.mktemp("narrow"),
+        OPTSERVE_MAX_UNSTORED_BYTES="65536",
+        OPTSERVE_STEP_LIMIT_S=f"{STEP_LIMIT_S}",
+    ) as started:
+        yield started
 
 
 @pytest.mark.slow

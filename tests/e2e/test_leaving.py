@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, eventually
+from tests.stacks import stack_with
 
 LEAVES_S = 8.0
 STEPS = 3000
@@ -22,7 +22,7 @@ STEPS = 3000
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two workers."""
-    with stack.running(home=tmp_path_factory.mktemp("pair"), port=0, workers=2) as started:
+    with stack_with(tmp_path_factory.mktemp("pair"), workers=2) as started:
         yield started
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from jobs.spec.states import State
 from jobs.spec.wire import Event
-from optserve import stack
 from optserve.client import Client
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import eventually
+from tests.stacks import stack_with
 
 OTHER_KERNELS = ("ATEN_CPU_CAPABILITY", "default")
 """What makes of this machine another one: torch then computes without vector instructions."""
@@ -30,12 +30,12 @@ def spec_of(optimizer: str, **training: object) -> dict[str, Any]:
 @contextmanager
 def machine(home: Path, *, other: bool = False) -> Iterator[Client]:
     """Give a client of the stack on *home*, with a worker on this machine or on an *other*."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_OFFER_AFTER_S", "0.5")
-        if other:
-            environment.setenv(*OTHER_KERNELS)
-        with stack.running(home=home, port=0, workers=1) as running, Client(running.url) as client:
-            yield client
+    kernels = dict([OTHER_KERNELS] if other else [])
+    with (
+        stack_with(home, workers=1, OPTSERVE_OFFER_AFTER_S="0.5", **kernels) as running,
+        Client(running.url) as client,
+    ):
+        yield client
 
 
 def interrupted(client: Client, spec: dict[str, Any]) -> str:

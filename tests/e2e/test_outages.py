@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import alive, eventually, kill
+from tests.stacks import stack_with
 
 LEASE_S = 3.0
 STEPS = 20_000
@@ -25,11 +25,9 @@ SPEC: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with one worker and a short lease."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_LEASE_S", f"{LEASE_S}")
-        home = tmp_path_factory.mktemp("single")
-        with stack.running(home=home, port=0, workers=1) as started:
-            yield started
+    home = tmp_path_factory.mktemp("single")
+    with stack_with(home, workers=1, OPTSERVE_LEASE_S=f"{LEASE_S}") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from jobs import doorbell, keys
 from jobs.functions import library
 from jobs.spec.states import State
 from jobs.spec.wire import Event
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import alive, eventually, kill
+from tests.stacks import stack_with
 
 TINY: dict[str, Any] = {
     **SHORT,
@@ -35,7 +35,7 @@ REPAIRS = "    if device then table.insert(ring, device) end\n"
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two workers, whose rings can be lost."""
-    with stack.running(home=tmp_path_factory.mktemp("rings"), port=0, workers=2) as started:
+    with stack_with(tmp_path_factory.mktemp("rings"), workers=2) as started:
         with Client(started.url) as client:
             eventually(lambda: all(w.fingerprint for w in client.workers()), within_s=120)
         yield started

@@ -17,12 +17,12 @@ import pytest
 from jobs.functions import MAX_CRASHES
 from jobs.spec.states import State
 from jobs.spec.wire import Job
-from optserve import stack
 from optserve.client import Client
 from optserve.errors import ServiceError, Unreachable
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, children, command_line, environment, eventually, kill
+from tests.stacks import stack_with
 
 SEED = 7
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
@@ -41,11 +41,8 @@ def spec_of(optimizer: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two workers, to be maltreated."""
-    home = tmp_path_factory.mktemp("fleet")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_LEASE_S", "3")
-        with stack.running(home=home, port=0, workers=2) as started:
-            yield started
+    with stack_with(tmp_path_factory.mktemp("fleet"), workers=2, OPTSERVE_LEASE_S="3") as started:
+        yield started
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 
 from jobs.spec.states import State
 from jobs.spec.wire import Job
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT
 from tests.e2e.submissions import post_all
 from tests.processes import eventually
+from tests.stacks import stack_with
 
 TINY: dict[str, Any] = {
     **SHORT,
@@ -26,7 +26,7 @@ WAITING: dict[str, Any] = {**TINY, "training": {**TINY["training"], "device": "c
 @pytest.fixture
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with one worker, whose parts may be killed."""
-    with stack.running(home=tmp_path_factory.mktemp("killed"), port=0, workers=1) as started:
+    with stack_with(tmp_path_factory.mktemp("killed"), workers=1) as started:
         yield started
 
 

@@ -13,11 +13,11 @@ import redis
 from jobs import keys
 from jobs.functions import library
 from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, eventually, state_of
+from tests.stacks import stack_with
 
 LEASE_S = 1.5
 SPEC: dict[str, Any] = {
@@ -38,11 +38,9 @@ NO_TOKEN = COUNTED.replace(" and token ~= '' and current == token", "")
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two workers and a short lease."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_LEASE_S", f"{LEASE_S}")
-        home = tmp_path_factory.mktemp("pair")
-        with stack.running(home=home, port=0, workers=2) as started:
-            yield started
+    home = tmp_path_factory.mktemp("pair")
+    with stack_with(home, workers=2, OPTSERVE_LEASE_S=f"{LEASE_S}") as started:
+        yield started
 
 
 def counting(running: Stack, how: str) -> "redis.Redis":

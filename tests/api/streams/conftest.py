@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from optserve import stack
+from tests.stacks import stack_with
 
 LIMITS = {
     "OPTSERVE_STREAM_PING_S": "0.5",
@@ -19,11 +20,8 @@ LIMITS = {
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
     """A stack without workers."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in LIMITS.items():
-            environment.setenv(name, value)
-        with stack.running(home=tmp_path_factory.mktemp("streams"), port=0, workers=0) as started:
-            yield started
+    with stack_with(tmp_path_factory.mktemp("streams"), workers=0, **LIMITS) as started:
+        yield started
 
 
 @pytest.fixture

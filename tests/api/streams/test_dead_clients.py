@@ -15,12 +15,12 @@ import pytest
 import redis
 
 from benchmarks import watchers
-from optserve import stack
 from optserve.stack import Stack
 from tests.api.streams.sessions import Session
 from tests.api.streams.test_sessions import Job
 from tests.jobs.protocol import append, begin, some_rows, submit
 from tests.processes import eventually
+from tests.stacks import stack_with
 
 DROPPED_S = 45
 BUFFER = 16 * 1024
@@ -147,7 +147,7 @@ def test_a_stream_that_is_silent_shows_that_it_lives(running: Stack, store: redi
 def test_two_thousand_clients_of_which_a_fifth_is_dead(tmp_path: Path) -> None:
     """With the limits as they are by default; 1,600 read 20 jobs of 100 steps a second each."""
     with (
-        stack.running(home=tmp_path, port=0, workers=0) as running,
+        stack_with(tmp_path, workers=0) as running,
         redis.from_url(running.redis_url) as client,
     ):
         ids = [watchers.submit(client) for _ in range(20)]

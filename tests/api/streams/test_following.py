@@ -17,21 +17,19 @@ from jobs import calls
 from jobs.functions import send
 from jobs.settings import Settings
 from jobs.spec.wire import MetricRow, StreamEnd
-from optserve import stack
 from optserve.client import Client
 from optserve.stack import Stack
 from optserve.updates import SILENCE_S
 from tests.jobs.protocol import append, ask, begin, some_rows, submit
 from tests.processes import eventually
+from tests.stacks import stack_with
 
 
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[Stack]:
     """A stack whose streams live for a second."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OPTSERVE_STREAM_AGE_S", "1")
-        with stack.running(home=tmp_path, port=0, workers=0) as started:
-            yield started
+    with stack_with(tmp_path, workers=0, OPTSERVE_STREAM_AGE_S="1") as started:
+        yield started
 
 
 def test_the_client_follows_across_streams_that_end_for_their_age(hasty: Stack) -> None:
@@ -161,7 +159,7 @@ def _answers(store: redis.Redis) -> bool:
 
 
 def test_streams_end_at_once_when_the_service_stops(tmp_path: Path) -> None:
-    with stack.running(home=tmp_path, port=0, workers=0) as running:
+    with stack_with(tmp_path, workers=0) as running:
         with redis.from_url(running.redis_url) as store:
             job_id = submit(store)
         path = f"{running.url}/v1/jobs/{job_id}/metrics/stream"
