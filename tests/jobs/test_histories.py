@@ -494,6 +494,7 @@ MUTANTS = {
 }
 """What is taken out of the functions, one at a time; every loss must be seen."""
 LONG_TO_FIND = ("replayed rows are not compared", "progress does not reset the crashes")
+"""Those that take hundreds of random histories; test_functions.py looks for each of them alone."""
 
 
 def run(server: EmbeddedServer, histories: int, mutant: tuple[str, str] = ("", "")) -> None:
@@ -529,14 +530,19 @@ def test_random_histories_are_what_the_model_says(server: EmbeddedServer) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG_TO_FIND)) for name in MUTANTS],
+    [
+        pytest.param(
+            name, marks=[pytest.mark.slow, pytest.mark.timeout(3600)] * (name in LONG_TO_FIND)
+        )
+        for name in MUTANTS
+    ],
 )
 def test_a_mutant_of_the_functions_is_found(server: EmbeddedServer, name: str) -> None:
     whole, _ = MUTANTS[name]
     assert library().count(whole) == 1
 
     with pytest.raises((AssertionError, Failed, Gap, ResponseError)):
-        run(server, 300, MUTANTS[name])
+        run(server, 3000 if name in LONG_TO_FIND else 300, MUTANTS[name])
 
 
 @pytest.mark.slow
