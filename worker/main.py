@@ -77,16 +77,16 @@ def device(settings: Settings) -> str:
 
 
 def _listen(client: redis.Redis, post: Post) -> None:
-    listener = Listener(
-        [queue_name(post.device)],
-        name=f"{post.id}-{secrets.token_hex(3)}",  # RQ refuses a name it still knows
-        connection=client,
-        job_class=Message,
-        serializer=JSONSerializer,
-        worker_ttl=LISTENER_TTL_S,
-        log_job_description=False,
-    )
     try:
+        listener = Listener(  # asks the store already
+            [queue_name(post.device)],
+            name=f"{post.id}-{secrets.token_hex(3)}",  # RQ refuses a name it still knows
+            connection=client,
+            job_class=Message,
+            serializer=JSONSerializer,
+            worker_ttl=LISTENER_TTL_S,
+            log_job_description=False,
+        )
         listener.work(logging_level="WARNING")
     except redis.RedisError as error:
         log.warning("%s lost the store: %s", post.id, error)

@@ -11,7 +11,7 @@ from jobs.spec.states import State
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished
-from tests.processes import alive, eventually, kill
+from tests.processes import alive, descendants, eventually, kill
 from tests.stacks import stack_with
 
 LEASE_S = 3.0
@@ -81,6 +81,27 @@ def test_training_goes_on_while_the_store_is_away(
     assert after - before >= min(STEPS - before, 300 * away_s)
     assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, digest)
     assert steps == list(range(STEPS))
+
+
+def test_a_worker_without_a_job_waits_for_the_store(single: Stack) -> None:
+    """And keeps its trainer, which takes seconds to start."""
+    with Client(single.url) as client:
+        finished(client, client.submit(SHORT).id)
+        before = family(single.processes()["worker 0"])
+
+        killed(single)
+        time.sleep(6)  # it finds out when it listens again, and after that it asks every second
+        after = family(single.processes()["worker 0"])
+        back(single, client)
+
+        ended = finished(client, client.submit(SHORT).id)
+    assert before == after
+    assert len(before) >= 2
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
+
+
+def family(pid: int) -> list[int]:
+    return [each for each in (pid, *descendants(pid)) if alive(each)]
 
 
 def test_rows_that_the_store_lost_are_sent_again(single: Stack, digest: str | None) -> None:
