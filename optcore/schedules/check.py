@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from optcore.spec.run import Moved, RunSpec
 
 LOOKED_AT = 1_000_000
 """Values computed for one run, those of all its schedules together; longer runs are sampled."""
+LOOKS_KEPT = 256
+"""Schedules that were right, of which that is remembered: many jobs have the same one."""
 EDGE = 1000
 """Steps at either end that are never left out."""
 
@@ -30,24 +34,51 @@ def check_values(spec: RunSpec) -> None:
         SpecError: with the schedule, the rule, the value and the step.
     """
     moved = {(str(m.schedule), m.name, m.value): m for m in spec.moved() if not _is_flat(m)}
-    for one in moved.values():
-        _check(one, spec, LOOKED_AT // len(moved))
+    for (schedule, _, _), one in moved.items():
+        _check(
+            _Look(
+                schedule,
+                one.name,
+                one.value,
+                type(one.spec),
+                dotted(one.path),
+                spec.total_steps,
+                spec.steps_per_epoch,
+                LOOKED_AT // len(moved),
+                one,
+            )
+        )
 
 
 def _is_flat(moved: Moved) -> bool:
     return moved.schedule.kind == "constant" and moved.path == ("schedule",)
 
 
-def _check(moved: Moved, spec: RunSpec, most: int) -> None:
-    param = dotted(moved.path)
+@dataclass(frozen=True)
+class _Look:
+    """All that tells whether a schedule is right; its text stands for it."""
+
+    schedule: str
+    name: str
+    value: float
+    whose: type[OptimizerSpec]
+    param: str
+    total_steps: int
+    steps_per_epoch: int
+    most: int
+    moved: Moved = field(compare=False)
+
+
+@lru_cache(maxsize=LOOKS_KEPT)
+def _check(look: _Look) -> None:
     schedule = make_schedule(
-        moved.schedule,
-        lr=moved.value,
-        total_steps=spec.total_steps,
-        steps_per_epoch=spec.steps_per_epoch,
+        look.moved.schedule,
+        lr=look.value,
+        total_steps=look.total_steps,
+        steps_per_epoch=look.steps_per_epoch,
     )
-    steps = sampled(spec.total_steps, most)
-    check_moved(schedule, moved.name, type(moved.spec), steps, param)
+    steps = sampled(look.total_steps, look.most)
+    check_moved(schedule, look.name, look.whose, steps, look.param)
 
 
 def check_moved(
