@@ -47,7 +47,8 @@ def _weight(parameters: Sequence[str]) -> float:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             try:
-                return float(value)
+                weight = float(value)
             except ValueError:
                 return 0.0
+            return weight if 0 <= weight <= 1 else 0.0  # and not NaN
     return 1.0

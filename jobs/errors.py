@@ -146,7 +146,7 @@ class StorageUnavailable(JobError):
 
     def __init__(self, path: str, patience_s: float) -> None:
         super().__init__(
-            f"the file {path} of the storage could not be read within {patience_s:g} s"
+            f"the file {path} of the storage could not be read within {patience_s:.3g} s"
         )
 
 

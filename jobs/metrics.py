@@ -81,11 +81,6 @@ PLAIN = Series()
 """That of a job that asks for no further columns."""
 
 
-def pack_values(values: Sequence[float]) -> bytes:
-    """Return the columns of one row after another as the store keeps them."""
-    return struct.pack(f"<{len(values)}d", *values)
-
-
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the marks in *data*, as `jobs.keys.MARKS` describes it: their rows, their seconds."""
     pairs = np.frombuffer(data, "<u4").reshape(-1, 2)

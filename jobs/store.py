@@ -28,7 +28,9 @@ SCANNED_PER_PAGE = 2000
 FILES_READ = 16
 """Files read at a time: when so many hang, only what needs a file waits."""
 FILES_PATIENCE_S = 20.0
-"""Seconds that a request waits for a file: to read a million rows takes one."""
+"""Seconds that a request waits for a file to answer."""
+SLOWEST = 10 * 2**20
+"""Bytes a second of a storage that works: a file that is read for the first time is read whole."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
@@ -61,7 +63,7 @@ class Store:
     Args:
         client: of the server.
         storage: where the files lie.
-        patience_s: seconds after which a file is given up that does not answer.
+        patience_s: seconds after which a small file is given up that does not answer.
     """
 
     def __init__(
@@ -206,6 +208,7 @@ class Store:
 
         Raises:
             ArchiveUnreadable: it is missing or damaged.
+            StorageUnavailable: it does not answer.
         """
         file = record.archive.get("rows")
         if file is None:
@@ -214,11 +217,12 @@ class Store:
 
     async def _read(self, read: Callable[..., T], file: Kept, **which: int) -> T:
         """Return what *read*, one of `archived`, has from a file, unless that takes too long."""
+        patience_s = self._patience_s + file.size / SLOWEST
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 return await self._files.run(read, self._storage, file, **which)
         except TimeoutError:
-            raise StorageUnavailable(file.path, self._patience_s) from None
+            raise StorageUnavailable(file.path, patience_s) from None
 
     async def _moved(self, record: Record, what: str) -> Kept | None:
         """Return where something of a job lies that was in the store, if it was moved meanwhile."""
@@ -235,6 +239,7 @@ class Store:
         Raises:
             JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: it lies in a file that is missing or damaged.
+            StorageUnavailable: it lies in a file that does not answer.
         """
         first = min(after, MAX_ENTRIES)
         pipe = self._client.pipeline(transaction=False)

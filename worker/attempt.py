@@ -115,8 +115,9 @@ class Attempt:
                     reporter.evaluation(report)
                     if report.best and run.is_finite():
                         self._keep_best(run, reporter, lease, folder)
-                lease.beat(steps=run.row - seen)
-                seen = run.row
+                if run.settled or not isinstance(report, StepReport):  # else more were made already
+                    lease.beat(steps=run.row - seen)
+                    seen = run.row
                 reporter.wake()
                 if run.settled and not run.finished:
                     glance.due = False

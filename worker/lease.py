@@ -74,7 +74,7 @@ class Lease:
         self._set_timer(self._limit_s())
 
     def beat(self, *, steps: int = 0) -> None:
-        """Say that the run has moved, by so many steps; 0: by less than one."""
+        """Say that the run has moved: by so many steps, or by part of one, which counts as one."""
         self._beats += max(1, steps)
         self._beat_at = time.monotonic()
 

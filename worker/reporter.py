@@ -40,7 +40,7 @@ class Reporter:
     """
     The way of a run's rows and evaluations to the store.
 
-    The loop never waits for the network: `take` only extends a list. A write that fails for
+    The loop never waits for the network: `take` only extends an array. A write that fails for
     want of a store is repeated; what the store refuses is raised by the next `check`. No row is
     ever dropped: when too many wait, the loop has to wait for `room`.
 
@@ -51,7 +51,7 @@ class Reporter:
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
         journal: keeps the rows for a store that loses some.
-        most_bytes: of packed rows that are not stored, before the loop has to wait.
+        most_bytes: of rows that are not stored, before the loop has to wait.
 
     Attributes:
         take: takes the report of a step, the one after the last; `wake` is to be called soon.
@@ -94,7 +94,9 @@ class Reporter:
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
     def wake(self) -> None:
-        """Let the writer look, if it has nothing to do: there are rows."""
+        """Let the writer look, if it has nothing to do: there are rows, and each in its place."""
+        with self._lock:
+            assert self._rows.last + 1 == self._rows.first + len(self._rows), self._rows.last
         if self._idle:
             self._wake.set()
 

@@ -44,10 +44,11 @@ class Rows:
 
     Attributes:
         first: number of the first row that is not stored.
+        last: step that was added last.
     """
 
     def __init__(self, *, first: int, width: int, groups: int = 0, most_bytes: int) -> None:
-        self.first = first
+        self.first, self.last = first, first - 1
         self._width, self._groups, self._most_bytes = width, groups, most_bytes
         self._values, self._lrs = array("d"), array("d")
 
@@ -60,6 +61,7 @@ class Rows:
         values.append(report.loss)
         if report.values:
             values.extend(report.values)
+        self.last = report.step
 
     @property
     def too_many(self) -> bool:

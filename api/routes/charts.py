@@ -12,7 +12,7 @@ from api.columns import columns_of, require_column
 from api.dependencies import ChartReader, JobRecord, JobStore, TenantName
 from api.problems import documented
 from api.query import require_once
-from jobs.errors import ArchiveUnreadable, JobNotFound
+from jobs.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 from jobs.spec.charts import MOST_JOBS, Along, Chart, Comparison
 from jobs.spec.wire import Wire
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["metrics"])
 
 
 def _answers(model: type[Wire]) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model}, **documented(JobNotFound, ArchiveUnreadable)}
+    return {200: {"model": model}, **documented(JobNotFound, ArchiveUnreadable, StorageUnavailable)}
 
 
 @router.get("/jobs/{job_id}/metrics/chart", responses=_answers(Chart))

@@ -13,7 +13,7 @@ from api.problems import documented
 from api.query import beyond
 from api.streams.following import follow_history
 from api.streams.streams import EventStream
-from jobs.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound
+from jobs.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound, StorageUnavailable
 from jobs.spec.wire import Checkpoint, Event, Page
 
 LAST = 2**63 - 1
@@ -22,7 +22,7 @@ LAST = 2**63 - 1
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 
-@router.get("/events", responses=documented(JobNotFound, ArchiveUnreadable))
+@router.get("/events", responses=documented(JobNotFound, ArchiveUnreadable, StorageUnavailable))
 async def list_events(
     record: JobRecord,
     store: JobStore,
@@ -42,7 +42,7 @@ async def list_events(
 @router.get(
     "/events/stream",
     response_class=EventStream,
-    responses=documented(JobNotFound, ArchiveUnreadable),
+    responses=documented(JobNotFound, ArchiveUnreadable, StorageUnavailable),
 )
 async def stream_events(
     record: JobRecord,

@@ -18,7 +18,13 @@ from api.query import beyond
 from api.streams.following import follow
 from api.streams.place import Place
 from api.streams.streams import EventStream
-from jobs.errors import ArchiveUnreadable, JobNotFound, NotAcceptable, RowsWereCut
+from jobs.errors import (
+    ArchiveUnreadable,
+    JobNotFound,
+    NotAcceptable,
+    RowsWereCut,
+    StorageUnavailable,
+)
 from jobs.record import Record
 from jobs.spec.exports import ExportForm
 from jobs.spec.wire import MetricRow, MetricsPage
@@ -132,7 +138,9 @@ async def _wanted(
     response_model=MetricsPage,
     responses={
         200: {"content": content()},
-        **documented(JobNotFound, NotAcceptable, RowsWereCut, ArchiveUnreadable),
+        **documented(
+            JobNotFound, NotAcceptable, RowsWereCut, ArchiveUnreadable, StorageUnavailable
+        ),
     },
 )
 async def read_metrics(
@@ -183,7 +191,7 @@ def _unless_cut(record: Record, place: Place, cuts: Sequence[int]) -> None:
 @router.get(
     "/stream",
     response_class=EventStream,
-    responses=documented(JobNotFound, ArchiveUnreadable),
+    responses=documented(JobNotFound, ArchiveUnreadable, StorageUnavailable),
 )
 async def stream_metrics(
     record: JobRecord,

@@ -15,11 +15,14 @@ from optcore.schedules.plan import require_finite
 from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.optimizers import OptimizerSpec
 from optcore.spec.run import Moved, RunSpec
+from optcore.spec.schedules import ScheduleSpec
 
 LOOKED_AT = 1_000_000
 """Values computed for one run, those of all its schedules together; longer runs are sampled."""
 LOOKS_KEPT = 256
 """Schedules that were right, of which that is remembered: many jobs have the same one."""
+LONGEST_KEPT = 2000
+"""Characters of such a schedule: a list of a million values is forgotten."""
 EDGE = 1000
 """Steps at either end that are never left out."""
 
@@ -34,20 +37,22 @@ def check_values(spec: RunSpec) -> None:
         SpecError: with the schedule, the rule, the value and the step.
     """
     moved = {(str(m.schedule), m.name, m.value): m for m in spec.moved() if not _is_flat(m)}
-    for (schedule, _, _), one in moved.items():
-        _check(
-            _Look(
-                schedule,
-                one.name,
-                one.value,
-                type(one.spec),
-                dotted(one.path),
-                spec.total_steps,
-                spec.steps_per_epoch,
-                LOOKED_AT // len(moved),
-                one,
-            )
+    for (text, _, _), one in moved.items():
+        look = _Look(
+            text=text,
+            name=one.name,
+            value=one.value,
+            whose=type(one.spec),
+            param=dotted(one.path),
+            total_steps=spec.total_steps,
+            steps_per_epoch=spec.steps_per_epoch,
+            most=LOOKED_AT // len(moved),
+            schedule=one.schedule,
         )
+        if len(text) <= LONGEST_KEPT:
+            _check_once(look)
+        else:
+            _check(look)
 
 
 def _is_flat(moved: Moved) -> bool:
@@ -58,7 +63,7 @@ def _is_flat(moved: Moved) -> bool:
 class _Look:
     """All that tells whether a schedule is right; its text stands for it."""
 
-    schedule: str
+    text: str
     name: str
     value: float
     whose: type[OptimizerSpec]
@@ -66,19 +71,21 @@ class _Look:
     total_steps: int
     steps_per_epoch: int
     most: int
-    moved: Moved = field(compare=False)
+    schedule: ScheduleSpec = field(compare=False)
 
 
-@lru_cache(maxsize=LOOKS_KEPT)
 def _check(look: _Look) -> None:
     schedule = make_schedule(
-        look.moved.schedule,
+        look.schedule,
         lr=look.value,
         total_steps=look.total_steps,
         steps_per_epoch=look.steps_per_epoch,
     )
     steps = sampled(look.total_steps, look.most)
     check_moved(schedule, look.name, look.whose, steps, look.param)
+
+
+_check_once = lru_cache(maxsize=LOOKS_KEPT)(_check)
 
 
 def check_moved(

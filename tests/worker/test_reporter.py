@@ -151,6 +151,17 @@ def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
     assert told == [{"step": 17, "planned": right, "applied": lrs[17]}]
 
 
+def test_a_step_that_was_left_out_is_noticed(
+    client: redis.Redis, held: Held, spec: JobSpec
+) -> None:
+    """What follows would be stored one row too early."""
+    patience = Patience(client, threading.Event())
+    with Reporter(held, patience, Plan(spec), first=3, lease_ms=LEASE_MS) as reporter:
+        reporter.take(StepReport(4, 0.1, 1.0))
+        with pytest.raises(AssertionError):
+            reporter.wake()
+
+
 def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
     client: redis.Redis, held: Held, spec: JobSpec
 ) -> None:

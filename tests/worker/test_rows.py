@@ -1,8 +1,9 @@
 """Rows between the loop that adds and the thread that takes them."""
 
+import struct
 import threading
 
-from jobs.metrics import FLOAT64, PLAIN, Series, pack_values
+from jobs.metrics import FLOAT64, PLAIN, Series
 from optcore.training.reports import StepReport
 from worker.rows import BATCH_BYTES, Rows
 
@@ -43,7 +44,8 @@ def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
 
     assert firsts == [0, BATCH_BYTES // PLAIN.width, 2 * BATCH_BYTES // PLAIN.width]
     assert [row[1] for row in PLAIN.unpack(data)] == list(range(count))
-    assert lrs == pack_values([step + x for step in range(count) for x in (0, 0.25, 0.5)])
+    expected = [step + x for step in range(count) for x in (0, 0.25, 0.5)]
+    assert lrs == struct.pack(f"<{len(expected)}d", *expected)
 
 
 def test_there_are_too_many_until_enough_are_dropped() -> None:
