@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -204,7 +205,7 @@ class Client(asyncio.Protocol):
     """
 
     lags: list[float] = []  # noqa: RUF012  # of all
-    counts = {"events": 0, "bytes": 0}  # noqa: RUF012
+    counts = {"events": 0, "bytes": 0}  # noqa: RUF012  # of all
     counting = False
 
     def __init__(self, path: str) -> None:
@@ -248,13 +249,17 @@ async def watch(url: str, watchers: int, paths: Sequence[str]) -> None:
     host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
     clients = [Client(paths[i % len(paths)]) for i in range(watchers)]
     for client in clients:
-        await loop.create_connection(lambda c=client: c, host, port)  # type: ignore[misc]
+        await loop.create_connection(partial(_itself, client), host, port)
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting, start = True, time.monotonic()
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting = False
     print(json.dumps(told(clients, time.monotonic() - start)), flush=True)
+
+
+def _itself(client: Client) -> Client:
+    return client
 
 
 def told(clients: Sequence[Client], seconds: float) -> dict[str, Any]:
@@ -316,7 +321,8 @@ def serve(port: int, every_s: float, size: int) -> None:
         del receive
         if scope["type"] != "http":
             return
-        ticking or ticking.append(asyncio.create_task(tick()))  # type: ignore[func-returns-value]
+        if not ticking:
+            ticking.append(asyncio.create_task(tick()))
         mine = int(scope["path"][1:])
         kind = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": kind})

@@ -125,5 +125,5 @@ def _submitted(reply: list[Any]) -> Submitted:
 
 
 def _changed(reply: list[Any]) -> Changed:
-    # As above.
+    # It is one of these outcomes, too.
     return Changed(text(reply[0]), as_record(reply[2]), texts(reply[1]))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 
 from api.app import create_app
+from api.keeping import House
 from jobs.artifacts import Storage
 from jobs.settings import Settings
 from jobs.store import Store
@@ -33,11 +34,22 @@ async def http(
 
 
 @pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """That of the application."""
+    return Storage(tmp_path / "storage")
+
+
+@pytest.fixture
+def house(client: redis.Redis, storage: Storage) -> House:
+    return House(client, storage, Settings())
+
+
+@pytest.fixture
 async def store(
-    client: redis.Redis, server: EmbeddedServer, tmp_path: Path
+    client: redis.Redis, server: EmbeddedServer, storage: Storage
 ) -> AsyncIterator[Store]:
     """The store, read by a client of its own."""
     del client  # it has emptied the server, and given it the functions
     connected = redis.asyncio.from_url(server.url)
-    yield Store(connected, Storage(tmp_path))
+    yield Store(connected, storage)
     await connected.aclose()

@@ -86,7 +86,7 @@ async def test_a_stream_ends_when_its_job_is_not_kept(
 async def test_a_stream_ends_when_its_job_is_removed_while_a_client_catches_up(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
-    app: Any = http._transport.app  # type: ignore[attr-defined]
+    app: Any = http._transport.app  # type: ignore[attr-defined]  # of ASGITransport
     store, reader = app.state.store, app.state.desk.reader
     job_id = submit(client)
     for _ in range(60):

@@ -19,11 +19,6 @@ from tests.jobs.protocol import append, ask, begin, claim, some_rows, state_of, 
 DAY_MS = 24 * 3600 * 1000
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "storage")
-
-
 def house(client: redis.Redis, storage: Storage, **kept: float) -> House:
     return House(client, storage, Settings.model_validate(kept))
 
