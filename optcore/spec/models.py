@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -51,18 +52,20 @@ class MnistCnn(ModelSpec):
 
     def network(self, num_classes: int) -> list[LayerSpec]:
         """Return conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
-        blocks: list[LayerSpec] = []
-        for i in (1, 2):
-            blocks += [
-                Conv2d(kind="conv2d", name=f"conv{i}", out_channels=20, kernel_size=5, padding=2),
-                Relu(kind="relu", name=f"relu{i}"),
-                MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
-            ]
-        return [
-            *blocks,
-            Flatten(kind="flatten", name="flatten"),
-            Linear(kind="linear", name="fc", out_features=num_classes),
+        return list(_mnist_cnn(num_classes))
+
+
+@lru_cache(maxsize=16)
+def _mnist_cnn(num_classes: int) -> tuple[LayerSpec, ...]:
+    blocks: list[LayerSpec] = []
+    for i in (1, 2):
+        blocks += [
+            Conv2d(kind="conv2d", name=f"conv{i}", out_channels=20, kernel_size=5, padding=2),
+            Relu(kind="relu", name=f"relu{i}"),
+            MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
         ]
+    flatten = Flatten(kind="flatten", name="flatten")
+    return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_classes))
 
 
 class Mlp(ModelSpec):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from ctypes import c_float
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -29,8 +29,7 @@ NOT_NUMBERS = frozenset({"loss_scale"})
 
 def float32(number: float) -> float:
     """Return *number* rounded to float32; infinite if it is too large for it."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(number))
+    return c_float(number).value
 
 
 class OptimizerSpec(Spec):
@@ -152,6 +151,8 @@ class OptimizerSpec(Spec):
 
         A number stays where it is put: what moved it before is left out.
         """
+        if not overrides and not self.groups:
+            return self
         kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
         if self.schedules:
             kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
