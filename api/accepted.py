@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import redis
 from fastapi import Response
 
-from api.bells import ring
 from jobs.calls import Submitted
 from jobs.errors import IdempotencyConflict
 from jobs.record import Record
 from jobs.spec.wire import Job
 
 
-def answer(
-    submitted: Submitted,
-    *,
-    shown: Callable[[Record], Job],
-    client: redis.Redis,
-    response: Response,
-) -> Job:
+def answer(submitted: Submitted, *, shown: Callable[[Record], Job], response: Response) -> Job:
     """
-    Return the job that was *submitted*, ring for it, and say in *response* where it is.
+    Return the job that was *submitted*, and say in *response* where it is.
 
     Raises:
         IdempotencyConflict: its key belongs to another job.
@@ -32,6 +24,5 @@ def answer(
         raise IdempotencyConflict(job.id)
     if submitted.outcome == "replayed":
         response.headers["Idempotent-Replayed"] = "true"
-    ring(client, submitted.bells, job.id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated
 
 import redis
+import redis.asyncio
 from fastapi import Depends, Request
 
 from api.charts.reading import SeriesReader
@@ -17,35 +18,40 @@ from jobs.spec.wire import Job
 from jobs.store import Store
 
 
-def _tenant() -> str:
+async def _tenant() -> str:
     return "local"
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     store: Store = request.app.state.store
     return store
 
 
-def _blocking_client(request: Request) -> redis.Redis:
+async def _client(request: Request) -> redis.asyncio.Redis:
+    client: redis.asyncio.Redis = request.app.state.client
+    return client
+
+
+async def _blocking_client(request: Request) -> redis.Redis:
     client: redis.Redis = request.app.state.blocking_client
     return client
 
 
-def _shown(request: Request) -> Callable[[Record], Job]:
+async def _shown(request: Request) -> Callable[[Record], Job]:
     return partial(Record.job, offer_after_s=request.app.state.offer_after_s)
 
 
-def _storage(request: Request) -> Storage:
+async def _storage(request: Request) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
 
 
-def _reader(request: Request) -> SeriesReader:
+async def _reader(request: Request) -> SeriesReader:
     reader: SeriesReader = request.app.state.reader
     return reader
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 
@@ -54,6 +60,8 @@ TenantName = Annotated[str, Depends(_tenant)]
 """Whose jobs the request is about."""
 JobStore = Annotated[Store, Depends(_store)]
 """For reading."""
+Client = Annotated[redis.asyncio.Redis, Depends(_client)]
+"""For writing."""
 BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 """For routes that ring the bell, which is RQ's and blocks."""
 Shown = Annotated[Callable[[Record], Job], Depends(_shown)]

@@ -31,6 +31,8 @@ FILES_PATIENCE_S = 20.0
 """Seconds that a request waits for a file to answer."""
 SLOWEST = 10 * 2**20
 """Bytes a second of a storage that works: a file that is read for the first time is read whole."""
+LISTED_AT_ONCE = 128
+"""Records that the server reads at a time: it does nothing else meanwhile."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
@@ -137,12 +139,13 @@ class Store:
                 return found, after
 
     async def _fetch(self, tenant: str, ids: Sequence[bytes]) -> list[Record]:
-        looks = [calls.look(tenant, job_id.decode(), listed=True) for job_id in ids]
-        pipe = self._client.pipeline(transaction=False)
-        for call in looks:
-            pipe.fcall_ro(call.function, 0, *call.args)
-        found = [call.read(reply) for call, reply in zip(looks, await pipe.execute(), strict=True)]
-        return [record for record in found if record is not None]
+        found: list[Record] = []
+        for start in range(0, len(ids), LISTED_AT_ONCE):
+            some = [job_id.decode() for job_id in ids[start : start + LISTED_AT_ONCE]]
+            call = calls.listed(tenant, some)
+            reply = await self._client.fcall_ro(call.function, 0, *call.args)
+            found += [record for record in call.read(reply) if record is not None]
+        return found
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
         """Return how far a job is."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Response
 
 from api.accepted import answer
+from api.bells import ring
 from api.cloning import check_fits, source_of
 from api.dependencies import ArtifactStorage, BlockingClient, Shown, TenantName
 from api.problems import documented
@@ -104,4 +105,6 @@ def clone_job(
     copy of what it begins with: whatever becomes of this one, it can be trained.
     """
     submitted = cloning.submit(clone, idempotency_key or "")
-    return answer(submitted, shown=shown, client=client, response=response)
+    job = answer(submitted, shown=shown, response=response)
+    ring(client, submitted.bells, job.id)
+    return job

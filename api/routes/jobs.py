@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from api.accepted import answer
-from api.dependencies import BlockingClient, JobRecord, JobStore, Shown, TenantName
+from api.bells import ring
+from api.dependencies import BlockingClient, Client, JobRecord, JobStore, Shown, TenantName
 from api.planning import plan_of
 from api.problems import documented
 from api.query import LABEL
 from jobs import calls
 from jobs.errors import IdempotencyConflict, JobNotFound, StoreUnavailable
-from jobs.functions import send
+from jobs.functions import send_async
 from jobs.record import new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
@@ -22,13 +24,17 @@ from optcore.schedules.check import check_values
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+QUICK_VALUES = 20_000
+"""Values of schedules that are computed within a millisecond or so."""
+
 
 @router.post("", status_code=201, responses=documented(IdempotencyConflict, StoreUnavailable))
-def submit_job(
+async def submit_job(
     *,
     spec: JobSpec,
     tenant: TenantName,
-    client: BlockingClient,
+    client: Client,
+    ringing: BlockingClient,
     shown: Shown,
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
@@ -38,17 +44,29 @@ def submit_job(
 
     With an `Idempotency-Key` the same request may be sent again: it gives the same job.
     """
-    check_values(spec)
+    await _check(spec)
     fields = new_fields(spec)
     call = calls.submit(
         tenant,
         new_id(),
         fields,
         idempotency_key=idempotency_key or "",
-        body_sha=spec.sha256(),
+        body_sha=spec.sha256() if idempotency_key else "",
     )
-    submitted = send(client, call)
-    return answer(submitted, shown=shown, client=client, response=response)
+    submitted = await send_async(client, call)
+    job = answer(submitted, shown=shown, response=response)
+    if submitted.bells:
+        await run_in_threadpool(ring, ringing, submitted.bells, job.id)
+    return job
+
+
+async def _check(spec: JobSpec) -> None:
+    """Check the schedules of *spec*: in a thread, unless that is more work than they are."""
+    steps = spec.total_steps, spec.steps_per_epoch
+    if sum(moved.schedule.cost(*steps) for moved in spec.moved()) <= QUICK_VALUES:
+        check_values(spec)
+    else:
+        await run_in_threadpool(check_values, spec)
 
 
 @router.post("/validate")

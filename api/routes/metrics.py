@@ -83,7 +83,7 @@ def _foreign(event_id: str, cuts: int) -> dict[str, object]:
     return {"type": RULE, "loc": ("header", "last-event-id"), "msg": message, "input": event_id}
 
 
-def _form(
+async def _form(
     accept: Annotated[str, Header()] = "",
     asked: Annotated[
         str | None,

@@ -18,7 +18,7 @@ from api.monitoring.service import families
 router = APIRouter(tags=["system"])
 
 
-def _process(request: Request) -> ProcessMetrics:
+async def _process(request: Request) -> ProcessMetrics:
     metrics: ProcessMetrics = request.app.state.process_metrics
     return metrics
 

@@ -20,7 +20,7 @@ from jobs.calls.keeping import (
 )
 from jobs.calls.monitoring import Monitored, monitored
 from jobs.calls.reaper import Reaped, reap
-from jobs.calls.record import look, version
+from jobs.calls.record import listed, look, version
 from jobs.calls.series import append, best_kept, checkpointed, evaluated, noted, off_plan, refused
 from jobs.calls.workers import Released, begun, bye, claim, fail, finish, hello, release, renew
 
@@ -47,6 +47,7 @@ __all__ = [
     "fail",
     "finish",
     "hello",
+    "listed",
     "look",
     "monitored",
     "noted",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jobs.calls.replies import as_record, text
 from jobs.functions import Call
 from jobs.record import Record
 
 
-def look(tenant: str, job_id: str, *, listed: bool = False) -> Call[Record | None]:
-    """Return a job's record, or None if there is no such job; for a list, without its place."""
-    return Call("look", [tenant, job_id, int(listed)], as_record)
+def look(tenant: str, job_id: str) -> Call[Record | None]:
+    """Return a job's record, or None if there is no such job."""
+    return Call("look", [tenant, job_id], as_record)
+
+
+def listed(tenant: str, job_ids: Sequence[str]) -> Call[list[Record | None]]:
+    """Return the records of jobs as `look` does, but without their places in the queue."""
+    return Call("list", [tenant, *job_ids], lambda reply: [as_record(flat) for flat in reply])
 
 
 def version() -> Call[str]:

@@ -201,9 +201,16 @@ local function view(job, listed)
   return fields
 end
 
--- look tenant id (0 | 1: for a list) -> the record, or nothing if there is no such job
+-- look tenant id -> the record, or nothing if there is no such job
 local function look(_, args)
-  return view(key('job', args[1], args[2]), args[3] == '1')
+  return view(key('job', args[1], args[2]))
+end
+
+-- list tenant id... -> the records without their places; nothing in place of a job that is not there
+local function list(_, args)
+  local found = {}
+  for i = 2, #args do found[i - 1] = view(key('job', args[1], args[i]), true) end
+  return found
 end
 
 -- ---------------------------------------------------------------- moving
@@ -348,5 +355,7 @@ end
 
 redis.register_function{
   function_name = 'optserve_look', callback = look, flags = {'no-writes'}}
+redis.register_function{
+  function_name = 'optserve_list', callback = list, flags = {'no-writes'}}
 redis.register_function{
   function_name = 'optserve_version', callback = version, flags = {'no-writes'}}

@@ -13,24 +13,9 @@ from jobs.calls import Held
 from jobs.functions import send
 from jobs.metrics import PLAIN, Row, Series
 from jobs.record import Record
+from tests.api.posting import JOB, post
 
 pytestmark = pytest.mark.anyio
-
-JOB: dict[str, Any] = {
-    "name": "a",
-    "labels": {"team": "ocr"},
-    "model": {"kind": "mlp"},
-    "dataset": {"kind": "digits", "batch_size": 100},
-    "optimizer": {"kind": "adam"},
-    "training": {"epochs": 2},
-}
-
-
-async def post(http: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
-    response = await http.post("/v1/jobs", json={**JOB, **changes})
-    assert response.status_code == 201, response.text
-    job: dict[str, Any] = response.json()
-    return job
 
 
 def claim(client: redis.Redis) -> Held:
@@ -68,19 +53,6 @@ async def test_ids_are_uuids_of_version_7_and_sort_by_age(http: httpx.AsyncClien
     assert all(job_id.startswith("job_") and job_id[18] == "7" for job_id in ids)
 
 
-async def test_jobs_are_listed_newest_first_in_pages(http: httpx.AsyncClient) -> None:
-    posted = {(await post(http, name=f"job {i}"))["id"] for i in range(5)}
-
-    first = (await http.get("/v1/jobs", params={"limit": 3})).json()
-    second = (await http.get("/v1/jobs", params={"limit": 3, "after": first["next"]})).json()
-
-    listed = [job["id"] for page in (first, second) for job in page["data"]]
-    assert first["has_more"] is True
-    assert second["has_more"] is False
-    assert second["next"] is None
-    assert listed == sorted(posted, reverse=True)
-
-
 async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
@@ -100,21 +72,6 @@ async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
     auto = {"device": "auto", "fingerprint": None, "queued": 2, "workers": 1, "idle_workers": 1}
     cuda = {"device": "cuda", "fingerprint": None, "queued": 1, "workers": 0, "idle_workers": 0}
     assert queue["lanes"] == [auto, cuda]
-
-
-async def test_jobs_are_found_by_state_and_label(http: httpx.AsyncClient) -> None:
-    ocr = await post(http)
-    other = await post(http, labels={"team": "nlp", "size": "big"})
-    await http.post(f"/v1/jobs/{ocr['id']}/cancel")
-
-    async def found(query: str) -> list[str]:
-        return [job["id"] for job in (await http.get(f"/v1/jobs?{query}")).json()["data"]]
-
-    assert await found("state=queued") == [other["id"]]
-    assert await found("state=cancelled") == [ocr["id"]]
-    assert await found("label.team=ocr") == [ocr["id"]]
-    assert await found("label.team=nlp&label.size=big") == [other["id"]]
-    assert await found("label.team=nlp&label.size=small") == []
 
 
 async def test_an_idempotency_key_makes_one_job(http: httpx.AsyncClient) -> None:
