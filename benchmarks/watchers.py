@@ -52,8 +52,9 @@ STEPS_PER_S = 100
 WRITE_S = 0.1
 """Seconds between two writes of a worker."""
 POLL_S = 0.05
+LOOK_S = 0.05
 LEAD_S = 1.0
-"""Seconds between the last client's arrival and the first measurement."""
+"""Seconds between the first steps of the client that was served last and the first measurement."""
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},
     "dataset": {"kind": "digits"},
@@ -79,6 +80,7 @@ def main() -> None:
     print(f"{machine()}\n\n| | | wanted |\n|---|---|---|")
     print(f"| steps told, each once and in order | {ours['steps']:,} | all |")
     print(f"| to who got the fewest | {ours['fewest']:,} | {_share(ours)} |")
+    print(f"| until all, who came at once, had their first steps | {duration(ours['joined'])} | |")
     for name in ("lag p50", "lag p99", "poll p50", "poll p99"):
         print(f"| {name} | {duration(ours[name])} | {_wanted(ours[name], WANTED.get(name))} |")
     print(f"| events/s to all | {ours['events'] / ours['seconds']:,.0f} | |")
@@ -128,7 +130,7 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
             paths = [f"/v1/jobs/{job_id}/metrics/stream" for job_id in ids]
             with process("watch", running.url, str(watchers), *paths) as clients:
                 assert clients.stdout is not None
-                clients.stdout.readline()
+                joined = float(clients.stdout.readline())
                 time.sleep(LEAD_S)
                 counted = [Cpu(p) for p in (api, store, clients.pid, trainers.pid)]
                 tell(clients, "begin")
@@ -137,6 +139,7 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
                 found: dict[str, Any] = json.loads(clients.stdout.readline())
                 names = ("API", "store", "clients", "trainers")
                 found |= {name: cpu.used() for name, cpu in zip(names, counted, strict=True)}
+                found["joined"] = joined
                 found["rss"] = rss(api) - idle
                 found["connections"] = client.info("clients")["connected_clients"] - 2
         return found | {"poll p50": _quantile(polls, 0.5), "poll p99": _quantile(polls, 0.99)}
@@ -212,6 +215,11 @@ class Client(asyncio.Protocol):
         self._path, self._text, self._next = path, b"", -1
         self.steps = 0
 
+    @property
+    def joined(self) -> bool:
+        """Whether it has been told of steps."""
+        return self._next >= 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
         line = cast("asyncio.Transport", transport)
@@ -248,9 +256,12 @@ async def watch(url: str, watchers: int, paths: Sequence[str]) -> None:
     loop = asyncio.get_running_loop()
     host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
     clients = [Client(paths[i % len(paths)]) for i in range(watchers)]
+    start = time.monotonic()
     for client in clients:
         await loop.create_connection(partial(_itself, client), host, port)
-    print("ready", flush=True)
+    while not all(client.joined for client in clients):
+        await asyncio.sleep(LOOK_S)
+    print(time.monotonic() - start, flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     Client.counting, start = True, time.monotonic()
     await loop.run_in_executor(None, sys.stdin.readline)

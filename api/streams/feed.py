@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from api.streams import events
 from api.streams.place import Place
-from api.streams.watcher import Watcher
+from api.streams.watcher import Waker, Watcher
 from jobs.metrics import Row
 from jobs.record import Record
 from jobs.spec.states import State
@@ -65,13 +65,14 @@ class Feed:
         watchers: who watches.
     """
 
-    def __init__(self, record: Record, now: float) -> None:
+    def __init__(self, record: Record, now: float, waker: Waker) -> None:
         self.record = record
         self.place = Place(record.rows - 1, len(record.cuts))
         self.state, self.attempt, self.cuts = record.state, record.attempt, record.cuts
         self.entries = int(record.fields["rev"])
         self.ended = self.gone = False
         self.watchers: set[Watcher] = set()
+        self._waker = waker
         self.next_number = 0
         self._frames: deque[Frame] = deque()
         if record.state.final:
@@ -123,8 +124,7 @@ class Feed:
 
     def wake(self) -> None:
         """Let everybody look."""
-        for watcher in self.watchers:
-            watcher.wake()
+        self._waker.wake(self.watchers)
 
     def _publish(
         self,

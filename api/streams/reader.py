@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from api.streams.feed import Feed
-from api.streams.watcher import Watcher
+from api.streams.watcher import Waker, Watcher
 from jobs.errors import JobError
 from jobs.record import Record
 from jobs.spec.states import State
@@ -83,6 +83,7 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._watched: dict[tuple[str, str], Watched] = {}
+        self._waker = Waker()
         self._some = asyncio.Event()
         self._reading: set[asyncio.Task[None]] = set()
         self._late_s = 0.0
@@ -100,7 +101,7 @@ class Reader:
         name = (record.tenant, record.id)
         watched = self._watched.get(name)
         if watched is None or watched.feed.gone:
-            watched = self._watched[name] = Watched(Feed(record, now), now, now)
+            watched = self._watched[name] = Watched(Feed(record, now, self._waker), now, now)
             self._some.set()
         watched.holds += 1
         try:

@@ -1,8 +1,13 @@
-"""One who watches a job through a stream: woken when there is something to tell."""
+"""Those who watch a job through a stream: woken when there is something to tell."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+AT_A_TIME = 32
+"""Watchers that are woken together: each of them sends then, and all else waits meanwhile."""
 
 
 class Watcher:
@@ -43,3 +48,24 @@ class Watcher:
             await self._waiting
             self._waiting = None
         self._woken = False
+
+
+class Waker:
+    """Wakes many who watch, some at a time: what else this process is asked comes in between."""
+
+    def __init__(self) -> None:
+        self._asleep: deque[Watcher] = deque()
+        self._on_the_way = False
+
+    def wake(self, watchers: Iterable[Watcher]) -> None:
+        """Wake *watchers* soon, after those that were to be woken before."""
+        self._asleep.extend(watchers)
+        if not self._on_the_way:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(AT_A_TIME, len(self._asleep))):
+            self._asleep.popleft().wake()
+        self._on_the_way = bool(self._asleep)
+        if self._on_the_way:
+            asyncio.get_running_loop().call_soon(self._wake_some)
