@@ -34,7 +34,8 @@ class Journal:
     def __init__(self, path: Path, *, first: int, width: int) -> None:
         self._path, self._first, self._width = path, first, width
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w+b", buffering=0)
+        path.unlink(missing_ok=True)
+        self._file = path.open("a+b", buffering=0)
         self._whole = True
 
     def add(self, data: bytes) -> None:
@@ -42,7 +43,6 @@ class Journal:
         if not self._whole:
             return
         try:
-            self._file.seek(0, os.SEEK_END)
             self._whole = self._file.write(data) == len(data)
         except OSError as error:
             self._whole = False

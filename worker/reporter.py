@@ -26,12 +26,12 @@ LOOK_S = 0.05
 T = TypeVar("T")
 
 PAUSE_S = 0.1
-"""
-Seconds between two writes: rows that come meanwhile go together. Nobody sees more than ten updates
-a second, and the loop shares its interpreter with every write.
-"""
-
-
+"""Seconds between two writes: rows that come meanwhile go together. Nobody sees more than ten
+updates a second."""
+SHARE = 0.006
+"""Part of the time that this thread may compute: the loop shares its interpreter with it. Where a
+write takes longer, the pause after it does too."""
+LONGEST_PAUSE_S = 0.2
 COMPARE_S = 1.0
 """Seconds between two comparisons with the plan, which cost the more for few rows."""
 
@@ -192,11 +192,13 @@ class Reporter:
 
     def _write_all(self) -> None:
         try:
+            began = time.thread_time()
             while self._wait_for_work():
                 self._write_rows()
                 self._write_evaluations()
+                computed_s, began = time.thread_time() - began, time.thread_time()
                 if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
-                    self._wake.wait(PAUSE_S)
+                    self._wake.wait(min(max(PAUSE_S, computed_s / SHARE), LONGEST_PAUSE_S))
                     self._wake.clear()
             self._compare_with_plan()
         except Exception as error:  # the loop must hear of it: nothing is stored any more
