@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from jobs import calls
 from jobs.artifacts import BEST, EMA, MODEL, Storage
 from jobs.calls import Held
 from jobs.functions import Fenced
-from jobs.record import Record
+from jobs.record import BestPointer, Record
 from jobs.settings import Settings
 from jobs.spec.states import Reason
 from optcore.training import checkpoint
@@ -121,6 +123,7 @@ class Attempt:
                 reporter.wake()
                 if run.settled and not run.finished:
                     glance.due = False
+                    self._sweep(folder, reporter.needed())
                     self._heed(reporter, lease)
                     if reporter.full:
                         self._wait_for_room(reporter, lease)
@@ -214,7 +217,10 @@ class Attempt:
         """Make a checkpoint that the record points to: rows first, then files, then the pointer."""
         if run.row == self._saved or not run.is_finite():
             return  # it is there; or nobody would want to go on from here
+        lease.phase("store")
+        reporter.flush()
         saved = self._written(run, reporter, lease, folder / "checkpoints")
+        lease.phase("store")
         needed = reporter.send(
             calls.checkpointed(
                 self._held,
@@ -225,11 +231,20 @@ class Attempt:
             )
         )
         self._saved = saved.step
-        self._storage.sweep_checkpoints(folder, needed)
+        self._sweep(folder, needed)
         lease.phase("step")
 
+    def _sweep(self, folder: Path, needed: Sequence[str] | None) -> None:
+        """Remove what was kept and is no longer *needed*, if the store has just said what is."""
+        if needed is not None:
+            self._storage.sweep_checkpoints(folder, needed)
+
     def _keep_best(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
-        """Keep the run as it is, for being the best so far, and its network as an artifact."""
+        """
+        Keep the run as it is, for being the best so far, and its network as an artifact.
+
+        The record hears of it as it hears of rows: nobody waits for a store that is away.
+        """
         kept = run.kept
         assert kept is not None
         assert kept.value is not None
@@ -239,36 +254,27 @@ class Attempt:
         self._best = folder / BEST
         target = self._best
         self._room(reporter, lease).write(lambda: write_durably(target, content))
-        needed = reporter.send(
-            calls.best_kept(
-                self._held,
-                step=saved.step,
-                path=self._storage.relative(saved.path),
-                sha256=saved.sha256,
-                metric=kept.metric,
-                value=kept.value,
-            )
+        path = self._storage.relative(saved.path)
+        unheard = reporter.best(
+            BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value)
         )
-        self._storage.sweep_checkpoints(folder, needed)
+        if unheard is not None:
+            shutil.rmtree(self._storage.path(unheard.path), ignore_errors=True)
         lease.phase("step")
 
     def _written(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> Checkpoint:
-        """Write a checkpoint once all rows before it are stored; then the store is next."""
-        lease.phase("store")
-        reporter.flush()
-        lease.phase("checkpoint")
+        """Return a checkpoint of the run, once there is room for it."""
 
         def write() -> Checkpoint:
             self._journal.sync()
             return checkpoint.save(run, folder)
 
-        saved = self._room(reporter, lease).write(write)
-        lease.phase("store")
-        return saved
+        return self._room(reporter, lease).write(write)
 
     def _finish(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         lease.phase("store")
         reporter.flush()
+        self._sweep(folder, reporter.needed())
         lease.phase("checkpoint")
         files = {MODEL: checkpoint.model_bytes(run)}
         if run.ema is not None:

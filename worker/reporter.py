@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import CHUNK_ROWS, Call, Gap
+from jobs.record import BestPointer
 from optcore.training.reports import Evaluation
 from worker.journal import Journal
 from worker.patience import PATIENCE_S, Patience
@@ -88,6 +89,9 @@ class Reporter:
         self.take = self._rows.add  # without a call in between: a step may take 0.1 ms
         self._lock = threading.Condition(threading.Lock())
         self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
+        self._best: BestPointer | None = None
+        self._telling: BestPointer | None = None
+        self._needed: list[str] | None = None
         self._error: Exception | None = None
         self._idle, self._closing = False, False
         self._wake = threading.Event()
@@ -120,6 +124,22 @@ class Reporter:
             self.last_evaluation = report
             self._evaluations.append(report)
         self._wake.set()
+
+    def best(self, best: BestPointer) -> BestPointer | None:
+        """Take the best state so far, whose files are whole; return one that nobody heard of."""
+        with self._lock:
+            unheard = None if self._best is self._telling else self._best
+            self._best = best
+        self._wake.set()
+        return unheard
+
+    def needed(self) -> list[str] | None:
+        """Return what the files of the job are needed for, if the store has just said so."""
+        with self._lock:
+            needed, self._needed = self._needed, None
+            if needed is not None and self._best is not None:
+                needed.append(self._best.path)
+        return needed
 
     def check(self) -> None:
         """Raise what the store refused, if it did."""
@@ -188,7 +208,7 @@ class Reporter:
         self._thread.join()
 
     def _has_work(self) -> bool:
-        return len(self._rows) > 0 or len(self._evaluations) > 0
+        return len(self._rows) > 0 or len(self._evaluations) > 0 or self._best is not None
 
     def _write_all(self) -> None:
         try:
@@ -196,6 +216,7 @@ class Reporter:
             while self._wait_for_work():
                 self._write_rows()
                 self._write_evaluations()
+                self._write_best()
                 computed_s, began = time.thread_time() - began, time.thread_time()
                 if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
                     self._wake.wait(min(max(PAUSE_S, computed_s / SHARE), LONGEST_PAUSE_S))
@@ -253,6 +274,19 @@ class Reporter:
             with self._lock:
                 self._told.append(self._evaluations.pop(0))
                 self._lock.notify_all()
+
+    def _write_best(self) -> None:
+        with self._lock:
+            best = self._best
+            if best is None or best.step > self._rows.first:
+                return  # rows before it go first
+            self._telling = best
+        needed = self.send(calls.best_kept(self._held, **vars(best)))
+        with self._lock:
+            if self._best is best:
+                self._best = None
+            self._telling, self._needed = None, needed
+            self._lock.notify_all()
 
     def _append(self, first: int, data: bytes) -> Call[str]:
         return calls.append(
