@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,6 @@ from optcore.training.run import Run
 from worker import journal
 from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
-from worker.glances import glances
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.patience import Patience
@@ -39,6 +39,9 @@ from worker.reporter import Reporter, measured
 from worker.room import Room
 
 log = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+"""Seconds between two looks at what is asked, of a loop whose steps are shorter."""
 
 Outcome = str
 """``succeeded``, ``released``, ``fenced``, or ``failed: REASON``."""
@@ -105,31 +108,30 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        with glances() as glance:
-            save, seen = False, run.row
-            for report in train(run):
-                if isinstance(report, StepReport):
-                    reporter.take(report)
-                    save = save or run.checkpoint_is_due
-                    if not (glance.due or save):
-                        continue
-                elif isinstance(report, Evaluation):
-                    reporter.evaluation(report)
-                    if report.best and run.is_finite():
-                        self._keep_best(run, reporter, lease, folder)
-                if run.settled or not isinstance(report, StepReport):  # else more were made already
-                    lease.beat(steps=run.row - seen)
-                    seen = run.row
-                reporter.wake()
-                if run.settled and not run.finished:
-                    glance.due = False
-                    self._sweep(folder, reporter.needed())
-                    self._heed(reporter, lease)
-                    if reporter.full:
-                        self._wait_for_room(reporter, lease)
-                    if save and reporter.stored():  # while the store is away, training goes on
-                        self._save(run, reporter, lease, folder)
-                        save = False
+        save, seen, look_at = False, run.row, 0.0
+        for report in train(run):
+            if isinstance(report, StepReport):
+                reporter.take(report)
+                save = save or run.checkpoint_is_due
+                if not save and time.monotonic() < look_at:
+                    continue
+            elif isinstance(report, Evaluation):
+                reporter.evaluation(report)
+                if report.best and run.is_finite():
+                    self._keep_best(run, reporter, lease, folder)
+            if run.settled or not isinstance(report, StepReport):  # else more were made already
+                lease.beat(steps=run.row - seen)
+                seen = run.row
+            reporter.wake()
+            if run.settled and not run.finished:
+                look_at = time.monotonic() + LOOK_S
+                self._sweep(folder, reporter.needed())
+                self._heed(reporter, lease)
+                if reporter.full:
+                    self._wait_for_room(reporter, lease)
+                if save and reporter.stored():  # while the store is away, training goes on
+                    self._save(run, reporter, lease, folder)
+                    save = False
 
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")

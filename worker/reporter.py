@@ -29,7 +29,7 @@ T = TypeVar("T")
 PAUSE_S = 0.1
 """Seconds between two writes: rows that come meanwhile go together. Nobody sees more than ten
 updates a second."""
-SHARE = 0.006
+SHARE = 0.003
 """Part of the time that this thread may compute: the loop shares its interpreter with it. Where a
 write takes longer, the pause after it does too."""
 LONGEST_PAUSE_S = 0.2
