@@ -221,6 +221,7 @@ class Attempt:
             return  # it is there; or nobody would want to go on from here
         lease.phase("store")
         reporter.flush()
+        self._sweep(folder, reporter.needed())  # now: it does not name the one to be written
         saved = self._written(run, reporter, lease, folder / "checkpoints")
         lease.phase("store")
         needed = reporter.send(
@@ -250,6 +251,9 @@ class Attempt:
         kept = run.kept
         assert kept is not None
         assert kept.value is not None
+        unheard = reporter.unheard()  # first: few are kept, and the record's must be among them
+        if unheard is not None:
+            shutil.rmtree(self._storage.path(unheard.path), ignore_errors=True)
         saved = self._written(run, reporter, lease, folder / "best")
         of_ema = kept.metric.startswith("ema_")
         content = checkpoint.ema_bytes(run) if of_ema else checkpoint.model_bytes(run)
@@ -257,11 +261,7 @@ class Attempt:
         target = self._best
         self._room(reporter, lease).write(lambda: write_durably(target, content))
         path = self._storage.relative(saved.path)
-        unheard = reporter.best(
-            BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value)
-        )
-        if unheard is not None:
-            shutil.rmtree(self._storage.path(unheard.path), ignore_errors=True)
+        reporter.best(BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value))
         lease.phase("step")
 
     def _written(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> Checkpoint:

@@ -125,12 +125,18 @@ class Reporter:
             self._evaluations.append(report)
         self._wake.set()
 
-    def best(self, best: BestPointer) -> BestPointer | None:
-        """Take the best state so far, whose files are whole; return one that nobody heard of."""
+    def best(self, best: BestPointer) -> None:
+        """Take the best state so far, whose files are whole."""
         with self._lock:
-            unheard = None if self._best is self._telling else self._best
             self._best = best
         self._wake.set()
+
+    def unheard(self) -> BestPointer | None:
+        """Take back a best state that the store was not told of, and will not be; return it."""
+        with self._lock:
+            if self._best is self._telling:
+                return None
+            unheard, self._best = self._best, None
         return unheard
 
     def needed(self) -> list[str] | None:

@@ -27,6 +27,12 @@ TRAINING = {
 }
 
 
+def best_states(root: Path) -> list[str]:
+    """Return the names of the best states that are kept; a draft has another name."""
+    (folder,) = root.glob("jobs/*/*/*/best")
+    return sorted(name for name in os.listdir(folder) if name.startswith("step-"))
+
+
 def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_back(
     server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
@@ -40,10 +46,6 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
     process = client.info("server")["process_id"]
     outcomes = list[str]()
 
-    def best_steps() -> list[str]:
-        """Return the kept states that are whole."""
-        return sorted(str(path.parent) for path in tmp_path.rglob("best/*/state.json"))
-
     thread = threading.Thread(target=lambda: outcomes.append(attempt.train()), daemon=True)
     thread.start()
     eventually(lambda: record_of(client, job_id).best is not None)
@@ -52,11 +54,12 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
         known = set[str]()
 
         def several_more() -> bool:
-            known.update(best_steps())
+            known.update(best_states(tmp_path))
             return len(known) >= 5
 
         eventually(several_more)
-        assert len(best_steps()) <= 4  # the one that the record knows, one under way, the last two
+        # That of the record, one of which it is being told, and the last.
+        assert len(best_states(tmp_path)) <= 3
     finally:
         os.kill(process, signal.SIGCONT)
     thread.join(timeout=60)
@@ -67,5 +70,37 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
     best = min(looks, key=lambda look: (float(look["loss"]), look["step"]))
     assert record.best is not None
     assert (record.best.step, record.best.value) == (best["step"], float(best["loss"]))
-    assert best_steps() == [str(storage.path(record.best.path))]
+    assert best_states(tmp_path) == [storage.path(record.best.path).name]
     assert BEST in record.artifacts
+
+
+def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
+    server: EmbeddedServer, client: redis.Redis, tmp_path: Path
+) -> None:
+    """What the store answered to the best is older than the checkpoint, and does not name it."""
+    training = {**TRAINING, "steps": 100_000, "checkpoint_every": 20}
+    job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=training)
+    store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+    leaving, storage = threading.Event(), Storage(tmp_path)
+    claimed = claim(client, "t")
+    assert claimed is not None
+    tools = Tools(store, storage, Settings(home=tmp_path), "cpu", leaving)
+    attempt = Attempt(Held(claimed.tenant, job_id, "t"), tools)
+    process = client.info("server")["process_id"]
+    thread = threading.Thread(target=attempt.train, daemon=True)
+    thread.start()
+    eventually(lambda: len(record_of(client, job_id).checkpoints) >= 1)
+    known = record_of(client, job_id).rows
+    os.kill(process, signal.SIGSTOP)
+    try:
+        # There is one to be told, and a checkpoint is due.
+        eventually(lambda: best_states(tmp_path)[-1] > f"step-{known + 300:08}")
+    finally:
+        os.kill(process, signal.SIGCONT)
+    eventually(lambda: record_of(client, job_id).checkpoints[-1].step > known + 20)
+    leaving.set()
+    thread.join(timeout=60)
+
+    kept = record_of(client, job_id).kept()
+    assert len(kept) >= 3
+    assert [pointer for pointer in kept if not storage.path(pointer.path).is_dir()] == []
