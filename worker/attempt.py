@@ -33,9 +33,10 @@ from worker.beginning import Beginning, OtherBits
 from worker.failures import reason_of
 from worker.journal import Journal
 from worker.lease import Lease
+from worker.news import measured
 from worker.patience import Patience
 from worker.plan import Plan
-from worker.reporter import Reporter, measured
+from worker.reporter import Reporter
 from worker.room import Room
 
 log = logging.getLogger(__name__)
@@ -116,16 +117,16 @@ class Attempt:
                 if not save and time.monotonic() < look_at:
                     continue
             elif isinstance(report, Evaluation):
-                reporter.evaluation(report)
+                reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
             if run.settled or not isinstance(report, StepReport):  # else more were made already
                 lease.beat(steps=run.row - seen)
                 seen = run.row
-            reporter.wake()
+            reporter.post()
             if run.settled and not run.finished:
                 look_at = time.monotonic() + LOOK_S
-                self._sweep(folder, reporter.needed())
+                self._sweep(folder, reporter.news.needed())
                 self._heed(reporter, lease)
                 if reporter.full:
                     self._wait_for_room(reporter, lease)
@@ -155,14 +156,14 @@ class Attempt:
         for old in folder.parent.glob(f"*/{journal.NAME}"):
             old.unlink(missing_ok=True)
         with (
-            Journal(folder / journal.NAME, first=run.row, width=plan.series.width) as self._journal,
+            Journal(folder / journal.NAME, first=run.row, width=plan.series.width) as kept,
             Reporter(
                 self._held,
                 self._patience,
                 plan,
                 first=run.row,
                 lease_ms=lease_ms,
-                journal=self._journal,
+                journal=kept,
                 most_bytes=self._tools.settings.max_unstored_bytes,
             ) as reporter,
         ):
@@ -221,7 +222,7 @@ class Attempt:
             return  # it is there; or nobody would want to go on from here
         lease.phase("store")
         reporter.flush()
-        self._sweep(folder, reporter.needed())  # now: it does not name the one to be written
+        self._sweep(folder, reporter.news.needed())  # now: it does not name the one to be written
         saved = self._written(run, reporter, lease, folder / "checkpoints")
         lease.phase("store")
         needed = reporter.send(
@@ -251,8 +252,11 @@ class Attempt:
         kept = run.kept
         assert kept is not None
         assert kept.value is not None
-        unheard = reporter.unheard()  # first: few are kept, and the record's must be among them
+        unheard = (
+            reporter.news.unheard()
+        )  # first: few are kept, and the record's must be among them
         if unheard is not None:
+            # First: few are kept, and the one that the record points to must be among them.
             shutil.rmtree(self._storage.path(unheard.path), ignore_errors=True)
         saved = self._written(run, reporter, lease, folder / "best")
         of_ema = kept.metric.startswith("ema_")
@@ -261,22 +265,17 @@ class Attempt:
         target = self._best
         self._room(reporter, lease).write(lambda: write_durably(target, content))
         path = self._storage.relative(saved.path)
-        reporter.best(BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value))
+        reporter.news.best(BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value))
         lease.phase("step")
 
     def _written(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> Checkpoint:
         """Return a checkpoint of the run, once there is room for it."""
-
-        def write() -> Checkpoint:
-            self._journal.sync()
-            return checkpoint.save(run, folder)
-
-        return self._room(reporter, lease).write(write)
+        return self._room(reporter, lease).write(lambda: checkpoint.save(run, folder))
 
     def _finish(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         lease.phase("store")
         reporter.flush()
-        self._sweep(folder, reporter.needed())
+        self._sweep(folder, reporter.news.needed())
         lease.phase("checkpoint")
         files = {MODEL: checkpoint.model_bytes(run)}
         if run.ema is not None:
@@ -316,7 +315,7 @@ def _stop(wish: str) -> Stop:
 
 def _result(reporter: Reporter) -> dict[str, Any]:
     """Return what the last evaluation found."""
-    last = reporter.last_evaluation
+    last = reporter.news.last_evaluation
     assert last is not None  # the loop ends with one
     found = measured(last)
     del found["step"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -47,10 +46,6 @@ class Journal:
         except OSError as error:
             self._whole = False
             log.warning("%s is not kept any more: %s", self._path, error)
-
-    def sync(self) -> None:
-        """Wait until all rows are on disk."""
-        os.fsync(self._file.fileno())
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """

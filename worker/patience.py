@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 
 from jobs.functions import UNAVAILABLE, Call, send
+from worker.express import Express
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ class Patience:
     def __init__(self, client: redis.Redis, leaving: threading.Event) -> None:
         self.waits = False
         self._client, self._leaving = client, leaving
+
+    def express(self) -> Express[Any]:
+        """Return a connection for calls that are not waited for; without patience."""
+        return Express(self._client)
 
     def send(self, call: Call[T]) -> T:
         """

@@ -1,49 +1,56 @@
-"""Reporting: rows leave the loop at once and reach the store from a thread of their own."""
+"""Reporting: rows leave the loop at once, and nobody waits for them to be stored."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
+
+import redis
 
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import CHUNK_ROWS, Call, Gap
-from jobs.record import BestPointer
-from optcore.training.reports import Evaluation
+from worker.books import Books
+from worker.express import Express
 from worker.journal import Journal
+from worker.news import News
 from worker.patience import PATIENCE_S, Patience
 from worker.plan import Plan
 from worker.rows import Batch, Rows
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
-"""Seconds between two looks at whether the store is away."""
-
 T = TypeVar("T")
 
 PAUSE_S = 0.1
-"""Seconds between two writes: rows that come meanwhile go together. Nobody sees more than ten
-updates a second."""
-SHARE = 0.003
-"""Part of the time that this thread may compute: the loop shares its interpreter with it. Where a
-write takes longer, the pause after it does too."""
-LONGEST_PAUSE_S = 0.2
-COMPARE_S = 1.0
-"""Seconds between two comparisons with the plan, which cost the more for few rows."""
+"""Seconds between two writes of rows: those that come meanwhile go together. Nobody sees more than
+ten updates a second."""
+LOOK_S = 0.05
+"""Seconds between two looks at whether the store is away."""
+ANSWER_S = 0.25
+"""Seconds after which rows that were sent without waiting are sent again, with patience."""
+ABSENT_S = 0.2
+"""Seconds without a look of the loop after which the thread sees to the rows."""
+EXPRESS_BYTES = 2**16
+"""What the loop may send by itself: copying that is soon done."""
 
 
 class Reporter:
     """
     The way of a run's rows and evaluations to the store.
 
-    The loop never waits for the network: `take` only extends an array. A write that fails for
-    want of a store is repeated; what the store refuses is raised by the next `check`. No row is
-    ever dropped: when too many wait, the loop has to wait for `room`.
+    The loop never waits for the network: `take` only extends an array, and `post` sends what has
+    come without waiting for the answer, which a later one finds. A thread does everything else:
+    evaluations, many rows at once, the last ones, those of a loop that does not come by, and
+    whatever goes wrong. For a step may be shorter than it takes to hand the interpreter from one
+    thread to another.
+
+    A write that fails for want of a store is repeated; what the store refuses is raised by the
+    next `check`. No row is ever dropped: when too many wait, the loop has to wait for `room`.
 
     Args:
         held: the job.
@@ -55,10 +62,10 @@ class Reporter:
         most_bytes: of rows that are not stored, before the loop has to wait.
 
     Attributes:
-        take: takes the report of a step, the one after the last; `wake` is to be called soon.
+        take: takes the report of a step, the one after the last; `post` is to be called soon.
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
         held_up_s: seconds that the loop had to wait.
-        last_evaluation: the latest, if there was one.
+        news: what else the store is to hear of; again, `post` is to be called soon.
     """
 
     def __init__(
@@ -74,11 +81,8 @@ class Reporter:
     ) -> None:
         self.request = ""
         self.held_up_s = 0.0
-        self.last_evaluation: Evaluation | None = None
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
-        self._journal = journal
-        self._plan, self._off_plan = plan, False
-        self._uncompared, self._compared_at = list[Batch](), time.monotonic()
+        self._books = Books(plan, journal)
         self._width = plan.series.width
         self._rows = Rows(
             first=first,
@@ -87,21 +91,27 @@ class Reporter:
             most_bytes=most_bytes,
         )
         self.take = self._rows.add  # without a call in between: a step may take 0.1 ms
-        self._lock = threading.Condition(threading.Lock())
-        self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
-        self._best: BestPointer | None = None
-        self._telling: BestPointer | None = None
-        self._needed: list[str] | None = None
+        self._pen = threading.RLock()  # of whoever writes, the loop or the thread
+        self._express: Express[str] | None = None
+        self._posted: Batch | None = None
+        self._posted_at = self._looked_at = 0.0
+        self._lock = threading.Condition(threading.Lock())  # of what is to be written
+        self.news = News(held, self._lock)
         self._error: Exception | None = None
-        self._idle, self._closing = False, False
+        self._closing = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
 
-    def wake(self) -> None:
-        """Let the writer look, if it has nothing to do: there are rows, and each in its place."""
-        with self._lock:
-            assert self._rows.last + 1 == self._rows.first + len(self._rows), self._rows.last
-        if self._idle:
+    def post(self) -> None:
+        """Send what has come, if it is time to; find the answer to what was sent before."""
+        sent = False
+        if self._pen.acquire(blocking=False):  # else the thread is writing
+            try:
+                assert self._rows.last + 1 == self._rows.first + len(self._rows), self._rows.last
+                sent = self._post()
+            finally:
+                self._pen.release()
+        if self.news or not sent:
             self._wake.set()
 
     @property
@@ -112,40 +122,12 @@ class Reporter:
     def room(self) -> bool:
         """Return whether there is room for rows; wait a moment for it, which is counted."""
         began = time.monotonic()
+        self._wake.set()
         with self._lock:
             self._lock.wait_for(lambda: self._error or not self.full, timeout=LOOK_S)
         self.held_up_s += time.monotonic() - began
         self.check()
         return not self.full
-
-    def evaluation(self, report: Evaluation) -> None:
-        """Take an evaluation."""
-        with self._lock:
-            self.last_evaluation = report
-            self._evaluations.append(report)
-        self._wake.set()
-
-    def best(self, best: BestPointer) -> None:
-        """Take the best state so far, whose files are whole."""
-        with self._lock:
-            self._best = best
-        self._wake.set()
-
-    def unheard(self) -> BestPointer | None:
-        """Take back a best state that the store was not told of, and will not be; return it."""
-        with self._lock:
-            if self._best is self._telling:
-                return None
-            unheard, self._best = self._best, None
-        return unheard
-
-    def needed(self) -> list[str] | None:
-        """Return what the files of the job are needed for, if the store has just said so."""
-        with self._lock:
-            needed, self._needed = self._needed, None
-            if needed is not None and self._best is not None:
-                needed.append(self._best.path)
-        return needed
 
     def check(self) -> None:
         """Raise what the store refused, if it did."""
@@ -161,7 +143,8 @@ class Reporter:
             )
         self.check()
         assert stored  # the writer gives up, with an error, long before
-        self._compare_with_plan()  # the writer has nothing to do, so to compare, until the next row
+        with self._pen:
+            self._enter()
 
     def stored(self) -> bool:
         """Return whether all is stored that was taken; wait for it unless the store is away."""
@@ -188,16 +171,17 @@ class Reporter:
 
     def _refill(self, gap: Gap) -> None:
         """Give the store the rows that it had before, and what was evaluated in them."""
-        if self._journal is None or gap.rows >= self._rows.first:
+        if gap.rows >= self._rows.first:
             raise gap
         log.warning("%s: %s: they are sent again", self._held.job_id, gap)
-        try:
-            for first, data in self._journal.rows(gap.rows, self._rows.first):
-                self.send(self._append(first, data))
-        except ValueError:
-            raise gap from None
-        for report in self._told:
-            self._patience.send(self._evaluated(report))
+        with self._pen:
+            self._enter()
+            try:
+                for first, data in self._books.rows(gap.rows, self._rows.first):
+                    self.send(self._append(first, data))
+            except ValueError:
+                raise gap from None
+            self.news.tell_again(self._patience.send)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -214,85 +198,105 @@ class Reporter:
         self._thread.join()
 
     def _has_work(self) -> bool:
-        return len(self._rows) > 0 or len(self._evaluations) > 0 or self._best is not None
+        return len(self._rows) > 0 or bool(self.news)
+
+    def _post(self) -> bool:
+        """Do what `post` says; return False where the thread has to see to it."""
+        self._looked_at = time.monotonic()
+        if self._express is None:
+            return False
+        try:
+            if self._posted is not None:
+                if not self._express.answered(within_s=0):
+                    return self._looked_at - self._posted_at < ANSWER_S
+                self._hear()
+            if not len(self._rows) or self._looked_at - self._posted_at < PAUSE_S:
+                return True
+            batch = self._rows.batch()
+            if len(batch.data) > EXPRESS_BYTES:
+                return False
+            self._express.send(self._append(batch.first, batch.data))
+        except Exception:  # whatever it is, the thread sends these rows again and is told it too
+            self._close_express()
+            return False
+        self._posted, self._posted_at = batch, self._looked_at
+        return True
+
+    def _hear(self) -> None:
+        """Take the answer to the rows that were posted."""
+        assert self._express is not None
+        assert self._posted is not None
+        self._stored(self._posted, self._express.answer())
+        self._posted = None
+
+    def _close_express(self) -> None:
+        if self._express is not None:
+            self._express.close()
+        self._express = self._posted = None
 
     def _write_all(self) -> None:
         try:
-            began = time.thread_time()
-            while self._wait_for_work():
-                self._write_rows()
-                self._write_evaluations()
-                self._write_best()
-                computed_s, began = time.thread_time() - began, time.thread_time()
-                if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
-                    self._wake.wait(min(max(PAUSE_S, computed_s / SHARE), LONGEST_PAUSE_S))
-                    self._wake.clear()
-            self._compare_with_plan()
+            while not self._closing or self._has_work():
+                if not self._closing:
+                    self._wake.wait(ABSENT_S)
+                asked = self._wake.is_set()
+                self._wake.clear()
+                with self._pen:
+                    if asked or self._closing or self._loop_is_absent():
+                        self._write()
+                    if self._books.due:
+                        self._enter()
+            with self._pen:
+                self._enter()
         except Exception as error:  # the loop must hear of it: nothing is stored any more
             with self._lock:
                 self._error = error
                 self._lock.notify_all()
+        finally:
+            with self._pen:
+                self._close_express()
 
-    def _wait_for_work(self) -> bool:
-        """Wait until there is some; return False if there will be none."""
-        self._idle = True  # before looking: a row that comes later wakes this thread
-        while not self._has_work() and not self._closing:
-            self._wake.wait()
-            self._wake.clear()
-        self._idle = False
-        return self._has_work()
+    def _loop_is_absent(self) -> bool:
+        return time.monotonic() - self._looked_at >= ABSENT_S
 
-    def _write_rows(self) -> None:
-        batch = self._rows.batch()
-        if not batch.data:
+    def _write(self) -> None:
+        """Write all there is."""
+        self._settle()
+        while len(self._rows):
+            batch = self._rows.batch()
+            self._stored(batch, self.send(self._append(batch.first, batch.data)))
+            if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
+                break
+        self.news.tell(self.send, rows=self._rows.first)
+        if self._express is None:
+            with contextlib.suppress(redis.RedisError):
+                self._express = self._patience.express()
+
+    def _settle(self) -> None:
+        """Hear of the rows that were posted, or be ready to send them again."""
+        if self._express is None or self._posted is None:
             return
-        if self._journal is not None:
-            self._journal.add(batch.data)
-        self.request = self.send(self._append(batch.first, batch.data))
-        self._uncompared.append(batch)
-        since = batch.first - self._uncompared[0].first
-        if since >= CHUNK_ROWS or time.monotonic() - self._compared_at >= COMPARE_S:
-            self._compare_with_plan()
+        try:
+            if self._express.answered(within_s=ANSWER_S):
+                self._hear()
+                return
+        except Exception:  # they are sent again, and it is heard again
+            log.debug("%s: rows are sent again", self._held.job_id, exc_info=True)
+        self._close_express()
+
+    def _stored(self, batch: Batch, request: str) -> None:
+        """Note that the store has *batch*, and what it asks for."""
+        self.request = request
+        self._books.add(batch)
         with self._lock:
             self._rows.drop(batch)
             self._lock.notify_all()
 
-    def _compare_with_plan(self) -> None:
-        """Say so, once, if an lr was applied that was not planned, in the rows stored since."""
-        batches, self._uncompared = self._uncompared, []
-        self._compared_at = time.monotonic()
-        if self._off_plan or not batches:
-            return
-        data = b"".join(batch.data for batch in batches)
-        lrs = b"".join(batch.lrs for batch in batches)
-        off = self._plan.first_off(batches[0].first, data, lrs)
+    def _enter(self) -> None:
+        """Enter the rows stored since into the books; say so if an lr was not the planned one."""
+        off = self._books.enter()
         if off is not None:
-            self._off_plan = True
             self._patience.send(calls.off_plan(self._held, **off._asdict()))
-
-    def _write_evaluations(self) -> None:
-        while True:
-            with self._lock:
-                if not self._evaluations:
-                    return
-                report = self._evaluations[0]
-            self._patience.send(self._evaluated(report))
-            with self._lock:
-                self._told.append(self._evaluations.pop(0))
-                self._lock.notify_all()
-
-    def _write_best(self) -> None:
-        with self._lock:
-            best = self._best
-            if best is None or best.step > self._rows.first:
-                return  # rows before it go first
-            self._telling = best
-        needed = self.send(calls.best_kept(self._held, **vars(best)))
-        with self._lock:
-            if self._best is best:
-                self._best = None
-            self._telling, self._needed = None, needed
-            self._lock.notify_all()
 
     def _append(self, first: int, data: bytes) -> Call[str]:
         return calls.append(
@@ -303,13 +307,3 @@ class Reporter:
             lease_ms=self._lease_ms,
             held_up_ms=int(1000 * self.held_up_s),
         )
-
-    def _evaluated(self, report: Evaluation) -> Call[None]:
-        return calls.evaluated(self._held, step=report.step, data=measured(report))
-
-
-def measured(report: Evaluation) -> dict[str, Any]:
-    """Return what an evaluation found, without what was not asked for."""
-    found = asdict(report)
-    del found["examples"], found["best"]
-    return {name: value for name, value in found.items() if value is not None}

@@ -75,7 +75,7 @@ def report(client: redis.Redis, held: Held, spec: JobSpec, lrs: list[float]) -> 
     with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step, lr in enumerate(lrs):
             reporter.take(StepReport(step, lr, 1.0))
-        reporter.wake()
+        reporter.post()
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     return Record.from_hash(raw)
@@ -95,7 +95,7 @@ def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
             return step
         lr, loss = rows[step]
         reporter.take(StepReport(step, lr, loss))
-        reporter.wake()
+        reporter.post()
     return len(rows)
 
 
@@ -159,7 +159,7 @@ def test_a_step_that_was_left_out_is_noticed(
     with Reporter(held, patience, Plan(spec), first=3, lease_ms=LEASE_MS) as reporter:
         reporter.take(StepReport(4, 0.1, 1.0))
         with pytest.raises(AssertionError):
-            reporter.wake()
+            reporter.post()
 
 
 def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
