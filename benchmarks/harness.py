@@ -139,6 +139,11 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return Interval(ordered[rank], ordered[n - 1 - rank])
 
 
+def percentile(values: Sequence[float], share: int) -> float:
+    """Return the one that *share* percent of all are at most."""
+    return sorted(values)[max(0, -(-len(values) * share // 100) - 1)]
+
+
 def spread(values: Sequence[float]) -> float:
     """Return the distance of the quartiles as a share of the median."""
     low, _, high = statistics.quantiles(values, n=4)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clocked import TIMES
-from benchmarks.harness import duration, machine
+from benchmarks.harness import duration, machine, percentile
 from optserve import stack
 from optserve.client import Client
 
@@ -58,18 +58,13 @@ def measure(client: Client, times: Path) -> str:
             for row in update:
                 seen[row.step] = now
     made = array("d", times.read_bytes())
-    late = sorted(after - before for before, after in zip(made, seen, strict=True))
+    late = [after - before for before, after in zip(made, seen, strict=True)]
     rate = (STEPS - 1) / (made[-1] - made[0])
     return f"at {rate:,.0f} steps a second, of {STEPS:,} steps: " + ", ".join(
-        f"p{percentile} {duration(at(late, percentile))} "
-        f"(wanted {duration(wanted)}{'' if at(late, percentile) <= wanted else ', missed'})"
-        for percentile, wanted in WANTED.items()
+        f"p{share} {duration(percentile(late, share))} "
+        f"(wanted {duration(wanted)}{'' if percentile(late, share) <= wanted else ', missed'})"
+        for share, wanted in WANTED.items()
     )
-
-
-def at(ordered: list[float], percentile: int) -> float:
-    """Return the value that *percentile* of all are at most."""
-    return ordered[max(0, -(-len(ordered) * percentile // 100) - 1)]
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from benchmarks import watchers
-from benchmarks.watchers import Client
+from benchmarks.watchers import steps_wanted
+from benchmarks.watching.clients import Client, told
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def test_one_who_starves_among_many_is_seen() -> None:
     for client in clients[1:]:
         client.data_received(event(0, 999))
 
-    found = watchers.told(clients, seconds=10)
+    found = told(clients, seconds=10)
 
     assert found["steps"] == 99_000
-    assert found["fewest"] == 0 < watchers.steps_wanted(found)
+    assert found["fewest"] == 0 < steps_wanted(found)
 
 
 @pytest.mark.usefixtures("counting")
@@ -37,6 +37,6 @@ def test_all_have_what_is_wanted_while_the_last_steps_are_on_their_way() -> None
     client = Client("/")
     client.data_received(event(0, 499) + event(500, 899))
 
-    found = watchers.told([client], seconds=10)
+    found = told([client], seconds=10)
 
-    assert found["fewest"] == 900 >= watchers.steps_wanted(found)
+    assert found["fewest"] == 900 >= steps_wanted(found)

@@ -14,7 +14,9 @@ import httpx
 import pytest
 import redis
 
-from benchmarks import watchers
+from benchmarks.watchers import steps_wanted
+from benchmarks.watchers import submit as submit_endless
+from benchmarks.watching.processes import process, rss, tell
 from optserve.stack import Stack
 from tests.api.streams.sessions import Session
 from tests.api.streams.test_sessions import Job
@@ -69,13 +71,13 @@ def test_dead_clients_are_cut_off_and_the_others_get_every_step(
             for reader in readers:
                 group.create_task(reader.run())
             await asyncio.to_thread(eventually, lambda: metric(running, "optserve_streams") == 100)
-            idle = watchers.rss(api)
+            idle = rss(api)
             done = 1
             while metric(running, "optserve_streams") > 80:
                 append(store, held, done, some_rows(done, 500))
                 done += 500
                 await asyncio.sleep(0.1)
-            assert watchers.rss(api) - idle < 30e6
+            assert rss(api) - idle < 30e6
             job.finish(held, rows=done)
 
     with dead(running, [job.id], 10, after=0), dead(running, [job.id], 10, after=100):
@@ -150,25 +152,25 @@ def test_two_thousand_clients_of_which_a_fifth_is_dead(tmp_path: Path) -> None:
         stack_with(tmp_path, workers=0) as running,
         redis.from_url(running.redis_url) as client,
     ):
-        ids = [watchers.submit(client) for _ in range(20)]
+        ids = [submit_endless(client) for _ in range(20)]
         paths = [f"/v1/jobs/{job_id}/metrics/stream" for job_id in ids]
         api = running.processes()["api"]
         with (
-            watchers.process("train", running.redis_url, *ids),
-            watchers.process("watch", running.url, "1600", *paths) as readers,
+            process("trainers", running.redis_url, *ids),
+            process("clients", running.url, "1600", *paths) as readers,
         ):
             assert readers.stdout is not None
             readers.stdout.readline()
             with dead(running, ids, 200, after=0), dead(running, ids, 200, after=5000):
-                watchers.tell(readers, "begin")
+                tell(readers, "begin")
                 eventually(lambda: metric(running, "optserve_streams") == 1600, within_s=DROPPED_S)
-                before = watchers.rss(api)
+                before = rss(api)
                 time.sleep(60)
-                after = watchers.rss(api)
-                watchers.tell(readers, "stop")
+                after = rss(api)
+                tell(readers, "stop")
                 found = json.loads(readers.stdout.readline())
             connections = client.info("clients")["connected_clients"]
 
-    assert found["fewest"] >= watchers.steps_wanted(found)
+    assert found["fewest"] >= steps_wanted(found)
     assert abs(after / before - 1) <= 0.05
     assert connections <= 32 + 8 + 20

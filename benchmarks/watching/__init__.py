@@ -1,0 +1,1 @@
+"""The processes of the benchmark of those who watch."""
