@@ -36,7 +36,10 @@ CHECKPOINTS_KEPT = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 """Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
-FILES = ("record", "clients", "workers", "series", "reaper", "keeping", "monitoring")
+FILES = (
+    *("record", "queue", "views", "moving", "cutting"),  # what the functions below are made of
+    *("clients", "workers", "series", "reaper", "keeping", "monitoring"),
+)
 """The parts of the library, in ``jobs/lua``, in the order in which they need each other."""
 
 

@@ -1,0 +1,57 @@
+-- Going on with other bits: what was computed with those before is cut.
+
+-- Forgets the marks of rows after the first *rows*.
+local function cut_marks(tenant, id, rows)
+  local name = key('marks', tenant, id)
+  local marks = redis.call('GET', name) or ''
+  local kept, num = 0, #marks / 8
+  while kept < num do -- between the two lies the first that goes
+    local middle = math.floor((kept + num) / 2)
+    if struct.unpack('<I4', marks, 8 * middle + 1) <= rows then kept = middle + 1
+    else num = middle end
+  end
+  if kept == 0 then redis.call('DEL', name)
+  elseif 8 * kept < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * kept)) end
+end
+
+-- Forgets the rows from *from* on, and what was found out in them. That they were, is not forgotten:
+-- the history says how many and why, and `cuts` tells those who read them before.
+local function cut(job, tenant, id, from, why)
+  local rows, columns, off_plan, cuts = get(job, 'rows', 'columns', 'off_plan', 'cuts')
+  rows = tonumber(rows)
+  local evaluations = key('evaluations', tenant, id)
+  for _, step in ipairs(redis.call('HKEYS', evaluations)) do
+    if tonumber(step) >= from then redis.call('HDEL', evaluations, step) end
+  end
+  if off_plan and tonumber(off_plan) >= from then redis.call('HDEL', job, 'off_plan') end
+  if rows <= from then return end
+  local width = 8 * (columns and #cjson.decode(columns) or 2)
+  local first = math.floor(from / CHUNK_ROWS)
+  local left = (from - first * CHUNK_ROWS) * width
+  for chunk = first, math.floor((rows - 1) / CHUNK_ROWS) do
+    local name = key('rows', tenant, id, chunk)
+    if chunk == first and left > 0 then
+      redis.call('SET', name, redis.call('GETRANGE', name, 0, left - 1))
+    else
+      redis.call('DEL', name)
+    end
+  end
+  cut_marks(tenant, id, from)
+  cuts = cjson.decode(cuts or '[]')
+  table.insert(cuts, from)
+  redis.call('HSET', job, 'rows', from, 'replay_end', from, 'cuts', cjson.encode(cuts))
+  event(job, tenant, id, 'rows_cut', cjson.encode({from = from, count = rows - from, why = why}))
+end
+
+-- Lets the job go on from *step* with other bits: rows after it are cut, what was best when that
+-- checkpoint was made is best again, and from there on the bits of the next worker hold.
+local function go_on_elsewhere(job, tenant, id, step, why)
+  cut(job, tenant, id, step, why)
+  redis.call('HSET', job, 'bits_from', step)
+  redis.call('HDEL', job, 'best')
+  for _, checkpoint in ipairs(cjson.decode(get(job, 'checkpoints'))) do
+    if checkpoint.step == step and checkpoint.best then
+      redis.call('HSET', job, 'best', cjson.encode(checkpoint.best))
+    end
+  end
+end
