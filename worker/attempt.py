@@ -114,15 +114,16 @@ class Attempt:
             if isinstance(report, StepReport):
                 reporter.take(report)
                 save = save or run.checkpoint_is_due
+                if not run.settled:  # more steps were made already: their rows go together
+                    continue
                 if not save and time.monotonic() < look_at:
                     continue
             elif isinstance(report, Evaluation):
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
-            if run.settled or not isinstance(report, StepReport):  # else more were made already
-                lease.beat(steps=run.row - seen)
-                seen = run.row
+            lease.beat(steps=run.row - seen)
+            seen = run.row
             reporter.post()
             if run.settled and not run.finished:
                 look_at = time.monotonic() + LOOK_S
@@ -252,11 +253,8 @@ class Attempt:
         kept = run.kept
         assert kept is not None
         assert kept.value is not None
-        unheard = (
-            reporter.news.unheard()
-        )  # first: few are kept, and the record's must be among them
-        if unheard is not None:
-            # First: few are kept, and the one that the record points to must be among them.
+        unheard = reporter.news.unheard()
+        if unheard is not None:  # few are kept, and the one of the record must be among them
             shutil.rmtree(self._storage.path(unheard.path), ignore_errors=True)
         saved = self._written(run, reporter, lease, folder / "best")
         of_ema = kept.metric.startswith("ema_")

@@ -1,65 +1,90 @@
-"""A call whose answer is fetched later, for a loop that has no time to wait for it."""
+"""Rows sent without waiting for an answer, by a loop that has no time to."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
 
 import redis
 
 from jobs.functions import Call
+from worker.rows import Batch
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
-class Express(Generic[T]):
+class Express:
     """
     A connection of its own, on which one call at a time is under way.
 
-    It is not for trouble: after an error of any kind it must be closed, and what was under way
-    be sent again by somebody who has time. Connecting takes time too.
+    It is not for trouble: an error of any kind, in what the call says too, closes it, and the rows
+    that were under way get no answer. Whoever has time must send them again, and will be told what
+    was wrong; that does no harm, as rows that the store has must only be equal.
 
     Args:
         client: of the store; the connection is one of its pool.
-
-    Raises:
-        RedisError: the store is away.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self._pool = client.connection_pool
-        self._connection: Any = self._pool.get_connection()  # half of it is not typed
-        self._call: Call[T] | None = None
+        self._connection: Any = None  # half of its methods are not typed
+        self._under_way: tuple[Batch, Call[str]] | None = None
 
-    def send(self, call: Call[T]) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be sent."""
+        return self._connection is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is no answer yet to what was sent."""
+        return self._under_way is not None
+
+    def open(self) -> None:
+        """Connect, if the store lets us; that takes time."""
+        with contextlib.suppress(redis.RedisError):
+            self._connection = self._pool.get_connection()
+
+    def send(self, batch: Batch, call: Call[str]) -> bool:
         """
-        Send *call*, and leave its answer for later: there must be none under way.
+        Send *call*, which stores *batch*; return whether the connection took it.
 
-        That takes as long as the system takes to copy it, for calls of some 100 kB: an answer
-        has come to the one before, so its buffer is empty.
+        There must be no other under way: then all of the system's buffer is free, and taking some
+        ten thousand bytes is no more than copying them.
         """
-        assert self._call is None
-        self._connection.send_command("FCALL", call.function, 0, *call.args)
-        self._call = call
+        assert self._under_way is None
+        with self._closed_by_errors():
+            self._connection.send_command("FCALL", call.function, 0, *call.args, check_health=False)
+            self._under_way = batch, call
+        return self.is_open
 
-    def answered(self, *, within_s: float) -> bool:
-        """Return whether there is an answer, or a lost connection, after so long at most."""
-        return bool(self._connection.can_read(timeout=within_s))
-
-    def answer(self) -> T:
-        """
-        Return what the call that is under way says, once it has answered.
-
-        Raises:
-            RedisError: no answer will come, or an error has.
-        """
-        call = self._call
-        assert call is not None
-        reply = self._connection.read_response()
-        self._call = None
-        return call.read(reply)
+    def heard(self, *, within_s: float) -> tuple[Batch, str] | None:
+        """Return the rows that were sent and what the store says, once it has said so."""
+        if self._under_way is None:
+            return None
+        batch, call = self._under_way
+        with self._closed_by_errors():
+            if self._connection.can_read(timeout=within_s):
+                said = call.read(self._connection.read_response())
+                self._under_way = None
+                return batch, said
+        return None
 
     def close(self) -> None:
-        """Give the connection back; what is under way loses its answer."""
-        if self._call is not None:
-            self._connection.disconnect()
+        """Give the connection back; what is under way gets no answer."""
+        if self._connection is None:
+            return
+        if self._under_way is not None:
+            self._connection.disconnect()  # the answer is not for whoever has it next
         self._pool.release(self._connection)
+        self._connection = self._under_way = None
+
+    @contextlib.contextmanager
+    def _closed_by_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # of the connection, or what the store says: it is heard again
+            log.debug("rows are sent again", exc_info=True)
+            self.close()

@@ -18,7 +18,7 @@ NAME = "journal"
 
 class Journal:
     """
-    Every row of an attempt, one after another, appended as they come.
+    Every row of an attempt that the store has, one after another.
 
     The store keeps what it accepts, but its disk may not: one that comes back without its last rows
     asks for them. Rows before the attempt need not be here: had the store lost these, it would have

@@ -25,15 +25,15 @@ class News:
 
     Args:
         held: the job.
-        told: notified whenever the store has heard something.
+        lock: notified whenever the store has heard something.
 
     Attributes:
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Held, told: threading.Condition) -> None:
+    def __init__(self, held: Held, lock: threading.Condition) -> None:
         self.last_evaluation: Evaluation | None = None
-        self._held, self._lock = held, told
+        self._held, self._lock = held, lock
         self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
         self._best: BestPointer | None = None
         self._telling: BestPointer | None = None

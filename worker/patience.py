@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis
 
@@ -40,8 +40,8 @@ class Patience:
         self.waits = False
         self._client, self._leaving = client, leaving
 
-    def express(self) -> Express[Any]:
-        """Return a connection for calls that are not waited for; without patience."""
+    def express(self) -> Express:
+        """Return the way of rows that are not waited for: it has no patience."""
         return Express(self._client)
 
     def send(self, call: Call[T]) -> T:

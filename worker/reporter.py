@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from types import TracebackType
 from typing import Self, TypeVar
 
-import redis
-
 from jobs import calls
 from jobs.calls import Held
 from jobs.functions import CHUNK_ROWS, Call, Gap
 from worker.books import Books
-from worker.express import Express
 from worker.journal import Journal
 from worker.news import News
 from worker.patience import PATIENCE_S, Patience
@@ -31,11 +27,13 @@ PAUSE_S = 0.1
 ten updates a second."""
 LOOK_S = 0.05
 """Seconds between two looks at whether the store is away."""
-ANSWER_S = 0.25
-"""Seconds after which rows that were sent without waiting are sent again, with patience."""
 ABSENT_S = 0.2
 """Seconds without a look of the loop after which the thread sees to the rows."""
-EXPRESS_BYTES = 2**16
+ANSWER_S = 0.25
+"""Seconds for which the loop leaves rows without an answer; then the thread sees to them."""
+SETTLE_S = 2.0
+"""Seconds for which the thread waits for that answer. A slow store should not get them twice."""
+EXPRESS_BYTES = 2**15
 """What the loop may send by itself: copying that is soon done."""
 
 
@@ -45,9 +43,8 @@ class Reporter:
 
     The loop never waits for the network: `take` only extends an array, and `post` sends what has
     come without waiting for the answer, which a later one finds. A thread does everything else:
-    evaluations, many rows at once, the last ones, those of a loop that does not come by, and
-    whatever goes wrong. For a step may be shorter than it takes to hand the interpreter from one
-    thread to another.
+    news, many rows at once, the last ones, those of a loop that does not come by, and whatever
+    goes wrong. For a step may be shorter than it takes to hand the interpreter to another thread.
 
     A write that fails for want of a store is repeated; what the store refuses is raised by the
     next `check`. No row is ever dropped: when too many wait, the loop has to wait for `room`.
@@ -92,9 +89,8 @@ class Reporter:
         )
         self.take = self._rows.add  # without a call in between: a step may take 0.1 ms
         self._pen = threading.RLock()  # of whoever writes, the loop or the thread
-        self._express: Express[str] | None = None
-        self._posted: Batch | None = None
-        self._posted_at = self._looked_at = 0.0
+        self._express = patience.express()
+        self._sent_at = self._looked_at = 0.0
         self._lock = threading.Condition(threading.Lock())  # of what is to be written
         self.news = News(held, self._lock)
         self._error: Exception | None = None
@@ -104,14 +100,14 @@ class Reporter:
 
     def post(self) -> None:
         """Send what has come, if it is time to; find the answer to what was sent before."""
-        sent = False
+        seen_to = True
         if self._pen.acquire(blocking=False):  # else the thread is writing
             try:
                 assert self._rows.last + 1 == self._rows.first + len(self._rows), self._rows.last
-                sent = self._post()
+                seen_to = self._post()
             finally:
                 self._pen.release()
-        if self.news or not sent:
+        if self.news or not seen_to:
             self._wake.set()
 
     @property
@@ -202,47 +198,31 @@ class Reporter:
 
     def _post(self) -> bool:
         """Do what `post` says; return False where the thread has to see to it."""
-        self._looked_at = time.monotonic()
-        if self._express is None:
+        now = self._looked_at = time.monotonic()
+        self._hear(within_s=0)
+        if self._express.waits:
+            return now - self._sent_at < ANSWER_S
+        if not len(self._rows) or now - self._sent_at < PAUSE_S:
+            return True
+        if not self._express.is_open or len(self._rows) * self._width > EXPRESS_BYTES:
             return False
-        try:
-            if self._posted is not None:
-                if not self._express.answered(within_s=0):
-                    return self._looked_at - self._posted_at < ANSWER_S
-                self._hear()
-            if not len(self._rows) or self._looked_at - self._posted_at < PAUSE_S:
-                return True
-            batch = self._rows.batch()
-            if len(batch.data) > EXPRESS_BYTES:
-                return False
-            self._express.send(self._append(batch.first, batch.data))
-        except Exception:  # whatever it is, the thread sends these rows again and is told it too
-            self._close_express()
-            return False
-        self._posted, self._posted_at = batch, self._looked_at
-        return True
+        batch, self._sent_at = self._rows.batch(), now
+        return self._express.send(batch, self._append(batch.first, batch.data))
 
-    def _hear(self) -> None:
-        """Take the answer to the rows that were posted."""
-        assert self._express is not None
-        assert self._posted is not None
-        self._stored(self._posted, self._express.answer())
-        self._posted = None
-
-    def _close_express(self) -> None:
-        if self._express is not None:
-            self._express.close()
-        self._express = self._posted = None
+    def _hear(self, *, within_s: float) -> None:
+        """Take the answer to the rows that were posted, if it is there within that time."""
+        found = self._express.heard(within_s=within_s)
+        if found is not None:
+            self._stored(*found)
 
     def _write_all(self) -> None:
         try:
             while not self._closing or self._has_work():
-                if not self._closing:
-                    self._wake.wait(ABSENT_S)
-                asked = self._wake.is_set()
-                self._wake.clear()
+                asked = self._closing or self._wake.wait(self._until_absent_s() or ABSENT_S)
+                if asked:
+                    self._wake.clear()
                 with self._pen:
-                    if asked or self._closing or self._loop_is_absent():
+                    if asked or not self._until_absent_s():
                         self._write()
                     if self._books.due:
                         self._enter()
@@ -254,35 +234,27 @@ class Reporter:
                 self._lock.notify_all()
         finally:
             with self._pen:
-                self._close_express()
+                self._express.close()
 
-    def _loop_is_absent(self) -> bool:
-        return time.monotonic() - self._looked_at >= ABSENT_S
+    def _until_absent_s(self) -> float:
+        """Return for how many seconds the thread still leaves the rows to the loop."""
+        return max(0.0, self._looked_at + ABSENT_S - time.monotonic())
 
     def _write(self) -> None:
         """Write all there is."""
-        self._settle()
+        self._hear(within_s=SETTLE_S)
+        if self._express.waits:
+            self._express.close()
         while len(self._rows):
-            batch = self._rows.batch()
+            batch, self._sent_at = self._rows.batch(), time.monotonic()
             self._stored(batch, self.send(self._append(batch.first, batch.data)))
-            if len(self._rows) < CHUNK_ROWS:  # else there is much to catch up with
+            if len(self._rows) < CHUNK_ROWS:
                 break
+            if self._books.due:  # there is much to catch up with
+                self._enter()
         self.news.tell(self.send, rows=self._rows.first)
-        if self._express is None:
-            with contextlib.suppress(redis.RedisError):
-                self._express = self._patience.express()
-
-    def _settle(self) -> None:
-        """Hear of the rows that were posted, or be ready to send them again."""
-        if self._express is None or self._posted is None:
-            return
-        try:
-            if self._express.answered(within_s=ANSWER_S):
-                self._hear()
-                return
-        except Exception:  # they are sent again, and it is heard again
-            log.debug("%s: rows are sent again", self._held.job_id, exc_info=True)
-        self._close_express()
+        if not self._express.is_open and not self._closing:
+            self._express.open()
 
     def _stored(self, batch: Batch, request: str) -> None:
         """Note that the store has *batch*, and what it asks for."""

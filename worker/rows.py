@@ -32,9 +32,9 @@ class Rows:
     """
     Rows that are not stored yet, in order.
 
-    One thread adds, another takes. As rows are added at every step, that takes no lock: numbers
-    are appended to an array, which no other thread can see half done, and which keeps none of the
-    objects that they came in.
+    One thread adds; one at a time takes. As rows are added at every step, that needs no lock:
+    numbers are appended to an array, which no other thread can see half done, and which keeps none
+    of the objects that they came in.
 
     Args:
         first: number of the first row.
@@ -65,7 +65,7 @@ class Rows:
 
     @property
     def too_many(self) -> bool:
-        """Whether whoever adds should let the other thread catch up."""
+        """Whether whoever adds should let the others catch up."""
         return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
 
     def batch(self) -> Batch:

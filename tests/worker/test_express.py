@@ -3,25 +3,41 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from jobs import calls
+from jobs import calls, keys
+from jobs.artifacts import Storage
 from jobs.calls import Held
-from jobs.functions import Fenced, send
+from jobs.functions import Call, Fenced
 from jobs.metrics import PLAIN, Row
+from jobs.settings import Settings
 from jobs.spec.job import JobSpec
+from optcore.training.loop import train
 from optcore.training.reports import StepReport
+from optcore.training.run import Run
+from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import record_of, rows_of
 from tests.processes import eventually
 from tests.worker.test_reporter import LEASE_MS, SPEC, claimed, stopped
+from worker import attempt
+from worker.attempt import Tools
 from worker.express import Express
 from worker.journal import Journal
+from worker.lease import Lease
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import EXPRESS_BYTES, PAUSE_S, Reporter
+from worker.rows import Batch
 
 ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 
@@ -29,6 +45,20 @@ ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 @pytest.fixture
 def held(client: redis.Redis) -> Held:
     return claimed(client, JobSpec.parse(SPEC))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first rows of what the loop itself has sent."""
+    found: list[int] = []
+    send_rows = Express.send
+
+    def noted(self: Express, batch: Batch, call: Call[str]) -> bool:
+        found.append(batch.first)
+        return send_rows(self, batch, call)
+
+    monkeypatch.setattr(Express, "send", noted)
+    return found
 
 
 def reporter_of(client: redis.Redis, held: Held, journal: Journal | None = None) -> Reporter:
@@ -63,42 +93,76 @@ def roll_back(client: redis.Redis, to: dict[bytes, bytes]) -> None:
         client.restore(name, 0, content)
 
 
-def append(held: Held, first: int, rows: list[Row]) -> Any:
-    data = PLAIN.pack(rows)
-    return calls.append(
-        held, first=first, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
-    )
-
-
-def test_a_call_is_sent_now_and_answered_later(client: redis.Redis, held: Held) -> None:
-    express = Express[str](client)
+@contextmanager
+def frozen(client: redis.Redis) -> Iterator[int]:
+    """Let the server stand still; its process."""
     process = stopped(client)
-    express.send(append(held, 0, ROWS[:3]))
-    before = express.answered(within_s=0.1)
-    os.kill(process, signal.SIGCONT)
-    after = express.answered(within_s=10)
+    try:
+        yield process
+    finally:
+        os.kill(process, signal.SIGCONT)
 
-    assert (before, after) == (False, True)
-    assert express.answer() == ""
+
+def append(held: Held, rows: list[Row]) -> tuple[Batch, Call[str]]:
+    """Return the first *rows*, and the call that stores them."""
+    data = PLAIN.pack(rows)
+    call = calls.append(
+        held, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
+    )
+    return Batch(0, data, b""), call
+
+
+def opened(client: redis.Redis) -> Express:
+    express = Express(client)
+    express.open()
+    return express
+
+
+def by_express(reporter: Reporter, sent: list[int], first: int) -> int:
+    """Take a row and another, from *first* on, until the loop sends one; return the next."""
+    before = len(sent)
+    for step in range(first, first + 500):
+        take(reporter, step, step + 1)
+        if len(sent) > before:
+            return step + 1
+        time.sleep(0.02)
+    raise AssertionError("the loop sends nothing")
+
+
+def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Held) -> None:
+    express = opened(client)
+    batch, call = append(held, ROWS[:3])
+    with frozen(client):
+        took = express.send(batch, call)
+        before = express.heard(within_s=0.1)
+
+    assert (took, before) == (True, None)
+    assert express.heard(within_s=10) == (batch, "")
+    assert (express.is_open, express.waits) == (True, False)
     assert rows_of(client, held.job_id) == ROWS[:3]
     express.close()
 
 
-def test_what_the_server_refuses_is_raised_by_the_answer(client: redis.Redis, held: Held) -> None:
-    express = Express[str](client)
-    express.send(append(Held(held.tenant, held.job_id, "other"), 0, ROWS[:3]))
+def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Held) -> None:
+    express = opened(client)
+    express.send(*append(Held(held.tenant, held.job_id, "other"), ROWS[:3]))
 
-    with pytest.raises(Fenced):
-        express.answer()
-    express.close()
+    assert express.heard(within_s=10) is None
+    assert (express.is_open, express.waits) == (False, False)
 
 
-def test_who_gets_a_connection_after_it_gets_no_answer_of_another(
-    server: Any, client: redis.Redis, held: Held
+def test_without_a_store_nothing_is_open() -> None:
+    express = opened(redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)))
+
+    assert (express.is_open, express.waits) == (False, False)
+
+
+def test_who_has_the_connection_after_it_gets_no_answer_of_another(
+    server: EmbeddedServer, client: redis.Redis, held: Held
 ) -> None:
     alone = redis.from_url(server.url, max_connections=1)
-    express = Express[str](alone)
-    express.send(append(held, 0, ROWS[:3]))
+    express = opened(alone)
+    express.send(*append(held, ROWS[:3]))
     express.close()
 
     assert alone.ping() is True
@@ -106,83 +170,133 @@ def test_who_gets_a_connection_after_it_gets_no_answer_of_another(
     alone.close()
 
 
+def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Held, sent: list[int]) -> None:
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        after = by_express(reporter, sent, end)
+        reporter.flush()
+
+    assert sent == sorted(set(sent))
+    assert rows_of(client, held.job_id) == ROWS[:after]
+
+
 def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
-    client: redis.Redis, held: Held
+    server: EmbeddedServer, client: redis.Redis, held: Held, sent: list[int]
 ) -> None:
-    """This client has no time limit: who waited here would wait for ever."""
-    with reporter_of(client, held) as reporter:
-        take(reporter, 0, 10)
-        stored(client, held, 10)
-        process = stopped(client)
-        for first in range(10, 1000, 10):
-            take(reporter, first, first + 10)
-        os.kill(process, signal.SIGCONT)
+    """Who waited here, for a client without a time limit, would wait for ever."""
+    patient = redis.from_url(server.url, socket_timeout=None)
+    with reporter_of(patient, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        with frozen(client):
+            for step in range(end, end + 1000):
+                take(reporter, step, step + 1)
+                time.sleep(0.001)
         reporter.flush()
 
-    assert reporter.held_up_s == 0
-    assert rows_of(client, held.job_id) == ROWS[:1000]
+    assert rows_of(client, held.job_id) == ROWS[: end + 1000]
 
 
-def test_rows_posted_on_a_connection_that_breaks_are_sent_again(
-    client: redis.Redis, held: Held
+def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
+    client: redis.Redis, held: Held, sent: list[int]
 ) -> None:
+    end, in_vain = 0, 0
     with reporter_of(client, held) as reporter:
-        for first in range(0, 600, 100):
-            process = stopped(client)
-            take(reporter, first, first + 100)
-            threading.Timer(PAUSE_S, os.kill, (process, signal.SIGCONT)).start()
-            client.client_kill_filter(_type="normal", skipme=True)
+        for _ in range(5):
+            end = by_express(reporter, sent, end)
+            stored(client, held, end)
+            times = len(sent)
+            with frozen(client) as process:
+                time.sleep(PAUSE_S)
+                take(reporter, end, end + 1)
+                end += 1
+                in_vain += len(sent) - times
+                threading.Timer(0.05, os.kill, (process, signal.SIGCONT)).start()
+                client.client_kill_filter(_type="normal", skipme=True)
         reporter.flush()
 
-    assert rows_of(client, held.job_id) == ROWS[:600]
+    assert in_vain
+    assert rows_of(client, held.job_id) == ROWS[:end]
 
 
 def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
-    client: redis.Redis, held: Held
+    client: redis.Redis, held: Held, sent: list[int]
 ) -> None:
     """Its next step may take a minute."""
     with reporter_of(client, held) as reporter:
-        take(reporter, 0, 1)
-        take(reporter, 1, 2)  # too soon after the first to be sent at once
+        end = by_express(reporter, sent, 0)
+        times = len(sent)
+        take(reporter, end, end + 1)  # too soon after the last to be sent at once
 
-        stored(client, held, 2)
+        stored(client, held, end + 1)
+        assert len(sent) == times
 
 
-def test_more_rows_than_the_loop_should_send_are_stored_by_the_thread(
-    client: redis.Redis, held: Held
+def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
+    client: redis.Redis, held: Held, sent: list[int]
 ) -> None:
     assert len(ROWS) * PLAIN.width > EXPRESS_BYTES
     with reporter_of(client, held) as reporter:
-        take(reporter, 0, len(ROWS))
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        times = len(sent)
+        time.sleep(PAUSE_S)
+        take(reporter, end, len(ROWS))
         stored(client, held, len(ROWS))
 
+        assert len(sent) == times
     assert rows_of(client, held.job_id) == ROWS
 
 
 def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
-    client: redis.Redis, held: Held, tmp_path: Any
+    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
 ) -> None:
     """They are not in the journal yet: that is written once a second."""
     journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
     with journal, reporter_of(client, held, journal) as reporter:
-        take(reporter, 0, 10)
-        stored(client, held, 10)
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
         then = snapshot(client)
-        take(reporter, 10, 20)
-        stored(client, held, 20)
+        end = by_express(reporter, sent, end)
+        stored(client, held, end)
         roll_back(client, then)
-        take(reporter, 20, 30)
+        end = by_express(reporter, sent, end)
         reporter.flush()
 
-    assert rows_of(client, held.job_id) == ROWS[:30]
+    assert rows_of(client, held.job_id) == ROWS[:end]
 
 
-def test_a_fenced_loop_hears_of_it(client: redis.Redis, held: Held) -> None:
-    other = Held(held.tenant, held.job_id, "other")
-    with reporter_of(client, other) as reporter:
-        take(reporter, 0, 10)
+def test_a_loop_whose_job_was_taken_away_hears_of_it(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        client.hset(keys.JOB % (held.tenant, held.job_id), "token", "other")
+        by_express(reporter, sent, end)
         with pytest.raises(Fenced):
             reporter.flush()
 
-    assert send(client, calls.look(held.tenant, held.job_id)) is not None
-    assert rows_of(client, held.job_id) == []
+    assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_rows_of_steps_made_ahead_are_sent_together(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[int]
+) -> None:
+    """As on a GPU: the first of them must not go alone, and leave the others for later."""
+    training = {"steps": 3200, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+    spec = JobSpec.parse({**SPEC, "training": training})
+    held, leaving = claimed(client, spec), threading.Event()
+    monkeypatch.setattr(attempt, "train", partial(train, ahead=32))
+    tools = Tools(client, Storage(tmp_path), Settings(), "cpu", leaving)
+    run = Run.start(spec.run_spec(), data_dir=Path("/nonexistent"))
+    with (
+        Lease(held, client, Settings()) as lease,
+        Reporter(held, Patience(client, leaving), Plan(spec), first=0, lease_ms=LEASE_MS) as it,
+    ):
+        attempt.Attempt(held, tools).follow(run, it, lease, tmp_path / "1-t")
+        it.flush()
+
+    assert sent
+    assert {first % 32 for first in sent} == {0}
+    assert len(rows_of(client, held.job_id)) == 3200
