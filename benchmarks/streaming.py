@@ -2,20 +2,23 @@
 What it costs to report every step: ``python -m benchmarks.streaming``.
 
 Ours: the loop as a worker's attempt drives it, every row going to a real server, with its journal,
-its lease, and a look at what is asked for after every step. The peer: the same steps, whose reports
-are thrown away. The clock stops when the last step is made: a run is long, and what is left then is
-written once.
+its lease, and looks at what is asked for. The peer: the same steps, whose reports are thrown away.
+
+These processors change their speed from second to second, so pairs are short and many. The clocks
+of a pair start after a random number of steps, so that what happens once a second (the lease, the
+journal, the comparison with the plan) falls into as many of them as it should.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import tempfile
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 import torch
@@ -32,6 +35,7 @@ from jobs.server import prepare
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
 from optcore.training.loop import train
+from optcore.training.reports import StepReport
 from optcore.training.run import Run
 from optserve.embedded import EmbeddedServer
 from worker.attempt import Attempt, Tools
@@ -42,28 +46,61 @@ from worker.plan import Plan
 from worker.reporter import Reporter
 
 LEASE_MS = 30_000
-JOBS: list[tuple[dict[str, Any], int, float]] = [
-    (
+PAIRS = 120
+MEASURED_S = 0.25
+WARM_S = (0.3, 1.3)
+"""Seconds before the clock starts: at least, at most."""
+
+
+class Job(NamedTuple):
+    """
+    What is trained.
+
+    Attributes:
+        steps_per_s: about.
+        wanted: share of the speed that must be left.
+    """
+
+    spec: dict[str, Any]
+    steps_per_s: int
+    wanted: float
+
+
+JOBS = [
+    Job(
         {
             "model": {"kind": "mlp", "hidden": [288, 288]},
             "dataset": {"kind": "digits", "batch_size": 64},
             "optimizer": {"kind": "adam"},
         },
-        1000,
-        0.99,
+        steps_per_s=1000,
+        wanted=0.99,
     ),
-    (
+    Job(
         {
             "model": {"kind": "mlp", "hidden": []},
             "dataset": {"kind": "digits", "batch_size": 16},
             "optimizer": {"kind": "sgd", "lr": 0.01},
         },
-        10_000,
-        0.98,
+        steps_per_s=10_000,
+        wanted=0.98,
     ),
 ]
-"""What is trained, of about 1 ms and 0.1 ms a step; for how many steps; what is wanted."""
-PAIRS = 75
+
+
+class Clock:
+    """Seconds from one step to another, each when it was made."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._first, self._last = first, last
+        self._started = self.seconds = 0.0
+
+    def __call__(self, report: StepReport) -> None:
+        """Look at a step."""
+        if report.step == self._first:
+            self._started = time.perf_counter()
+        elif report.step == self._last:
+            self.seconds = time.perf_counter() - self._started
 
 
 def main() -> None:
@@ -75,47 +112,51 @@ def main() -> None:
     ):
         client = redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
         prepare(client)
-        show("Streaming", [measure(client, Path(home), *job) for job in JOBS])
+        show("Streaming", [measure(client, Path(home), job) for job in JOBS])
 
 
-def measure(
-    client: redis.Redis, home: Path, job: dict[str, Any], steps: int, wanted: float
-) -> Comparison:
+def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
     """Compare the loop that reports with the loop that does not."""
-    training = {"steps": steps, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
-    spec = JobSpec.parse({**job, "training": training})
+    steps = int(MEASURED_S * job.steps_per_s)
+    rng = random.Random(1)
+    warm = [int(rng.uniform(*WARM_S) * job.steps_per_s) for _ in range(PAIRS + 1)]
+    of_ours, of_peer = iter(warm), iter(warm)  # the same: later steps take longer, or shorter
     found = compare(
         "",
-        lambda: reporting(client, home, spec),
-        lambda: silent(spec),
+        lambda: reporting(client, home, job, next(of_ours), steps),
+        lambda: silent(job, next(of_peer), steps),
         pairs=PAIRS,
-        wanted=wanted,
+        wanted=job.wanted,
         peer_name="no reports",
     )
     step = duration(statistics.median(found.peer) / steps)
     return replace(found, name=f"every step reported, {step} a step")
 
 
-def started(spec: JobSpec) -> Run:
-    """Return a fresh run."""
-    return Run.start(spec.run_spec(), data_dir=Path())
+def started(job: Job, steps: int) -> tuple[JobSpec, Run]:
+    """Return a fresh run of so many steps, and its spec."""
+    training = {"steps": steps, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+    spec = JobSpec.parse({**job.spec, "training": training})
+    return spec, Run.start(spec.run_spec(), data_dir=Path())
 
 
-def silent(spec: JobSpec) -> float:
-    """Return the seconds of a run whose reports are thrown away."""
-    run = started(spec)
-    start = time.perf_counter()
-    for _ in train(run):
-        pass
-    return time.perf_counter() - start
+def silent(job: Job, warm: int, steps: int) -> float:
+    """Return the seconds of steps whose reports are thrown away."""
+    _, run = started(job, warm + steps + 1)
+    clock = Clock(warm, warm + steps)
+    for report in train(run):
+        if isinstance(report, StepReport):
+            clock(report)
+    return clock.seconds
 
 
-def reporting(client: redis.Redis, home: Path, spec: JobSpec) -> float:
-    """Return the seconds of a run whose every step reaches the store."""
+def reporting(client: redis.Redis, home: Path, job: Job, warm: int, steps: int) -> float:
+    """Return the seconds of steps each of which reaches the store."""
+    spec, run = started(job, warm + steps + 1)
     held, settings, leaving = claimed(client, spec), Settings(), threading.Event()
     tools = Tools(client, Storage(home), settings, "cpu", leaving)
-    run = started(spec)
     plan = Plan(run.spec)
+    clock = Clock(warm, warm + steps)
     with (
         Lease(held, client, settings) as lease,
         Journal(home / "journal", first=0, width=plan.series.width) as journal,
@@ -128,12 +169,17 @@ def reporting(client: redis.Redis, home: Path, spec: JobSpec) -> float:
             journal=journal,
         ) as reporter,
     ):
-        start = time.perf_counter()
+        take = reporter.take
+
+        def clocked(report: StepReport) -> None:
+            clock(report)
+            take(report)
+
+        reporter.take = clocked
         Attempt(held, tools).follow(run, reporter, lease, home)
-        took = time.perf_counter() - start
         reporter.flush()
         send(client, calls.fail(held, reason="error", detail="a benchmark"))
-    return took
+    return clock.seconds
 
 
 def claimed(client: redis.Redis, spec: JobSpec) -> Held:

@@ -109,15 +109,14 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        save, seen, look_at = False, run.row, 0.0
+        take, now, seen = reporter.take, time.monotonic, run.row
+        save_at, look_at = run.next_checkpoint, 0.0
         for report in train(run):
             if isinstance(report, StepReport):
-                reporter.take(report)
-                save = save or run.checkpoint_is_due
-                if not run.settled:  # more steps were made already: their rows go together
-                    continue
-                if not save and time.monotonic() < look_at:
-                    continue
+                take(report)
+                # If not settled, more steps were made already: their rows go together.
+                if not run.settled or (now() < look_at and run.row < save_at):
+                    continue  # without more ado: a step may take 0.1 ms
             elif isinstance(report, Evaluation):
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
@@ -126,14 +125,15 @@ class Attempt:
             seen = run.row
             reporter.post()
             if run.settled and not run.finished:
-                look_at = time.monotonic() + LOOK_S
+                look_at = now() + LOOK_S
                 self._sweep(folder, reporter.news.needed())
                 self._heed(reporter, lease)
                 if reporter.full:
                     self._wait_for_room(reporter, lease)
-                if save and reporter.stored():  # while the store is away, training goes on
+                # While the store is away, training goes on.
+                if run.row >= save_at and reporter.stored():
                     self._save(run, reporter, lease, folder)
-                    save = False
+                    save_at = run.next_checkpoint
 
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")

@@ -186,6 +186,13 @@ class Run:
         """Whether the run is to be saved before the next step."""
         return _due(self.row, self.checkpoint_interval)
 
+    @property
+    def next_checkpoint(self) -> float:
+        """Steps made when the next checkpoint is due; infinite if none will be."""
+        if not self.checkpoint_interval:
+            return math.inf
+        return self.row + self.checkpoint_interval - self.row % self.checkpoint_interval
+
     def applied_lrs(self) -> tuple[float, ...]:
         """Return what lr each group's last update was made with: the optimizer's, not a plan's."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
