@@ -144,9 +144,13 @@ def silent(job: Job, warm: int, steps: int) -> float:
     """Return the seconds of steps whose reports are thrown away."""
     _, run = started(job, warm + steps + 1)
     clock = Clock(warm, warm + steps)
+
+    def clocked(report: StepReport) -> None:  # as below: looking at the clock is not reporting
+        clock(report)
+
     for report in train(run):
         if isinstance(report, StepReport):
-            clock(report)
+            clocked(report)
     return clock.seconds
 
 
