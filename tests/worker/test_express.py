@@ -18,7 +18,7 @@ from redis.retry import Retry
 from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
-from jobs.functions import Call, Fenced
+from jobs.functions import Call, Fenced, ReplayDiffers, send
 from jobs.metrics import PLAIN, Row
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
@@ -278,6 +278,22 @@ def test_a_loop_whose_job_was_taken_away_hears_of_it(
             reporter.flush()
 
     assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    """Whoever had the job before has stored more rows than its checkpoint."""
+    _, call = append(held, ROWS[:600])
+    send(client, call)
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, by_express(reporter, sent, 0))
+        reporter.take(StepReport(end, 0.1, 0.5))
+        by_express(reporter, sent, end + 1)
+        with pytest.raises(ReplayDiffers, match=f"step {end} was computed again and differs"):
+            reporter.flush()
+
+    assert sent[-1] <= end
 
 
 def test_rows_of_steps_made_ahead_are_sent_together(
