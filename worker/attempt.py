@@ -6,7 +6,6 @@ import contextlib
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +33,17 @@ from worker.failures import reason_of
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.news import measured
+from worker.pace import Pace
 from worker.patience import Patience
 from worker.plan import Plan
-from worker.reporter import Reporter
+from worker.reporter import PAUSE_S, Reporter
 from worker.room import Room
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
-"""Seconds between two looks at what is asked, of a loop whose steps are shorter."""
+LOOK_S = 1.1 * PAUSE_S
+"""Seconds between two looks at what is asked, of a loop whose steps are shorter: at each look there
+are rows to send."""
 
 Outcome = str
 """``succeeded``, ``released``, ``fenced``, or ``failed: REASON``."""
@@ -109,23 +110,22 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        take, now, seen = reporter.take, time.monotonic, run.row
-        save_at, look_at = run.next_checkpoint, 0.0
+        take, pace, save_at = reporter.take, Pace(run.row), run.next_checkpoint
+        left = 1.0  # steps until the next look
         for report in train(run):
             if isinstance(report, StepReport):
                 take(report)
+                left -= 1
                 # If not settled, more steps were made already: their rows go together.
-                if not run.settled or (now() < look_at and run.row < save_at):
+                if left > 0 or not run.settled:
                     continue  # without more ado: a step may take 0.1 ms
             elif isinstance(report, Evaluation):
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
-            lease.beat(steps=run.row - seen)
-            seen = run.row
+            lease.beat(steps=run.row - pace.row)
             reporter.post()
             if run.settled and not run.finished:
-                look_at = now() + LOOK_S
                 self._sweep(folder, reporter.news.needed())
                 self._heed(reporter, lease)
                 if reporter.full:
@@ -134,6 +134,9 @@ class Attempt:
                 if run.row >= save_at and reporter.stored():
                     self._save(run, reporter, lease, folder)
                     save_at = run.next_checkpoint
+            left = pace.steps(run.row, LOOK_S)
+            if run.row < save_at:
+                left = min(left, save_at - run.row)
 
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from array import array
 from typing import NamedTuple
 
@@ -32,9 +33,8 @@ class Rows:
     """
     Rows that are not stored yet, in order.
 
-    One thread adds; one at a time takes. As rows are added at every step, that needs no lock:
-    numbers are appended to an array, which no other thread can see half done, and which keeps none
-    of the objects that they came in.
+    One thread adds, at every step, and appending to a list needs no lock. Anything else first
+    packs what was added: its numbers go to an array, which keeps none of the objects they came in.
 
     Args:
         first: number of the first row.
@@ -43,47 +43,66 @@ class Rows:
         most_bytes: of rows and lrs, before the rows are too many.
 
     Attributes:
-        first: number of the first row that is not stored.
-        last: step that was added last.
+        add: takes the row of a step, the one after the last.
     """
 
     def __init__(self, *, first: int, width: int, groups: int = 0, most_bytes: int) -> None:
-        self.first, self.last = first, first - 1
-        self._width, self._groups, self._most_bytes = width, groups, most_bytes
+        self._first, self._width, self._groups = first, width, groups
+        self._most_bytes = most_bytes
+        self._added: list[StepReport] = []
+        self.add = self._added.append  # no more than that: a step may take 0.1 ms
+        self._lock = threading.RLock()  # of all that follows
         self._values, self._lrs = array("d"), array("d")
 
-    def add(self, report: StepReport) -> None:
-        """Take the row of a step, the one after the last."""
-        if report.lrs:  # first: whoever sees a row finds its lrs
-            self._lrs.extend(report.lrs)
-        values = self._values
-        values.append(report.lr)
-        values.append(report.loss)
-        if report.values:
-            values.extend(report.values)
-        self.last = report.step
+    @property
+    def first(self) -> int:
+        """Number of the first row that is not stored."""
+        return self._first
 
     @property
     def too_many(self) -> bool:
         """Whether whoever adds should let the others catch up."""
-        return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
+        with self._lock:
+            self._pack()
+            return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
 
     def batch(self) -> Batch:
         """Return the first rows, at most so many as should go at once; they stay until `drop`."""
-        rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
-        return Batch(
-            self.first,
-            _packed(self._values[: rows * self._width]),
-            _packed(self._lrs[: rows * self._groups]),
-        )
+        with self._lock:
+            rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
+            return Batch(
+                self._first,
+                _packed(self._values[: rows * self._width]),
+                _packed(self._lrs[: rows * self._groups]),
+            )
 
     def drop(self, batch: Batch) -> None:
         """Forget the rows of *batch*, the first ones: they are stored."""
-        del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
-        self.first += len(batch.data) // FLOAT64 // self._width
+        with self._lock:
+            del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
+            self._first += len(batch.data) // FLOAT64 // self._width
 
     def __len__(self) -> int:
-        return len(self._values) // self._width
+        with self._lock:
+            self._pack()
+            return len(self._values) // self._width
+
+    def _pack(self) -> None:
+        """Move what was added to the arrays."""
+        added = self._added[:]  # more may come meanwhile
+        if not added:
+            return
+        row = self._first + len(self._values) // self._width
+        steps = added[0].step, added[-1].step
+        assert steps == (row, row + len(added) - 1), f"rows from {row} are of steps {steps}"
+        for report in added:
+            self._values.append(report.lr)
+            self._values.append(report.loss)
+            if report.values:
+                self._values.extend(report.values)
+            if report.lrs:
+                self._lrs.extend(report.lrs)
+        del self._added[: len(added)]
 
 
 def _packed(values: array[float]) -> bytes:

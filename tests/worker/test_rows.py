@@ -3,6 +3,8 @@
 import struct
 import threading
 
+import pytest
+
 from jobs.metrics import FLOAT64, PLAIN, Series
 from optcore.training.reports import StepReport
 from worker.rows import BATCH_BYTES, Rows
@@ -12,19 +14,19 @@ WIDE = Series(("lr", "loss", "grad_norm"), 3)
 
 def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
     rows = Rows(first=5, width=3, most_bytes=2**20)
-    for step in range(10):
+    for step in range(5, 15):
         rows.add(StepReport(step, 0.1, 0.2, values=(step,)))
 
     batch = rows.batch()
-    rows.add(StepReport(10, 0.1, 0.2, values=(10,)))
+    rows.add(StepReport(15, 0.1, 0.2, values=(15,)))
     again = rows.batch()
     rows.drop(batch)
     rest = rows.batch()
 
     assert batch.first == again.first == 5
-    assert list(WIDE.unpack(batch.data)) == [(0.1, 0.2, step) for step in range(10)]
+    assert list(WIDE.unpack(batch.data)) == [(0.1, 0.2, step) for step in range(5, 15)]
     assert again.data.startswith(batch.data)
-    assert (rest.first, list(WIDE.unpack(rest.data))) == (15, [(0.1, 0.2, 10)])
+    assert (rest.first, list(WIDE.unpack(rest.data))) == (15, [(0.1, 0.2, 15)])
     assert len(rows) == 1
 
 
@@ -100,3 +102,12 @@ def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
     data, lrs = b"".join(batch.data for batch in found), b"".join(batch.lrs for batch in found)
     assert list(PLAIN.unpack(data)) == [(step, -step) for step in range(count)]
     assert list(PLAIN.unpack(lrs)) == [(step, 1) for step in range(count)]
+
+
+def test_a_step_that_is_not_the_next_one_is_noticed() -> None:
+    rows = Rows(first=3, width=2, most_bytes=2**20)
+    rows.add(StepReport(3, 0.1, 0.2))
+    rows.add(StepReport(5, 0.1, 0.2))
+
+    with pytest.raises(AssertionError, match=r"rows from 3 are of steps \(3, 5\)"):
+        rows.batch()
