@@ -161,7 +161,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
         lines.append(
             f"| {it.name} | {duration(statistics.median(it.ours))} | {spread(it.ours):.0%} "
             f"| {it.peer_name} {duration(statistics.median(it.peer))} | {spread(it.peer):.0%} "
-            f"| **{it.ratio:.2f}** | {it.interval.low:.2f} to {it.interval.high:.2f} "
+            f"| **{it.ratio:#.3g}** | {it.interval.low:#.3g} to {it.interval.high:#.3g} "
             f"| {wanted} | {len(it.ours)} |"
         )
     return "\n".join(lines)

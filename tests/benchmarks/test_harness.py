@@ -101,6 +101,12 @@ def test_a_claim_holds_only_if_the_whole_interval_does() -> None:
     assert "3.00 (missed)" in table([Comparison("it", times, [1.0] * 15, wanted=3.0)])
 
 
+def test_a_ratio_just_below_what_is_wanted_is_not_shown_as_if_it_were_that() -> None:
+    row = table([Comparison("it", [1.0] * 15, [0.987] * 15, wanted=0.99)])
+
+    assert "**0.987** | 0.987 to 0.987 | 0.99 (missed)" in row
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(12.34e-6, "12.3 us"), (0.0123, "12.3 ms"), (2.0, "2 s")]
 )
