@@ -41,9 +41,9 @@ from worker.room import Room
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.1 * PAUSE_S
-"""Seconds between two looks at what is asked, of a loop whose steps are shorter: at each look there
-are rows to send."""
+LOOK_S = PAUSE_S
+"""Seconds between two looks at what is asked, of a loop whose steps are shorter. At each there are
+rows to send."""
 
 Outcome = str
 """``succeeded``, ``released``, ``fenced``, or ``failed: REASON``."""
@@ -110,8 +110,8 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        take, pace, save_at = reporter.take, Pace(run.row), run.next_checkpoint
-        left = 1.0  # steps until the next look
+        take, pace, save_at = reporter.take, Pace(run.row, LOOK_S), run.next_checkpoint
+        left, seen = 1.0, run.row
         for report in train(run):
             if isinstance(report, StepReport):
                 take(report)
@@ -123,20 +123,27 @@ class Attempt:
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
-            lease.beat(steps=run.row - pace.row)
-            reporter.post()
-            if run.settled and not run.finished:
-                self._sweep(folder, reporter.news.needed())
-                self._heed(reporter, lease)
-                if reporter.full:
-                    self._wait_for_room(reporter, lease)
-                # While the store is away, training goes on.
-                if run.row >= save_at and reporter.stored():
-                    self._save(run, reporter, lease, folder)
-                    save_at = run.next_checkpoint
-            left = pace.steps(run.row, LOOK_S)
+            if pace.is_over or run.row >= save_at or isinstance(report, Evaluation):
+                lease.beat(steps=run.row - seen)
+                seen = run.row
+                reporter.post()
+                if run.settled and not run.finished:
+                    self._look(reporter, lease, folder)
+                    # While the store is away, training goes on.
+                    if run.row >= save_at and reporter.stored():
+                        self._save(run, reporter, lease, folder)
+                        save_at = run.next_checkpoint
+                pace.begin()
+            left = pace.ask(run.row)
             if run.row < save_at:
                 left = min(left, save_at - run.row)
+
+    def _look(self, reporter: Reporter, lease: Lease, folder: Path) -> None:
+        """See to what is asked of the loop: that it ends, that it waits, that files go."""
+        self._sweep(folder, reporter.news.needed())
+        self._heed(reporter, lease)
+        if reporter.full:
+            self._wait_for_room(reporter, lease)
 
     def _train(self, lease: Lease) -> Outcome:
         lease.phase("store")

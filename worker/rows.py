@@ -33,8 +33,9 @@ class Rows:
     """
     Rows that are not stored yet, in order.
 
-    One thread adds, at every step, and appending to a list needs no lock. Anything else first
-    packs what was added: its numbers go to an array, which keeps none of the objects they came in.
+    One thread adds, at every step, and appending to a list needs no lock. Whoever looks at rows
+    first packs what was added: its numbers go to an array, which keeps none of the objects that
+    they came in.
 
     Args:
         first: number of the first row.

@@ -1,7 +1,10 @@
-"""How many steps fit into some time, and what must not be missed by whoever counts on it."""
+"""When a loop of short steps looks up from them, and what it must not miss meanwhile."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,29 +13,132 @@ import redis
 from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.settings import Settings
-from tests.jobs.protocol import claim, history, submit
+from jobs.spec.job import JobSpec
+from optcore.training.loop import train
+from optcore.training.reports import Report
+from optcore.training.run import Run
+from tests.jobs.protocol import LEASE_MS, SPEC, begin, claim, history, submit
 from worker import attempt
-from worker.attempt import Attempt, Tools
-from worker.pace import Pace
+from worker.attempt import LOOK_S, Attempt, Stop, Tools
+from worker.lease import Lease
+from worker.pace import GLANCES, Pace
+from worker.patience import Patience
+from worker.plan import Plan
+from worker.reporter import Reporter
 
 
-def test_as_many_steps_fit_as_were_made_in_that_time() -> None:
-    pace = Pace(10)
-    time.sleep(0.05)
+class Clock:
+    """Stands still until it is set."""
 
-    assert 1 <= pace.steps(110, within_s=0.05) <= 100
-    assert pace.row == 110
+    def __init__(self) -> None:
+        self.now = 100.0
 
-
-def test_a_step_fits_even_if_none_was_made() -> None:
-    pace = Pace(10)
-
-    assert pace.steps(10, within_s=60.0) == 1
-    time.sleep(0.001)
-    assert pace.steps(11, within_s=0.0) == 1
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_looks(
+def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
+    clock = Clock()
+    pace = Pace(0, 2.0, clock)
+    at_once = pace.is_over
+
+    pace.begin()
+    begun = pace.is_over
+    clock.now += 1.5
+    before = pace.is_over
+    clock.now += 0.5
+
+    assert (at_once, begun, before, pace.is_over) == (True, False, False, True)
+
+
+def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_last_ones() -> None:
+    clock = Clock()
+    pace = Pace(10, GLANCES * 1.0, clock)
+
+    clock.now += 4.0
+    quick = pace.ask(410)
+    clock.now += 2.0
+    slow = pace.ask(420)
+
+    assert (quick, slow) == (100, 5)
+
+
+@pytest.mark.parametrize("row", [10, 11])
+@pytest.mark.parametrize("after_s", [0.0, 60.0])
+def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
+    clock = Clock()
+    pace = Pace(10, 1.0, clock)
+    clock.now += after_s
+
+    assert pace.ask(row) == 1
+
+
+# ------------------------------------------------------------------ the loop
+
+TRAINING = {"steps": 2000, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+
+
+def followed(
+    client: redis.Redis, root: Path, leaving: threading.Event, **changes: object
+) -> tuple[Run, list[float]]:
+    """Return a run as far as it was followed, and when the loop looked up from it."""
+    training = {**TRAINING, **changes}
+    submit(client, training=training)
+    held = begin(client)
+    run = Run.start(JobSpec.parse({**SPEC, "training": training}).run_spec(), data_dir=root)
+    looked = list[float]()
+    with (
+        Lease(held, client, Settings()) as lease,
+        Reporter(
+            held, Patience(client, leaving), Plan(run.spec), first=0, lease_ms=LEASE_MS
+        ) as reporter,
+    ):
+        post = reporter.post
+
+        def noted() -> None:
+            looked.append(time.monotonic())
+            post()
+
+        reporter.post = noted  # type: ignore[method-assign]  # it still does what it did
+        tools = Tools(client, Storage(root), Settings(), "cpu", leaving)
+        with contextlib.suppress(Stop):
+            Attempt(held, tools).follow(run, reporter, lease, root)
+    return run, looked
+
+
+@pytest.mark.parametrize("changes", [{}, {"steps": 300, "accumulate": 8}])
+def test_a_loop_of_short_steps_looks_up_once_in_a_period(
+    client: redis.Redis, tmp_path: Path, changes: dict[str, int]
+) -> None:
+    run, looked = followed(client, tmp_path, threading.Event(), **changes)
+
+    *between, _ = (after - before for before, after in pairwise(looked))  # but the last evaluation
+    assert run.finished
+    assert between
+    assert min(between) >= LOOK_S
+
+
+def test_a_loop_whose_steps_become_long_still_looks_up_soon(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a hundred times as long: by the pace of the steps before, 500 would go in a period."""
+    leaving, quick, long_s = threading.Event(), 1000, 0.02
+
+    def slowed(run: Run) -> Iterator[Report]:
+        for report in train(run):
+            yield report
+            if run.row >= quick:
+                leaving.set()
+                time.sleep(long_s)
+
+    monkeypatch.setattr(attempt, "train", slowed)
+
+    run, _ = followed(client, tmp_path, leaving)
+
+    assert quick <= run.row <= quick + 100
+
+
+def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_looks_up(
     client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "LOOK_S", 3600.0)
