@@ -4,19 +4,24 @@ What it costs to report every step: ``python -m benchmarks.streaming``.
 Ours: the loop as a worker's attempt drives it, every row going to a real server, with its journal,
 its lease, and looks at what is asked for. The peer: the same steps, whose reports are thrown away.
 
-These processors change their speed from second to second, so pairs are short and many. The clocks
-of a pair start after a random number of steps, so that what happens once a second (the lease, the
-journal, the comparison with the plan) falls into as many of them as it should.
+These processors change their speed by 5 % from one moment to the next, long or short. So turns are
+short and many: ours makes some steps, then, within the same loop, another run makes as many for the
+peer, and so on. The clock of reporting stands still in the peer's turns. What its threads use of a
+processor then is taken off the peer's time and put on ours, so that ours pays for twice as many
+renewals of the lease, and as many entries in the books, as it would alone. A run gives one ratio,
+of all its turns: what happens once a second falls into few of them.
 """
 
 from __future__ import annotations
 
-import random
+import contextlib
 import statistics
 import tempfile
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +30,7 @@ import torch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from benchmarks.harness import Comparison, compare, duration, show
+from benchmarks.harness import Comparison, duration, show
 from jobs import calls
 from jobs.artifacts import Storage
 from jobs.calls import Held
@@ -35,21 +40,25 @@ from jobs.server import prepare
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
 from optcore.training.loop import train
-from optcore.training.reports import StepReport
+from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
 from optserve.embedded import EmbeddedServer
-from worker.attempt import Attempt, Tools
+from worker import attempt, reporter
 from worker.journal import Journal
 from worker.lease import Lease
+from worker.pace import Pace
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import Reporter
 
 LEASE_MS = 30_000
-PAIRS = 120
-MEASURED_S = 0.25
-WARM_S = (0.3, 1.3)
-"""Seconds before the clock starts: at least, at most."""
+RUNS = 21
+"""Each with memory of its own, which may lie better or worse."""
+TURNS = 200
+"""Of each side, in each run."""
+WARM_TURNS = 10
+THREADS = {"lease", "reporter"}
+TURN_S = 0.05
 
 
 class Job(NamedTuple):
@@ -57,6 +66,7 @@ class Job(NamedTuple):
     What is trained.
 
     Attributes:
+        spec: of the job.
         steps_per_s: about.
         wanted: share of the speed that must be left.
     """
@@ -88,19 +98,101 @@ JOBS = [
 ]
 
 
-class Clock:
-    """Seconds from one step to another, each when it was made."""
+class HaltingClock:
+    """Stands for a module's `time`, and may stand still."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self._first, self._last = first, last
-        self._started = self.seconds = 0.0
+    def __init__(self) -> None:
+        self._halted_s = 0.0
+        self._halted_at: float | None = None
+
+    def monotonic(self) -> float:
+        """Return seconds, without those for which it stood still."""
+        return (self._halted_at or time.monotonic()) - self._halted_s
+
+    def halt(self) -> None:
+        """Stand still."""
+        self._halted_at = time.monotonic()
+
+    def go(self) -> None:
+        """Go on."""
+        assert self._halted_at is not None
+        self._halted_s += time.monotonic() - self._halted_at
+        self._halted_at = None
+
+
+@contextlib.contextmanager
+def halting() -> Iterator[HaltingClock]:
+    """Give reporting a clock that may stand still."""
+    clock = HaltingClock()
+    vars(reporter)["time"] = clock
+    vars(attempt)["Pace"] = partial(Pace, clock=clock.monotonic)
+    try:
+        yield clock
+    finally:
+        vars(reporter)["time"], vars(attempt)["Pace"] = time, Pace
+
+
+class Turns:
+    """
+    Takes the reports of ours; after so many of them, lets the peer make as many steps.
+
+    Args:
+        take: what a report goes to.
+        peer: steps whose reports are thrown away.
+        steps: of a turn.
+        clock: stands still in the peer's turns.
+
+    Attributes:
+        ours: seconds of each turn of ours.
+        peer: seconds of each turn of the peer, which follows.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[StepReport], None],
+        peer: Iterator[Report],
+        steps: int,
+        clock: HaltingClock,
+    ) -> None:
+        self.ours, self.peer = list[float](), list[float]()
+        self._take, self._peer, self._steps, self._clock = take, peer, steps, clock
+        self._left = steps
+        self._threads = [it for it in threading.enumerate() if it.name in THREADS]
+        assert len(self._threads) == len(THREADS)
+        self._began = time.perf_counter()
 
     def __call__(self, report: StepReport) -> None:
-        """Look at a step."""
-        if report.step == self._first:
-            self._started = time.perf_counter()
-        elif report.step == self._last:
-            self.seconds = time.perf_counter() - self._started
+        """Take the report of a step; change sides after the last one of a turn."""
+        self._take(report)
+        self._left -= 1
+        if not self._left:
+            self._change()
+
+    def _pass(self, report: StepReport) -> None:
+        """Do as above, but take nothing."""
+        del report
+        self._left -= 1
+
+    def _change(self) -> None:
+        ours = time.perf_counter() - self._began
+        self._clock.halt()
+        self._left, used, began = self._steps, self._used_s(), time.perf_counter()
+        for report in self._peer:
+            if isinstance(report, StepReport):
+                self._pass(report)
+                if not self._left:
+                    break
+        peer = time.perf_counter() - began
+        used = self._used_s() - used
+        self.ours.append(ours + used)
+        self.peer.append(peer - used)
+        self._clock.go()
+        self._left, self._began = self._steps, time.perf_counter()
+
+    def _used_s(self) -> float:
+        """Return the processor's seconds that the threads of reporting have used."""
+        clocks = [time.pthread_getcpuclockid(it.ident) for it in self._threads if it.ident]
+        return sum(time.clock_gettime(clock) for clock in clocks)
 
 
 def main() -> None:
@@ -117,51 +209,28 @@ def main() -> None:
 
 def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
     """Compare the loop that reports with the loop that does not."""
-    steps = int(MEASURED_S * job.steps_per_s)
-    rng = random.Random(1)
-    warm = [int(rng.uniform(*WARM_S) * job.steps_per_s) for _ in range(PAIRS + 1)]
-    of_ours, of_peer = iter(warm), iter(warm)  # the same: later steps take longer, or shorter
-    found = compare(
-        "",
-        lambda: reporting(client, home, job, next(of_ours), steps),
-        lambda: silent(job, next(of_peer), steps),
-        pairs=PAIRS,
-        wanted=job.wanted,
-        peer_name="no reports",
-    )
-    step = duration(statistics.median(found.peer) / steps)
-    return replace(found, name=f"every step reported, {step} a step")
+    steps, ours, peer = int(TURN_S * job.steps_per_s), list[float](), list[float]()
+    for _ in range(RUNS):
+        turns = reporting(client, home, job, steps)
+        around = [(before + after) / 2 for before, after in pairwise(turns.peer)]
+        ours.append(sum(turns.ours[WARM_TURNS:]))
+        peer.append(sum(around[WARM_TURNS - 1 :]))
+    step = duration(statistics.median(peer) / TURNS / steps)
+    name = f"every step reported, {step} a step"
+    return Comparison(name, ours, peer, wanted=job.wanted, peer_name="no reports")
 
 
-def started(job: Job, steps: int) -> tuple[JobSpec, Run]:
-    """Return a fresh run of so many steps, and its spec."""
-    training = {"steps": steps, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+def reporting(client: redis.Redis, home: Path, job: Job, steps: int) -> Turns:
+    """Let a run each of whose steps reaches the store, and one without reports, take turns."""
+    count = (WARM_TURNS + TURNS) * steps
+    training = {"steps": count, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
     spec = JobSpec.parse({**job.spec, "training": training})
-    return spec, Run.start(spec.run_spec(), data_dir=Path())
-
-
-def silent(job: Job, warm: int, steps: int) -> float:
-    """Return the seconds of steps whose reports are thrown away."""
-    _, run = started(job, warm + steps + 1)
-    clock = Clock(warm, warm + steps)
-
-    def clocked(report: StepReport) -> None:  # as below: looking at the clock is not reporting
-        clock(report)
-
-    for report in train(run):
-        if isinstance(report, StepReport):
-            clocked(report)
-    return clock.seconds
-
-
-def reporting(client: redis.Redis, home: Path, job: Job, warm: int, steps: int) -> float:
-    """Return the seconds of steps each of which reaches the store."""
-    spec, run = started(job, warm + steps + 1)
+    run, peer = (Run.start(spec.run_spec(), data_dir=Path()) for _ in range(2))
     held, settings, leaving = claimed(client, spec), Settings(), threading.Event()
-    tools = Tools(client, Storage(home), settings, "cpu", leaving)
+    tools = attempt.Tools(client, Storage(home), settings, "cpu", leaving)
     plan = Plan(run.spec)
-    clock = Clock(warm, warm + steps)
     with (
+        halting() as clock,
         Lease(held, client, settings) as lease,
         Journal(home / "journal", first=0, width=plan.series.width) as journal,
         Reporter(
@@ -171,19 +240,14 @@ def reporting(client: redis.Redis, home: Path, job: Job, warm: int, steps: int) 
             first=0,
             lease_ms=LEASE_MS,
             journal=journal,
-        ) as reporter,
+        ) as ours,
     ):
-        take = reporter.take
-
-        def clocked(report: StepReport) -> None:
-            clock(report)
-            take(report)
-
-        reporter.take = clocked
-        Attempt(held, tools).follow(run, reporter, lease, home)
-        reporter.flush()
+        turns = Turns(ours.take, train(peer), steps, clock)
+        ours.take = turns
+        attempt.Attempt(held, tools).follow(run, ours, lease, home)
+        ours.flush()
         send(client, calls.fail(held, reason="error", detail="a benchmark"))
-    return clock.seconds
+    return turns
 
 
 def claimed(client: redis.Redis, spec: JobSpec) -> Held:
