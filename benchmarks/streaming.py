@@ -6,10 +6,10 @@ its lease, and looks at what is asked for. The peer: the same steps, whose repor
 
 These processors change their speed by 5 % from one moment to the next, long or short. So turns are
 short and many: ours makes some steps, then, within the same loop, another run makes as many for the
-peer, and so on. The clock of reporting stands still in the peer's turns. What its threads use of a
-processor then is taken off the peer's time and put on ours, so that ours pays for twice as many
-renewals of the lease, and as many entries in the books, as it would alone. A run gives one ratio,
-of all its turns: what happens once a second falls into few of them.
+peer, and so on. The clock of reporting stands still in the peer's turns; what its thread uses of a
+processor then, for rows of ours, is put on ours. The lease is renewed once a second whoever's turn
+it is. Neither thread's time counts for the peer. A run gives one ratio, of all its turns: what
+happens once a second falls into few of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from optcore.training.loop import train
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
 from optserve.embedded import EmbeddedServer
-from worker import attempt, reporter
+from worker import attempt, books, reporter
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.pace import Pace
@@ -57,7 +57,7 @@ RUNS = 21
 TURNS = 200
 """Of each side, in each run."""
 WARM_TURNS = 10
-THREADS = {"lease", "reporter"}
+THREADS = "lease", "reporter"
 TURN_S = 0.05
 
 
@@ -124,12 +124,14 @@ class HaltingClock:
 def halting() -> Iterator[HaltingClock]:
     """Give reporting a clock that may stand still."""
     clock = HaltingClock()
-    vars(reporter)["time"] = clock
+    for module in (books, reporter):
+        vars(module)["time"] = clock
     vars(attempt)["Pace"] = partial(Pace, clock=clock.monotonic)
     try:
         yield clock
     finally:
-        vars(reporter)["time"], vars(attempt)["Pace"] = time, Pace
+        vars(books)["time"] = vars(reporter)["time"] = time
+        vars(attempt)["Pace"] = Pace
 
 
 class Turns:
@@ -157,8 +159,8 @@ class Turns:
         self.ours, self.peer = list[float](), list[float]()
         self._take, self._peer, self._steps, self._clock = take, peer, steps, clock
         self._left = steps
-        self._threads = [it for it in threading.enumerate() if it.name in THREADS]
-        assert len(self._threads) == len(THREADS)
+        idents = {it.name: it.ident for it in threading.enumerate()}
+        self._clocks = [time.pthread_getcpuclockid(idents[name] or 0) for name in THREADS]
         self._began = time.perf_counter()
 
     def __call__(self, report: StepReport) -> None:
@@ -176,23 +178,22 @@ class Turns:
     def _change(self) -> None:
         ours = time.perf_counter() - self._began
         self._clock.halt()
-        self._left, used, began = self._steps, self._used_s(), time.perf_counter()
+        self._left, before, began = self._steps, self._used_s(), time.perf_counter()
         for report in self._peer:
             if isinstance(report, StepReport):
                 self._pass(report)
                 if not self._left:
                     break
         peer = time.perf_counter() - began
-        used = self._used_s() - used
-        self.ours.append(ours + used)
-        self.peer.append(peer - used)
+        lease, rows = (now - then for now, then in zip(self._used_s(), before, strict=True))
+        self.ours.append(ours + rows)
+        self.peer.append(peer - rows - lease)
         self._clock.go()
         self._left, self._began = self._steps, time.perf_counter()
 
-    def _used_s(self) -> float:
-        """Return the processor's seconds that the threads of reporting have used."""
-        clocks = [time.pthread_getcpuclockid(it.ident) for it in self._threads if it.ident]
-        return sum(time.clock_gettime(clock) for clock in clocks)
+    def _used_s(self) -> list[float]:
+        """Return the processor's seconds that THREADS have used, each."""
+        return [time.clock_gettime(it) for it in self._clocks]
 
 
 def main() -> None:
