@@ -45,20 +45,17 @@ class Rows:
 
     Attributes:
         add: takes the row of a step, the one after the last.
+        first: number of the first row that is not stored.
     """
 
     def __init__(self, *, first: int, width: int, groups: int = 0, most_bytes: int) -> None:
-        self._first, self._width, self._groups = first, width, groups
+        self.first = first
+        self._width, self._groups = width, groups
         self._most_bytes = most_bytes
         self._added: list[StepReport] = []
         self.add = self._added.append  # no more than that: a step may take 0.1 ms
         self._lock = threading.RLock()  # of all that follows
         self._values, self._lrs = array("d"), array("d")
-
-    @property
-    def first(self) -> int:
-        """Number of the first row that is not stored."""
-        return self._first
 
     @property
     def too_many(self) -> bool:
@@ -72,7 +69,7 @@ class Rows:
         with self._lock:
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
             return Batch(
-                self._first,
+                self.first,
                 _packed(self._values[: rows * self._width]),
                 _packed(self._lrs[: rows * self._groups]),
             )
@@ -81,7 +78,7 @@ class Rows:
         """Forget the rows of *batch*, the first ones: they are stored."""
         with self._lock:
             del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
-            self._first += len(batch.data) // FLOAT64 // self._width
+            self.first += len(batch.data) // FLOAT64 // self._width
 
     def __len__(self) -> int:
         with self._lock:
@@ -93,7 +90,7 @@ class Rows:
         added = self._added[:]  # more may come meanwhile
         if not added:
             return
-        row = self._first + len(self._values) // self._width
+        row = self.first + len(self._values) // self._width
         steps = added[0].step, added[-1].step
         assert steps == (row, row + len(added) - 1), f"rows from {row} are of steps {steps}"
         for report in added:
