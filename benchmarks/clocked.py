@@ -1,21 +1,19 @@
 """
 A worker whose trainers note when each step was made: for `benchmarks.visible`.
 
-Started without arguments it is the worker, with those of a trainer the trainer. The times lie in
-memory while a run lasts, and are written at its end: they cost it nothing but a look at the clock.
+Run as a program it is the worker, and its `main` is what the trainers are forked to do. The times
+lie in memory while a run lasts, and are written at its end: they cost it nothing but a look at the
+clock.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from worker import trainer
 
 if TYPE_CHECKING:
     from optcore.training.reports import Report
@@ -42,19 +40,22 @@ def _change() -> None:
     attempt.train = noted  # type: ignore[attr-defined]  # a name that it imports
 
 
-def main() -> None:
-    """Be a worker, or a trainer of one."""
-    if len(sys.argv) > 1:
-        _change()
-        trainer.main()
-    else:
-        # A trainer has no use for RQ, and is ready sooner without.
-        from worker import main as worker  # noqa: PLC0415
-        from worker import trainers  # noqa: PLC0415
+def main(device: str, hears: int, says: int) -> None:
+    """Be a trainer."""
+    from worker import trainer  # noqa: PLC0415  see above
 
-        trainers.MODULE = "benchmarks.clocked"
-        worker.main()
+    _change()
+    trainer.main(device, hears, says)
+
+
+def work() -> None:
+    """Be a worker."""
+    from worker import main as worker  # noqa: PLC0415  a trainer has no use for RQ
+    from worker import trainers  # noqa: PLC0415
+
+    trainers.MODULE = "benchmarks.clocked"
+    worker.main()
 
 
 if __name__ == "__main__":
-    main()
+    work()

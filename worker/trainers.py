@@ -1,9 +1,10 @@
 """
-Trainers, as their worker sees them: processes that have imported torch ahead of need.
+Trainers, as their worker sees them: processes that are ready ahead of need.
 
-One is started before there is work, since its imports cost seconds. It takes one job after
-another for as long as each ends cleanly; after anything else another one takes its place. It is
-always started from the worker's main thread: the kernel ends it when that thread ends.
+One is forked before there is work, from a process that has done the imports, which cost seconds.
+It takes one job after another for as long as each ends cleanly; after anything else another one
+takes its place. All is started from the worker's main thread: the kernel ends it when that thread
+ends.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
 from jobs.calls import Held
+from worker.forks import Fork, ForkServer, ServerDied
 
 log = logging.getLogger(__name__)
 
@@ -46,28 +46,37 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class Trainers:
-    """The trainer of a worker, and the one that replaces it."""
+    """The trainer of a worker, the one that replaces it, and what both are forked from."""
 
     def __init__(self, device: str) -> None:
         self._device = device
+        self._server: ForkServer | None = None
         self._trainer: Trainer | None = None
+        self._leaving = False
 
     def prepare(self) -> None:
-        """Have a trainer that is alive; from the main thread only."""
-        if self._trainer is not None and not self._trainer.alive():
+        """Have a trainer that is alive, unless the worker leaves; from the main thread only."""
+        if self._leaving:
+            return
+        if self._server is not None and not self._server.alive:
             self.close()
+        if self._trainer is not None and self._trainer.ready and not self._trainer.alive():
+            self._dismiss()
+        if self._server is None:
+            self._server = ForkServer(MODULE, environment(os.environ))
         if self._trainer is None:
-            self._trainer = Trainer(self._device)
+            self._trainer = Trainer(self._server, self._device)
 
     def fingerprint(self) -> str:
         """
         Return that of the trainer, once it is ready.
 
         Raises:
-            TrainerDied: it ended before it was.
+            TrainerDied: it ended before it was, or the worker leaves.
         """
         self.prepare()
-        assert self._trainer is not None
+        if self._trainer is None:
+            raise TrainerDied("the worker leaves")
         try:
             return self._trainer.fingerprint()
         except TrainerDied:
@@ -79,29 +88,42 @@ class Trainers:
         Let a trainer see the job through; return what became of it.
 
         Raises:
-            TrainerDied: the trainer ended without a word.
+            TrainerDied: the trainer ended without a word, or the worker leaves.
         """
         self.prepare()
-        assert self._trainer is not None
+        if self._trainer is None:
+            raise TrainerDied("the worker leaves")
         try:
             answer = self._trainer.train(held)
         except TrainerDied:
             self._trainer = None
             raise
         if not answer["clean"]:
-            self.close()
+            self._dismiss()
         return str(answer["outcome"])
 
     def drain(self) -> None:
         """Ask the trainer to save its run and give it back; safe in a signal handler."""
-        if self._trainer is not None:
+        self._leaving = True
+        if self._trainer is not None and self._trainer.ready:
             self._trainer.signal(signal.SIGTERM)
+        elif self._server is not None:
+            self._server.kill()
 
     def close(self) -> None:
-        """End the trainer, whatever it does."""
+        """End the trainer, whatever it does, and what it was forked from."""
         if self._trainer is not None:
-            self._trainer.end()
-            self._trainer = None
+            if self._server is not None and not self._trainer.ready:
+                self._server.kill()  # nobody waits for imports any more
+            self._dismiss()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _dismiss(self) -> None:
+        assert self._trainer is not None
+        self._trainer.end()
+        self._trainer = None
 
 
 class Trainer:
@@ -111,30 +133,33 @@ class Trainer:
     A line to it is a job to train; lines from it say that it is ready and how jobs ended.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, server: ForkServer, device: str) -> None:
         hears, self._to_it = os.pipe()
         self._from_it, says = os.pipe()
-        command = [sys.executable, "-P", "-m", MODULE, device, str(hears), str(says)]
-        self._process = subprocess.Popen(
-            [*command, str(os.getpid())],
-            pass_fds=(hears, says),
-            process_group=0,
-            env=environment(os.environ),
-        )
+        self._fork = Fork(server, device, (hears, says))
         os.close(hears)
         os.close(says)
         self._answers: IO[str] = os.fdopen(self._from_it, "r")
         self._fingerprint: str | None = None
-        log.info("trainer %d started", self._process.pid)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has said that it is."""
+        return self._fingerprint is not None
 
     def alive(self) -> bool:
         """Return whether the process runs."""
-        return self._process.poll() is None
+        return not self._fork.ended
 
     def fingerprint(self) -> str:
         """Wait until the trainer is ready; return what its bits depend on."""
         if self._fingerprint is None:
-            self._fingerprint = str(self._hear()["fingerprint"])
+            said = self._hear()
+            try:
+                log.info("trainer %d is ready", self._fork.pid)
+            except ServerDied:
+                raise self._death() from None
+            self._fingerprint = str(said["fingerprint"])
         return self._fingerprint
 
     def train(self, held: Held) -> dict[str, Any]:
@@ -155,25 +180,17 @@ class Trainer:
         return answer
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal, if it still runs."""
-        if self.alive():
-            self._process.send_signal(number)
+        """Send the process a signal, if it still runs; safe in a signal handler."""
+        self._fork.signal(number)
 
     def end(self) -> None:
-        """Ask the process to leave, and kill it if it does not; one without a job, at once."""
+        """Ask the process to leave, and kill it if it does not."""
         os.close(self._to_it)
-        if self._fingerprint is None:
-            self._process.kill()
-        try:
-            self._process.wait(timeout=LEAVE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if not self._fork.wait(LEAVE_S):
+            self._fork.signal(signal.SIGKILL)
+            self._fork.wait(LEAVE_S)
         self._answers.close()
 
     def _death(self) -> TrainerDied:
-        code = self._process.wait()
-        os.close(self._to_it)
-        self._answers.close()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return TrainerDied(f"trainer {self._process.pid} ended with {how}")
+        self.end()
+        return TrainerDied(str(self._fork))

@@ -78,7 +78,7 @@ class Workshop:
         torch.set_num_threads(self._threads)
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # the other call for it imports a compiler
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

@@ -23,8 +23,8 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-OUTSTANDING = 12
-"""Jobs that were posted and have not ended, at a time."""
+OUTSTANDING, FEWEST = 12, 1
+"""Jobs that were posted and have not ended, at a time; and where the strikes have fallen behind."""
 TICK_S, LOOK_S = 0.02, 0.2
 READY_S = 20.0
 """Seconds that new trainers may take to be ready, all cores being busy with them."""
@@ -149,7 +149,7 @@ class _Run:
 
     def _soak(self, pool: ThreadPoolExecutor) -> list[tuple[str, Story | None]]:
         """Return kind and story of each job, None for one that could not be posted."""
-        slots = threading.Semaphore(OUTSTANDING)
+        slots, given = threading.Semaphore(0), 0
         posted = [pool.submit(self._post, kind, slots) for kind in self._kinds]
         waiting = list(range(len(posted)))
         stories: dict[int, Story] = {}
@@ -158,7 +158,11 @@ class _Run:
             self._campaign.look_after()
             self._striker.wake()
             self._watch()
-            self._strike(len(posted) - len(waiting))
+            ended = len(posted) - len(waiting)
+            self._strike(ended)
+            if (more := ended + self._outstanding(ended) - given) > 0:
+                slots.release(more)
+                given += more
             time.sleep(TICK_S)
             if time.monotonic() - looked < LOOK_S:
                 continue
@@ -167,14 +171,12 @@ class _Run:
                 job_id = posted[i].result()
                 if job_id is None or self._over(job_id):
                     waiting.remove(i)
-                    slots.release()
         self._striker.wake(everybody=True)
         self._until_there()
         ids = [job.result() if job.done() else None for job in posted]
         for job in posted:
             job.cancel()
-        for _ in waiting:
-            slots.release()
+        slots.release(len(posted))
         for i, job_id in enumerate(ids):
             if job_id is not None:
                 stories[i] = self._story(job_id)
@@ -195,12 +197,21 @@ class _Run:
         found = self._quietly(lambda: self._client.job(job_id))
         return found is not None and found.state.final
 
+    def _due(self, jobs: int) -> bool:
+        """Return whether, for so many jobs, more strikes are due than were done."""
+        done = self._num_strikes - self._striker.left
+        return (
+            done < min(jobs, self._campaign.num_jobs) * self._num_strikes / self._campaign.num_jobs
+        )
+
+    def _outstanding(self, ended: int) -> int:
+        """Return how many jobs may be posted that have not ended, if so many have."""
+        return FEWEST if self._due(ended) else OUTSTANDING
+
     def _strike(self, ended: int) -> None:
         """Hurt somebody if that many jobs have ended that it is time to."""
-        done = self._num_strikes - self._striker.left
-        due = (ended + OUTSTANDING) * self._num_strikes / self._campaign.num_jobs
         busy = self._away_since is not None or time.monotonic() < self._next_strike
-        if not self._striker.left or done >= due or busy:
+        if busy or not self._due(ended + OUTSTANDING):
             return
         kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
         if kind in ("api", "server"):

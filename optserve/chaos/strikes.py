@@ -126,9 +126,14 @@ class Striker:
 
 
 def trainer_of(worker: int) -> int | None:
-    """Return the trainer of a worker on this machine: its only child, if it has one."""
+    """Return the trainer of a worker on this machine: the only child of its only child, if any."""
+    server = _child(worker)
+    return None if server is None else _child(server)
+
+
+def _child(pid: int) -> int | None:
     try:
-        children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return None
     return int(children[0]) if children else None

@@ -44,6 +44,7 @@ def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
 
 
 def trainer_of(worker: int) -> int:
-    """Return the process of a worker's trainer."""
-    (trainer,) = [pid for pid in children(worker) if "worker.trainer" in command_line(pid)]
+    """Return the process of a worker's trainer: what its fork server has forked."""
+    (server,) = [pid for pid in children(worker) if "worker.forkserver" in command_line(pid)]
+    (trainer,) = children(server)
     return trainer

@@ -57,8 +57,8 @@ def back(single: Stack, client: Client) -> None:
     [
         1,
         5,
-        pytest.param(12, marks=pytest.mark.slow),
-        pytest.param(60, marks=pytest.mark.slow),
+        12,
+        60,
         pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )

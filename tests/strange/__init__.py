@@ -1,15 +1,15 @@
 """
 Workers whose trainers misbehave: ``stack.running(..., worker_module="tests.strange.NAME")``.
 
-Each module here is both: started without arguments the worker, with those of a trainer the
-trainer, changed before it begins.
+Each module here is both: run as a program it is the worker, and its `main` is what the trainers
+are forked to do: theirs, after a change.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from worker import trainers
 
@@ -21,15 +21,17 @@ def put(module: ModuleType, **names: object) -> None:
         setattr(module, name, value)
 
 
-def play(name: str, change: Callable[[], None]) -> None:
-    """Be a worker whose trainers run the module *name*, or such a trainer, after *change*."""
-    if len(sys.argv) > 1:
-        from worker import trainer  # noqa: PLC0415  the worker must do without
+def work(name: str) -> None:
+    """Be a worker whose trainers run the `main` of the module *name*."""
+    from worker import main  # noqa: PLC0415  not in the trainers
 
-        change()
-        trainer.main()
-    else:
-        from worker import main  # noqa: PLC0415
+    trainers.MODULE = f"tests.strange.{name}"
+    main.main()
 
-        trainers.MODULE = f"tests.strange.{name}"
-        main.main()
+
+def train(change: Callable[[], None], *begin: Any) -> None:
+    """Be a trainer that begins as `worker.trainer.main` does, after *change*."""
+    from worker import trainer  # noqa: PLC0415  not in the worker
+
+    change()
+    trainer.main(*begin)

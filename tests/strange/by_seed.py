@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from optcore.training.reports import Report
-from tests.strange import play, put
+from tests.strange import put, train, work
 
 SLEEPS, SLEEPS_ALONE, SPINS, DIES = 101, 102, 103, 104
 """Seeds: of a run that sleeps; that does so in C and lets no other thread run; that computes for
@@ -37,10 +37,10 @@ def _change() -> None:
     from optcore.training.run import Run  # noqa: PLC0415
     from worker import attempt  # noqa: PLC0415
 
-    train = loop.train
+    really = loop.train
 
     def misled(run: Run) -> Iterator[Report]:
-        for report in train(run):
+        for report in really(run):
             yield report
             if run.row >= AT_STEP and run.spec.training.seed in DEEDS:
                 sys.stderr.write(f"{MARK}{time.time()}\n")
@@ -49,5 +49,10 @@ def _change() -> None:
     put(attempt, train=misled)
 
 
+def main(device: str, hears: int, says: int) -> None:
+    """Be a trainer."""
+    train(_change, device, hears, says)
+
+
 if __name__ == "__main__":
-    play("by_seed", _change)
+    work("by_seed")

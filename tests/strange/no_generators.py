@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.strange import play, put
+from tests.strange import put, train, work
 
 
 def _change() -> None:
@@ -15,5 +15,10 @@ def _change() -> None:
     )
 
 
+def main(device: str, hears: int, says: int) -> None:
+    """Be a trainer."""
+    train(_change, device, hears, says)
+
+
 if __name__ == "__main__":
-    play("no_generators", _change)
+    work("no_generators")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.strange import play, put
+from tests.strange import put, train, work
 
 
 def _change() -> None:
@@ -24,5 +24,10 @@ def _change() -> None:
     put(checkpoint, restore=forgetful)
 
 
+def main(device: str, hears: int, says: int) -> None:
+    """Be a trainer."""
+    train(_change, device, hears, says)
+
+
 if __name__ == "__main__":
-    play("no_statistics", _change)
+    work("no_statistics")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,30 @@ import redis
 
 from jobs.calls import Held
 from optserve.embedded import EmbeddedServer
-from tests.processes import alive, eventually
+from tests.processes import alive, eventually, parent
 from worker.trainers import SPIN_COUNT, TrainerDied, Trainers, environment
 
 
 @pytest.fixture
 def trainers(
     server: EmbeddedServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Trainers:
+) -> Iterator[Trainers]:
     del client
     monkeypatch.setenv("OPTSERVE_REDIS_URL", server.url)
     monkeypatch.setenv("OPTSERVE_HOME", str(tmp_path))
-    return Trainers("cpu")
+    trainers = Trainers("cpu")
+    yield trainers
+    trainers.close()
 
 
 def pid_of(trainers: Trainers) -> int:
     assert trainers._trainer is not None
-    return trainers._trainer._process.pid
+    return trainers._trainer._fork.pid
+
+
+def replaced(trainers: Trainers, pid: int) -> bool:
+    trainers.prepare()
+    return pid_of(trainers) != pid
 
 
 NOBODYS = Held("local", "job_1", "token")
@@ -36,15 +44,10 @@ NOBODYS = Held("local", "job_1", "token")
 
 
 def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
-    trainers.prepare()
+    trainers.fingerprint()
     first = pid_of(trainers)
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: not alive(first))
-
-    trainers.prepare()
-
-    assert pid_of(trainers) != first
-    trainers.close()
+    eventually(lambda: replaced(trainers, first))
 
 
 def test_a_trainer_that_dies_at_work_is_noticed(trainers: Trainers) -> None:
@@ -70,7 +73,7 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
         "from worker.trainers import Trainers\n"
         "trainers = Trainers('cpu')\n"
         "trainers.prepare()\n"
-        "print(trainers._trainer._process.pid, flush=True)\n"
+        "print(trainers._trainer._fork.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     environment = {**os.environ, "OPTSERVE_REDIS_URL": server.url, "OPTSERVE_HOME": str(tmp_path)}
@@ -86,16 +89,63 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
     eventually(lambda: not alive(trainer), within_s=5)
 
 
+def test_what_trainers_are_forked_from_is_replaced_too(trainers: Trainers) -> None:
+    trainers.prepare()
+    first = pid_of(trainers)
+    server = parent(first)
+
+    os.kill(first, signal.SIGSTOP)
+    threading.Timer(0.2, os.kill, (server, signal.SIGKILL)).start()
+
+    with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
+        trainers.train(NOBODYS)
+    eventually(lambda: not alive(first))
+    trainers.prepare()
+    assert parent(pid_of(trainers)) != server
+
+
+def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> None:
+    """Others would not be there after a fork, and whoever waited for them would wait for ever."""
+    trainers.fingerprint()
+
+    assert len(list(Path(f"/proc/{parent(pid_of(trainers))}/task").iterdir())) == 1
+
+
+def test_only_the_trainer_heeds_what_is_sent_to_all(trainers: Trainers) -> None:
+    """As a service manager does that stops a worker: its run is to be saved."""
+    trainers.fingerprint()
+    first = pid_of(trainers)
+    server = parent(first)
+
+    for pid in (server, first):
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: replaced(trainers, first))
+    assert parent(pid_of(trainers)) == server
+
+
+def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(trainers: Trainers) -> None:
+    trainers.prepare()
+    threading.Timer(0.2, trainers.drain).start()  # where the worker has its signal handler
+
+    with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
+        trainers.fingerprint()
+    with pytest.raises(TrainerDied, match="the worker leaves"):
+        trainers.train(NOBODYS)
+
+
 def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
     assert environment({"HOME": "/"}) == {"HOME": "/", "GOMP_SPINCOUNT": SPIN_COUNT}
     for said in ({"OMP_WAIT_POLICY": "PASSIVE"}, {"GOMP_SPINCOUNT": "7"}):
         assert environment(said) == said
 
 
-def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn() -> None:
-    """Each takes as long to import as torch itself, with every trainer that is started."""
+def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn(
+    trainers: Trainers,
+) -> None:
+    """Each takes as long to import as torch itself, with every worker that is started."""
     program = (
-        "import sys; from worker.workshop import warm_up; warm_up(); "
+        "import sys, threading; from worker.workshop import Workshop, warm_up; "
+        "warm_up(); print(Workshop('cpu', threading.Event()).fingerprint); "
         "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy') "
         "if name in sys.modules])"
     )
@@ -104,4 +154,6 @@ def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn() -> Non
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.strip() == "[]"
+    fingerprint, found = done.stdout.splitlines()
+    assert fingerprint == trainers.fingerprint()
+    assert found == "[]"
