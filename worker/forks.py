@@ -15,6 +15,8 @@ from typing import Any
 
 from worker.forkserver import MESSAGE_BYTES
 
+ANSWER_S = 10.0
+"""Seconds that a server gets to answer before it is killed; it imports before it is asked."""
 LOOK_S = 0.01
 """Seconds between two looks at whether a process has ended."""
 
@@ -36,6 +38,8 @@ class ForkServer:
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(ANSWER_S)
+        self._sent = 0
         command = [sys.executable, "-P", "-m", "worker.forkserver", module, str(its.fileno())]
         with its:
             self._process = subprocess.Popen(
@@ -50,26 +54,33 @@ class ForkServer:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def send(self, request: dict[str, Any], *descriptors: int) -> None:
-        """Send a request, whose answer is to be heard before the next one is sent."""
+    def send(self, request: dict[str, Any], *descriptors: int) -> int:
+        """Send a request; return its number."""
+        self._sent += 1
+        message = json.dumps({"number": self._sent, **request}).encode()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `hear` will tell
-            socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+            socket.send_fds(self._socket, [message], descriptors)
+        return self._sent
 
-    def hear(self) -> dict[str, Any]:
+    def hear(self, number: int) -> dict[str, Any]:
         """
-        Wait for an answer: to the first request, for the imports.
+        Wait for the answer to the request of that number.
 
         Raises:
             ServerDied: there will be none.
         """
-        try:
-            message = self._socket.recv(MESSAGE_BYTES)
-        except ConnectionResetError:
-            message = b""
-        if not message:
-            raise ServerDied
-        answer: dict[str, Any] = json.loads(message)
-        return answer
+        while True:
+            try:
+                message = self._socket.recv(MESSAGE_BYTES)
+            except (ConnectionResetError, TimeoutError):
+                message = b""
+            if not message:
+                self.kill()
+                self._process.wait()
+                raise ServerDied
+            answer: dict[str, Any] = json.loads(message)
+            if answer["number"] == number:  # else whoever asked was interrupted
+                return answer
 
     def kill(self) -> None:
         """End the process, and its forks with it; safe in a signal handler."""
@@ -97,18 +108,18 @@ class Fork:
         self._pid = 0
         self._code: int | None = None
         self._lost = False
-        server.send({"fork": device}, *descriptors)
+        self._number = server.send({"fork": device}, *descriptors)
 
     @property
     def pid(self) -> int:
         """
-        Its number; the server may have to finish its imports first.
+        Its number, to be asked for once it has said something.
 
         Raises:
             ServerDied: there never was such a process, or it went with the server.
         """
         if not self._pid:
-            self._pid = int(self._server.hear()["pid"])
+            self._pid = int(self._server.hear(self._number)["pid"])
         return self._pid
 
     @property
@@ -116,8 +127,8 @@ class Fork:
         """Whether it has ended."""
         if self._code is None and not self._lost:
             try:
-                self._server.send({"look": self.pid})
-                self._code = self._server.hear()["code"]
+                number = self._server.send({"look": self.pid})
+                self._code = self._server.hear(number)["code"]
             except ServerDied:
                 self._lost = True
         return self._code is not None or self._lost
@@ -133,8 +144,8 @@ class Fork:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it has not ended; safe in a signal handler, once it has a number."""
-        if self._pid and self._code is None and not self._lost:
-            with contextlib.suppress(ProcessLookupError):  # it went with its server
+        if self._pid and self._code is None and self._server.alive:
+            with contextlib.suppress(ProcessLookupError):  # it is just going with its server
                 os.kill(self._pid, number)
 
     def __str__(self) -> str:

@@ -5,11 +5,11 @@ It imports all that training needs, which takes seconds, and forks a trainer whe
 wants one, which takes milliseconds. It computes nothing itself: the threads of torch, and what it
 holds of a GPU, would not be there after a fork.
 
-Each request on the socket is one JSON object, and so is each answer:
+Each request on the socket is one JSON object, and so is each answer, which has its `number`:
 
-``{"fork": DEVICE}`` with two descriptors
+``{"number": N, "fork": DEVICE}`` with two descriptors
     Fork a trainer, which hears on the first and speaks on the second: ``{"pid": PID}``.
-``{"look": PID}``
+``{"number": N, "look": PID}``
     ``{"code": CODE}``: null while it runs, then its exit code, negative for a signal.
 """
 
@@ -48,13 +48,14 @@ def main() -> None:
 
 def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
     """Do what *worker* asks for; return, in a fork, what its trainer is to begin with."""
+    codes: dict[int, int] = {}
     while True:
         message, descriptors, _, _ = socket.recv_fds(worker, MESSAGE_BYTES, 2)
         if not message:
             return None
         request = json.loads(message)
         if "look" in request:
-            answer = {"code": _code(request["look"])}
+            answer = {"code": _code(request["look"], codes)}
         else:
             server, pid = os.getpid(), os.fork()
             if not pid:
@@ -65,13 +66,16 @@ def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
             for descriptor in descriptors:
                 os.close(descriptor)
             answer = {"pid": pid}
-        worker.send(json.dumps(answer).encode())
+        worker.send(json.dumps({"number": request["number"], **answer}).encode())
 
 
-def _code(pid: int) -> int | None:
-    """Return how a child ended, if it has: to be asked until it has, and not again."""
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
+def _code(pid: int, codes: dict[int, int]) -> int | None:
+    """Return how a child ended, if it has; *codes* are those of all that have."""
+    if pid not in codes:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            codes[pid] = os.waitstatus_to_exitcode(status)
+    return codes.get(pid)
 
 
 if __name__ == "__main__":

@@ -74,13 +74,7 @@ class Post:
 
     def work(self) -> None:
         """Take runnable jobs until there is none left."""
-        while not self.draining:
-            try:
-                self._know_fingerprint()
-            except TrainerDied as death:
-                log.warning("no job is taken: %s", death)
-                time.sleep(AGAIN_S)
-                continue
+        while self._is_ready():
             token = secrets.token_hex(16)
             record = self._claim(token)
             if record is None:
@@ -90,6 +84,18 @@ class Post:
                 self._see_through(record, self._held)
             finally:
                 self._held = None
+
+    def _is_ready(self) -> bool:
+        """Wait for a trainer that is ready; return whether to take a job: not when leaving."""
+        while not self.draining:
+            try:
+                self._know_fingerprint()
+            except TrainerDied as death:
+                log.warning("no job is taken: %s", death)
+                time.sleep(AGAIN_S)
+            else:
+                return not self.draining  # since then
+        return False
 
     def _know_fingerprint(self) -> None:
         """Wait for a trainer that is ready, and say what its bits depend on if that is news."""

@@ -48,7 +48,7 @@ def main(device: str, hears: int, says: int) -> None:
 
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
-    if device == "cuda":  # before anything touches it: imports make a first step there
+    if device == "cuda":  # before anything touches it
         lock_gpu(Settings().run_dir, gpu_name())
     in_background(warm_up)
     workshop = Workshop(device, leaving)

@@ -9,13 +9,15 @@ ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import IO, Any
+from typing import Any
 
 from jobs.calls import Held
 from worker.forks import Fork, ForkServer, ServerDied
@@ -52,20 +54,22 @@ class Trainers:
         self._device = device
         self._server: ForkServer | None = None
         self._trainer: Trainer | None = None
-        self._leaving = False
+        self._leaving = threading.Event()
 
     def prepare(self) -> None:
         """Have a trainer that is alive, unless the worker leaves; from the main thread only."""
-        if self._leaving:
+        if self._leaving.is_set():
             return
-        if self._server is not None and not self._server.alive:
-            self.close()
         if self._trainer is not None and self._trainer.ready and not self._trainer.alive():
             self._dismiss()
+        if self._server is not None and not self._server.alive:
+            self.close()
         if self._server is None:
             self._server = ForkServer(MODULE, environment(os.environ))
         if self._trainer is None:
             self._trainer = Trainer(self._server, self._device)
+        if self._leaving.is_set():  # since then, and there may have been nobody to tell
+            self._server.kill()
 
     def fingerprint(self) -> str:
         """
@@ -104,7 +108,7 @@ class Trainers:
 
     def drain(self) -> None:
         """Ask the trainer to save its run and give it back; safe in a signal handler."""
-        self._leaving = True
+        self._leaving.set()
         if self._trainer is not None and self._trainer.ready:
             self._trainer.signal(signal.SIGTERM)
         elif self._server is not None:
@@ -121,9 +125,9 @@ class Trainers:
             self._server = None
 
     def _dismiss(self) -> None:
-        assert self._trainer is not None
-        self._trainer.end()
-        self._trainer = None
+        trainer, self._trainer = self._trainer, None
+        assert trainer is not None
+        trainer.end()
 
 
 class Trainer:
@@ -134,12 +138,12 @@ class Trainer:
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
-        hears, self._to_it = os.pipe()
-        self._from_it, says = os.pipe()
+        hears, to_it = os.pipe()
+        from_it, says = os.pipe()
+        self._jobs, self._answers = os.fdopen(to_it, "w"), os.fdopen(from_it)
         self._fork = Fork(server, device, (hears, says))
         os.close(hears)
         os.close(says)
-        self._answers: IO[str] = os.fdopen(self._from_it, "r")
         self._fingerprint: str | None = None
 
     @property
@@ -165,9 +169,8 @@ class Trainer:
     def train(self, held: Held) -> dict[str, Any]:
         """Hand over a job and wait for how it ended."""
         self.fingerprint()
-        line = json.dumps(asdict(held))
         try:
-            os.write(self._to_it, line.encode() + b"\n")
+            print(json.dumps(asdict(held)), file=self._jobs, flush=True)
         except BrokenPipeError:
             raise self._death() from None
         return self._hear()
@@ -185,7 +188,8 @@ class Trainer:
 
     def end(self) -> None:
         """Ask the process to leave, and kill it if it does not."""
-        os.close(self._to_it)
+        with contextlib.suppress(BrokenPipeError):  # there is a job that it never took
+            self._jobs.close()
         if not self._fork.wait(LEAVE_S):
             self._fork.signal(signal.SIGKILL)
             self._fork.wait(LEAVE_S)

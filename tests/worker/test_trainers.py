@@ -14,6 +14,8 @@ import redis
 from jobs.calls import Held
 from optserve.embedded import EmbeddedServer
 from tests.processes import alive, eventually, parent
+from worker import forks
+from worker import trainers as workers_trainers
 from worker.trainers import SPIN_COUNT, TrainerDied, Trainers, environment
 
 
@@ -30,12 +32,12 @@ def trainers(
 
 
 def pid_of(trainers: Trainers) -> int:
+    trainers.fingerprint()
     assert trainers._trainer is not None
     return trainers._trainer._fork.pid
 
 
 def replaced(trainers: Trainers, pid: int) -> bool:
-    trainers.prepare()
     return pid_of(trainers) != pid
 
 
@@ -44,14 +46,12 @@ NOBODYS = Held("local", "job_1", "token")
 
 
 def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
-    trainers.fingerprint()
     first = pid_of(trainers)
     os.kill(first, signal.SIGKILL)
     eventually(lambda: replaced(trainers, first))
 
 
 def test_a_trainer_that_dies_at_work_is_noticed(trainers: Trainers) -> None:
-    trainers.prepare()
     first = pid_of(trainers)
     os.kill(first, signal.SIGSTOP)  # it cannot answer, and dies before it can
     threading.Timer(0.2, os.kill, (first, signal.SIGKILL)).start()
@@ -72,7 +72,7 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
         "import time\n"
         "from worker.trainers import Trainers\n"
         "trainers = Trainers('cpu')\n"
-        "trainers.prepare()\n"
+        "trainers.fingerprint()\n"
         "print(trainers._trainer._fork.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -90,7 +90,6 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
 
 
 def test_what_trainers_are_forked_from_is_replaced_too(trainers: Trainers) -> None:
-    trainers.prepare()
     first = pid_of(trainers)
     server = parent(first)
 
@@ -100,20 +99,65 @@ def test_what_trainers_are_forked_from_is_replaced_too(trainers: Trainers) -> No
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
         trainers.train(NOBODYS)
     eventually(lambda: not alive(first))
-    trainers.prepare()
     assert parent(pid_of(trainers)) != server
 
 
 def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> None:
     """Others would not be there after a fork, and whoever waited for them would wait for ever."""
-    trainers.fingerprint()
-
     assert len(list(Path(f"/proc/{parent(pid_of(trainers))}/task").iterdir())) == 1
+
+
+def test_a_server_that_does_not_answer_is_replaced(
+    trainers: Trainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "ANSWER_S", 1.0)
+    first = pid_of(trainers)
+    server = parent(first)
+
+    os.kill(server, signal.SIGSTOP)
+    assert pid_of(trainers) != first
+    eventually(lambda: not alive(first) and not alive(server))
+
+
+def test_a_server_whose_imports_fail_is_replaced(
+    trainers: Trainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory is short for a moment: what was half imported would stay so."""
+    mark, module = tmp_path / "tried", tmp_path / "once.py"
+    module.write_text(
+        "from pathlib import Path\n"
+        "from worker.trainer import main\n"
+        f"mark = Path({str(mark)!r})\n"
+        "if not mark.exists():\n"
+        "    mark.touch()\n"
+        "    raise MemoryError\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(workers_trainers, "MODULE", "once")
+
+    with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
+        trainers.fingerprint()
+
+    assert trainers.train(NOBODYS) == "fenced"
+    assert mark.exists()
+
+
+def test_what_was_asked_and_not_heard_confuses_nobody(trainers: Trainers) -> None:
+    """A second SIGTERM may come in between."""
+    first = pid_of(trainers)
+    assert trainers._server is not None
+
+    trainers._server.send({"look": first})
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: not alive(first))
+    trainers._server.send({"look": first})
+
+    eventually(lambda: replaced(trainers, first))
+    assert alive(pid_of(trainers))
 
 
 def test_only_the_trainer_heeds_what_is_sent_to_all(trainers: Trainers) -> None:
     """As a service manager does that stops a worker: its run is to be saved."""
-    trainers.fingerprint()
     first = pid_of(trainers)
     server = parent(first)
 
