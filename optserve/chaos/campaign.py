@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-OUTSTANDING, FEWEST = 12, 1
+OUTSTANDING, FEWEST = 12, 2
 """Jobs that were posted and have not ended, at a time; and where the strikes have fallen behind."""
 TICK_S, LOOK_S = 0.02, 0.2
 READY_S = 20.0

@@ -18,7 +18,7 @@ from optserve.chaos.campaign import Campaign, Report
 from optserve.options import FAILED
 from optserve.terminal import Terminal, out
 
-LEASE_S = 3.0
+LEASE_S = 5.0
 WORKERS = 4
 SHOWN = 20
 """Violations that are printed."""

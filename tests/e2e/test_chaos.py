@@ -38,6 +38,7 @@ def test_jobs_lose_nothing(num_jobs: int, num_kills: int, minutes: float) -> Non
     assert report.verified > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", ["no_generators", "no_statistics"])
 def test_a_checkpoint_that_lacks_something_is_found(mutant: str) -> None:
@@ -49,6 +50,7 @@ def test_a_checkpoint_that_lacks_something_is_found(mutant: str) -> None:
     assert any(found in violation for violation in report.violations), report
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_rows_that_are_appended_wherever_they_belong_are_found() -> None:
     with own_stack() as running:
