@@ -20,9 +20,10 @@ from tests.processes import alive, eventually, state_of
 from tests.stacks import stack_with
 
 LEASE_S = 1.5
+EVERY = 50
 SPEC: dict[str, Any] = {
     **SHORT,
-    "training": {"steps": 40_000, "seed": 5, "checkpoint_every": 50, "evaluate_every": None},
+    "training": {"steps": 40_000, "seed": 5, "checkpoint_every": EVERY, "evaluate_every": None},
 }
 HOLDS = "return state == 'running' and token ~= '' and current == token\n"
 COUNTED = """
@@ -83,7 +84,8 @@ def zombies(pair: Stack, moments: int) -> None:
                 if job_id:
                     same(client, job_id, expected.digest)
                 job_id = client.submit(SPEC).id
-            begun(client, job_id, steps=client.job(job_id).checkpoint_step + 1)
+            # After another checkpoint: three deaths without one would rightly be a crash loop.
+            begun(client, job_id, steps=client.job(job_id).checkpoint_step + EVERY + 1)
             time.sleep(draw.uniform(0, 0.3))
             trainer, token = froze(client, store, job_id)
             took = wake(trainer)
