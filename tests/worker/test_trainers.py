@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from jobs.calls import Held
+from jobs.server import prepare
 from optserve.embedded import EmbeddedServer
 from tests.processes import alive, eventually, parent
 from worker import forks
@@ -19,13 +20,27 @@ from worker import trainers as workers_trainers
 from worker.trainers import SPIN_COUNT, TrainerDied, Trainers, environment
 
 
+@pytest.fixture(scope="module")
+def _settings(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Say to trainers where the store and their files are."""
+    with pytest.MonkeyPatch.context() as patch, redis.from_url(server.url) as client:
+        prepare(client)
+        patch.setenv("OPTSERVE_REDIS_URL", server.url)
+        patch.setenv("OPTSERVE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def trainers(_settings: None) -> Iterator[Trainers]:
+    """Those of a worker that stays, whatever is done to them."""
+    trainers = Trainers("cpu")
+    yield trainers
+    trainers.close()
+
+
 @pytest.fixture
-def trainers(
-    server: EmbeddedServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Trainers]:
-    del client
-    monkeypatch.setenv("OPTSERVE_REDIS_URL", server.url)
-    monkeypatch.setenv("OPTSERVE_HOME", str(tmp_path))
+def fresh(_settings: None) -> Iterator[Trainers]:
+    """Those of a worker that has just been started."""
     trainers = Trainers("cpu")
     yield trainers
     trainers.close()
@@ -108,19 +123,19 @@ def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> Non
 
 
 def test_a_server_that_does_not_answer_is_replaced(
-    trainers: Trainers, monkeypatch: pytest.MonkeyPatch
+    fresh: Trainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forks, "ANSWER_S", 1.0)
-    first = pid_of(trainers)
+    first = pid_of(fresh)
     server = parent(first)
 
     os.kill(server, signal.SIGSTOP)
-    assert pid_of(trainers) != first
+    assert pid_of(fresh) != first
     eventually(lambda: not alive(first) and not alive(server))
 
 
 def test_a_server_whose_imports_fail_is_replaced(
-    trainers: Trainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Trainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where memory is short for a moment: what was half imported would stay so."""
     mark, module = tmp_path / "tried", tmp_path / "once.py"
@@ -136,9 +151,9 @@ def test_a_server_whose_imports_fail_is_replaced(
     monkeypatch.setattr(workers_trainers, "MODULE", "once")
 
     with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
-        trainers.fingerprint()
+        fresh.fingerprint()
 
-    assert trainers.train(NOBODYS) == "fenced"
+    assert fresh.train(NOBODYS) == "fenced"
     assert mark.exists()
 
 
@@ -167,14 +182,14 @@ def test_only_the_trainer_heeds_what_is_sent_to_all(trainers: Trainers) -> None:
     assert parent(pid_of(trainers)) == server
 
 
-def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(trainers: Trainers) -> None:
-    trainers.prepare()
-    threading.Timer(0.2, trainers.drain).start()  # where the worker has its signal handler
+def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(fresh: Trainers) -> None:
+    fresh.prepare()
+    threading.Timer(0.2, fresh.drain).start()  # where the worker has its signal handler
 
     with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
-        trainers.fingerprint()
+        fresh.fingerprint()
     with pytest.raises(TrainerDied, match="the worker leaves"):
-        trainers.train(NOBODYS)
+        fresh.train(NOBODYS)
 
 
 def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
