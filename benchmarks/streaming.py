@@ -43,7 +43,7 @@ from optcore.training.loop import train
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
 from optserve.embedded import EmbeddedServer
-from worker import attempt, books, reporter
+from worker import attempt, books, lease, reporter
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.pace import Pace
@@ -124,13 +124,13 @@ class HaltingClock:
 def halting() -> Iterator[HaltingClock]:
     """Give reporting a clock that may stand still."""
     clock = HaltingClock()
-    for module in (books, reporter):
+    for module in (books, lease, reporter):
         vars(module)["time"] = clock
     vars(attempt)["Pace"] = partial(Pace, clock=clock.monotonic)
     try:
         yield clock
     finally:
-        vars(books)["time"] = vars(reporter)["time"] = time
+        vars(books)["time"] = vars(lease)["time"] = vars(reporter)["time"] = time
         vars(attempt)["Pace"] = Pace
 
 

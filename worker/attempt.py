@@ -45,6 +45,9 @@ LOOK_S = PAUSE_S
 """Seconds between two looks at what is asked, of a loop whose steps are shorter. At each there are
 rows to send."""
 
+MANY = 32
+"""Reports that should not wait for the next look to be packed: they would leave the caches."""
+
 Outcome = str
 """``succeeded``, ``released``, ``fenced``, or ``failed: REASON``."""
 
@@ -123,18 +126,20 @@ class Attempt:
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
-            if pace.is_over or run.row >= save_at or isinstance(report, Evaluation):
-                lease.beat(steps=run.row - seen)
-                seen = run.row
+            left = pace.ask(run.row)
+            if not left or run.row >= save_at or isinstance(report, Evaluation):
                 reporter.post()
+                lease.beat(steps=run.row - seen, renewed_at=reporter.renewed_at)
+                seen = run.row
                 if run.settled and not run.finished:
                     self._look(reporter, lease, folder)
                     # While the store is away, training goes on.
                     if run.row >= save_at and reporter.stored():
                         self._save(run, reporter, lease, folder)
                         save_at = run.next_checkpoint
-                pace.begin()
-            left = pace.ask(run.row)
+                left = pace.begin()
+            elif left >= MANY:
+                reporter.pack()
             if run.row < save_at:
                 left = min(left, save_at - run.row)
 

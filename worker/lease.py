@@ -40,7 +40,7 @@ STALLED = 75
 
 class Lease:
     """
-    Renews the lease from a thread for as long as the run moves.
+    Renews the lease from a thread for as long as the run moves, unless its rows do so.
 
     A run that does not move within its phase's limit is over: the stacks of all threads go to
     the log, and the process exits, so that the job can be trained elsewhere. Should it not
@@ -61,7 +61,7 @@ class Lease:
         }
         self._pause_s = min(1.0, self._lease_s / RENEWALS_PER_LEASE)
         self._phase: Phase = "setup"
-        self._moved_at = self._beat_at = time.monotonic()
+        self._moved_at = self._beat_at = self._renewed_at = time.monotonic()
         self._beats, self._seen = 0, 0
         self._steps: deque[float] = deque(maxlen=100)
         self._closing = threading.Event()
@@ -73,10 +73,16 @@ class Lease:
         self._beat_at = self._moved_at
         self._set_timer(self._limit_s())
 
-    def beat(self, *, steps: int = 0) -> None:
-        """Say that the run has moved: by so many steps, or by part of one, which counts as one."""
+    def beat(self, *, steps: int, renewed_at: float) -> None:
+        """
+        Say that the run has moved.
+
+        Args:
+            steps: by so many; 0 for part of one, which counts as one.
+            renewed_at: when the store was last sent rows that it took, which renewed the lease.
+        """
         self._beats += max(1, steps)
-        self._beat_at = time.monotonic()
+        self._beat_at, self._renewed_at = time.monotonic(), renewed_at
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -99,7 +105,8 @@ class Lease:
             if left < 0:
                 self._give_up(still)
             self._set_timer(left)
-            self._renew()
+            if time.monotonic() - self._renewed_at >= self._pause_s:
+                self._renew()
 
     def _still_s(self) -> float:
         """Return for how many seconds the run has not moved; learn how long its steps take."""

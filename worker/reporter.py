@@ -27,7 +27,7 @@ PAUSE_S = 0.1
 ten updates a second."""
 LOOK_S = 0.05
 """Seconds between two looks at whether the store is away."""
-ABSENT_S = 0.25
+ABSENT_S = 0.5
 """Seconds without a look of the loop after which the thread sees to the rows."""
 ANSWER_S = 0.25
 """Seconds for which the loop leaves rows without an answer; then the thread sees to them."""
@@ -60,8 +60,11 @@ class Reporter:
 
     Attributes:
         take: takes the report of a step, the one after the last; `post` is to be called soon.
+        pack: makes what was taken smaller; worth its while for some ten reports.
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
         held_up_s: seconds that the loop had to wait.
+        renewed_at: when the last rows were sent that the store has, by the monotonic clock: it
+            renewed the lease then, or later.
         news: what else the store is to hear of; again, `post` is to be called soon.
     """
 
@@ -77,7 +80,7 @@ class Reporter:
         most_bytes: int = 64 * 2**20,
     ) -> None:
         self.request = ""
-        self.held_up_s = 0.0
+        self.held_up_s = self.renewed_at = 0.0
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
         self._books = Books(plan, journal)
         self._width = plan.series.width
@@ -88,6 +91,7 @@ class Reporter:
             most_bytes=most_bytes,
         )
         self.take = self._rows.add  # without a call in between
+        self.pack = self._rows.pack
         self._pen = threading.RLock()  # of whoever writes, the loop or the thread
         self._express = patience.express()
         self._sent_at = self._looked_at = 0.0
@@ -257,7 +261,7 @@ class Reporter:
 
     def _stored(self, batch: Batch, request: str) -> None:
         """Note that the store has *batch*, and what it asks for."""
-        self.request = request
+        self.request, self.renewed_at = request, self._sent_at
         self._books.add(batch)
         with self._lock:
             self._rows.drop(batch)

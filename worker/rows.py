@@ -35,7 +35,8 @@ class Rows:
 
     One thread adds, at every step, and appending to a list needs no lock. Whoever looks at rows
     first packs what was added: its numbers go to an array, which keeps none of the objects that
-    they came in.
+    they came in. Who adds often should also `pack` often: soon after, these objects are still in
+    the processor's caches, and those of the next steps take their place there.
 
     Args:
         first: number of the first row.
@@ -57,11 +58,29 @@ class Rows:
         self._lock = threading.RLock()  # of all that follows
         self._values, self._lrs = array("d"), array("d")
 
+    def pack(self) -> None:
+        """Move what was added to the arrays."""
+        with self._lock:
+            added = self._added[:]  # more may come meanwhile
+            if not added:
+                return
+            row = self.first + len(self._values) // self._width
+            steps = added[0].step, added[-1].step
+            assert steps == (row, row + len(added) - 1), f"rows from {row} are of steps {steps}"
+            for report in added:
+                self._values.append(report.lr)
+                self._values.append(report.loss)
+                if report.values:
+                    self._values.extend(report.values)
+                if report.lrs:
+                    self._lrs.extend(report.lrs)
+            del self._added[: len(added)]
+
     @property
     def too_many(self) -> bool:
         """Whether whoever adds should let the others catch up."""
         with self._lock:
-            self._pack()
+            self.pack()
             return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
 
     def batch(self) -> Batch:
@@ -82,25 +101,8 @@ class Rows:
 
     def __len__(self) -> int:
         with self._lock:
-            self._pack()
+            self.pack()
             return len(self._values) // self._width
-
-    def _pack(self) -> None:
-        """Move what was added to the arrays."""
-        added = self._added[:]  # more may come meanwhile
-        if not added:
-            return
-        row = self.first + len(self._values) // self._width
-        steps = added[0].step, added[-1].step
-        assert steps == (row, row + len(added) - 1), f"rows from {row} are of steps {steps}"
-        for report in added:
-            self._values.append(report.lr)
-            self._values.append(report.loss)
-            if report.values:
-                self._values.extend(report.values)
-            if report.lrs:
-                self._lrs.extend(report.lrs)
-        del self._added[: len(added)]
 
 
 def _packed(values: array[float]) -> bytes:

@@ -1,6 +1,7 @@
 """Rows between the loop that adds and the thread that takes them."""
 
 import struct
+import sys
 import threading
 
 import pytest
@@ -48,6 +49,19 @@ def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
     assert [row[1] for row in PLAIN.unpack(data)] == list(range(count))
     expected = [step + x for step in range(count) for x in (0, 0.25, 0.5)]
     assert lrs == struct.pack(f"<{len(expected)}d", *expected)
+
+
+def test_a_row_that_is_packed_is_kept_as_a_number_only() -> None:
+    rows = Rows(first=0, width=2, most_bytes=2**20)
+    number = 0.1 + 0.2
+    held = sys.getrefcount(number)
+    rows.add(StepReport(0, number, 1.0))
+
+    rows.pack()
+    rows.pack()
+
+    assert sys.getrefcount(number) == held
+    assert list(PLAIN.unpack(rows.batch().data)) == [(number, 1.0)]
 
 
 def test_there_are_too_many_until_enough_are_dropped() -> None:
