@@ -10,7 +10,7 @@ from worker.journal import Journal
 from worker.plan import OffPlan, Plan
 from worker.rows import Batch
 
-PAUSE_S = 2.0
+PAUSE_S = 5.0
 """Seconds between two entries: each costs the more for few rows."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import redis
@@ -55,9 +54,11 @@ class Express:
         ten thousand bytes is no more than copying them.
         """
         assert self._under_way is None
-        with self._closed_by_errors():
+        try:
             self._connection.send_command("FCALL", call.function, 0, *call.args, check_health=False)
             self._under_way = batch, call
+        except Exception:
+            self._close_after_error()
         return self.is_open
 
     def heard(self, *, within_s: float) -> tuple[Batch, str] | None:
@@ -65,12 +66,16 @@ class Express:
         if self._under_way is None:
             return None
         batch, call = self._under_way
-        with self._closed_by_errors():
-            if self._connection.can_read(timeout=within_s):
-                said = call.read(self._connection.read_response())
-                self._under_way = None
-                return batch, said
-        return None
+        try:
+            answer = self._connection.read_response(timeout=within_s, disconnect_on_error=False)
+            said = call.read(answer)
+        except redis.TimeoutError:
+            return None
+        except Exception:  # of the connection, or what the store says: it is heard again
+            self._close_after_error()
+            return None
+        self._under_way = None
+        return batch, said
 
     def close(self) -> None:
         """Give the connection back; what is under way gets no answer."""
@@ -81,10 +86,6 @@ class Express:
         self._pool.release(self._connection)
         self._connection = self._under_way = None
 
-    @contextlib.contextmanager
-    def _closed_by_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception:  # of the connection, or what the store says: it is heard again
-            log.debug("rows are sent again", exc_info=True)
-            self.close()
+    def _close_after_error(self) -> None:
+        log.debug("rows are sent again", exc_info=True)
+        self.close()

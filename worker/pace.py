@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-GLANCES = 8
+GLANCES = 4
 """Looks at the clock in every period. Each costs some 10 us, as little of what it needs is in the
 processor's caches after so many steps."""
 
@@ -15,8 +15,8 @@ class Pace:
     Divides a loop's time into periods, and lets it count steps in place of looking at the clock.
 
     For a step may take 0.1 ms, and looking at the clock after each costs a percent of that. So the
-    loop asks how many steps to make before it asks again: about an eighth of a period's, by the
-    pace of the last ones. If steps become 8 times as long, a period ends a period late.
+    loop asks how many steps to make before it asks again: about a quarter of a period's, by the
+    pace of the last ones. If steps become 4 times as long, a period ends a period late.
 
     Args:
         row: steps made so far.

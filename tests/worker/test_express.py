@@ -251,7 +251,7 @@ def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
 def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
     client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
 ) -> None:
-    """They are not in the journal yet: that is written once a second."""
+    """They are not in the journal yet: that is written every few seconds."""
     journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
     with journal, reporter_of(client, held, journal) as reporter:
         end = by_express(reporter, sent, 0)
