@@ -109,7 +109,7 @@ def deployed(running: Stack, *, times: int, seed: int) -> None:
 
 
 def test_all_workers_are_replaced_under_load(pair: Stack) -> None:
-    deployed(pair, times=3, seed=1)
+    deployed(pair, times=2, seed=1)
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def each_key_is_one_job(running: Stack, *, keys: int, kills: int, seed: int) -> 
 
 
 def test_five_submissions_of_a_key_are_one_job_whatever_is_killed(killed: Stack) -> None:
-    each_key_is_one_job(killed, keys=300, kills=4, seed=11)
+    each_key_is_one_job(killed, keys=150, kills=4, seed=11)
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def what_is_accepted_ends(running: Stack, *, jobs: int, kills: int, seed: int) -
 
 
 def test_every_accepted_job_ends_whatever_is_killed(killed: Stack) -> None:
-    what_is_accepted_ends(killed, jobs=120, kills=4, seed=21)
+    what_is_accepted_ends(killed, jobs=80, kills=4, seed=21)
 
 
 @pytest.mark.slow
