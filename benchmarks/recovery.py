@@ -27,6 +27,7 @@ from optserve.stack import Stack
 
 TIMES = 5
 WANTED_S = 35.0
+PATIENCE_S = 120.0
 JOB: dict[str, Any] = {
     "model": {"kind": "mlp", "hidden": [32]},
     "dataset": {"kind": "digits", "batch_size": 100},
@@ -57,31 +58,23 @@ def main() -> None:
 def recovered_s(running: Stack, client: Client, hurt: Callable[[Worker], list[int]]) -> float:
     """Hurt who trains a job; return the seconds until its next attempt."""
     until(
-        running, lambda: sum(w.state == "idle" and bool(w.fingerprint) for w in there(client)) > 1
+        "two workers are ready",
+        running,
+        lambda: sum(w.state == "idle" and bool(w.fingerprint) for w in there(client)) > 1,
     )
     job_id = client.submit(JOB).id
-    until(running, lambda: client.job(job_id).step > 0)
+    until("the job trains", running, lambda: client.job(job_id).step > 0)
     job = client.job(job_id)
     (worker,) = [worker for worker in there(client) if worker.id == job.worker]
     stopped = hurt(worker)
     began = time.monotonic()
-    until(running, lambda: client.job(job_id).attempt > job.attempt)
+    until("it trains again", running, lambda: client.job(job_id).attempt > job.attempt)
     took = time.monotonic() - began
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     client.kill(job_id)
-    until(running, lambda: client.job(job_id).state is State.CANCELLED)
+    until("it is over", running, lambda: client.job(job_id).state is State.CANCELLED)
     return took
-
-
-def both_ready(running: Stack, client: Client) -> None:
-    """Wait until both workers have a trainer that is ready: each trains something."""
-    jobs = [client.submit(JOB).id for _ in range(2)]
-    until(running, lambda: all(client.job(job_id).step > 0 for job_id in jobs))
-    for job_id in jobs:
-        client.kill(job_id)
-    until(running, lambda: all(client.job(job_id).state.final for job_id in jobs))
-    until(running, lambda: all(worker.state == "idle" for worker in there(client)))
 
 
 def there(client: Client) -> list[Worker]:
@@ -89,9 +82,11 @@ def there(client: Client) -> list[Worker]:
     return [worker for worker in client.workers() if Path(f"/proc/{worker.pid}").exists()]
 
 
-def until(running: Stack, condition: Callable[[], bool]) -> None:
+def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
     """Wait for *condition*, and start again what has died."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s until {what}"
         running.look_after()
         time.sleep(0.05)
 
