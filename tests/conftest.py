@@ -1,8 +1,9 @@
 """What tests of all kinds share."""
 
+import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("anyio"):  # its loop cannot go on after a signal's exception
             item.add_marker(pytest.mark.timeout(TIMEOUT_S, method="thread"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that no test's time limit counts the wait
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked `alone` wait for those of other processes, and them for it."""
+    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (ROOT / "tests" / "conftest.py").open() as room, (ROOT / "pyproject.toml").open() as door:
+        fcntl.flock(door, fcntl.LOCK_EX)  # who waits in it for the room keeps later ones out
+        fcntl.flock(room, kind)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
