@@ -5,11 +5,12 @@ Ours: the loop as a worker's attempt drives it, every row going to a real server
 its lease, and looks at what is asked for. The peer: the same steps, whose reports are thrown away.
 
 These processors change their speed by 5 % from one moment to the next, long or short. So turns are
-short and many: ours makes some steps, then, within the same loop, another run makes as many for the
-peer, and so on. The clock of reporting stands still in the peer's turns; what its thread uses of a
-processor then, for rows of ours, is put on ours. The lease's thread looks up once a second,
-whoever's turn it is. Neither thread's time counts for the peer. A run gives one ratio, of all its
-turns: what happens once a second falls into few of them.
+short and many: ours makes some steps, for 20 ms (longer turns let runs differ more), then, within
+the same loop, another run makes as many for the peer, and so on. The clock of reporting stands
+still in the peer's turns; what its thread uses of a processor then, for rows of ours, is put on
+ours. The lease's thread looks up once a second, whoever's turn it is. Neither thread's time counts
+for the peer. A run gives one ratio, of all its turns: what happens once a second falls into few of
+them.
 """
 
 from __future__ import annotations
@@ -52,13 +53,12 @@ from worker.plan import Plan
 from worker.reporter import Reporter
 
 LEASE_MS = 30_000
-RUNS = 31
+RUNS = 61
 """Each with memory of its own, which may lie better or worse."""
-TURNS = 200
+TURNS = 250
 """Of each side, in each run."""
-WARM_TURNS = 10
+WARM_TURNS = 25
 THREADS = "lease", "reporter"
-TURN_S = 0.05
 
 
 class Job(NamedTuple):
@@ -67,12 +67,12 @@ class Job(NamedTuple):
 
     Attributes:
         spec: of the job.
-        steps_per_s: about.
+        turn: steps of a turn.
         wanted: share of the speed that must be left.
     """
 
     spec: dict[str, Any]
-    steps_per_s: int
+    turn: int
     wanted: float
 
 
@@ -83,7 +83,7 @@ JOBS = [
             "dataset": {"kind": "digits", "batch_size": 64},
             "optimizer": {"kind": "adam"},
         },
-        steps_per_s=1000,
+        turn=20,
         wanted=0.99,
     ),
     Job(
@@ -92,7 +92,7 @@ JOBS = [
             "dataset": {"kind": "digits", "batch_size": 16},
             "optimizer": {"kind": "sgd", "lr": 0.01},
         },
-        steps_per_s=10_000,
+        turn=200,
         wanted=0.98,
     ),
 ]
@@ -210,20 +210,20 @@ def main() -> None:
 
 def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
     """Compare the loop that reports with the loop that does not."""
-    steps, ours, peer = int(TURN_S * job.steps_per_s), list[float](), list[float]()
+    ours, peer = list[float](), list[float]()
     for _ in range(RUNS):
-        turns = reporting(client, home, job, steps)
+        turns = reporting(client, home, job)
         around = [(before + after) / 2 for before, after in pairwise(turns.peer)]
         ours.append(sum(turns.ours[WARM_TURNS:]))
         peer.append(sum(around[WARM_TURNS - 1 :]))
-    step = duration(statistics.median(peer) / TURNS / steps)
+    step = duration(statistics.median(peer) / TURNS / job.turn)
     name = f"every step reported, {step} a step"
     return Comparison(name, ours, peer, wanted=job.wanted, peer_name="no reports")
 
 
-def reporting(client: redis.Redis, home: Path, job: Job, steps: int) -> Turns:
+def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
     """Let a run each of whose steps reaches the store, and one without reports, take turns."""
-    count = (WARM_TURNS + TURNS) * steps
+    count = (WARM_TURNS + TURNS) * job.turn
     training = {"steps": count, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
     spec = JobSpec.parse({**job.spec, "training": training})
     run, peer = (Run.start(spec.run_spec(), data_dir=Path()) for _ in range(2))
@@ -243,7 +243,7 @@ def reporting(client: redis.Redis, home: Path, job: Job, steps: int) -> Turns:
             journal=journal,
         ) as ours,
     ):
-        turns = Turns(ours.take, train(peer), steps, clock)
+        turns = Turns(ours.take, train(peer), job.turn, clock)
         ours.take = turns
         attempt.Attempt(held, tools).follow(run, ours, lease, home)
         ours.flush()
