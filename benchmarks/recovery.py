@@ -86,7 +86,7 @@ def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
     """Wait for *condition*, and start again what has died."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s until {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
         running.look_after()
         time.sleep(0.05)
 

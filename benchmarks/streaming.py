@@ -5,12 +5,11 @@ Ours: the loop as a worker's attempt drives it, every row going to a real server
 its lease, and looks at what is asked for. The peer: the same steps, whose reports are thrown away.
 
 These processors change their speed by 5 % from one moment to the next, long or short. So turns are
-short and many: ours makes some steps, for 20 ms (longer turns let runs differ more), then, within
-the same loop, another run makes as many for the peer, and so on. The clock of reporting stands
-still in the peer's turns; what its thread uses of a processor then, for rows of ours, is put on
-ours. The lease's thread looks up once a second, whoever's turn it is. Neither thread's time counts
-for the peer. A run gives one ratio, of all its turns: what happens once a second falls into few of
-them.
+short and many: ours makes some steps, for about 20 ms, then, within the same loop, another run
+makes as many for the peer, and so on. The clock of reporting stands still in the peer's turns; what
+its thread uses of a processor then, for rows of ours, is put on ours. The lease's thread looks up
+once a second, whoever's turn it is. Neither thread's time counts for the peer. A run gives one
+ratio, of all its turns: what happens once a second falls into few of them.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Express:
         try:
             self._connection.send_command("FCALL", call.function, 0, *call.args, check_health=False)
             self._under_way = batch, call
-        except Exception:  # whatever it is: the rows are sent again, where it is told
+        except Exception:  # the thread sends these rows again, and raises what is still wrong
             self._close_after_error()
         return self.is_open
 
