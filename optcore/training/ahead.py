@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -51,7 +50,7 @@ def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
     """Wait for the losses of the steps *made* and yield them; the run is settled at the last."""
     losses = torch.stack([loss for _, loss in made]).tolist()
     for (without, _), loss in zip(made, losses, strict=True):
-        report = replace(without, loss=loss)
+        report = without._replace(loss=loss)
         run.loss_sum, run.loss_count = run.loss_sum + loss, run.loss_count + 1
         diverged = divergence(run, report)
         run.settled = report.step == run.row - 1 and diverged is None

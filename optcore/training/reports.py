@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from optcore.spec.evaluation import Metric
 
 
-@dataclass(frozen=True, slots=True)
-class StepReport:
+class StepReport(NamedTuple):  # made in less than half the time of a frozen dataclass
     """
     One step: an update, or one that was skipped.
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,7 +193,7 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
                 lrs = list(step_report.lrs)
                 if spoil is not None and step_report.step == 5:
                     lrs[spoil] *= 1 + 2**-52
-                reporter.take(replace(step_report, lrs=tuple(lrs)))
+                reporter.take(step_report._replace(lrs=tuple(lrs)))
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     entries = history(client, held.job_id)
