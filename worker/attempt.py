@@ -6,10 +6,11 @@ import contextlib
 import logging
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -24,7 +25,7 @@ from optcore.training import checkpoint
 from optcore.training.checkpoint import Checkpoint
 from optcore.training.digest import digest
 from optcore.training.files import write_durably
-from optcore.training.loop import train
+from optcore.training.loop import steps_alone, train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from worker import journal
@@ -113,15 +114,20 @@ class Attempt:
     def follow(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """Train to the end, or raise `Stop` where somebody wants it to end."""
         lease.phase("step")
-        take, pace, save_at = reporter.take, Pace(run.row, LOOK_S), run.next_checkpoint
+        pace, save_at = Pace(run.row, LOOK_S), run.next_checkpoint
         left, seen = 1.0, run.row
-        for report in train(run):
+        reports = train(run)
+        for report in reports:
             if isinstance(report, StepReport):
-                take(report)
+                reporter.take(report)
                 left -= 1
+                if left > 0:  # handed over in C: a step may take 0.1 ms
+                    more = int(min(left, steps_alone(run, report.step)))
+                    reporter.take_all(cast("Iterator[StepReport]", islice(reports, more)))
+                    left -= more
                 # If not settled, more steps were made already: their rows go together.
                 if left > 0 or not run.settled:
-                    continue  # without more ado: a step may take 0.1 ms
+                    continue
             elif isinstance(report, Evaluation):
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():

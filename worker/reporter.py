@@ -41,10 +41,11 @@ class Reporter:
     """
     The way of a run's rows and evaluations to the store.
 
-    The loop never waits for the network: `take` only extends a list, and `post` sends what has
-    come without waiting for the answer, which a later one finds. A thread does everything else:
-    news, many rows at once, the last ones, those of a loop that does not come by, and whatever
-    goes wrong. For a step may be shorter than it takes to hand the interpreter to another thread.
+    The loop never waits for the network: `take` and `take_all` only extend a list, and `post` sends
+    what has come without waiting for the answer, which a later one finds. A thread does everything
+    else: news, many rows at once, the last ones, those of a loop that does not come by, and
+    whatever goes wrong. For a step may be shorter than it takes to hand the interpreter to another
+    thread.
 
     A write that fails for want of a store is repeated; what the store refuses is raised by the
     next `check`. No row is ever dropped: when too many wait, the loop has to wait for `room`.
@@ -60,6 +61,7 @@ class Reporter:
 
     Attributes:
         take: takes the report of a step, the one after the last; `post` is to be called soon.
+        take_all: takes those of many, as they are made.
         pack: makes what was taken smaller; worth its while for some ten reports.
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
         held_up_s: seconds that the loop had to wait.
@@ -90,7 +92,7 @@ class Reporter:
             groups=plan.groups if plan.groups > 1 else 0,
             most_bytes=most_bytes,
         )
-        self.take = self._rows.add  # without a call in between
+        self.take, self.take_all = self._rows.add, self._rows.add_all  # without a call in between
         self.pack = self._rows.pack
         self._pen = threading.RLock()  # of whoever writes, the loop or the thread
         self._express = patience.express()

@@ -33,10 +33,11 @@ class Rows:
     """
     Rows that are not stored yet, in order.
 
-    One thread adds, at every step, and appending to a list needs no lock. Whoever looks at rows
-    first packs what was added: its numbers go to an array, which keeps none of the objects that
-    they came in. Who adds often should also `pack` often: soon after, these objects are still in
-    the processor's caches, and those of the next steps take their place there.
+    One thread adds, at every step, and extending a list needs no lock, though steps are made
+    meanwhile and others take from its front: item by item it goes to where the list ends by then.
+    Whoever looks at rows first packs what was added: its numbers go to an array, which keeps none
+    of the objects that they came in. Who adds often should also `pack` often: soon after, these
+    objects are still in the processor's caches, and those of the next steps take their place there.
 
     Args:
         first: number of the first row.
@@ -46,6 +47,7 @@ class Rows:
 
     Attributes:
         add: takes the row of a step, the one after the last.
+        add_all: takes those of many, one after another: what came before an error is there.
         first: number of the first row that is not stored.
     """
 
@@ -54,7 +56,8 @@ class Rows:
         self._width, self._groups = width, groups
         self._most_bytes = most_bytes
         self._added: list[StepReport] = []
-        self.add = self._added.append  # no more than that: a step may take 0.1 ms
+        # No more than that: a step may take 0.1 ms.
+        self.add, self.add_all = self._added.append, self._added.extend
         self._lock = threading.RLock()  # of all that follows
         self._values, self._lrs = array("d"), array("d")
 
@@ -67,13 +70,14 @@ class Rows:
             row = self.first + len(self._values) // self._width
             steps = added[0].step, added[-1].step
             assert steps == (row, row + len(added) - 1), f"rows from {row} are of steps {steps}"
-            for report in added:
-                self._values.append(report.lr)
-                self._values.append(report.loss)
-                if report.values:
-                    self._values.extend(report.values)
-                if report.lrs:
-                    self._lrs.extend(report.lrs)
+            append = self._values.append
+            for _, lr, loss, lrs, values in added:
+                append(lr)
+                append(loss)
+                if values:
+                    self._values.extend(values)
+                if lrs:
+                    self._lrs.extend(lrs)
             del self._added[: len(added)]
 
     @property

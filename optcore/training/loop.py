@@ -22,6 +22,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     the batches of a step. Whoever drives the loop decides the rest: to stop is to stop iterating,
     and wherever `run.settled` holds between two reports, *run* may be saved and continued
     elsewhere with the same bits. It holds before every evaluation and checkpoint that is due.
+    How many reports of steps come before anything else, `steps_alone` knows.
 
     Args:
         run: at its first step, or at the one a checkpoint left it at.
@@ -53,6 +54,16 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
         if len(made) >= most or run.checkpoint_is_due or run.evaluation_is_due:
             yield from reported(run, made)
             made = []
+
+
+def steps_alone(run: Run, step: int) -> int:
+    """Return how many steps `train` reports after *step* before anything else, bar a divergence."""
+    if run.spec.training.accumulate > 1:
+        return 0  # signs of life may come between
+    made, end = step + 1, run.total_steps
+    if run.evaluate_interval:
+        end = min(end, made + -made % run.evaluate_interval)
+    return end - made
 
 
 def _evaluate(run: Run) -> Iterator[Report]:

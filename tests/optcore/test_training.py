@@ -14,7 +14,7 @@ from optcore.training import checkpoint, files
 from optcore.training.begin import begin_from
 from optcore.training.digest import digest
 from optcore.training.files import CheckpointUnusable
-from optcore.training.loop import train
+from optcore.training.loop import steps_alone, train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run
 
@@ -72,6 +72,64 @@ def test_a_run_reports_every_step_once_and_evaluates_every_epoch() -> None:
     assert looks[-1].examples == 297
     assert 0.5 < looks[0].accuracy < looks[1].accuracy
     assert run.model.training
+
+
+STOPPING = {"metric": "test_loss", "patience": 1, "min_delta": 10.0}
+
+
+@pytest.mark.parametrize("ahead", [1, 8])
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"steps": 30, "evaluate_every": 7},
+        {"steps": 30, "evaluate_every": 1},
+        {"steps": 30, "evaluate_every": None, "checkpoint_every": 4},
+        {"epochs": 2},
+        {"epochs": 5, "early_stopping": STOPPING},
+        {"steps": 30, "evaluate_every": 7, "on_divergence": "skip", "loss_limit": 2.5},
+    ],
+    ids=str,
+)
+def test_at_every_step_the_loop_knows_how_many_follow_alone(
+    training: dict[str, Any], ahead: int
+) -> None:
+    run = start(spec(training=training))
+
+    reports = list(train(run, ahead=ahead))
+
+    assert alone(run, reports) == following(reports)
+
+
+def test_a_resumed_run_knows_how_many_steps_follow_alone(tmp_path: Path) -> None:
+    interrupted = start(spec())
+    steps(interrupted, 10)
+    run = start(spec())
+    checkpoint.restore(run, checkpoint.save(interrupted, tmp_path).path)
+
+    reports = list(train(run))
+
+    assert alone(run, reports) == following(reports) == [*range(13, -1, -1), *range(23, -1, -1)]
+
+
+def test_where_there_are_signs_of_life_no_step_is_sure_to_follow_another() -> None:
+    run = start(spec(training={"epochs": 1, "accumulate": 2}))
+
+    assert set(alone(run, list(train(run)))) == {0}
+
+
+def alone(run: Run, reports: list[Report]) -> list[int]:
+    """Return what the loop knows at every step."""
+    return [steps_alone(run, it.step) for it in reports if isinstance(it, StepReport)]
+
+
+def following(reports: list[Report]) -> list[int]:
+    """Return how many steps come right after every step."""
+    kinds = [type(it) for it in reports]
+    return [
+        next((n for n, other in enumerate(kinds[i + 1 :]) if other is not StepReport), 0)
+        for i, kind in enumerate(kinds)
+        if kind is StepReport
+    ]
 
 
 def test_a_network_learns_what_it_is_shown() -> None:

@@ -3,6 +3,7 @@
 import struct
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -109,13 +110,29 @@ def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
 
     thread = threading.Thread(target=take)
     thread.start()
-    for step in range(count):
+    rows.add(StepReport(0, 0.0, 0.0, (0, 1.0)))
+    rows.add_all(StepReport(step, step, -step, (step, 1.0)) for step in range(1, count // 2))
+    for step in range(count // 2, count):
         rows.add(StepReport(step, step, -step, (step, 1.0)))
     thread.join()
 
     data, lrs = b"".join(batch.data for batch in found), b"".join(batch.lrs for batch in found)
     assert list(PLAIN.unpack(data)) == [(step, -step) for step in range(count)]
     assert list(PLAIN.unpack(lrs)) == [(step, 1) for step in range(count)]
+
+
+def test_what_came_before_an_error_is_there() -> None:
+    def reports() -> Iterator[StepReport]:
+        for step in range(100):
+            yield StepReport(step, 0.1, step)
+        raise ValueError("loss must be finite")
+
+    rows = Rows(first=0, width=2, most_bytes=2**20)
+
+    with pytest.raises(ValueError, match="loss must be finite"):
+        rows.add_all(reports())
+
+    assert list(PLAIN.unpack(rows.batch().data)) == [(0.1, step) for step in range(100)]
 
 
 def test_a_step_that_is_not_the_next_one_is_noticed() -> None:
