@@ -2,26 +2,34 @@
 What it costs to report every step: ``python -m benchmarks.streaming``.
 
 Ours: the loop as a worker's attempt drives it, every row going to a real server, with its journal,
-its lease, and looks at what is asked for. The peer: the same steps, whose reports are thrown away.
+its lease, and looks at what is asked for. The peer: the same run's steps, whose reports are thrown
+away.
 
-These processors change their speed by 5 % from one moment to the next, long or short. So turns are
-short and many: ours makes some steps, for about 20 ms, then, within the same loop, another run
-makes as many for the peer, and so on. The clock of reporting stands still in the peer's turns; what
-its thread uses of a processor then, for rows of ours, is put on ours. The lease's thread looks up
-once a second, whoever's turn it is. Neither thread's time counts for the peer. A run gives one
-ratio, of all its turns: what happens once a second falls into few of them.
+These processors change their speed by 5 % from one moment to the next, and memory may lie better or
+worse by as much. So both are one run, and turns are short and many: some of its steps are reported,
+then as many are not, and so on. The clock of reporting stands still in the peer's turns; what its
+thread uses of a processor then, for rows of ours, is put on ours. The lease's thread looks up once
+a second, whoever's turn it is. Neither thread's time counts for the peer. A run gives one ratio, of
+all its turns: what happens once a second falls into few of them.
+
+Few machines make a whole step in 0.1 ms. The third job makes half steps, which have no backward
+pass and no update, of as many examples as can be had in 0.1 ms.
+
+A report is made on both sides: what is measured is its way from there to the store.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +38,7 @@ import torch
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from benchmarks.harness import Comparison, duration, show
+from benchmarks.harness import Comparison, duration, show, timed
 from jobs import calls
 from jobs.artifacts import Storage
 from jobs.calls import Held
@@ -42,6 +50,7 @@ from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
+from optcore.training.step import loss_of
 from optserve.embedded import EmbeddedServer
 from worker import attempt, books, lease, reporter
 from worker.journal import Journal
@@ -52,12 +61,17 @@ from worker.plan import Plan
 from worker.reporter import Reporter
 
 LEASE_MS = 30_000
-RUNS = 61
-"""Each with memory of its own, which may lie better or worse."""
+RUNS = 21
 TURNS = 250
 """Of each side, in each run."""
 WARM_TURNS = 25
 THREADS = "lease", "reporter"
+
+BATCH_SIZES = 16, 32, 64, 96, 128, 160, 192, 256, 320, 384
+HALF_STEP_S = 1e-4
+
+Spec = dict[str, Any]
+MakeSteps = Callable[[Run], Iterator[Report]]
 
 
 class Job(NamedTuple):
@@ -65,35 +79,69 @@ class Job(NamedTuple):
     What is trained.
 
     Attributes:
-        spec: of the job.
-        turn: steps of a turn.
+        name: of its steps.
+        spec: returns that of the job, for a run.
+        turn: least steps of a turn, which gets whole epochs, so that both sides shuffle as often.
         wanted: share of the speed that must be left.
+        make_steps: yields their reports.
     """
 
-    spec: dict[str, Any]
+    name: str
+    spec: Callable[[], Spec]
     turn: int
     wanted: float
+    make_steps: MakeSteps = train
+
+
+def perceptron() -> Spec:
+    """Return the spec of steps of about 1 ms."""
+    return {
+        "model": {"kind": "mlp", "hidden": [288, 288]},
+        "dataset": {"kind": "digits", "batch_size": 64},
+        "optimizer": {"kind": "adam"},
+    }
+
+
+def linear(batch_size: int = 16) -> Spec:
+    """Return the spec of the shortest steps there are."""
+    return {
+        "model": {"kind": "mlp", "hidden": []},
+        "dataset": {"kind": "digits", "batch_size": batch_size},
+        "optimizer": {"kind": "sgd", "lr": 0.01},
+    }
+
+
+def half_steps(run: Run) -> Iterator[Report]:
+    """Yield the reports of steps without a backward pass or an update; the first is a whole one."""
+    first = next(train(run))
+    assert isinstance(first, StepReport)
+    yield first
+    while True:
+        loss = loss_of(run, *run.batches.next()).item()
+        run.row += 1
+        yield StepReport(run.row - 1, first.lr, loss)
+
+
+def halved() -> Spec:
+    """Return the spec whose half steps take as long as they may, at this moment: 0.1 ms."""
+
+    def took_s(batch_size: int) -> float:
+        steps = half_steps(Run.start(job_spec(linear(batch_size)).run_spec(), data_dir=Path()))
+        return statistics.median(timed(lambda: next(steps))() for _ in range(200))
+
+    return linear(max((it for it in BATCH_SIZES if took_s(it) <= HALF_STEP_S), default=16))
+
+
+def job_spec(spec: Spec) -> JobSpec:
+    """Return *spec* without an end, evaluations or checkpoints."""
+    training = {"steps": 10**7, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+    return JobSpec.parse({**spec, "training": training})
 
 
 JOBS = [
-    Job(
-        {
-            "model": {"kind": "mlp", "hidden": [288, 288]},
-            "dataset": {"kind": "digits", "batch_size": 64},
-            "optimizer": {"kind": "adam"},
-        },
-        turn=20,
-        wanted=0.99,
-    ),
-    Job(
-        {
-            "model": {"kind": "mlp", "hidden": []},
-            "dataset": {"kind": "digits", "batch_size": 16},
-            "optimizer": {"kind": "sgd", "lr": 0.01},
-        },
-        turn=200,
-        wanted=0.98,
-    ),
+    Job("steps", perceptron, turn=20, wanted=0.99),
+    Job("steps", linear, turn=180, wanted=0.98),
+    Job("half steps", halved, turn=180, wanted=0.98, make_steps=half_steps),
 ]
 
 
@@ -119,80 +167,69 @@ class HaltingClock:
         self._halted_at = None
 
 
-@contextlib.contextmanager
-def halting() -> Iterator[HaltingClock]:
-    """Give reporting a clock that may stand still."""
-    clock = HaltingClock()
-    for module in (books, lease, reporter):
-        vars(module)["time"] = clock
-    vars(attempt)["Pace"] = partial(Pace, clock=clock.monotonic)
-    try:
-        yield clock
-    finally:
-        vars(books)["time"] = vars(lease)["time"] = vars(reporter)["time"] = time
-        vars(attempt)["Pace"] = Pace
-
-
 class Turns:
     """
-    Takes the reports of ours; after so many of them, lets the peer make as many steps.
+    The steps of a run, of which every other turn goes unreported.
 
     Args:
-        take: what a report goes to.
-        peer: steps whose reports are thrown away.
-        steps: of a turn.
+        job: what is trained.
         clock: stands still in the peer's turns.
 
     Attributes:
         ours: seconds of each turn of ours.
         peer: seconds of each turn of the peer, which follows.
+        num_steps: of a turn.
     """
 
-    def __init__(
-        self,
-        take: Callable[[StepReport], None],
-        peer: Iterator[Report],
-        steps: int,
-        clock: HaltingClock,
-    ) -> None:
+    def __init__(self, job: Job, clock: HaltingClock) -> None:
         self.ours, self.peer = list[float](), list[float]()
-        self._take, self._peer, self._steps, self._clock = take, peer, steps, clock
-        self._left = steps
+        self.num_steps = 0
+        self._job, self._clock = job, clock
+
+    def train(self, run: Run) -> Iterator[Report]:
+        """Yield the reports of ours; their numbers follow each other."""
+        epoch = run.spec.steps_per_epoch
+        turn = self.num_steps = math.ceil(self._job.turn / epoch) * epoch
+        steps = self._job.make_steps(run)
         idents = {it.name: it.ident for it in threading.enumerate()}
-        self._clocks = [time.pthread_getcpuclockid(idents[name] or 0) for name in THREADS]
-        self._began = time.perf_counter()
+        clocks = [time.pthread_getcpuclockid(idents[name] or 0) for name in THREADS]
+        for _ in range(WARM_TURNS + TURNS):
+            began = time.perf_counter()
+            yield from islice(steps, turn)
+            ours = time.perf_counter() - began
+            self._clock.halt()
+            before = [time.clock_gettime(it) for it in clocks]
+            began = time.perf_counter()
+            deque(passed_on(islice(steps, turn)), maxlen=0)
+            peer = time.perf_counter() - began
+            lease_s, rows_s = (
+                time.clock_gettime(it) - then for it, then in zip(clocks, before, strict=True)
+            )
+            self.ours.append(ours + rows_s)
+            self.peer.append(peer - rows_s - lease_s)
+            run.row -= turn
+            self._clock.go()
 
-    def __call__(self, report: StepReport) -> None:
-        """Take the report of a step; change sides after the last one of a turn."""
-        self._take(report)
-        self._left -= 1
-        if not self._left:
-            self._change()
 
-    def _pass(self, report: StepReport) -> None:
-        """Do as above, but take nothing."""
-        del report
-        self._left -= 1
+def passed_on(reports: Iterator[Report]) -> Iterator[Report]:
+    """Yield *reports*, at the cost that ours has for taking turns."""
+    yield from reports
 
-    def _change(self) -> None:
-        ours = time.perf_counter() - self._began
-        self._clock.halt()
-        self._left, before, began = self._steps, self._used_s(), time.perf_counter()
-        for report in self._peer:
-            if isinstance(report, StepReport):
-                self._pass(report)
-                if not self._left:
-                    break
-        peer = time.perf_counter() - began
-        lease, rows = (now - then for now, then in zip(self._used_s(), before, strict=True))
-        self.ours.append(ours + rows)
-        self.peer.append(peer - rows - lease)
-        self._clock.go()
-        self._left, self._began = self._steps, time.perf_counter()
 
-    def _used_s(self) -> list[float]:
-        """Return the processor's seconds that THREADS have used, each."""
-        return [time.clock_gettime(it) for it in self._clocks]
+@contextlib.contextmanager
+def taking_turns(job: Job) -> Iterator[Turns]:
+    """Let an attempt train so, and give its reporting a clock that may stand still."""
+    clock = HaltingClock()
+    turns = Turns(job, clock)
+    for module in (books, lease, reporter):
+        vars(module)["time"] = clock
+    vars(attempt).update(Pace=partial(Pace, clock=clock.monotonic), train=turns.train)
+    try:
+        yield turns
+    finally:
+        for module in (books, lease, reporter):
+            vars(module)["time"] = time
+        vars(attempt).update(Pace=Pace, train=train)
 
 
 def main() -> None:
@@ -209,28 +246,26 @@ def main() -> None:
 
 def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
     """Compare the loop that reports with the loop that does not."""
-    ours, peer = list[float](), list[float]()
+    ours, peer, step_s = list[float](), list[float](), list[float]()
     for _ in range(RUNS):
         turns = reporting(client, home, job)
         around = [(before + after) / 2 for before, after in pairwise(turns.peer)]
         ours.append(sum(turns.ours[WARM_TURNS:]))
         peer.append(sum(around[WARM_TURNS - 1 :]))
-    step = duration(statistics.median(peer) / TURNS / job.turn)
-    name = f"every step reported, {step} a step"
+        step_s.append(peer[-1] / TURNS / turns.num_steps)
+    name = f"{job.name} of {duration(statistics.median(step_s))}, each reported"
     return Comparison(name, ours, peer, wanted=job.wanted, peer_name="no reports")
 
 
 def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
-    """Let a run each of whose steps reaches the store, and one without reports, take turns."""
-    count = (WARM_TURNS + TURNS) * job.turn
-    training = {"steps": count, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
-    spec = JobSpec.parse({**job.spec, "training": training})
-    run, peer = (Run.start(spec.run_spec(), data_dir=Path()) for _ in range(2))
+    """Train a run, the steps of every other turn reaching the store."""
+    spec = job_spec(job.spec())
+    run = Run.start(spec.run_spec(), data_dir=Path())
     held, settings, leaving = claimed(client, spec), Settings(), threading.Event()
     tools = attempt.Tools(client, Storage(home), settings, "cpu", leaving)
     plan = Plan(run.spec)
     with (
-        halting() as clock,
+        taking_turns(job) as turns,
         Lease(held, client, settings) as lease,
         Journal(home / "journal", first=0, width=plan.series.width) as journal,
         Reporter(
@@ -242,8 +277,6 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
             journal=journal,
         ) as ours,
     ):
-        turns = Turns(ours.take, train(peer), job.turn, clock)
-        ours.take = turns
         attempt.Attempt(held, tools).follow(run, ours, lease, home)
         ours.flush()
         send(client, calls.fail(held, reason="error", detail="a benchmark"))
