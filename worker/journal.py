@@ -61,7 +61,10 @@ class Journal:
         for row in range(first, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - row)
             self._file.seek((row - self._first) * self._width)
-            yield row, self._file.read(count * self._width)
+            data = self._file.read(count * self._width)
+            if len(data) != count * self._width:
+                raise ValueError(f"the journal ends before row {row + count}")
+            yield row, data
 
     def __enter__(self) -> Self:
         return self

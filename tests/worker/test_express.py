@@ -18,7 +18,7 @@ from redis.retry import Retry
 from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
-from jobs.functions import Call, Fenced, ReplayDiffers, send
+from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
 from jobs.metrics import PLAIN, Row
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
@@ -264,6 +264,24 @@ def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
         reporter.flush()
 
     assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_an_attempt_whose_journal_lost_rows_too_is_over(
+    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, first=0, width=PLAIN.width)
+    with journal, reporter_of(client, held, journal) as reporter:
+        then = snapshot(client)
+        end = by_express(reporter, sent, 0)
+        reporter.flush()
+        os.truncate(path, path.stat().st_size - 1)
+        roll_back(client, then)
+        by_express(reporter, sent, end)
+        with pytest.raises(Gap, match="the store has 0 rows and was sent later ones"):
+            reporter.flush()
+
+    assert rows_of(client, held.job_id) == []
 
 
 def test_a_loop_whose_job_was_taken_away_hears_of_it(
