@@ -1,7 +1,7 @@
 """
 From a step to its row at an HTTP client: ``python -m benchmarks.visible``.
 
-A real stack trains a job of about 1,000 steps a second, which one client follows by server-sent
+A real stack trains jobs of about 1,000 steps a second, which one client follows by server-sent
 events. The trainer notes when each step was made (`benchmarks.clocked`), the client when it has the
 row, parsed; both look at the clock of the same machine. Every row counts, the first ones too.
 """
@@ -26,9 +26,12 @@ JOB: dict[str, Any] = {
     "model": {"kind": "mlp", "hidden": [256, 256]},
     "dataset": {"kind": "digits", "batch_size": 64},
     "optimizer": {"kind": "adam"},
-    "training": {"steps": STEPS, "device": "cpu"},
 }
-"""As it comes: evaluated every epoch, saved every 500 steps."""
+TRAININGS: dict[str, dict[str, Any]] = {
+    "evaluated every epoch, as it comes": {},
+    "never evaluated": {"evaluate_every": None},
+}
+"""Saved every 500 steps. Rows go with each evaluation; without any, ten times a second."""
 WANTED = {50: 0.1, 99: 0.3}
 """Percentile to seconds."""
 
@@ -43,16 +46,21 @@ def main() -> None:
             home=Path(home), port=0, workers=1, worker_module="benchmarks.clocked"
         )
         with running as started, Client(started.url) as client:
-            results = [measure(client, times) for _ in range(RUNS)]
+            results = [
+                f"{name}: {measure(client, times, training)}"
+                for name, training in TRAININGS.items()
+                for _ in range(RUNS)
+            ]
     print(f"\n### A step at its client\n\n{machine()}\n")
     for result in results:
         print(result)
 
 
-def measure(client: Client, times: Path) -> str:
+def measure(client: Client, times: Path, training: dict[str, Any]) -> str:
     """Train a job, follow it, and say how late its steps were."""
+    job = {**JOB, "training": {"steps": STEPS, "device": "cpu", **training}}
     seen = array("d", bytes(8 * STEPS))
-    for update in client.follow(client.submit(JOB).id):
+    for update in client.follow(client.submit(job).id):
         if isinstance(update, list):
             now = time.monotonic()
             for row in update:
