@@ -10,7 +10,6 @@ import redis
 from api.keeping import House
 from jobs import calls, doorbell
 from jobs.functions import send
-from jobs.server import has_functions, install
 from jobs.threads import Threads
 
 log = logging.getLogger(__name__)
@@ -50,15 +49,8 @@ def _keep(house: House) -> None:
 
 
 def reap(client: redis.Redis, *, lease_s: float) -> None:
-    """Do one round, on a server that may have been emptied since the last one."""
-    try:
-        reaped = send(client, calls.reap(limit=PER_ROUND, lease_ms=int(lease_s * 1000)))
-    except redis.ResponseError:
-        if has_functions(client):
-            raise
-        log.warning("the server has lost its functions: they are loaded again")
-        install(client)
-        return
+    """Do one round."""
+    reaped = send(client, calls.reap(limit=PER_ROUND, lease_ms=int(lease_s * 1000)))
     for member in reaped.jobs:
         log.warning("%s lost its worker", member)
     for member in reaped.overtime:

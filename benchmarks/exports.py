@@ -36,6 +36,7 @@ from jobs.metrics import PLAIN
 from jobs.record import Record, new_fields, new_id
 from jobs.server import prepare
 from jobs.spec.job import JobSpec
+from jobs.usable import require_usable
 from optserve.embedded import EmbeddedServer
 from optserve.ports import listening_port
 
@@ -133,7 +134,7 @@ def move(client: redis.Redis, home: Path, job: str) -> None:
     """Move the rows to a file; print what it took and what is left."""
     storage = Storage(home / "storage")
     storage.job_folder("local", job).mkdir(parents=True)  # as its worker would have
-    storage.belongs_to(send(client, calls.store_id(secrets.token_hex(16))))
+    require_usable(client, storage)
     start = time.perf_counter()
     archive(client, storage, "local", job)
     took = time.perf_counter() - start

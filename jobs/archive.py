@@ -5,16 +5,12 @@ A file is real once the record points to it: it is written under a temporary nam
 with the store bit for bit, renamed, its folders flushed; then one function of the store sets the
 pointer and removes the rows. Whatever dies between leaves a file that nobody needs, which is swept
 once there is a pointer, and rows that are moved later. Of two who do it at once one is first, and
-the other removes what it has written. No name is used twice.
+the other removes what it has written.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ import redis
 
 from jobs import calls, keys
 from jobs.artifacts import Storage
+from jobs.durable import Take, drafted, fill, named
 from jobs.functions import send
 from jobs.parquet import ROWS_PER_GROUP, File, Words, Writer
 from jobs.record import Kept, Record
@@ -32,12 +29,6 @@ HISTORY_BYTES = 512
 Longer histories are moved too: those of all jobs that ran. A job that was cancelled before it did
 needs no file.
 """
-DRAFT = ".draft-"
-"""What the names of files begin with that are not whole yet."""
-
-
-Take = Callable[[bytes], object]
-"""Is given the bytes of a file, one part after another."""
 
 
 class Differs(Exception):
@@ -66,7 +57,13 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
             made["events"] = _events(storage, folder, entries)
         storage.settle(folder)
     files = {name: asdict(kept) for name, kept in made.items()}
-    call = calls.archived(tenant, job_id, rows=record.rows, entries=len(entries), files=files)
+    call = calls.archived(
+        tenant,
+        job_id,
+        rows=record.rows,
+        entries=record.history_moved + len(entries),
+        files=files,
+    )
     outcome = send(client, call)
     if outcome != "ok":
         for kept in made.values():
@@ -104,18 +101,18 @@ def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -
         finally:
             writer.close()
 
-    with _draft(folder) as draft:
-        sha256 = _filled(draft, write)
+    with drafted(folder) as draft:
+        sha256 = fill(draft, write)
         _compare(client, record, words, File(draft))
-        return _named(storage, draft, "rows.parquet", sha256)
+        return named(storage, draft, "rows.parquet", sha256)
 
 
 def _events(storage: Storage, folder: Path, entries: Sequence[bytes]) -> Kept:
-    """Write the history of a job to a file, an entry a line."""
+    """Write what the store has of a job's history to a file, an entry a line."""
     text = b"".join(entry + b"\n" for entry in entries)
-    with _draft(folder) as draft:
-        sha256 = _filled(draft, lambda take: take(text))
-        return _named(storage, draft, "events.jsonl", sha256)
+    with drafted(folder) as draft:
+        sha256 = fill(draft, lambda take: take(text))
+        return named(storage, draft, "events.jsonl", sha256)
 
 
 def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:
@@ -137,35 +134,3 @@ def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
     if len(data) != count * record.series.width:
         raise Differs(f"{record.id}: the store lacks rows from {first} on, of {record.rows}")
     return data
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """Give a path for a file that is gone in the end, unless it was named."""
-    draft = folder / f"{DRAFT}{secrets.token_hex(8)}"
-    try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _filled(draft: Path, write: Callable[[Take], object]) -> str:
-    """Write a file and put it on disk; return its SHA-256."""
-    found = hashlib.sha256()
-    with draft.open("xb") as file:
-
-        def take(part: bytes) -> None:
-            file.write(part)
-            found.update(part)
-
-        write(take)
-        file.flush()
-        os.fsync(file.fileno())
-    return found.hexdigest()
-
-
-def _named(storage: Storage, draft: Path, name: str, sha256: str) -> Kept:
-    """Give a draft its name."""
-    final = draft.with_name(f"{draft.name.removeprefix(DRAFT)}-{name}")
-    draft.rename(final)
-    return Kept(storage.relative(final), sha256, final.stat().st_size)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jobs.artifacts import Storage
 from jobs.errors import ArchiveUnreadable
 from jobs.record import Kept
+from jobs.verified import altered, read_verified
 
 if TYPE_CHECKING:
     from jobs.parquet import File
@@ -49,13 +50,7 @@ def whole(storage: Storage, kept: Kept) -> Path:
 
 def events(storage: Storage, kept: Kept, *, first: int, count: int) -> list[bytes]:
     """Return entries of the history in a file, as the store has them; raises as `rows` does."""
-    try:
-        text = storage.path(kept.path).read_bytes()
-    except OSError as error:
-        raise _damaged(kept, error) from error
-    if hashlib.sha256(text).hexdigest() != kept.sha256:
-        raise _altered(kept)
-    return text.splitlines()[first : first + count]
+    return read_verified(storage, kept).splitlines()[first : first + count]
 
 
 def _opened(storage: Storage, kept: Kept) -> File:
@@ -77,12 +72,8 @@ def _verified(path: Path, kept: Kept, *identity: int) -> File:
     del identity  # of what lies there: another file is another call
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != kept.sha256:
-            raise _altered(kept)
+            raise altered(kept)
     return File(path)
-
-
-def _altered(kept: Kept) -> ArchiveUnreadable:
-    return ArchiveUnreadable(kept.path, f"is damaged: its SHA-256 is not {kept.sha256}")
 
 
 def _damaged(kept: Kept, error: Exception) -> ArchiveUnreadable:

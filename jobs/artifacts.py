@@ -20,6 +20,8 @@ NAMES = (MODEL, EMA, BEST)
 """Every name an artifact may have."""
 ARCHIVE = "archive"
 """Folder of a job with what was moved out of the store when it had ended."""
+HISTORY = "history"
+"""Folder of a job with the older entries of a long history."""
 SWEPT = ("checkpoints", "best")
 """Folders of an attempt whose entries go when no record needs them any more."""
 
@@ -49,6 +51,10 @@ class Storage:
     def archive_folder(self, tenant: str, job_id: str) -> Path:
         """Return the folder for what is moved out of the store when a job has ended."""
         return self.job_folder(tenant, job_id) / ARCHIVE
+
+    def history_folder(self, tenant: str, job_id: str) -> Path:
+        """Return the folder for the older entries of a history that grew long."""
+        return self.job_folder(tenant, job_id) / HISTORY
 
     def settle(self, folder: Path) -> None:
         """Put on disk what is in *folder*, and in every folder from there to the root."""
@@ -109,20 +115,6 @@ class Storage:
     def named(self) -> bool:
         """Whether it is some store's: what is not mounted is nobody's."""
         return (self.root / STORE).is_file()
-
-    def belongs_to(self, store: str) -> bool:
-        """
-        Return whether this is the storage of the *store* of that name; a new one becomes so.
-
-        Files that another store knows of are not this one's to judge.
-        """
-        name = self.root / STORE
-        try:
-            with name.open("x") as file:
-                file.write(store)
-        except FileExistsError:
-            pass
-        return name.read_text() == store
 
     def size(self, relative: str) -> int | None:
         """Return the bytes of a file, or of all files in a folder; None if it is not there."""

@@ -3,12 +3,17 @@ Functions on the Redis server, and how they are called.
 
 A `Call` says what to send and how to read the reply; `jobs.calls` makes them, `send` runs one. A
 call may be repeated: a second one with the same arguments changes nothing.
+
+Library and functions have the version in their names, so that each release calls its own, however
+many releases share a server. A process that finds its own missing loads them: a server that was
+emptied, or restored from a snapshot, has none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +23,25 @@ from typing import Any, Generic, TypeVar
 
 import redis
 import redis.asyncio
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
 from jobs.keys import TEMPLATES
+from jobs.spec.states import State
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LIBRARIES = "optserve_"
+"""
+What the names of libraries begin with; that of release 0.1.0, which nothing tells from another
+version of it, is ``optserve``.
+"""
+FORMAT = 2
+"""
+Version of the records that this release writes; it reads those and older ones. A release that
+writes something older ones must not touch has the next number.
+"""
 CHUNK_ROWS = 4096
 """Rows per key of a series."""
 MAX_CRASHES = 3
@@ -34,11 +52,14 @@ RING_AFTER_MS = 5_000
 """Milliseconds a job may wait beside an idle worker before the bell is rung again."""
 CHECKPOINTS_KEPT = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
+HISTORY_ENTRIES = 400
+"""Entries of a history in the store, about: older ones of a job that goes on move to files."""
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 """Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
 FILES = (
-    *("record", "queue", "views", "moving", "cutting"),  # what the functions below are made of
-    *("clients", "workers", "series", "reaper", "keeping", "monitoring"),
+    # What the functions below are made of.
+    *("record", "isolation", "libraries", "classes", "queue", "views", "moving", "cutting"),
+    *("clients", "workers", "series", "reaper", "keeping", "history", "monitoring"),
 )
 """The parts of the library, in ``jobs/lua``, in the order in which they need each other."""
 
@@ -47,9 +68,14 @@ class Unwritable(redis.RedisError):
     """The server answers, but cannot write: its memory or disk is full, or it is a replica."""
 
 
+class FunctionsMissing(redis.RedisError):
+    """The server has not got the functions of this release, and this user may not load them."""
+
+
+LOST = "the store has lost the functions of this release: they are loaded again"
 UNWRITABLE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 """What such a server's answer begins with."""
-UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable)
+UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsMissing)
 """What may pass by itself: the same call, sent again later, may succeed."""
 
 
@@ -85,46 +111,106 @@ class ReplayDiffers(Exception):
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One call of a server-side function."""
+    """
+    One call of a server-side function.
+
+    Attributes:
+        name: of the function, without the library's.
+        args: of the call.
+        read: what its reply says.
+        reads_only: whether the function changes nothing, so that a replica can run it, and a server
+            whose disk is full.
+    """
 
     name: str
     args: Sequence[object]
     read: Callable[[Any], T]
+    reads_only: bool = False
 
     @property
     def function(self) -> str:
         """Its name on the server."""
-        return f"optserve_{self.name}"
+        return f"{library_name()}_{self.name}"
+
+    @property
+    def command(self) -> tuple[object, ...]:
+        """What is sent to the server."""
+        return ("FCALL_RO" if self.reads_only else "FCALL", self.function, 0, *self.args)
 
 
 def send(client: redis.Redis, call: Call[T]) -> T:
     """
-    Send *call* and return what it says.
+    Send *call* and return what it says; load the functions if the server has lost them.
 
     Raises:
         ConnectionError: redis-py's; the server did not answer, and may have done it or not.
         TimeoutError: redis-py's; likewise.
         Unwritable: the server did nothing.
+        FunctionsMissing: the server did nothing, and does not let this user load them.
     """
-    with _unwritable_told():
-        return call.read(client.fcall(call.function, 0, *call.args))
+    untyped: Any = client  # half of its methods are
+    with _unavailable_told():
+        try:
+            return call.read(untyped.execute_command(*call.command))
+        except redis.ResponseError as error:
+            if not is_missing(error):
+                raise
+        log.warning(LOST)
+        load(client)
+        return call.read(untyped.execute_command(*call.command))
+
+
+def load(client: redis.Redis) -> None:
+    """
+    Load the functions of this release, beside those of others; do nothing if they are there.
+
+    Raises:
+        FunctionsMissing: the server does not let this user load them.
+    """
+    with _load_told():
+        client.function_load(library())
 
 
 async def send_async(client: redis.asyncio.Redis, call: Call[T]) -> T:
     """Send *call* and return what it says, as `send` does, without holding up a thread."""
-    untyped: Any = client  # its arguments are text to it
-    with _unwritable_told():
-        return call.read(await untyped.fcall(call.function, 0, *call.args))
+    untyped: Any = client  # as above
+    with _unavailable_told():
+        try:
+            return call.read(await untyped.execute_command(*call.command))
+        except redis.ResponseError as error:
+            if not is_missing(error):
+                raise
+        log.warning(LOST)
+        with _load_told():
+            await untyped.function_load(library())
+        return call.read(await untyped.execute_command(*call.command))
 
 
 @contextmanager
-def _unwritable_told() -> Iterator[None]:
+def _unavailable_told() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
         if cannot_write(error):
             raise Unwritable(str(error)) from None
         raise
+
+
+@contextmanager
+def _load_told() -> Iterator[None]:
+    """Raise what it means that the functions cannot be loaded; somebody else may just have."""
+    try:
+        yield
+    except NoPermissionError as error:
+        raise FunctionsMissing(f"the store lacks the functions of this release ({error})") from None
+    except redis.ResponseError as error:
+        if "already exists" not in str(error):
+            raise
+
+
+def is_missing(error: redis.ResponseError) -> bool:
+    """Return whether the server says that it has no such function."""
+    return "Function not found" in str(error)
 
 
 def cannot_write(error: redis.ResponseError) -> bool:
@@ -138,7 +224,14 @@ def cannot_write(error: redis.ResponseError) -> bool:
 @cache
 def library() -> str:
     """Return the source of the functions, with keys, limits and version filled in."""
-    return _without_version().replace("@VERSION@", version())
+    source = _without_version().replace("@VERSION@", version())
+    return source.replace("@LIBRARY@", library_name())
+
+
+@cache
+def library_name() -> str:
+    """Return the name of the library on the server: the format it writes, and its version."""
+    return f"{LIBRARIES}{FORMAT}_{version()[:12]}"
 
 
 @cache
@@ -154,6 +247,9 @@ def _without_version() -> str:
     table = ", ".join(f"{name} = {json.dumps(template)}" for name, template in TEMPLATES.items())
     filled = {
         "@KEYS@": f"{{{table}}}",
+        "@FORMAT@": str(FORMAT),
+        "@STATES@": f"{{{', '.join(json.dumps(state) for state in State)}}}",
+        "@HISTORY_ENTRIES@": str(HISTORY_ENTRIES),
         "@CHUNK_ROWS@": str(CHUNK_ROWS),
         "@MAX_CRASHES@": str(MAX_CRASHES),
         "@RING_AFTER_MS@": str(RING_AFTER_MS),

@@ -33,8 +33,8 @@ that the job had been trained for by then. Both grow; the last pair is that of t
 EVALUATIONS = "optserve:evaluations:%s:%s"
 """(tenant, id) -> hash: step to JSON."""
 EVENTS = "optserve:events:%s:%s"
-"""(tenant, id) -> list of JSON: one entry per transition; how many is the record's revision. That
-of a job that has ended may lie in the storage, as its record then says."""
+"""(tenant, id) -> list of JSON: one entry per transition; how many is the record's revision. The
+first ones may lie in the storage, or, of a job that has ended, all, as its record then says."""
 ENDED = "optserve:ended"
 """sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
 BYTES = "optserve:bytes"
@@ -48,10 +48,19 @@ REMOVED = "optserve:removed"
 """sorted set of ``tenant/id`` of jobs that are gone and whose files are to go, by millisecond."""
 STORE_ID = "optserve:store"
 """random, made with the first job's storage: tells whose files lie there."""
+STORAGE_NAMED = "optserve:storage_named"
+"""string: the storage holds that name; one without it is not this store's, or not mounted."""
 WORKERS = "optserve:workers"
 """sorted set of worker ids by the millisecond at which they count as gone."""
 WORKER = "optserve:worker:%s"
 """(id) -> hash: what a worker says of itself."""
+CLASSES = "optserve:classes"
+"""set of the classes of workers there are: ``device/fingerprint``."""
+CLASS = "optserve:class:%s:%s"
+"""(state, class) -> sorted set of the workers of a class that are idle, busy or unwell, by the
+millisecond at which they count as gone."""
+ADOPTED = "optserve:adopted"
+"""string, for some seconds: workers of the release before were just put into their classes."""
 FINGERPRINTS = "optserve:fingerprints"
 """sorted set of fingerprints by the millisecond at which a worker last had them."""
 COUNTERS = "optserve:counters"
@@ -62,6 +71,13 @@ TENANTS = "optserve:tenants"
 """set of tenants that have had a job."""
 QUEUED_SINCE = "optserve:queued_since"
 """sorted set of ``tenant/id`` of jobs that wait for a worker, by the millisecond since when."""
+LIBRARIES = "optserve:libraries"
+"""sorted set of the names of function libraries, by the millisecond when one was last used."""
+SET_ASIDE = "optserve:set_aside"
+"""hash: ``kind member`` of what could not be handled to JSON: since when, how often, why."""
+LONG_HISTORIES = "optserve:long_histories"
+"""sorted set of ``tenant/id`` of jobs whose history is long, by the millisecond from which on
+somebody may move its older entries to a file."""
 RUNG = "optserve:rung:%s"
 """(device) -> millisecond of the last repair ring."""
 
@@ -87,8 +103,15 @@ TEMPLATES = {
     "unarchived": UNARCHIVED,
     "removed": REMOVED,
     "store_id": STORE_ID,
+    "storage_named": STORAGE_NAMED,
     "workers": WORKERS,
     "worker": WORKER,
+    "classes": CLASSES,
+    "class": CLASS,
+    "adopted": ADOPTED,
+    "libraries": LIBRARIES,
+    "set_aside": SET_ASIDE,
+    "long_histories": LONG_HISTORIES,
     "fingerprints": FINGERPRINTS,
     "rung": RUNG,
     "counters": COUNTERS,

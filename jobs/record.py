@@ -81,6 +81,20 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class HistoryPart(Kept):
+    """
+    Part of a history that was moved to a file.
+
+    Attributes:
+        count: entries in it.
+        rank: how often it was joined with others.
+    """
+
+    count: int
+    rank: int
+
+
+@dataclass(frozen=True)
 class Inherited:
     """
     What a clone has from its parent: a copy of its own, which outlives the parent's.
@@ -218,6 +232,11 @@ class Record:
         return kept_files(self.fields.get("archive", "{}"))
 
     @property
+    def history_moved(self) -> int:
+        """How many entries of its history lie in files that were written while it went on."""
+        return int(self.fields.get("history_moved", "0"))
+
+    @property
     def cuts(self) -> list[int]:
         """The first row of those that were cut, each time that rows were."""
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
@@ -252,6 +271,7 @@ class Record:
                 "request": fields["request"] or None,
                 "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
                 "waiting_for": fields.get("waiting_for") or None,
+                "fault": fields.get("fault"),
                 "place": int(fields["place"]) if "place" in fields else None,
                 "offers": self.offers(offer_after_s),
                 "step": self.rows,
@@ -280,6 +300,11 @@ class Record:
 def kept_files(text: str | bytes) -> dict[str, Kept]:
     """Return the files that the field ``archive`` of a record names."""
     return {name: Kept(**file) for name, file in json.loads(text).items()}
+
+
+def history_parts(text: str | bytes) -> list[HistoryPart]:
+    """Return the files that the field ``history`` of a record names, in order."""
+    return [HistoryPart(**part) for part in json.loads(text or "[]")]
 
 
 def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 
 from jobs import calls
 from jobs.errors import StoreUnsafe
-from jobs.functions import library, send, version
+from jobs.functions import FORMAT, LIBRARIES, is_missing, library_name, load, send
 
 MIN_VERSION = (7, 0)
 """The first server with function libraries."""
+LEGACY = "optserve"
+"""Name of the library of release 0.1.0, and what those of all others begin with."""
+UNUSED_MS = 7 * 24 * 3600 * 1000
+"""Milliseconds after which a library that nobody has used is removed."""
 REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 """Without these an accepted job can be lost: to a crash, to a second of lazy writes, to memory."""
 
@@ -53,14 +59,42 @@ def _setting(client: redis.Redis, name: str) -> str | None:
 
 
 def install(client: redis.Redis) -> None:
-    """Load the functions unless the server has exactly these."""
-    if not has_functions(client):
-        client.function_load(library(), replace=True)
-
-
-def has_functions(client: redis.Redis) -> bool:
-    """Return whether the server has the functions, in the version that this code calls."""
+    """Load the functions of this release unless the server has them; leave others alone."""
+    untyped: Any = client  # half of its methods are
     try:
-        return send(client, calls.version()) == version()
-    except redis.ResponseError:
-        return False
+        untyped.execute_command(*calls.version().command)
+    except redis.ResponseError as error:
+        if not is_missing(error):
+            raise
+        load(client)
+
+
+def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS) -> list[str]:
+    """
+    Remove the functions of older releases that nobody has used for long; return their names.
+
+    What a newer release has loaded is not this one's to remove. A process that still calls what was
+    removed loads it again.
+    """
+    found: list[list[bytes]] = client.function_list(f"{LEGACY}*")
+    names = [_library_name(each) for each in found]
+    older = [name for name in names if name != library_name() and _format(name) <= FORMAT]
+    unused = send(client, calls.unused_libraries(older, max_age_ms=max_age_ms)) if older else []
+    for name in unused:
+        client.function_delete(name)
+        send(client, calls.forget_library(name))
+    return unused
+
+
+def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
+    """Return the name of a library as FUNCTION LIST tells it."""
+    pairs = (
+        listed if isinstance(listed, dict) else dict(zip(listed[::2], listed[1::2], strict=True))
+    )
+    return pairs[b"library_name"].decode()
+
+
+def _format(name: str) -> int:
+    """Return the format of records that a library writes, by its name; 0.1.0 did not say."""
+    number = name.removeprefix(LIBRARIES).partition("_")[0]
+    return int(number) if number.isdecimal() else 1

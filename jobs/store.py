@@ -13,10 +13,10 @@ import redis.asyncio
 from jobs import archived, calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Monitored
-from jobs.errors import JobNotFound, StorageUnavailable, StoreUnavailable
-from jobs.functions import version
+from jobs.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable, StoreUnavailable
+from jobs.functions import FunctionsMissing, send_async
 from jobs.metrics import Row
-from jobs.record import Kept, Record, kept_files, moment
+from jobs.record import HistoryPart, Kept, Record, history_parts, kept_files, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
 from jobs.threads import Threads
@@ -33,10 +33,16 @@ SLOWEST = 10 * 2**20
 """Bytes a second of a storage that works: a file that is read for the first time is read whole."""
 LISTED_AT_ONCE = 128
 """Records that the server reads at a time: it does nothing else meanwhile."""
+TRIES = 5
+"""How often a history is read again whose entries are moved meanwhile."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
+
+
+class MovedMeanwhile(Exception):
+    """Entries of a history were moved to another file while they were read."""
 
 
 class Progress(NamedTuple):
@@ -77,24 +83,19 @@ class Store:
         self._files = Threads(FILES_READ)
 
     async def ready(self) -> None:
-        """Raise unless the server answers and has the functions."""
-        call = calls.version()
+        """Raise unless the server answers and has the functions; load them if it may be done."""
         try:
-            found = call.read(await self._client.fcall_ro(call.function, 0))
-        except redis.ResponseError:
-            found = "none"
-        if found != version():
-            raise StoreUnavailable("the store has lost its functions; they are being loaded")
+            await send_async(self._client, calls.version())
+        except FunctionsMissing as error:
+            raise StoreUnavailable(str(error)) from None
 
     async def monitored(self) -> Monitored:
         """Return how the whole service is, and what it has done."""
-        call = calls.monitored()
-        return call.read(await self._client.fcall_ro(call.function, 0))
+        return await send_async(self._client, calls.monitored())
 
     async def record(self, tenant: str, job_id: str) -> Record:
         """Return the record of a job, or raise `JobNotFound`."""
-        call = calls.look(tenant, job_id)
-        record = call.read(await self._client.fcall_ro(call.function, 0, *call.args))
+        record = await send_async(self._client, calls.look(tenant, job_id))
         if record is None:
             raise JobNotFound(job_id)
         return record
@@ -142,9 +143,8 @@ class Store:
         found: list[Record] = []
         for start in range(0, len(ids), LISTED_AT_ONCE):
             some = [job_id.decode() for job_id in ids[start : start + LISTED_AT_ONCE]]
-            call = calls.listed(tenant, some)
-            reply = await self._client.fcall_ro(call.function, 0, *call.args)
-            found += [record for record in call.read(reply) if record is not None]
+            records = await send_async(self._client, calls.listed(tenant, some))
+            found += [record for record in records if record is not None]
         return found
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
@@ -245,17 +245,53 @@ class Store:
             StorageUnavailable: it lies in a file that does not answer.
         """
         first = min(after, MAX_ENTRIES)
-        pipe = self._client.pipeline(transaction=False)
-        pipe.lrange(keys.EVENTS % (tenant, job_id), first, first + limit - 1)
-        # After it: what is gone was moved.
-        pipe.hmget(keys.JOB % (tenant, job_id), ("state", "archive"))
-        entries, (state, files) = await pipe.execute()
-        if state is None:
-            raise JobNotFound(job_id)
+        for _ in range(TRIES):
+            names = ("state", "history_moved")
+            state, moved = await self._client.hmget(keys.JOB % (tenant, job_id), names)
+            if state is None:
+                raise JobNotFound(job_id)
+            try:
+                entries = await self._entries(tenant, job_id, int(moved or 0), first, limit)
+            except MovedMeanwhile:
+                continue
+            return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
+        raise StoreUnavailable(f"the history of job {job_id} is being moved; try again")
+
+    async def _entries(
+        self, tenant: str, job_id: str, moved: int, first: int, limit: int
+    ) -> list[bytes]:
+        """Return entries of a history, *moved* of which lie in files written while it went on."""
+        start = max(first - moved, 0)
+        stop = max(first + limit - moved, 0)
+        pipe = self._client.pipeline(transaction=True)
+        pipe.lrange(keys.EVENTS % (tenant, job_id), start, stop - 1 if stop else -MAX_ENTRIES)
+        pipe.hmget(keys.JOB % (tenant, job_id), ("history", "history_moved", "archive"))
+        last, (parts, now_moved, files) = await pipe.execute()
+        if int(now_moved or 0) != moved:
+            raise MovedMeanwhile
         file = kept_files(files or b"{}").get("events")
-        if file is not None and not entries:
-            entries = await self._read(archived.events, file, first=first, count=limit)
-        return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
+        if file is not None and stop:
+            last = await self._read(archived.events, file, first=start, count=stop - start)
+        found: list[bytes] = []
+        begin = 0
+        for part in history_parts(parts or b"[]"):
+            skipped = max(first - begin, 0)
+            count = min(first + limit, begin + part.count) - begin - skipped
+            if count > 0:
+                found += await self._part(part, tenant, job_id, first=skipped, count=count)
+            begin += part.count
+        return [*found, *last] if stop else found
+
+    async def _part(
+        self, part: HistoryPart, tenant: str, job_id: str, *, first: int, count: int
+    ) -> list[bytes]:
+        try:
+            return await self._read(archived.events, part, first=first, count=count)
+        except ArchiveUnreadable:
+            parts = await self._client.hget(keys.JOB % (tenant, job_id), "history")
+            if part in history_parts(parts or b"[]"):
+                raise
+            raise MovedMeanwhile from None  # it was joined with others
 
     async def workers(self) -> list[Worker]:
         """Return the workers that are alive."""
@@ -322,6 +358,8 @@ def _worker(raw: Mapping[bytes, bytes]) -> Worker:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
     held = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
     fields |= {
+        "state": "unwell" if fields.get("unwell") else fields["state"],
+        "unwell": fields.get("unwell") or None,
         "job": held[1] if held else None,
         "since": moment(fields["since"]),
         "seen": moment(fields["seen"]),

@@ -319,7 +319,7 @@ class Attempt:
         reporter.send(call)
 
     def _release(self, why: str) -> Outcome:
-        self._patience.send(calls.release(self._held, why=why, crashed=False))
+        self._patience.send(calls.release(self._held, why=why))
         return "released"
 
 

@@ -12,7 +12,7 @@ import time
 import redis
 
 from jobs import calls, doorbell
-from jobs.calls import Held
+from jobs.calls import Cause, Held
 from jobs.functions import Fenced, send
 from jobs.record import Record
 from jobs.settings import Settings
@@ -120,11 +120,11 @@ class Post:
             outcome = self._trainers.train(held)
         except TrainerDied as death:
             log.warning("%s: %s", record.id, death)
-            self._give_back(held, str(death), crashed=not self.draining)
+            self._give_back(held, str(death), "left" if self.draining else "crashed")
         except BaseException:
             # A second signal: leave at once, but not with the job in hand.
             self._trainers.close()
-            self._give_back(held, "the worker was told to leave at once", crashed=False)
+            self._give_back(held, "the worker was told to leave at once")
             raise
         else:
             log.info("%s: attempt %d ended: %s", record.id, record.attempt, outcome)
@@ -132,9 +132,9 @@ class Post:
             if not self.draining:
                 self._trainers.prepare()
 
-    def _give_back(self, held: Held, why: str, *, crashed: bool) -> None:
+    def _give_back(self, held: Held, why: str, cause: Cause = "left") -> None:
         try:
-            moved = send(self._client, calls.release(held, why=why, crashed=crashed))
+            moved = send(self._client, calls.release(held, why=why, cause=cause))
         except Fenced:
             return
         for device in moved.bells:

@@ -6,32 +6,49 @@ They are arranged as the functions are in ``jobs/lua``.
 
 from jobs.calls.clients import Asked, Changed, Submitted, accept, ask, recall, restart, submit
 from jobs.calls.held import Held
+from jobs.calls.history import history_moved, long_histories
+from jobs.calls.isolation import SetAside, put_back, set_aside, set_aside_members
 from jobs.calls.keeping import (
     Owned,
     archived,
     expire,
     owned,
     removed,
+    storage_named,
     store_id,
     swept,
     unarchived,
     unweighed,
     weighed,
 )
+from jobs.calls.libraries import forget_library, unused_libraries
 from jobs.calls.monitoring import Monitored, monitored
 from jobs.calls.reaper import Reaped, reap
 from jobs.calls.record import listed, look, version
 from jobs.calls.series import append, best_kept, checkpointed, evaluated, noted, off_plan, refused
-from jobs.calls.workers import Released, begun, bye, claim, fail, finish, hello, release, renew
+from jobs.calls.workers import (
+    Cause,
+    Released,
+    begun,
+    bye,
+    claim,
+    fail,
+    finish,
+    hello,
+    release,
+    renew,
+)
 
 __all__ = [
     "Asked",
+    "Cause",
     "Changed",
     "Held",
     "Monitored",
     "Owned",
     "Reaped",
     "Released",
+    "SetAside",
     "Submitted",
     "accept",
     "append",
@@ -46,13 +63,17 @@ __all__ = [
     "expire",
     "fail",
     "finish",
+    "forget_library",
     "hello",
+    "history_moved",
     "listed",
+    "long_histories",
     "look",
     "monitored",
     "noted",
     "off_plan",
     "owned",
+    "put_back",
     "reap",
     "recall",
     "refused",
@@ -60,10 +81,14 @@ __all__ = [
     "removed",
     "renew",
     "restart",
+    "set_aside",
+    "set_aside_members",
+    "storage_named",
     "store_id",
     "submit",
     "swept",
     "unarchived",
+    "unused_libraries",
     "unweighed",
     "version",
     "weighed",

@@ -84,7 +84,8 @@ def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitte
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
 
-    return Call("recall", [tenant, _hashed(idempotency_key), body_sha], read)
+    args = [tenant, _hashed(idempotency_key), body_sha]
+    return Call("recall", args, read, reads_only=True)
 
 
 def ask(

@@ -78,7 +78,7 @@ def archived(
 
 def unweighed(*, limit: int) -> Call[list[str]]:
     """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
-    return Call("unweighed", [limit], texts)
+    return Call("unweighed", [limit], texts, reads_only=True)
 
 
 def weighed(tenant: str, job_id: str, *, size: int) -> Call[None]:
@@ -88,7 +88,7 @@ def weighed(tenant: str, job_id: str, *, size: int) -> Call[None]:
 
 def removed(*, limit: int) -> Call[list[str]]:
     """Return ``tenant/id`` of jobs that are gone and whose files may still be there."""
-    return Call("removed", [limit], texts)
+    return Call("removed", [limit], texts, reads_only=True)
 
 
 def swept(tenant: str, job_id: str) -> Call[None]:
@@ -105,9 +105,19 @@ def owned(tenant: str, job_id: str) -> Call[Owned | None]:
         attempt, token, *paths = reply
         return Owned(int(attempt), text(token), texts(paths))
 
-    return Call("owned", [tenant, job_id], read)
+    return Call("owned", [tenant, job_id], read, reads_only=True)
 
 
-def store_id(word: str) -> Call[str]:
-    """Return what the store is called: *word*, if it has had no name."""
-    return Call("store_id", [word], text)
+def store_id(word: str) -> Call[tuple[str, bool]]:
+    """
+    Return what the store is called, and whether its storage has that name.
+
+    Args:
+        word: its name, if it has none.
+    """
+    return Call("store_id", [word], lambda reply: (text(reply[0]), bool(reply[1])))
+
+
+def storage_named() -> Call[None]:
+    """Say that the storage has the store's name, on disk."""
+    return Call("storage_named", [], lambda reply: None)

@@ -21,6 +21,7 @@ class Monitored:
         oldest_ms: since when that job waits which has waited longest; None if none waits.
         lease_ms: until the lease is over that is over first; None if there is none.
         counters: what has happened since the store was made.
+        set_aside: kind -> members that could not be handled.
     """
 
     queued: dict[str, int]
@@ -29,6 +30,7 @@ class Monitored:
     oldest_ms: int | None
     lease_ms: int | None
     counters: dict[str, int]
+    set_aside: dict[str, int]
 
 
 def monitored() -> Call[Monitored]:
@@ -39,9 +41,15 @@ def monitored() -> Call[Monitored]:
         return dict(zip(names, map(int, flat[1::2]), strict=True))
 
     def read(reply: list[Any]) -> Monitored:
-        queued, jobs, workers, oldest, lease, counters = reply
+        queued, jobs, workers, oldest, lease, counters, aside = reply
         return Monitored(
-            counts(queued), counts(jobs), counts(workers), oldest, lease, counts(counters)
+            counts(queued),
+            counts(jobs),
+            counts(workers),
+            oldest,
+            lease,
+            counts(counters),
+            counts(aside),
         )
 
-    return Call("monitored", [], read)
+    return Call("monitored", [], read, reads_only=True)

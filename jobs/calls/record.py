@@ -11,14 +11,15 @@ from jobs.record import Record
 
 def look(tenant: str, job_id: str) -> Call[Record | None]:
     """Return a job's record, or None if there is no such job."""
-    return Call("look", [tenant, job_id], as_record)
+    return Call("look", [tenant, job_id], as_record, reads_only=True)
 
 
 def listed(tenant: str, job_ids: Sequence[str]) -> Call[list[Record | None]]:
     """Return the records of jobs as `look` does, but without their places in the queue."""
-    return Call("list", [tenant, *job_ids], lambda reply: [as_record(flat) for flat in reply])
+    args = [tenant, *job_ids]
+    return Call("list", args, lambda reply: [as_record(flat) for flat in reply], reads_only=True)
 
 
 def version() -> Call[str]:
     """Return the version of the functions that the server has."""
-    return Call("version", [], text)
+    return Call("version", [], text, reads_only=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jobs.calls.held import Held
 from jobs.calls.replies import accepted, as_record, checked, json_text, text, texts
 from jobs.functions import Call
 from jobs.record import Record
 from jobs.spec.states import Ending
+
+Cause = Literal["left", "crashed", "fault"]
+"""Why a worker gives a job back."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ def hello(worker: str, *, ttl_ms: int, held: Held | None, **fields: str | int) -
         worker: its id.
         ttl_ms: after so many milliseconds of silence it counts as gone.
         held: the job it has, in case its record was lost meanwhile.
-        fields: device, fingerprint, host, pid.
+        fields: device, fingerprint, host, pid; unwell: why its machine is not fit to train on, or
+            empty.
     """
     job = json.dumps([held.tenant, held.job_id]) if held else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -124,18 +128,20 @@ def fail(held: Held, *, reason: str, detail: str) -> Call[None]:
     return Call("fail", args, accepted)
 
 
-def release(held: Held, *, why: str, crashed: bool) -> Call[Released]:
+def release(held: Held, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
     Give the job back: to where its client wants it, else into the queue.
 
     Args:
         held: by this attempt.
         why: for the history.
-        crashed: whether this counts towards `MAX_CRASHES`.
+        cause: left: the worker leaves, or was asked to stop. crashed: its trainer died, which
+            counts towards `MAX_CRASHES`. fault: something is wrong with its machine; the job goes
+            to another worker at once, and waits for ever longer if that happens again.
     """
 
     def read(reply: list[bytes]) -> Released:
         state, *bells = texts(checked(reply))
         return Released(state, bells)
 
-    return Call("release", [*held.args, why, int(crashed)], read)
+    return Call("release", [*held.args, why, cause], read)

@@ -28,7 +28,7 @@ local function submit(_, args)
   redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', 'queued', 'created', now(),
     'number', number, 'attempt', 0, 'crashes', 0, 'rows', 0, 'checkpoint_step', 0,
     'checkpoints', '[]', 'verified', 0, 'token', '', 'last_token', '', 'request', '', 'rev', 0,
-    'idempotency', idem, unpack(args, 5))
+    'idempotency', idem, 'format', FORMAT, unpack(args, 5))
   redis.call('ZADD', key('jobs', tenant), 0, id)
   redis.call('SADD', key('tenants'), tenant)
   index(tenant, id, nil, 'queued')
@@ -99,7 +99,8 @@ local function restart(_, args)
   in_another_lane(job, tenant, id, state, function()
     event(job, tenant, id, 'restarted', cjson.encode({rows = tonumber(rows)}))
     cut(job, tenant, id, 0, 'restarted')
-    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best')
+    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best', 'faults', 'fault',
+      'not_before')
     redis.call('HSET', job, 'checkpoints', '[]', 'checkpoint_step', 0, 'claim_checkpoint', 0,
       'verified', 0, 'crashes', 0)
   end)
@@ -123,9 +124,8 @@ local function accept(_, args)
   return answered(job, 'ok')
 end
 
-redis.register_function{
-  function_name = 'optserve_recall', callback = recall, flags = {'no-writes'}}
-redis.register_function('optserve_submit', submit)
-redis.register_function('optserve_restart', restart)
-redis.register_function('optserve_accept', accept)
-redis.register_function('optserve_ask', ask)
+register('recall', recall, {'no-writes'})
+register('submit', submit)
+register('restart', restart)
+register('accept', accept)
+register('ask', ask)

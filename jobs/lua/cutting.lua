@@ -23,6 +23,8 @@ local function cut(job, tenant, id, from, why)
   for _, step in ipairs(redis.call('HKEYS', evaluations)) do
     if tonumber(step) >= from then redis.call('HDEL', evaluations, step) end
   end
+  local upto = get(job, 'evaluated_upto')
+  if upto and tonumber(upto) >= from then redis.call('HSET', job, 'evaluated_upto', from - 1) end
   if off_plan and tonumber(off_plan) >= from then redis.call('HDEL', job, 'off_plan') end
   if rows <= from then return end
   local width = 8 * (columns and #cjson.decode(columns) or 2)

@@ -5,19 +5,22 @@
 local function remove(tenant, id)
   local job, member = key('job', tenant, id), tenant .. '/' .. id
   local state, rows, idem = get(job, 'state', 'rows', 'idempotency')
-  for chunk = 0, math.floor((tonumber(rows) - 1) / CHUNK_ROWS) do
+  for chunk = 0, math.floor((tonumber(rows or 0) - 1) / CHUNK_ROWS) do
     redis.call('UNLINK', key('rows', tenant, id, chunk))
   end
   redis.call('UNLINK', key('marks', tenant, id), key('events', tenant, id),
     key('evaluations', tenant, id), job)
-  if idem ~= '' and redis.call('HGET', key('idempotency', tenant, idem), 'id') == id then
+  if idem and idem ~= '' and redis.call('HGET', key('idempotency', tenant, idem), 'id') == id then
     redis.call('DEL', key('idempotency', tenant, idem))
   end
   redis.call('ZREM', key('jobs', tenant), id)
-  redis.call('ZREM', key('jobs_in_state', tenant, state), id)
+  for _, each in ipairs(state and {state} or STATES) do
+    redis.call('ZREM', key('jobs_in_state', tenant, each), id)
+  end
   redis.call('ZREM', key('ended'), member)
   redis.call('SREM', key('unweighed'), member)
   redis.call('ZREM', key('unarchived'), member)
+  redis.call('ZREM', key('long_histories'), member)
   local bytes = redis.call('HGET', key('bytes'), member)
   if bytes then
     redis.call('HINCRBY', key('bytes'), 'all', -tonumber(bytes))
@@ -40,8 +43,11 @@ local function expire(_, args)
     local large = bytes and tonumber(redis.call('HGET', key('bytes'), 'all') or 0) > bytes
     if not (old or many or large) then break end
     local tenant, id = string.match(oldest[1], '^(.-)/(.*)$')
-    remove(tenant, id)
-    table.insert(removed, oldest[1])
+    if isolated('ended', oldest[1], function() remove(tenant, id) end) then
+      table.insert(removed, oldest[1])
+    else
+      redis.call('ZREM', key('ended'), oldest[1]) -- the others come next
+    end
   end
   return removed
 end
@@ -57,8 +63,8 @@ local function unarchived(_, args)
   return due
 end
 
--- Rows, times and evaluations go: the first two are in a file now, and the last in the history, which
--- goes too if it is in one.
+-- Rows, times and evaluations go: the first two are in a file now, and the last in the history, of
+-- which what was left here goes too if it is in one.
 -- archived tenant id rows entries files -> ok | already | missing | differs
 local function archived(_, args)
   local tenant, id, files = args[1], args[2], args[5]
@@ -78,6 +84,7 @@ local function archived(_, args)
   redis.call('UNLINK', key('marks', tenant, id), key('evaluations', tenant, id))
   if moved.events then redis.call('UNLINK', key('events', tenant, id)) end
   redis.call('ZREM', key('unarchived'), member)
+  redis.call('ZREM', key('long_histories'), member)
   redis.call('SADD', key('unweighed'), member) -- it has more files now
   return 'ok'
 end
@@ -112,39 +119,40 @@ end
 -- owned tenant id -> none | {attempt that may write, or 0, the start of its token, path...}
 local function owned(_, args)
   local job = key('job', args[1], args[2])
-  local state, attempt, token, artifacts, parent, archive =
-    get(job, 'state', 'attempt', 'token', 'artifacts', 'parent', 'archive')
+  local state, attempt, token, artifacts, parent, archive, history =
+    get(job, 'state', 'attempt', 'token', 'artifacts', 'parent', 'archive', 'history')
   if not state then return 'none' end
   local found = paths(job)
   for _, artifact in pairs(cjson.decode(artifacts or '{}')) do
     table.insert(found, artifact.path)
   end
   for _, file in pairs(cjson.decode(archive or '{}')) do table.insert(found, file.path) end
+  for _, file in ipairs(cjson.decode(history or '[]')) do table.insert(found, file.path) end
   if parent then table.insert(found, cjson.decode(parent).path) end
   return {state == 'running' and tonumber(attempt) or 0, string.sub(token, 1, 8), unpack(found)}
 end
 
--- store_id word -> of this store: the word that it was first called with
+-- store_id word -> of this store: the word that it was first called with, and whether its storage has
+-- that name
 local function store_id(_, args)
   redis.call('SETNX', key('store_id'), args[1])
-  return redis.call('GET', key('store_id'))
+  return {redis.call('GET', key('store_id')), redis.call('EXISTS', key('storage_named'))}
+end
+
+-- storage_named : the storage has the name of this store, on disk
+local function storage_named()
+  redis.call('SET', key('storage_named'), 1)
+  return 'ok'
 end
 
 -- What frees memory must not be refused for want of it.
-redis.register_function{
-  function_name = 'optserve_expire', callback = expire, flags = {'allow-oom'}}
-redis.register_function{
-  function_name = 'optserve_unarchived', callback = unarchived, flags = {'allow-oom'}}
-redis.register_function{
-  function_name = 'optserve_archived', callback = archived, flags = {'allow-oom'}}
-redis.register_function{
-  function_name = 'optserve_unweighed', callback = unweighed, flags = {'no-writes'}}
-redis.register_function{
-  function_name = 'optserve_weighed', callback = weighed, flags = {'allow-oom'}}
-redis.register_function{
-  function_name = 'optserve_removed', callback = removed, flags = {'no-writes'}}
-redis.register_function{
-  function_name = 'optserve_swept', callback = swept, flags = {'allow-oom'}}
-redis.register_function{
-  function_name = 'optserve_owned', callback = owned, flags = {'no-writes'}}
-redis.register_function('optserve_store_id', store_id)
+register('expire', expire, {'allow-oom'})
+register('unarchived', unarchived, {'allow-oom'})
+register('archived', archived, {'allow-oom'})
+register('unweighed', unweighed, {'no-writes'})
+register('weighed', weighed, {'allow-oom'})
+register('removed', removed, {'no-writes'})
+register('swept', swept, {'allow-oom'})
+register('owned', owned, {'no-writes'})
+register('store_id', store_id)
+register('storage_named', storage_named)

@@ -2,7 +2,7 @@
 
 -- monitored -> {lane, jobs...}, {state, jobs...}, {device/state, workers...},
 -- milliseconds that the job has waited which has waited longest, and until the lease is over that is
--- over first (nothing where there is none), {counter, value...}
+-- over first (nothing where there is none), {counter, value...}, {kind, members set aside...}
 local function monitored()
   local function flat(counts)
     local found = {}
@@ -20,22 +20,25 @@ local function monitored()
     end
   end
   for _, tenant in ipairs(redis.call('SMEMBERS', key('tenants'))) do
-    for _, state in ipairs({'queued', 'paused', 'running', 'succeeded', 'failed', 'cancelled'}) do
+    for _, state in ipairs(STATES) do
       jobs[state] = (jobs[state] or 0) + redis.call('ZCARD', key('jobs_in_state', tenant, state))
     end
   end
-  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '(' .. now(), '+inf', 'BYSCORE')) do
-    local state, device = get(key('worker', worker), 'state', 'device')
-    if state and device then
-      local name = device .. '/' .. state
-      workers[name] = (workers[name] or 0) + 1
+  for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
+    for _, state in ipairs(WORKER_STATES) do
+      local name = string.match(class, '^[^/]*') .. '/' .. state
+      workers[name] = (workers[name] or 0) + some(state, class)
     end
+  end
+  local aside = {}
+  for _, name in ipairs(redis.call('HKEYS', key('set_aside'))) do
+    local kind = string.match(name, '^%S*')
+    aside[kind] = (aside[kind] or 0) + 1
   end
   local oldest = redis.call('ZRANGE', key('queued_since'), 0, 0, 'WITHSCORES')[2]
   local lease = redis.call('ZRANGE', key('leases'), 0, 0, 'WITHSCORES')[2]
   return {flat(queued), flat(jobs), flat(workers), oldest and now() - oldest or false,
-    lease and lease - now() or false, redis.call('HGETALL', key('counters'))}
+    lease and lease - now() or false, redis.call('HGETALL', key('counters')), flat(aside)}
 end
 
-redis.register_function{
-  function_name = 'optserve_monitored', callback = monitored, flags = {'no-writes'}}
+register('monitored', monitored, {'no-writes'})

@@ -8,7 +8,7 @@ end
 local function free_worker(job)
   local worker = get(job, 'worker')
   if worker and redis.call('EXISTS', key('worker', worker)) == 1 then
-    redis.call('HSET', key('worker', worker), 'state', 'idle', 'job', '', 'token', '')
+    set_worker(worker, 'idle', '', '')
   end
 end
 
@@ -32,6 +32,7 @@ local function move(job, tenant, id, from, to, kind, data, ...)
   if to == 'queued' then enqueue(job, tenant, id) end
   if to == 'succeeded' or to == 'failed' or to == 'cancelled' then
     redis.call('HSET', job, 'ended', now())
+    redis.call('HDEL', job, 'faults', 'fault', 'not_before')
     redis.call('ZADD', key('ended'), now(), tenant .. '/' .. id)
     redis.call('SADD', key('unweighed'), tenant .. '/' .. id)
     redis.call('ZADD', key('unarchived'), now(), tenant .. '/' .. id)

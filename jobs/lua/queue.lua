@@ -2,10 +2,13 @@
 
 -- Where a job waits: at its device's lane, or, once rows were computed of a run that must have the
 -- same bits to its end, at that of the workers whose bits are the same.
-local function lane(job)
-  local device, fingerprint, exact = get(job, 'device', 'fingerprint', 'exact')
+local function lane_of(device, fingerprint, exact)
   if exact ~= '0' and fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
   return device
+end
+
+local function lane(job)
+  return lane_of(get(job, 'device', 'fingerprint', 'exact'))
 end
 
 local function at_fingerprint(lane)
@@ -33,25 +36,12 @@ local function dequeue(job, tenant, id)
   end
 end
 
--- Calls fn(state, device, fingerprint) for each living worker that may take a job.
-local function each_taker(job, fn)
-  local wanted = lane(job)
-  for _, worker in ipairs(redis.call('ZRANGE', key('workers'), '(' .. now(), '+inf', 'BYSCORE')) do
-    local state, device, fingerprint = unpack(
-      redis.call('HMGET', key('worker', worker), 'state', 'device', 'fingerprint'))
-    if device and (wanted == 'auto' or wanted == device
-        or wanted == '@' .. (fingerprint or '')) then
-      fn(state, device, fingerprint or '')
-    end
-  end
-end
-
 -- Devices whose bell should be rung for a job: those of idle workers that may take it. A busy
 -- worker asks for the next job by itself when it is done.
 local function bells(job)
   local found, seen = {}, {}
-  each_taker(job, function(state, device)
-    if state == 'idle' and not seen[device] then
+  each_class(lane(job), {'idle'}, function(device)
+    if not seen[device] then
       seen[device] = true
       table.insert(found, device)
     end
@@ -59,14 +49,23 @@ local function bells(job)
   return found
 end
 
--- What a job lacks to run: nothing (it runs, has ended, or waits its turn), a worker, or one whose
--- bits are those of its rows.
-local function lacks(job)
-  if get(job, 'state') ~= 'queued' then return '' end
-  local some = false
-  each_taker(job, function() some = true end)
-  if some then return '' end
-  return at_fingerprint(lane(job)) and 'fingerprint' or 'worker'
+-- What those who wait in a lane lack to run: nothing, a worker, one whose bits are those of their
+-- rows, or one whose machine is well.
+local function lane_lacks(lane)
+  local found = at_fingerprint(lane) and 'fingerprint' or 'worker'
+  each_class(lane, {'unwell'}, function() found = 'machine' end)
+  each_class(lane, {'idle', 'busy'}, function() found = '' end)
+  return found
+end
+
+-- What a job lacks to run, whose fields these are: nothing (it runs, has ended, or waits its turn), or
+-- what its lane lacks. *known* holds what is known of lanes already.
+local function lacks(job, known)
+  if job.state ~= 'queued' then return '' end
+  local where = lane_of(job.device, job.fingerprint, job.exact)
+  if not known[where] then known[where] = lane_lacks(where) end
+  if known[where] == '' and tonumber(job.not_before or 0) > now() then return 'machine' end
+  return known[where]
 end
 
 -- The lanes from which the workers that may take a job take others too.
@@ -80,7 +79,7 @@ local function rival_lanes(job)
   end
   add(lane(job))
   add('auto')
-  each_taker(job, function(_, device, fingerprint)
+  each_class(lane(job), {'idle', 'busy'}, function(device, fingerprint)
     add(device)
     add('@' .. fingerprint)
   end)
@@ -107,10 +106,12 @@ local function rivals_of(job, score)
   return rivals
 end
 
--- How many jobs would be claimed before a queued one, if no job ended or came meanwhile.
+-- How many jobs would be claimed before a queued one, if no job ended or came meanwhile; nil for one
+-- that does not stand where it should.
 local function place(job)
   local tenant, id = get(job, 'tenant', 'id')
-  local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id))
+  local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id) or nil)
+  if not score then return nil end
   local rivals = rivals_of(job, score)
   for name, rival in pairs(rivals) do
     rival.share = redis.call('ZCARD', key('jobs_in_state', name, 'running')) + rival.higher
@@ -127,4 +128,70 @@ local function place(job)
     end
   end
   return before
+end
+
+local SCANNED = 100 -- jobs looked at that cannot be run now, before those behind them
+
+-- Takes out of a queue what cannot be a job that waits: nobody could ever claim it.
+local function drop_pending(where, tenant, id, why)
+  set_aside('pending', tenant .. '/' .. id, why)
+  redis.call('ZREM', key('pending', where, tenant), id)
+  redis.call('ZREM', key('queued_since'), tenant .. '/' .. id)
+  if redis.call('EXISTS', key('pending', where, tenant)) == 1 then return end
+  redis.call('SREM', key('waiting', where), tenant)
+end
+
+-- Why a job can never be claimed, or nil; then the format of its record, and when it may be claimed.
+local function unclaimable(job)
+  local state, format, not_before, queued = get(job, 'state', 'format', 'not_before', 'queued')
+  if not state then return 'there is no such job' end
+  if state ~= 'queued' then return 'it is ' .. state end
+  local tenant, rows, checkpoint = get(job, 'tenant', 'rows', 'checkpoint_step')
+  if not (tenant and tonumber(queued) and tonumber(rows) and tonumber(checkpoint)) then
+    return 'its record lacks fields'
+  end
+  return nil, tonumber(format or 1), tonumber(not_before or 0)
+end
+
+-- The first job of a tenant in a lane that can be run now: not one that waits for a machine to
+-- recover, nor one that a newer release has written. Returns its id and score, or nil.
+local function first_runnable(where, tenant)
+  local pending, skipped = key('pending', where, tenant), 0
+  while skipped < SCANNED do
+    local head = redis.call('ZRANGE', pending, skipped, skipped, 'WITHSCORES')
+    if not head[1] then return nil end
+    local job = key('job', tenant, head[1])
+    local ok, why, format, not_before = pcall(unclaimable, job)
+    if not ok then why = type(why) == 'table' and why.err or tostring(why) end
+    if why then
+      drop_pending(where, tenant, head[1], why)
+    elseif format > FORMAT or not_before > now() then
+      skipped = skipped + 1
+    else
+      return head[1], tonumber(head[2])
+    end
+  end
+end
+
+-- The best pending job for a worker: highest priority, then the tenant with the fewest running
+-- jobs, then the oldest.
+local function best_pending(device, fingerprint)
+  local best
+  for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      local id, score = first_runnable(where, tenant)
+      if id then
+        local found = {tenant = tenant, id = id,
+          rank = math.floor(score / PRIORITY_STEP),
+          share = redis.call('ZCARD', key('jobs_in_state', tenant, 'running')),
+          number = score % PRIORITY_STEP}
+        if not best or found.rank < best.rank
+          or found.rank == best.rank and (found.share < best.share
+            or found.share == best.share and found.number < best.number) then
+          best = found
+        end
+      end
+    end
+  end
+  return best
 end

@@ -1,4 +1,4 @@
-#!lua name=optserve
+#!lua name=@LIBRARY@
 -- The job protocol: every transition of a job is one function of this library.
 --
 -- A function checks state and token, changes the record, and says what happened, so that a call
@@ -6,13 +6,19 @@
 -- files in the order of `FILES`, and fills in what stands between @ signs.
 --
 -- The keys are not declared to the server: this is for one primary, not for a cluster.
+--
+-- Libraries of several releases may be loaded at a time, so the names of library and functions hold
+-- the version. Each works on the same keys, and leaves alone what it does not know.
 
 local KEYS = @KEYS@
+local FORMAT = @FORMAT@ -- of the records that this library writes and reads
 local CHUNK_ROWS = @CHUNK_ROWS@
 local MAX_CRASHES = @MAX_CRASHES@
 local RING_AFTER_MS = @RING_AFTER_MS@
 local CHECKPOINTS_KEPT = @CHECKPOINTS_KEPT@
 local WAITS_MS = @WAITS_MS@
+local STATES = @STATES@
+local HISTORY_ENTRIES = @HISTORY_ENTRIES@
 local FORGET_MS = 30 * 24 * 3600 * 1000 -- a fingerprint that no worker has had for so long
 local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
 
@@ -29,6 +35,12 @@ local function get(job, ...)
   return unpack(redis.call('HMGET', job, ...))
 end
 
+-- Makes *callback* a function of the library, callable as the library's name and *name*.
+local function register(name, callback, flags)
+  redis.register_function{
+    function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags or {}}
+end
+
 -- Counts what happened in the whole service, since its store was made.
 local function tally(name, by)
   redis.call('HINCRBY', key('counters'), name, by or 1)
@@ -37,8 +49,11 @@ end
 -- Entry n of a history stands at n - 1 in its list, as text: a stream would take 4 KB for the first.
 local function event(job, tenant, id, kind, data)
   redis.call('HINCRBY', job, 'rev', 1)
-  redis.call('RPUSH', key('events', tenant, id),
+  local entries = redis.call('RPUSH', key('events', tenant, id),
     string.format('{"at":%.0f,"kind":%s,"data":', now(), cjson.encode(kind)) .. (data or '{}') .. '}')
+  if entries > HISTORY_ENTRIES then
+    redis.call('ZADD', key('long_histories'), 'NX', now(), tenant .. '/' .. id)
+  end
 end
 
 -- version -> of this library
@@ -46,5 +61,4 @@ local function version()
   return '@VERSION@'
 end
 
-redis.register_function{
-  function_name = 'optserve_version', callback = version, flags = {'no-writes'}}
+register('version', version, {'no-writes'})

@@ -90,8 +90,8 @@ local function append(_, args)
   local first, width, data, lease = tonumber(args[4]), tonumber(args[5]), args[6], tonumber(args[7])
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  local rows, replay_at, replay_end, columns =
-    get(job, 'rows', 'replay_at', 'replay_end', 'computed')
+  local rows, replay_at, replay_end, columns, faults =
+    get(job, 'rows', 'replay_at', 'replay_end', 'computed', 'faults')
   local computed = math.min(width, 8 * tonumber(columns or 2))
   rows, replay_at, replay_end = tonumber(rows), tonumber(replay_at), tonumber(replay_end)
   if first > rows then return {'gap', rows} end
@@ -114,6 +114,7 @@ local function append(_, args)
     redis.call('HSET', job, 'rows', first + count)
     mark(job, tenant, id, first + count)
     tally('steps', count - overlap)
+    if faults then redis.call('HDEL', job, 'faults', 'fault', 'not_before') end
   end
   note_held_up(job, tonumber(args[8]))
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
@@ -128,6 +129,8 @@ local function evaluated(_, args)
   local known = redis.call('HGET', key('evaluations', tenant, id), step)
   if known and known ~= data then return {'differs', step} end
   if known then return {'ok'} end
+  -- Its entry lies in a file: it is there already, and nothing is left to compare it with.
+  if tonumber(step) <= tonumber(get(job, 'evaluated_upto') or -1) then return {'ok'} end
   redis.call('HSET', key('evaluations', tenant, id), step, data)
   event(job, tenant, id, 'evaluated', data)
   return {'ok'}
@@ -206,10 +209,10 @@ local function off_plan(_, args)
   return {'ok'}
 end
 
-redis.register_function('optserve_append', append)
-redis.register_function('optserve_evaluated', evaluated)
-redis.register_function('optserve_checkpointed', checkpointed)
-redis.register_function('optserve_best_kept', best_kept)
-redis.register_function('optserve_refused', refused)
-redis.register_function('optserve_noted', noted)
-redis.register_function('optserve_off_plan', off_plan)
+register('append', append)
+register('evaluated', evaluated)
+register('checkpointed', checkpointed)
+register('best_kept', best_kept)
+register('refused', refused)
+register('noted', noted)
+register('off_plan', off_plan)

@@ -1,31 +1,35 @@
 -- What is shown of a job: its record, and what follows from it and the time.
 
 -- For how many milliseconds workers have had a job.
-local function trained_ms(job)
-  local before, state, claimed = get(job, 'trained', 'state', 'claimed')
+local function trained_for(before, state, claimed)
   return tonumber(before or 0) + (state == 'running' and now() - tonumber(claimed) or 0)
 end
 
+local function trained_ms(job)
+  return trained_for(get(job, 'trained', 'state', 'claimed'))
+end
+
 -- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
--- worker has had it; unless it is for a list, also the place in the queue.
-local function view(job, listed)
-  local fields = redis.call('HGETALL', job)
-  if #fields == 0 then return fields end
-  table.insert(fields, 'trained_ms')
-  table.insert(fields, tostring(trained_ms(job)))
-  local lacking = lacks(job)
-  table.insert(fields, 'waiting_for')
-  table.insert(fields, lacking)
+-- worker has had it; unless it is for a list, also the place in the queue. *known* holds what is
+-- known of lanes already.
+local function view(name, listed, known)
+  local fields = redis.call('HGETALL', name)
+  local job, at = {}, #fields
+  if at == 0 then return fields end
+  for i = 1, at, 2 do job[fields[i]] = fields[i + 1] end
+  local function add(field, value)
+    fields[at + 1], fields[at + 2] = field, tostring(value)
+    at = at + 2
+  end
+  local lacking = lacks(job, known or {})
+  add('trained_ms', trained_for(job.trained, job.state, job.claimed))
+  add('waiting_for', lacking)
   if lacking == 'fingerprint' then
-    local fingerprint, queued = get(job, 'fingerprint', 'queued')
-    local seen = redis.call('ZSCORE', key('fingerprints'), fingerprint) or queued
-    table.insert(fields, 'gone_ms')
-    table.insert(fields, tostring(now() - tonumber(seen)))
+    local seen = redis.call('ZSCORE', key('fingerprints'), job.fingerprint) or job.queued
+    add('gone_ms', now() - tonumber(seen))
   end
-  if not listed and get(job, 'state') == 'queued' then
-    table.insert(fields, 'place')
-    table.insert(fields, tostring(place(job)))
-  end
+  local before = not listed and job.state == 'queued' and place(name)
+  if before then add('place', before) end
   return fields
 end
 
@@ -34,14 +38,20 @@ local function look(_, args)
   return view(key('job', args[1], args[2]))
 end
 
--- list tenant id... -> the records without their places; nothing in place of a job that is not there
+-- list tenant id... -> the records without their places; nothing in place of a job that is not there,
+-- and of one that cannot be read its id and why (`unreadable`)
 local function list(_, args)
-  local found = {}
-  for i = 2, #args do found[i - 1] = view(key('job', args[1], args[i]), true) end
+  local found, known = {}, {}
+  for i = 2, #args do
+    local ok, fields = pcall(view, key('job', args[1], args[i]), true, known)
+    if not ok then
+      local why = type(fields) == 'table' and fields.err or tostring(fields)
+      fields = {'id', args[i], 'unreadable', why}
+    end
+    found[i - 1] = fields
+  end
   return found
 end
 
-redis.register_function{
-  function_name = 'optserve_look', callback = look, flags = {'no-writes'}}
-redis.register_function{
-  function_name = 'optserve_list', callback = list, flags = {'no-writes'}}
+register('look', look, {'no-writes'})
+register('list', list, {'no-writes'})

@@ -1,5 +1,7 @@
 -- What workers do with whole jobs: take them, keep them, give them back, end them.
 
+local FAULT_PAUSE_MS, LONGEST_FAULT_PAUSE_MS = 1000, 60000
+
 -- hello worker ttl_ms job token (field value)... : I am alive, and hold this job, or none
 local function hello(_, args)
   local worker, ttl, held, token = args[1], tonumber(args[2]), args[3], args[4]
@@ -16,38 +18,18 @@ local function hello(_, args)
   end
   redis.call('PEXPIRE', record, ttl)
   redis.call('ZADD', key('workers'), now() + ttl, worker)
+  classify(worker, now() + ttl)
+  use_library()
   return 'ok'
 end
 
 -- bye worker : I am leaving
 local function bye(_, args)
+  local class = get(key('worker', args[1]), 'class')
+  if class then leave_class(args[1], class) end
   redis.call('DEL', key('worker', args[1]))
   redis.call('ZREM', key('workers'), args[1])
   return 'ok'
-end
-
--- The best pending job for a worker: highest priority, then the tenant with the fewest running
--- jobs, then the oldest.
-local function best_pending(device, fingerprint)
-  local best
-  for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do
-    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
-      local head = redis.call('ZRANGE', key('pending', where, tenant), 0, 0, 'WITHSCORES')
-      if head[1] then
-        local score = tonumber(head[2])
-        local found = {tenant = tenant, id = head[1],
-          rank = math.floor(score / PRIORITY_STEP),
-          share = redis.call('ZCARD', key('jobs_in_state', tenant, 'running')),
-          number = score % PRIORITY_STEP}
-        if not best or found.rank < best.rank
-          or found.rank == best.rank and (found.share < best.share
-            or found.share == best.share and found.number < best.number) then
-          best = found
-        end
-      end
-    end
-  end
-  return best
 end
 
 -- Counts how long a job has waited, in the first of the classes that hold it.
@@ -74,7 +56,7 @@ local function claim(_, args)
     return redis.call('HGETALL', key('job', unpack(cjson.decode(held))))
   end
   -- Who asks for another job has none, whatever a hello that came late said of it.
-  redis.call('HSET', record, 'state', 'idle', 'job', '', 'token', '')
+  set_worker(worker, 'idle', '', '')
   local best = best_pending(device, fingerprint)
   if not best then return {} end
   local tenant, id = best.tenant, best.id
@@ -96,7 +78,7 @@ local function claim(_, args)
     local left = tonumber(limit) - tonumber(trained or 0)
     redis.call('ZADD', key('deadlines'), now() + left, tenant .. '/' .. id)
   end
-  redis.call('HSET', record, 'state', 'busy', 'job', cjson.encode({tenant, id}), 'token', token)
+  set_worker(worker, 'busy', cjson.encode({tenant, id}), token)
   return redis.call('HGETALL', job)
 end
 
@@ -167,9 +149,17 @@ local function time_out(job, tenant, id)
   tally('ended:timeout')
 end
 
+-- Notes that a machine was not fit to train a job, and how: its first such worker gives it to another
+-- one at once; after that it waits for ever longer, up to a minute, until it moves again.
+local function note_fault(job, fault)
+  local faults = redis.call('HINCRBY', job, 'faults', 1)
+  local pause = faults == 1 and 0 or math.min(FAULT_PAUSE_MS * 2 ^ (faults - 2), LONGEST_FAULT_PAUSE_MS)
+  redis.call('HSET', job, 'fault', fault, 'not_before', now() + pause)
+end
+
 -- Takes a running job from its worker: to where the client wanted it, else back into the queue.
 -- A worker that went away is not the job's failure, unless it happens three times without a new
--- checkpoint in between.
+-- checkpoint in between; and a machine that is not well never is.
 local function take_back(job, tenant, id, why, crashed)
   local request, crashes, checkpoint, at_claim, attempt =
     get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
@@ -194,25 +184,26 @@ local function take_back(job, tenant, id, why, crashed)
   move(job, tenant, id, 'running', 'queued', 'requeued', data, 'crashes', crashes)
 end
 
--- release tenant id token why (0 | 1: crashed)
+-- release tenant id token why (left | crashed | fault)
 -- -> the state afterwards (device to ring)... | already | fenced
 local function release(_, args)
-  local tenant, id, token, why, crashed = args[1], args[2], args[3], args[4], args[5] == '1'
+  local tenant, id, token, why, crashed = args[1], args[2], args[3], args[4], args[5] == 'crashed'
   local job = key('job', tenant, id)
   if not holds(job, token) then
     return {ended_by(job, token) and 'already' or 'fenced'}
   end
+  if args[5] == 'fault' then note_fault(job, why) end
   take_back(job, tenant, id, why, crashed)
   local state = get(job, 'state')
   if state == 'queued' then return {state, unpack(bells(job))} end
   return {state}
 end
 
-redis.register_function('optserve_hello', hello)
-redis.register_function('optserve_bye', bye)
-redis.register_function('optserve_claim', claim)
-redis.register_function('optserve_begun', begun)
-redis.register_function('optserve_renew', renew)
-redis.register_function('optserve_finish', finish)
-redis.register_function('optserve_fail', fail)
-redis.register_function('optserve_release', release)
+register('hello', hello)
+register('bye', bye)
+register('claim', claim)
+register('begun', begun)
+register('renew', renew)
+register('finish', finish)
+register('fail', fail)
+register('release', release)

@@ -91,9 +91,13 @@ class Job(Wire):
     longer got better, with the `step` steps it made. Null until then."""
     request: Literal["cancel", "kill", "pause"] | None
     """What its client has asked for and its worker has not done yet."""
-    waiting_for: Literal["worker", "fingerprint"] | None
-    """What a queued job lacks: a worker for its device, or one that computes the same bits as the
-    worker that began it. Null while it only waits its turn."""
+    waiting_for: Literal["worker", "fingerprint", "machine"] | None
+    """What a queued job lacks: a worker for its device; one that computes the same bits as the
+    worker that began it; or one whose machine is well: `fault`, or `unwell` of the workers, says
+    what is wrong. Null while it only waits its turn."""
+    fault: str | None
+    """What was wrong with the machine of the worker that gave the job back last: its storage was
+    read-only, say. It is not held against the job. Null once the job has moved on."""
     place: int | None
     """Of a queued job: how many would be claimed before it by the workers that may take it, by
     priority, running jobs of each tenant, and age; jobs that come later may change it. Null in
@@ -242,7 +246,10 @@ class Worker(Wire):
     """What it trains on: cpu or cuda."""
     fingerprint: str
     """Equal for workers whose bits are equal; empty until the first one is ready to train."""
-    state: Literal["idle", "busy"]
+    state: Literal["idle", "busy", "unwell"]
+    """Unwell: its machine is not fit to train on. It takes no jobs until it is."""
+    unwell: str | None = None
+    """What is wrong with its machine."""
     job: str | None
     """The job it trains."""
     since: datetime

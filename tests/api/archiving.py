@@ -16,6 +16,7 @@ from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
 from jobs.metrics import Row
+from jobs.usable import require_usable
 from tests.jobs.protocol import append, begin, some_rows, submit
 from tests.processes import eventually
 
@@ -33,7 +34,7 @@ def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Held:
     held = begin(client, os.urandom(16).hex())
     append(client, held, 0, rows(count=count))
     storage.job_folder("local", held.job_id).mkdir(parents=True)  # its worker's journal was there
-    storage.belongs_to(send(client, calls.store_id("this one")))
+    require_usable(client, storage)  # it becomes this store's
     marks = b"".join(struct.pack("<II", 100 * i, 7 * i) for i in range(1, 50))
     client.set(keys.MARKS % ("local", held.job_id), marks)
     send(client, calls.evaluated(held, step=1, data={"step": 1, "loss": 0.5}))

@@ -35,8 +35,10 @@ async def http(
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    """That of the application."""
-    return Storage(tmp_path / "storage")
+    """That of the application, which makes its folder when it starts."""
+    found = Storage(tmp_path / "storage")
+    found.root.mkdir(exist_ok=True)
+    return found
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import redis
 
 from api import keeping
 from api.keeping import House
+from api.orphans import Orphans
 from jobs import archive, calls, keys
 from jobs.artifacts import Storage
 from jobs.functions import send
@@ -33,18 +34,18 @@ def endings(client: redis.Redis, storage: Storage) -> dict[str, str]:
     found["failed"] = held.job_id
     held = run(client, storage)
     ask(client, held.job_id, "cancel")
-    send(client, calls.release(held, why="cancelled", crashed=False))
+    send(client, calls.release(held, why="cancelled"))
     found["cancelled while running"] = held.job_id
     for way, action in (("queued", None), ("paused", "pause")):
         held = run(client, storage)
-        send(client, calls.release(held, why="test", crashed=False))
+        send(client, calls.release(held, why="test"))
         if action:
             ask(client, held.job_id, "pause")
         ask(client, held.job_id, "cancel")
         found[f"cancelled while {way}"] = held.job_id
     for i in range(3):
         held = run(client, storage) if i == 0 else begin(client, os.urandom(16).hex())
-        send(client, calls.release(held, why="it died", crashed=True))
+        send(client, calls.release(held, why="it died", cause="crashed"))
     found["crash_loop"] = held.job_id
     return found
 
@@ -89,7 +90,7 @@ def test_a_job_that_goes_on_keeps_its_rows_in_the_store(
     held = run(client, storage)
 
     house.keep()
-    send(client, calls.release(held, why="test", crashed=False))
+    send(client, calls.release(held, why="test"))
     house.keep()
 
     assert rows_of(client, held.job_id) == rows()
@@ -139,7 +140,7 @@ def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
     folder.mkdir(parents=True)
     for name in (".draft-0", "0-rows.parquet"):
         (folder / name).write_bytes(b"half of it")
-    before = House(client, storage, Settings())
+    before = Orphans(client, storage)
     before.look_through()
     before.look_through()
     assert len(files(storage, held.job_id)) == 2
@@ -158,17 +159,17 @@ def test_rows_stay_while_the_storage_is_away_and_move_later(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keeping, "ARCHIVE_AGAIN_S", 0)
+    monkeypatch.setattr(keeping, "AGAIN_S", 0)
     held = run(client, storage)
     fail(client, held)
     storage.root.rename(storage.root.with_name("not mounted"))
 
-    house.archive()
+    house.keep()
 
-    assert "stay in the store for now" in caplog.text
+    assert "housekeeping waits: the storage" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     storage.root.with_name("not mounted").rename(storage.root)
-    house.archive()
+    house.keep()
     assert len(files(storage, held.job_id, "*.parquet")) == 1
 
 
@@ -180,9 +181,9 @@ def test_a_storage_without_the_other_files_of_a_job_is_away(
     storage.root.mkdir()
     fail(client, held)
 
-    house.archive()
+    house.keep()
 
-    assert "the storage has not got the other files of this job" in caplog.text
+    assert "it lacks the file 'store' that this store has put there" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     assert list(storage.root.iterdir()) == []
 

@@ -67,7 +67,7 @@ def lived(client: redis.Redis, storage: Storage, *, looks: int) -> str:
     held = begin(client, os.urandom(16).hex())
     for i in range(1, looks + 1):
         if i == looks // 2 + 1:
-            send(client, calls.release(held, why="SIGTERM", crashed=False))
+            send(client, calls.release(held, why="SIGTERM"))
             held = begin(client, os.urandom(16).hex())
         append(client, held, 10 * (i - 1), rows(10 * (i - 1), 10))
         data = {"step": 10 * i, "test_loss": 1 / (3 + i), "test_accuracy": 1 - 1 / (3 + i)}

@@ -42,7 +42,7 @@ async def test_a_history_is_streamed_to_the_entry_that_ends_it(
             both.start_soon(read)
             await anyio.sleep(0.1)  # the stream waits by now, or not: it must not matter
             held = begin(client)
-            send(client, calls.release(held, why="test", crashed=False))
+            send(client, calls.release(held, why="test"))
             ask(client, job_id, "cancel")
 
     streamed = events(texts[0])

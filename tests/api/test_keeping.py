@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from api.keeping import LOOK_THROUGH_S, ORPHAN_S, House
+from api.keeping import House
+from api.orphans import LOOK_THROUGH_S, ORPHAN_S
 from jobs import calls, keys
 from jobs.artifacts import Storage
 from jobs.calls import Held
@@ -134,7 +135,7 @@ def test_what_an_attempt_left_behind_goes_unless_it_is_pointed_to(
     left = file_of(storage, held, 1, "checkpoints/9/state.json")
     pointer = str(Path(kept).parent)
     send(client, calls.checkpointed(held, step=4, path=pointer, sha256="s", digest="d"))
-    send(client, calls.release(held, why="test", crashed=False))
+    send(client, calls.release(held, why="test"))
     lost = file_of(storage, Held("local", job_id, "b" * 32), 2, "checkpoints/9/state.json")
     holder = begin(client, token="c" * 32)
     new = file_of(storage, holder, 2, "checkpoints/.draft/state.json")

@@ -78,7 +78,7 @@ def test_an_export_whose_rows_are_cut_meanwhile_breaks_and_never_looks_complete(
         with http.stream("GET", path) as response:
             parts = response.iter_bytes()
             assert next(parts).startswith(b"step,lr,loss\n0,")
-            send(store, calls.release(held, why="test", crashed=False))
+            send(store, calls.release(held, why="test"))
             send(store, calls.restart("local", held.job_id))
             with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
                 for _ in parts:

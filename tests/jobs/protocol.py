@@ -160,7 +160,7 @@ def trained_for(client: redis.Redis, job_id: str, seconds: float) -> None:
 
 
 def release(client: redis.Redis, held: Held) -> str:
-    return send(client, calls.release(held, why="test", crashed=False)).state
+    return send(client, calls.release(held, why="test")).state
 
 
 def some_rows(first: int, count: int) -> list[Row]:

@@ -298,7 +298,7 @@ def test_a_job_that_kills_three_workers_in_a_row_fails(client: redis.Redis) -> N
     job_id = submit(client)
 
     for i in range(3):
-        send(client, calls.release(begin(client, f"t{i}"), why="it died", crashed=True))
+        send(client, calls.release(begin(client, f"t{i}"), why="it died", cause="crashed"))
 
     record = record_of(client, job_id)
     assert record.state is State.FAILED
@@ -313,7 +313,7 @@ def test_progress_resets_the_count_of_crashes(client: redis.Redis) -> None:
         held = begin(client, f"t{i}")
         append(client, held, i, some_rows(i, 1))
         send(client, calls.checkpointed(held, step=i + 1, path="p", sha256="s", digest="d"))
-        send(client, calls.release(held, why="it died", crashed=True))
+        send(client, calls.release(held, why="it died", cause="crashed"))
 
     assert state_of(client, job_id) is State.QUEUED
 
@@ -503,7 +503,7 @@ def test_a_job_given_back_names_the_bells_too(client: redis.Redis) -> None:
     held = begin(client)
     hello(client, "w2")
 
-    moved = send(client, calls.release(held, why="test", crashed=False))
+    moved = send(client, calls.release(held, why="test"))
 
     assert (moved.state, moved.bells) == ("queued", ["cpu"])
 
@@ -630,7 +630,7 @@ def test_bells_ring_only_where_the_job_may_run(client: redis.Redis) -> None:
     append(client, held, 0, some_rows(0, 3))
     hello(client, "w2", fingerprint="f2")
 
-    assert send(client, calls.release(held, why="test", crashed=False)).bells == ["cpu"]
+    assert send(client, calls.release(held, why="test")).bells == ["cpu"]
     send(client, calls.bye("w1"))
     again = ask(client, held.job_id, "pause"), ask(client, held.job_id, "resume")
     assert again == ("paused", "queued")
@@ -717,7 +717,7 @@ def test_a_worker_that_asks_for_work_is_idle_whatever_was_said_of_it(client: red
 def test_a_pause_keeps_the_proof_of_progress(client: redis.Redis) -> None:
     job_id = submit(client)
     for i in range(2):
-        send(client, calls.release(begin(client, f"t{i}"), why="it died", crashed=True))
+        send(client, calls.release(begin(client, f"t{i}"), why="it died", cause="crashed"))
     held = begin(client, "t2")
     append(client, held, 0, some_rows(0, 3))
     checkpoint(client, held, 3)
@@ -725,6 +725,6 @@ def test_a_pause_keeps_the_proof_of_progress(client: redis.Redis) -> None:
     release(client, held)
     ask(client, job_id, "resume")
 
-    send(client, calls.release(begin(client, "t3"), why="it died", crashed=True))
+    send(client, calls.release(begin(client, "t3"), why="it died", cause="crashed"))
 
     assert state_of(client, job_id) is State.QUEUED

@@ -81,6 +81,7 @@ class Model:
     claim_checkpoint: int = 0
     crashes: int = 0
     events: int = 1
+    moved: int = 0
 
     def leaves(self, state: State) -> None:
         """Go from running to *state*."""
@@ -255,7 +256,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(held=attempts, crashed=st.booleans())
     def releases(self, held: Held, crashed: bool) -> None:
-        call = calls.release(held, why="history", crashed=crashed)
+        call = calls.release(held, why="history", cause="crashed" if crashed else "left")
         if self._is_zombie(held):
             return self._fenced_unless_last(held, call)
         job = self.jobs[held.job_id]
@@ -328,6 +329,33 @@ class Histories(RuleBasedStateMachine):
         if again:  # the answer was lost
             assert send(self.client, call) == outcome
 
+    @precondition(lambda self: self._there())
+    @rule(data=st.data(), count=st.integers(1, 3), behind=st.booleans(), again=st.booleans())
+    def old_entries_are_moved_to_a_file(
+        self, data: st.DataObject, count: int, behind: bool, again: bool
+    ) -> None:
+        """The first ones there are, of a job that is not put away as a whole."""
+        job = self._any(data)
+        moved = job.moved - behind
+        call = calls.history_moved(
+            job.tenant,
+            job.id,
+            moved=moved,
+            count=count,
+            files=f"[{job.moved + count}]",
+            evaluated=[],
+        )
+
+        outcome = send(self.client, call)
+
+        if job.archived or behind or job.events - job.moved < count:
+            assert outcome == "differs"
+            return
+        assert outcome == "ok"
+        job.moved += count
+        if again:  # the answer was lost
+            assert send(self.client, call) == "already"
+
     @rule(kept=st.integers(0, 2))
     def old_ones_are_removed(self, kept: int) -> None:
         """Only those that have ended, the first that did so first, and all of them or nothing."""
@@ -392,6 +420,18 @@ class Histories(RuleBasedStateMachine):
         assert deadlines == {f"{job.tenant}/{job.id}" for job in running if job.limited}
 
     @invariant()
+    def every_worker_is_in_its_class_and_no_other(self) -> None:
+        found = [
+            (worker, state)
+            for state in ("idle", "busy", "unwell")
+            for worker in _list(self.client.zrange(keys.CLASS % (state, "cpu/f1"), 0, -1))
+        ]
+        workers: Any = self.client.zrange(keys.WORKERS, 0, -1)
+        states = [self.client.hget(keys.WORKER % worker.decode(), "state") for worker in workers]
+        wanted = zip(_list(workers), _list(states), strict=True)
+        assert sorted(found) == sorted(wanted)
+
+    @invariant()
     def what_is_counted_adds_up(self) -> None:
         found = send(self.client, calls.monitored())
         states = [job.state for job in self._there()]
@@ -409,7 +449,7 @@ class Histories(RuleBasedStateMachine):
     def histories_have_no_holes(self) -> None:
         for job in self._there():
             entries = history(self.client, job.id, job.tenant)
-            assert len(entries) == job.events
+            assert len(entries) == job.events - job.moved
             assert all(entry["data"] is not None for entry in entries)
 
     def _any(self, data: st.DataObject, among: Callable[[Model], bool] = lambda job: True) -> Model:
@@ -458,7 +498,11 @@ class Histories(RuleBasedStateMachine):
 
 
 def _set(values: Any) -> set[str]:
-    return {value.decode() for value in values}
+    return set(_list(values))
+
+
+def _list(values: Any) -> list[str]:
+    return [value.decode() for value in values]
 
 
 MUTANTS = {
@@ -491,6 +535,14 @@ MUTANTS = {
     ),
     "a removed job stays in a list": ("redis.call('ZREM', key('jobs', tenant), id)", ""),
     "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),
+    "a busy worker is idle too": (
+        "if other ~= state then redis.call('ZREM', key('class', other, class), worker) end",
+        "",
+    ),
+    "entries are moved twice": (
+        "if archive or tonumber(before or 0) ~= moved then return 'differs' end",
+        "",
+    ),
 }
 """What is taken out of the functions, one at a time; every loss must be seen."""
 LONG_TO_FIND = ("replayed rows are not compared", "progress does not reset the crashes")

@@ -40,7 +40,7 @@ def test_a_server_that_does_not_show_its_settings_is_refused(
         client.acl_deluser("blind")
 
 
-def test_the_functions_are_replaced_only_if_they_differ(client: redis.Redis) -> None:
+def test_the_functions_are_loaded_only_if_they_are_missing(client: redis.Redis) -> None:
     client.function_flush()
     prepare(client)
     before = client.info("commandstats").get("cmdstat_function|load", {}).get("calls")
@@ -48,14 +48,3 @@ def test_the_functions_are_replaced_only_if_they_differ(client: redis.Redis) -> 
     install(client)
 
     assert client.info("commandstats")["cmdstat_function|load"]["calls"] == before
-
-
-def test_other_functions_of_that_name_are_replaced(client: redis.Redis) -> None:
-    client.function_load(
-        "#!lua name=optserve\nredis.register_function('optserve_ask', function() return 1 end)",
-        replace=True,
-    )
-
-    install(client)
-
-    assert client.fcall("optserve_ask", 0, "local", "job_0", "cancel") == [[], []]

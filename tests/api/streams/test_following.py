@@ -82,7 +82,7 @@ def test_a_stream_goes_on_when_the_store_was_away(running: Stack, store: redis.R
         append(store, held, 100, some_rows(100, 50))
         assert _until(lines, "id: 149")
         ask(store, job_id, "cancel")
-        send(store, calls.release(held, why="test", crashed=False))
+        send(store, calls.release(held, why="test"))
         assert _until(lines, "event: end")
         assert '"rows":150' in next(lines)
 

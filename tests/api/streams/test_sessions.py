@@ -95,11 +95,11 @@ def cut_twice(job: Job) -> None:
     """Restarted once, and once it goes on where bits come out differently."""
     store = job.store
     held = job.train(until=200)
-    send(store, calls.release(held, why="test", crashed=False))
+    send(store, calls.release(held, why="test"))
     send(store, calls.restart("local", job.id))
     held = job.train(until=300)
     send(store, calls.checkpointed(held, step=250, path="p", sha256="s", digest="d"))
-    send(store, calls.release(held, why="test", crashed=False))
+    send(store, calls.release(held, why="test"))
     send(store, calls.accept("local", job.id))
     job.finish(job.train(from_step=250))
 

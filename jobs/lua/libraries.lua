@@ -1,0 +1,28 @@
+-- Libraries of functions: each release loads its own, beside those of others, and says that it uses
+-- it. One that nobody has used for long may go.
+
+-- Notes that somebody uses this library.
+local function use_library()
+  redis.call('ZADD', key('libraries'), now(), '@LIBRARY@')
+end
+
+-- unused_libraries max_age_ms name... -> those of the names that nobody has used for so long; of one
+-- that was never heard of the time begins now
+local function unused_libraries(_, args)
+  local found = {}
+  for i = 2, #args do
+    redis.call('ZADD', key('libraries'), 'NX', now(), args[i])
+    local used = tonumber(redis.call('ZSCORE', key('libraries'), args[i]))
+    if used <= now() - tonumber(args[1]) then table.insert(found, args[i]) end
+  end
+  return found
+end
+
+-- forget_library name : it is no longer loaded
+local function forget_library(_, args)
+  redis.call('ZREM', key('libraries'), args[1])
+  return 'ok'
+end
+
+register('unused_libraries', unused_libraries, {'allow-oom'})
+register('forget_library', forget_library, {'allow-oom'})

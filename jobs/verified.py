@@ -1,0 +1,32 @@
+"""Files that a record points to, read only if they are what was written."""
+
+from __future__ import annotations
+
+import hashlib
+
+from jobs.artifacts import Storage
+from jobs.errors import ArchiveUnreadable
+from jobs.record import Kept
+
+
+def read_verified(storage: Storage, kept: Kept) -> bytes:
+    """
+    Return the content of a file.
+
+    Raises:
+        ArchiveUnreadable: it is missing, or not what was written.
+    """
+    try:
+        content = storage.path(kept.path).read_bytes()
+    except FileNotFoundError:
+        raise ArchiveUnreadable(kept.path, "is missing") from None
+    except OSError as error:
+        raise ArchiveUnreadable(kept.path, f"cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != kept.sha256:
+        raise altered(kept)
+    return content
+
+
+def altered(kept: Kept) -> ArchiveUnreadable:
+    """Return the error that a file is not what was written."""
+    return ArchiveUnreadable(kept.path, f"is damaged: its SHA-256 is not {kept.sha256}")
