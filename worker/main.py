@@ -20,6 +20,7 @@ from redis.retry import Retry
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
+from jobs import places
 from jobs.errors import StoreUnsafe
 from jobs.keys import queue_name
 from jobs.server import prepare
@@ -41,6 +42,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
     settings = Settings()
+    places.require(places.of_worker(settings))
     client = connect(settings.store_url)
     try:
         prepare(client)

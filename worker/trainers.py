@@ -32,6 +32,8 @@ machine; those that sleep at once are slow on a quiet one (docs/decisions/0005).
 """
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
 """What an environment says it with."""
+DEVICE_ORDER = "PCI_BUS_ID"
+"""How CUDA numbers the GPUs: as nvidia-smi does, so that the lock is on the card that is used."""
 MODULE = "worker.trainer"
 """What a trainer runs; tests have trainers that misbehave."""
 LEAVE_S = 8.0
@@ -44,7 +46,8 @@ class TrainerDied(Exception):
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a trainer, for a worker whose own is *given*."""
-    return dict(given) if WAITING & given.keys() else {**given, "GOMP_SPINCOUNT": SPIN_COUNT}
+    waiting = {} if WAITING & given.keys() else {"GOMP_SPINCOUNT": SPIN_COUNT}
+    return {**given, **waiting, "CUDA_DEVICE_ORDER": DEVICE_ORDER}
 
 
 class Trainers:

@@ -1,5 +1,7 @@
 """The lock on a GPU; none is needed for it."""
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from tests.processes import kill
 from worker.gpu import gpu_name, lock_gpu
+from worker.trainers import environment
 
 HOLDER = (
     "import sys, time; from pathlib import Path; from worker.gpu import lock_gpu; "
@@ -44,8 +47,99 @@ def test_another_gpu_has_another_lock(tmp_path: Path) -> None:
     lock_gpu(tmp_path, "1", wait=give_up)
 
 
+FIRST = "GPU-8a1b2c3d-0000-1111-2222-333344445555"
+SECOND = "GPU-8a9f2c3d-0000-1111-2222-333344445555"
+SLICE = "MIG-11112222-3333-4444-5555-666677778888"
+
+
+def tool_on_path(folder: Path, script: str) -> dict[str, str]:
+    """Return an environment with an nvidia-smi that does what *script* says."""
+    folder.mkdir(exist_ok=True)
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def that_lists(folder: Path, *uuids: str) -> dict[str, str]:
+    """Return an environment in which there are these cards, as a container may see them."""
+    rows = "\n".join(f"{index}, {uuid}" for index, uuid in enumerate(uuids))
+    asked = '[ "$*" = "--query-gpu=index,uuid --format=csv,noheader" ] || exit 6'
+    return tool_on_path(folder, f"{asked}\ncat <<END\n{rows}\nEND")
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        (None, FIRST),
+        ("", FIRST),
+        ("0", FIRST),
+        ("1,0", SECOND),
+        ("01", SECOND),
+        (FIRST, FIRST),
+        ("GPU-8a9", SECOND),
+        (f"{SLICE},0", SLICE),
+    ],
+)
+def test_a_gpu_is_named_by_the_uuid_of_the_first_that_is_shown(
+    tmp_path: Path, shown: str | None, name: str
+) -> None:
+    environment = that_lists(tmp_path, FIRST, SECOND)
+
+    given = {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}
+
+    assert gpu_name({**environment, **given}) == name
+
+
+def test_containers_share_a_lock_exactly_if_they_share_a_card(tmp_path: Path) -> None:
+    one = that_lists(tmp_path / "one", FIRST)
+    another = that_lists(tmp_path / "another", SECOND)
+    both = that_lists(tmp_path / "both", FIRST, SECOND)
+
+    assert gpu_name(one) != gpu_name(another)
+    assert gpu_name(another) == gpu_name({**both, "CUDA_VISIBLE_DEVICES": "1"})
+
+
 @pytest.mark.parametrize(
     ("shown", "name"), [("", "0"), ("3", "3"), ("2,3", "2"), ("GPU-8a/..", "GPU-8a___")]
 )
-def test_the_gpu_is_the_first_that_is_shown(shown: str, name: str) -> None:
-    assert gpu_name({"CUDA_VISIBLE_DEVICES": shown}) == name
+def test_a_gpu_that_nobody_knows_has_the_name_it_is_shown_under(
+    caplog: pytest.LogCaptureFixture, shown: str, name: str
+) -> None:
+    assert gpu_name({"PATH": "", "CUDA_VISIBLE_DEVICES": shown}) == name
+
+    assert "set CUDA_VISIBLE_DEVICES to the UUID (nvidia-smi -L)" in caplog.text
+
+
+@pytest.mark.parametrize("shown", ["2", "GPU-8a", "GPU-7"])
+def test_what_fits_no_card_or_several_is_no_uuid(tmp_path: Path, shown: str) -> None:
+    environment = that_lists(tmp_path, FIRST, SECOND)
+
+    assert gpu_name({**environment, "CUDA_VISIBLE_DEVICES": shown}) == shown
+
+
+def test_a_driver_that_does_not_answer_gives_no_uuid(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = tool_on_path(tmp_path, "echo 'No devices were found'; exit 9")
+
+    assert gpu_name(environment) == "0"
+
+    assert "does not list the GPUs" in caplog.text
+
+
+def test_a_trainer_that_waits_says_for_whom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock_gpu(tmp_path, FIRST, wait=give_up)
+
+    with pytest.raises(Waited):
+        lock_gpu(tmp_path, FIRST, wait=give_up)
+
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    assert f"waits for GPU {FIRST}, which another trainer holds ({holder})" in caplog.text
+
+
+def test_cuda_numbers_the_gpus_of_a_trainer_as_nvidia_smi_does() -> None:
+    assert environment({"CUDA_DEVICE_ORDER": "FASTEST_FIRST"})["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert environment({"OMP_WAIT_POLICY": "active"})["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
