@@ -44,6 +44,7 @@ from api.routes import (
 )
 from api.streams import desk
 from api.streams.line import Protocol
+from jobs import places
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
@@ -148,6 +149,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
     settings = Settings()
+    places.require(places.of_api(settings))
     _allow_many_connections()
     config = uvicorn.Config(
         create_app(settings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,6 +24,9 @@ class Settings(BaseSettings):
     )
     """The Redis or Valkey server (7 or newer): redis://, rediss:// or unix://. None for the
     embedded server of the local stack."""
+    redis_password_file: Path | None = None
+    """File with the password for `redis_url`, which then needs to hold none: what is in a file does
+    not show in a list of processes or in what a container engine tells of a container."""
     data: Path | None = None
     """Datasets, each in a folder of its name; read only. Default: data in home."""
     storage: Path | None = None
@@ -80,10 +84,12 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """URL of the Redis server; raises ValueError if none is set."""
+        """URL of the Redis server, with its password; raises ValueError if none is set."""
         if self.redis_url is None:
             raise ValueError("REDIS_URL must name the Redis server, got nothing")
-        return self.redis_url
+        if self.redis_password_file is None:
+            return self.redis_url
+        return with_password(self.redis_url, self.redis_password_file.read_text().strip())
 
     @property
     def hosts(self) -> list[str]:
@@ -106,3 +112,11 @@ class Settings(BaseSettings):
     def storage_dir(self) -> Path:
         """Where checkpoints and artifacts lie."""
         return self.storage or self.home / "storage"
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the URL of a server with this password, in place of one that it may hold."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return parts._replace(netloc=f"{name}:{quote(password, safe='')}@{host}").geturl()
