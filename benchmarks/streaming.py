@@ -48,9 +48,9 @@ from jobs.server import prepare
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
 from optcore.training.loop import train
+from optcore.training.passes import loss_of
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
-from optcore.training.step import loss_of
 from optserve.embedded import EmbeddedServer
 from worker import attempt, books, lease, reporter
 from worker.journal import Journal

@@ -237,6 +237,11 @@ class Record:
         return int(self.fields.get("history_moved", "0"))
 
     @property
+    def fault_s(self) -> float:
+        """For how many seconds machines have not been fit to train it; 0 if none was at fault."""
+        return int(self.fields.get("fault_ms", "0")) / 1000
+
+    @property
     def cuts(self) -> list[int]:
         """The first row of those that were cut, each time that rows were."""
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote

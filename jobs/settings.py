@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     """The same for a step, which may also last 20 times as long as the last ones."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """The same for the writing of a checkpoint."""
+    storage_patience_s: float = Field(30.0, ge=0)
+    """How long, in seconds, a run waits for files that cannot be read or written (a mount that is
+    read-only or fails), before its worker gives the job to another one."""
+    missing_after_s: float = Field(600.0, ge=0)
+    """For how long, in seconds, the files of a checkpoint must have been missing from a storage
+    that is otherwise well, before its job goes on from an older one."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
     """How many bytes of a run's rows and of its groups' lrs may wait for a store that is away or
     slow, before training waits too. The default lasts 10 minutes at 7,000 steps of two columns a
@@ -79,6 +85,10 @@ class Settings(BaseSettings):
     as many as there are."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What a worker trains on; auto for a GPU if there is one."""
+    worker_host: str = "127.0.0.1"
+    """Address at which a worker says whether it is well, if it has a port for that."""
+    worker_port: int | None = Field(None, ge=0, le=65535)
+    """Port for ``GET /healthz`` and ``GET /readyz`` of a worker. Default: none."""
     workers_on_machine: int = Field(1, ge=1)
     """Workers that share this machine's cores."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from worker import journal
 from worker.beginning import Beginning, OtherBits
-from worker.failures import reason_of
+from worker.disk import Disk, MachineFault
+from worker.failures import Fault, fault_of, reason_of
 from worker.journal import Journal
 from worker.lease import Lease
 from worker.news import measured
@@ -38,7 +40,7 @@ from worker.pace import Pace
 from worker.patience import Patience
 from worker.plan import Plan
 from worker.reporter import PAUSE_S, Reporter
-from worker.room import Room
+from worker.trainers import FAULT
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ MANY = 32
 """Reports that should not wait for the next look to be packed: they would leave the caches."""
 
 Outcome = str
-"""``succeeded``, ``released``, ``fenced``, or ``failed: REASON``."""
+"""``succeeded``, ``released``, ``fenced``, ``failed: REASON``, or ``fault: WHY``."""
 
 
 class Stop(Exception):
@@ -82,9 +84,15 @@ class Tools:
 
 
 class Attempt:
-    """One claimed job, from here to wherever this worker gets with it."""
+    """
+    One claimed job, from here to wherever this worker gets with it.
+
+    Attributes:
+        bells: devices whose idle workers should hear that the job is there to be taken.
+    """
 
     def __init__(self, held: Held, tools: Tools) -> None:
+        self.bells: list[str] = []
         self._held, self._tools = held, tools
         self._storage = tools.storage
         self._saved = 0
@@ -93,7 +101,8 @@ class Attempt:
 
     def train(self) -> Outcome:
         """See the job through; return what became of it."""
-        with Lease(self._held, self._tools.client, self._tools.settings) as lease:
+        tools = self._tools
+        with Lease(self._held, tools.client, tools.settings, tools.leaving) as lease:
             try:
                 return self._train(lease)
             except Fenced:
@@ -101,6 +110,9 @@ class Attempt:
             except redis.RedisError:
                 raise  # the store's trouble, not the job's: the lease will tell
             except Exception as error:  # the one place: whatever it is, the client hears of it
+                fault = fault_of(error, tools.settings)
+                if fault is not None:
+                    return self._blame_machine(fault, lease)
                 reason, detail = reason_of(error)
                 if reason is Reason.DIVERGED:
                     kept = f"the last checkpoint is of step {self._saved}"
@@ -126,21 +138,23 @@ class Attempt:
                     reporter.take_all(cast("Iterator[StepReport]", islice(reports, more)))
                     left -= more
                 # If not settled, more steps were made already: their rows go together.
-                if left > 0 or not run.settled:
+                if (left > 0 and not run.interrupt.is_set()) or not run.settled:
                     continue
             elif isinstance(report, Evaluation):
                 reporter.news.evaluation(report)
                 if report.best and run.is_finite():
                     self._keep_best(run, reporter, lease, folder)
-            left = pace.ask(run.row)
-            if not left or run.row >= save_at or isinstance(report, Evaluation):
+            left, asked = pace.ask(run.row), run.interrupt.is_set()
+            if not left or asked or run.row >= save_at or isinstance(report, Evaluation):
                 reporter.post()
                 lease.beat(steps=run.row - seen, renewed_at=reporter.renewed_at)
                 seen = run.row
-                if run.settled and not run.finished:
+                over = run.finished and run.evaluated == run.row  # all that is left is to finish
+                if run.settled and not over:
+                    run.interrupt.clear()
                     self._look(reporter, lease, folder)
                     # While the store is away, training goes on.
-                    if run.row >= save_at and reporter.stored():
+                    if run.row >= save_at and not run.finished and reporter.stored():
                         self._save(run, reporter, lease, folder)
                         save_at = run.next_checkpoint
                 left = pace.begin()
@@ -164,21 +178,26 @@ class Attempt:
         folder = self._storage.attempt_folder(
             record.tenant, record.id, record.attempt, self._held.token
         )
-        beginning = Beginning(
-            self._held, self._patience, self._storage, self._tools.settings, self._tools.device
-        )
+        settings, device = self._tools.settings, self._tools.device
+        disk = Disk(self._held, self._patience, lease, settings.storage_patience_s)
+        beginning = Beginning(self._held, self._patience, disk, self._storage, settings, device)
         try:
             run = beginning.run(record, lease)
         except OtherBits as error:
             lease.phase("store")
             return self._release(str(error))
-        lease_ms = int(self._tools.settings.lease_s * 1000)
+        run.interrupt = lease.interrupt
+        lease_ms = int(settings.lease_s * 1000)
         plan = Plan(run.spec)
         self._saved, self._best = run.row, self._best_of(record, run)
-        for old in folder.parent.glob(f"*/{journal.NAME}"):
-            old.unlink(missing_ok=True)
+
+        def begin_journal() -> Journal:
+            for old in folder.parent.glob(f"*/{journal.NAME}"):
+                old.unlink(missing_ok=True)
+            return Journal(folder / journal.NAME, first=run.row, width=plan.series.width)
+
         with (
-            Journal(folder / journal.NAME, first=run.row, width=plan.series.width) as kept,
+            disk.do(begin_journal, phase="setup") as kept,
             Reporter(
                 self._held,
                 self._patience,
@@ -186,7 +205,8 @@ class Attempt:
                 first=run.row,
                 lease_ms=lease_ms,
                 journal=kept,
-                most_bytes=self._tools.settings.max_unstored_bytes,
+                most_bytes=settings.max_unstored_bytes,
+                interrupt=lease.interrupt,
             ) as reporter,
         ):
             try:
@@ -202,18 +222,19 @@ class Attempt:
     def _save_if_there_is_room(
         self, run: Run, reporter: Reporter, lease: Lease, folder: Path
     ) -> None:
-        """Save the run that is to end here; without room it goes on from an older checkpoint."""
-        with contextlib.suppress(Stop):
+        """Save the run that is to end here; if that cannot be, it goes on from what there is."""
+        with contextlib.suppress(Stop, MachineFault):
             self._save(run, reporter, lease, folder)
 
-    def _room(self, reporter: Reporter, lease: Lease) -> Room:
+    def _disk(self, reporter: Reporter, lease: Lease) -> Disk:
         def give_up() -> None:
             try:
                 self._heed(reporter, lease)
             except Stop as stop:
-                raise Stop(f"{stop.why}; the storage is full", save=False) from None
+                raise Stop(f"{stop.why}; nothing could be written", save=False) from None
 
-        return Room(self._held, self._patience, lease, give_up)
+        patience_s = self._tools.settings.storage_patience_s
+        return Disk(self._held, self._patience, lease, patience_s, give_up)
 
     def _best_of(self, record: Record, run: Run) -> Path | None:
         """Return the network of the best state, if the run that goes on knows of it."""
@@ -262,8 +283,12 @@ class Attempt:
 
     def _sweep(self, folder: Path, needed: Sequence[str] | None) -> None:
         """Remove what was kept and is no longer *needed*, if the store has just said what is."""
-        if needed is not None:
+        if needed is None:
+            return
+        try:
             self._storage.sweep_checkpoints(folder, needed)
+        except OSError as error:  # the next sweep, or the API's housekeeping, will
+            log.warning("%s: what is not needed stays for now: %s", self._held.job_id, error)
 
     def _keep_best(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         """
@@ -282,14 +307,14 @@ class Attempt:
         content = checkpoint.ema_bytes(run) if of_ema else checkpoint.model_bytes(run)
         self._best = folder / BEST
         target = self._best
-        self._room(reporter, lease).write(lambda: write_durably(target, content))
+        self._disk(reporter, lease).do(lambda: write_durably(target, content))
         path = self._storage.relative(saved.path)
         reporter.news.best(BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value))
         lease.phase("step")
 
     def _written(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> Checkpoint:
-        """Return a checkpoint of the run, once there is room for it."""
-        return self._room(reporter, lease).write(lambda: checkpoint.save(run, folder))
+        """Return a checkpoint of the run, once it can be written."""
+        return self._disk(reporter, lease).do(lambda: checkpoint.save(run, folder))
 
     def _finish(self, run: Run, reporter: Reporter, lease: Lease, folder: Path) -> None:
         lease.phase("store")
@@ -305,22 +330,33 @@ class Attempt:
             for name, content in files.items():
                 write_durably(folder / name, content)
 
-        self._room(reporter, lease).write(write)
+        disk = self._disk(reporter, lease)
+        disk.do(write)
         paths = [folder / name for name in files] + ([self._best] if self._best else [])
+        artifacts = disk.do(lambda: {path.name: self._storage.described(path) for path in paths})
         call = calls.finish(
             self._held,
             rows=run.row,
             digest=digest(run.tensors()),
             result=_result(reporter),
-            artifacts={path.name: self._storage.described(path) for path in paths},
+            artifacts=artifacts,
             ended="early_stopped" if run.stopped else "completed",
         )
         lease.phase("store")
         reporter.send(call)
 
     def _release(self, why: str) -> Outcome:
-        self._patience.send(calls.release(self._held, why=why))
+        self.bells = self._patience.send(calls.release(self._held, why=why)).bells
         return "released"
+
+    def _blame_machine(self, fault: Fault, lease: Lease) -> Outcome:
+        """Give the job back for another machine: nothing is held against it."""
+        log.warning("%s: not on this machine: %s", self._held.job_id, fault.why)
+        lease.phase("store")
+        why = f"{socket.gethostname()}: {fault.why}"
+        call = calls.release(self._held, why=why, cause=fault.cause)
+        self.bells = self._patience.send(call).bells
+        return f"{FAULT}{fault.why}"
 
 
 def _stop(wish: str) -> Stop:

@@ -14,13 +14,14 @@ import torch
 from jobs import calls
 from jobs.artifacts import Storage
 from jobs.calls import Held
-from jobs.record import Record
+from jobs.record import Pointer, Record
 from jobs.settings import Settings
 from optcore.training import checkpoint
 from optcore.training.begin import begin_from
 from optcore.training.files import CheckpointUnusable
 from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
+from worker.disk import Disk, MachineFault
 from worker.lease import Lease
 from worker.patience import Patience
 
@@ -43,6 +44,7 @@ class Beginning:
     Attributes:
         held: the job.
         patience: the way to the store.
+        disk: the way to files.
         storage: where checkpoints lie.
         settings: of the service.
         device: cpu or cuda.
@@ -50,6 +52,7 @@ class Beginning:
 
     held: Held
     patience: Patience
+    disk: Disk
     storage: Storage
     settings: Settings
     device: str
@@ -58,7 +61,9 @@ class Beginning:
         """
         Return the run of *record*, ready for its next step.
 
-        Checkpoints that cannot be used are reported and forgotten, from the last one back.
+        Checkpoints that were read and are damaged are reported and forgotten, from the last one
+        back. One that cannot be read now is waited for; one that has long been missing from a
+        storage that is well is passed over, and nothing is forgotten.
 
         Args:
             record: of the job.
@@ -68,11 +73,11 @@ class Beginning:
             OtherBits: its rows were computed where bits come out differently.
             DatasetMissing: the data directory does not hold the dataset.
             ParentUnusable: it is a clone, and its copy of what to begin with is of no use.
+            MachineFault: files cannot be read here.
         """
         here = fingerprint(machine_facts(torch.device(self.device)))
         if record.fingerprint == here:
             torch.set_num_threads(int(record.facts["threads"]))
-        lease.phase("setup")
         pointers = record.checkpoints[::-1]
         run = self._start(record) if pointers else self._first(record)
         facts = run.facts()
@@ -83,21 +88,39 @@ class Beginning:
         if bits_from is None:
             raise OtherBits(f"its rows were computed by {record.fingerprint}")
         for left, pointer in zip(range(len(pointers))[::-1], pointers, strict=True):
-            lease.phase("setup")
             try:
-                path = self.storage.path(pointer.path)
-                exact = pointer.step > bits_from
-                checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact)
+                self._restore(run, pointer, exact=pointer.step > bits_from)
             except CheckpointUnusable as error:
                 log.warning("%s: %s", record.id, error)
                 lease.phase("store")
                 self.patience.send(calls.refused(self.held, path=pointer.path, why=str(error)))
-                lease.phase("setup")
                 # Whatever was restored of it is not to be trusted.
                 run = self._start(record) if left else self._first(record)
+            except MachineFault as fault:
+                if not self._is_lost(record, fault):
+                    raise
+                log.warning("%s: a checkpoint is passed over: %s", record.id, fault)
+                lease.phase("store")
+                step = pointers[len(pointers) - left].step if left else 0
+                self.patience.send(
+                    calls.passed_over(self.held, path=pointer.path, why=str(fault), step=step)
+                )
+                run = run if left else self._first(record)
             else:
                 return run
         return run
+
+    def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:
+        path = self.storage.path(pointer.path)
+        self.disk.do(
+            lambda: checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact),
+            phase="setup",
+        )
+
+    def _is_lost(self, record: Record, fault: MachineFault) -> bool:
+        """Return whether what is missing has long been so, from a storage that is there."""
+        missing = isinstance(fault.__cause__, FileNotFoundError)
+        return missing and self.storage.named and record.fault_s >= self.settings.missing_after_s
 
     def _first(self, record: Record) -> Run:
         """Return the run at its first step: with fresh weights, or with those of its parent."""
@@ -105,18 +128,26 @@ class Beginning:
         if inherited is None:
             return self._start(record)
         try:
-            return begin_from(
-                record.spec.run_spec(),
-                self.storage.path(inherited.path),
-                keep=inherited.keep,
-                data_dir=self.settings.data_dir,
-                device=self.device,
-                sha256=inherited.sha256,
+            return self.disk.do(
+                lambda: begin_from(
+                    record.spec.run_spec(),
+                    self.storage.path(inherited.path),
+                    keep=inherited.keep,
+                    data_dir=self.settings.data_dir,
+                    device=self.device,
+                    sha256=inherited.sha256,
+                ),
+                phase="setup",
             )
         except CheckpointUnusable as error:
             raise ParentUnusable(f"what it should begin with is of no use: {error}") from None
+        except MachineFault as fault:
+            if not self._is_lost(record, fault):
+                raise
+            raise ParentUnusable(f"what it should begin with is missing: {fault}") from None
 
     def _start(self, record: Record) -> Run:
-        return Run.start(
-            record.spec.run_spec(), data_dir=self.settings.data_dir, device=self.device
+        spec, settings = record.spec.run_spec(), self.settings
+        return self.disk.do(
+            lambda: Run.start(spec, data_dir=settings.data_dir, device=self.device), phase="setup"
         )

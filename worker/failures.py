@@ -1,17 +1,22 @@
-"""Why a job cannot be trained: from what was raised to a reason that its client understands."""
+"""Why an attempt failed: a reason that the job's client understands, or a fault of the machine."""
 
 from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
+from jobs.calls import Cause
 from jobs.functions import ReplayDiffers
+from jobs.settings import Settings
 from jobs.spec.states import Reason
+from jobs.usable import described, is_fault
 from optcore.data.examples import DatasetMissing
 from optcore.training.reports import Diverged
 from worker.beginning import ParentUnusable
+from worker.disk import MachineFault
 
 REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (DatasetMissing, Reason.DATASET_MISSING),
@@ -23,6 +28,37 @@ REASONS: tuple[tuple[type[Exception], Reason], ...] = (
 )
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 """In the text of the RuntimeError that torch raises where memory for a CPU tensor is short."""
+
+
+NOT_THE_MACHINE = ("device-side assert", "CUDA out of memory")
+"""In the text of errors of a GPU that are the job's own."""
+
+
+class Fault(NamedTuple):
+    """
+    What is wrong with a machine.
+
+    Attributes:
+        why: in words.
+        cause: fault; or crashed, where it may be the job all the same: that is tried a few times.
+    """
+
+    why: str
+    cause: Cause
+
+
+def fault_of(error: Exception, settings: Settings) -> Fault | None:
+    """Return what is wrong with this machine, if that is why an attempt raised *error*."""
+    if isinstance(error, MachineFault):
+        return Fault(str(error), "fault")
+    if isinstance(error, OSError) and is_fault(error):
+        return Fault(described(error), "fault")
+    if isinstance(error, DatasetMissing) and not settings.data_dir.is_dir():
+        return Fault(f"the data directory {settings.data_dir} is not there", "fault")
+    text = str(error)
+    if isinstance(error, torch.AcceleratorError) and not any(w in text for w in NOT_THE_MACHINE):
+        return Fault(f"the GPU: {text.splitlines()[0]}", "crashed")
+    return None
 
 
 def reason_of(error: Exception) -> tuple[Reason, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -36,6 +37,8 @@ GRACE_S = 2.0
 """Seconds a run may take to notice that its job was taken from it."""
 STALLED = 75
 """Exit code of a trainer whose run no longer moved."""
+LEFT = 0
+"""Exit code of one that gave its job back before the run was set up."""
 
 
 class Lease:
@@ -46,12 +49,30 @@ class Lease:
     the log, and the process exits, so that the job can be trained elsewhere. Should it not
     let this thread run either (it sleeps in C and holds the interpreter), a timer does the same.
 
+    What is asked of a run that is not set up yet needs nothing to be saved: the job is given back
+    here and now, and the process exits.
+
+    Args:
+        held: the job.
+        client: of the store.
+        settings: of the service.
+        leaving: set when the worker was told to leave.
+
     Attributes:
         request: what the client asks for, as the store last said: '', pause, cancel or kill.
+        interrupt: set when something is asked of the run.
     """
 
-    def __init__(self, held: Held, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self,
+        held: Held,
+        client: redis.Redis,
+        settings: Settings,
+        leaving: threading.Event | None = None,
+    ) -> None:
         self.request = ""
+        self.interrupt = threading.Event()
+        self._leaving = leaving or threading.Event()
         self._held, self._client, self._lease_s = held, client, settings.lease_s
         self._limits_s: dict[Phase, float] = {
             "setup": settings.setup_limit_s,
@@ -107,6 +128,10 @@ class Lease:
             self._set_timer(left)
             if time.monotonic() - self._renewed_at >= self._pause_s:
                 self._renew()
+            if self.request or self._leaving.is_set():
+                self.interrupt.set()
+                if self._phase == "setup":
+                    self._give_back()
 
     def _still_s(self) -> float:
         """Return for how many seconds the run has not moved; learn how long its steps take."""
@@ -129,6 +154,14 @@ class Lease:
                 os._exit(STALLED)
         except redis.RedisError as error:
             log.warning("%s: the lease could not be renewed: %s", self._held.job_id, error)
+
+    def _give_back(self) -> None:
+        """Give the job back for a run that has nothing to save, and end the process."""
+        why = f"{self.request} requested" if self.request else "the worker leaves"
+        with contextlib.suppress(redis.RedisError, Fenced):  # its worker, or the reaper, will
+            send(self._client, calls.release(self._held, why=f"{why} while the run was set up"))
+        log.info("%s: %s while the run was set up", self._held.job_id, why)
+        os._exit(LEFT)
 
     def _limit_s(self) -> float:
         limit = self._limits_s[self._phase]

@@ -1,13 +1,19 @@
-"""A worker's post: it claims jobs, one after another, and sees each through with a trainer."""
+"""
+A worker's post: it claims jobs, one after another, and sees each through with a trainer.
+
+It claims none while its machine is not fit to train on; a thread looks whether it is again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
 
 import redis
 
@@ -16,6 +22,8 @@ from jobs.calls import Cause, Held
 from jobs.functions import Fenced, send
 from jobs.record import Record
 from jobs.settings import Settings
+from worker import ready
+from worker.machine import Machine, folders
 from worker.trainers import TrainerDied, Trainers
 
 log = logging.getLogger(__name__)
@@ -28,6 +36,9 @@ AGAIN_S = 0.5
 """Seconds before another trainer is started in place of one that died before it was ready."""
 ANSWER_S = 10.0
 """Seconds that the store gets to answer a sign of life."""
+POLL_S = 0.75
+"""Seconds between two looks at whether the job in hand is to be killed: its trainer may hear of
+nothing."""
 
 
 class Post:
@@ -38,20 +49,27 @@ class Post:
         id: unique, and readable: host, process, a few random digits.
         device: what it trains on: cpu or cuda.
         draining: whether it takes no more jobs.
+        unwell: why its machine is not fit to train on; empty if it is.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings, device: str) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.device = device
         self.draining = False
+        self.unwell = ""
         self._client, self._settings = client, settings
         self._trainers = Trainers(device)
+        self._machine = Machine(folders(settings))
         self._fingerprint = ""
         self._held: Held | None = None
         self._gone = threading.Event()
 
     def open(self) -> None:
         """Say hello, and go on saying so; prepare a trainer; ring for what waits already."""
+        if self._settings.worker_port is not None:
+            host, port = self._settings.worker_host, self._settings.worker_port
+            ready.serve(host, port, lambda: self.unwell)
+        self._look_at_machine()
         self._hello(self._client)
         threading.Thread(target=self._stay_present, name="presence", daemon=True).start()
         self._trainers.prepare()
@@ -73,8 +91,8 @@ class Post:
         self._trainers.drain()
 
     def work(self) -> None:
-        """Take runnable jobs until there is none left."""
-        while self._is_ready():
+        """Take runnable jobs until there is none left, or the machine is not fit to train on."""
+        while not self.unwell and self._is_ready():
             token = secrets.token_hex(16)
             record = self._claim(token)
             if record is None:
@@ -117,7 +135,7 @@ class Post:
     def _see_through(self, record: Record, held: Held) -> None:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         try:
-            outcome = self._trainers.train(held)
+            ended = self._trainers.train(held)
         except TrainerDied as death:
             log.warning("%s: %s", record.id, death)
             self._give_back(held, str(death), "left" if self.draining else "crashed")
@@ -127,7 +145,10 @@ class Post:
             self._give_back(held, "the worker was told to leave at once")
             raise
         else:
-            log.info("%s: attempt %d ended: %s", record.id, record.attempt, outcome)
+            log.info("%s: attempt %d ended: %s", record.id, record.attempt, ended.outcome)
+            if ended.fault:  # first: the bell is not for this worker
+                self._be_unwell(ended.fault, self._client)
+            self._ring(ended.bells, held)
         finally:
             if not self.draining:
                 self._trainers.prepare()
@@ -137,17 +158,61 @@ class Post:
             moved = send(self._client, calls.release(held, why=why, cause=cause))
         except Fenced:
             return
-        for device in moved.bells:
-            doorbell.ring(self._client, device, held.job_id)
+        self._ring(moved.bells, held)
+
+    def _ring(self, devices: Sequence[str], held: Held) -> None:
+        for device in devices:
+            try:
+                doorbell.ring(self._client, device, held.job_id)
+            except redis.RedisError as error:  # the reaper rings again
+                log.warning("the bell for %s could not be rung: %s", device, error)
 
     def _stay_present(self) -> None:
         # A connection of its own: the main thread's is busy waiting for the bell.
         client = redis.from_url(self._settings.store_url, socket_timeout=ANSWER_S)
-        while not self._gone.wait(HELLO_S):
+        hello_at = time.monotonic() + HELLO_S
+        while not self._gone.wait(POLL_S):
             try:
-                self._hello(client)
+                self._kill_if_wanted(client)
+                due = time.monotonic() >= hello_at
+                if self.unwell or (due and self._held is None):
+                    self._look_again(client)
+                if due:
+                    hello_at = time.monotonic() + HELLO_S
+                    self._hello(client)
             except redis.RedisError as error:
-                log.warning("%s could not say hello: %s", self.id, error)
+                log.warning("%s could not reach the store: %s", self.id, error)
+
+    def _kill_if_wanted(self, client: redis.Redis) -> None:
+        """End the trainer if its job is to be killed; the main thread hears of it, and goes on."""
+        held = self._held
+        if held is None:
+            return
+        with contextlib.suppress(Fenced):
+            wish = send(client, calls.wanted(held))
+            if wish == "kill" and self._held is held:
+                self._trainers.kill()
+
+    def _look_at_machine(self) -> None:
+        self.unwell = self._machine.look()
+        if self.unwell:
+            log.error("%s takes no jobs: %s", self.id, self.unwell)
+
+    def _look_again(self, client: redis.Redis) -> None:
+        """Find out whether the machine is well; if it is again, ring for what waits."""
+        before, now = self.unwell, self._machine.look()
+        if now and now != before:
+            self._be_unwell(now, client)
+        elif before and not now:
+            self.unwell = ""
+            log.info("%s takes jobs again", self.id)
+            self._hello(client)
+            doorbell.ring(client, self.device, self.id)
+
+    def _be_unwell(self, why: str, client: redis.Redis) -> None:
+        self.unwell = why
+        log.error("%s takes no jobs: %s", self.id, why)
+        self._hello(client)
 
     def _hello(self, client: redis.Redis) -> None:
         hello = calls.hello(
@@ -158,5 +223,6 @@ class Post:
             fingerprint=self._fingerprint,
             host=socket.gethostname(),
             pid=os.getpid(),
+            unwell=self.unwell,
         )
         send(client, hello)

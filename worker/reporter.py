@@ -58,6 +58,7 @@ class Reporter:
         lease_ms: every write extends the lease by this much.
         journal: keeps the rows for a store that loses some.
         most_bytes: of rows that are not stored, before the loop has to wait.
+        interrupt: set when the client asks for something.
 
     Attributes:
         take: takes the report of a step, the one after the last; `post` is to be called soon.
@@ -80,10 +81,12 @@ class Reporter:
         lease_ms: int,
         journal: Journal | None = None,
         most_bytes: int = 64 * 2**20,
+        interrupt: threading.Event | None = None,
     ) -> None:
         self.request = ""
         self.held_up_s = self.renewed_at = 0.0
         self._held, self._patience, self._lease_ms = held, patience, lease_ms
+        self._interrupt = interrupt or threading.Event()
         self._books = Books(plan, journal)
         self._width = plan.series.width
         self._rows = Rows(
@@ -264,6 +267,8 @@ class Reporter:
     def _stored(self, batch: Batch, request: str) -> None:
         """Note that the store has *batch*, and what it asks for."""
         self.request, self.renewed_at = request, self._sent_at
+        if request:
+            self._interrupt.set()
         self._books.add(batch)
         with self._lock:
             self._rows.drop(batch)

@@ -57,10 +57,11 @@ def main(device: str, hears: int, says: int) -> None:
         for line in jobs:
             working.set()
             held = Held(**json.loads(line))
-            outcome, clean = workshop.train(held)
+            outcome, clean, bells = workshop.train(held)
             clean = clean and not leaving.is_set()  # who is to leave would give the next one back
             working.clear()
-            _say(answers, {"job_id": held.job_id, "outcome": outcome, "clean": clean})
+            said = {"job_id": held.job_id, "outcome": outcome, "clean": clean, "bells": bells}
+            _say(answers, said)
             if not clean or leaving.is_set():
                 logging.shutdown()
                 os._exit(0)  # a second or more of tidying up, on a busy machine, would help nobody

@@ -17,7 +17,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.calls import Held
 from worker.forks import Fork, ForkServer, ServerDied
@@ -36,8 +36,28 @@ DEVICE_ORDER = "PCI_BUS_ID"
 """How CUDA numbers the GPUs: as nvidia-smi does, so that the lock is on the card that is used."""
 MODULE = "worker.trainer"
 """What a trainer runs; tests have trainers that misbehave."""
+FAULT = "fault: "
+"""What an outcome begins with for which this machine is to blame."""
 LEAVE_S = 8.0
 """Seconds a trainer gets to leave before it is killed."""
+
+
+class Ended(NamedTuple):
+    """
+    How an attempt at a job ended.
+
+    Attributes:
+        outcome: as `worker.attempt` says it.
+        bells: devices whose idle workers should hear that the job is there to be taken.
+    """
+
+    outcome: str
+    bells: list[str]
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with this machine, if that ended it; else empty."""
+        return self.outcome.removeprefix(FAULT) if self.outcome.startswith(FAULT) else ""
 
 
 class TrainerDied(Exception):
@@ -90,7 +110,7 @@ class Trainers:
             self._trainer = None
             raise
 
-    def train(self, held: Held) -> str:
+    def train(self, held: Held) -> Ended:
         """
         Let a trainer see the job through; return what became of it.
 
@@ -107,7 +127,13 @@ class Trainers:
             raise
         if not answer["clean"]:
             self._dismiss()
-        return str(answer["outcome"])
+        return Ended(str(answer["outcome"]), list(answer["bells"]))
+
+    def kill(self) -> None:
+        """End the trainer at once, whatever it does; safe in any thread."""
+        trainer = self._trainer
+        if trainer is not None and trainer.ready:
+            trainer.signal(signal.SIGKILL)
 
     def drain(self) -> None:
         """Ask the trainer to save its run and give it back; safe in a signal handler."""

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 import torch
@@ -34,6 +35,21 @@ CLEAN = ("succeeded", "released", f"failed: {Reason.DIVERGED}", f"failed: {Reaso
 """Outcomes after which the same process may take another job."""
 
 
+class Trained(NamedTuple):
+    """
+    What became of a job.
+
+    Attributes:
+        outcome: how its attempt ended.
+        clean: whether this process may take another one.
+        bells: devices whose idle workers should hear that the job is there to be taken.
+    """
+
+    outcome: Outcome
+    clean: bool
+    bells: list[str]
+
+
 class Workshop:
     """
     What all jobs of a trainer share: connection, storage, threads, flags.
@@ -57,20 +73,17 @@ class Workshop:
         """Equal for all trainers whose bits are equal."""
         return fingerprint(machine_facts(torch.device(self._tools.device)))
 
-    def train(self, held: Held) -> tuple[Outcome, bool]:
-        """
-        Train a job that was claimed.
-
-        Returns:
-            what became of it, and whether this process may take another one.
-        """
+    def train(self, held: Held) -> Trained:
+        """Train a job that was claimed."""
+        attempt = Attempt(held, self._tools)
         try:
-            outcome = Attempt(held, self._tools).train()
+            outcome = attempt.train()
         except Fenced:
             log.warning("%s: the job was taken from this worker", held.job_id)
-            return "fenced", False
+            return Trained("fenced", clean=False, bells=[])
         self._tidy()
-        return outcome, outcome in CLEAN and memory_bytes() - self._memory < MAX_GROWTH_BYTES
+        clean = outcome in CLEAN and memory_bytes() - self._memory < MAX_GROWTH_BYTES
+        return Trained(outcome, clean, attempt.bells)
 
     def _tidy(self) -> None:
         """Put back what a job may have changed for the next one."""

@@ -19,10 +19,25 @@ from jobs.spec.states import Reason, State
 
 LANES = ("auto", "cpu", "cuda", "fingerprint")
 DEVICES = ("cpu", "cuda")
-WORKER_STATES = ("idle", "busy")
-ENDINGS = ("succeeded", "cancelled", "paused", "given_back", "lost", *map(str, Reason))
-"""How an attempt may end: with its job, put aside, given back by a worker that leaves, lost with
-its worker; or with its job's failure, for that reason."""
+WORKER_STATES = ("idle", "busy", "unwell")
+SET_ASIDE = (
+    "lease",
+    "deadline",
+    "pending",
+    "class",
+    "ended",
+    "archive",
+    "history",
+    "files",
+    "size",
+)
+"""What members that cannot be handled belong to."""
+ENDINGS = (
+    *("succeeded", "cancelled", "paused", "given_back", "machine_fault", "lost"),
+    *map(str, Reason),
+)
+"""How an attempt may end: with its job, put aside, given back by a worker that leaves or whose
+machine is not fit to train on, lost with its worker; or with its job's failure, for that reason."""
 
 
 def families(found: Monitored | None) -> Iterator[Metric]:
@@ -64,6 +79,14 @@ def _now(found: Monitored) -> Iterator[Metric]:
         "Seconds that the job has waited which has waited longest; 0 if none waits.",
         (found.oldest_ms or 0) / 1000,
     )
+    aside = GaugeMetricFamily(
+        "optserve_set_aside_members",
+        "Members that could not be handled, by what they belong to; `optserve doctor` names them.",
+        labels=["kind"],
+    )
+    for kind, count in _named(found.set_aside, SET_ASIDE).items():
+        aside.add_metric([kind], count)
+    yield aside
     lease = GaugeMetricFamily(
         "optserve_lease_left_seconds",
         "Seconds until the lease is over that is over first; below 0 if nobody takes its job back.",

@@ -25,7 +25,16 @@ from jobs.calls.libraries import forget_library, unused_libraries
 from jobs.calls.monitoring import Monitored, monitored
 from jobs.calls.reaper import Reaped, reap
 from jobs.calls.record import listed, look, version
-from jobs.calls.series import append, best_kept, checkpointed, evaluated, noted, off_plan, refused
+from jobs.calls.series import (
+    append,
+    best_kept,
+    checkpointed,
+    evaluated,
+    noted,
+    off_plan,
+    passed_over,
+    refused,
+)
 from jobs.calls.workers import (
     Cause,
     Released,
@@ -37,6 +46,7 @@ from jobs.calls.workers import (
     hello,
     release,
     renew,
+    wanted,
 )
 
 __all__ = [
@@ -73,6 +83,7 @@ __all__ = [
     "noted",
     "off_plan",
     "owned",
+    "passed_over",
     "put_back",
     "reap",
     "recall",
@@ -91,5 +102,6 @@ __all__ = [
     "unused_libraries",
     "unweighed",
     "version",
+    "wanted",
     "weighed",
 ]

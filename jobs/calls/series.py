@@ -83,6 +83,16 @@ def refused(held: Held, *, path: str, why: str) -> Call[None]:
     return Call("refused", [*held.args, path, why], accepted)
 
 
+def passed_over(held: Held, *, path: str, why: str, step: int) -> Call[None]:
+    """
+    Say that a checkpoint is not there, and that the run goes on from *step*.
+
+    It is not forgotten. Rows after *step* are cut if they were computed where bits come out
+    differently.
+    """
+    return Call("passed_over", [*held.args, path, why, step], accepted)
+
+
 def noted(held: Held, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
     """Add a remark to the job's history."""
     return Call("noted", [*held.args, kind, json_text(data)], accepted)

@@ -98,6 +98,12 @@ def renew(held: Held, *, lease_ms: int) -> Call[str]:
     return Call("renew", [*held.args, lease_ms], lambda reply: text(checked(reply)[1]))
 
 
+def wanted(held: Held) -> Call[str]:
+    """Return what is to be done with the job, or ''; the lease is not renewed."""
+    args = held.args
+    return Call("wanted", args, lambda reply: text(checked(reply)[1]), reads_only=True)
+
+
 def finish(
     held: Held,
     *,

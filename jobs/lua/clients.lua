@@ -99,8 +99,8 @@ local function restart(_, args)
   in_another_lane(job, tenant, id, state, function()
     event(job, tenant, id, 'restarted', cjson.encode({rows = tonumber(rows)}))
     cut(job, tenant, id, 0, 'restarted')
-    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best', 'faults', 'fault',
-      'not_before')
+    redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best')
+    forget_fault(job)
     redis.call('HSET', job, 'checkpoints', '[]', 'checkpoint_step', 0, 'claim_checkpoint', 0,
       'verified', 0, 'crashes', 0)
   end)

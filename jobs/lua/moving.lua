@@ -5,6 +5,11 @@ local function index(tenant, id, from, to)
   redis.call('ZADD', key('jobs_in_state', tenant, to), 0, id)
 end
 
+-- Forgets that a machine was not fit to train a job: it moves on, or has ended.
+local function forget_fault(job)
+  redis.call('HDEL', job, 'faults', 'fault', 'fault_since', 'not_before')
+end
+
 local function free_worker(job)
   local worker = get(job, 'worker')
   if worker and redis.call('EXISTS', key('worker', worker)) == 1 then
@@ -32,7 +37,7 @@ local function move(job, tenant, id, from, to, kind, data, ...)
   if to == 'queued' then enqueue(job, tenant, id) end
   if to == 'succeeded' or to == 'failed' or to == 'cancelled' then
     redis.call('HSET', job, 'ended', now())
-    redis.call('HDEL', job, 'faults', 'fault', 'not_before')
+    forget_fault(job)
     redis.call('ZADD', key('ended'), now(), tenant .. '/' .. id)
     redis.call('SADD', key('unweighed'), tenant .. '/' .. id)
     redis.call('ZADD', key('unarchived'), now(), tenant .. '/' .. id)

@@ -114,7 +114,7 @@ local function append(_, args)
     redis.call('HSET', job, 'rows', first + count)
     mark(job, tenant, id, first + count)
     tally('steps', count - overlap)
-    if faults then redis.call('HDEL', job, 'faults', 'fault', 'not_before') end
+    if faults then forget_fault(job) end
   end
   note_held_up(job, tonumber(args[8]))
   redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
@@ -189,6 +189,22 @@ local function refused(_, args)
   return {'ok'}
 end
 
+-- passed_over tenant id token path why step -> ok | fenced : a checkpoint is not there; the run goes on
+-- from *step*, and nothing is forgotten: it may be there again one day
+local function passed_over(_, args)
+  local tenant, id, token, path, why, step =
+    args[1], args[2], args[3], args[4], args[5], tonumber(args[6])
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  redis.call('HSET', job, 'replay_at', step)
+  event(job, tenant, id, 'checkpoint_passed_over', cjson.encode({path = path, why = why, step = step}))
+  local bits_from = get(job, 'bits_from')
+  if step < tonumber(bits_from or 0) then -- as in `refused`
+    go_on_elsewhere(job, tenant, id, step, 'a checkpoint was not there')
+  end
+  return {'ok'}
+end
+
 -- noted tenant id token kind data -> ok | fenced : a remark of the worker for the history
 local function noted(_, args)
   local tenant, id, token = args[1], args[2], args[3]
@@ -214,5 +230,6 @@ register('evaluated', evaluated)
 register('checkpointed', checkpointed)
 register('best_kept', best_kept)
 register('refused', refused)
+register('passed_over', passed_over)
 register('noted', noted)
 register('off_plan', off_plan)

@@ -24,6 +24,7 @@ local function view(name, listed, known)
   local lacking = lacks(job, known or {})
   add('trained_ms', trained_for(job.trained, job.state, job.claimed))
   add('waiting_for', lacking)
+  if job.fault_since then add('fault_ms', now() - tonumber(job.fault_since)) end
   if lacking == 'fingerprint' then
     local seen = redis.call('ZSCORE', key('fingerprints'), job.fingerprint) or job.queued
     add('gone_ms', now() - tonumber(seen))

@@ -110,6 +110,14 @@ local function renew(_, args)
   return {'ok', wish(job, tenant, id)}
 end
 
+-- wanted tenant id token -> ok request | fenced : what is to be done with a job; nothing changes
+local function wanted(_, args)
+  local tenant, id = args[1], args[2]
+  local job = key('job', tenant, id)
+  if not holds(job, args[3]) then return {'fenced'} end
+  return {'ok', wish(job, tenant, id)}
+end
+
 -- finish tenant id token rows digest result artifacts (completed | early_stopped)
 -- -> ok | already | gap rows | fenced
 local function finish(_, args)
@@ -154,13 +162,14 @@ end
 local function note_fault(job, fault)
   local faults = redis.call('HINCRBY', job, 'faults', 1)
   local pause = faults == 1 and 0 or math.min(FAULT_PAUSE_MS * 2 ^ (faults - 2), LONGEST_FAULT_PAUSE_MS)
+  redis.call('HSETNX', job, 'fault_since', now())
   redis.call('HSET', job, 'fault', fault, 'not_before', now() + pause)
 end
 
 -- Takes a running job from its worker: to where the client wanted it, else back into the queue.
 -- A worker that went away is not the job's failure, unless it happens three times without a new
 -- checkpoint in between; and a machine that is not well never is.
-local function take_back(job, tenant, id, why, crashed)
+local function take_back(job, tenant, id, why, crashed, ill)
   local request, crashes, checkpoint, at_claim, attempt =
     get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
   crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)
@@ -180,7 +189,7 @@ local function take_back(job, tenant, id, why, crashed)
     return move(job, tenant, id, 'running', 'failed', 'failed',
       cjson.encode({reason = 'crash_loop', detail = why}), 'reason', 'crash_loop', 'detail', why)
   end
-  tally(crashed and 'ended:lost' or 'ended:given_back')
+  tally(ill and 'ended:machine_fault' or crashed and 'ended:lost' or 'ended:given_back')
   move(job, tenant, id, 'running', 'queued', 'requeued', data, 'crashes', crashes)
 end
 
@@ -193,7 +202,7 @@ local function release(_, args)
     return {ended_by(job, token) and 'already' or 'fenced'}
   end
   if args[5] == 'fault' then note_fault(job, why) end
-  take_back(job, tenant, id, why, crashed)
+  take_back(job, tenant, id, why, crashed, args[5] == 'fault')
   local state = get(job, 'state')
   if state == 'queued' then return {state, unpack(bells(job))} end
   return {state}
@@ -204,6 +213,7 @@ register('bye', bye)
 register('claim', claim)
 register('begun', begun)
 register('renew', renew)
+register('wanted', wanted, {'no-writes'})
 register('finish', finish)
 register('fail', fail)
 register('release', release)

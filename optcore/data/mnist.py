@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def read_json_file(folder: Path) -> Dataset:
         with gzip.open(path) as file:
             parts = pydantic_core.from_json(file.read())
         train, _, test = (_pair(part) for part in parts)
-    except (OSError, EOFError, ValueError, TypeError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, TypeError) as error:
         raise DatasetMissing(f"{path} must hold three [images, labels] pairs: {error}") from None
     return Dataset(train, test)
 

@@ -105,6 +105,21 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             state["al"] = [None] * self.param_groups[0]["history_size"]
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
+    def memory(self) -> dict[str, Any]:
+        """Return what a step changes, for `recall`; what it replaces as a whole is not copied."""
+        found: dict[str, Any] = {
+            name: list(value) if isinstance(value, list) else value
+            for name, value in self._of_all().items()
+        }
+        if (before := found.get("prev_flat_grad")) is not None:
+            found["prev_flat_grad"] = before.clone()
+        return found
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Be as `memory` found it."""
+        self._of_all().clear()
+        self._of_all().update(memory)
+
     def _of_all(self) -> dict[str, Any]:
         state: dict[str, Any] = self.state[self.param_groups[0]["params"][0]]
         return state

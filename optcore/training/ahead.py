@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from optcore.training.columns import Columns
+from optcore.training.passes import backward, examples, loss_of
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optcore.training.step import applied, backward, divergence, examples, loss_of
+from optcore.training.step import applied, divergence
 
 AHEAD = 32
 """Steps that a GPU may be ahead of the reports."""

@@ -36,7 +36,8 @@ def begin_from(
         sha256: what `save` returned, or of the file, if it is known.
 
     Raises:
-        CheckpointUnusable: a file is missing or damaged, or network or optimizer do not fit.
+        CheckpointUnusable: a file is damaged, or network or optimizer do not fit.
+        OSError: a file is not there, or cannot be read now.
         DatasetMissing: the data directory does not hold the dataset.
     """
     slots: dict[str, dict[str, Tensor]] = {}

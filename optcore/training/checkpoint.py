@@ -122,8 +122,9 @@ def restore(
         exact: whether the run must go on with the same bits.
 
     Raises:
-        CheckpointUnusable: a file is missing, damaged, belongs to another spec, or was made where
-            bits come out differently.
+        CheckpointUnusable: a file is damaged, belongs to another spec, or was made where bits come
+            out differently.
+        OSError: a file is not there, or cannot be read now.
     """
     facts, model, state = read(path, sha256=sha256)
     if facts["spec"] != run.spec.model_dump(mode="json"):

@@ -29,7 +29,8 @@ def read(
     Return facts, network and other tensors of the checkpoint at *path*, all verified.
 
     Raises:
-        CheckpointUnusable: a file is missing or damaged.
+        CheckpointUnusable: a file is damaged.
+        OSError: a file is not there, or cannot be read now.
     """
     content = verified(path / FACTS_FILE, sha256)
     try:
@@ -45,10 +46,10 @@ def read(
 
 
 def network(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    """Return the network in a checkpoint or a file, verified."""
+    """Return the network in a checkpoint or a file, verified; raises as `read` does."""
     file = path
     try:
-        if not path.is_file():
+        if path.is_dir():
             file = path / MODEL_FILE
             sha256 = json.loads(verified(path / FACTS_FILE, sha256))["files"][MODEL_FILE]
         return tensors_from_bytes(verified(file, sha256))
@@ -65,11 +66,14 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def verified(path: Path, sha256: str | None) -> bytes:
-    """Return what is in the file at *path*, if it has the *sha256*, where that is known."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointUnusable(f"{path} cannot be read: {error.strerror}") from None
+    """
+    Return what is in the file at *path*, if it has the *sha256*, where that is known.
+
+    Raises:
+        CheckpointUnusable: it was read, and is not what was written.
+        OSError: it cannot be read now, which proves nothing about it.
+    """
+    content = path.read_bytes()
     if sha256 is not None and sha256_of(content) != sha256:
         raise CheckpointUnusable(
             f"{path} must have SHA-256 {sha256}, got {sha256_of(content)}: it is damaged"

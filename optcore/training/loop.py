@@ -21,7 +21,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     Evaluations come between them, when they are due, and signs of life during those and between
     the batches of a step. Whoever drives the loop decides the rest: to stop is to stop iterating,
     and wherever `run.settled` holds between two reports, *run* may be saved and continued
-    elsewhere with the same bits. It holds before every evaluation and checkpoint that is due.
+    elsewhere with the same bits. It holds before every evaluation and checkpoint that is due, and
+    soon after `run.interrupt` is set.
     How many reports of steps come before anything else, `steps_alone` knows.
 
     Args:
@@ -51,14 +52,15 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
                 raise diverged
             continue
         made.append(step_ahead(run))
-        if len(made) >= most or run.checkpoint_is_due or run.evaluation_is_due:
+        due = run.checkpoint_is_due or run.evaluation_is_due or run.interrupt.is_set()
+        if len(made) >= most or due:
             yield from reported(run, made)
             made = []
 
 
 def steps_alone(run: Run, step: int) -> int:
     """Return how many steps `train` reports after *step* before anything else, bar a divergence."""
-    if run.spec.training.accumulate > 1:
+    if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:
         return 0  # signs of life may come between
     made, end = step + 1, run.total_steps
     if run.evaluate_interval:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +63,8 @@ class Run:
         evaluated: row of the last evaluation, or -1.
         loss_sum: of the losses since the last evaluation.
         loss_count: how many there were.
+        interrupt: set by whoever drives the loop, from any thread, for the run to be settled soon:
+            a step that takes long is given up, and is made anew once the loop goes on.
     """
 
     spec: RunSpec
@@ -90,6 +93,7 @@ class Run:
     evaluated: int = -1
     loss_sum: float = 0.0
     loss_count: int = 0
+    interrupt: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def start(

@@ -8,9 +8,11 @@ from collections.abc import Generator
 from torch import Tensor
 
 from optcore.training.columns import Columns
+from optcore.training.passes import acceptable, backward, examples, loss_of, loss_scale
 from optcore.training.precision import MAX_OVERFLOWS, all_finite
 from optcore.training.reports import Diverged, Progress, StepReport
 from optcore.training.run import Run
+from optcore.training.search import searched
 
 
 def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
@@ -18,14 +20,14 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
     Make a step of *run* and wait for its loss.
 
     Yields:
-        a sign of life between two batches.
+        a sign of life between two batches, and where a long search was given up.
 
     Returns:
         what to report. The run has gone on, unless the loss ends it.
     """
     columns.begin()
     if run.optimizer.needs_closure:
-        value, updated = _searched(run, columns)
+        value, updated = yield from searched(run, columns)
     else:
         value = yield from _gradients(run)
         columns.measure_gradient(loss_scale(run))
@@ -57,37 +59,6 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
     limit = run.spec.training.loss_limit
     rule = f"at most {limit}" if math.isfinite(report.loss) else "finite"
     return Diverged(f"loss must be {rule}, got {report.loss}", report.step)
-
-
-def acceptable(run: Run, loss: float) -> bool:
-    """Return whether an update may be made from *loss*."""
-    limit = run.spec.training.loss_limit
-    return math.isfinite(loss) and (limit is None or loss <= limit)
-
-
-def loss_scale(run: Run) -> float:
-    """Return what the loss of this step is multiplied by."""
-    return run.spec.optimizer.loss_scale if run.scaler is None else run.scaler.scale
-
-
-def examples(run: Run) -> int:
-    """Return how many examples the present step has, those of batches already seen included."""
-    batch = run.spec.dataset.batch_size
-    seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
-    left = len(run.dataset.train) - (run.batches.position - seen)
-    return min(left or len(run.dataset.train), run.spec.examples_per_step)
-
-
-def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean loss of a batch, computed in float32 at least."""
-    with run.autocast:
-        return run.loss(run.model(images), labels)
-
-
-def backward(run: Run, loss: Tensor) -> None:
-    """Add the gradient of *loss*, scaled, to those of the parameters."""
-    scale = loss_scale(run)
-    (loss if scale == 1 else loss * scale).backward()
 
 
 def applied(run: Run) -> None:
@@ -145,34 +116,3 @@ def _rescale(run: Run, *, finite: bool) -> None:
         return
     run.scaler.update(finite=finite)
     run.optimizer.loss_scale = run.scaler.scale
-
-
-class _Unusable(Exception):
-    """A loss that no update may be made from."""
-
-    def __init__(self, loss: float) -> None:
-        super().__init__(loss)
-        self.loss = loss
-
-
-def _searched(run: Run, columns: Columns) -> tuple[float, bool]:
-    """Let an optimizer look at the loss of one batch as often as it wants; return the first."""
-    images, labels = run.batches.next()
-    losses: list[float] = []
-
-    def look() -> float:
-        run.optimizer.zero_grad()
-        loss = loss_of(run, images, labels)
-        losses.append(loss.item())
-        if len(losses) == 1 and not acceptable(run, losses[0]):
-            raise _Unusable(losses[0])
-        backward(run, loss)
-        if len(losses) == 1:
-            columns.measure_gradient(loss_scale(run))
-        return losses[-1]
-
-    try:
-        run.optimizer.step(look)
-    except _Unusable as error:
-        return error.loss, False
-    return losses[0], True

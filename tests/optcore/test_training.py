@@ -218,7 +218,7 @@ def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+@pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
     run = start(spec())
     steps(run, 3)
@@ -228,14 +228,35 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str)
     if damage == "flip":
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    elif damage == "cut":
-        path.write_bytes(content[:-10])
     else:
-        path.unlink()
+        path.write_bytes(content[:-10])
 
-    wanted = "cannot be read: No such file" if damage == "remove" else "it is damaged"
-    with pytest.raises(CheckpointUnusable, match=f"{name} .*{wanted}"):
+    with pytest.raises(CheckpointUnusable, match=f"{name} .*it is damaged"):
         checkpoint.restore(start(spec()), saved.path, sha256=saved.sha256)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("trouble", ["missing", "a folder"])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: Path, name: str, trouble: str
+) -> None:
+    """It may be there again in a moment: who restores it must be able to tell."""
+    run = start(spec())
+    steps(run, 3)
+    saved = checkpoint.save(run, tmp_path)
+    away = (saved.path / name).rename(tmp_path / "away")
+    if trouble == "a folder":
+        (saved.path / name).mkdir()
+    fresh = start(spec())
+
+    with pytest.raises(OSError, match=name):
+        checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+    if trouble == "a folder":
+        (saved.path / name).rmdir()
+    away.rename(saved.path / name)
+
+    checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+    assert digest(fresh.tensors()) == saved.digest
 
 
 def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_trainer_that_dies_at_work_is_noticed(trainers: Trainers) -> None:
 def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
     trainers: Trainers,
 ) -> None:
-    assert trainers.train(NOBODYS) == "fenced"
+    assert trainers.train(NOBODYS).outcome == "fenced"
     assert trainers._trainer is None
 
 
@@ -153,7 +153,7 @@ def test_a_server_whose_imports_fail_is_replaced(
     with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
         fresh.fingerprint()
 
-    assert fresh.train(NOBODYS) == "fenced"
+    assert fresh.train(NOBODYS).outcome == "fenced"
     assert mark.exists()
 
 

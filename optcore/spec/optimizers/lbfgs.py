@@ -13,6 +13,8 @@ from optcore.spec.schedules import Constant, ScheduleSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
 """Shared fields that torch's optimizer knows."""
+MOST_ITERATIONS = 1000
+"""Of a step, which is one row: a run is looked at between steps."""
 
 
 class Lbfgs(OptimizerSpec):
@@ -38,15 +40,15 @@ class Lbfgs(OptimizerSpec):
     kind: Literal["lbfgs"]
     lr: float = Field(1.0, gt=0)
     """Learning rate."""
-    max_iter: int = Field(20, ge=1)
+    max_iter: int = Field(20, ge=1, le=MOST_ITERATIONS)
     """Iterations per step."""
-    max_eval: int | None = Field(None, ge=1)
+    max_eval: int | None = Field(None, ge=1, le=2 * MOST_ITERATIONS)
     """Evaluations of the loss per step; null for 1.25 * max_iter."""
     tolerance_grad: float = Field(1e-7, ge=0)
     """A step ends when the largest coordinate of the gradient is below this."""
     tolerance_change: float = Field(1e-9, ge=0)
     """A step ends when loss or parameters move less than this."""
-    history_size: int = Field(100, ge=1)
+    history_size: int = Field(100, ge=1, le=1000)
     """How many differences are kept."""
     line_search_fn: Literal["strong_wolfe"] | None = None
     """How the length of a step is found; null for lr as it is."""
