@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def batch_and_checkpoint_s(client: Client) -> float:
         if isinstance(update, StreamEnd):
             break
     saved = [event.at for event in client.events(job_id) if event.kind == "checkpointed"]
-    return max((b - a).total_seconds() for a, b in zip(saved, saved[1:], strict=False))
+    return max((after - before).total_seconds() for before, after in pairwise(saved))
 
 
 if __name__ == "__main__":

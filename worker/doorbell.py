@@ -19,23 +19,17 @@ class Message(Job):
     """
     An RQ job that can only be a ring of the bell, whatever somebody wrote into Redis.
 
-    RQ would import and call any name it finds there: as the function, or as a callback.
+    RQ would import and call any name it finds there: as the function, or as a callback. A message
+    has none of these, in whatever way RQ looks for them.
     """
+
+    success_callback = failure_callback = stopped_callback = None
 
     def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
         """Answer, or refuse."""
         if self.func_name != ANSWER:
             raise UnknownMessage(f"a message may only name {ANSWER}, got {self.func_name!r}")
         return super().perform()
-
-    def execute_success_callback(self, *_: object) -> None:
-        """Call nothing."""
-
-    def execute_failure_callback(self, *_: object) -> None:
-        """Call nothing."""
-
-    def execute_stopped_callback(self, *_: object) -> None:
-        """Call nothing."""
 
     def send_webhooks(self, *_: object, **__: object) -> None:
         """Send nothing."""

@@ -95,7 +95,7 @@ class Job(Wire):
     """What a queued job lacks: a worker for its device; one that computes the same bits as the
     worker that began it; or one whose machine is well: `fault`, or `unwell` of the workers, says
     what is wrong. Null while it only waits its turn."""
-    fault: str | None
+    fault: str | None = None
     """What was wrong with the machine of the worker that gave the job back last: its storage was
     read-only, say. It is not held against the job. Null once the job has moved on."""
     place: int | None

@@ -1,0 +1,98 @@
+"""Two releases on one store, as while a service is upgraded: neither disturbs the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from jobs.spec.states import State
+from optserve.client import Client
+from tests.e2e.jobs import SHORT, begun, finished
+from tests.e2e.releases import Age, Service, checked_out
+from tests.processes import eventually, kill
+
+STEPS = 6000
+SPEC: dict[str, Any] = {
+    **SHORT,
+    "training": {"steps": STEPS, "seed": 3, "evaluate_every": None, "checkpoint_every": 500},
+}
+"""Some seconds: other processes come and go meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checked_out(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def service(tmp_path: Path, old: Path) -> Iterator[Service]:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "logs").mkdir()
+    with Service(tmp_path, old).running() as running:
+        yield running
+
+
+def other(age: Age) -> Age:
+    return "new" if age == "old" else "old"
+
+
+def steps(client: Client, job_id: str) -> list[int]:
+    return [row.step for row in client.metrics(job_id)]
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_jobs_of_both_run_to_their_end_with_every_row_once(service: Service, first: Age) -> None:
+    """The second release comes while a job of the first one runs, and the first one goes."""
+    apis = {first: service.api(first)}
+    service.worker(first, apis[first])
+    running = apis[first].submit(SPEC).id
+    begun(apis[first], running)
+
+    apis[other(first)] = service.api(other(first))
+    service.worker(other(first), apis[first])
+    jobs = [running, *(apis[age].submit(SPEC).id for age in (first, other(first), first))]
+    ready = [client.ready() for client in apis.values()]
+    ended = [finished(apis[other(first)], job_id) for job_id in jobs]
+
+    assert ready == [True, True]
+    assert [job.state for job in ended] == [State.SUCCEEDED] * 4
+    assert len({job.digest for job in ended}) == 1
+    for client in apis.values():
+        assert [steps(client, job_id) for job_id in jobs] == [list(range(STEPS))] * 4
+        assert {job.id for job in client.jobs(limit=10).data} == set(jobs)
+        assert {worker.state for worker in client.workers()} == {"idle"}
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
+    service: Service, first: Age
+) -> None:
+    api = service.api(first)
+    service.worker(first, api)
+    job_id = api.submit(SPEC).id
+    begun(api, job_id, steps=1000)
+    later = service.api(other(first))
+    service.worker(other(first), later)
+
+    kill(service.pid("worker", first))
+    service.end("api", first)
+    job = finished(later, job_id)
+
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert job.verified_rows > 0
+    assert steps(later, job_id) == list(range(STEPS))
+
+
+def test_functions_that_are_lost_come_back_for_both(service: Service) -> None:
+    apis = [service.api("old"), service.api("new")]
+    with redis.from_url(service.redis_url) as store:
+        store.function_flush()
+
+    for client in apis:
+        eventually(client.ready)
+
+    assert [client.jobs().data for client in apis] == [[], []]
