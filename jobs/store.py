@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -20,6 +21,8 @@ from jobs.record import HistoryPart, Kept, Record, history_parts, kept_files, mo
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
 from jobs.threads import Threads
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -159,7 +162,11 @@ class Store:
         pipe = self._client.pipeline(transaction=False)
         for tenant, job_id in jobs:
             pipe.hmget(keys.JOB % (tenant, job_id), PROGRESS)
-        return [_progress(*found) for found in await pipe.execute()]
+        answers = await pipe.execute(raise_on_error=False)
+        for (tenant, job_id), found in zip(jobs, answers, strict=True):
+            if isinstance(found, Exception):  # what is there is no record: the others are read
+                log.warning("%s/%s cannot be read: %s", tenant, job_id, found)
+        return [None if isinstance(found, Exception) else _progress(*found) for found in answers]
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""
