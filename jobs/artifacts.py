@@ -92,10 +92,17 @@ class Storage:
         return sum(_size(path) for path in self.job_folder(tenant, job_id).rglob("*"))
 
     def idle_s(self, tenant: str, job_id: str) -> float:
-        """Return for how many seconds nothing has been written to the folder of a job."""
-        folder = self.job_folder(tenant, job_id)
-        touched = [_touched(path) for path in (folder, *folder.rglob("*"))]
-        return time.time() - max(touched)
+        """
+        Return for how many seconds nothing has been written to the folder of a job.
+
+        Raises:
+            OSError: part of it cannot be looked at, which proves nothing about its age.
+        """
+        latest = 0.0
+        for folder, _, names in os.walk(self.job_folder(tenant, job_id), onerror=_refuse):
+            paths = (Path(folder), *(Path(folder, name) for name in names))
+            latest = max(latest, *(path.lstat().st_mtime for path in paths))
+        return time.time() - latest
 
     def remove(self, tenant: str, job_id: str) -> bool:
         """Remove the folder of a job; return whether it is gone."""
@@ -153,11 +160,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _touched(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _number(attempt: Path) -> int:

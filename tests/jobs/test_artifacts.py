@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from jobs.artifacts import Storage
 
 
@@ -40,3 +42,11 @@ def test_the_size_is_that_of_all_files_or_unknown(tmp_path: Path) -> None:
     assert storage.size("step-1") == 43
     assert storage.size("step-1/b") == 40
     assert storage.size("step-2") is None
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_called_old(tmp_path: Path) -> None:
+    """Files that nobody has written to for an hour are removed: an error must not look like that."""
+    storage = Storage(tmp_path)
+
+    with pytest.raises(FileNotFoundError):
+        storage.idle_s("local", "job_1")
