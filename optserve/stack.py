@@ -160,6 +160,8 @@ class Stack:
         """Return the URL of the server that was given, or of an embedded one."""
         url = self._settings.redis_url
         if url is None:
+            if self._settings.redis_password_file is not None:
+                raise StackError("OPTSERVE_REDIS_PASSWORD_FILE needs REDIS_URL to name its server")
             self._embedded = EmbeddedServer(self.home, holds=[self._hold])
             try:
                 self._embedded.start(wanted=lambda: not self._stopping.is_set())
@@ -167,7 +169,9 @@ class Stack:
                 self._raise_if_stopping()
                 raise StackError(str(error)) from None
             url = self._embedded.url
-        _prepare(url)
+            _prepare(url)
+        else:
+            _prepare(self._settings.store_url)
         return url
 
     def _wait_until_ready(self, logs: Path) -> None:

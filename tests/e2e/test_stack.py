@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import redis
 
+from jobs import credentials
+from jobs.keys import ROWS
 from jobs.spec.states import State
 from optserve.client import Client
 from optserve.embedded import EmbeddedServer
 from tests.e2e.commands import optserve, ready, started
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import alive, command_line, descendants, eventually, kill, state_of
+from tests.stacks import stack_with
 
 SOME: dict[str, Any] = {
     **SHORT,
@@ -142,6 +145,24 @@ def test_a_server_that_was_given_outlives_the_stack(tmp_path: Path) -> None:
         with redis.from_url(given.url) as client:
             assert client.ping()
     assert process.returncode == 0
+
+
+def test_a_password_from_a_file_lets_the_service_do_all_it_does(tmp_path: Path) -> None:
+    credentials.make(tmp_path)
+    _, _, user = (tmp_path / "users.acl").read_text().splitlines()
+    with EmbeddedServer(tmp_path / "given") as given, redis.from_url(given.url) as admin:
+        admin.execute_command("ACL", "SETUSER", *user.split()[1:])
+        variables = {
+            "REDIS_URL": given.url.replace("unix://", "unix://optserve@"),
+            "OPTSERVE_REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+        }
+        with stack_with(tmp_path, **variables) as stack, Client(stack.url) as client:
+            job = finished(client, client.submit(SHORT).id)
+            finished(client, client.clone(job.id).id)
+            eventually(lambda: not admin.exists(ROWS % ("local", job.id, 0)))
+            assert len(list(client.metrics(job.id))) == job.step
+
+        assert admin.acl_log() == []
 
 
 def test_files_in_the_working_directory_shadow_no_module(tmp_path: Path) -> None:
