@@ -1,4 +1,7 @@
 # Two images: api (small, no torch) and worker. Builds with BuildKit and with the classic builder.
+#
+# To pin the base by its digest: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
+# (`docker image inspect -f '{{.RepoDigests}}' python:3.11-slim-bookworm` says which one you have).
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
@@ -9,23 +12,30 @@ ENV PYTHONUNBUFFERED=1 \
     OPTSERVE_HOME=/home/optserve \
     OPTSERVE_DATA=/data \
     OPTSERVE_STORAGE=/storage \
+    OPTSERVE_RUN=/run/optserve \
     PATH=/opt/venv/bin:$PATH
 # A new named volume takes the owner of the folder it is mounted on.
 RUN groupadd --gid 10001 optserve \
  && useradd --uid 10001 --gid optserve --create-home --home-dir /home/optserve optserve \
- && install -d -o optserve -g optserve /data /storage
+ && install -d -o optserve -g optserve /data /storage /run/optserve /credentials
 WORKDIR /app
 
-# Environments are made in stages of their own, so that what pip leaves behind stays there: first
-# the dependencies (of a package without modules), which change less often than the code.
+# Everything but torch is installed by its SHA-256 (locks/, written by `make lock`), the tools that
+# build the wheel of this project too. Environments are made in stages of their own, so that what
+# pip leaves behind stays there: first what changes less often than the code.
+FROM base AS wheel
+COPY locks/build.txt locks/
+RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r locks/build.txt
+COPY . .
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels .
+
 FROM base AS dependencies-api
-RUN python -m venv /opt/venv && mkdir jobs && touch jobs/__init__.py
-COPY pyproject.toml constraints.txt README.md ./
-RUN pip install --constraint constraints.txt .
+COPY locks/api.txt locks/
+RUN python -m venv /opt/venv && pip install --require-hashes -r locks/api.txt
 
 FROM dependencies-api AS build-api
-COPY . .
-RUN pip install --no-deps --force-reinstall .
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-index --no-deps /wheels/*.whl
 
 # Before the worker's stages: the classic builder runs every stage above its target.
 FROM base AS api
@@ -40,11 +50,15 @@ CMD ["python", "-m", "api.app"]
 FROM dependencies-api AS dependencies-worker
 # For CPU-only wheels of torch give PyTorch's CPU index: --build-arg PIP_EXTRA_INDEX_URL=...
 ARG PIP_EXTRA_INDEX_URL=
-RUN pip install --constraint constraints.txt '.[train]'
+COPY locks/worker.txt locks/
+RUN pip install --require-hashes -r locks/worker.txt
+# By its version alone: its builds for processors and GPUs differ, and so do their hashes.
+COPY constraints.txt ./
+RUN pip install --constraint constraints.txt torch
 
 FROM dependencies-worker AS build-worker
-COPY . .
-RUN pip install --no-deps --force-reinstall .
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-index --no-deps /wheels/*.whl && pip check
 
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types bench gallery clean
+.PHONY: demo up test test-full check lint types compose-test gpu-check bench gallery lock audit clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -30,13 +30,25 @@ types: .venv
 
 FORCE:
 
-BENCHMARKS := $(filter-out __init__ harness clocked,$(basename $(notdir $(wildcard benchmarks/*.py))))
+compose-test: .venv  ## the service in real containers; exit 77 where there can be none
+	@scripts/compose-test
+
+gpu-check: .venv  ## what only a GPU can tell, in eight minutes; writes docs/gpu.md
+	@$(BIN)/python -m benchmarks.gpu
+
+BENCHMARKS := $(filter-out __init__ harness clocked gpu,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 gallery: .venv  ## write docs/schedules from the specs
 	@$(BIN)/python -m optcore.schedules.gallery docs/schedules
+
+lock:  ## write the hashes of the versions in constraints.txt into locks/
+	@scripts/lock
+
+audit:  ## look up known holes of the versions in constraints.txt
+	@scripts/audit
 
 clean:  ## remove what make made; .optserve, the data of the service, stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
