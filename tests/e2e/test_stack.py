@@ -152,11 +152,12 @@ def test_a_password_from_a_file_lets_the_service_do_all_it_does(tmp_path: Path) 
     _, _, user = (tmp_path / "users.acl").read_text().splitlines()
     with EmbeddedServer(tmp_path / "given") as given, redis.from_url(given.url) as admin:
         admin.execute_command("ACL", "SETUSER", *user.split()[1:])
-        variables = {
-            "REDIS_URL": given.url.replace("unix://", "unix://optserve@"),
-            "OPTSERVE_REDIS_PASSWORD_FILE": str(tmp_path / "password"),
-        }
-        with stack_with(tmp_path, **variables) as stack, Client(stack.url) as client:
+        url = given.url.replace("unix://", "unix://optserve@")
+        password = str(tmp_path / "password")
+        with (
+            stack_with(tmp_path, REDIS_URL=url, OPTSERVE_REDIS_PASSWORD_FILE=password) as stack,
+            Client(stack.url) as client,
+        ):
             job = finished(client, client.submit(SHORT).id)
             finished(client, client.clone(job.id).id)
             eventually(lambda: not admin.exists(ROWS % ("local", job.id, 0)))

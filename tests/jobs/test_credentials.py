@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -20,7 +21,8 @@ def folder(client: redis.Redis, tmp_path: Path) -> Iterator[Path]:
     rules = [line.split()[1:] for line in (tmp_path / credentials.USERS).read_text().splitlines()]
     for name, *given in rules:
         if name != "default":  # the server of these tests needs it
-            client.execute_command("ACL", "SETUSER", name, *given)
+            untyped: Any = client
+            untyped.execute_command("ACL", "SETUSER", name, *given)
     yield tmp_path
     client.acl_deluser("health", credentials.USER)
 
@@ -73,8 +75,10 @@ def test_the_service_may_prepare_the_server(service: redis.Redis) -> None:
     ],
 )
 def test_the_service_may_do_nothing_else(service: redis.Redis, command: tuple[str, ...]) -> None:
+    untyped: Any = service
+
     with pytest.raises(redis.exceptions.NoPermissionError):
-        service.execute_command(*command)
+        untyped.execute_command(*command)
 
 
 def test_the_server_answers_only_pings_without_a_password(
