@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034  # shares its variables with scripts/compose-test
 # An engine and compose, for scripts/compose-test: those that are there, or Debian's.
 
-COMPOSE=() dockerd_pid='' forward_policy='' ip_forward='' had_docker0=0
+COMPOSE=() dockerd_pid='' run='' forward_policy='' ip_forward='' had_docker0=0
 
 use_client() { # puts this docker client first, and nothing else that lies beside it
   mkdir -p "$STATE/bin"
@@ -88,10 +88,13 @@ start_daemon() {
   ip_forward=$(cat /proc/sys/net/ipv4/ip_forward)
   forward_policy=$(iptables -S FORWARD 2>/dev/null | awk '$1=="-P"{print $3}')
   if ip link show docker0 >/dev/null 2>&1; then had_docker0=1; fi
-  mkdir -p "$DATA_ROOT" "$STATE/run"
+  # A run that was killed leaves numbers of processes behind, which others may have by now.
+  for run in "$STATE"/run.*; do remove_folder "$run"; done
+  run=$(mktemp -d "$STATE/run.XXXX")
+  mkdir -p "$DATA_ROOT"
   say "starting dockerd (data root $DATA_ROOT, mtu $mtu)"
-  setsid dockerd -H "$sock" --data-root "$DATA_ROOT" --exec-root "$STATE/run" \
-    --pidfile "$STATE/dockerd.pid" --mtu "$mtu" >"$STATE/dockerd.log" 2>&1 </dev/null 9>&- &
+  setsid dockerd -H "$sock" --data-root "$DATA_ROOT" --exec-root "$run" \
+    --pidfile "$run/dockerd.pid" --mtu "$mtu" >"$STATE/dockerd.log" 2>&1 </dev/null 9>&- &
   dockerd_pid=$!
   for _ in $(seq 300); do
     docker info >/dev/null 2>&1 && return
@@ -110,8 +113,11 @@ stop_daemon() { # the one that was started here, and what it leaves behind
   [ "$had_docker0" = 1 ] || ip link delete docker0 2>/dev/null
   [ -z "$forward_policy" ] || iptables -P FORWARD "$forward_policy"
   [ -z "$ip_forward" ] || echo "$ip_forward" >/proc/sys/net/ipv4/ip_forward
-  if [ "$purge" = 1 ]; then
-    awk -v d="$DATA_ROOT/" 'index($2,d)==1{print $2}' /proc/mounts | sort -r | xargs -r umount
-    rm -rf --one-file-system "$DATA_ROOT"
-  fi
+  remove_folder "$run"
+  if [ "$purge" = 1 ]; then remove_folder "$DATA_ROOT"; fi
+}
+
+remove_folder() { # and what is mounted below it
+  awk -v d="$1/" 'index($2,d)==1{print $2}' /proc/mounts | sort -r | xargs -r umount
+  rm -rf --one-file-system "$1"
 }
