@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034  # shares its variables with scripts/compose-test
 # An engine and compose, for scripts/compose-test: those that are there, or Debian's.
 
-COMPOSE=() dockerd_pid='' run='' forward_policy='' ip_forward='' had_docker0=0
+COMPOSE=() dockerd_pid='' run_dir='' forward_policy='' ip_forward='' had_docker0=0
 
 use_client() { # puts this docker client first, and nothing else that lies beside it
   mkdir -p "$STATE/bin"
@@ -89,12 +89,12 @@ start_daemon() {
   forward_policy=$(iptables -S FORWARD 2>/dev/null | awk '$1=="-P"{print $3}')
   if ip link show docker0 >/dev/null 2>&1; then had_docker0=1; fi
   # A run that was killed leaves numbers of processes behind, which others may have by now.
-  for run in "$STATE"/run.*; do remove_folder "$run"; done
-  run=$(mktemp -d "$STATE/run.XXXX")
+  for run_dir in "$STATE"/run.*; do remove_folder "$run_dir"; done
+  run_dir=$(mktemp -d "$STATE/run.XXXX")
   mkdir -p "$DATA_ROOT"
   say "starting dockerd (data root $DATA_ROOT, mtu $mtu)"
-  setsid dockerd -H "$sock" --data-root "$DATA_ROOT" --exec-root "$run" \
-    --pidfile "$run/dockerd.pid" --mtu "$mtu" >"$STATE/dockerd.log" 2>&1 </dev/null 9>&- &
+  setsid dockerd -H "$sock" --data-root "$DATA_ROOT" --exec-root "$run_dir" \
+    --pidfile "$run_dir/dockerd.pid" --mtu "$mtu" >"$STATE/dockerd.log" 2>&1 </dev/null 9>&- &
   dockerd_pid=$!
   for _ in $(seq 300); do
     docker info >/dev/null 2>&1 && return
@@ -113,7 +113,7 @@ stop_daemon() { # the one that was started here, and what it leaves behind
   [ "$had_docker0" = 1 ] || ip link delete docker0 2>/dev/null
   [ -z "$forward_policy" ] || iptables -P FORWARD "$forward_policy"
   [ -z "$ip_forward" ] || echo "$ip_forward" >/proc/sys/net/ipv4/ip_forward
-  remove_folder "$run"
+  remove_folder "$run_dir"
   if [ "$purge" = 1 ]; then remove_folder "$DATA_ROOT"; fi
 }
 

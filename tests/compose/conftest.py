@@ -24,7 +24,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def stack(engine: None) -> Iterator[Composed]:
-    """The images, built, and the stack with two workers."""
+    """The stack with two workers, from images that scripts/compose-test has built."""
     del engine
     variables = {
         "API_PORT": str(free_port()),  # the same when the API is made anew
@@ -32,7 +32,6 @@ def stack(engine: None) -> Iterator[Composed]:
         "OPTSERVE_LEASE_S": "5",  # a dead worker is noticed sooner
     }
     with composed("optserve-test", QUICK, **variables) as started:
-        started.run("build")
         started.run("up", "-d", "--scale", "worker=2")
         started.wait_until_ready()
         yield started

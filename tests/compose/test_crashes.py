@@ -17,11 +17,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 STRUCK_AT = 1500
 """Steps after which something happens to a job: past its first checkpoint."""
 LEAVES_S = 10.0
+UPGRADED_STEPS = 30_000
+"""Of a job that outlasts the seconds that compose needs before it stops a worker."""
 
 
-def at_work(client: Client) -> Job:
-    """Return a job that runs and has a checkpoint."""
-    return begun(client, client.submit(SOME).id, steps=STRUCK_AT)
+def at_work(client: Client, *, steps: int = STEPS) -> Job:
+    """Return a job of so many steps that runs and has a checkpoint."""
+    spec = {**SOME, "training": {**SOME["training"], "steps": steps}}
+    return begun(client, client.submit(spec).id, steps=STRUCK_AT)
 
 
 def worker_of(stack: Composed, job: Job) -> str:
@@ -104,26 +107,26 @@ def test_a_worker_that_is_told_to_leave_saves_its_job_in_time(
     stack.wait_until_ready()
 
 
-def test_images_are_upgraded_while_a_job_runs(
-    stack: Composed, service: Client, undisturbed: str
-) -> None:
+def test_images_are_upgraded_while_a_job_runs(stack: Composed, service: Client) -> None:
     (redis,) = stack.containers("redis")
     before = {c for name in ("api", "worker") for c in stack.containers(name)}
     for image in ("api", "worker"):
         newer = f"FROM {PREFIX}-{image}:now\nLABEL release=next\n"
         build = ["docker", "build", "-q", "-t", f"{PREFIX}-{image}:next", "-"]
         subprocess.run(build, input=newer, text=True, check=True, capture_output=True, cwd=ROOT)
-    job = at_work(service)
+    job = at_work(service, steps=UPGRADED_STEPS)
 
     stack.variables["TAG"] = "next"
     stack.run("up", "-d", "--scale", "worker=2")
     stack.wait_until_ready()
 
     ended = finished(service, job.id)
+    undisturbed = finished(service, at_work(service, steps=UPGRADED_STEPS).id)
     now = [c for name in ("api", "worker") for c in stack.containers(name)]
     assert not before & set(now)
     assert {s["Config"]["Labels"].get("release") for s in inspected(*now)} == {"next"}
     assert stack.containers("redis") == [redis]
-    assert is_whole(service, ended, undisturbed)
+    assert undisturbed.attempt == 1
+    assert is_whole(service, ended, str(undisturbed.digest), steps=UPGRADED_STEPS)
     assert ended.verified_rows == 0  # the old worker had saved it
     assert ended.attempt == 2
