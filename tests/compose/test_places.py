@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.composed import Composed, composed, health, inspected
+from tests.compose.composed import HEALTHY_S, Composed, composed, health, inspected
 from tests.processes import eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -33,9 +33,9 @@ def test_a_service_that_cannot_write_ends_with_a_line(broken: Composed, service:
 
     def has_been_started_again() -> bool:
         (state,) = inspected(container)
-        return bool(state["RestartCount"] >= 2)
+        return bool(state["RestartCount"] >= 1)
 
-    eventually(has_been_started_again, within_s=60)
+    eventually(has_been_started_again, within_s=HEALTHY_S)
 
     (state,) = inspected(container)
     logs = broken.logs(service)
