@@ -79,8 +79,12 @@ class Composed:
 
     def wait_until_ready(self) -> None:
         """Wait until every container is well, and the API answers."""
-        eventually(lambda: self.not_ready() == [], within_s=HEALTHY_S)
-        eventually(self.answers, within_s=HEALTHY_S)
+        try:
+            eventually(lambda: self.not_ready() == [], within_s=HEALTHY_S)
+            eventually(self.answers, within_s=HEALTHY_S)
+        except AssertionError:
+            logs = self.run("logs", "--no-color", "--tail", "5")
+            raise AssertionError(f"not ready: {self.not_ready()}\n{logs}") from None
 
     def answers(self) -> bool:
         """Return whether the service can accept jobs."""
