@@ -12,7 +12,7 @@ from tests.compose.composed import PREFIX, ROOT, Composed, crash, docker, inspec
 from tests.compose.jobs import SOME, STEPS, is_whole
 from tests.e2e.jobs import begun, finished
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 STRUCK_AT = 1500
 """Steps after which something happens to a job: past its first checkpoint."""
