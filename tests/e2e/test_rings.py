@@ -26,10 +26,10 @@ TINY: dict[str, Any] = {
     "training": {"steps": 5, "seed": 3, "evaluate_every": None},
 }
 START_S = 7.0
-RINGS = """    if state == 'idle' and not seen[device] then
+RINGS = """    if not seen[device] then
       seen[device] = true"""
 LOST = RINGS.replace("not seen[device]", "false")
-REPAIRS = "    if device then table.insert(ring, device) end\n"
+REPAIRS = "          table.insert(found, device)\n"
 
 
 @pytest.fixture(scope="module")
