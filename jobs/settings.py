@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     """The same for a step, which may also last 20 times as long as the last ones."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
     """The same for the writing of a checkpoint."""
-    storage_patience_s: float = Field(30.0, ge=0)
+    fault_patience_s: float = Field(30.0, ge=0)
     """How long, in seconds, a run waits for files that cannot be read or written (a mount that is
     read-only or fails), before its worker gives the job to another one."""
     missing_after_s: float = Field(600.0, ge=0)

@@ -179,7 +179,7 @@ class Attempt:
             record.tenant, record.id, record.attempt, self._held.token
         )
         settings, device = self._tools.settings, self._tools.device
-        disk = Disk(self._held, self._patience, lease, settings.storage_patience_s)
+        disk = Disk(self._held, self._patience, lease, settings.fault_patience_s)
         beginning = Beginning(self._held, self._patience, disk, self._storage, settings, device)
         try:
             run = beginning.run(record, lease)
@@ -233,7 +233,7 @@ class Attempt:
             except Stop as stop:
                 raise Stop(f"{stop.why}; nothing could be written", save=False) from None
 
-        patience_s = self._tools.settings.storage_patience_s
+        patience_s = self._tools.settings.fault_patience_s
         return Disk(self._held, self._patience, lease, patience_s, give_up)
 
     def _best_of(self, record: Record, run: Run) -> Path | None:

@@ -27,7 +27,7 @@ MISSING_AFTER_S = 3.0
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with stack_with(
         tmp_path_factory.mktemp("missing"),
-        OPTSERVE_STORAGE_PATIENCE_S="0.3",
+        OPTSERVE_FAULT_PATIENCE_S="0.3",
         OPTSERVE_MISSING_AFTER_S=str(MISSING_AFTER_S),
     ) as started:
         yield started

@@ -51,7 +51,7 @@ def broken(
     """A stack with two workers whose storage can be broken."""
     home = tmp_path_factory.mktemp("sick")
     files = FaultyFiles(home / "storage", control=tmp_path_factory.mktemp("control") / "mode")
-    variables = {**files.environment, "OPTSERVE_STORAGE_PATIENCE_S": "0.3"}
+    variables = {**files.environment, "OPTSERVE_FAULT_PATIENCE_S": "0.3"}
     with stack_with(home, workers=2, **variables) as running, Client(running.url) as client:
         eventually(lambda: all(w.fingerprint for w in client.workers()), within_s=120)
         yield running, client, files
