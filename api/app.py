@@ -48,6 +48,7 @@ from jobs import places
 from jobs.artifacts import Storage
 from jobs.server import prepare
 from jobs.settings import Settings
+from jobs.storage_pool import StoragePool
 from jobs.store import Store
 
 log = logging.getLogger(__name__)
@@ -80,16 +81,17 @@ def create_app(settings: Settings) -> FastAPI:
         streaming = desk.connect(settings.store_url)
         prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
-        app.state.storage = Storage(settings.storage_dir)
-        app.state.store = Store(client, app.state.storage)
+        storage = Storage(settings.storage_dir)
+        app.state.files = StoragePool(storage, patience_s=settings.storage_patience_s)
+        app.state.store = Store(client, app.state.files)
         app.state.reader = SeriesReader(app.state.store)
-        app.state.desk = desk.Desk(Store(streaming, app.state.storage), settings)
-        app.state.process_metrics = ProcessMetrics(app.state.desk)
+        app.state.desk = desk.Desk(Store(streaming, app.state.files), settings)
+        app.state.process_metrics = ProcessMetrics(app.state.desk, app.state.files)
         counting.append(app.state.process_metrics)
         for each in (client, streaming):
             time_calls(each, app.state.process_metrics.store_seconds.observe)
         app.state.offer_after_s = settings.offer_after_s
-        house = House(blocking, app.state.storage, settings)
+        house = House(blocking, storage, settings)
         reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
         streams = asyncio.create_task(app.state.desk.serve_forever())
         for task in (reaper, streams):

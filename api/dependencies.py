@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 
 from api.charts.reading import SeriesReader
 from api.streams.desk import Desk
-from jobs.artifacts import Storage
 from jobs.record import Record
 from jobs.spec.wire import Job
+from jobs.storage_pool import StoragePool
 from jobs.store import Store
 
 
@@ -41,9 +41,9 @@ async def _shown(request: Request) -> Callable[[Record], Job]:
     return partial(Record.job, offer_after_s=request.app.state.offer_after_s)
 
 
-async def _storage(request: Request) -> Storage:
-    storage: Storage = request.app.state.storage
-    return storage
+async def _files(request: Request) -> StoragePool:
+    files: StoragePool = request.app.state.files
+    return files
 
 
 async def _reader(request: Request) -> SeriesReader:
@@ -66,7 +66,8 @@ BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 """For routes that ring the bell, which is RQ's and blocks."""
 Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
 """What a client sees of a record, with the settings of this service."""
-ArtifactStorage = Annotated[Storage, Depends(_storage)]
+StoredFiles = Annotated[StoragePool, Depends(_files)]
+"""The only way to a file: who asks otherwise hangs with the storage, and others with it."""
 ChartReader = Annotated[SeriesReader, Depends(_reader)]
 """For series that are looked at; it keeps what it has read."""
 StreamDesk = Annotated[Desk, Depends(_desk)]

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from fastapi import Response
-from fastapi.responses import FileResponse
 
-from api.downloads import Download
+from api.downloads import Download, FileDownload
 from api.encoders import Encoder, Text
 from jobs.errors import StoreUnavailable
 from jobs.functions import CHUNK_ROWS
@@ -69,10 +68,10 @@ async def export(
     if form is ExportForm.PARQUET and wanted == (0, record.rows, record.series.columns):
         found = await store.file(record)
         if found is not None:
-            path, kept = found
+            file, kept = found
             headers["ETag"] = f'"{kept.sha256}"'
-            return FileResponse(
-                path, filename=filename, media_type=form.media_type, headers=headers
+            return FileDownload(
+                file, filename=filename, media_type=form.media_type, headers=headers
             )
     begun, parts = await _begun(store, record, form, wanted)
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'

@@ -7,6 +7,8 @@ pyarrow is imported when the first such file is read.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +30,11 @@ def rows(storage: Storage, kept: Kept, *, first: int, count: int) -> bytes:
     Return the rows in a file from *first* on, *count* at most, packed as the store has them.
 
     Raises:
-        ArchiveUnreadable: the file is missing, or not what was written.
+        ArchiveUnreadable: the file is not what was written.
+        OSError: it cannot be read, which says nothing about what it holds.
     """
-    from jobs.parquet import DAMAGE  # noqa: PLC0415
-
-    try:
+    with _damage_told(kept):
         return _opened(storage, kept).data(first, count)
-    except (*DAMAGE, OSError) as error:
-        raise _damaged(kept, error) from error
 
 
 def marks(storage: Storage, kept: Kept) -> bytes:
@@ -43,9 +42,9 @@ def marks(storage: Storage, kept: Kept) -> bytes:
     return _opened(storage, kept).words.marks
 
 
-def whole(storage: Storage, kept: Kept) -> Path:
-    """Return where a file lies that was verified; raises as `rows` does."""
-    return _opened(storage, kept).path
+def verify(storage: Storage, kept: Kept) -> None:
+    """Return if a file is what was written; raises as `rows` does."""
+    _opened(storage, kept)
 
 
 def events(storage: Storage, kept: Kept, *, first: int, count: int) -> list[bytes]:
@@ -54,14 +53,10 @@ def events(storage: Storage, kept: Kept, *, first: int, count: int) -> list[byte
 
 
 def _opened(storage: Storage, kept: Kept) -> File:
-    from jobs.parquet import DAMAGE  # noqa: PLC0415
-
-    try:
+    with _damage_told(kept):
         path = storage.path(kept.path)
         stat = path.stat()
         return _verified(path, kept, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    except (*DAMAGE, OSError) as error:
-        raise _damaged(kept, error) from error
 
 
 @lru_cache(maxsize=FILES_KEPT)
@@ -76,7 +71,14 @@ def _verified(path: Path, kept: Kept, *identity: int) -> File:
     return File(path)
 
 
-def _damaged(kept: Kept, error: Exception) -> ArchiveUnreadable:
-    if isinstance(error, FileNotFoundError):
-        return ArchiveUnreadable(kept.path, "is missing")
-    return ArchiveUnreadable(kept.path, f"is damaged: {error}")
+@contextmanager
+def _damage_told(kept: Kept) -> Iterator[None]:
+    """Raise `ArchiveUnreadable` for what comes of damage; what the system says, as it is."""
+    from jobs.parquet import DAMAGE  # noqa: PLC0415
+
+    try:
+        yield
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # pyarrow has some without
+            raise
+        raise ArchiveUnreadable(kept.path, f"is damaged: {error}") from error

@@ -129,7 +129,7 @@ class Storage:
         try:
             files = [path] if path.is_file() else list(path.iterdir())
             return sum(file.stat().st_size for file in files)
-        except OSError:  # it may be swept at any moment
+        except (FileNotFoundError, NotADirectoryError):  # it may be swept at any moment
             return None
 
     def relative(self, path: Path) -> str:

@@ -140,14 +140,12 @@ class StoreUnavailable(JobError):
 
 
 class StorageUnavailable(JobError):
-    """A file of the storage does not answer: its mount hangs."""
+    """A file of the storage cannot be had now: its mount hangs, fails or is away."""
 
     status, code, title = 503, "storage_unavailable", "The storage does not answer"
 
-    def __init__(self, path: str, patience_s: float) -> None:
-        super().__init__(
-            f"the file {path} of the storage could not be read within {patience_s:.3g} s"
-        )
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the file {path} of the storage {why}")
 
 
 class StoreUnsafe(Exception):

@@ -35,8 +35,8 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     Move all but the last entries of a job's history to a file; do nothing where there are few.
 
     Raises:
-        OSError: the storage is full, or away; nothing has changed.
-        ArchiveUnreadable: a part that was to be joined cannot be read; nothing has changed.
+        OSError: the storage is full, or fails; nothing has changed.
+        ArchiveUnreadable: a part that was to be joined is damaged; nothing has changed.
     """
     names = ("history", "history_moved", "archive")
     known, moved, archive = _texts(client.hmget(keys.JOB % (tenant, job_id), names))

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from jobs.artifacts import Storage
@@ -32,7 +33,19 @@ class Damaged(Exception):
     """The files are not what was written."""
 
 
-def take(storage: Storage, source: Pointer, *, tenant: str, job_id: str, keep: Keep) -> Pointer:
+class Unwanted(Exception):
+    """Nobody waits for the copy any more."""
+
+
+def take(
+    storage: Storage,
+    source: Pointer,
+    *,
+    tenant: str,
+    job_id: str,
+    keep: Keep,
+    unwanted: threading.Event,
+) -> Pointer:
     """
     Copy what *source* points to into the folder of a job that does not exist yet.
 
@@ -44,10 +57,12 @@ def take(storage: Storage, source: Pointer, *, tenant: str, job_id: str, keep: K
         tenant: of the new job.
         job_id: of the new job.
         keep: weights: leave out the optimizer's state.
+        unwanted: set once nobody waits for the copy: what there is of it is removed then.
 
     Raises:
         Gone: there is no such file any more.
         Damaged: a file has another SHA-256 than when it was written.
+        Unwanted: it was not wanted any more.
     """
     final = storage.job_folder(tenant, job_id) / FOLDER
     draft = final.with_name(f".draft-{FOLDER}")
@@ -56,14 +71,17 @@ def take(storage: Storage, source: Pointer, *, tenant: str, job_id: str, keep: K
         copied = _copied(storage.path(source.path), draft, source.sha256, keep)
         _sync(draft)
         draft.rename(final)
+        for folder in (final.parent, final.parent.parent):
+            _sync(folder)
     except FileNotFoundError as error:
         forget(storage, tenant, job_id)
         raise Gone(str(error)) from None
     except BaseException:
         forget(storage, tenant, job_id)
         raise
-    for folder in (final.parent, final.parent.parent):
-        _sync(folder)
+    if unwanted.is_set():
+        forget(storage, tenant, job_id)
+        raise Unwanted
     return Pointer(source.step, storage.relative(final / copied), source.sha256)
 
 

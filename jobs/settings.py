@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     stream_stall_s: float = Field(15.0, gt=0)
     """For how long, in seconds, who reads a stream or an export may take nothing; then the line is
     cut."""
+    storage_patience_s: float = Field(20.0, gt=0)
+    """Seconds that a request waits for a file of the storage before it gets 503; for a large file,
+    a second more for every 10 MB."""
     stream_age_s: float = Field(3600.0, gt=0)
     """After how many seconds, give or take a tenth, a stream ends and its client resumes it."""
     lease_s: float = Field(30.0, gt=1)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import redis.asyncio
 
 from jobs import archived, calls, keys
-from jobs.artifacts import Storage
 from jobs.calls import Monitored
-from jobs.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable, StoreUnavailable
+from jobs.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from jobs.functions import FunctionsMissing, send_async
 from jobs.metrics import Row
 from jobs.record import HistoryPart, Kept, Record, history_parts, kept_files, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
-from jobs.threads import Threads
+from jobs.storage_pool import OpenFile, StoragePool
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +25,6 @@ T = TypeVar("T")
 
 SCANNED_PER_PAGE = 2000
 """Records looked at, at most, to fill one page of a filtered list."""
-FILES_READ = 16
-"""Files read at a time: when so many hang, only what needs a file waits."""
-FILES_PATIENCE_S = 20.0
-"""Seconds that a request waits for a file to answer."""
-SLOWEST = 10 * 2**20
-"""Bytes a second of a storage that works: a file that is read for the first time is read whole."""
 LISTED_AT_ONCE = 128
 """Records that the server reads at a time: it does nothing else meanwhile."""
 TRIES = 5
@@ -73,17 +64,13 @@ class Store:
 
     Args:
         client: of the server.
-        storage: where the files lie.
-        patience_s: seconds after which a small file is given up that does not answer.
+        files: where they lie.
     """
 
-    def __init__(
-        self, client: redis.asyncio.Redis, storage: Storage, *, patience_s: float = FILES_PATIENCE_S
-    ) -> None:
+    def __init__(self, client: redis.asyncio.Redis, files: StoragePool) -> None:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
-        self._storage, self._patience_s = storage, patience_s
-        self._files = Threads(FILES_READ)
+        self._files = files
 
     async def ready(self) -> None:
         """Raise unless the server answers and has the functions; load them if it may be done."""
@@ -181,7 +168,7 @@ class Store:
         Raises:
             JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: they lie in a file that is missing or damaged.
-            StorageUnavailable: they lie in a file that does not answer.
+            StorageUnavailable: they lie in a file that cannot be had now.
         """
         if count <= 0:
             return b""
@@ -212,27 +199,39 @@ class Store:
                 return found or b""
         return await self._read(archived.marks, file)
 
-    async def file(self, record: Record) -> tuple[Path, Kept] | None:
+    async def verify(self, record: Record) -> None:
         """
-        Return the Parquet file with the rows of a job, if they were moved to one.
+        Return if the rows of a job can be read, should they have been moved to a file.
 
-        Raises:
-            ArchiveUnreadable: it is missing or damaged.
-            StorageUnavailable: it does not answer.
+        Raises as `data` does.
+        """
+        file = record.archive.get("rows")
+        if file is not None:
+            await self._read(archived.verify, file)
+
+    async def file(self, record: Record) -> tuple[OpenFile, Kept] | None:
+        """
+        Open the Parquet file with the rows of a job, if they were moved to one.
+
+        Raises as `data` does.
         """
         file = record.archive.get("rows")
         if file is None:
             return None
-        return await self._read(archived.whole, file), file
+        await self._read(archived.verify, file)
+        try:
+            return await self._files.open(file.path), file
+        except FileNotFoundError:
+            raise ArchiveUnreadable(file.path, "is missing") from None
 
     async def _read(self, read: Callable[..., T], file: Kept, **which: int) -> T:
-        """Return what *read*, one of `archived`, has from a file, unless that takes too long."""
-        patience_s = self._patience_s + file.size / SLOWEST
+        """Return what *read*, one of `archived`, has from a file that may have to be read whole."""
         try:
-            async with asyncio.timeout(patience_s):
-                return await self._files.run(read, self._storage, file, **which)
-        except TimeoutError:
-            raise StorageUnavailable(file.path, patience_s) from None
+            return await self._files.read(
+                file.path, file.size, read, self._files.storage, file, **which
+            )
+        except FileNotFoundError:
+            raise ArchiveUnreadable(file.path, "is missing") from None
 
     async def _moved(self, record: Record, what: str) -> Kept | None:
         """Return where something of a job lies that was in the store, if it was moved meanwhile."""
@@ -249,7 +248,7 @@ class Store:
         Raises:
             JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: it lies in a file that is missing or damaged.
-            StorageUnavailable: it lies in a file that does not answer.
+            StorageUnavailable: it lies in a file that cannot be had now.
         """
         first = min(after, MAX_ENTRIES)
         for _ in range(TRIES):

@@ -7,6 +7,7 @@ Those of asyncio's own executor are few, shared by all, and waited for when the 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -17,23 +18,44 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Saturated(Exception):
+    """No thread is to be had: calls that were given up hold all of them, or too many wait."""
+
+
 class Threads:
     """
     Threads for one kind of work, which a process that ends does not wait for.
 
+    A call that nobody waits for any more holds its thread until it returns. Once such calls hold
+    every thread, further ones are refused, and so are those that wait for a thread.
+
     Args:
-        num: so many at a time, at most; more work waits for one.
+        num: so many calls at a time, at most; more of them wait for a thread.
+        max_waiting: how many may wait.
     """
 
-    def __init__(self, num: int) -> None:
-        self._free = asyncio.Semaphore(num)
+    def __init__(self, num: int, *, max_waiting: int | None = None) -> None:
+        self._num, self._max_waiting = num, max_waiting
+        self._busy = self._given_up = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def given_up(self) -> int:
+        """How many calls run that nobody waits for any more."""
+        return self._given_up
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call *function* in a thread of its own; who stops waiting for it does not end it."""
-        await self._free.acquire()
+        """
+        Call *function* in a thread of its own; who stops waiting for it does not end it.
+
+        Raises:
+            Saturated: it was not called.
+        """
+        await self._thread()
         loop = asyncio.get_running_loop()
         done: Future[T] = Future()
         done.set_running_or_notify_cancel()  # from here on it is busy, whoever still waits
+        forgotten = False
 
         def work() -> None:
             try:
@@ -41,7 +63,58 @@ class Threads:
             except BaseException as error:  # raised where it is waited for
                 done.set_exception(error)
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._free.release)
+                loop.call_soon_threadsafe(returned)
 
-        Thread(target=work, daemon=True).start()
-        return await asyncio.wrap_future(done)
+        def returned() -> None:
+            self._given_up -= forgotten
+            self._pass_on()
+
+        try:
+            Thread(target=work, daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self._pass_on()
+            raise Saturated from None
+        try:
+            return await asyncio.wrap_future(done)
+        except asyncio.CancelledError:
+            if not done.done():
+                forgotten = True
+                self._give_up()
+            raise
+
+    async def _thread(self) -> None:
+        """Wait for a thread."""
+        if self._given_up >= self._num:
+            raise Saturated
+        if self._busy < self._num:
+            self._busy += 1
+            return
+        if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
+            raise Saturated
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_on()  # it was given a thread in the same moment
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the thread of a call that has returned to the next one that waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._busy -= 1
+
+    def _give_up(self) -> None:
+        self._given_up += 1
+        if self._given_up >= self._num:
+            for turn in self._waiting:
+                if not turn.done():
+                    turn.set_exception(Saturated())
+            self._waiting.clear()

@@ -14,14 +14,10 @@ def read_verified(storage: Storage, kept: Kept) -> bytes:
     Return the content of a file.
 
     Raises:
-        ArchiveUnreadable: it is missing, or not what was written.
+        ArchiveUnreadable: it is not what was written.
+        OSError: it cannot be read, which says nothing about what it holds.
     """
-    try:
-        content = storage.path(kept.path).read_bytes()
-    except FileNotFoundError:
-        raise ArchiveUnreadable(kept.path, "is missing") from None
-    except OSError as error:
-        raise ArchiveUnreadable(kept.path, f"cannot be read: {error.strerror}") from error
+    content = storage.path(kept.path).read_bytes()
     if hashlib.sha256(content).hexdigest() != kept.sha256:
         raise altered(kept)
     return content

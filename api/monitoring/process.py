@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from api.streams.desk import Desk
+from jobs.storage_pool import StoragePool
 
 ANSWERS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STORE_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -27,7 +34,7 @@ class ProcessMetrics:
         store_seconds: how long calls of the store took.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, files: StoragePool) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -50,6 +57,11 @@ class ProcessMetrics:
             registry=self.registry,
         )
         self.registry.register(_Streams(desk))
+        Gauge(
+            "optserve_hung_file_calls",
+            "Calls on files that have not returned and for which nobody waits any more.",
+            registry=self.registry,
+        ).set_function(lambda: files.given_up)
         ProcessCollector(registry=self.registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:

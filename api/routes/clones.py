@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
+from fastapi.concurrency import run_in_threadpool
 
 from api.accepted import answer
 from api.bells import ring
 from api.cloning import check_fits, source_of
-from api.dependencies import ArtifactStorage, BlockingClient, Shown, TenantName
+from api.dependencies import BlockingClient, Client, Shown, StoredFiles, TenantName
 from api.problems import documented
 from jobs import calls, inheritance
 from jobs.calls import Submitted
-from jobs.errors import JobNotFound, NothingToClone
-from jobs.functions import send
+from jobs.errors import JobNotFound, NothingToClone, StorageUnavailable
+from jobs.functions import send_async
 from jobs.inheritance import Damaged, Gone
-from jobs.record import Inherited, Record, new_fields, new_id
-from jobs.spec.clone import CloneSpec, merge_patch
+from jobs.record import Inherited, Pointer, Record, new_fields, new_id
+from jobs.spec.clone import CloneSpec, Keep, merge_patch
 from jobs.spec.job import JobSpec
 from jobs.spec.wire import Job
 from optcore.schedules.check import check_values
@@ -31,44 +34,35 @@ TRIES = 5
 class Cloning:
     """What it takes to make a clone of the job in the path."""
 
-    def __init__(
-        self,
-        job_id: str,
-        tenant: TenantName,
-        client: BlockingClient,
-        storage: ArtifactStorage,
-    ) -> None:
+    def __init__(self, job_id: str, tenant: TenantName, client: Client, files: StoredFiles) -> None:
         self._job_id, self._tenant = job_id, tenant
-        self._client, self._storage = client, storage
+        self._client, self._files = client, files
 
-    def submit(self, clone: CloneSpec, key: str) -> Submitted:
+    async def submit(self, clone: CloneSpec, key: str) -> Submitted:
         """Return what became of the same request before, or make the clone."""
         body_sha = clone.sha256(self._job_id)
         if key:  # before all else: what it asked for need not be there any more
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
-            known = send(self._client, recall)
+            known = await send_async(self._client, recall)
             if known is not None:
                 return known
-        spec = JobSpec.parse(merge_patch(self._parent().posted, clone.changes))
-        check_values(spec)
+        spec = await run_in_threadpool(_changed, await self._parent(), clone)
         new = new_id()
-        fields = new_fields(spec, self._taken(clone, spec, new))
+        fields = new_fields(spec, await self._taken(clone, spec, new))
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
-        submitted = send(self._client, call)
+        submitted = await send_async(self._client, call)
         if submitted.outcome != "created":  # somebody else was faster
-            inheritance.forget(self._storage, self._tenant, new)
+            await self._forget(new)
         return submitted
 
-    def _taken(self, clone: CloneSpec, spec: JobSpec, new: str) -> Inherited:
+    async def _taken(self, clone: CloneSpec, spec: JobSpec, new: str) -> Inherited:
         """Return the copy of what the clone begins with; a job that runs may sweep it meanwhile."""
         for _ in range(TRIES):
-            parent = self._parent()
+            parent = await self._parent()
             source = source_of(parent, clone)
-            check_fits(parent, spec, clone.keep)
+            await run_in_threadpool(check_fits, parent, spec, clone.keep)
             try:
-                copy = inheritance.take(
-                    self._storage, source, tenant=self._tenant, job_id=new, keep=clone.keep
-                )
+                copy = await self._copied(source, new, clone.keep)
             except Gone:
                 continue
             except Damaged as error:
@@ -80,19 +74,56 @@ class Cloning:
             f"what job {parent.id} has kept of step {source.step} is not in this service's storage"
         )
 
-    def _parent(self) -> Record:
-        record = send(self._client, calls.look(self._tenant, self._job_id))
+    async def _copied(self, source: Pointer, new: str, keep: Keep) -> Pointer:
+        """Copy *source* for a job; a copy that nobody waits for any more is removed."""
+        files, unwanted = self._files, threading.Event()
+        size = await files.read(source.path, 0, files.storage.size, source.path)
+        try:
+            return await files.copy(
+                source.path,
+                size or 0,
+                inheritance.take,
+                files.storage,
+                source,
+                tenant=self._tenant,
+                job_id=new,
+                keep=keep,
+                unwanted=unwanted,
+            )
+        except BaseException:
+            unwanted.set()
+            raise
+
+    async def _forget(self, new: str) -> None:
+        """Remove the copy for a job that was not made; else it is removed as nobody's later."""
+        files = self._files
+        with suppress(StorageUnavailable):
+            await files.copy(new, 0, inheritance.forget, files.storage, self._tenant, new)
+
+    async def _parent(self) -> Record:
+        record = await send_async(self._client, calls.look(self._tenant, self._job_id))
         if record is None:
             raise JobNotFound(self._job_id)
         return record
 
 
-@router.post("/clone", status_code=201, responses=documented(JobNotFound, NothingToClone))
-def clone_job(
+def _changed(parent: Record, clone: CloneSpec) -> JobSpec:
+    """Return the spec of the clone, checked."""
+    spec = JobSpec.parse(merge_patch(parent.posted, clone.changes))
+    check_values(spec)
+    return spec
+
+
+@router.post(
+    "/clone",
+    status_code=201,
+    responses=documented(JobNotFound, NothingToClone, StorageUnavailable),
+)
+async def clone_job(
     *,
     clone: CloneSpec,
     cloning: Annotated[Cloning, Depends()],
-    client: BlockingClient,
+    ringing: BlockingClient,
     shown: Shown,
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
@@ -104,7 +135,8 @@ def clone_job(
     defaults is left to them still. The network's parameters must stay the same. The new job has a
     copy of what it begins with: whatever becomes of this one, it can be trained.
     """
-    submitted = cloning.submit(clone, idempotency_key or "")
+    submitted = await cloning.submit(clone, idempotency_key or "")
     job = answer(submitted, shown=shown, response=response)
-    ring(client, submitted.bells, job.id)
+    if submitted.bells:
+        await run_in_threadpool(ring, ringing, submitted.bells, job.id)
     return job

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from fastapi.responses import FileResponse
 
-from api.dependencies import ArtifactStorage, JobRecord, JobStore, StreamDesk
+from api.dependencies import JobRecord, JobStore, StoredFiles, StreamDesk
+from api.downloads import FileDownload
 from api.problems import documented
 from api.query import beyond
 from api.streams.following import follow_history
@@ -67,14 +67,14 @@ async def stream_events(
     return desk.stream(partial(follow_history, record, last))
 
 
-@router.get("/checkpoints", responses=documented(JobNotFound))
-def list_checkpoints(record: JobRecord, storage: ArtifactStorage) -> Page[Checkpoint]:
+@router.get("/checkpoints", responses=documented(JobNotFound, StorageUnavailable))
+async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkpoint]:
     """Return the states of a job that are kept, oldest first: any of them can be cloned."""
     data = [
         Checkpoint(
             step=kept.step,
             sha256=kept.sha256,
-            size=storage.size(kept.path),
+            size=await files.read(kept.path, 0, files.storage.size, kept.path),
             best=record.best is not None and kept.step == record.best.step,
         )
         for kept in record.kept()
@@ -84,10 +84,10 @@ def list_checkpoints(record: JobRecord, storage: ArtifactStorage) -> Page[Checkp
 
 @router.get(
     "/artifacts/{name}",
-    response_class=FileResponse,
-    responses=documented(JobNotFound, ArtifactNotFound),
+    response_class=FileDownload,
+    responses=documented(JobNotFound, ArtifactNotFound, StorageUnavailable),
 )
-async def read_artifact(record: JobRecord, storage: ArtifactStorage, name: str) -> FileResponse:
+async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> FileDownload:
     """
     Return a file of a finished job.
 
@@ -98,11 +98,12 @@ async def read_artifact(record: JobRecord, storage: ArtifactStorage, name: str) 
     artifacts = record.artifacts
     if name not in artifacts:
         raise ArtifactNotFound(name, artifacts)
-    path = storage.path(artifacts[name]["path"])
-    if not path.is_file():
-        raise ArtifactNotFound(name, [other for other in artifacts if other != name])
-    return FileResponse(
-        path,
+    try:
+        file = await files.open(artifacts[name]["path"])
+    except FileNotFoundError:
+        raise ArtifactNotFound(name, [other for other in artifacts if other != name]) from None
+    return FileDownload(
+        file,
         filename=name,
         media_type="application/octet-stream",
         headers={

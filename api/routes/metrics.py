@@ -214,5 +214,5 @@ async def stream_metrics(
     """
     if place.after(record.cuts).last + 1 < record.rows:
         # What a stream cannot read ends it without a word; here it can still be said.
-        await store.file(record)
+        await store.verify(record)
     return desk.stream(partial(follow, record, place))

@@ -12,6 +12,7 @@ from api.app import create_app
 from api.keeping import House
 from jobs.artifacts import Storage
 from jobs.settings import Settings
+from jobs.storage_pool import StoragePool
 from jobs.store import Store
 from optserve.embedded import EmbeddedServer
 
@@ -53,5 +54,5 @@ async def store(
     """The store, read by a client of its own."""
     del client  # it has emptied the server, and given it the functions
     connected = redis.asyncio.from_url(server.url)
-    yield Store(connected, storage)
+    yield Store(connected, StoragePool(storage))
     await connected.aclose()

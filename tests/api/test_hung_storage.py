@@ -21,6 +21,7 @@ from jobs.artifacts import Storage
 from jobs.functions import send
 from jobs.settings import Settings
 from jobs.spec.states import State
+from jobs.storage_pool import StoragePool
 from jobs.store import Store
 from optserve.embedded import EmbeddedServer
 from tests.jobs.protocol import append, begin, claim, some_rows, state_of, submit
@@ -113,7 +114,8 @@ async def test_who_waits_for_a_file_that_hangs_is_told_so(
 ) -> None:
     job_id, path = await asyncio.to_thread(moved, client, tmp_path)
     asynchronous = redis.asyncio.from_url(server.url)
-    app.state.store = Store(asynchronous, Storage(tmp_path / "storage"), patience_s=0.2)
+    files = StoragePool(Storage(tmp_path / "storage"), patience_s=0.2)
+    app.state.store = Store(asynchronous, files)
 
     with hanging(path):
         answer = await http.get(f"/v1/jobs/{job_id}/metrics")

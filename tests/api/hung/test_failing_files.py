@@ -1,0 +1,137 @@
+"""A storage that fails: who needs it is told so, nothing is taken for damaged, nothing is left."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import redis
+
+from optserve.stack import Stack
+from tests.api.hung.conftest import PATIENCE_S, Jobs
+from tests.api.parents import Parent
+from tests.processes import eventually
+from tests.support.faulty_files import FaultyFiles
+
+WHAT = {
+    "EROFS": "cannot be used now: Read-only file system",
+    "EIO": "cannot be used now: Input/output error",
+    "ESTALE": "cannot be used now: Stale file handle",
+    "EACCES": "cannot be used now: Permission denied",
+    "EMFILE": "cannot be used now: Too many open files",
+    "ENOENT": "cannot be used: the storage is not mounted",
+}
+LARGE = 64 * 2**20
+"""Bytes that no buffer between here and there holds."""
+
+
+def folders(home: Path) -> set[Path]:
+    return set((home / "storage" / "jobs" / "local").iterdir())
+
+
+@pytest.mark.parametrize("mode", WHAT)
+def test_the_systems_errors_are_a_503_and_pass_with_their_cause(
+    running: Stack, files: FaultyFiles, jobs: Jobs, home: Path, mode: str
+) -> None:
+    job = f"/v1/jobs/{jobs.ended}"
+    reads = [f"{job}/artifacts/model.safetensors", f"{job}/events", f"{job}/metrics?format=parquet"]
+    before = folders(home)
+
+    with httpx.Client(base_url=running.url, timeout=30) as http:
+        with files.broken(mode):
+            read = [http.get(path) for path in reads]
+            cloned = http.post(f"{job}/clone", json={})
+        struck = files.struck
+        after = [http.get(path).status_code for path in reads]
+        again = http.post(f"{job}/clone", json={})
+
+    assert struck
+    for answer in (cloned, *(read if mode != "EROFS" else [])):
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (503, "storage_unavailable")
+        assert problem["detail"].endswith(WHAT[mode])
+        assert answer.headers["retry-after"]
+    if mode == "EROFS":
+        assert {answer.status_code for answer in read} == {200}
+    assert (after, again.status_code) == ([200, 200, 200], 201)
+    if mode != "EMFILE":  # what cannot be opened cannot be cleared away: the house does, later
+        assert folders(home) == before | {home_of(home, again)}
+
+
+def home_of(home: Path, clone: httpx.Response) -> Path:
+    return home / "storage" / "jobs" / "local" / str(clone.json()["id"])
+
+
+@pytest.mark.parametrize("mode", ["ENOSPC", "EDQUOT"])
+def test_a_full_storage_is_told_as_one(
+    running: Stack, files: FaultyFiles, jobs: Jobs, mode: str
+) -> None:
+    with files.broken(mode):
+        answer = httpx.post(f"{running.url}/v1/jobs/{jobs.ended}/clone", json={})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_full")
+
+
+def test_a_clone_that_was_given_up_leaves_nothing(
+    running: Stack, files: FaultyFiles, jobs: Jobs, home: Path
+) -> None:
+    before = folders(home)
+
+    with files.broken("hang", match=".draft-parent/model.safetensors"):
+        answer = httpx.post(f"{running.url}/v1/jobs/{jobs.ended}/clone", json={})
+        assert folders(home) != before
+
+    assert answer.status_code == 503
+    assert f"could not be copied within {PATIENCE_S:g}" in answer.json()["detail"]
+    eventually(lambda: folders(home) == before)
+
+
+def test_a_large_clone_has_time_by_its_size(
+    running: Stack, files: FaultyFiles, store: redis.Redis, home: Path
+) -> None:
+    parent = Parent(store, home / "storage")
+    parent.succeeded(bytes(20 * 2**20))
+    start = time.monotonic()
+
+    with files.broken("hang", match=".draft-parent/model.safetensors", after=5):
+        answer = httpx.post(f"{running.url}{parent.path}", json={}, timeout=60)
+        took_s = time.monotonic() - start
+
+    assert answer.status_code == 503
+    assert f"could not be copied within {PATIENCE_S + 2:g} s" in answer.json()["detail"]
+    assert took_s > PATIENCE_S + 2
+
+
+@pytest.mark.parametrize("mode", ["hang", "EIO"])
+def test_a_download_whose_file_fails_midway_breaks_and_is_not_taken_for_whole(
+    running: Stack, files: FaultyFiles, store: redis.Redis, home: Path, mode: str
+) -> None:
+    parent = Parent(store, home / "storage")
+    parent.succeeded(bytes(LARGE))
+    path = f"/v1/jobs/{parent.id}/artifacts/model.safetensors"
+    address = urlsplit(running.url)
+
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        client.recv(100)
+        with files.broken(mode, match="model.safetensors"):
+            eventually(lambda: files.struck > 0 or not received(client))
+            rest = received(client)
+            answers = httpx.get(f"{running.url}/healthz").status_code
+
+    assert rest < LARGE
+    assert answers == 200
+
+
+def received(client: socket.socket) -> int:
+    """Return how many bytes come until the connection ends."""
+    found = 0
+    with suppress(ConnectionResetError):
+        while part := client.recv(2**20):
+            found += len(part)
+    return found
