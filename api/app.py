@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import redis
 import redis.asyncio
@@ -24,6 +25,9 @@ from redis.retry import Retry
 from api import problems, schema
 from api.body import StrictBody
 from api.charts.reading import SeriesReader
+from api.connections.connections import Connections
+from api.connections.limits import Limits
+from api.connections.protocol import Protocol
 from api.keeping import House
 from api.monitoring.latency import time_calls
 from api.monitoring.process import ProcessMetrics
@@ -43,7 +47,6 @@ from api.routes import (
     system,
 )
 from api.streams import desk
-from api.streams.line import Protocol
 from jobs import places
 from jobs.artifacts import Storage
 from jobs.server import prepare
@@ -66,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     counting: list[ProcessMetrics] = []
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         # A few quick retries only: a client that waits is told so, and may try again.
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         blocking = redis.from_url(settings.store_url, socket_timeout=PATIENCE_S, retry=retry)
@@ -86,7 +89,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.store = Store(client, app.state.files)
         app.state.reader = SeriesReader(app.state.store)
         app.state.desk = desk.Desk(Store(streaming, app.state.files), settings)
-        app.state.process_metrics = ProcessMetrics(app.state.desk, app.state.files)
+        connections = Connections(Limits.of(settings))
+        app.state.process_metrics = ProcessMetrics(app.state.desk, app.state.files, connections)
         counting.append(app.state.process_metrics)
         for each in (client, streaming):
             time_calls(each, app.state.process_metrics.store_seconds.observe)
@@ -94,16 +98,18 @@ def create_app(settings: Settings) -> FastAPI:
         house = House(blocking, storage, settings)
         reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
         streams = asyncio.create_task(app.state.desk.serve_forever())
-        for task in (reaper, streams):
+        looking = asyncio.create_task(connections.look_after_forever())
+        tasks = (reaper, streams, looking)
+        for task in tasks:
             task.add_done_callback(_leave_if_it_failed)
         try:
-            yield
+            yield {"connections": connections}  # for the protocol
         finally:
-            reaper.cancel()
-            streams.cancel()
+            for task in tasks:
+                task.cancel()
             # Not for good: asyncio.wait_for, through which the client sends, may lose a
             # cancellation up to Python 3.11.
-            await asyncio.wait([reaper, streams], timeout=SHUTDOWN_S + LEAVE_S)
+            await asyncio.wait(tasks, timeout=SHUTDOWN_S + LEAVE_S)
             await client.aclose()
             await streaming.aclose()
             blocking.close()
@@ -159,6 +165,7 @@ def main() -> None:
         port=settings.port,
         loop="uvloop",
         http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import redis
 
+from api.unreachable import UNREACHABLE
 from jobs import doorbell
 
 log = logging.getLogger(__name__)
@@ -17,5 +18,5 @@ def ring(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
     for device in devices:
         try:
             doorbell.ring(client, device, job_id)
-        except redis.RedisError as error:
+        except UNREACHABLE as error:
             log.warning("%s: the bell for %s could not be rung: %s", job_id, device, error)

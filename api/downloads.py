@@ -1,14 +1,13 @@
-"""Answers that are long: streamed, and broken off rather than ended short."""
+"""Files of the storage as answers: streamed in parts, each read in a thread that may hang."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-from fastapi.responses import FileResponse, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from api.streams.line import Line
 from jobs.errors import StorageUnavailable
@@ -17,53 +16,7 @@ from jobs.storage_pool import OpenFile
 log = logging.getLogger(__name__)
 
 
-class _Stalled(Exception):
-    """The client has taken nothing for too long."""
-
-
-class Download(StreamingResponse):
-    """
-    An answer whose client must go on reading.
-
-    Args:
-        parts: of the body.
-        media_type: of the body.
-        headers: further ones.
-        stall_s: for how long the client may take nothing, in seconds.
-    """
-
-    def __init__(
-        self,
-        parts: AsyncIterator[bytes],
-        *,
-        media_type: str,
-        headers: Mapping[str, str],
-        stall_s: float,
-    ) -> None:
-        super().__init__(parts, media_type=media_type, headers=headers)
-        self._stall_s = stall_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it, or cut the connection."""
-        line: Line | None = scope.get("state", {}).get("line")
-        if line is not None:
-            line.watch()
-
-        async def in_time(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self._stall_s):
-                    await send(message)
-            except TimeoutError:
-                if line is not None:
-                    line.cut()
-                await asyncio.sleep(0)  # the server hears of it, and finds nothing amiss
-                raise _Stalled from None
-
-        with suppress(_Stalled):
-            await super().__call__(scope, receive, in_time)
-
-
-class FileDownload(FileResponse):
+class Download(FileResponse):
     """
     An open file as an answer: whole, or the ranges that are asked for.
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
-from api.downloads import Download, FileDownload
+from api.downloads import Download
 from api.encoders import Encoder, Text
 from jobs.errors import StoreUnavailable
 from jobs.functions import CHUNK_ROWS
@@ -16,10 +17,11 @@ from jobs.record import Record
 from jobs.spec.exports import ExportForm
 from jobs.store import Store
 
-ROWS_READ = 16 * CHUNK_ROWS
-"""Rows read from the store at a time: a row group of a file."""
-ROWS_ENCODED = 2 * CHUNK_ROWS
-"""Rows made text at a time: as objects each takes some hundred bytes."""
+ROWS_OF_A_GROUP = 16 * CHUNK_ROWS
+"""Rows read from the store at a time for a file: a row group."""
+ROWS_OF_TEXT = 2 * CHUNK_ROWS
+"""The same for text: as objects each takes some hundred bytes, and a client that does not read
+keeps them for a while."""
 TRIES = 5
 """How often an export is begun again whose rows are cut before anything of it was sent."""
 STEP = "step"
@@ -53,15 +55,13 @@ def content() -> dict[str, Any]:
     return {form.media_type: {"schema": text if form.is_text else binary} for form in ExportForm}
 
 
-async def export(
-    store: Store, record: Record, form: ExportForm, wanted: Extract, *, stall_s: float
-) -> Response:
+async def export(store: Store, record: Record, form: ExportForm, wanted: Extract) -> Response:
     """
     Return *wanted* of a job's rows.
 
     What can be said to be wrong is raised here. Rows that are cut before anything was sent are not
     missed. What goes wrong once bytes are on their way breaks the connection: nobody takes a part
-    for the whole. A client that takes nothing for *stall_s* seconds is cut off.
+    for the whole.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     filename = f"{record.id}.{SUFFIXES[form]}"
@@ -70,14 +70,10 @@ async def export(
         if found is not None:
             file, kept = found
             headers["ETag"] = f'"{kept.sha256}"'
-            return FileDownload(
-                file, filename=filename, media_type=form.media_type, headers=headers
-            )
+            return Download(file, filename=filename, media_type=form.media_type, headers=headers)
     begun, parts = await _begun(store, record, form, wanted)
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return Download(
-        _joined(begun, parts), media_type=form.media_type, headers=headers, stall_s=stall_s
-    )
+    return StreamingResponse(_joined(begun, parts), media_type=form.media_type, headers=headers)
 
 
 async def _begun(
@@ -86,7 +82,8 @@ async def _begun(
     """Return the first bytes, whose rows were read: they are there; and the other ones."""
     for _ in range(TRIES):
         encoder = await asyncio.to_thread(_encoder, form, record, wanted.columns)
-        parts = _encoded(encoder, _rows(store, record, wanted), record.series.width)
+        at_a_time = ROWS_OF_TEXT if form.is_text else ROWS_OF_A_GROUP
+        parts = _encoded(encoder, _rows(store, record, wanted, at_a_time))
         try:
             return await anext(parts), parts
         except Cut:  # nothing was sent: what there is now will do
@@ -107,11 +104,13 @@ def _encoder(form: ExportForm, record: Record, columns: tuple[str, ...]) -> Enco
     return kind(record, columns)
 
 
-async def _rows(store: Store, record: Record, wanted: Extract) -> AsyncIterator[tuple[int, bytes]]:
+async def _rows(
+    store: Store, record: Record, wanted: Extract, at_a_time: int
+) -> AsyncIterator[tuple[int, bytes]]:
     """Yield rows, packed, each time with the number of the first; they are all of one run."""
     first = wanted.first
     while first < wanted.stop:
-        count = min(ROWS_READ - first % ROWS_READ, wanted.stop - first)
+        count = min(at_a_time - first % at_a_time, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
         progress = await store.progress(record.tenant, record.id)
         if progress.cuts != record.cuts or len(data) < count * record.series.width:
@@ -121,20 +120,18 @@ async def _rows(store: Store, record: Record, wanted: Extract) -> AsyncIterator[
 
 
 async def _encoded(
-    encoder: Encoder, rows: AsyncIterator[tuple[int, bytes]], width: int
+    encoder: Encoder, rows: AsyncIterator[tuple[int, bytes]]
 ) -> AsyncIterator[bytes]:
     held = encoder.begin()
-    step = (ROWS_ENCODED if isinstance(encoder, Text) else ROWS_READ) * width
     async for first, data in rows:
-        for start in range(0, len(data), step):
-            part = data[start : start + step]
-            yield held + await asyncio.to_thread(encoder.rows, first + start // width, part)
-            held = b""
+        yield held + await asyncio.to_thread(encoder.rows, first, data)
+        held = b""
     yield held + encoder.end()
 
 
 async def _joined(begun: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield begun
+    del begun  # a client that does not read on has it, or never will
     async for part in parts:
         if part:
             yield part

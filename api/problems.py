@@ -76,7 +76,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     for error in UNAVAILABLE:
         app.add_exception_handler(error, _unavailable)
-    app.add_exception_handler(OSError, _no_room)
+    app.add_exception_handler(OSError, _of_system)
     app.add_exception_handler(Exception, _ours)
 
 
@@ -149,8 +149,17 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     )
 
 
-async def _no_room(request: Request, error: Exception) -> Response:
+async def _of_system(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        log.warning("%s %s: no descriptor is left: %s", request.method, request.url.path, error)
+        return answer(
+            status=503,
+            title="The service is out of descriptors",
+            detail="the service has as many files and connections open as it may; try again",
+            code="out_of_descriptors",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return await _ours(request, error)
     log.warning("%s %s: the storage is full: %s", request.method, request.url.path, error)

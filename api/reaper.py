@@ -8,6 +8,7 @@ import logging
 import redis
 
 from api.keeping import House
+from api.unreachable import UNREACHABLE
 from jobs import calls, doorbell
 from jobs.functions import send
 from jobs.threads import Threads
@@ -31,7 +32,7 @@ async def reap_forever(client: redis.Redis, house: House, *, lease_s: float) -> 
             reaping = asyncio.create_task(reaper.run(reap, client, lease_s=lease_s))
             try:
                 await asyncio.shield(reaping)
-            except redis.RedisError as error:
+            except UNREACHABLE as error:
                 log.warning("the reaper could not reach the store: %s", error)
                 continue
             if keeping.done():  # files may be slow, and no lease waits for them

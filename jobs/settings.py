@@ -43,14 +43,37 @@ class Settings(BaseSettings):
     """Port the API listens on; 0 for any free one."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body, in bytes."""
+    max_head_bytes: int = Field(32 * 1024, ge=1024)
+    """Largest first line and headers of a request together, in bytes; beyond it, 414 or 431."""
+    head_timeout_s: float = Field(15.0, gt=0)
+    """Seconds within which the first line and the headers of a request must be there; else 408. A
+    connection that brings nothing at all for so long is closed."""
+    body_timeout_s: float = Field(20.0, gt=0)
+    """Seconds within which the body of a request must be there; else 408. A large one has a second
+    more for every OPTSERVE_BODY_BYTES_PER_S."""
+    body_bytes_per_s: float = Field(4096.0, gt=0)
+    """Bytes a second that a body must bring which takes longer than OPTSERVE_BODY_TIMEOUT_S."""
+    idle_timeout_s: float = Field(20.0, gt=0)
+    """Seconds after which a connection is closed on which no further request came."""
+    max_connections: int | None = Field(None, ge=1)
+    """Maximum open connections per API process; beyond it a client gets 503 with Retry-After.
+    Default: as many as the process may have descriptors (RLIMIT_NOFILE), less 256, and 8,192 at
+    most."""
+    max_connections_per_peer: int | None = Field(None, ge=1)
+    """Of those, the maximum of one client address (for IPv6, of one /64 network). Behind a proxy,
+    and behind a port that Docker publishes, all clients have one address. Default: three quarters
+    of all, so that one address never locks the others out."""
+    max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
+    """How many bytes of answers may wait in an API process for clients that do not read them;
+    beyond it, those are disconnected that have not read for longest."""
     max_streams: int = Field(2000, ge=1)
     """How many streams an API process serves at a time; who comes then is told to try again."""
     stream_ping_s: float = Field(10.0, gt=0, le=30)
     """After how many seconds of silence a stream shows that it lives: clients take one that was
     silent for 45 for broken."""
     stream_stall_s: float = Field(15.0, gt=0)
-    """For how long, in seconds, who reads a stream or an export may take nothing; then the line is
-    cut."""
+    """Disconnect a client that has read nothing of an answer, be it a stream, a download or a page,
+    for this many seconds; of an answer that waits it must read 16 KB each time."""
     storage_patience_s: float = Field(20.0, gt=0)
     """Seconds that a request waits for a file of the storage before it gets 503; for a large file,
     a second more for every 10 MB."""

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from api.connections.refusals import Why
+from jobs.settings import Settings
 from jobs.spec.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
 from jobs.spec.exports import ExportForm
 from jobs.spec.states import Reason
@@ -35,3 +37,18 @@ def test_every_word_of_a_chart_is_explained() -> None:
     words = {name for model in models for name in model.model_fields} - {"object"}
 
     assert not [word for word in [*words, *Along] if f"`{word}`" not in page]
+
+
+LIMITS = ("max_", "_timeout_s", "_per_s", "_patience_s", "stream_stall_s", "stream_age_s")
+"""What the names of settings have in them that limit an API process."""
+OF_WORKERS = {"max_unstored_bytes"}
+
+
+def test_every_limit_of_an_api_process_is_listed_with_its_setting() -> None:
+    page = (DOCS / "limits.md").read_text()
+    limits = {name for name in Settings.model_fields if any(part in name for part in LIMITS)}
+
+    named = set(re.findall(r"`OPTSERVE_(\w+)`", page))
+
+    assert named == {name.upper() for name in limits - OF_WORKERS}
+    assert not [why for why in Why if f"`{why}`" not in page]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +15,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from api.connections.connections import ALL, PEER, Connections
+from api.connections.refusals import Why
 from api.streams.desk import Desk
 from jobs.storage_pool import StoragePool
 
@@ -34,7 +36,7 @@ class ProcessMetrics:
         store_seconds: how long calls of the store took.
     """
 
-    def __init__(self, desk: Desk, files: StoragePool) -> None:
+    def __init__(self, desk: Desk, files: StoragePool, connections: Connections) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -57,6 +59,7 @@ class ProcessMetrics:
             registry=self.registry,
         )
         self.registry.register(_Streams(desk))
+        self.registry.register(_Connections(connections))
         Gauge(
             "optserve_hung_file_calls",
             "Calls on files that have not returned and for which nobody waits any more.",
@@ -94,3 +97,41 @@ class _Streams(Collector):
             "Clients that found as many streams open as there may be.",
             streams.refused,
         )
+
+
+class _Connections(Collector):
+    """What is known of the connections of clients."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield it as it is now."""
+        found = self._connections
+        yield GaugeMetricFamily(
+            "optserve_connections", "Connections of clients that are open.", found.num_open
+        )
+        yield _counted(
+            "optserve_connections_refused",
+            "Connections that were refused because too many were open: of all clients, of one.",
+            "limit",
+            {limit: found.refused[limit] for limit in (ALL, PEER)},
+        )
+        yield _counted(
+            "optserve_connections_closed",
+            "Connections that the service has closed, by what their clients did or did not do.",
+            "why",
+            {why: found.closed[why] for why in Why},
+        )
+        yield CounterMetricFamily(
+            "optserve_out_of_descriptors",
+            "Times that this process had no descriptor left when it looked, once a second.",
+            found.out_of_descriptors,
+        )
+
+
+def _counted(name: str, what: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, what, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([str(value)], count)
+    return family

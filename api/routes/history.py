@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 
 from api.dependencies import JobRecord, JobStore, StoredFiles, StreamDesk
-from api.downloads import FileDownload
+from api.downloads import Download
 from api.problems import documented
 from api.query import beyond
 from api.streams.following import follow_history
@@ -84,10 +84,10 @@ async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkp
 
 @router.get(
     "/artifacts/{name}",
-    response_class=FileDownload,
+    response_class=Download,
     responses=documented(JobNotFound, ArtifactNotFound, StorageUnavailable),
 )
-async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> FileDownload:
+async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Download:
     """
     Return a file of a finished job.
 
@@ -102,7 +102,7 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Fil
         file = await files.open(artifacts[name]["path"])
     except FileNotFoundError:
         raise ArtifactNotFound(name, [other for other in artifacts if other != name]) from None
-    return FileDownload(
+    return Download(
         file,
         filename=name,
         media_type="application/octet-stream",

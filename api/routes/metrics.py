@@ -146,7 +146,6 @@ async def _wanted(
 async def read_metrics(
     record: JobRecord,
     store: JobStore,
-    desk: StreamDesk,
     *,
     form: Form,
     wanted: Annotated[Extract, Depends(_wanted)],
@@ -164,8 +163,7 @@ async def read_metrics(
     has ended has an ETag and may be read in ranges.
     """
     if form is not None:
-        limits = desk.streams.settings
-        return await export(store, record, form, wanted, stall_s=limits.stream_stall_s)
+        return await export(store, record, form, wanted)
     first, stop, columns = wanted
     response.headers["Vary"] = "Accept"
     rows = await store.rows(record, first=first, count=stop - first)

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from api.streams.reader import Reader
 from api.streams.streams import EventStream, Streams
 from api.streams.watcher import Watcher
+from api.unreachable import UNREACHABLE
 from jobs.calls import Monitored
 from jobs.settings import Settings
 from jobs.store import Store
@@ -45,7 +46,7 @@ class Desk:
         """Return how the whole service is; None while the store does not answer."""
         try:
             return await self._store.monitored()
-        except redis.RedisError:
+        except UNREACHABLE:
             return None
 
     async def serve_forever(self) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-import redis
-
 from api.streams import events
 from api.streams.feed import Feed
 from api.streams.place import Place
 from api.streams.reader import AWAY_S, LOOK_S, ROWS_PER_EVENT, Reader
 from api.streams.watcher import Watcher
+from api.unreachable import UNREACHABLE
 from jobs.record import Record
 from jobs.spec.states import State
 from jobs.store import Store
@@ -82,7 +81,7 @@ class Following:
         record = self._feed.record
         try:
             batch = await self._store.rows(record, first=self.place.last + 1, count=count)
-        except redis.RedisError:
+        except UNREACHABLE:
             await asyncio.sleep(AWAY_S)
             return self._pong()
         if not batch:
@@ -159,7 +158,7 @@ async def follow_history(
                 entries = await store.events(
                     record.tenant, record.id, after=after, limit=ENTRIES_AT_A_TIME
                 )
-            except redis.RedisError:
+            except UNREACHABLE:
                 await asyncio.sleep(AWAY_S)
                 entries = []
                 over = False

@@ -6,8 +6,6 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 UNSENT_BYTES = 16 * 1024
 """What may wait in this process, and again in the kernel, for a client that does not read."""
 SILENT_S = 20
@@ -49,21 +47,3 @@ class Line:
     def cut(self) -> None:
         """Close the connection and throw away what was not sent: nobody reads it."""
         self._transport.abort()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's, whose requests know their line: ``scope["state"]["line"]``."""
-
-    # asyncio's takes any transport, but a server gives the protocols of TCP only these.
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
-        super().connection_made(transport)
-        self._line = Line(transport)
-        self.app_state = {**self.app_state, "line": self._line}
-
-    def shutdown(self) -> None:
-        """End what would go on for ever, when the service stops."""
-        super().shutdown()
-        self._line.stopping = True
-        if self._line.leave is not None:
-            self._line.leave()

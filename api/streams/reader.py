@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import redis
-
 from api.streams.feed import Feed
 from api.streams.watcher import Waker, Watcher
+from api.unreachable import UNREACHABLE
 from jobs.errors import JobError
 from jobs.record import Record
 from jobs.spec.states import State
@@ -132,7 +131,7 @@ class Reader:
             ]
             try:
                 await self._look(due)
-            except redis.RedisError as error:
+            except UNREACHABLE as error:
                 if not away:
                     log.warning("streams wait for the store: %s", error)
                 away = True

@@ -10,7 +10,7 @@ import pytest
 from fastapi.responses import FileResponse
 from starlette.responses import Response
 
-from api.downloads import FileDownload
+from api.downloads import Download
 from jobs.artifacts import Storage
 from jobs.storage_pool import StoragePool
 
@@ -82,7 +82,7 @@ async def test_ranges_and_headers_are_those_of_starlette(
     more = {"filename": "model.bin", "media_type": "a/b", "headers": {"ETag": ETAG}}
     theirs = FileResponse(path, **more)  # type: ignore[arg-type]  # of different types
     file = await StoragePool(Storage(path.parent)).open("file")
-    ours = FileDownload(file, **more)  # type: ignore[arg-type]  # likewise
+    ours = Download(file, **more)  # type: ignore[arg-type]  # likewise
 
     found = await sent(ours, method, headers)
 
@@ -94,7 +94,7 @@ async def test_a_file_that_is_removed_while_it_is_sent_is_sent_whole(path: Path)
     whole = path.read_bytes()
 
     path.unlink()
-    response = FileDownload(file, filename="a", media_type="a/b", headers={})
+    response = Download(file, filename="a", media_type="a/b", headers={})
     status, _, body = await sent(response, "GET", {})
 
     assert (status, body) == (200, whole)

@@ -248,7 +248,7 @@ async def test_an_append_while_an_export_is_sent_adds_nothing_to_it(
     record = await store.record("local", held.job_id)
     wanted = Extract(0, record.rows, record.series.columns)
 
-    answer = await export(store, record, form, wanted, stall_s=10)
+    answer = await export(store, record, form, wanted)
     assert isinstance(answer, StreamingResponse)
     parts = aiter(answer.body_iterator)
     content = bytes(await anext(parts))  # type: ignore[arg-type]  # may be text elsewhere

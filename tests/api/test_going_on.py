@@ -217,7 +217,7 @@ async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_
     begin(client, "t2", fingerprint="f2")
 
     wanted = Extract(0, 10, record.series.columns)
-    answer = await export(store, record, form, wanted, stall_s=10)
+    answer = await export(store, record, form, wanted)
 
     assert isinstance(answer, StreamingResponse)
     content = b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]

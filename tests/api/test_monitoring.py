@@ -20,6 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
 UNITS = ("_seconds", "_bytes", "_total")
 COUNTED = re.compile(
     r"^optserve_(jobs|set_aside_members|queued_jobs|workers|streams|streamed_jobs|store_up"
+    r"|connections"
     r"|hung_file_calls)$"
 )
 
