@@ -17,13 +17,15 @@ import redis.asyncio
 import redis.asyncio.retry
 import uvicorn
 from fastapi import Depends, FastAPI
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import RedirectResponse
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from api import problems, schema
 from api.body import StrictBody
+from api.browsers import docs
+from api.browsers.hosts import AllowedHosts
+from api.browsers.origins import SameOrigin
 from api.charts.reading import SeriesReader
 from api.connections.connections import Connections
 from api.connections.limits import Limits
@@ -120,20 +122,25 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(only_known)],
         responses=problems.EVERYWHERE,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     problems.install(app)
     schema.install(app)
-    app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # a request comes here last
+    app.add_middleware(SameOrigin)
+    app.add_middleware(AllowedHosts, names=settings.hosts)
     app.add_middleware(CountedRequests, metrics=counting)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
     for routes in (jobs, actions, clones, metrics, charts, history, previews, catalogue):
         app.include_router(routes.router)
     for routes in (system, monitoring):
         app.include_router(routes.router)
+    docs.install(app)
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
+        return RedirectResponse("docs")
 
     return app
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Settings(BaseSettings):
@@ -37,8 +36,10 @@ class Settings(BaseSettings):
     """Address the API listens on."""
     allowed_hosts: list[str] | None = None
     """Names under which clients may speak to the API, as a JSON list; ``*.example.org`` is a
-    pattern, ``*`` allows any. Default: those of this machine while the API listens only to it, else
-    any. (A web page that points its own name at this machine is thereby kept out.)"""
+    pattern, ``*`` allows any. Default: localhost and the name of this machine, whatever address the
+    API listens on: also behind a port that is published on loopback a browser is near, and a web
+    page could point its own name there and speak to the API as that browser (DNS rebinding). IP
+    addresses are always allowed, since no page can call itself by one."""
     port: int = Field(8000, ge=0, le=65535)
     """Port the API listens on; 0 for any free one."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
@@ -132,7 +133,7 @@ class Settings(BaseSettings):
         """Names under which clients may speak to the API."""
         if self.allowed_hosts is not None:
             return self.allowed_hosts
-        return [*LOOPBACK] if self.host in LOOPBACK else ["*"]
+        return ["localhost", socket.gethostname().lower()]
 
     @property
     def data_dir(self) -> Path:

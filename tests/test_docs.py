@@ -50,5 +50,5 @@ def test_every_limit_of_an_api_process_is_listed_with_its_setting() -> None:
 
     named = set(re.findall(r"`OPTSERVE_(\w+)`", page))
 
-    assert named == {name.upper() for name in limits - OF_WORKERS}
+    assert named == {name.upper() for name in limits - OF_WORKERS} | {"ALLOWED_HOSTS"}
     assert not [why for why in Why if f"`{why}`" not in page]

@@ -1,0 +1,1 @@
+"""What browsers must be kept from, and the page that is for them."""

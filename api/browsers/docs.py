@@ -1,0 +1,97 @@
+"""The page that shows the interface: Swagger UI, with all it needs from this service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from importlib import resources
+
+from fastapi import FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+
+PACKAGE = "fastapi_swagger"
+"""Holds the files of swagger-ui-dist; nothing else of it is used."""
+FILES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+CACHED = {"Cache-Control": "public, max-age=3600"}
+
+
+def install(app: FastAPI) -> None:
+    """Give *app* the page ``/docs``, its files, and the schema that it shows."""
+    html = _html(app.title)
+    policy = {"Content-Security-Policy": _policy(html)}
+    schema = _Schema(app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(html, headers=policy)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(await schema.text(), media_type="application/json")
+
+    for name, media_type in FILES.items():
+        _serve(app, name, media_type)
+
+
+class _Schema:
+    """The schema as text, made once, when it is first asked for: that takes seconds."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app, self._lock = app, asyncio.Lock()
+        self._text: bytes | None = None
+
+    async def text(self) -> bytes:
+        async with self._lock:
+            if self._text is None:
+                self._text = await run_in_threadpool(self._made)
+        return self._text
+
+    def _made(self) -> bytes:
+        return json.dumps(self._app.openapi(), separators=(",", ":")).encode()
+
+
+def _serve(app: FastAPI, name: str, media_type: str) -> None:
+    content = resources.files(PACKAGE).joinpath("resources", name).read_bytes()
+
+    @app.get(f"/docs/{name}", include_in_schema=False)
+    async def file() -> Response:
+        return Response(content, media_type=media_type, headers=CACHED)
+
+
+def _html(title: str) -> str:
+    """Return the page; its addresses are relative, so that it may lie behind any prefix."""
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=title,
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon-32x32.png",
+        swagger_ui_parameters={"validatorUrl": None},  # else another host is shown the schema
+    )
+    return bytes(page.body).decode()
+
+
+def _policy(html: str) -> str:
+    """Return what *html* may load and run: the service's files, and the script that is in it."""
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = {
+        "default-src": "'none'",
+        "script-src": f"'self' 'sha256-{digest}'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
