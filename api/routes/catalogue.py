@@ -1,4 +1,8 @@
-"""The catalogue: what a job may name, read from the same specs that validate it."""
+"""
+The catalogue: what a job may name, read from the same specs that validate it.
+
+Its routes are no coroutines, as the first answer of each takes a second to make.
+"""
 
 from __future__ import annotations
 
@@ -30,49 +34,49 @@ NOUNS: dict[str, Mapping[str, type[Spec]]] = {
 
 
 @router.get("/optimizers")
-async def list_optimizers() -> Page[CatalogueEntry]:
+def list_optimizers() -> Page[CatalogueEntry]:
     """Return every optimizer."""
     return _page("optimizer")
 
 
 @router.get("/optimizers/{name}", responses=documented(NameNotFound))
-async def read_optimizer(name: str) -> CatalogueEntry:
+def read_optimizer(name: str) -> CatalogueEntry:
     """Return an optimizer: formula, references, hyperparameters with their defaults."""
     return _entry("optimizer", name)
 
 
 @router.get("/schedules")
-async def list_schedules() -> Page[CatalogueEntry]:
+def list_schedules() -> Page[CatalogueEntry]:
     """Return every schedule."""
     return _page("schedule")
 
 
 @router.get("/schedules/{name}", responses=documented(NameNotFound))
-async def read_schedule(name: str) -> CatalogueEntry:
+def read_schedule(name: str) -> CatalogueEntry:
     """Return a schedule: formula, references, fields."""
     return _entry("schedule", name)
 
 
 @router.get("/models")
-async def list_models() -> Page[CatalogueEntry]:
+def list_models() -> Page[CatalogueEntry]:
     """Return every model."""
     return _page("model")
 
 
 @router.get("/models/{name}", responses=documented(NameNotFound))
-async def read_model(name: str) -> CatalogueEntry:
+def read_model(name: str) -> CatalogueEntry:
     """Return a model and its fields."""
     return _entry("model", name)
 
 
 @router.get("/datasets")
-async def list_datasets() -> Page[CatalogueEntry]:
+def list_datasets() -> Page[CatalogueEntry]:
     """Return every dataset."""
     return _page("dataset")
 
 
 @router.get("/datasets/{name}", responses=documented(NameNotFound))
-async def read_dataset(name: str) -> CatalogueEntry:
+def read_dataset(name: str) -> CatalogueEntry:
     """Return a dataset and its fields."""
     return _entry("dataset", name)
 
