@@ -13,7 +13,7 @@ import redis
 
 from benchmarks.watching.processes import Cpu
 from optserve.embedded import EmbeddedServer
-from tests.api.connections.raw import GET, OTHER, connected, held, metric, told
+from tests.api.connections.raw import GET, OTHER, connected, held, metric, read_all, told
 from tests.jobs.protocol import submit
 from tests.processes import eventually
 from tests.support.api_process import api_process
@@ -66,27 +66,32 @@ def test_clients_are_told_before_descriptors_end(
     assert lost == 0
 
 
+def leave_no_descriptor(pid: int) -> None:
+    """Let a process open nothing more, as if something else in it had opened all it may."""
+    used = {int(handle.name) for handle in Path(f"/proc/{pid}/fd").iterdir()}
+    free = next(number for number in range(1000) if number not in used)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, 300))
+
+
 def test_a_process_without_descriptors_says_so_and_serves_again(
     client: redis.Redis, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    """Something else has taken them: its limit was lowered below what it has open."""
     job_id = submit(client)
-    stream = f"GET /v1/jobs/{job_id}/metrics/stream HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    stream = f"GET /v1/jobs/{job_id}/metrics/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with (
         api_process(server.url, tmp_path, descriptors=300) as running,
         connected(running) as watching,
-        connected(running) as waiting,
     ):
-        watching.sendall(stream.replace(b"Host: a", b"Host: 127.0.0.1"))
+        watching.sendall(stream.encode())
         assert watching.recv(100)
-        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (10, 300))
-        waiting.sendall(CLOSE)
+        leave_no_descriptor(running.pid)
+        cpu = Cpu(running.pid)
+        with connected(running) as other:
+            assert read_all(other) == b""
         eventually(lambda: "has no descriptors left" in running.log.read_text())
-        with connected(running):
-            cpu = Cpu(running.pid)
-            assert watching.recv(2**16)  # who was there is served on
-            time.sleep(2)  # what is measured is time
-            used = cpu.used()
+        assert watching.recv(2**16)  # who was there is served on
+        time.sleep(1)  # what is measured is time
+        used = cpu.used()
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (300, 300))
         eventually(running.ready)
 
