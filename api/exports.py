@@ -19,9 +19,10 @@ from jobs.store import Store
 
 ROWS_OF_A_GROUP = 16 * CHUNK_ROWS
 """Rows read from the store at a time for a file: a row group."""
-ROWS_OF_TEXT = 2 * CHUNK_ROWS
-"""The same for text: as objects each takes some hundred bytes, and a client that does not read
-keeps them for a while."""
+ROWS_READ = 8 * CHUNK_ROWS
+"""The same for text: a client that does not read keeps them for a while."""
+ROWS_ENCODED = 2 * CHUNK_ROWS
+"""Rows made text at a time: as objects each takes some hundred bytes."""
 TRIES = 5
 """How often an export is begun again whose rows are cut before anything of it was sent."""
 STEP = "step"
@@ -82,8 +83,9 @@ async def _begun(
     """Return the first bytes, whose rows were read: they are there; and the other ones."""
     for _ in range(TRIES):
         encoder = await asyncio.to_thread(_encoder, form, record, wanted.columns)
-        at_a_time = ROWS_OF_TEXT if form.is_text else ROWS_OF_A_GROUP
-        parts = _encoded(encoder, _rows(store, record, wanted, at_a_time))
+        at_a_time = ROWS_READ if form.is_text else ROWS_OF_A_GROUP
+        rows = _rows(store, record, wanted, at_a_time)
+        parts = _encoded(encoder, rows, record.series.width)
         try:
             return await anext(parts), parts
         except Cut:  # nothing was sent: what there is now will do
@@ -120,12 +122,15 @@ async def _rows(
 
 
 async def _encoded(
-    encoder: Encoder, rows: AsyncIterator[tuple[int, bytes]]
+    encoder: Encoder, rows: AsyncIterator[tuple[int, bytes]], width: int
 ) -> AsyncIterator[bytes]:
     held = encoder.begin()
+    step = (ROWS_ENCODED if isinstance(encoder, Text) else ROWS_OF_A_GROUP) * width
     async for first, data in rows:
-        yield held + await asyncio.to_thread(encoder.rows, first, data)
-        held = b""
+        for start in range(0, len(data), step):
+            part = data[start : start + step]
+            yield held + await asyncio.to_thread(encoder.rows, first + start // width, part)
+            held = b""
     yield held + encoder.end()
 
 
