@@ -86,7 +86,7 @@ class Orphans:
     def _tidy_history(self, folder: Path, needed: list[Path]) -> None:
         """Remove parts of a history that were joined with others, or that nobody points to."""
         for path in folder.glob("*"):
-            if path not in needed and time.time() - path.stat().st_mtime > ORPHAN_S:
+            if path not in needed and self._storage.age_s(path) > ORPHAN_S:
                 _remove(path)
 
 

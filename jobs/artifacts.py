@@ -104,6 +104,10 @@ class Storage:
             latest = max(latest, *(path.lstat().st_mtime for path in paths))
         return time.time() - latest
 
+    def age_s(self, path: Path) -> float:
+        """Return for how many seconds nothing has been written to a file."""
+        return time.time() - path.stat().st_mtime
+
     def remove(self, tenant: str, job_id: str) -> bool:
         """Remove the folder of a job; return whether it is gone."""
         folder = self.job_folder(tenant, job_id)

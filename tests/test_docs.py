@@ -41,7 +41,7 @@ def test_every_word_of_a_chart_is_explained() -> None:
 
 LIMITS = ("max_", "_timeout_s", "_per_s", "_patience_s", "stream_stall_s", "stream_age_s")
 """What the names of settings have in them that limit an API process."""
-OF_WORKERS = {"max_unstored_bytes"}
+OF_WORKERS = {"max_unstored_bytes", "fault_patience_s"}
 
 
 def test_every_limit_of_an_api_process_is_listed_with_its_setting() -> None:

@@ -45,7 +45,7 @@ def test_the_size_is_that_of_all_files_or_unknown(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_looked_at_is_not_called_old(tmp_path: Path) -> None:
-    """Files that nobody has written to for an hour are removed: an error must not look like that."""
+    """Files that nobody has written to for an hour are removed: an error is no such hour."""
     storage = Storage(tmp_path)
 
     with pytest.raises(FileNotFoundError):
