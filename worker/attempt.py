@@ -110,6 +110,9 @@ class Attempt:
             except redis.RedisError:
                 raise  # the store's trouble, not the job's: the lease will tell
             except Exception as error:  # the one place: whatever it is, the client hears of it
+                lease.phase("store")
+                lease_ms = int(self._tools.settings.lease_s * 1000)
+                self._patience.send(calls.renew(self._held, lease_ms=lease_ms))  # if it is ours
                 fault = fault_of(error, tools.settings)
                 if fault is not None:
                     return self._blame_machine(fault, lease)
@@ -119,7 +122,6 @@ class Attempt:
                     detail += f"; {kept if self._saved else 'there is no checkpoint'}"
                 if reason is Reason.ERROR:
                     log.exception("%s failed", self._held.job_id)
-                lease.phase("store")
                 self._patience.send(calls.fail(self._held, reason=reason, detail=detail))
                 return f"failed: {reason}"
 
