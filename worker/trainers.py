@@ -167,12 +167,15 @@ class Trainer:
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
-        hears, to_it = os.pipe()
-        from_it, says = os.pipe()
-        self._jobs, self._answers = os.fdopen(to_it, "w"), os.fdopen(from_it)
-        self._fork = Fork(server, device, (hears, says))
-        os.close(hears)
-        os.close(says)
+        with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
+            hears, to_it = os.pipe()
+            its.callback(os.close, hears)
+            self._jobs = ours.enter_context(os.fdopen(to_it, "w"))
+            from_it, says = os.pipe()
+            its.callback(os.close, says)
+            self._answers = ours.enter_context(os.fdopen(from_it))
+            self._fork = Fork(server, device, (hears, says))
+            ours.pop_all()  # they stay open
         self._fingerprint: str | None = None
 
     @property

@@ -1,11 +1,13 @@
 """Trainer processes: made ahead of need, noticed when they die, gone when their worker is."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from optserve.embedded import EmbeddedServer
 from tests.processes import alive, eventually, parent
 from worker import forks
 from worker import trainers as workers_trainers
-from worker.trainers import SPIN_COUNT, TrainerDied, Trainers, environment
+from worker.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +192,42 @@ def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(fresh: Trainers) -
         fresh.fingerprint()
     with pytest.raises(TrainerDied, match="the worker leaves"):
         fresh.train(NOBODYS)
+
+
+def test_a_trainer_for_which_descriptors_run_out_leaves_none_open(trainers: Trainers) -> None:
+    """Its worker tries again and again, and would have fewer each time."""
+    trainers.fingerprint()
+    assert trainers._server is not None
+    before = descriptors()
+
+    with few_descriptors(3), pytest.raises(OSError, match="Too many open files"):
+        Trainer(trainers._server, "cpu")
+
+    assert descriptors() == before
+
+
+@contextmanager
+def few_descriptors(left: int) -> Iterator[None]:
+    """Let this process open so many descriptors and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, descriptors())) + 8, hard))
+    taken = list[int]()
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(left):
+            os.close(taken.pop())
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def descriptors() -> set[str]:
+    """Return those of this process, but the one for the folder that is read."""
+    return {name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")}
 
 
 def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
