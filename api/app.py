@@ -51,10 +51,12 @@ from api.routes import (
 from api.streams import desk
 from jobs import places
 from jobs.artifacts import Storage
+from jobs.functions import UNAVAILABLE
 from jobs.server import prepare
 from jobs.settings import Settings
 from jobs.storage_pool import StoragePool
 from jobs.store import Store
+from jobs.waiting import require_store
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         )
         client = redis.asyncio.Redis.from_pool(pool)
         streaming = desk.connect(settings.store_url)
-        prepare(blocking)
+        with contextlib.suppress(*UNAVAILABLE):  # it went away just now: the reaper will see to it
+            prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
         storage = Storage(settings.storage_dir)
         app.state.files = StoragePool(storage, patience_s=settings.storage_patience_s)
@@ -165,6 +168,7 @@ def main() -> None:
     )
     settings = Settings()
     places.require(places.of_api(settings))
+    require_store(settings)
     _allow_many_connections()
     config = uvicorn.Config(
         create_app(settings),

@@ -21,10 +21,11 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
 from jobs import places
-from jobs.errors import StoreUnsafe
+from jobs.functions import UNAVAILABLE
 from jobs.keys import queue_name
-from jobs.server import prepare
 from jobs.settings import Settings
+from jobs.waiting import require_store
+from worker import ready
 from worker.doorbell import Listener, Message
 from worker.post import Post
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 """Seconds before listening again after the connection was lost."""
+DRIVER_S = 60
+"""Seconds in which the driver must list the GPUs."""
 LISTENER_TTL_S = 60
 """RQ's own idea of when a silent worker is gone; only decides how often it wakes up."""
 
@@ -43,14 +46,13 @@ def main() -> None:
     )
     settings = Settings()
     places.require(places.of_worker(settings))
+    require_store(settings)
     client = connect(settings.store_url)
-    try:
-        prepare(client)
-    except StoreUnsafe as error:
-        sys.exit(str(error))
     post = Post(client, settings, device(settings))
     Listener.post = post
-    post.open()
+    if settings.worker_port is not None:
+        ready.serve(settings.worker_host, settings.worker_port, lambda: post.unwell)
+    _open(post, settings)
     log.info("%s listens for %s jobs", post.id, post.device)
     try:
         while not post.draining:
@@ -74,8 +76,25 @@ def device(settings: Settings) -> str:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "cpu"
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    try:
+        listed = subprocess.run(
+            [tool, "-L"], capture_output=True, text=True, check=False, timeout=DRIVER_S
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{tool} has not answered within {DRIVER_S} s: set OPTSERVE_DEVICE, or mend it")
     return "cuda" if "GPU 0" in listed.stdout else "cpu"
+
+
+def _open(post: Post, settings: Settings) -> None:
+    """Open the post; a store that went away again is waited for again."""
+    while True:
+        try:
+            post.open()
+        except UNAVAILABLE as error:
+            log.warning("%s lost the store: %s", post.id, error)
+            require_store(settings)
+        else:
+            return
 
 
 def _listen(client: redis.Redis, post: Post) -> None:

@@ -65,15 +65,17 @@ class Post:
         self._gone = threading.Event()
 
     def open(self) -> None:
-        """Say hello, and go on saying so; prepare a trainer; ring for what waits already."""
-        if self._settings.worker_port is not None:
-            host, port = self._settings.worker_host, self._settings.worker_port
-            ready.serve(host, port, lambda: self.unwell)
+        """
+        Say hello, and go on saying so; ring for what waits already; prepare a trainer.
+
+        Raises:
+            RedisError: the store is away; nothing was begun.
+        """
         self._look_at_machine()
         self._hello(self._client)
+        doorbell.ring(self._client, self.device, self.id)
         threading.Thread(target=self._stay_present, name="presence", daemon=True).start()
         self._trainers.prepare()
-        doorbell.ring(self._client, self.device, self.id)
 
     def close(self) -> None:
         """End the trainer and say goodbye."""
