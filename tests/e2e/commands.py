@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-COMMAND = [sys.executable, "-P", "-m", "optserve.main"]
+COMMAND = [sys.executable, "-P", "-m", "optserve"]
 
 
 def optserve(

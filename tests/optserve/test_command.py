@@ -42,7 +42,7 @@ main()
 def optserve(
     *args: str, code: str | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    how = ["-c", code] if code else ["-P", "-m", "optserve.main"]
+    how = ["-c", code] if code else ["-P", "-m", "optserve"]
     return subprocess.run(
         [sys.executable, *how, *args], input=stdin, capture_output=True, text=True, check=False
     )
@@ -106,7 +106,7 @@ def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
 def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str) -> None:
     with Scripted(step) as server:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "optserve.main", *args],
+            [sys.executable, "-P", "-m", "optserve", *args],
             env={**os.environ, "OPTSERVE_URL": server.url},
             capture_output=True,
             text=True,

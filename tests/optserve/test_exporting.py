@@ -30,7 +30,7 @@ def breaks_off(request: Any) -> None:
 
 
 def optserve(*args: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-P", "-m", "optserve.main", *args]
+    command = [sys.executable, "-P", "-m", "optserve", *args]
     return subprocess.run(
         command,
         stdout=stdout,
@@ -134,7 +134,7 @@ def test_the_help_fits_80_columns() -> None:
 
 def test_who_reads_has_enough() -> None:
     with Scripted(answers(200, CSV * 100_000, "text/csv")) as server:
-        command = [sys.executable, "-P", "-m", "optserve.main", "metrics", "job_1"]
+        command = [sys.executable, "-P", "-m", "optserve", "metrics", "job_1"]
         with subprocess.Popen(
             [*command, "--url", server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:

@@ -14,7 +14,7 @@ from optserve.tables import aligned
 from optserve.terminal import visible
 from tests.optserve.scripted import JOB, Scripted, answers
 
-COMMAND = [sys.executable, "-P", "-m", "optserve.main"]
+COMMAND = [sys.executable, "-P", "-m", "optserve"]
 ID = "job_01a1fcc6-8a39-71a0-a3db-707480a8ffda"
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e\u2028[red]x[/red] :smile:\nforged line"
 SHOWN = r"\x1b]0;owned\x07\x9b31m\u202e\u2028[red]x[/red] :smile:\nforged line"
