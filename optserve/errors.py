@@ -1,6 +1,7 @@
 """
-What can go wrong between a client and its service.
+What can go wrong between a client and its service, and where one is to be started.
 
+    StackError         the local stack cannot be started
     ClientError
       BadAddress       the URL cannot be one of a service (also a ValueError)
       BadJob           the job cannot be said in JSON (also a ValueError)
@@ -16,6 +17,10 @@ from jobs.spec.wire import Problem
 
 AWAY = 503
 """Status of a service that cannot do anything now, but soon may."""
+
+
+class StackError(Exception):
+    """The local stack cannot be started; the text says why and what to do."""
 
 
 class ClientError(Exception):

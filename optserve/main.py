@@ -27,7 +27,7 @@ from optserve import (
 from optserve import demo as demonstration
 from optserve.chaos import command as chaos
 from optserve.datasets import FetchFailed, fetch_mnist
-from optserve.errors import ClientError
+from optserve.errors import ClientError, StackError
 from optserve.files import BadFile, read_object
 from optserve.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
 from optserve.terminal import err, out
@@ -159,7 +159,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character
     try:
         app()
-    except (ClientError, SpecError, BadFile, FetchFailed, stack.StackError) as error:
+    except (ClientError, SpecError, BadFile, FetchFailed, StackError) as error:
         _refuse(str(error))
     except UnicodeEncodeError as error:
         _refuse(f"{error.object!r} must be text that can be encoded")
@@ -178,7 +178,3 @@ def _pair(text: str) -> tuple[str, str]:
 def _refuse(message: str) -> NoReturn:
     err.say(message, style="red")
     sys.exit(FAILED)
-
-
-if __name__ == "__main__":
-    main()

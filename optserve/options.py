@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optserve import stack
+from optserve import homes
 from optserve.client import Client
 
 DEFAULT_HOME = Path(".optserve")
@@ -34,4 +34,4 @@ JobId = Annotated[str, typer.Argument(metavar="JOB")]
 
 def service(url: str | None, home: Path) -> Client:
     """Return a client of the service at *url*, else of the stack on *home*, else on port 8000."""
-    return Client(url or stack.url_of(home) or DEFAULT_URL)
+    return Client(url or homes.url_of(home) or DEFAULT_URL)

@@ -27,7 +27,13 @@ def python(module: str) -> list[str]:
 
 
 class Child:
-    """A process that ends when this one does, and is started again whenever it dies before."""
+    """
+    A process that ends when this one does, and is started again whenever it dies before.
+
+    Attributes:
+        name: for the log.
+        deaths: how often `look_after` found it dead.
+    """
 
     def __init__(
         self,
@@ -56,7 +62,12 @@ class Child:
         # directory either.
         self._environment = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
         self._log_file, self._holds, self._parting = log_file, holds, parting
+        self.deaths = 0
+        self._start()
+
+    def _start(self) -> None:
         self._started_at, self._told = time.monotonic(), False
+        self._log_begins = _size(self._log_file)
         self._process = self._popen()
 
     @property
@@ -64,21 +75,26 @@ class Child:
         """Process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended: negative for a signal; None while it runs."""
+        return self._process.poll()
+
     def look_after(self) -> None:
         """Start the process again if it has died; one that keeps dying, now and then."""
-        code = self._process.poll()
+        code = self.exit_code
         if code is None:
             return
         if not self._told:
             self._told = True
+            self.deaths += 1
             log.warning("%s ended with %s; its log is %s", self.name, code, self._log_file)
         if time.monotonic() - self._started_at > RESTART_S:
-            self._started_at, self._told = time.monotonic(), False
-            self._process = self._popen()
+            self._start()
 
     def alive(self) -> bool:
         """Return whether the process runs."""
-        return self._process.poll() is None
+        return self.exit_code is None
 
     def ask_to_leave(self) -> None:
         """Send SIGTERM."""
@@ -100,9 +116,11 @@ class Child:
 
     def tail(self, lines: int = 10) -> str:
         """Return the end of its log."""
-        if not self._log_file.exists():
-            return ""
-        return "\n".join(self._log_file.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(_text(self._log_file).splitlines()[-lines:])
+
+    def said(self) -> list[str]:
+        """Return the lines that it has written since it was last started."""
+        return [line for line in _text(self._log_file, self._log_begins).splitlines() if line]
 
     def _popen(self) -> subprocess.Popen[bytes]:
         tether = [*python("jobs.tether"), self._parting.name, str(os.getpid())]
@@ -116,3 +134,16 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # Ctrl-C is for this process, which ends its children in order
             )
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _text(file: Path, begin: int = 0) -> str:
+    """Return what *file* holds from byte *begin* on; nothing if it is not there."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        return opened.read().decode(errors="replace")

@@ -8,7 +8,7 @@ workers first, so that running jobs are saved and given back, the server last.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import os
 import signal
 import threading
 import time
@@ -16,37 +16,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-import redis
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from jobs.errors import StoreUnsafe
-from jobs.server import prepare
 from jobs.settings import Settings
 from optcore.spec.errors import problems
-from optserve.addresses import masked
+from optserve import homes
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer, ServerError
-from optserve.errors import BadAddress, ClientError
+from optserve.errors import ClientError, StackError
 from optserve.ports import CannotListen, listening_port, url_at
 from optserve.processes import Child, python
+from optserve.store import Store
 
 HOST = "127.0.0.1"
 """Where the API listens unless told otherwise: on this machine only."""
 START_S = 60.0
 """Seconds until a stack must be ready: torch may have to be read from a slow disk."""
-STORE_S = 10.0
-"""Seconds a Redis server that was given may take to answer."""
 WORKER_LEAVES_S = 12.0
 """Seconds a worker gets to save its job: 8 for the checkpoint, some for the rest."""
 API_LEAVES_S = 6.0
-LEFTOVERS_S = 20.0
-"""Seconds the processes of a stack that was killed get to end, before another one starts."""
 LOOK_S = 0.1
-
-
-class StackError(Exception):
-    """The stack cannot be started; the text says why and what to do."""
 
 
 class Stack:
@@ -72,10 +61,12 @@ class Stack:
         self._stopping, self._hold = stopping, hold
         self._worker_module = worker_module
         self.home = settings.home.resolve()
-        self._embedded: EmbeddedServer | None = None
+        given = None if settings.redis_url is None else settings.store_url
+        self._store = Store(self.home, given, holds=[hold])
         self._api: Child | None = None
         self._workers: list[Child] = []
-        self.url, self.redis_url = "", ""
+        # Children read the password of a server that was given from its file.
+        self.url, self.redis_url = "", settings.redis_url or self._store.url
 
     def start(self) -> None:
         """
@@ -84,15 +75,18 @@ class Stack:
         Raises:
             StackError: something does not start, or it is no longer wanted.
         """
-        logs = self.home / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
         host = self._settings.host
         try:
             port = listening_port(host, self._settings.port)
         except CannotListen as error:
             raise StackError(str(error)) from None
         self.url = url_at(host, port)
-        self.redis_url = self._server()
+        try:
+            self._store.start(self._stopping)
+        except StackError:
+            self._raise_if_stopping()
+            raise
         environment = {
             "OPTSERVE_HOME": str(self.home),
             "OPTSERVE_REDIS_URL": self.redis_url,
@@ -103,25 +97,25 @@ class Stack:
 
         self._api = self._child("api", "api.app", environment)
         # Killed with the embedded server, a worker could only wait for what it cannot save to.
-        parting = signal.SIGKILL if self._embedded else signal.SIGTERM
+        parting = signal.SIGKILL if self._store.embedded else signal.SIGTERM
         for i in range(self._num_workers):
             self._workers.append(
                 self._child(f"worker {i}", self._worker_module, environment, parting)
             )
-        self._wait_until_ready(logs)
+        self._wait_until_ready()
         (self.home / "url").write_text(self.url)
 
     def look_after(self) -> None:
         """Start again what has died."""
-        if self._embedded is not None:
-            self._embedded.look_after()
+        self._store.look_after()
         for child in self._children():
             child.look_after()
 
     def processes(self) -> dict[str, int]:
         """Return the process of each part: api, worker 0, ..., and server if it is ours."""
+        server = self._store.embedded
         found = {child.name: child.pid for child in self._children()}
-        return found | ({"server": self._embedded.pid} if self._embedded is not None else {})
+        return found | ({"server": server.pid} if server is not None else {})
 
     def stop(self) -> None:
         """End everything, in order."""
@@ -133,8 +127,7 @@ class Stack:
         if self._api is not None:
             self._api.ask_to_leave()
             self._api.leave(API_LEAVES_S)
-        if self._embedded is not None:
-            self._embedded.stop()
+        self._store.stop()
 
     def _child(
         self,
@@ -156,37 +149,35 @@ class Stack:
     def _children(self) -> list[Child]:
         return [child for child in (self._api, *self._workers) if child is not None]
 
-    def _server(self) -> str:
-        """Return the URL of the server that was given, or of an embedded one."""
-        url = self._settings.redis_url
-        if url is None:
-            if self._settings.redis_password_file is not None:
-                raise StackError("OPTSERVE_REDIS_PASSWORD_FILE needs REDIS_URL to name its server")
-            self._embedded = EmbeddedServer(self.home, holds=[self._hold])
-            try:
-                self._embedded.start(wanted=lambda: not self._stopping.is_set())
-            except ServerError as error:
-                self._raise_if_stopping()
-                raise StackError(str(error)) from None
-            url = self._embedded.url
-            _prepare(url)
-        else:
-            _prepare(self._settings.store_url)
-        return url
-
-    def _wait_until_ready(self, logs: Path) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_S
         with Client(self.url) as client:
             while time.monotonic() < deadline:
                 self._raise_if_stopping()
                 for child in self._children():
-                    if not child.alive():
-                        raise StackError(f"{child.name} ended at once:\n{child.tail()}")
-                with contextlib.suppress(ClientError):
-                    if client.ready() and len(client.workers()) >= self._num_workers:
-                        return
+                    if child.exit_code == os.EX_CONFIG:
+                        raise StackError(f"{child.name}: {''.join(child.said()[-1:])}")
+                self.look_after()
+                if self._is_ready(client):
+                    return
                 self._stopping.wait(LOOK_S)
-        raise StackError(f"the stack is not ready after {START_S:.0f} s; see {logs}")
+        raise StackError(self._why_not())
+
+    def _is_ready(self, client: Client) -> bool:
+        """Return whether jobs are accepted, and all workers that live now have said hello."""
+        ours = {worker.pid for worker in self._workers}
+        with contextlib.suppress(ClientError):
+            # One that was killed is listed for a while.
+            return client.ready() and ours <= {worker.pid for worker in client.workers()}
+        return False
+
+    def _why_not(self) -> str:
+        text = f"the stack is not ready after {START_S:.0f} s; see {self.home / 'logs'}"
+        for child in self._children():
+            if child.deaths:
+                text += f"\n{child.name} died {child.deaths} times; the end of its log:\n"
+                text += child.tail()
+        return text
 
     def _raise_if_stopping(self) -> None:
         if self._stopping.is_set():
@@ -219,7 +210,7 @@ def running(
     """
     stopping = stopping or threading.Event()
     settings = _settings(home=home, host=host, port=port)
-    with _home_of_its_own(home, stopping) as hold:
+    with homes.held(home, stopping) as hold:
         stack = Stack(
             settings,
             workers=workers,
@@ -239,51 +230,6 @@ def data_dir(home: Path) -> Path:
     return _settings(home=home).data_dir
 
 
-def url_of(home: Path) -> str | None:
-    """Return the URL of the stack that runs on *home*, or None."""
-    try:
-        url = (home / "url").read_text()
-        with Client(url) as client:
-            return url if client.ready() else None
-    except (OSError, UnicodeDecodeError, BadAddress):
-        return None
-
-
-@contextlib.contextmanager
-def _home_of_its_own(home: Path, stopping: threading.Event) -> Iterator[int]:
-    """
-    Hold *home* for one stack; give the descriptor that all its processes must hold.
-
-    One lock says that a stack runs. The other one lasts until the last of its processes has
-    ended, so that a new server never opens the files that an old one still writes.
-    """
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        own, shared = (home / "lock").open("w"), (home / "processes.lock").open("w")
-    except OSError as error:
-        raise StackError(
-            f"--home (OPTSERVE_HOME) must be a directory to write to, got {str(home)!r}: "
-            f"{error.strerror}"
-        ) from None
-    with own, shared:
-        if not _lock(own.fileno()):
-            where = url_of(home) or "a URL of its own"
-            raise StackError(f"a stack already runs on {home}, at {where}")
-        deadline = time.monotonic() + LEFTOVERS_S
-        while not _lock(shared.fileno()):
-            if stopping.wait(LOOK_S) or time.monotonic() > deadline:
-                raise StackError(f"processes of an earlier stack on {home} have not ended yet")
-        yield shared.fileno()
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _settings(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
     """Return the settings of the environment, with these."""
     try:
@@ -296,23 +242,3 @@ def _settings(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
 
 def _variable(name: str) -> str:
     return name if name.isupper() else f"OPTSERVE_{name.upper()}"
-
-
-def _prepare(url: str) -> None:
-    """Check the server at *url* and give it the functions."""
-    try:
-        client = redis.from_url(url, socket_timeout=STORE_S, socket_connect_timeout=STORE_S)
-    except ValueError:  # its text may hold the password, or a part of it
-        raise StackError(
-            "REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, "
-            f"got {masked(url)!r}"
-        ) from None
-    try:
-        with client:
-            prepare(client)
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StackError(f"the Redis server at {masked(url)} does not answer: {error}") from None
-    except redis.RedisError as error:
-        raise StackError(f"the Redis server at {masked(url)} refuses: {error}") from None
-    except StoreUnsafe as error:
-        raise StackError(str(error)) from None

@@ -23,6 +23,7 @@ ALLOWED = {
     "worker": ["worker", "jobs", "optcore"],
     "optserve": ["optserve", "jobs.spec", "optcore.spec", "optcore.schedules"],
     "optserve.stack": ["optserve", "jobs", "optcore.spec", "optcore.schedules"],
+    "optserve.store": ["optserve", "jobs"],
 }
 """Module or package -> what it may import of ours; the longest name that fits holds."""
 

@@ -10,7 +10,8 @@ import redis
 
 from api.app import create_app
 from jobs.settings import Settings
-from optserve.embedded import EmbeddedServer, ServerError
+from optserve.embedded import EmbeddedServer
+from optserve.valkey import ServerError
 from tests.full import Disk, small_disk
 from tests.jobs.protocol import SPEC
 

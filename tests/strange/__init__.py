@@ -11,8 +11,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from worker import trainers
-
 
 def put(module: ModuleType, **names: object) -> None:
     """Put something else in the place of what *module* has under these names."""
@@ -23,7 +21,7 @@ def put(module: ModuleType, **names: object) -> None:
 
 def work(name: str) -> None:
     """Be a worker whose trainers run the `main` of the module *name*."""
-    from worker import main  # noqa: PLC0415  not in the trainers
+    from worker import main, trainers  # noqa: PLC0415  not in the trainers
 
     trainers.MODULE = f"tests.strange.{name}"
     main.main()
