@@ -17,6 +17,7 @@ from optserve import homes, live, showing, stack
 from optserve.client import Client
 from optserve.datasets import fetch_mnist
 from optserve.ports import CannotListen, listening_port
+from optserve.settings import HOST
 from optserve.terminal import Terminal
 
 JOB: dict[str, Any] = {
@@ -72,7 +73,7 @@ def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
         return
     out.say("starting the service ...")
     try:
-        listening_port(stack.HOST, port)
+        listening_port(HOST, port)
     except CannotListen:
         port = 0
     with stack.running(home=home, port=port) as running:

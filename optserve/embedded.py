@@ -20,6 +20,8 @@ import redis
 from optserve.processes import Child
 from optserve.valkey import ServerError, binary
 
+URL = "url"
+"""File beside its data that says where a server is reached."""
 MAX_SOCKET_PATH = 100
 """Bytes that fit into a socket address, on every system."""
 START_S = 30.0
@@ -98,6 +100,7 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
+        (self._data / URL).write_text(self.url)
         self._child = Child("server", [program, *flat], log_file=self.log, holds=self._holds)
         self._wait_until_ready(self._child, wanted)
 
@@ -152,7 +155,8 @@ class EmbeddedServer:
                 return
             time.sleep(LOOK_S)
             unreadable = self._unreadable(child)
-            child.look_after()
+            if not unreadable:
+                child.look_after()
         tail = child.tail()
         self.stop()
         raise ServerError(
@@ -171,3 +175,11 @@ class EmbeddedServer:
             f"{WARNING.sub('', warnings[-1]).strip()}\n"
             f"See what is wrong with it: optserve doctor --home {shlex.quote(str(self._home))}"
         )
+
+
+def url_of(home: Path) -> str | None:
+    """Return the URL of the server on *home*, which may not run; None if it has had none."""
+    try:
+        return (home / "redis" / URL).read_text()
+    except OSError:
+        return None

@@ -27,9 +27,11 @@ from optserve import (
 from optserve import demo as demonstration
 from optserve.chaos import command as chaos
 from optserve.datasets import FetchFailed, fetch_mnist
+from optserve.doctor import command as doctor
 from optserve.errors import ClientError, StackError
 from optserve.files import BadFile, read_object
 from optserve.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
+from optserve.settings import HOST
 from optserve.terminal import err, out
 
 app = typer.Typer(
@@ -42,13 +44,14 @@ datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
 app.command("chaos")(chaos.command)
+app.command("doctor")(doctor.command)
 app.add_typer(schedules.app, name="schedule")
 
 
 @app.command()
 def up(
     home: Home = DEFAULT_HOME,
-    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = stack.HOST,
+    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
     port: Port = 8000,
     workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
 ) -> None:

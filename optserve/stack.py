@@ -14,22 +14,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from jobs.settings import Settings
-from optcore.spec.errors import problems
 from optserve import homes
 from optserve.client import Client
 from optserve.errors import ClientError, StackError
 from optserve.ports import CannotListen, listening_port, url_at
 from optserve.processes import Child, python
+from optserve.settings import HOST, settings_of
 from optserve.store import Store
 
-HOST = "127.0.0.1"
-"""Where the API listens unless told otherwise: on this machine only."""
 START_S = 60.0
 """Seconds until a stack must be ready: torch may have to be read from a slow disk."""
 WORKER_LEAVES_S = 12.0
@@ -209,7 +203,7 @@ def running(
         StackError: it cannot be started.
     """
     stopping = stopping or threading.Event()
-    settings = _settings(home=home, host=host, port=port)
+    settings = settings_of(home=home, host=host, port=port)
     with homes.held(home, stopping) as hold:
         stack = Stack(
             settings,
@@ -227,18 +221,4 @@ def running(
 
 def data_dir(home: Path) -> Path:
     """Return where the datasets of the stack on *home* lie."""
-    return _settings(home=home).data_dir
-
-
-def _settings(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
-    """Return the settings of the environment, with these."""
-    try:
-        return Settings(home=home, host=host, port=port)
-    except ValidationError as error:
-        named = [{**e, "loc": (_variable(str(e["loc"][0])),)} for e in error.errors()]
-        wrong = problems(cast("list[ErrorDetails]", named), None)
-        raise StackError("\n".join(problem.message for problem in wrong)) from None
-
-
-def _variable(name: str) -> str:
-    return name if name.isupper() else f"OPTSERVE_{name.upper()}"
+    return settings_of(home=home).data_dir

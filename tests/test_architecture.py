@@ -22,8 +22,10 @@ ALLOWED = {
     "api": ["api", "jobs", "optcore.spec", "optcore.schedules"],
     "worker": ["worker", "jobs", "optcore"],
     "optserve": ["optserve", "jobs.spec", "optcore.spec", "optcore.schedules"],
-    "optserve.stack": ["optserve", "jobs", "optcore.spec", "optcore.schedules"],
+    "optserve.stack": ["optserve", "jobs"],
     "optserve.store": ["optserve", "jobs"],
+    "optserve.settings": ["optserve", "jobs", "optcore.spec"],
+    "optserve.doctor": ["optserve", "jobs"],
 }
 """Module or package -> what it may import of ours; the longest name that fits holds."""
 

@@ -18,7 +18,7 @@ from optserve.embedded import EmbeddedServer
 from optserve.errors import StackError
 from optserve.store import Store
 from optserve.valkey import binary
-from tests.e2e.commands import started
+from tests.e2e.commands import optserve, started
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import alive, command_line, descendants, eventually, kill
 from tests.stacks import stack_with
@@ -198,6 +198,31 @@ def test_a_given_store_that_reads_its_file_is_waited_for(slow_home: Path, tmp_pa
     with given:
         thread.join()
     assert prepared == [True]
+
+
+def test_garbage_behind_what_the_server_keeps_is_a_sentence_and_can_be_cut_off(
+    tmp_path: Path,
+) -> None:
+    """As a machine may leave it that lost its power."""
+    with stack_with(tmp_path) as running, Client(running.url) as client:
+        job = finished(client, client.submit(SHORT).id)
+        rows = list(client.metrics(job.id))
+    (file,) = (tmp_path / "redis" / "appendonlydir").glob("*.incr.aof")
+    with file.open("ab") as opened:
+        opened.write(b"\0" * 4096)
+
+    refused = optserve("up", home=tmp_path)
+    mended = optserve("doctor", "--repair", home=tmp_path)
+
+    assert refused.returncode == 1
+    said, todo = refused.stderr.splitlines()
+    assert said.startswith(f"the embedded server cannot read what it keeps in {file.parents[1]}: ")
+    assert todo == f"See what is wrong with it: optserve doctor --home {tmp_path}"
+    assert mended.returncode == 0
+    assert f"repaired  redis: files: 4096 bytes were cut off {file}" in mended.stdout
+    with stack_with(tmp_path, workers=0) as running, Client(running.url) as client:
+        assert client.job(job.id) == job
+        assert list(client.metrics(job.id)) == rows
 
 
 def test_a_stack_works_on_a_home_of_any_name(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is wrong with the home of a local stack, and what to do: ``optserve doctor``."""

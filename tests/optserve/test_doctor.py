@@ -1,0 +1,341 @@
+"""``optserve doctor`` on homes that are well, and on such as crashes and people leave behind."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from typer.testing import CliRunner, Result
+
+from jobs import calls, keys
+from jobs.archive import archive
+from jobs.artifacts import STORE, Storage
+from jobs.functions import send
+from jobs.server import prepare
+from optserve import homes
+from optserve.embedded import EmbeddedServer
+from optserve.main import app
+from tests.conftest import ROOT
+from tests.jobs.protocol import append, begin, some_rows, submit
+
+MARK = b"$4\r\nlast\r\n"
+GARBAGE = {
+    "text": b"garbage\n",
+    "zeros": b"\0" * 4096,
+    "half a command, and other bytes": b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n\xff\xff",
+}
+
+
+def doctor(home: Path, *args: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", "--home", str(home), *args])
+
+
+def problems(done: Result) -> list[str]:
+    assert done.exit_code == ("PROBLEM" in done.output), done.output
+    return [line for line in done.output.splitlines() if line.startswith("PROBLEM")]
+
+
+@contextmanager
+def store(home: Path) -> Iterator[redis.Redis]:
+    """A client of the embedded server of that home."""
+    with EmbeddedServer(home) as server, redis.from_url(server.url) as client:
+        prepare(client)
+        yield client
+
+
+def ended(client: redis.Redis, storage: Storage) -> str:
+    """Return a job that has ended, and whose rows were moved to a file."""
+    job_id = submit(client)
+    held = begin(client)
+    append(client, held, 0, some_rows(0, 10))
+    storage.job_folder("local", job_id).mkdir(parents=True)
+    storage.belongs_to(send(client, calls.store_id("this one")))
+    send(client, calls.fail(held, reason="error", detail="enough"))
+    archive(client, storage, "local", job_id)
+    return job_id
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a job that has ended, one that waits and one that runs."""
+    home = tmp_path / "home"
+    with store(home) as client:
+        ended(client, Storage(home / "storage"))
+        running = submit(client)
+        begin(client, "t2")
+        submit(client)
+        client.set("last", running)
+    return home
+
+
+def commands(home: Path) -> Path:
+    """Return the file of commands of that home's server."""
+    (path,) = (home / "redis" / "appendonlydir").glob("*.incr.aof")
+    return path
+
+
+def test_of_a_home_that_is_well_nothing_is_said_but_that(home: Path) -> None:
+    before = commands(home).read_bytes()
+
+    done = doctor(home)
+
+    assert problems(done) == []
+    lines = done.output.splitlines()
+    assert all(line.startswith("ok ") for line in lines[:-1]), done.output
+    assert lines[-1] == "no problem is left"
+    assert "ok        store: settings: it keeps what it accepts" in lines
+    assert "ok        jobs: leases: 1 job, as they should be" in lines
+    assert commands(home).read_bytes() == before
+
+
+def test_all_that_is_looked_at_is_explained(home: Path) -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text()
+
+    looked_at = {line[10:].rsplit(": ", 1)[0] for line in doctor(home).output.splitlines()[:-1]}
+    subjects = {re.match(r"(jobs|redis|storage|store): [a-z ]+|[a-z]+", each) for each in looked_at}
+    names = {found[0] for found in subjects if found}
+
+    assert len(names) >= 15
+    assert not [name for name in names if f"`{name}`" not in page and f"`{name[6:]}`" not in page]
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_garbage_behind_the_file_is_cut_off_and_a_copy_kept(home: Path, kind: str) -> None:
+    good, garbage = commands(home).read_bytes(), GARBAGE[kind]
+    commands(home).write_bytes(good + garbage)
+
+    found = doctor(home)
+    untouched = commands(home).read_bytes()
+    repaired = doctor(home, "--repair")
+
+    size = len(good) + len(garbage)
+    (problem,) = problems(found)
+    assert f"redis: files: the last {len(garbage)} of {size} bytes of {commands(home)}" in problem
+    assert f"--repair copies {commands(home).parent} and cuts them off" in problem
+    assert "ok        store: not looked at: its files come first" in found.output
+    assert untouched == good + garbage
+    aside = home / "redis" / "appendonlydir.before-repair-1"
+    assert repaired.exit_code == 0, repaired.output
+    assert (
+        f"repaired  redis: files: {len(garbage)} bytes were cut off {commands(home)}; "
+        f"all is as it was in {aside}" in repaired.output
+    )
+    assert commands(home).read_bytes()[: len(good)] == good
+    assert (aside / commands(home).name).read_bytes() == good + garbage
+    with store(home) as client:
+        assert client.zcard(keys.JOBS % "local") == 3
+        assert client.get("last") is not None
+
+
+def test_what_lies_behind_damage_in_the_middle_is_counted(home: Path) -> None:
+    good = commands(home).read_bytes()
+    middle = good.index(b"*", len(good) // 2)
+    behind = good[middle:].count(b"\r\n*") + 1
+    commands(home).write_bytes(good[:middle] + b"\xff\xff" + good[middle:])
+
+    problem, *_ = problems(doctor(home))
+
+    assert f"{behind} commands that were written after the damage are among them" in problem
+
+
+def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:
+    with commands(home).open("ab") as file:
+        file.write(b"*3\r\n$3\r\nSET\r\n$4\r\nlast\r\n$100\r\nhalf of")
+
+    assert problems(doctor(home)) == []
+
+
+def test_a_second_repair_leaves_the_copy_of_the_first(home: Path) -> None:
+    for _ in range(2):
+        with commands(home).open("ab") as file:
+            file.write(b"garbage\n")
+        assert doctor(home, "--repair").exit_code == 0
+
+    copies = [path.name for path in (home / "redis").glob("*before-repair*")]
+    assert sorted(copies) == [f"appendonlydir.before-repair-{number}" for number in (1, 2)]
+
+
+def test_a_command_that_no_server_knows_is_told_in_the_words_of_the_server(home: Path) -> None:
+    """To the tool it is one like any other."""
+    with commands(home).open("ab") as file:
+        file.write(b"*2\r\n$7\r\nNOTHING\r\n$1\r\na\r\n")
+
+    (problem,) = problems(doctor(home))
+
+    assert "store: the embedded server cannot read what it keeps" in problem
+    assert "unknown command 'NOTHING'" in problem
+
+
+def test_a_damaged_base_is_not_for_a_program_to_mend(home: Path) -> None:
+    (base,) = commands(home).parent.glob("*.base.rdb")
+    base.write_bytes(base.read_bytes()[:-20])
+
+    problem, *_ = problems(doctor(home, "--repair"))
+
+    assert f"redis: files: {base} is damaged. To do: restore the folder from a backup" in problem
+    assert not list((home / "redis").glob("*before-repair*"))
+
+
+def members(client: redis.Redis, key: str) -> list[str]:
+    found: Any = client.zrange(key, 0, -1)
+    return [member.decode() for member in found]
+
+
+def lease_of_nobody(client: redis.Redis, storage: Storage) -> str:
+    client.zadd(keys.LEASES, {b"local/job_nobody": 0, b"\xff": 0})
+    return "jobs: leases: local/job_nobody, \\udcff should not be there"
+
+
+def running_without_a_lease(client: redis.Redis, storage: Storage) -> str:
+    (member,) = members(client, keys.LEASES)
+    client.zrem(keys.LEASES, member)
+    return f"jobs: running: {member} run without a lease"
+
+
+def broken_record(client: redis.Redis, storage: Storage) -> str:
+    job_id = members(client, keys.JOBS % "local")[0]
+    client.hset(keys.JOB % ("local", job_id), "rows", "many")
+    return f"jobs: records: local/{job_id} have records that cannot be read"
+
+
+def record_of_another_kind(client: redis.Redis, storage: Storage) -> str:
+    job_id = members(client, keys.JOBS % "local")[0]
+    client.set(keys.JOB % ("local", job_id), "text")
+    return f"jobs: records: local/{job_id} have records that cannot be read"
+
+
+def archive_gone(client: redis.Redis, storage: Storage) -> str:
+    (file,) = storage.root.glob("jobs/*/*/archive/*-rows.parquet")
+    file.unlink()
+    return f"jobs: archives: local/{file.parent.parent.name} have lost rows or history"
+
+
+def checkpoints_gone(client: redis.Redis, storage: Storage) -> str:
+    job_id = members(client, keys.JOBS % "local")[-1]
+    kept = f'[{{"step": 1, "path": "jobs/local/{job_id}/1-a/checkpoints/x", "sha256": ""}}]'
+    client.hset(keys.JOB % ("local", job_id), "checkpoints", kept)
+    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints"
+
+
+def name_empty(client: redis.Redis, storage: Storage) -> str:
+    (storage.root / STORE).write_text("")
+    return f"storage: name: {storage.root / STORE} is empty"
+
+
+def name_of_another(client: redis.Redis, storage: Storage) -> str:
+    (storage.root / STORE).write_text("another one")
+    return f"storage: name: {storage.root} belongs to another store"
+
+
+@pytest.mark.parametrize(
+    ("harm", "repairable"),
+    [
+        (lease_of_nobody, True),
+        (running_without_a_lease, True),
+        (broken_record, False),
+        (record_of_another_kind, False),
+        (archive_gone, False),
+        (checkpoints_gone, False),
+        (name_empty, False),
+        (name_of_another, False),
+    ],
+)
+def test_what_does_not_fit_together_is_found(
+    home: Path, harm: Callable[[redis.Redis, Storage], str], repairable: bool
+) -> None:
+    with store(home) as client:
+        said = harm(client, Storage(home / "storage"))
+
+    found = problems(doctor(home))
+    repaired = doctor(home, "--repair")
+
+    assert any(said in line for line in found), found
+    assert (repaired.exit_code == 0) == repairable, repaired.output
+    assert (problems(doctor(home)) == []) == repairable
+
+
+def test_a_service_takes_back_what_ran_without_a_lease(home: Path) -> None:
+    with store(home) as client:
+        client.delete(keys.LEASES)
+
+    done = doctor(home, "--repair")
+
+    assert "1 job will be taken back as soon as the service runs" in done.output
+    with store(home) as client:
+        assert len(send(client, calls.reap(limit=10, lease_ms=0)).jobs) == 1
+
+
+def test_others_have_no_business_in_the_folder_of_the_server(home: Path) -> None:
+    (home / "redis").chmod(0o755)
+
+    (problem,) = problems(doctor(home))
+    repaired = doctor(home, "--repair")
+
+    assert "redis: rights:" in problem
+    assert "has mode 755: others may reach all jobs" in problem
+    assert repaired.exit_code == 0
+    assert (home / "redis").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_none_is_found(home: Path) -> None:
+    (home / "run").write_text("a file")
+
+    (problem,) = problems(doctor(home))
+
+    assert f"run: {home / 'run'} cannot be written to: Not a directory" in problem
+
+
+def test_a_url_of_a_service_that_is_gone_is_removed(home: Path) -> None:
+    (home / "url").write_text("http://127.0.0.1:1")
+
+    (problem,) = problems(doctor(home))
+    repaired = doctor(home, "--repair")
+
+    assert "names a service that has ended without removing it" in problem
+    assert repaired.exit_code == 0
+    assert not (home / "url").exists()
+
+
+def test_while_a_stack_runs_it_looks_and_repairs_nothing(home: Path) -> None:
+    with homes.held(home, threading.Event()), store(home) as client:
+        client.zadd(keys.LEASES, {"local/job_nobody": 0})
+
+        looked, refused = doctor(home), doctor(home, "--repair")
+
+        assert client.zscore(keys.LEASES, "local/job_nobody") is not None
+    (problem,) = problems(looked)
+    assert "jobs: leases: local/job_nobody should not be there" in problem
+    assert f"ok        stack: a stack already runs on {home}" in looked.output
+    assert "redis: files: not looked at: a server writes them" in looked.output
+    assert str(refused.exception).endswith(": end it before --repair")
+
+
+def test_a_home_that_was_never_used_has_no_problem(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+
+    assert problems(done) == []
+    assert "ok        store: it has not been used yet" in done.output
+    assert not (tmp_path / "redis").exists()
+
+
+def test_a_home_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "optserve", "doctor", "--home", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"--home (OPTSERVE_HOME) must be the folder of a stack, got {str(tmp_path / 'none')!r}\n"
+    )
+    assert not (tmp_path / "none").exists()
