@@ -54,6 +54,7 @@ def up(
     host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
     port: Port = 8000,
     workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
+    worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
 ) -> None:
     """Start the service on this machine and stay until Ctrl-C."""
     stopping = threading.Event()
@@ -65,7 +66,12 @@ def up(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     with stack.running(
-        home=home, host=host, port=port, workers=workers, stopping=stopping
+        home=home,
+        host=host,
+        port=port,
+        workers=workers,
+        stopping=stopping,
+        worker_module=worker_module,
     ) as running:
         out.say(f"optserve is ready at {running.url}")
         out.say(f"what it offers: {running.url}/docs")

@@ -3,68 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
-import threading
+import signal
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
-from optserve.chaos.kinds import KINDS, spec_of
-from optserve.chaos.strikes import Kind, Striker, Victims, plan
+from jobs.spec.wire import Job
+from optserve.chaos import proc
+from optserve.chaos.drafts import Drafts
+from optserve.chaos.kinds import CLONES, KINDS
+from optserve.chaos.posting import PATIENCE_S, Posting, post
+from optserve.chaos.report import Report
+from optserve.chaos.strikes import AWAY, Striker, Victims, plan
 from optserve.chaos.verdict import Story, Window, silence_s, standstill_s, wrongs
 from optserve.client import Client
 from optserve.errors import ClientError
 
 Answer = TypeVar("Answer")
 
-log = logging.getLogger(__name__)
-
 OUTSTANDING, FEWEST = 12, 2
 """Jobs that were posted and have not ended, at a time; and where the strikes have fallen behind."""
 TICK_S, LOOK_S = 0.02, 0.2
-READY_S = 20.0
+READY_S = 30.0
 """Seconds that new trainers may take to be ready, all cores being busy with them."""
-PATIENCE_S = 120.0
-"""Seconds for which a service that was hurt is waited for."""
-
-
-@dataclass
-class Report:
-    """
-    What came of a soak.
-
-    Attributes:
-        seed: replays it.
-        num_jobs: how many were to be trained.
-        succeeded: how many did.
-        struck: processes that were hurt, by kind.
-        attempts: of all jobs together.
-        verified: rows computed again after an interruption, each equal to the one stored.
-        silence_s: longest time for which a job ran without an entry of its history.
-        standstill_s: longest time for which jobs waited and no job had one.
-        took_s: from the first job to the last.
-        violations: what must not be; empty if all is well.
-    """
-
-    seed: int
-    num_jobs: int
-    succeeded: int = 0
-    struck: Counter[Kind] = field(default_factory=Counter)
-    attempts: int = 0
-    verified: int = 0
-    silence_s: float = 0.0
-    standstill_s: float = 0.0
-    took_s: float = 0.0
-    violations: list[str] = field(default_factory=list)
-
-    @property
-    def kills(self) -> int:
-        """SIGKILLs, those of the server included."""
-        return self.struck.total() - self.struck["stop"]
+ARCHIVED_S = 180.0
+"""Seconds until all that has ended must be archived: one try that was interrupted is left alone for
+a minute."""
+TIDY_S, TIDY_PER_JOB_S = 60.0, 0.1
+"""Seconds until files that nobody needs must be gone."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +50,7 @@ class Campaign:
         num_kills: see `plan`.
         lease_s: of the service.
         victims: who may be hurt.
-        whole: whether all of the service may be hurt, or trainers alone.
+        drafts: those in the storage of the service, if all of it may be hurt.
         look_after: starts again what has died; called all the time, from one thread.
     """
 
@@ -93,7 +62,7 @@ class Campaign:
     num_kills: int
     lease_s: float
     victims: Victims
-    whole: bool
+    drafts: Drafts | None
     look_after: Callable[[], None]
 
     def run(self) -> Report:
@@ -105,12 +74,14 @@ class Campaign:
 class _Run:
     def __init__(self, campaign: Campaign, client: Client) -> None:
         self._campaign, self._client = campaign, client
+        self._drafts = campaign.drafts
         self._draw = random.Random(campaign.seed)
-        self._kinds = [self._draw.choice(list(KINDS)) for _ in range(campaign.num_jobs)]
+        self._kinds = [self._draw.choice([*KINDS, *CLONES]) for _ in range(campaign.num_jobs)]
         self._striker = Striker(
-            plan(campaign.num_kills, self._draw, whole=campaign.whole),
+            plan(campaign.num_kills, self._draw, whole=campaign.drafts is not None),
             self._draw,
             campaign.victims,
+            campaign.drafts,
             lease_s=campaign.lease_s,
         )
         self._num_strikes = self._striker.left
@@ -121,81 +92,71 @@ class _Run:
 
     def report(self) -> Report:
         report = Report(self._campaign.seed, self._campaign.num_jobs)
-        undisturbed = {kind: self._trained(kind) for kind in KINDS}
+        parents = self._trained(KINDS, {})
+        undisturbed = {**parents, **self._trained(CLONES, parents)}
         began = time.monotonic()
         with ThreadPoolExecutor(2 * OUTSTANDING) as pool:
+            ids = {kind: story.job.id for kind, story in parents.items()}
+            posting = Posting(pool, self._campaign.url, self._campaign.name, self._kinds, ids)
             try:
-                stories = self._soak(pool)
+                self._soak(posting)
             finally:
+                posting.close()
                 self._striker.wake(everybody=True)
+            self._until_there()
         report.took_s, report.struck = time.monotonic() - began, self._striker.struck
-        self._judge(report, stories, undisturbed)
+        jobs = [posting.ids().get(i) for i in range(self._campaign.num_jobs)]
+        self._put_away(report, [job for job in jobs if job is not None])
+        stories = [None if job is None else self._story(job) for job in jobs]
+        self._judge(report, list(zip(self._kinds, stories, strict=True)), undisturbed)
         return report
 
-    def _trained(self, kind: str) -> Story:
-        """Return the story of a job that nobody disturbs."""
-        job = self._client.submit(spec_of(kind, soak=self._campaign.name))
-        while not job.state.final and time.monotonic() < self._deadline:
-            self._campaign.look_after()
-            time.sleep(TICK_S)
-            job = self._client.job(job.id)
-        return self._story(job.id)
+    def _trained(self, kinds: Iterable[str], parents: dict[str, Story]) -> dict[str, Story]:
+        """Return the stories of jobs, one of each kind, that nobody disturbs."""
+        ids = {kind: story.job.id for kind, story in parents.items()}
+        jobs = {kind: post(self._client, kind, self._campaign.name, ids) for kind in kinds}
+        for job in jobs.values():
+            while not self._job(job.id).state.final and time.monotonic() < self._deadline:
+                self._campaign.look_after()
+                time.sleep(TICK_S)
+        return {kind: self._story(job.id) for kind, job in jobs.items()}
+
+    def _job(self, job_id: str) -> Job:
+        return self._client.job(job_id)
 
     def _story(self, job_id: str) -> Story:
-        job = self._client.job(job_id)
+        job = self._job(job_id)
         return Story(job, list(self._client.metrics(job_id)), self._client.events(job_id))
 
     # ------------------------------------------------------------------------ while it lasts
 
-    def _soak(self, pool: ThreadPoolExecutor) -> list[tuple[str, Story | None]]:
-        """Return kind and story of each job, None for one that could not be posted."""
-        slots, given = threading.Semaphore(0), 0
-        posted = [pool.submit(self._post, kind, slots) for kind in self._kinds]
-        waiting = list(range(len(posted)))
-        stories: dict[int, Story] = {}
+    def _soak(self, posting: Posting) -> None:
+        """Give out all jobs, and strike, until the last one has ended."""
+        waiting = set(range(self._campaign.num_jobs))
         looked = 0.0
         while waiting and time.monotonic() < self._deadline:
             self._campaign.look_after()
             self._striker.wake()
             self._watch()
-            ended = len(posted) - len(waiting)
-            self._strike(ended)
-            if (more := ended + self._outstanding(ended) - given) > 0:
-                slots.release(more)
-                given += more
+            ended = self._campaign.num_jobs - len(waiting)
+            self._strike(ended, posting)
+            posting.give(ended + self._outstanding(ended) - posting.given)
             time.sleep(TICK_S)
             if time.monotonic() - looked < LOOK_S:
                 continue
             looked = time.monotonic()
-            for i in [i for i in waiting if posted[i].done()]:
-                job_id = posted[i].result()
-                if job_id is None or self._over(job_id):
-                    waiting.remove(i)
-        self._striker.wake(everybody=True)
-        self._until_there()
-        ids = [job.result() if job.done() else None for job in posted]
-        for job in posted:
-            job.cancel()
-        slots.release(len(posted))
-        for i, job_id in enumerate(ids):
-            if job_id is not None:
-                stories[i] = self._story(job_id)
-        return [(kind, stories.get(i)) for i, kind in enumerate(self._kinds)]
+            for number, job_id in posting.ids().items():
+                if number in waiting and self._is_over(number, job_id, posting):
+                    waiting.remove(number)
 
-    def _post(self, kind: str, slots: threading.Semaphore) -> str | None:
-        slots.acquire()
-        if time.monotonic() > self._deadline:
-            return None
-        try:
-            with Client(self._campaign.url, patience_s=PATIENCE_S) as client:
-                return client.submit(spec_of(kind, soak=self._campaign.name)).id
-        except ClientError as error:
-            log.warning("a job could not be posted: %s", error)
-            return None
-
-    def _over(self, job_id: str) -> bool:
-        found = self._quietly(lambda: self._client.job(job_id))
-        return found is not None and found.state.final
+    def _is_over(self, number: int, job_id: str | None, posting: Posting) -> bool:
+        if job_id is None:
+            return True
+        job = self._quietly(lambda: self._job(job_id))
+        if job is None or not job.state.final:
+            return False
+        posting.ended(number, job)
+        return True
 
     def _due(self, jobs: int) -> bool:
         """Return whether, for so many jobs, more strikes are due than were done."""
@@ -208,15 +169,20 @@ class _Run:
         """Return how many jobs may be posted that have not ended, if so many have."""
         return FEWEST if self._due(ended) else OUTSTANDING
 
-    def _strike(self, ended: int) -> None:
+    def _strike(self, ended: int, posting: Posting) -> None:
         """Hurt somebody if that many jobs have ended that it is time to."""
-        busy = self._away_since is not None or time.monotonic() < self._next_strike
-        if busy or not self._due(ended + OUTSTANDING):
+        if time.monotonic() < self._next_strike or not self._due(ended + OUTSTANDING):
             return
-        kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
-        if kind in ("api", "server"):
+        if self._away_since is not None:
+            kind = self._striker.strike_while_away()
+        else:
+            if self._striker.following == "clone draft" and posting.given < ended + 2 * OUTSTANDING:
+                posting.give_a_clone()
+            kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
+        if kind in AWAY and self._away_since is None:
             self._away_since = time.time()
-        self._next_strike = time.monotonic() + self._draw.uniform(0.0, 0.4)
+        if kind is not None:
+            self._next_strike = time.monotonic() + self._draw.uniform(0.0, 0.4)
 
     def _watch(self) -> None:
         """Note from when to when API or store were away."""
@@ -237,6 +203,31 @@ class _Run:
         return None
 
     # ------------------------------------------------------------------------ afterwards
+
+    def _put_away(self, report: Report, jobs: list[str]) -> None:
+        """Let the service archive what has ended and remove what nobody needs; tell if it fails."""
+        drafts = self._drafts
+        if drafts is None:
+            return
+        ended = [job for job in jobs if self._job(job).state.final]
+        self._wait(lambda: not drafts.unarchived(ended), ARCHIVED_S)
+        unarchived = drafts.unarchived(ended)
+        report.archived = len(ended) - len(unarchived)
+        report.violations += [f"{job}: its rows were not moved to a file" for job in unarchived]
+        if drafts.left():
+            drafts.age()
+            api = self._campaign.victims.find("api")
+            if api is not None:  # the next one looks through all folders first
+                proc.send(api, signal.SIGKILL)
+            self._wait(lambda: not drafts.left(), TIDY_S + TIDY_PER_JOB_S * len(jobs))
+        report.violations += [f"{draft} was left behind" for draft in drafts.left()]
+        self._until_there()
+
+    def _wait(self, condition: Callable[[], bool], for_s: float) -> None:
+        deadline = time.monotonic() + for_s
+        while not condition() and time.monotonic() < deadline:
+            self._campaign.look_after()
+            time.sleep(LOOK_S)
 
     def _judge(
         self,

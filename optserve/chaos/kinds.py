@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 STEPS = 60
 LABEL = "chaos"
@@ -42,6 +43,31 @@ KINDS: dict[str, dict[str, Any]] = {
         "training": {"clip": {"kind": "global_norm", "max": 1.0}},
     },
 }
+
+
+@dataclass(frozen=True)
+class Clone:
+    """
+    A job that begins with the state of another one.
+
+    Attributes:
+        of: the kind of that one.
+        source: which of its states.
+        keep: what is taken from it.
+    """
+
+    of: str
+    source: Literal["last"] | int
+    keep: Literal["weights", "optimizer"]
+
+
+CLONES = {
+    "clone of adam, with its optimizer": Clone(
+        "adam, cosine after a warmup, average of the weights", 50, "optimizer"
+    ),
+    "clone of momentum": Clone("momentum, one cycle", "last", "weights"),
+}
+"""The API copies what they begin with: a checkpoint that every run keeps, or the last network."""
 
 
 def spec_of(kind: str, *, soak: str) -> dict[str, Any]:

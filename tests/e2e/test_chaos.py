@@ -1,22 +1,27 @@
 """The soak of `optserve chaos`: what it hurts loses nothing, and what is broken it finds."""
 
+import random
 import re
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import redis
 
 from jobs.functions import library
-from optserve.chaos.campaign import Report
-from optserve.chaos.command import against, own_stack
+from optserve.chaos.command import against
+from optserve.chaos.report import Report
+from optserve.chaos.service import Service, own_service
+from optserve.chaos.strikes import Kind, plan
 from optserve.stack import Stack
 from tests.e2e.commands import optserve
 
 SEED = 7
 
 
-def soak(running: Stack, *, num_jobs: int, num_kills: int, minutes: float) -> Report:
-    return against(running, seed=SEED, num_jobs=num_jobs, minutes=minutes, num_kills=num_kills)
+def soak(service: Service, *, num_jobs: int, num_kills: int, minutes: float) -> Report:
+    return against(service, seed=SEED, num_jobs=num_jobs, minutes=minutes, num_kills=num_kills)
 
 
 @pytest.mark.parametrize(
@@ -27,14 +32,14 @@ def soak(running: Stack, *, num_jobs: int, num_kills: int, minutes: float) -> Re
     ],
 )
 def test_jobs_lose_nothing(num_jobs: int, num_kills: int, minutes: float) -> None:
-    with own_stack() as running:
-        report = soak(running, num_jobs=num_jobs, num_kills=num_kills, minutes=minutes)
+    with own_service() as service:
+        report = soak(service, num_jobs=num_jobs, num_kills=num_kills, minutes=minutes)
 
     assert report.violations == [], f"seed {SEED}"
     assert report.succeeded == num_jobs
-    assert report.kills >= num_kills * 1.1 - 3  # those of the server come on top
-    assert report.struck["stop"] >= num_kills // 8
-    assert report.struck["server"] >= num_kills // 10
+    assert report.struck == Counter(plan(num_kills, random.Random(SEED), whole=True))
+    assert set(report.struck) == set(get_args(Kind))
+    assert report.archived == num_jobs
     assert report.verified > 0
 
 
@@ -43,8 +48,8 @@ def test_jobs_lose_nothing(num_jobs: int, num_kills: int, minutes: float) -> Non
 @pytest.mark.parametrize("mutant", ["no_generators", "no_statistics"])
 def test_a_checkpoint_that_lacks_something_is_found(mutant: str) -> None:
     """Random numbers by the rows, at once if these were stored before; statistics by the digest."""
-    with own_stack(f"tests.strange.{mutant}") as running:
-        report = soak(running, num_jobs=12, num_kills=10, minutes=5)
+    with own_service(f"tests.strange.{mutant}") as service:
+        report = soak(service, num_jobs=12, num_kills=10, minutes=5)
 
     found = "digest" if mutant == "no_statistics" else "differs"
     assert any(found in violation for violation in report.violations), report
@@ -53,13 +58,13 @@ def test_a_checkpoint_that_lacks_something_is_found(mutant: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_rows_that_are_appended_wherever_they_belong_are_found() -> None:
-    with own_stack() as running:
+    with own_service() as service:
         by_offset = "local overlap = math.min(count, rows - first)"
         assert library().count(by_offset) == 1
-        with redis.from_url(running.redis_url) as store:
+        with redis.from_url(service.redis_url) as store:
             mutant = library().replace(by_offset, "first = rows; local overlap = 0")
             store.function_load(mutant, replace=True)
-        report = soak(running, num_jobs=12, num_kills=10, minutes=5)
+        report = soak(service, num_jobs=12, num_kills=10, minutes=5)
 
     assert report.violations
 
