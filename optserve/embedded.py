@@ -110,8 +110,8 @@ class EmbeddedServer:
             return
         unreadable = self._unreadable(self._child)
         if unreadable and unreadable != self._told:
+            self._told = unreadable
             log.error("%s", unreadable)
-        self._told = unreadable
         self._child.look_after()
 
     def stop(self) -> None:

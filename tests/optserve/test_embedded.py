@@ -1,5 +1,8 @@
 """The embedded server, wherever its home lies."""
 
+import logging
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import redis
 import redis.asyncio
 
 from optserve.embedded import EmbeddedServer
+from tests.processes import eventually
 
 NAMES = [
     "100%",
@@ -34,3 +38,25 @@ async def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
             assert await patient.get("a") == b"b"
 
         assert [path.name for path in (tmp_path / name).iterdir()] == ["redis", "logs"]
+
+
+def test_a_server_that_can_no_longer_read_its_file_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever watches over it tries again and again."""
+    server = EmbeddedServer(tmp_path)
+    with server:
+        os.kill(server.pid, signal.SIGKILL)
+        with next((tmp_path / "redis" / "appendonlydir").glob("*.incr.aof")).open("ab") as file:
+            file.write(b"garbage\n")
+
+        def has_died_three_times() -> bool:
+            server.look_after()
+            return sum(" ended with 1;" in entry.message for entry in caplog.records) >= 3
+
+        eventually(has_died_three_times)
+
+    told = [entry.message for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert len(told) == 1
+    assert told[0].startswith("the embedded server cannot read what it keeps in ")
+    assert told[0].endswith(f"optserve doctor --home {tmp_path}")
