@@ -87,6 +87,7 @@ class _Run:
         self._num_strikes = self._striker.left
         self._away: list[Window] = []
         self._away_since: float | None = None
+        self._gone: int | None = None
         self._deadline = time.monotonic() + 60 * campaign.minutes
         self._next_strike = 0.0
 
@@ -173,6 +174,7 @@ class _Run:
         """Hurt somebody if that many jobs have ended that it is time to."""
         if time.monotonic() < self._next_strike or not self._due(ended + OUTSTANDING):
             return
+        api = self._campaign.victims.find("api")
         if self._away_since is not None:
             kind = self._striker.strike_while_away()
         else:
@@ -181,12 +183,18 @@ class _Run:
             kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
         if kind in AWAY and self._away_since is None:
             self._away_since = time.time()
+            # Without its stack, it answers for another moment.
+            self._gone = api if kind == "up" else None
         if kind is not None:
             self._next_strike = time.monotonic() + self._draw.uniform(0.0, 0.4)
 
     def _watch(self) -> None:
         """Note from when to when API or store were away."""
-        if self._away_since is not None and self._client.ready():
+        if self._away_since is None:
+            return
+        if self._gone is not None and self._campaign.victims.find("api") in (self._gone, None):
+            return
+        if self._client.ready():
             self._away.append((self._away_since, time.time()))
             self._away_since = None
 
