@@ -56,7 +56,7 @@ from jobs.server import prepare
 from jobs.settings import Settings
 from jobs.storage_pool import StoragePool
 from jobs.store import Store
-from jobs.waiting import require_store
+from jobs.waiting import require_settings, require_store
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
-    settings = Settings()
+    settings = require_settings()
     places.require(places.of_api(settings))
     require_store(settings)
     _allow_many_connections()

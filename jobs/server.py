@@ -69,6 +69,12 @@ def install(client: redis.Redis) -> None:
         load(client)
 
 
+def libraries(client: redis.Redis) -> list[str]:
+    """Return the names of the functions that the server has, of this release and others."""
+    found: list[list[bytes]] = client.function_list(f"{LEGACY}*")
+    return [_library_name(each) for each in found]
+
+
 def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS) -> list[str]:
     """
     Remove the functions of older releases that nobody has used for long; return their names.
@@ -76,9 +82,9 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
     What a newer release has loaded is not this one's to remove. A process that still calls what was
     removed loads it again.
     """
-    found: list[list[bytes]] = client.function_list(f"{LEGACY}*")
-    names = [_library_name(each) for each in found]
-    older = [name for name in names if name != library_name() and _format(name) <= FORMAT]
+    older = [
+        name for name in libraries(client) if name != library_name() and _format(name) <= FORMAT
+    ]
     unused = send(client, calls.unused_libraries(older, max_age_ms=max_age_ms)) if older else []
     for name in unused:
         client.function_delete(name)

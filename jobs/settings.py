@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote, urlsplit
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from optcore.spec.errors import RULE, problems
+
+
+class BadSettings(ValueError):
+    """Settings are wrong; the text says which, a line each."""
 
 
 class Settings(BaseSettings):
@@ -119,6 +127,26 @@ class Settings(BaseSettings):
     workers_on_machine: int = Field(1, ge=1)
     """Workers that share this machine's cores."""
 
+    @field_validator("redis_password_file")
+    @classmethod
+    def _is_of_use(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None:
+            return file
+        if info.data.get("redis_url") is None:
+            raise PydanticCustomError(
+                RULE, "OPTSERVE_REDIS_PASSWORD_FILE needs REDIS_URL to name its server"
+            )
+        try:
+            file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise PydanticCustomError(
+                RULE,
+                "OPTSERVE_REDIS_PASSWORD_FILE must be a file with a password, got {file}: {why}",
+                {"file": repr(str(file)), "why": why},
+            ) from None
+        return file
+
     @property
     def store_url(self) -> str:
         """URL of the Redis server, with its password; raises ValueError if none is set."""
@@ -157,3 +185,22 @@ def with_password(url: str, password: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
     return parts._replace(netloc=f"{name}:{quote(password, safe='')}@{host}").geturl()
+
+
+def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
+    """
+    Return the settings of the environment, with those *given* in place of its own.
+
+    Raises:
+        BadSettings: one or more are wrong.
+    """
+    try:
+        return Settings(**(given or {}))
+    except ValidationError as error:
+        named = [{**e, "loc": (_variable(str(e["loc"][0])),)} for e in error.errors()]
+        wrong = problems(cast("list[ErrorDetails]", named), None)
+        raise BadSettings("\n".join(problem.message for problem in wrong)) from None
+
+
+def _variable(name: str) -> str:
+    return name if name.isupper() else f"OPTSERVE_{name.upper()}"

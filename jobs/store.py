@@ -31,6 +31,8 @@ TRIES = 5
 """How often a history is read again whose entries are moved meanwhile."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
+NO_RECORD = "WRONGTYPE"
+"""How the server's answer begins where something else stands in place of a record."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
 
@@ -149,11 +151,18 @@ class Store:
         pipe = self._client.pipeline(transaction=False)
         for tenant, job_id in jobs:
             pipe.hmget(keys.JOB % (tenant, job_id), PROGRESS)
-        answers = await pipe.execute(raise_on_error=False)
-        for (tenant, job_id), found in zip(jobs, answers, strict=True):
-            if isinstance(found, Exception):  # what is there is no record: the others are read
-                log.warning("%s/%s cannot be read: %s", tenant, job_id, found)
-        return [None if isinstance(found, Exception) else _progress(*found) for found in answers]
+        found: list[Progress | None] = []
+        for (tenant, job_id), answer in zip(
+            jobs, await pipe.execute(raise_on_error=False), strict=True
+        ):
+            if isinstance(answer, redis.ResponseError) and str(answer).startswith(NO_RECORD):
+                log.warning("%s/%s cannot be read: %s", tenant, job_id, answer)
+                found.append(None)  # and the others are read
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                found.append(_progress(*answer))
+        return found
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
         """Return the stored rows of a job from *first* on, *count* at most."""

@@ -18,7 +18,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError
 from jobs.errors import StoreUnsafe
 from jobs.functions import UNAVAILABLE, cannot_write
 from jobs.server import prepare
-from jobs.settings import Settings
+from jobs.settings import BadSettings, Settings, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,14 @@ ANSWER_S = 5.0
 """Seconds the store gets to answer, each time that it is asked."""
 AGAIN_S = 0.5
 """Seconds before it is asked again."""
+
+
+def require_settings() -> Settings:
+    """Return the settings of the environment; wrong ones end this process with EX_CONFIG."""
+    try:
+        return read_settings()
+    except BadSettings as error:
+        _refuse(str(error))
 
 
 def require_store(settings: Settings) -> None:

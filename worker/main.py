@@ -24,7 +24,7 @@ from jobs import places
 from jobs.functions import UNAVAILABLE
 from jobs.keys import queue_name
 from jobs.settings import Settings
-from jobs.waiting import require_store
+from jobs.waiting import require_settings, require_store
 from worker import ready
 from worker.doorbell import Listener, Message
 from worker.post import Post
@@ -44,7 +44,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
-    settings = Settings()
+    settings = require_settings()
     places.require(places.of_worker(settings))
     require_store(settings)
     client = connect(settings.store_url)

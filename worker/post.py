@@ -22,7 +22,6 @@ from jobs.calls import Cause, Held
 from jobs.functions import Fenced, send
 from jobs.record import Record
 from jobs.settings import Settings
-from worker import ready
 from worker.machine import Machine, folders
 from worker.trainers import TrainerDied, Trainers
 

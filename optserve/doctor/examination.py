@@ -39,6 +39,7 @@ STORE: Sequence[StoreCheck] = (
     store.check_settings,
     store.check_functions,
     store.check_storage,
+    store.check_set_aside,
     jobs.check_members,
     jobs.check_running,
     jobs.check_records,
@@ -108,7 +109,7 @@ class NotThere(Exception):
 @contextlib.contextmanager
 def _store(examined: Examined, hold: int | None) -> Iterator[redis.Redis]:
     """Give a client of the store: of the one that runs, else of an embedded one, for a moment."""
-    url = examined.settings.redis_url
+    url = examined.settings.redis_url and examined.settings.store_url
     with contextlib.ExitStack() as running:
         if url is None and hold is not None:
             if not (examined.data / aof.FOLDER).is_dir():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import redis
 
-from jobs import keys
+from jobs import calls, keys
 from jobs.artifacts import STORE
+from jobs.calls.isolation import SetAside
 from jobs.errors import StoreUnsafe
-from jobs.server import check, has_functions
+from jobs.functions import library_name, send
+from jobs.server import check, libraries
 from optserve.doctor.findings import Examined, Finding
 
 
@@ -26,14 +28,33 @@ def check_settings(examined: Examined, client: redis.Redis) -> Iterator[Finding]
 
 
 def check_functions(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether the store has the functions of this version."""
-    if has_functions(client):
-        yield Finding("store: functions", "they are those of this version")
-    elif examined.running:
-        said = "they are not those of this version"
-        yield Finding("store: functions", said, "run one version, and start the stack again")
-    else:
-        yield Finding("store: functions", "they are loaded with the next start")
+    """Look which releases' functions the store has."""
+    del examined
+    names = libraries(client)
+    said = "those of this release " + ("are there" if library_name() in names else "come with it")
+    others = [name for name in names if name != library_name()]
+    beside = f", beside those of others: {', '.join(others)}" if others else ""
+    yield Finding("store: functions", said + beside)
+
+
+def check_set_aside(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look what the service could not handle and has set aside, so that it sees to all others."""
+    del examined
+    members = send(client, calls.set_aside_members())
+    for each in members:
+        said = f"{each.member} has not been handled since {each.since:%Y-%m-%d %H:%M}: {each.why}"
+        todo = "mend it; --repair forgets this, until it is tried and fails again"
+        yield Finding(f"set aside: {each.kind}", said, todo, _forgets(client, each))
+    if not members:
+        yield Finding("set aside", "nothing")
+
+
+def _forgets(client: redis.Redis, aside: SetAside) -> Callable[[], str]:
+    def forget() -> str:
+        send(client, calls.put_back(aside.kind, aside.member))
+        return f"{aside.kind} {aside.member} is no longer set aside"
+
+    return forget
 
 
 def check_storage(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
@@ -44,15 +65,20 @@ def check_storage(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
     try:
         name = file.read_bytes()
     except FileNotFoundError:
-        yield Finding(subject, f"{file.parent} belongs to no store yet")
+        if client.exists(keys.STORAGE_NAMED):
+            said = f"{file.parent} lacks the file that this store has put there: {file.name}"
+            yield Finding(subject, said, "mount the right folder, or restore the file")
+        else:
+            yield Finding(subject, f"{file.parent} belongs to no store yet")
     except OSError as error:
         yield Finding(subject, f"{file} cannot be read: {error.strerror}", "see that it can")
     else:
         if name == known:
             yield Finding(subject, f"{file.parent} belongs to this store")
         elif not name:
-            said = f"{file} is empty, so that nothing is archived or removed"
-            yield Finding(subject, said, "remove it if no other store uses this folder")
+            yield Finding(
+                subject, f"{file} is empty: a full disk did that, and the service mends it"
+            )
         else:
             said = f"{file.parent} belongs to another store, or this one was emptied"
             yield Finding(subject, said, f"see OPTSERVE_STORAGE, or remove {file}")

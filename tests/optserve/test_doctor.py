@@ -20,6 +20,7 @@ from jobs.archive import archive
 from jobs.artifacts import STORE, Storage
 from jobs.functions import send
 from jobs.server import prepare
+from jobs.usable import require_usable
 from optserve import homes
 from optserve.embedded import EmbeddedServer
 from optserve.main import app
@@ -57,7 +58,7 @@ def ended(client: redis.Redis, storage: Storage) -> str:
     held = begin(client)
     append(client, held, 0, some_rows(0, 10))
     storage.job_folder("local", job_id).mkdir(parents=True)
-    storage.belongs_to(send(client, calls.store_id("this one")))
+    require_usable(client, storage)
     send(client, calls.fail(held, reason="error", detail="enough"))
     archive(client, storage, "local", job_id)
     return job_id
@@ -225,9 +226,14 @@ def checkpoints_gone(client: redis.Redis, storage: Storage) -> str:
     return f"jobs: checkpoints: local/{job_id} have lost their checkpoints"
 
 
-def name_empty(client: redis.Redis, storage: Storage) -> str:
-    (storage.root / STORE).write_text("")
-    return f"storage: name: {storage.root / STORE} is empty"
+def name_gone(client: redis.Redis, storage: Storage) -> str:
+    (storage.root / STORE).unlink()
+    return f"storage: name: {storage.root} lacks the file that this store has put there: store"
+
+
+def set_aside(client: redis.Redis, storage: Storage) -> str:
+    send(client, calls.set_aside("archive", "local/job_odd", why="a bad day"))
+    return "set aside: archive: local/job_odd has not been handled since"
 
 
 def name_of_another(client: redis.Redis, storage: Storage) -> str:
@@ -244,7 +250,8 @@ def name_of_another(client: redis.Redis, storage: Storage) -> str:
         (record_of_another_kind, False),
         (archive_gone, False),
         (checkpoints_gone, False),
-        (name_empty, False),
+        (name_gone, False),
+        (set_aside, True),
         (name_of_another, False),
     ],
 )

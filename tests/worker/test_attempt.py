@@ -55,7 +55,7 @@ def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
     """It may well go wrong for that: another attempt has swept its files."""
 
     def lose() -> None:
-        send(client, calls.release(held, why="the worker went away", crashed=True))
+        send(client, calls.release(held, why="the worker went away", cause="crashed"))
 
     monkeypatch.setattr(attempt, "train", failing(lose))
 
