@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from jobs.errors import JobError, StoreUnavailable
 from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
-from optcore.spec.errors import RULE, SpecError, problems
+from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
+from optcore.spec.errors import Problem as SpecProblem
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ UNKNOWN = (
 )
 RETRY_AFTER_S = 2
 """Seconds after which a client may try again while the store is away."""
-
+MAX_DETAIL = 2000
+"""Characters of an explanation; what a client has sent is part of some."""
 
 RETRY_FULL_S = 60
 """Seconds after which a client may try again while the storage is full."""
@@ -39,12 +41,24 @@ def answer(
     title: str,
     detail: str,
     code: str,
-    errors: Sequence[Mistake] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem as a response."""
-    problem = Problem(title=title, status=status, detail=detail, code=code, errors=list(errors))
+    problem = Problem(title=title, status=status, detail=cut(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def refusal(mistakes: Sequence[Mistake], more: int) -> Response:
+    """Return the response to a request with *mistakes*, and *more* that are not told."""
+    problem = Problem(
+        title=INVALID_TITLE,
+        status=422,
+        detail="; ".join(lines([(m.param, m.message) for m in mistakes], more)),
+        code="invalid_request",
+        errors=list(mistakes),
+        more_errors=more,
+    )
+    return Response(problem.model_dump_json(), problem.status, media_type=MEDIA_TYPE)
 
 
 def invalid(param: str, message: str, value: object) -> RequestValidationError:
@@ -83,39 +97,36 @@ def install(app: FastAPI) -> None:
 async def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
-    mistakes = [mistake for details in error.errors() for mistake in _mistakes(details, error.body)]
-    return answer(
-        status=422,
-        title=INVALID_TITLE,
-        detail="; ".join(f"{m.param}: {m.message}" for m in mistakes),
-        code="invalid_request",
-        errors=mistakes,
-    )
+    told, more = first_of(error.errors())
+    return refusal([_mistake(details, error.body) for details in told], more)
 
 
 async def _spec_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, SpecError)
-    return answer(
-        status=422,
-        title=INVALID_TITLE,
-        detail=str(error).replace("\n", "; "),
-        code="invalid_request",
-        errors=[Mistake(param=p.param, message=p.message) for p in error.problems],
-    )
+    return refusal([_told(problem) for problem in error.problems], error.more)
 
 
-def _mistakes(details: dict[str, Any], body: object) -> list[Mistake]:
+def _mistake(details: ErrorDetails, body: object) -> Mistake:
     """Return what one of pydantic's errors says, without the place the value came from."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
-    found = problems([bare], body if source == "body" else None)
-    return [Mistake(param=problem.param, message=problem.message) for problem in found]
+    (problem,), _ = problems([bare], body if source == "body" else None)
+    return _told(problem)
+
+
+def _told(problem: SpecProblem) -> Mistake:
+    return Mistake(param=problem.param, message=problem.message)
 
 
 async def _job_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, JobError)
+    return told(error)
+
+
+def told(error: JobError) -> Response:
+    """Return *error* as a response."""
     again = {"Retry-After": str(RETRY_AFTER_S)} if error.status == StoreUnavailable.status else None
     return answer(
         status=error.status, title=error.title, detail=str(error), code=error.code, headers=again

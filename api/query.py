@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from api.problems import invalid
-from optcore.spec.errors import RULE, did_you_mean, shown
+from jobs.spec.job import MAX_LABELS
+from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, shown
 
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
@@ -23,13 +24,26 @@ async def only_known(request: Request) -> None:
     """Raise unless every query parameter is one that the route declares."""
     route: APIRoute = request.scope["route"]
     known = list(dict.fromkeys(_declared(route.dependant)))
-    mistakes = [
-        _unknown(name, value, known)
+    filtered = route.path == FILTERED
+    unknown = [
+        (name, value)
         for name, value in request.query_params.items()
-        if name not in known and not (route.path == FILTERED and name.startswith(LABEL))
+        if name not in known and not (filtered and name.startswith(LABEL))
     ]
-    if mistakes:
-        raise RequestValidationError(mistakes)
+    if unknown:
+        told = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
+        raise RequestValidationError([*told, _further(len(unknown) - len(told))])
+
+
+def labels_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that a list is filtered by."""
+    labels = {
+        name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
+    }
+    if len(labels) > MAX_LABELS:
+        text = f"label must be given at most {MAX_LABELS} times, got {len(labels)}"
+        raise invalid("label", text, len(labels))
+    return labels
 
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
@@ -40,9 +54,11 @@ def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationE
 
 def require_once(param: str, names: Sequence[str]) -> None:
     """Raise unless each of *names*, which a parameter holds, is another one."""
-    for i, name in enumerate(names):
-        if name in names[:i]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             raise invalid(param, f"{param} must be named once, got {shown(name)} twice", name)
+        seen.add(name)
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:
@@ -52,7 +68,11 @@ def _declared(dependant: Dependant) -> Iterator[str]:
         yield from _declared(each)
 
 
+def _further(number: int) -> dict[str, Any]:
+    return {"type": MORE, "loc": ("query",), "msg": "", "input": None, "ctx": {"number": number}}
+
+
 def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
     has = f" ({', '.join(known)})" if known else ""
-    message = f"unknown query parameter {name[:80]!r}{did_you_mean(name, known)}{has}"
+    message = f"unknown query parameter {shown(name)}{did_you_mean(name, known)}{has}"
     return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

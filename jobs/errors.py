@@ -12,6 +12,7 @@ What can go wrong with a job, for the client to know.
       NotAcceptable          406  the answer is not to be had in a form that is accepted
       IdempotencyConflict    422  the key was used with another body
       ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
+      Busy                   503  too many requests wait for a turn to be worked on
       StoreUnavailable       503  Redis does not answer
       StorageUnavailable     503  the files do not answer
     StoreUnsafe                   Redis would lose what it accepted: do not start
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from optcore.spec.errors import did_you_mean
+from optcore.spec.errors import did_you_mean, shown
 
 
 class JobError(Exception):
@@ -39,7 +40,7 @@ class JobNotFound(JobError):
     status, code, title = 404, "job_not_found", "No such job"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id!r} does not exist")
+        super().__init__(f"job {shown(job_id)} does not exist")
 
 
 class ArtifactNotFound(JobError):
@@ -50,7 +51,7 @@ class ArtifactNotFound(JobError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = list(known)
         has = f"it has {', '.join(names)}" if names else "it has none until it has succeeded"
-        super().__init__(f"the job has no artifact {name!r}; {has}")
+        super().__init__(f"the job has no artifact {shown(name)}; {has}")
 
 
 class NameNotFound(JobError):
@@ -61,7 +62,7 @@ class NameNotFound(JobError):
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
         near = did_you_mean(name, names)
-        super().__init__(f"{noun} {name!r} does not exist{near} ({', '.join(names)})")
+        super().__init__(f"{noun} {shown(name)} does not exist{near} ({', '.join(names)})")
 
 
 class NothingToClone(JobError):
@@ -121,7 +122,7 @@ class NotAcceptable(JobError):
     status, code, title = 406, "not_acceptable", "Not acceptable"
 
     def __init__(self, accept: str, known: Iterable[str]) -> None:
-        super().__init__(f"Accept must allow one of {', '.join(known)}, got {accept[:200]!r}")
+        super().__init__(f"Accept must allow one of {', '.join(known)}, got {shown(accept)}")
 
 
 class ArchiveUnreadable(JobError):
@@ -131,6 +132,18 @@ class ArchiveUnreadable(JobError):
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"the file {path} of the storage {why}")
+
+
+class Busy(JobError):
+    """Too many requests wait whose work is large."""
+
+    status, code, title = 503, "busy", "The service is busy"
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            f"{waiting} requests wait to be parsed, checked or planned, and this one cannot; "
+            "try again"
+        )
 
 
 class StoreUnavailable(JobError):

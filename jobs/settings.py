@@ -198,7 +198,7 @@ def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**(given or {}))
     except ValidationError as error:
         named = [{**e, "loc": (_variable(str(e["loc"][0])),)} for e in error.errors()]
-        wrong = problems(cast("list[ErrorDetails]", named), None)
+        wrong, _ = problems(cast("list[ErrorDetails]", named), None)
         raise BadSettings("\n".join(problem.message for problem in wrong)) from None
 
 

@@ -95,7 +95,7 @@ class Connection:
 
     def not_understood(self, asked: str, error: ValidationError) -> NotTheService:
         """Return the error for an answer to *asked* that is not what it should be."""
-        problem = problems(error.errors()[:1], None)[0]
+        (problem, *_), _ = problems(error.errors(include_url=False)[:1], None)
         return NotTheService(
             f"{self.url} answered {asked} with something this optserve does not understand "
             f"({problem.param}: {problem.message}); "

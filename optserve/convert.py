@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from optcore.spec.errors import problems
+from optcore.spec.errors import lines, problems
 from optcore.spec.optimizers import OPTIMIZERS, AnyOptimizer, OptimizerSpec
 from optcore.spec.schedules import AnySchedule, ScheduleSpec
 from optserve.convert_lr import NotConvertible, schedule_of
@@ -134,8 +134,8 @@ def _refused(result: Converted) -> list[str]:
         try:
             parser.validate_python(given)
         except ValidationError as error:
-            said = problems(error.errors(include_url=False), given)
-            found += [f"{name}.{problem.param}: {problem.message}" for problem in said]
+            told, more = problems(error.errors(include_url=False), given)
+            found += lines([(f"{name}.{p.param}", p.message) for p in told], more)
     return found
 
 

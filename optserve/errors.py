@@ -14,6 +14,7 @@ What can go wrong between a client and its service, and where one is to be start
 from __future__ import annotations
 
 from jobs.spec.wire import Problem
+from optcore.spec.errors import lines
 
 AWAY = 503
 """Status of a service that cannot do anything now, but soon may."""
@@ -44,8 +45,8 @@ class ServiceError(ClientError):
     """
 
     def __init__(self, problem: Problem) -> None:
-        lines = [f"{m.param}: {m.message}" for m in problem.errors] or [problem.detail]
-        super().__init__("\n".join(lines))
+        mistakes = [(m.param, m.message) for m in problem.errors]
+        super().__init__("\n".join(lines(mistakes, problem.more_errors)) or problem.detail)
         self.problem = problem
 
     @property

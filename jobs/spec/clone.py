@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from jobs.spec import canonical
 from optcore.spec.base import Spec
+from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import RULE, shown
 
 Keep = Literal["weights", "optimizer"]
@@ -19,7 +19,9 @@ Keep = Literal["weights", "optimizer"]
 class CloneSpec(Spec):
     """What a job takes from another one, and what is to be different."""
 
-    source: Literal["last", "best"] | int = Field("last", alias="from")
+    source: Literal["last", "best"] | Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(
+        "last", alias="from"
+    )
     """The state it begins with: the last one that is kept, the best one, or that after a step."""
     keep: Keep = "weights"
     """What it takes: the network's weights, or also the optimizer's slots and counts. The schedule
@@ -31,7 +33,7 @@ class CloneSpec(Spec):
     @field_validator("source", mode="before")
     @classmethod
     def _is_a_state(cls, value: object) -> object:
-        is_step = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        is_step = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEPS
         if value not in ("last", "best") and not is_step:
             text = f"from must be last, best, or the step of a checkpoint, got {shown(value)}"
             raise PydanticCustomError(RULE, text)
@@ -40,7 +42,7 @@ class CloneSpec(Spec):
     def sha256(self, job_id: str) -> str:
         """Return one word for what is asked of the job *job_id*."""
         asked = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return canonical.sha256(asked)
 
 
 def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  whatever JSON can say

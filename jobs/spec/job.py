@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from jobs.spec import canonical
+from optcore.spec.limits import at_most
 from optcore.spec.run import RunSpec
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """Without control characters: a terminal obeys those of C1 as it does those of C0."""
 LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
+
+MAX_LABELS = 32
 
 
 class JobSpec(RunSpec):
@@ -20,10 +22,13 @@ class JobSpec(RunSpec):
 
     name: str = Field("", max_length=200, pattern=PRINTABLE)
     """For people."""
-    labels: dict[
-        Annotated[str, StringConstraints(max_length=64, pattern=LABEL_NAME)],
-        Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)],
-    ] = Field(default_factory=dict, max_length=32)
+    labels: Annotated[
+        dict[
+            Annotated[str, StringConstraints(max_length=64, pattern=LABEL_NAME)],
+            Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)],
+        ],
+        at_most(MAX_LABELS, "labels"),
+    ] = Field(default_factory=dict, max_length=MAX_LABELS)
     """For finding it again: ``?label.team=ocr``."""
     priority: int = Field(0, ge=-100, le=100)
     """Higher goes first; among equals, the tenant with fewer running jobs, then the older job."""
@@ -34,8 +39,7 @@ class JobSpec(RunSpec):
 
     def sha256(self) -> str:
         """Return one word for what is asked, however it was written: order, spaces, defaults."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return canonical.sha256(self.model_dump(mode="json"))
 
     def run_spec(self) -> RunSpec:
         """Return the part that decides what is computed."""

@@ -20,7 +20,7 @@ class Wire(BaseModel):
 
 
 class Page(Wire, Generic[Item]):
-    """Part of a list, in OpenAI's shape."""
+    """Part of a list, in OpenAI's shape; it may be shorter than was asked for."""
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -40,7 +40,7 @@ class Result(Wire):
     top_k: float | None = None
     """Share whose class is among the k likeliest, if that was asked for."""
     confusion: list[list[int]] | None = None
-    """For each class, what its examples were taken for, if that was asked for."""
+    """For each class, what its examples were taken for, if that was asked for. Null in lists."""
     ema_loss: float | None = None
     """The loss with the averaged weights, if there are any."""
     ema_accuracy: float | None = None
@@ -66,8 +66,8 @@ class Parent(Wire):
     """What was taken from there: the weights, or also the optimizer's state."""
 
 
-class Job(Wire):
-    """A job and how far it is."""
+class JobSummary(Wire):
+    """A job and how far it is, but for its spec."""
 
     object: Literal["job"] = "job"
     id: str
@@ -140,8 +140,21 @@ class Job(Wire):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+class Job(JobSummary):
+    """A job and how far it is."""
+
     spec: dict[str, Any]
     """The run, with every default filled in."""
+
+
+class ListedJob(JobSummary):
+    """A job in a list: without what is large, which the job itself has."""
+
+    spec: dict[str, Any] | None
+    """The run, with every default filled in, if the list was asked for specs and it is not larger
+    than a page; else null."""
 
 
 class MetricRow(Wire):
@@ -361,6 +374,9 @@ class Problem(Wire):
     code: str
     """For programs: one word that does not change."""
     errors: list[Mistake] = []
+    """What is wrong with the request: the first 20 mistakes."""
+    more_errors: int = 0
+    """How many further ones there are."""
 
 
 class CatalogueField(Wire):

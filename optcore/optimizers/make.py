@@ -15,11 +15,13 @@ from optcore.optimizers.clipping import GradScale, GradScales
 from optcore.optimizers.law import RULES, Law, law_of
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.optimizers.optimizer import FlatOptimizer, Plan
-from optcore.schedules.check import check_moved, sampled
+from optcore.schedules.check import check_moved
 from optcore.schedules.make import Followed, Schedule, make_schedule
-from optcore.spec.errors import SpecError, problems
+from optcore.schedules.plan import sampled
+from optcore.spec.errors import SpecError
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
-from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
+from optcore.spec.optimizers.matching import Parameter
+from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.schedules import ScheduleSpec
 
 __all__ = ["RULES", "make_optimizer", "module_types"]
@@ -175,14 +177,14 @@ def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:
-        raise SpecError(problems(error.errors(include_url=False), spec)) from None
+        raise SpecError.of(error, spec) from None
 
 
 def _check_lbfgs(spec: Lbfgs, schedule: ScheduleSpec) -> None:
     try:
         spec.check_schedule(schedule)
     except ValidationError as error:
-        raise SpecError(problems(error.errors(include_url=False), None)) from None
+        raise SpecError.of(error, None) from None
 
 
 def _described(

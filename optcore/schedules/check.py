@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,52 +13,75 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from optcore.schedules.make import Schedule, make_schedule
-from optcore.schedules.plan import require_finite
+from optcore.schedules.plan import require_finite, sampled
 from optcore.spec.errors import Problem, SpecError, dotted
+from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers import OptimizerSpec
 from optcore.spec.run import Moved, RunSpec
 from optcore.spec.schedules import ScheduleSpec
 
 LOOKED_AT = 1_000_000
-"""Values computed for one run, those of all its schedules together; longer runs are sampled."""
+"""Steps looked at for one run, those of all its schedules together; longer runs are sampled."""
+MOST_VALUES = 5_000_000
+"""Values computed for that: a schedule that is made of many has several a step."""
 LOOKS_KEPT = 256
 """Schedules that were right, of which that is remembered: many jobs have the same one."""
-LONGEST_KEPT = 2000
-"""Characters of such a schedule: a list of a million values is forgotten."""
-EDGE = 1000
-"""Steps at either end that are never left out."""
+LONGEST_KEPT = 100
+"""Entries that such a schedule's lists have, at most: one of a million values is forgotten."""
 
 
 def check_values(spec: RunSpec) -> None:
     """
     Refuse schedules of *spec* that give no number, or one beyond its hyperparameter's limits.
 
-    Lr has no limits here: a schedule may take it to 0.
+    Lr has no limits here but that of float32: a schedule may take it to 0.
 
     Raises:
         SpecError: with the schedule, the rule, the value and the step.
     """
-    moved = {(str(m.schedule), m.name, m.value): m for m in spec.moved() if not _is_flat(m)}
-    for (text, _, _), one in moved.items():
+    moved = {(_text(m.schedule), m.name, m.value, f): (m, f) for m, f in _moved(spec)}
+    for (text, *_), (one, factor) in moved.items():
+        cost = one.schedule.cost(spec.total_steps, spec.steps_per_epoch)
+        most = min(LOOKED_AT, spec.total_steps * MOST_VALUES // cost)
         look = _Look(
             text=text,
             name=one.name,
             value=one.value,
+            factor=factor,
             whose=type(one.spec),
             param=dotted(one.path),
             total_steps=spec.total_steps,
             steps_per_epoch=spec.steps_per_epoch,
-            most=LOOKED_AT // len(moved),
+            most=most // len(moved),
+            largest=math.inf if spec.training.precision == "fp64" else MAX_FLOAT32,
             schedule=one.schedule,
         )
-        if len(text) <= LONGEST_KEPT:
+        if one.schedule.num_entries() <= LONGEST_KEPT:
             _check_once(look)
         else:
             _check(look)
 
 
-def _is_flat(moved: Moved) -> bool:
-    return moved.schedule.kind == "constant" and moved.path == ("schedule",)
+def _moved(spec: RunSpec) -> Iterator[tuple[Moved, float]]:
+    """Yield what moves, and what its values are multiplied by."""
+    groups = spec.optimizer.groups
+    for moved in spec.moved():
+        match moved.path:
+            case ("optimizer", "groups", int(i), *_) if moved.name == "lr":
+                yield moved, groups[i].lr_scale
+            case _:
+                yield moved, 1.0
+    # The run's schedule moves the lr of every group that has no other: of those the highest.
+    followers = [g for g in spec.groups() if g.schedule is None and "lr" not in g.spec.schedules]
+    for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
+        if followers:
+            highest = max(followers, key=height)
+            yield Moved(("schedule",), "lr", spec.schedule, highest.spec), highest.lr_scale
+
+
+def _text(schedule: ScheduleSpec) -> str:
+    """Return what equal schedules have in common; of one with a long list, something of its own."""
+    return str(schedule) if schedule.num_entries() <= LONGEST_KEPT else f"<{id(schedule)}>"
 
 
 @dataclass(frozen=True)
@@ -66,11 +91,13 @@ class _Look:
     text: str
     name: str
     value: float
+    factor: float
     whose: type[OptimizerSpec]
     param: str
     total_steps: int
     steps_per_epoch: int
     most: int
+    largest: float
     schedule: ScheduleSpec = field(compare=False)
 
 
@@ -82,7 +109,15 @@ def _check(look: _Look) -> None:
         steps_per_epoch=look.steps_per_epoch,
     )
     steps = sampled(look.total_steps, look.most)
-    check_moved(schedule, look.name, look.whose, steps, look.param)
+    check_moved(
+        schedule,
+        look.name,
+        look.whose,
+        steps,
+        look.param,
+        factor=look.factor,
+        largest=look.largest,
+    )
 
 
 _check_once = lru_cache(maxsize=LOOKS_KEPT)(_check)
@@ -96,6 +131,7 @@ def check_moved(
     param: str,
     *,
     factor: float = 1.0,
+    largest: float = math.inf,
 ) -> None:
     """
     Refuse a *schedule* that gives, at one of *steps*, what the hyperparameter *name* cannot be.
@@ -107,6 +143,7 @@ def check_moved(
         steps: where to look.
         param: where the schedule is written.
         factor: what the values are multiplied by (a group's lr_scale).
+        largest: number that the parameters can hold.
 
     Raises:
         SpecError: with the schedule, the rule, the value and the step.
@@ -114,6 +151,7 @@ def check_moved(
     with np.errstate(all="ignore"):
         values = schedule(steps) * factor
     require_finite(values, steps, param)
+    _check_limit(name, Le(largest), values, steps, param)
     if name == "lr":
         return
     for limit in whose.model_fields[name].metadata:
@@ -142,12 +180,3 @@ def _check_limit(
         at = int(np.argmax(wrong))
         text = f"{name} must be {rule} {edge} at every step, got {values[at]} at step {steps[at]}"
         raise SpecError([Problem(param, text)])
-
-
-def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
-    """Return every step, or about *most* of them: both ends whole, the others evenly apart."""
-    if total_steps <= max(most, 2 * EDGE):
-        return np.arange(total_steps)
-    between = np.linspace(0, total_steps - 1, max(most, EDGE)).astype(np.int64)
-    ends = [np.arange(EDGE), np.arange(total_steps - EDGE, total_steps)]
-    return np.unique(np.concatenate([*ends, between]))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from optcore.schedules.build import Run, behind_warmup, curve_of
 from optcore.schedules.numbers import Array, Curve
 from optcore.schedules.stateful import Follower, follower
-from optcore.spec.errors import Problem, SpecError, dotted, problems
+from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.schedules import AnySchedule, ScheduleSpec
 from optcore.spec.schedules.stateful import Observing
 
@@ -137,7 +137,7 @@ def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:
-        raise SpecError(problems(error.errors(include_url=False), spec)) from None
+        raise SpecError.of(error, spec) from None
 
 
 __all__ = ["Array", "Followed", "Planned", "Schedule", "make_schedule"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 
 import numpy as np
@@ -18,8 +18,15 @@ FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 def svg(
     curves: Mapping[str, NDArray[np.float64]], *, title: str, width: int = 640, height: int = 240
 ) -> str:
+    """Return a picture of *curves*, as `svg_parts` yields it."""
+    return "".join(svg_parts(curves, title=title, width=width, height=height))
+
+
+def svg_parts(
+    curves: Mapping[str, NDArray[np.float64]], *, title: str, width: int = 640, height: int = 240
+) -> Iterator[str]:
     """
-    Return a picture of *curves*, which have a value per step each.
+    Yield a picture of *curves*, which have a value per step each, part by part.
 
     Where there are more steps than pixels a curve passes through the lowest and the highest value
     of every pixel.
@@ -34,7 +41,7 @@ def svg(
     high = max(float(curve.max()) for curve in curves.values())
     high = high if high > low else low + 1
     frame = _Frame(width, height, low, high, max(len(curve) for curve in curves.values()))
-    parts = [
+    head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img">',
         f"<title>{escape(title)}</title>",
@@ -42,15 +49,15 @@ def svg(
         f'<g {FONT} fill="#374151">',
         *frame.labels(),
         *_legend(list(curves), title, width),
-        "</g>",
-        *(
-            f'<polyline points="{frame.points(curve)}" fill="none" stroke-width="1.5" '
-            f'stroke="{COLOURS[i % len(COLOURS)]}" stroke-linejoin="round"/>'
-            for i, curve in enumerate(curves.values())
-        ),
-        "</svg>",
+        "</g>\n",
     ]
-    return "\n".join(parts) + "\n"
+    yield "\n".join(head)
+    for i, curve in enumerate(curves.values()):
+        yield (
+            f'<polyline points="{frame.points(curve)}" fill="none" stroke-width="1.5" '
+            f'stroke="{COLOURS[i % len(COLOURS)]}" stroke-linejoin="round"/>\n'
+        )
+    yield "</svg>\n"
 
 
 class _Frame:

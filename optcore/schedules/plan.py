@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,14 @@ from optcore.spec.schedules import ScheduleSpec
 
 BLOCK = 1_000_000
 """Steps whose lr is computed at a time."""
+MOST_PLANNED = 10_000_000
+"""Values computed for one plan, those of all parts of its schedule: a second or so."""
+SAMPLE = 1_000_000
+"""Steps that are looked at, at most, where that would be too many."""
+EDGE = 1000
+"""Steps at either end of a run that are never left out."""
+MOST_WARNINGS = 20
+"""Warnings of a plan; of further ones only the number is told."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ def plan(
     """
     Return what *spec* comes to, computed at every step of the run.
 
+    Where that would be more than `MOST_PLANNED` values, steps are sampled, and a warning says so.
+
     Args:
         spec: the schedule.
         lr: what it starts from.
@@ -67,47 +78,100 @@ def plan(
     """
     sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     schedule = make_schedule(spec, lr=lr, **sizes)
-    peak, peak_step, lowest, lowest_step = -np.inf, 0, np.inf, 0
-    area = 0.0
-    first = last = 0.0
-    for start, lrs in blocks(schedule, total_steps) if values is None else [(0, values)]:
-        require_finite(lrs, np.arange(start, start + len(lrs)), param)
-        first, last = first if start else float(lrs[0]), float(lrs[-1])
-        high, low = int(lrs.argmax()), int(lrs.argmin())
-        if lrs[high] > peak:
-            peak, peak_step = float(lrs[high]), start + high
-        if lrs[low] < lowest:
-            lowest, lowest_step = float(lrs[low]), start + low
-        area += float(lrs.sum())
-    warnings = list(spec.warnings(**sizes))
+    seen = _Seen(total_steps)
+    if values is not None:
+        seen.look(np.arange(len(values)), values, param)
+    else:
+        for steps in _looked_at(total_steps, spec.cost(total_steps, steps_per_epoch)):
+            with np.errstate(all="ignore"):  # what is not finite is a problem with a name
+                lrs = schedule(steps)
+            seen.look(steps, lrs, param)
     rise = spec.rise(**sizes)
-    if rise >= total_steps:
-        warnings.append(
-            f"schedule: lr is still in its warmup when the run of {total_steps} steps ends"
-        )
-    if lowest < 0:
-        warnings.append(
-            f"schedule: lr goes below 0, to {lowest:.4g} at step {lowest_step}, by its own "
-            "formula; put a clamp around it"
-        )
     return SchedulePlan(
-        first=first,
-        last=last,
-        peak=peak,
-        peak_step=peak_step,
-        lowest=lowest,
-        area=area,
+        first=seen.first,
+        last=seen.last,
+        peak=seen.peak,
+        peak_step=seen.peak_step,
+        lowest=seen.lowest,
+        area=seen.area,
         warmup_share=min(1.0, rise / total_steps),
-        warnings=warnings,
+        warnings=_first(
+            [*spec.warnings(**sizes), *_endless_rise(rise, total_steps), *seen.warnings()]
+        ),
     )
 
 
-def blocks(schedule: Schedule, total_steps: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield (first step, lr of it and the steps after it) until every step was there."""
+class _Seen:
+    """What is known of an lr that is looked at block by block, in the order of the steps."""
+
+    def __init__(self, total_steps: int) -> None:
+        self.total_steps = total_steps
+        self.num_seen = 0
+        self.first = self.last = self.area = 0.0
+        self.peak, self.peak_step = -np.inf, 0
+        self.lowest, self.lowest_step = np.inf, 0
+
+    def look(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
+        """Take note of the *lrs* at *steps*; one that is no number is an error of *param*."""
+        require_finite(lrs, steps, param)
+        self.first = self.first if self.num_seen else float(lrs[0])
+        self.last = float(lrs[-1])
+        high, low = int(lrs.argmax()), int(lrs.argmin())
+        if lrs[high] > self.peak:
+            self.peak, self.peak_step = float(lrs[high]), int(steps[high])
+        if lrs[low] < self.lowest:
+            self.lowest, self.lowest_step = float(lrs[low]), int(steps[low])
+        gaps = steps[-1] - steps[0] >= len(steps)
+        # Of what is sampled each value stands for the steps up to the next one.
+        area = lrs @ np.diff(steps, append=self.total_steps) if gaps else lrs.sum()
+        self.area += float(area)
+        self.num_seen += len(steps)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what is probably not meant, and that not every step was looked at."""
+        if self.lowest < 0:
+            yield (
+                f"schedule: lr goes below 0, to {self.lowest:.4g} at step {self.lowest_step}, by "
+                "its own formula; put a clamp around it"
+            )
+        if self.num_seen < self.total_steps:
+            yield (
+                f"schedule: the numbers of lr are those of {self.num_seen} of the run's "
+                f"{self.total_steps} steps: to look at each would take long"
+            )
+
+
+def _endless_rise(rise: int, total_steps: int) -> Iterator[str]:
+    if rise >= total_steps:
+        yield f"schedule: lr is still in its warmup when the run of {total_steps} steps ends"
+
+
+def _first(warnings: Iterable[str]) -> list[str]:
+    """Return the first warnings, and how many more there are."""
+    left = iter(warnings)
+    told = list(islice(left, MOST_WARNINGS))
+    more = sum(1 for _ in left)
+    return [*told, f"and {more} more warnings"] if more else told
+
+
+def _looked_at(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
+    """Yield all steps, block by block, or some of them where all cost too much."""
+    if cost > MOST_PLANNED:
+        yield sampled(total_steps, min(SAMPLE, total_steps * MOST_PLANNED // cost))
+        return
     for start in range(0, total_steps, BLOCK):
-        with np.errstate(all="ignore"):  # what is not finite is a problem with a name
-            lrs = schedule(np.arange(start, min(start + BLOCK, total_steps)))
-        yield start, lrs
+        yield np.arange(start, min(start + BLOCK, total_steps))
+
+
+def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
+    """Return every step, or about *most* of them: both ends whole, the others evenly apart."""
+    if total_steps <= max(most, 2 * EDGE):
+        return np.arange(total_steps)
+    between = np.linspace(0, total_steps - 1, max(most, EDGE)).astype(np.int64)
+    ends = [np.arange(EDGE), np.arange(total_steps - EDGE, total_steps)]
+    steps = np.sort(np.concatenate([*ends, between]))
+    # np.unique puts a million into a hash table, and holds the interpreter for a second over it.
+    return steps[np.diff(steps, prepend=-1) > 0]
 
 
 def require_finite(values: NDArray[np.float64], steps: NDArray[np.int64], param: str) -> None:

@@ -8,6 +8,7 @@ products are a rounding error that shows. Those are repeated here product by pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -33,12 +34,12 @@ def multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
     at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
+    edges = np.asarray([*powers, math.inf])
+    levels = np.asarray([*powers.values(), 1.0], np.float32)
 
     def factors(t: Single) -> Single:
-        found = np.ones_like(t)
-        for milestone, power in powers.items():
-            found[t == milestone] = power
-        return found
+        found = np.searchsorted(edges, t)
+        return np.where(edges[found] == t, levels[found], np.float32(1))
 
     return _products(first, factors)
 

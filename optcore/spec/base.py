@@ -17,7 +17,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from optcore.spec.errors import RULE, SpecError, did_you_mean, problems, shown
+from optcore.spec.errors import (
+    MORE,
+    MOST_PROBLEMS,
+    RULE,
+    SpecError,
+    did_you_mean,
+    first_of,
+    shown,
+)
 
 Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
 """Whose math, defaults and rounding a name means."""
@@ -48,15 +56,19 @@ class Spec(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SpecError(problems(error.errors(include_url=False), data)) from None
+            raise SpecError.of(error, data) from None
 
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        kept, left_out = _without_most_unknown(cls, data)
         try:
-            return handler(data)
+            return handler(kept)
         except ValidationError as error:
-            explained = [_explained(cls, e) for e in error.errors(include_url=False)]
+            told, more = first_of(error.errors(include_url=False))
+            explained = [_explained(cls, e) for e in told]
+            if more + left_out:
+                explained.append(_further(more + left_out))
             raise ValidationError.from_exception_data(error.title, explained) from None
 
 
@@ -82,6 +94,27 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
     """Return the defaults per dialect of the field *name*, or None if it has a single one."""
     extra = cls.model_fields[name].json_schema_extra
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
+    """
+    Return *data* without the unknown fields that no message is about, and how many those are.
+
+    An error for each of 80,000 would be made, and thrown away, at every level of the spec.
+    """
+    most = len(cls.model_fields) + MOST_PROBLEMS
+    if not isinstance(data, dict) or len(data) <= most or cls.model_config["extra"] != "forbid":
+        return data, 0
+    known = {field.alias or name for name, field in cls.model_fields.items()}
+    unknown = [name for name in data if name not in known]
+    left_out = set(unknown[MOST_PROBLEMS:])
+    return {name: value for name, value in data.items() if name not in left_out}, len(left_out)
+
+
+def _further(number: int) -> InitErrorDetails:
+    """Return the error that stands for *number* further ones."""
+    kind = PydanticCustomError(MORE, "and {number} more", {"number": number})
+    return InitErrorDetails(type=kind, loc=(), input=None)
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:

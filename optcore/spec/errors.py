@@ -2,22 +2,31 @@
 Turn what pydantic found wrong into sentences: field, rule, value, nearest right name.
 
     SpecError          a ValueError; what every spec raises on bad input
-      .problems        one Problem per mistake, in the order of the fields
+      .problems        one Problem per mistake, in the order of the fields: the first 20
+      .more            how many further mistakes there are
+
+What a client has given may be a megabyte of mistakes. So no more is put into words than is shown,
+and every name and value that a message repeats is cut.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+MOST_PROBLEMS = 20
+"""Mistakes that are put into words; of further ones only the number is told."""
 MAX_VALUE_LENGTH = 80
-"""Characters of a wrong value that a message repeats; the rest is cut."""
+"""Characters of a wrong value or name that a message repeats; the rest is cut."""
+MOST_COMPARED = 200
+"""Names among which the nearest right one is looked for."""
 
 ELSEWHERE = {
     "alpha": "rho",
@@ -28,8 +37,14 @@ ELSEWHERE = {
 }
 """What other libraries call a field of ours, where the two names are not alike."""
 
+LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
+"""An integer from which on only its first digits are shown."""
+
 RULE = "rule"
 """Type of the errors that `violated` makes: their message is a whole sentence already."""
+
+MORE = "more"
+"""Type of an error that stands for further ones, which are not told: ``number`` of them."""
 
 TAG = "~"
 """First character of the union tags that are no field of the data."""
@@ -50,21 +65,64 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be accepted; its text is one line per problem."""
+    """
+    A spec that cannot be accepted; its text is one line per problem.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(f"{p.param}: {p.message}" for p in self.problems))
+    Attributes:
+        problems: the first `MOST_PROBLEMS`.
+        more: how many further ones there are.
+    """
+
+    def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
+        self.problems = list(problems[:MOST_PROBLEMS])
+        self.more = more + len(problems) - len(self.problems)
+        super().__init__("\n".join(lines([(p.param, p.message) for p in self.problems], self.more)))
+
+    @classmethod
+    def of(cls, error: ValidationError, data: object) -> SpecError:
+        """Return what pydantic's *error* about *data* says."""
+        return cls(*problems(error.errors(include_url=False), data))
+
+
+def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
+    """Return a line for each (param, message), and one for the number of further ones."""
+    shown = [f"{param}: {message}" for param, message in told]
+    return [*shown, f"and {more} more"] if more else shown
+
+
+class Mistakes:
+    """Problems that are gathered; those that are not told are not put into words either."""
+
+    def __init__(self) -> None:
+        self._told: list[Problem] = []
+        self._more = 0
+
+    def add(self, param: str, message: Callable[[], str]) -> None:
+        """Add that *param* is wrong, which *message* puts into words."""
+        if len(self._told) < MOST_PROBLEMS:
+            self._told.append(Problem(param, message()))
+        else:
+            self._more += 1
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+    def tell(self) -> None:
+        """Raise `SpecError` if there are any."""
+        if self._told:
+            raise SpecError(self._told, self._more)
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the name nearest to *given*, or an empty string."""
-    names = list(known)
-    ours = ELSEWHERE.get(str(given))
+    if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
+        return ""  # no slip of the pen, and comparing it would take long
+    names = list(islice(known, MOST_COMPARED))
+    ours = ELSEWHERE.get(given)
     near = (
         [ours]
         if ours is not None and ours in names
-        else difflib.get_close_matches(str(given), names, 1, 0.6)
+        else difflib.get_close_matches(given, names, 1, 0.6)
     )
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -80,39 +138,89 @@ def violated(path: Sequence[str | int], message: str, value: object) -> NoReturn
 def shown(value: object) -> str:
     """Return *value* as a message shows it: like JSON, and never long."""
     if isinstance(value, bool) or value is None:
-        text = {True: "true", False: "false", None: "null"}[value]
-    elif isinstance(value, (Mapping, list)) and len(str(value)) > MAX_VALUE_LENGTH:
-        text = "an object" if isinstance(value, Mapping) else f"a list of {len(value)}"
-    else:
-        text = repr(value)
-    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 3] + "..."
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, str):
+        return cut(repr(value[: MAX_VALUE_LENGTH + 1]))
+    if isinstance(value, int) and abs(value) >= LONG_INT:
+        return cut(_first_digits(value))
+    if not isinstance(value, (Mapping, list)):
+        return cut(repr(value))
+    text = repr(value) if _is_short(value) else None
+    if text is not None and len(text) <= MAX_VALUE_LENGTH:
+        return text
+    return "an object" if isinstance(value, Mapping) else f"a list of {len(value)}"
 
 
-def problems(errors: Iterable[ErrorDetails], data: object) -> list[Problem]:
+def _is_short(value: object, room: int = MAX_VALUE_LENGTH) -> bool:
+    """Return whether the text of *value* may fit; that of a megabyte is not even begun."""
+    left = [value]
+    while left and room >= 0:
+        here = left.pop()
+        if isinstance(here, (Mapping, list)):
+            parts: Iterable[object] = here.values() if isinstance(here, Mapping) else here
+            left += islice(parts, room + 1)
+            room -= 2 + max(0, len(here) - 1)
+        else:
+            room -= len(here) if isinstance(here, str) else 1
+            if isinstance(here, int) and abs(here) >= LONG_INT:
+                return False
+    return not left and room >= 0
+
+
+def _first_digits(number: int) -> str:
+    """Return how a very long *number* begins: Python refuses to write thousands of digits."""
+    digits = int(number.bit_length() * math.log10(2))  # or one more than there are
+    sign = "-" if number < 0 else ""
+    return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
+
+
+def cut(text: str, most: int = MAX_VALUE_LENGTH) -> str:
+    """Return the beginning of *text*: at most *most* characters."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return pydantic's *errors* about *data* as sentences.
+    Return pydantic's *errors* about *data* as sentences, and how many more there are.
 
     Args:
         errors: as `ValidationError.errors()` gives them.
         data: what was validated; tells union tags in a location from field names.
     """
-    found = []
+    told, more = first_of(errors)
+    return [_problem(error, data) for error in told], more
+
+
+def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
+    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
+    told: list[ErrorDetails] = []
+    more = 0
     for error in errors:
         # Only says that an earlier field, reported itself, was wrong.
         if error["type"] == "default_factory_not_called":
             continue
-        path = _without_tags(error["loc"], data)
-        if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            path = [*path, "kind"]
-        found.append(Problem(dotted(path), _sentence(error, str(path[-1]) if path else "the spec")))
-    return found
+        if error["type"] == MORE:
+            more += error["ctx"]["number"]
+        elif len(told) < MOST_PROBLEMS:
+            told.append(error)
+        else:
+            more += 1
+    return told, more
+
+
+def _problem(error: ErrorDetails, data: object) -> Problem:
+    path = _without_tags(error["loc"], data)
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path = [*path, "kind"]
+    return Problem(dotted(path), _sentence(error, cut(str(path[-1])) if path else "the spec"))
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return ``a.b[1].c`` for ``("a", "b", 1, "c")``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = f"[{part}]" if isinstance(part, int) else cut(part)
+        text += f".{name}" if text and not isinstance(part, int) else name
     return text
 
 

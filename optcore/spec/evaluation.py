@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from optcore.spec.base import Spec
+from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "ema_loss", "ema_accuracy"]
 """What an evaluation measures on the held-out examples; ema_: with the averaged weights."""
@@ -31,7 +32,7 @@ class EarlyStopping(Spec):
 
     metric: Metric = "test_loss"
     """What must become better."""
-    patience: int = Field(ge=1, json_schema_extra={"unit": "evaluations"})
+    patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
     """Evaluations in a row without a new best after which the run ends."""
     min_delta: float = Field(0.0, ge=0)
     """By how much a value must beat the best to count."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, violated
 from optcore.spec.layers import BatchNorm, ShapeError
+from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED
 from optcore.spec.models import named, summarize
 from optcore.spec.optimizers import Lbfgs
 from optcore.spec.schedules import Constant, in_words
+from optcore.spec.schedules.size import too_many
 
 if TYPE_CHECKING:
     from optcore.spec.run import Moved, RunSpec
@@ -24,6 +26,9 @@ ALONE = ("lbfgs", "schedule_free_adamw")
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
 
+LARGEST_HALVES = {"bf16_true": (2 - 2**-7) * 2.0**127, "fp16_true": 65_504.0}
+"""The largest number of parameters and slots, by the precision of a run that has halves of them."""
+
 MAX_COST = 1_000_000_000
 """Values computed for one schedule of a run, those of its parts counted."""
 
@@ -32,9 +37,11 @@ def check_parts(run: RunSpec) -> None:
     """Raise the first thing about *run* that no part of it shows by itself."""
     for check in (
         _steps_are_bounded,
+        _work_is_bounded,
         _layers_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
+        _numbers_are_held,
         _no_batch_of_one_is_normalised,
         _evaluations_fit_the_loss,
         _scaled_once,
@@ -54,6 +61,20 @@ def _steps_are_bounded(run: RunSpec) -> None:
             f"epochs must come to at most {MAX_STEPS} steps, got {run.total_steps}",
             run.training.epochs,
         )
+
+
+def _work_is_bounded(run: RunSpec) -> None:
+    names = len(getattr(run.optimizer, "exclude", []))
+    names += sum(group.num_names for group in run.optimizer.groups)
+    if names > MAX_NAMES:
+        violated(
+            ["optimizer", "groups"],
+            f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
+            names,
+        )
+    why = too_many(moved.schedule for moved in run.moved())
+    if why is not None:
+        violated(["schedule"], why, None)
 
 
 def _layers_fit(run: RunSpec) -> None:
@@ -103,6 +124,33 @@ def _groups_find_parameters(run: RunSpec) -> None:
     except SpecError as error:
         first = error.problems[0]
         violated(["optimizer", first.param], first.message, None)
+
+
+def _numbers_are_held(run: RunSpec) -> None:
+    """Refuse numbers that are infinite among the parameters, and would make those so at once."""
+    precision = run.training.precision
+    if precision == "fp64":
+        return
+    halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
+    for group in run.groups():
+        held = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
+        if group.spec.clip is not None:
+            held["clip"] = group.spec.clip.largest
+        for name, value in held.items():
+            # What others there are meets only scalars, which are float32 for halves too.
+            in_slots = name == "lr" or name.startswith("initial_")
+            most = halves.get(precision, MAX_FLOAT32) if in_slots else MAX_FLOAT32
+            if not abs(value) <= most:
+                _not_held(name, f"{name} must", most, str(value))
+        most = halves.get(precision, MAX_FLOAT32)
+        lr = held["lr"] * group.lr_scale
+        if not lr <= most:
+            _not_held("lr", "lr * lr_scale must", most, f"{held['lr']} * {group.lr_scale} = {lr}")
+
+
+def _not_held(name: str, what: str, most: float, got: str) -> NoReturn:
+    text = f"{what} be at most {most:.6g}, the largest number of its precision, got {got}"
+    violated(["optimizer", name], text, got)
 
 
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
@@ -237,6 +285,7 @@ def _check_follower(run: RunSpec, moved: Moved) -> None:
 
 
 def _schedules_fit(run: RunSpec) -> None:
+    repeated = 0
     for moved in run.moved():
         if moved.schedule.STATEFUL:
             _check_follower(run, moved)
@@ -252,3 +301,11 @@ def _schedules_fit(run: RunSpec) -> None:
                 f"together, got {cost} in {run.total_steps} steps",
                 moved.schedule.kind,
             )
+        repeated += moved.schedule.num_repeated(run.total_steps, run.steps_per_epoch)
+    if repeated > MAX_REPEATED:
+        violated(
+            ["schedule"],
+            f"schedules must compute at most {MAX_REPEATED} steps each from the one before, all "
+            f"together, got {repeated}; use precision float64",
+            run.schedule.kind,
+        )

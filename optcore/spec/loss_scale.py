@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, Spec
+from optcore.spec.limits import MAX_COUNT
 
 STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
 """Dialect -> first scale, where it is not `START`."""
@@ -57,7 +58,7 @@ class DynamicLossScale(Spec):
     """What the scale grows by."""
     backoff: float = Field(0.5, gt=0, lt=1)
     """What it falls to, as a share."""
-    window: int = Field(2000, ge=1, json_schema_extra={"unit": "steps"})
+    window: int = Field(2000, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
     """Finite gradients in a row before it grows."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Self
 
@@ -15,7 +16,8 @@ from optcore.spec.fit import check_parts
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
 from optcore.spec.models import AnyModel, named
 from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
-from optcore.spec.optimizers.resolve import Parameter, ResolvedGroup, resolve_groups
+from optcore.spec.optimizers.matching import Parameter
+from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 
@@ -132,7 +134,7 @@ class RunSpec(Spec):
             yield Moved(("optimizer", "schedules", name), name, schedule, base)
         for i, group in enumerate(base.groups):
             where, own = ("optimizer", "groups", i), group.overrides
-            spec = base.overridden(own)
+            spec = base.of_group(i, group)
             if group.schedule is not None:
                 yield Moved((*where, "schedule"), "lr", group.schedule, spec)
             for name, schedule in spec.schedules.items():
@@ -144,7 +146,11 @@ class RunSpec(Spec):
                     yield Moved(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the parameters in groups, and what holds for each."""
+        """Return the parameters in groups, and what holds for each; found out once."""
+        return list(self._groups)
+
+    @cached_property
+    def _groups(self) -> list[ResolvedGroup]:
         return resolve_groups(self.whole_optimizer, self.parameters())
 
     @property

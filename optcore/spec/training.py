@@ -55,7 +55,7 @@ class Training(Spec):
     """Slow weights that the trained ones return to; null for none."""
     evaluate_every: Duration | None = Epochs(epochs=1)
     """How often loss and accuracy on the held-out examples are measured; always at the end."""
-    top_k: Annotated[int, Field(ge=2)] | None = None
+    top_k: Annotated[int, Field(ge=2, le=65_536)] | None = None
     """Evaluations also tell the share of examples whose class is among the k likeliest."""
     confusion: bool = False
     """Evaluations also count, for each class, what its examples were taken for."""
@@ -73,7 +73,7 @@ class Training(Spec):
     exact: bool = True
     """Whether a resumed run must have the same bits: only workers with the fingerprint it began
     with may continue it."""
-    columns: list[Computed | Observed] = Field(default_factory=list)
+    columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
     """What is kept of every step besides lr and loss. Computed: grad_norm (of all gradients
     together, before clipping), update_ratio (norm of the update over norm of the weights),
     loss_scale. Observed: examples_per_s, memory_mb."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from optcore.spec.base import Spec
+from optcore.spec.limits import MAX_COUNT
 
 
 class Ema(Spec):
@@ -49,7 +50,7 @@ class Lookahead(Spec):
         https://arxiv.org/abs/1907.08610
     """
 
-    every: int = Field(5, ge=1, json_schema_extra={"unit": "steps"})
+    every: int = Field(5, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
     """Updates between two looks (the paper's k)."""
     alpha: float = Field(0.5, gt=0, le=1)
     """How far the slow weights go."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import Tensor
 
+from optcore.training.reports import Diverged
 from optcore.training.run import Run
+
+NOT_HELD = "without overflow"
+"""In the text of torch's error about a scalar."""
 
 
 def acceptable(run: Run, loss: float) -> bool:
@@ -38,3 +44,20 @@ def backward(run: Run, loss: Tensor) -> None:
     """Add the gradient of *loss*, scaled, to those of the parameters."""
     scale = loss_scale(run)
     (loss if scale == 1 else loss * scale).backward()
+
+
+@contextmanager
+def overflow_told(run: Run) -> Iterator[None]:
+    """
+    Raise `Diverged` where an update overflows before it is one.
+
+    Most do in a tensor, and the next loss shows it. But some numbers are computed in Python, and
+    torch refuses a scalar that its tensors cannot hold.
+    """
+    try:
+        yield
+    except (ArithmeticError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NOT_HELD not in str(error):
+            raise
+        what = f"the update must be made of numbers that its tensors can hold, got: {error}"
+        raise Diverged(what, run.row) from None

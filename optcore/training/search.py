@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.training.columns import Columns
-from optcore.training.passes import acceptable, backward, loss_of, loss_scale
+from optcore.training.passes import acceptable, backward, loss_of, loss_scale, overflow_told
 from optcore.training.reports import Progress
 from optcore.training.run import Run
 from optcore.training.seeds import (
@@ -73,7 +73,8 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         return losses[-1]
 
     try:
-        run.optimizer.step(look)
+        with overflow_told(run):
+            run.optimizer.step(look)
     except _Unusable as error:
         return error.loss, False
     return losses[0], True

@@ -8,7 +8,14 @@ from collections.abc import Generator
 from torch import Tensor
 
 from optcore.training.columns import Columns
-from optcore.training.passes import acceptable, backward, examples, loss_of, loss_scale
+from optcore.training.passes import (
+    acceptable,
+    backward,
+    examples,
+    loss_of,
+    loss_scale,
+    overflow_told,
+)
 from optcore.training.precision import MAX_OVERFLOWS, all_finite
 from optcore.training.reports import Diverged, Progress, StepReport
 from optcore.training.run import Run
@@ -33,7 +40,8 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         columns.measure_gradient(loss_scale(run))
         updated = acceptable(run, value) and _gradient_is_finite(run)
         if updated:
-            run.optimizer.step()
+            with overflow_told(run):
+                run.optimizer.step()
     run.micro, scale, row = 0, loss_scale(run), run.row
     if updated:
         applied(run)

@@ -40,7 +40,7 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
     assert problem["status"] == response.status_code
-    assert {"type", "title", "status", "detail", "code", "errors"} == problem.keys()
+    assert {"type", "title", "status", "detail", "code", "errors", "more_errors"} == problem.keys()
     return problem
 
 
@@ -301,7 +301,7 @@ async def test_a_wrong_name_in_the_catalogue_gets_the_nearest_right_one(
     [
         (
             "/v1/jobs?limt=3",
-            "unknown query parameter 'limt'; did you mean 'limit'? (state, after, limit)",
+            "unknown query parameter 'limt'; did you mean 'limit'? (state, after, limit, spec)",
         ),
         ("/v1/queue?x=1", "unknown query parameter 'x'"),
         ("/v1/optimizers/adam?dialect=torch", "unknown query parameter 'dialect'"),

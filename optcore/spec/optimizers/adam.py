@@ -146,7 +146,7 @@ class AdamW(AdamSpec):
     """Always, for this optimizer."""
     amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False})
     """Divide by the largest v so far."""
-    no_weight_decay_name: str = per_dialect({"paddleocr": ""})
+    no_weight_decay_name: str = per_dialect({"paddleocr": ""}, max_length=1000)
     """Parts of parameter names, separated by blanks: such parameters are not decayed."""
     one_dim_param_no_weight_decay: bool = per_dialect({"paddleocr": False})
     """Whether parameters of one dimension are left undecayed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from optcore.spec.base import Spec
+from optcore.spec.limits import MAX_COUNT
 
 
 class Average(Spec):
@@ -23,5 +24,7 @@ class Average(Spec):
 
     momentum: float = Field(0.99, ge=0, le=1)
     """Share of the old average that is kept."""
-    overwrite_every: int | None = Field(None, ge=1, json_schema_extra={"unit": "steps"})
+    overwrite_every: int | None = Field(
+        None, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"}
+    )
     """How often the parameters are set to their average; null for never."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from ctypes import c_float
-from typing import Any, ClassVar, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
-from optcore.spec.errors import violated
+from optcore.spec.errors import shown, violated
+from optcore.spec.limits import (
+    MAX_GROUPS,
+    MAX_MOVED,
+    MAX_ORDERED,
+    at_most,
+)
 from optcore.spec.optimizers.averages import Average
 from optcore.spec.optimizers.clip import AnyClip
-from optcore.spec.optimizers.groups import Group
+from optcore.spec.optimizers.groups import Group, Name
 from optcore.spec.optimizers.scheduled import take_schedules
 from optcore.spec.schedules import AnySchedule
 
@@ -87,11 +94,13 @@ class OptimizerSpec(Spec):
     """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
     average: Average | None = None
     """A moving average of the parameters to evaluate on; null for none."""
-    groups: list[Group] = Field(default_factory=list, max_length=1000)
+    groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
     """Parameters with hyperparameters of their own; the first group that matches holds."""
-    order_params: list[str] | None = None
+    order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
     """Names of all parameters, in an order that is reported; results do not depend on it."""
-    schedules: dict[str, AnySchedule] = Field(default_factory=dict)
+    schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
+        default_factory=dict, max_length=MAX_MOVED
+    )
     """Hyperparameter -> schedule that moves it over the run, from the number given. May also be
     written in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
 
@@ -158,6 +167,23 @@ class OptimizerSpec(Spec):
             kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
         return type(self).parse({**kept, **overrides})
 
+    def of_group(self, index: int, group: Group) -> Self:
+        """
+        Return what holds in *group*; it is asked for several times, and computed once.
+
+        Args:
+            index: of it in `groups`.
+            group: that one, or one of those that it stands for, which are alike.
+        """
+        key = index, group is self.groups[index]
+        if key not in self._of_groups:
+            self._of_groups[key] = self.overridden(group.overrides)
+        return self._of_groups[key]
+
+    @cached_property
+    def _of_groups(self) -> dict[tuple[int, bool], Self]:
+        return {}
+
     def _exists(self, name: str) -> bool:
         defaults = dialects_of(type(self), name)
         return defaults is None or self.dialect in defaults
@@ -209,7 +235,8 @@ class OptimizerSpec(Spec):
                 known = ", ".join(self._movable())
                 violated(
                     ["schedules", name],
-                    f"schedules must move hyperparameters of {self.kind} ({known}), got {name!r}",
+                    f"schedules must move hyperparameters of {self.kind} ({known}), "
+                    f"got {shown(name)}",
                     name,
                 )
         return self

@@ -47,6 +47,11 @@ class ClipValue(Spec):
         """Smallest coordinate."""
         return -self.max if self.min is None else self.min
 
+    @property
+    def largest(self) -> float:
+        """The larger of its numbers, whatever their signs."""
+        return max(abs(self.max), abs(self.lowest))
+
 
 class ClipNorm(Spec):
     """
@@ -63,6 +68,11 @@ class ClipNorm(Spec):
     kind: Literal["norm"]
     max: float = Field(gt=0)
     """Largest norm of one gradient."""
+
+    @property
+    def largest(self) -> float:
+        """Its number."""
+        return self.max
 
 
 class ClipGlobalNorm(Spec):
@@ -87,6 +97,11 @@ class ClipGlobalNorm(Spec):
     per_group: bool = False
     """One norm for each group of parameters by itself, as in Paddle with parameter groups; always
     so for a group's own clip."""
+
+    @property
+    def largest(self) -> float:
+        """Its number."""
+        return self.max
 
 
 AnyClip = Annotated[ClipValue | ClipNorm | ClipGlobalNorm, Field(discriminator="kind")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import TAG, SpecError, did_you_mean, violated
+from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, shown, violated
+from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS
 from optcore.spec.schedules import AnySchedule
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ NOT_PER_GROUP = frozenset(
 )
 """Fields of an optimizer that hold for all of its parameters."""
 
+WILDCARDS = "*?["
+"""What makes a name a glob."""
+MOST_SHOWN = 4
+"""Names of a match that are repeated where it is shown."""
+
 
 def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
     return f"{TAG}object" if isinstance(value, (dict, Spec)) else f"{TAG}glob"
@@ -41,8 +47,23 @@ def _names_form(value: Any) -> str:  # noqa: ANN401  likewise
     return f"{TAG}several" if isinstance(value, list) else f"{TAG}one"
 
 
+def _has_few_wildcards(glob: str) -> str:
+    if sum(glob.count(wildcard) for wildcard in WILDCARDS) > MAX_WILDCARDS:
+        text = (
+            f"a glob must have at most {MAX_WILDCARDS} wildcards ({' '.join(WILDCARDS)}), "
+            f"got {shown(glob)}"
+        )
+        raise PydanticCustomError(RULE, text)
+    return glob
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+"""A parameter's."""
+Glob = Annotated[Name, AfterValidator(_has_few_wildcards)]
+"""A name, or the form of several: ``"*.bias"``."""
 Names = Annotated[
-    Annotated[str, Tag(f"{TAG}one")] | Annotated[list[str], Tag(f"{TAG}several")],
+    Annotated[Glob, Tag(f"{TAG}one")]
+    | Annotated[list[Glob], Field(max_length=MAX_NAMES), Tag(f"{TAG}several")],
     Discriminator(_names_form),
 ]
 """A name, or several."""
@@ -53,14 +74,14 @@ class Match(Spec):
 
     name: Names | None = None
     """Glob of the parameter's name, or several of which one must fit: ``"*.bias"``."""
-    ndim: int | None = Field(None, ge=0)
+    ndim: int | None = Field(None, ge=0, le=64)
     """Number of dimensions."""
     module: Names | None = None
     """Type of the module that owns the parameter, as in a model's layers: ``"batch_norm"``."""
 
 
 AnyMatch = Annotated[
-    Annotated[str, Tag(f"{TAG}glob")] | Annotated[Match, Tag(f"{TAG}object")],
+    Annotated[Glob, Tag(f"{TAG}glob")] | Annotated[Match, Tag(f"{TAG}object")],
     Discriminator(_match_form),
 ]
 
@@ -91,6 +112,13 @@ class Group(Spec):
         """Hyperparameters that are different."""
         return dict(self.model_extra or {})
 
+    @property
+    def num_names(self) -> int:
+        """How many names and globs it has."""
+        match = as_match(self.match)
+        lists = (match.name, match.module, self.overrides.get("exclude"))
+        return sum(len(names) if isinstance(names, list) else 1 for names in lists if names)
+
     def check(self, base: OptimizerSpec, i: int) -> None:
         """Refuse, as group *i* of *base*, what the optimizer does not have."""
         where: list[str | int] = ["groups", i]
@@ -105,11 +133,11 @@ class Group(Spec):
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]
                 violated(
                     [*where, name],
-                    f"unknown field {name!r}{did_you_mean(name, known)} ({', '.join(known)})",
+                    f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})",
                     self.overrides[name],
                 )
         try:
-            base.overridden(self.overrides)
+            base.of_group(i, self)
         except SpecError as error:
             first = error.problems[0]
             violated([*where, first.param], first.message, self.overrides.get(first.param))
@@ -120,10 +148,16 @@ def as_match(match: str | Match | None) -> Match:
     return match if isinstance(match, Match) else Match(name=match)
 
 
-def shown_match(group: Group | Mapping[str, Any]) -> str:
+def shown_match(group: Group) -> str:
     """Return what *group* matches, in a few words."""
-    data = group if isinstance(group, Mapping) else group.model_dump(exclude_none=True)
-    match = data.get("match")
-    if isinstance(match, Mapping):
-        return " and ".join(f"{name} {value}" for name, value in match.items())
-    return str(match if match is not None else data.get("preset", "the rest"))
+    if isinstance(group.match, Match):
+        conditions = group.match.model_dump(exclude_none=True)
+        return " and ".join(f"{name} {_listed(value)}" for name, value in conditions.items())
+    return group.match if group.match is not None else group.preset or "the rest"
+
+
+def _listed(value: object) -> str:
+    """Return a name, a number, or the first of several names."""
+    if not isinstance(value, list) or len(value) <= MOST_SHOWN:
+        return str(value)
+    return f"{value[:MOST_SHOWN]} and {len(value) - MOST_SHOWN} more"

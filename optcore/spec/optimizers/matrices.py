@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import violated
+from optcore.spec.limits import MAX_NAMES
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.groups import Glob
 
 SHARED_WITH_ADAMW = (
     "dialect",
@@ -169,7 +171,7 @@ class Muon(OptimizerSpec):
     """How lr follows from the shape of the matrix (keras: always match_rms_adamw, or none)."""
     rms_rate: float = Field(0.2, gt=0)
     """Root mean square of a step under match_rms_adamw."""
-    exclude: list[str] = Field(default_factory=list)
+    exclude: list[Glob] = Field(default_factory=list, max_length=MAX_NAMES, fail_fast=True)
     """Globs of the names of matrices that AdamW shall train: embeddings, the last layer."""
     adamw_lr_scale: float = Field(1.0, gt=0)
     """AdamW's lr, as a multiple of lr."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.limits import MAX_COUNT
 from optcore.spec.optimizers.adam import AdamSpec
 
 
@@ -47,11 +48,11 @@ class ScheduleFreeAdamW(AdamSpec):
     """Whose math, defaults and rounding."""
     lr: float = Field(2.5e-3, gt=0)
     """Learning rate; it needs no schedule."""
-    beta1: float = Field(0.9, gt=0, le=1)
+    beta1: float = Field(0.9, ge=1e-30, le=1)
     """How far gradients are taken from z towards x."""
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, le=MAX_COUNT)
     """Updates over which lr rises linearly."""
     r: float = per_dialect({"article": 0.0}, ge=0)
     """Power of t in an update's weight."""

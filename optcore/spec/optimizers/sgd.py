@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec, float32
 
 EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
 
@@ -105,7 +105,7 @@ class Momentum(OptimizerSpec):
 
     def has_kernel(self) -> bool:
         """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
-        always = self.momentum > 0 and "momentum" not in self.schedules
+        always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
@@ -164,7 +164,7 @@ class Nesterov(OptimizerSpec):
 
     def has_kernel(self) -> bool:
         """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
-        always = self.momentum > 0 and "momentum" not in self.schedules
+        always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:

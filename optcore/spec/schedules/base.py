@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -80,6 +80,27 @@ class ScheduleSpec(Spec):
             return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
 
+    @property
+    def parts(self) -> Sequence[ScheduleSpec]:
+        """The schedules that it is made of."""
+        return ()
+
+    @property
+    def num_moments(self) -> int:
+        """How many points in the run it names, those of its parts left out."""
+        return 0
+
+    def whole(self) -> Iterator[ScheduleSpec]:
+        """Yield this schedule and all that it is made of."""
+        yield self
+        for part in self.parts:
+            yield from part.whole()
+
+    def num_entries(self) -> int:
+        """Return how many entries its lists have, those of its parts counted."""
+        lists = (v for each in self.whole() for v in vars(each).values() if isinstance(v, list))
+        return sum(map(len, lists))
+
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield what is wrong with the durations in a run of this length."""
         if self.warmup is None:
@@ -109,10 +130,20 @@ class ScheduleSpec(Spec):
             return 0
         return min(total_steps, steps_in(self.warmup.length, steps_per_epoch))
 
+    def spans(self, steps: int, steps_per_epoch: int) -> Iterator[tuple[ScheduleSpec, int]]:
+        """Yield each part, and how many of its steps are needed to know the first *steps*."""
+        del steps_per_epoch
+        yield from ((part, steps) for part in self.parts)
+
     def cost(self, steps: int, steps_per_epoch: int) -> int:
         """Return about how many values are computed to know the first *steps*."""
-        del steps_per_epoch
-        return steps
+        spans = self.spans(steps, steps_per_epoch)
+        return steps + sum(part.cost(needed, steps_per_epoch) for part, needed in spans)
+
+    def num_repeated(self, steps: int, steps_per_epoch: int) -> int:
+        """Return how many steps are each computed from the one before, those of parts counted."""
+        spans = self.spans(steps, steps_per_epoch)
+        return sum(part.num_repeated(needed, steps_per_epoch) for part, needed in spans)
 
     def offset(self, steps_per_epoch: int) -> int:
         """Return by how many steps a delaying warmup puts off the schedule proper."""
@@ -159,6 +190,11 @@ class Dialectal(ScheduleSpec):
     def cost(self, steps: int, steps_per_epoch: int) -> int:
         """Return more for a recursion, which goes through its steps one by one."""
         return super().cost(steps, steps_per_epoch) * (10 if self.recursive else 1)
+
+    def num_repeated(self, steps: int, steps_per_epoch: int) -> int:
+        """Return all steps of a recursion."""
+        del steps_per_epoch
+        return steps if self.recursive else 0
 
     @model_validator(mode="after")
     def _dialect_exists(self) -> Self:

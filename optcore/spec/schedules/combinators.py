@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -35,6 +35,11 @@ class Around(ScheduleSpec):
     schedule: Part
     """What it changes."""
 
+    @property
+    def parts(self) -> Sequence[ScheduleSpec]:
+        """The inner schedule."""
+        return (self.schedule,)
+
     def inner(self, *, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
         """Return how many steps the inner schedule has, and how many make an epoch there."""
         return total_steps, steps_per_epoch
@@ -51,10 +56,6 @@ class Around(ScheduleSpec):
         total, per_epoch = self.inner(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         for text in self.schedule.warnings(total_steps=total, steps_per_epoch=per_epoch):
             yield text.replace("schedule", "schedule.schedule", 1)
-
-    def cost(self, steps: int, steps_per_epoch: int) -> int:
-        """Return also what the inner schedule costs."""
-        return steps + self.schedule.cost(steps, steps_per_epoch)
 
     def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return also what the inner schedule rises."""
@@ -101,17 +102,27 @@ class Chain(ScheduleSpec):
             )
         return self
 
+    @property
+    def parts(self) -> Sequence[ScheduleSpec]:
+        """Those that follow each other."""
+        return self.schedules
+
+    @property
+    def num_moments(self) -> int:
+        """How many boundaries there are."""
+        return len(self.boundaries)
+
     def lengths(self, *, total_steps: int, steps_per_epoch: int) -> list[int]:
         """Return how many steps each part has; at least 1, reached or not."""
         edges = [0, *(steps_in(b, steps_per_epoch) for b in self.boundaries)]
         edges.append(max(total_steps, edges[-1] + 1))
         return [max(1, stop - start) for start, stop in pairwise(edges)]
 
-    def cost(self, steps: int, steps_per_epoch: int) -> int:
-        """Return what the parts cost, and looking for the steps of each."""
+    def spans(self, steps: int, steps_per_epoch: int) -> Iterator[tuple[ScheduleSpec, int]]:
+        """Yield each part with its place in the chain."""
         lengths = self.lengths(total_steps=steps, steps_per_epoch=steps_per_epoch)
-        parts = zip(self.schedules, lengths, strict=True)
-        return steps + sum(part.cost(min(length, steps), steps_per_epoch) for part, length in parts)
+        for part, length in zip(self.schedules, lengths, strict=True):
+            yield part, min(length, steps)
 
     def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return also what the first part rises."""
@@ -211,9 +222,14 @@ class Product(ScheduleSpec):
     schedules: list[Part] = Field(min_length=1, max_length=MAX_PARTS)
     """The factors."""
 
+    @property
+    def parts(self) -> Sequence[ScheduleSpec]:
+        """The factors."""
+        return self.schedules
+
     def cost(self, steps: int, steps_per_epoch: int) -> int:
         """Return what the factors cost."""
-        return sum(part.cost(steps, steps_per_epoch) for part in self.schedules)
+        return super().cost(steps, steps_per_epoch) - steps
 
     def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return also what the factor that rises longest does."""
@@ -326,9 +342,13 @@ class Shift(Around):
         """Return the steps of the whole, those left out included."""
         return total_steps + steps_in(self.by, steps_per_epoch), steps_per_epoch
 
+    def spans(self, steps: int, steps_per_epoch: int) -> Iterator[tuple[ScheduleSpec, int]]:
+        """Yield the inner schedule with the steps left out."""
+        yield self.schedule, steps + steps_in(self.by, steps_per_epoch)
+
     def cost(self, steps: int, steps_per_epoch: int) -> int:
         """Return also what the steps left out cost."""
-        return super().cost(steps + steps_in(self.by, steps_per_epoch), steps_per_epoch)
+        return super().cost(steps, steps_per_epoch) + steps_in(self.by, steps_per_epoch)
 
     def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return what is left of the rise after the steps left out."""

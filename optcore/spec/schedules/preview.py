@@ -7,9 +7,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
+from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import violated
 from optcore.spec.schedules.base import ScheduleSpec
 from optcore.spec.schedules.catalogue import AnySchedule
+from optcore.spec.schedules.size import too_many
 
 MAX_PREVIEWED = 500_000
 """Values in one preview, those of all groups together."""
@@ -42,7 +44,7 @@ class PreviewSpec(Spec):
     """What it starts from."""
     total_steps: int = Field(ge=1, le=MAX_PREVIEWED)
     """Updates in the run."""
-    steps_per_epoch: int = Field(1, ge=1)
+    steps_per_epoch: int = Field(1, ge=1, le=MAX_STEPS)
     """Updates in an epoch, for durations in epochs."""
     groups: list[PreviewGroup] = Field(default_factory=list, max_length=100)
     """Groups of parameters; the preview itself is what the others have."""
@@ -76,6 +78,14 @@ class PreviewSpec(Spec):
                     group.name,
                 )
             names.add(group.name)
+        return self
+
+    @model_validator(mode="after")
+    def _are_not_too_many(self) -> Self:
+        schedules = [self.schedule, *(g.schedule for g in self.groups if g.schedule is not None)]
+        why = too_many(schedules)
+        if why is not None:
+            violated(["schedule"], why, None)
         return self
 
     @model_validator(mode="after")

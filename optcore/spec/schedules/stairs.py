@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs, steps_in
 from optcore.spec.duration import _form as duration_form
 from optcore.spec.errors import TAG, violated
+from optcore.spec.limits import MAX_ENTRIES, MAX_VALUES
 from optcore.spec.schedules.base import (
     Dialectal,
     Fraction,
@@ -25,9 +26,6 @@ from optcore.spec.schedules.base import (
     in_words,
 )
 from optcore.spec.schedules.warmup import After
-
-MAX_VALUES = 1_000_000
-"""Entries of a list of values."""
 
 Moment = Annotated[
     Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
@@ -123,10 +121,15 @@ class MultiStep(Dialectal):
     AFTER: ClassVar[After] = "overlap"
 
     kind: Literal["multi_step"]
-    milestones: list[Moment] = Field(min_length=1, max_length=1000)
+    milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
     """First step of each stair; must not decrease."""
     gamma: float = Field(0.1, gt=0)
     """Factor from stair to stair."""
+
+    @property
+    def num_moments(self) -> int:
+        """How many milestones there are."""
+        return len(self.milestones)
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also milestones that decrease."""
@@ -176,9 +179,9 @@ class Piecewise(Dialectal):
     AFTER: ClassVar[After] = "overlap"
 
     kind: Literal["piecewise"]
-    boundaries: list[Moment] = Field(min_length=1, max_length=1000)
+    boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
     """Where the value changes, increasing."""
-    values: list[Rate] = Field(min_length=2, max_length=1001)
+    values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1)
     """lr before, between and after the boundaries: one more than there are boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
     """Which value holds at the boundary itself."""
@@ -199,6 +202,11 @@ class Piecewise(Dialectal):
     def uses_lr(self) -> bool:
         """Whether the optimizer's own lr matters."""
         return False
+
+    @property
+    def num_moments(self) -> int:
+        """How many boundaries there are."""
+        return len(self.boundaries)
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also boundaries that do not increase."""
@@ -238,17 +246,23 @@ class Multiplicative(Dialectal):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
 
     kind: Literal["multiplicative"]
-    factors: list[Annotated[float, Field(ge=0)]] = Field(min_length=1, max_length=MAX_VALUES)
+    factors: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, max_length=MAX_VALUES, fail_fast=True
+    )
     """factors[i] is applied before update i + 1."""
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
         """Yield also a product that overflows."""
         yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        largest, running = 0.0, 0.0
+        if max(self.factors) > 1:  # else it never rises
+            yield from finite_power("factors", math.e, self._log_of_largest(total_steps))
+
+    def _log_of_largest(self, total_steps: int) -> float:
+        largest = running = 0.0
         for factor in self.factors[:total_steps]:
             running = running + math.log(factor) if factor else -math.inf
             largest = max(largest, running)
-        yield from finite_power("factors", math.e, largest)
+        return largest
 
 
 class Values(ScheduleSpec):
@@ -268,7 +282,7 @@ class Values(ScheduleSpec):
     AFTER: ClassVar[After] = "overlap"
 
     kind: Literal["values"]
-    values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES)
+    values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
     """One per step of the run."""
     relative: bool = False
     """Whether they are fractions of lr; else the optimizer's own lr is not used."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from optcore.spec.limits import MAX_COUNT
 from optcore.spec.schedules.base import (
     Dialectal,
     Misfit,
@@ -33,9 +34,9 @@ class Observing(ScheduleSpec):
         default_factory=lambda data: "max" if data.get("metric") == "test_accuracy" else "min"
     )
     """Whether less or more of it is better. Left out: max for an accuracy, min for a loss."""
-    patience: int = Field(10, ge=0)
+    patience: int = Field(10, ge=0, le=MAX_COUNT)
     """How many observations in a row may go by without a change of lr."""
-    cooldown: int = Field(0, ge=0)
+    cooldown: int = Field(0, ge=0, le=MAX_COUNT)
     """How many observations are skipped after lr was reduced."""
     eps: float = Field(1e-8, ge=0)
     """Changes of lr up to this size are not made."""
@@ -106,7 +107,7 @@ class Greedy(Observing):
     """How much better the metric must be to count as better."""
     threshold_mode: Literal["rel", "abs"] = "abs"
     """Whether threshold is a part of the best, or absolute."""
-    rest: int = Field(0, ge=0)
+    rest: int = Field(0, ge=0, le=MAX_COUNT)
     """How many observations are skipped after lr was raised."""
     min_lr: Rate = 1e-3
     """lr does not fall below this."""
@@ -114,7 +115,7 @@ class Greedy(Observing):
     """lr does not rise above this."""
     window: int = Field(1, ge=1, le=10_000)
     """Over how many observations the metric is averaged; 1 for none."""
-    reset_after: int = Field(500, ge=1)
+    reset_after: int = Field(500, ge=1, le=MAX_COUNT)
     """Reductions at min_lr before it starts again."""
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:

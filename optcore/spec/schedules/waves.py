@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.duration import Duration, steps_in
 from optcore.spec.errors import violated
+from optcore.spec.limits import MAX_VALUES
 from optcore.spec.schedules.base import (
     Dialectal,
     Misfit,
@@ -315,7 +316,7 @@ class Cyclic(Dialectal):
     """How the height changes from cycle to cycle."""
     gamma: float = Field(1.0, gt=0)
     """Of exp_range."""
-    scales: list[Scale] | None = Field(None, min_length=1, max_length=1_000_000)
+    scales: list[Scale] | None = Field(None, min_length=1, max_length=MAX_VALUES, fail_fast=True)
     """Heights, of mode scales."""
     scale_per: Literal["cycle", "step"] = "cycle"
     """Whether there is one of scales per cycle or per step."""
