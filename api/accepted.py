@@ -1,28 +1,49 @@
-"""The answer to whoever posted a job, once the store has it."""
+"""A job as an answer: made in a thread where its spec is large."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import Response
 
+from api.work import RequestWork
 from jobs.calls import Submitted
 from jobs.errors import IdempotencyConflict
 from jobs.record import Record
 from jobs.spec.wire import Job
 
+Shows = Callable[[Record], Job]
+"""What a client sees of a record."""
 
-def answer(submitted: Submitted, *, shown: Callable[[Record], Job], response: Response) -> Job:
+
+async def accepted(submitted: Submitted, *, shown: Shows, work: RequestWork) -> Response:
     """
-    Return the job that was *submitted*, and say in *response* where it is.
+    Return the job that was *submitted*, and where it is.
 
     Raises:
         IdempotencyConflict: its key belongs to another job.
     """
-    job = shown(submitted.record)
+    record = submitted.record
     if submitted.outcome == "conflict":
-        raise IdempotencyConflict(job.id)
+        raise IdempotencyConflict(record.id)
+    headers = {"Location": f"/v1/jobs/{record.id}"}
     if submitted.outcome == "replayed":
-        response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
+        headers["Idempotent-Replayed"] = "true"
+    return await job_response(record, shown=shown, work=work, status=201, headers=headers)
+
+
+async def job_response(
+    record: Record,
+    *,
+    shown: Shows,
+    work: RequestWork,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the job of *record*."""
+    text = await work.do(len(record.fields["spec"]), _text, record, shown)
+    return Response(text, status, headers, "application/json")
+
+
+def _text(record: Record, shown: Shows) -> str:
+    return shown(record).model_dump_json()

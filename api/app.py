@@ -49,6 +49,7 @@ from api.routes import (
     system,
 )
 from api.streams import desk
+from api.work import Work
 from jobs import places
 from jobs.artifacts import Storage
 from jobs.functions import UNAVAILABLE
@@ -118,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
             await client.aclose()
             await streaming.aclose()
             blocking.close()
+            app.state.work.close()
 
     app = FastAPI(
         title="optserve",
@@ -129,6 +131,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    app.state.work = Work()
     problems.install(app)
     schema.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # a request comes here last

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import answer
+from api.problems import answer, told
+from api.work import BODY, BODY_SIZE, work_of
+from jobs.errors import Busy
 from jobs.spec import strict_json
 
 TITLES = {
@@ -29,7 +33,8 @@ class StrictBody:
     Middleware that lets through only bodies that are one finite, unambiguous JSON text.
 
     The size is counted while it arrives. Rejected: what is no JSON or no UTF-8, a name that an
-    object has twice, NaN, infinities and numbers that become them, deep nesting.
+    object has twice, NaN, infinities and numbers that become them, deep nesting, more objects and
+    lists than anything needs. A body that is not small is parsed in a thread.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
@@ -44,9 +49,13 @@ class StrictBody:
             body = await self._read(receive)
             if body:
                 _check_type(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
-                check(body)
+                scope[BODY_SIZE] = len(body)
+                scope[BODY] = await work_of(scope).do(len(body), check, body)
         except BadBody as error:
             await _answer(error)(scope, receive, send)
+            return
+        except Busy as error:
+            await told(error)(scope, receive, send)
             return
         waiting = [body]
 
@@ -83,10 +92,10 @@ def _check_type(content_type: str) -> None:
         )
 
 
-def check(body: bytes) -> None:
-    """Raise `BadBody` unless *body* is a JSON text without traps."""
+def check(body: bytes) -> Any:  # noqa: ANN401  whatever it says
+    """Return what *body* says, or raise `BadBody` unless it is a JSON text without traps."""
     try:
-        strict_json.parse(body)
+        return strict_json.parse(body)
     except strict_json.NotStrict as error:
         raise BadBody(400, "invalid_json", f"the body must be a JSON text: {error}") from None
 

@@ -7,11 +7,32 @@ from collections.abc import Iterable
 from jobs.artifacts import MODEL
 from jobs.errors import NothingToClone
 from jobs.record import Pointer, Record
-from jobs.spec.clone import CloneSpec, Keep
+from jobs.spec import canonical
+from jobs.spec.clone import CloneSpec, Keep, merge_patch
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
+from optcore.schedules.check import check_values
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.optimizers.resolve import Parameter
+from optcore.spec.optimizers.matching import Parameter
+
+MAX_POSTED = 3 * 2**20
+"""Bytes of a job as JSON, its changes merged: each clone may add a body's worth of them."""
+
+
+def merged(parent: Record, clone: CloneSpec) -> JobSpec:
+    """
+    Return the job that *parent* is with the changes of *clone*.
+
+    Raises:
+        SpecError: it is none, or its numbers cannot be, or clone after clone made it too large.
+    """
+    data = merge_patch(parent.posted, clone.changes)
+    if sum(map(len, canonical.parts(data))) > MAX_POSTED:
+        text = f"changes must leave a job of at most {MAX_POSTED} bytes, got more"
+        raise SpecError([Problem("changes", text)])
+    spec = JobSpec.parse(data)
+    check_values(spec)
+    return spec
 
 
 def source_of(parent: Record, clone: CloneSpec) -> Pointer:

@@ -12,10 +12,15 @@ from fastapi import Depends, Request
 
 from api.charts.reading import SeriesReader
 from api.streams.desk import Desk
+from api.work import RequestWork, work_of
 from jobs.record import Record
-from jobs.spec.wire import Job
+from jobs.spec.wire import Job, ListedJob
 from jobs.storage_pool import StoragePool
 from jobs.store import Store
+
+
+async def _work(request: Request) -> RequestWork:
+    return work_of(request.scope)
 
 
 async def _tenant() -> str:
@@ -41,6 +46,10 @@ async def _shown(request: Request) -> Callable[[Record], Job]:
     return partial(Record.job, offer_after_s=request.app.state.offer_after_s)
 
 
+async def _listed(request: Request) -> Callable[..., ListedJob]:
+    return partial(Record.listed, offer_after_s=request.app.state.offer_after_s)
+
+
 async def _files(request: Request) -> StoragePool:
     files: StoragePool = request.app.state.files
     return files
@@ -56,6 +65,8 @@ async def _desk(request: Request) -> Desk:
     return desk
 
 
+Effort = Annotated[RequestWork, Depends(_work)]
+"""For work that would hold up the event loop, were the request large."""
 TenantName = Annotated[str, Depends(_tenant)]
 """Whose jobs the request is about."""
 JobStore = Annotated[Store, Depends(_store)]
@@ -66,6 +77,8 @@ BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
 """For routes that ring the bell, which is RQ's and blocks."""
 Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
 """What a client sees of a record, with the settings of this service."""
+Listed = Annotated[Callable[..., ListedJob], Depends(_listed)]
+"""What a client sees of a record in a list."""
 StoredFiles = Annotated[StoragePool, Depends(_files)]
 """The only way to a file: who asks otherwise hangs with the storage, and others with it."""
 ChartReader = Annotated[SeriesReader, Depends(_reader)]

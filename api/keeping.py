@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PER_ROUND = 20
 """Jobs removed, moved or weighed at a time, so that no round takes long."""
+INDEXED_PER_ROUND = 5
+"""Calls of the server that put 500 jobs each, at most, into the sets of their labels."""
 AGAIN_S = 60.0
 """Seconds after which rows or entries that could not be moved to a file are tried again."""
 LIBRARIES_S = 600.0
@@ -77,6 +79,7 @@ class House:
         for step in (
             *((self._orphans.look_through,) if usable and self._ours else ()),
             *(with_files if usable else (self.expire,)),
+            self.index,
             self.forget_libraries,
         ):
             try:
@@ -151,6 +154,12 @@ class House:
                 send(self._client, calls.swept(tenant, job_id))
             else:
                 log.warning("the files of %s/%s could not be removed", tenant, job_id)
+
+    def index(self) -> None:
+        """Find jobs by their labels that the release before has posted, some at a time."""
+        for _ in range(INDEXED_PER_ROUND):
+            if not send(self._client, calls.index_labels()):
+                return
 
     def forget_libraries(self) -> None:
         """Remove the functions of releases that nobody runs any more."""

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
+from api.posted import Checked
 from jobs.errors import JobError, StoreUnavailable
 from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
@@ -98,7 +99,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
     told, more = first_of(error.errors())
-    return refusal([_mistake(details, error.body) for details in told], more)
+    body = error.body.data if isinstance(error.body, Checked) else error.body
+    return refusal([_mistake(details, body) for details in told], more)
 
 
 async def _spec_error(request: Request, error: Exception) -> Response:

@@ -58,7 +58,17 @@ WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000
 """Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
 FILES = (
     # What the functions below are made of.
-    *("record", "isolation", "libraries", "classes", "queue", "views", "moving", "cutting"),
+    *(
+        "record",
+        "isolation",
+        "libraries",
+        "classes",
+        "queue",
+        "views",
+        "moving",
+        "cutting",
+        "lists",
+    ),
     *("clients", "workers", "series", "reaper", "keeping", "history", "monitoring"),
 )
 """The parts of the library, in ``jobs/lua``, in the order in which they need each other."""

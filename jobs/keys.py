@@ -8,6 +8,12 @@ JOBS = "optserve:jobs:%s"
 """(tenant) -> sorted set of ids, in lexical order, which is that of submission."""
 JOBS_IN_STATE = "optserve:jobs:%s:%s"
 """(tenant, state) -> sorted set of ids, in lexical order."""
+LABELLED = "optserve:labelled:%s:%s"
+"""(tenant, name=value of a label) -> sorted set of the ids that carry it, in lexical order."""
+INDEXED = "optserve:indexed"
+"""number of the job up to which all jobs are in the sets of their labels; see ``lists.lua``."""
+INDEXING = "optserve:indexing"
+"""hash, while jobs are put into the sets of their labels afterwards: how far that is."""
 IDEMPOTENCY = "optserve:idempotency:%s:%s"
 """(tenant, hash of the key) -> hash: id and sha of the body it was first used with."""
 NUMBER = "optserve:number"
@@ -85,6 +91,9 @@ TEMPLATES = {
     "job": JOB,
     "jobs": JOBS,
     "jobs_in_state": JOBS_IN_STATE,
+    "labelled": LABELLED,
+    "indexed": INDEXED,
+    "indexing": INDEXING,
     "idempotency": IDEMPOTENCY,
     "number": NUMBER,
     "pending": PENDING,

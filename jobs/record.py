@@ -13,14 +13,26 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import from_json
+
 from jobs.metrics import PLAIN, Series
 from jobs.spec.clone import Keep
 from jobs.spec.job import JobSpec
 from jobs.spec.states import Ending, State
-from jobs.spec.wire import Job
+from jobs.spec.wire import Job, ListedJob
 
 COLUMNS = PLAIN.columns
 """What every series begins with."""
+CALLED = ("name", "labels", "priority", "time_limit_s")
+"""Fields of a job's spec that a client sees beside it."""
+SUMMARY = (
+    *("id", "tenant", "created", *CALLED, "state", "reason", "detail", "ending", "request"),
+    *("rows", "total", "steps_per_epoch", "columns", "computed", "attempt", "checkpoint_step"),
+    *("trained", "held_up", "off_plan", "verified", "parent", "best", "bits_from", "cuts"),
+    *("worker", "result", "digest", "artifacts", "started", "ended", "claimed", "format"),
+    *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
+)
+"""Fields of a record that its row in a list is made of: none that is as large as the spec."""
 
 
 @dataclass(frozen=True)
@@ -209,12 +221,12 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """What its client posted, with every default."""
-        return JobSpec.parse(json.loads(self.fields["spec"]))
+        return JobSpec.parse(from_json(self.fields["spec"]))
 
     @property
     def posted(self) -> dict[str, Any]:
         """What its client posted, without the defaults that it left out."""
-        return json.loads(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
+        return from_json(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
 
     @property
     def inherited(self) -> Inherited | None:
@@ -258,48 +270,80 @@ class Record:
         Args:
             offer_after_s: seconds without a worker of its fingerprint before it offers to restart.
         """
+        spec = from_json(self.fields["spec"])
+        called = {name: spec.pop(name) for name in CALLED}
+        return Job.model_validate({**self._progress(offer_after_s), **called, "spec": spec})
+
+    def listed(
+        self, spec: str | None = None, *, with_spec: bool = False, offer_after_s: float = 300.0
+    ) -> ListedJob:
+        """
+        Return what its client sees in a list.
+
+        Args:
+            spec: as the store has it; needed if it is to be shown, or if the record does not say
+                by itself what it is called (`is_called`).
+            with_spec: whether it is to be shown.
+            offer_after_s: as for `job`.
+        """
+        facts = self._progress(offer_after_s)
+        if facts["result"] is not None:
+            facts["result"]["confusion"] = None
+        read = None if spec is None else from_json(spec)
+        called = self._called() if read is None else {name: read.pop(name) for name in CALLED}
+        return ListedJob.model_validate({**facts, **called, "spec": read if with_spec else None})
+
+    @property
+    def is_called(self) -> bool:
+        """Whether it has its name and labels beside the spec, which the release before did not."""
+        return "labels" in self.fields
+
+    def _called(self) -> dict[str, Any]:
+        """Return what its client calls it, where the record has that by itself."""
+        limit = self.fields["time_limit_s"]
+        return {
+            "name": self.fields["name"],
+            "labels": json.loads(self.fields["labels"]),
+            "priority": int(self.fields["priority"]),
+            "time_limit_s": float(limit) if limit else None,
+        }
+
+    def _progress(self, offer_after_s: float) -> dict[str, Any]:
+        """Return what a client sees of how far it is."""
         fields = self.fields
-        spec = json.loads(fields["spec"])
-        return Job.model_validate(
-            {
-                "id": self.id,
-                "name": spec.pop("name"),
-                "labels": spec.pop("labels"),
-                "priority": spec.pop("priority"),
-                "time_limit_s": spec.pop("time_limit_s"),
-                "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
-                "held_up_s": int(fields.get("held_up", "0")) / 1000,
-                "state": self.state,
-                "reason": fields.get("reason"),
-                "detail": fields.get("detail"),
-                "ended": self.ended,
-                "request": fields["request"] or None,
-                "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
-                "waiting_for": fields.get("waiting_for") or None,
-                "fault": fields.get("fault"),
-                "place": int(fields["place"]) if "place" in fields else None,
-                "offers": self.offers(offer_after_s),
-                "step": self.rows,
-                "total_steps": self.total_steps,
-                "steps_per_epoch": int(fields["steps_per_epoch"]),
-                "columns": self.series.columns,
-                "attempt": self.attempt,
-                "checkpoint_step": int(fields["checkpoint_step"]),
-                "verified_rows": int(fields["verified"]),
-                "parent": self.inherited and vars(self.inherited),
-                "best": self.best and vars(self.best),
-                "bitwise": int(fields.get("bits_from", "0")) == 0,
-                "cuts": self.cuts,
-                "worker": fields.get("worker"),
-                "result": json.loads(fields.get("result", "null")),
-                "digest": fields.get("digest"),
-                "artifacts": list(self.artifacts),
-                "created_at": moment(fields["created"]),
-                "started_at": moment(fields.get("started")),
-                "ended_at": moment(fields.get("ended")),
-                "spec": spec,
-            }
-        )
+        return {
+            "id": self.id,
+            "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
+            "held_up_s": int(fields.get("held_up", "0")) / 1000,
+            "state": self.state,
+            "reason": fields.get("reason"),
+            "detail": fields.get("detail"),
+            "ended": self.ended,
+            "request": fields["request"] or None,
+            "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
+            "waiting_for": fields.get("waiting_for") or None,
+            "fault": fields.get("fault"),
+            "place": int(fields["place"]) if "place" in fields else None,
+            "offers": self.offers(offer_after_s),
+            "step": self.rows,
+            "total_steps": self.total_steps,
+            "steps_per_epoch": int(fields["steps_per_epoch"]),
+            "columns": self.series.columns,
+            "attempt": self.attempt,
+            "checkpoint_step": int(fields["checkpoint_step"]),
+            "verified_rows": int(fields["verified"]),
+            "parent": self.inherited and vars(self.inherited),
+            "best": self.best and vars(self.best),
+            "bitwise": int(fields.get("bits_from", "0")) == 0,
+            "cuts": self.cuts,
+            "worker": fields.get("worker"),
+            "result": json.loads(fields.get("result", "null")),
+            "digest": fields.get("digest"),
+            "artifacts": list(self.artifacts),
+            "created_at": moment(fields["created"]),
+            "started_at": moment(fields.get("started")),
+            "ended_at": moment(fields.get("ended")),
+        }
 
 
 def kept_files(text: str | bytes) -> dict[str, Kept]:
@@ -319,6 +363,9 @@ def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, s
     return {
         **parent,
         **({} if limit is None else {"time_limit": str(math.ceil(1000 * limit))}),
+        "name": spec.name,
+        "labels": json.dumps(spec.labels),
+        "time_limit_s": "" if limit is None else repr(limit),
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
         "device": spec.training.device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import redis.asyncio
@@ -14,7 +14,7 @@ from jobs.calls import Monitored
 from jobs.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from jobs.functions import FunctionsMissing, send_async
 from jobs.metrics import Row
-from jobs.record import HistoryPart, Kept, Record, history_parts, kept_files, moment
+from jobs.record import SUMMARY, HistoryPart, Kept, Record, history_parts, kept_files, moment
 from jobs.spec.states import State
 from jobs.spec.wire import Event, Lane, Queue, Worker
 from jobs.storage_pool import OpenFile, StoragePool
@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SCANNED_PER_PAGE = 2000
-"""Records looked at, at most, to fill one page of a filtered list."""
+FINDS_PER_PAGE = 20
+"""Calls of the server that look for the jobs of one page, each at 2,000; then the page ends."""
+INDEXED_PER_PAGE = 200
+"""Calls of the server that look at 500 jobs each, at most, so that a page has all it should."""
 LISTED_AT_ONCE = 128
 """Records that the server reads at a time: it does nothing else meanwhile."""
 TRIES = 5
@@ -92,7 +94,7 @@ class Store:
             raise JobNotFound(job_id)
         return record
 
-    async def records(
+    async def ids(
         self,
         tenant: str,
         *,
@@ -100,9 +102,9 @@ class Store:
         labels: Mapping[str, str],
         after: str | None,
         limit: int,
-    ) -> tuple[list[Record], str | None]:
+    ) -> tuple[list[str], str | None]:
         """
-        Return jobs, newest first, and the id to continue after, if there may be more.
+        Return the ids of jobs, newest first, and that to continue after, if there may be more.
 
         Args:
             tenant: whose.
@@ -110,34 +112,65 @@ class Store:
             labels: only jobs that carry all of them.
             after: only jobs older than this one.
             limit: at most so many.
-        """
-        index = keys.JOBS_IN_STATE % (tenant, state) if state else keys.JOBS % tenant
-        found: list[Record] = []
-        scanned = 0
-        while True:
-            some = max(limit + 1, 50) if labels else limit + 1 - len(found)
-            wanted = min(some, SCANNED_PER_PAGE - scanned)
-            newest = f"({after}" if after else "+"
-            ids = await self._client.zrevrangebylex(index, newest, "-", 0, wanted)
-            for record in await self._fetch(tenant, ids):
-                after = record.id
-                if labels.items() <= json.loads(record.fields["spec"])["labels"].items():
-                    found.append(record)
-                if len(found) > limit:
-                    return found[:limit], found[limit - 1].id
-            scanned += len(ids)
-            if len(ids) < wanted:
-                return found, None
-            if scanned >= SCANNED_PER_PAGE:
-                return found, after
 
-    async def _fetch(self, tenant: str, ids: Sequence[bytes]) -> list[Record]:
-        found: list[Record] = []
+        Raises:
+            StoreUnavailable: not all jobs can be found by their labels yet.
+        """
+        if labels:
+            return await self._labelled(
+                tenant, state=state, labels=labels, after=after or "", limit=limit
+            )
+        index = keys.JOBS_IN_STATE % (tenant, state) if state else keys.JOBS % tenant
+        newest = f"({after}" if after else "+"
+        found = await self._client.zrevrangebylex(index, newest, "-", 0, limit + 1)
+        ids = [job_id.decode() for job_id in found[:limit]]
+        return ids, ids[-1] if len(found) > limit else None
+
+    async def _labelled(
+        self, tenant: str, *, state: State | None, labels: Mapping[str, str], after: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        await self._index()
+        ids: list[str] = []
+        for _ in range(FINDS_PER_PAGE):
+            call = calls.find(
+                tenant, state=state or "", labels=labels, after=after, limit=limit - len(ids)
+            )
+            found = await send_async(self._client, call)
+            ids, after = [*ids, *found.ids], found.last
+            if found.all:
+                return ids, None
+            if len(ids) == limit:
+                break
+        return ids, after
+
+    async def _index(self) -> None:
+        """Find those jobs by their labels that the release before has submitted."""
+        call = calls.index_labels()
+        for _ in range(INDEXED_PER_PAGE):
+            if not await send_async(self._client, call):
+                return
+        raise StoreUnavailable(
+            "labels of jobs that the release before has posted are still being looked through; "
+            "try again"
+        )
+
+    async def summaries(self, tenant: str, ids: Sequence[str]) -> AsyncIterator[Record]:
+        """Yield of those jobs that are still there what a list shows of them (`SUMMARY`)."""
         for start in range(0, len(ids), LISTED_AT_ONCE):
-            some = [job_id.decode() for job_id in ids[start : start + LISTED_AT_ONCE]]
-            records = await send_async(self._client, calls.listed(tenant, some))
-            found += [record for record in records if record is not None]
-        return found
+            call = calls.summaries(tenant, SUMMARY, ids[start : start + LISTED_AT_ONCE])
+            for record in await send_async(self._client, call):
+                if record is not None:
+                    yield record
+
+    async def spec(self, record: Record, *, most: int) -> str | None:
+        """Return the spec of a job as JSON, or None if that is longer than *most* bytes."""
+        key = keys.JOB % (record.tenant, record.id)
+        if await self._client.hstrlen(key, "spec") > most:
+            return None
+        text: bytes | None = await self._client.hget(key, "spec")
+        if text is None:
+            raise JobNotFound(record.id)
+        return text.decode()
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
         """Return how far a job is."""

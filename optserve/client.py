@@ -23,6 +23,7 @@ from jobs.spec.wire import (
     Checkpoint,
     Event,
     Job,
+    ListedJob,
     MetricRow,
     MetricsPage,
     Page,
@@ -165,15 +166,27 @@ class Client:
         labels: Mapping[str, str] | None = None,
         after: str | None = None,
         limit: int = 20,
-    ) -> Page[Job]:
-        """Return jobs, newest first."""
+        spec: bool = False,
+    ) -> Page[ListedJob]:
+        """
+        Return jobs, newest first.
+
+        Args:
+            state: only these.
+            labels: only jobs that carry all of them.
+            after: only jobs older than this one; ``next`` of a page for what follows it.
+            limit: at most so many; a page of long rows has less, and says ``has_more``.
+            spec: whether to show their specs.
+        """
         params: dict[str, str | int] = {"limit": limit}
+        if spec:
+            params["spec"] = "true"
         if state is not None:
             params["state"] = state
         if after is not None:
             params["after"] = after
         params.update({f"label.{name}": value for name, value in (labels or {}).items()})
-        return self._connection.ask(Page[Job], "GET", "/v1/jobs", params=params)
+        return self._connection.ask(Page[ListedJob], "GET", "/v1/jobs", params=params)
 
     def cancel(self, job_id: str) -> Job:
         """End a job; a running one saves a checkpoint first."""

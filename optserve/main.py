@@ -120,7 +120,12 @@ def jobs(
     labels = dict(_pair(text) for text in label or [])
     with service(url, home) as client:
         page = client.jobs(state=state, labels=labels, limit=limit)
-    showing.jobs(page.data, out)
+        found = page.data
+        while page.has_more and len(found) < limit:  # rows were long
+            left = limit - len(found)
+            page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
+            found += page.data
+    showing.jobs(found, out)
     if page.has_more:
         err.say(f"there are more; see them with --limit {min(1000, 2 * limit)}")
 

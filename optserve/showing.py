@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from jobs.spec.states import State
-from jobs.spec.wire import Checkpoint, Event, Job
+from jobs.spec.wire import Checkpoint, Event, Job, ListedJob
 from optserve import live, pictures
 from optserve.client import Client
 from optserve.tables import print_table
 from optserve.terminal import Terminal, visible
 
 
-def jobs(found: Sequence[Job], terminal: Terminal) -> None:
+def jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:
     """Print a line per job; on a narrow terminal only names are cut."""
     header = ["job", "state", "step", "accuracy", "name"]
     rows = [

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
+from fastapi.concurrency import run_in_threadpool
 
+from api.accepted import job_response
 from api.bells import ring
-from api.dependencies import BlockingClient, Shown, TenantName
+from api.dependencies import BlockingClient, Client, Effort, Shown, TenantName
 from api.problems import documented
 from jobs import calls
 from jobs.calls import Changed
 from jobs.errors import JobEnded, JobNotFound, JobRunning
-from jobs.functions import Call, send
+from jobs.functions import Call, send_async
+from jobs.record import Record
 from jobs.spec.wire import Job
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
@@ -22,61 +26,72 @@ class Asking:
     """One request about the job in the path, and its answer: the job afterwards."""
 
     def __init__(
-        self, job_id: str, tenant: TenantName, client: BlockingClient, shown: Shown
+        self,
+        *,
+        job_id: str,
+        tenant: TenantName,
+        client: Client,
+        ringing: BlockingClient,
+        shown: Shown,
+        work: Effort,
     ) -> None:
         self.job_id, self.tenant = job_id, tenant
-        self._client, self._shown = client, shown
+        self._client, self._ringing = client, ringing
+        self._shown, self._work = shown, work
 
-    def ask(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Job:
+    async def ask(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Response:
         """Ask for *action*, and ring where that makes work."""
-        asked = send(self._client, calls.ask(self.tenant, self.job_id, action))
+        asked = await send_async(self._client, calls.ask(self.tenant, self.job_id, action))
         if asked.record is None:
             raise JobNotFound(self.job_id)
-        ring(self._client, asked.bells, self.job_id)
-        return self._shown(asked.record)
+        return await self._answer(asked.record, asked.bells)
 
-    def change(self, call: Call[Changed], what: str) -> Job:
+    async def change(self, call: Call[Changed], what: str) -> Response:
         """Let a waiting job go on otherwise; *what* becomes of it is for errors."""
-        changed = send(self._client, call)
+        changed = await send_async(self._client, call)
         if changed.record is None:
             raise JobNotFound(self.job_id)
         if changed.outcome == "running":
             raise JobRunning(self.job_id, what)
         if changed.outcome == "ended":
             raise JobEnded(self.job_id, changed.record.state, what)
-        ring(self._client, changed.bells, self.job_id)
-        return self._shown(changed.record)
+        return await self._answer(changed.record, changed.bells)
+
+    async def _answer(self, record: Record, bells: Sequence[str]) -> Response:
+        if bells:
+            await run_in_threadpool(ring, self._ringing, bells, self.job_id)
+        return await job_response(record, shown=self._shown, work=self._work)
 
 
 Request = Annotated[Asking, Depends()]
 
 
-@router.post("/cancel", responses=documented(JobNotFound))
-def cancel_job(request: Request) -> Job:
+@router.post("/cancel", response_model=Job, responses=documented(JobNotFound))
+async def cancel_job(request: Request) -> Response:
     """End a job: a queued one at once, a running one after it has saved a checkpoint."""
-    return request.ask("cancel")
+    return await request.ask("cancel")
 
 
-@router.post("/kill", responses=documented(JobNotFound))
-def kill_job(request: Request) -> Job:
+@router.post("/kill", response_model=Job, responses=documented(JobNotFound))
+async def kill_job(request: Request) -> Response:
     """End a job without saving anything."""
-    return request.ask("kill")
+    return await request.ask("kill")
 
 
-@router.post("/pause", responses=documented(JobNotFound))
-def pause_job(request: Request) -> Job:
+@router.post("/pause", response_model=Job, responses=documented(JobNotFound))
+async def pause_job(request: Request) -> Response:
     """Put a job aside: a running one after it has saved a checkpoint."""
-    return request.ask("pause")
+    return await request.ask("pause")
 
 
-@router.post("/resume", responses=documented(JobNotFound))
-def resume_job(request: Request) -> Job:
+@router.post("/resume", response_model=Job, responses=documented(JobNotFound))
+async def resume_job(request: Request) -> Response:
     """Put a paused job back into the queue; it continues from its checkpoint."""
-    return request.ask("resume")
+    return await request.ask("resume")
 
 
-@router.post("/restart", responses=documented(JobNotFound, JobRunning))
-def restart_job(request: Request) -> Job:
+@router.post("/restart", response_model=Job, responses=documented(JobNotFound, JobRunning))
+async def restart_job(request: Request) -> Response:
     """
     Let a queued or paused job begin again at step 0, on any worker of its device.
 
@@ -85,11 +100,11 @@ def restart_job(request: Request) -> Job:
     the same bits from its first step to its last. A running job is refused: pause it first.
     """
     call = calls.restart(request.tenant, request.job_id)
-    return request.change(call, "be restarted")
+    return await request.change(call, "be restarted")
 
 
-@router.post("/accept", responses=documented(JobNotFound, JobRunning))
-def accept_other_bits(request: Request) -> Job:
+@router.post("/accept", response_model=Job, responses=documented(JobNotFound, JobRunning))
+async def accept_other_bits(request: Request) -> Response:
     """
     Let a queued or paused job go on from its last checkpoint on any worker of its device.
 
@@ -100,4 +115,4 @@ def accept_other_bits(request: Request) -> Job:
     bits. A job that any worker may have is left as it is. A running job is refused: pause it first.
     """
     call = calls.accept(request.tenant, request.job_id)
-    return request.change(call, "go on with other bits")
+    return await request.change(call, "go on with other bits")

@@ -9,10 +9,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.accepted import answer
+from api.accepted import accepted
 from api.bells import ring
-from api.cloning import check_fits, source_of
-from api.dependencies import BlockingClient, Client, Shown, StoredFiles, TenantName
+from api.cloning import check_fits, merged, source_of
+from api.dependencies import (
+    BlockingClient,
+    Client,
+    Effort,
+    Shown,
+    StoredFiles,
+    TenantName,
+)
+from api.posted import Posted, PostedRoute
 from api.problems import documented
 from jobs import calls, inheritance
 from jobs.calls import Submitted
@@ -20,12 +28,11 @@ from jobs.errors import JobNotFound, NothingToClone, StorageUnavailable
 from jobs.functions import send_async
 from jobs.inheritance import Damaged, Gone
 from jobs.record import Inherited, Pointer, Record, new_fields, new_id
-from jobs.spec.clone import CloneSpec, Keep, merge_patch
+from jobs.spec.clone import CloneSpec, Keep
 from jobs.spec.job import JobSpec
 from jobs.spec.wire import Job
-from optcore.schedules.check import check_values
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=PostedRoute)
 
 TRIES = 5
 """Times that a job is looked up again whose checkpoint was swept while it was copied."""
@@ -34,21 +41,30 @@ TRIES = 5
 class Cloning:
     """What it takes to make a clone of the job in the path."""
 
-    def __init__(self, job_id: str, tenant: TenantName, client: Client, files: StoredFiles) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        tenant: TenantName,
+        client: Client,
+        files: StoredFiles,
+        work: Effort,
+    ) -> None:
         self._job_id, self._tenant = job_id, tenant
-        self._client, self._files = client, files
+        self._client, self._files, self._work = client, files, work
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
         """Return what became of the same request before, or make the clone."""
-        body_sha = clone.sha256(self._job_id)
+        body_sha = await self._work.do(self._work.size, clone.sha256, self._job_id)
         if key:  # before all else: what it asked for need not be there any more
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
             known = await send_async(self._client, recall)
             if known is not None:
                 return known
-        spec = await run_in_threadpool(_changed, await self._parent(), clone)
+        parent = await self._parent()
+        spec = await self._work.do(self._size(parent), merged, parent, clone)
         new = new_id()
-        fields = new_fields(spec, await self._taken(clone, spec, new))
+        inherited = await self._taken(clone, spec, new)
+        fields = await self._work.do(self._size(parent), new_fields, spec, inherited)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
         if submitted.outcome != "created":  # somebody else was faster
@@ -60,7 +76,7 @@ class Cloning:
         for _ in range(TRIES):
             parent = await self._parent()
             source = source_of(parent, clone)
-            await run_in_threadpool(check_fits, parent, spec, clone.keep)
+            await self._work.do(self._size(parent), check_fits, parent, spec, clone.keep)
             try:
                 copy = await self._copied(source, new, clone.keep)
             except Gone:
@@ -106,28 +122,26 @@ class Cloning:
             raise JobNotFound(self._job_id)
         return record
 
-
-def _changed(parent: Record, clone: CloneSpec) -> JobSpec:
-    """Return the spec of the clone, checked."""
-    spec = JobSpec.parse(merge_patch(parent.posted, clone.changes))
-    check_values(spec)
-    return spec
+    def _size(self, parent: Record) -> int:
+        """Return the bytes of JSON that must be looked at to make a clone of *parent*."""
+        return self._work.size + len(parent.fields["spec"])
 
 
 @router.post(
     "/clone",
     status_code=201,
+    response_model=Job,
     responses=documented(JobNotFound, NothingToClone, StorageUnavailable),
 )
 async def clone_job(
     *,
-    clone: CloneSpec,
+    clone: Posted[CloneSpec],
     cloning: Annotated[Cloning, Depends()],
     ringing: BlockingClient,
     shown: Shown,
-    response: Response,
+    work: Effort,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> Job:
+) -> Response:
     """
     Post a job that begins with the weights of this one, at its own step 0.
 
@@ -136,7 +150,7 @@ async def clone_job(
     copy of what it begins with: whatever becomes of this one, it can be trained.
     """
     submitted = await cloning.submit(clone, idempotency_key or "")
-    job = answer(submitted, shown=shown, response=response)
+    answer = await accepted(submitted, shown=shown, work=work)
     if submitted.bells:
-        await run_in_threadpool(ring, ringing, submitted.bells, job.id)
-    return job
+        await run_in_threadpool(ring, ringing, submitted.bells, submitted.record.id)
+    return answer

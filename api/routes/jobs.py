@@ -7,103 +7,122 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.accepted import answer
+from api.accepted import accepted, job_response
 from api.bells import ring
-from api.dependencies import BlockingClient, Client, JobRecord, JobStore, Shown, TenantName
+from api.dependencies import (
+    BlockingClient,
+    Client,
+    Effort,
+    JobRecord,
+    JobStore,
+    Listed,
+    Shown,
+    TenantName,
+)
+from api.listing import page
 from api.planning import plan_of
+from api.posted import Posted, PostedRoute
 from api.problems import documented
-from api.query import LABEL
+from api.query import labels_of
 from jobs import calls
-from jobs.errors import IdempotencyConflict, JobNotFound, StoreUnavailable
+from jobs.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
 from jobs.functions import send_async
 from jobs.record import new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
-from jobs.spec.wire import Job, Page, Plan
+from jobs.spec.wire import Job, ListedJob, Page, Plan
 from optcore.schedules.check import check_values
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=PostedRoute)
 
-QUICK_VALUES = 20_000
-"""Values of schedules that are computed within a millisecond or so."""
+VALUES_PER_BYTE = 10
+"""Values of a schedule that are computed as soon as a byte of a spec is parsed."""
 
 
-@router.post("", status_code=201, responses=documented(IdempotencyConflict, StoreUnavailable))
+@router.post(
+    "",
+    status_code=201,
+    response_model=Job,
+    responses=documented(IdempotencyConflict, StoreUnavailable),
+)
 async def submit_job(
     *,
-    spec: JobSpec,
+    spec: Posted[JobSpec],
     tenant: TenantName,
     client: Client,
     ringing: BlockingClient,
     shown: Shown,
-    response: Response,
+    work: Effort,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> Job:
+) -> Response:
     """
     Post a job. It is on disk when this answers.
 
     With an `Idempotency-Key` the same request may be sent again: it gives the same job.
     """
-    await _check(spec)
-    fields = new_fields(spec)
+    body_sha, fields = await work.do(
+        work.size + _cost(spec), _prepared, spec, hashed=idempotency_key is not None
+    )
     call = calls.submit(
-        tenant,
-        new_id(),
-        fields,
-        idempotency_key=idempotency_key or "",
-        body_sha=spec.sha256() if idempotency_key else "",
+        tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
     )
     submitted = await send_async(client, call)
-    job = answer(submitted, shown=shown, response=response)
+    answer = await accepted(submitted, shown=shown, work=work)
     if submitted.bells:
-        await run_in_threadpool(ring, ringing, submitted.bells, job.id)
-    return job
+        await run_in_threadpool(ring, ringing, submitted.bells, submitted.record.id)
+    return answer
 
 
-async def _check(spec: JobSpec) -> None:
-    """Check the schedules of *spec*: in a thread, unless that is more work than they are."""
+def _cost(spec: JobSpec) -> int:
+    """Return what looking at the schedules of *spec* is like, in bytes of JSON to parse."""
     steps = spec.total_steps, spec.steps_per_epoch
-    if sum(moved.schedule.cost(*steps) for moved in spec.moved()) <= QUICK_VALUES:
-        check_values(spec)
-    else:
-        await run_in_threadpool(check_values, spec)
+    return sum(moved.schedule.cost(*steps) for moved in spec.moved()) // VALUES_PER_BYTE
 
 
-@router.post("/validate")
-def validate_job(spec: JobSpec) -> Plan:
-    """Return what the job would be, every default filled in, with warnings; run nothing."""
+def _prepared(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
+    """Return what becomes of *spec*, whose numbers must be right: its word, and its record."""
     check_values(spec)
-    return plan_of(spec)
+    return spec.sha256() if hashed else "", new_fields(spec)
 
 
-@router.get("")
+@router.post("/validate", response_model=Plan, responses=documented(Busy))
+async def validate_job(spec: Posted[JobSpec], work: Effort) -> Response:
+    """Return what the job would be, every default filled in, with warnings; run nothing."""
+    text = await work.do(work.size + _cost(spec), _plan, spec)
+    return Response(text, media_type="application/json")
+
+
+def _plan(spec: JobSpec) -> str:
+    check_values(spec)
+    return plan_of(spec).model_dump_json()
+
+
+@router.get("", response_model=Page[ListedJob], responses=documented(StoreUnavailable))
 async def list_jobs(
     *,
     request: Request,
     tenant: TenantName,
     store: JobStore,
-    shown: Shown,
+    listed: Listed,
+    work: Effort,
     state: State | None = None,
-    after: Annotated[str | None, Query(description="Only jobs older than this one.")] = None,
+    after: Annotated[str | None, Query(max_length=100, description="Only older jobs.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-) -> Page[Job]:
+    spec: Annotated[bool, Query(description="Whether to show the spec of each job.")] = False,
+) -> Response:
     """
-    Return jobs, newest first.
+    Return jobs, newest first, without their specs.
 
-    Filter by label with `?label.NAME=VALUE`, as often as you like.
+    Filter by label with `?label.NAME=VALUE`, as often as you like. A page has at most 4 MiB, so it
+    may be shorter than `limit`: go on with `after` set to `next` while `has_more` is true.
     """
-    labels = {
-        name.removeprefix(LABEL): value
-        for name, value in request.query_params.items()
-        if name.startswith(LABEL)
-    }
-    records, rest = await store.records(
-        tenant, state=state, labels=labels, after=after, limit=limit
-    )
-    return Page(data=[shown(record) for record in records], has_more=rest is not None, next=rest)
+    labels = labels_of(request.query_params)
+    found = await store.ids(tenant, state=state, labels=labels, after=after, limit=limit)
+    text = await page(store, tenant, found, with_spec=spec, listed=listed, work=work)
+    return Response(text, media_type="application/json")
 
 
-@router.get("/{job_id}", responses=documented(JobNotFound))
-async def read_job(record: JobRecord, shown: Shown) -> Job:
+@router.get("/{job_id}", response_model=Job, responses=documented(JobNotFound))
+async def read_job(record: JobRecord, shown: Shown, work: Effort) -> Response:
     """Return a job and how far it is; while it is queued, with its place."""
-    return shown(record)
+    return await job_response(record, shown=shown, work=work)

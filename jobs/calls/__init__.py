@@ -22,6 +22,7 @@ from jobs.calls.keeping import (
     weighed,
 )
 from jobs.calls.libraries import forget_library, unused_libraries
+from jobs.calls.lists import Found, find, index_labels, summaries
 from jobs.calls.monitoring import Monitored, monitored
 from jobs.calls.reaper import Reaped, reap
 from jobs.calls.record import listed, look, version
@@ -53,6 +54,7 @@ __all__ = [
     "Asked",
     "Cause",
     "Changed",
+    "Found",
     "Held",
     "Monitored",
     "Owned",
@@ -72,10 +74,12 @@ __all__ = [
     "evaluated",
     "expire",
     "fail",
+    "find",
     "finish",
     "forget_library",
     "hello",
     "history_moved",
+    "index_labels",
     "listed",
     "long_histories",
     "look",
@@ -97,6 +101,7 @@ __all__ = [
     "storage_named",
     "store_id",
     "submit",
+    "summaries",
     "swept",
     "unarchived",
     "unused_libraries",

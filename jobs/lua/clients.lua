@@ -32,6 +32,8 @@ local function submit(_, args)
   redis.call('ZADD', key('jobs', tenant), 0, id)
   redis.call('SADD', key('tenants'), tenant)
   index(tenant, id, nil, 'queued')
+  add_to_labels(job, tenant, id)
+  indexed_next(number)
   enqueue(job, tenant, id)
   event(job, tenant, id, 'submitted')
   return {'created', bells(job), view(job)}

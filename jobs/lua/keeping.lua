@@ -5,6 +5,7 @@
 local function remove(tenant, id)
   local job, member = key('job', tenant, id), tenant .. '/' .. id
   local state, rows, idem = get(job, 'state', 'rows', 'idempotency')
+  remove_from_labels(job, tenant, id)
   for chunk = 0, math.floor((tonumber(rows or 0) - 1) / CHUNK_ROWS) do
     redis.call('UNLINK', key('rows', tenant, id, chunk))
   end

@@ -9,11 +9,23 @@ local function trained_ms(job)
   return trained_for(get(job, 'trained', 'state', 'claimed'))
 end
 
+-- Those fields of a record that have one of the names and are there.
+local function some_of(job, names)
+  local found = {}
+  for i, value in ipairs(redis.call('HMGET', job, unpack(names))) do
+    if value then
+      table.insert(found, names[i])
+      table.insert(found, value)
+    end
+  end
+  return found
+end
+
 -- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
 -- worker has had it; unless it is for a list, also the place in the queue. *known* holds what is
--- known of lanes already.
-local function view(name, listed, known)
-  local fields = redis.call('HGETALL', name)
+-- known of lanes already. Of the record only the fields with *names*, if there are any.
+local function view(name, listed, known, names)
+  local fields = names and some_of(name, names) or redis.call('HGETALL', name)
   local job, at = {}, #fields
   if at == 0 then return fields end
   for i = 1, at, 2 do job[fields[i]] = fields[i + 1] end

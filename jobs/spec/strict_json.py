@@ -8,6 +8,8 @@ from typing import Any
 
 MAX_DEPTH = 32
 """Objects and lists within one another; a job needs seven."""
+MAX_PARTS = 10_000
+"""Objects and lists in all; the largest job that is accepted has a third of them."""
 
 
 class NotStrict(ValueError):
@@ -20,7 +22,8 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
 
     Raises:
         NotStrict: it is no JSON or no UTF-8, has a name twice in an object, holds NaN, infinities
-            or numbers that become them, or nests deeper than 32.
+            or numbers that become them, or half of a character, nests deeper than 32, or has more
+            than 10,000 objects and lists.
     """
     try:
         value = json.loads(
@@ -39,7 +42,9 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
         raise
     except ValueError as error:  # a number of thousands of digits
         raise NotStrict(str(error).split(";")[0]) from None
-    _check_depth(value)
+    _check_parts(value)
+    if b"\\ud" in text.lower():
+        _check_pairs(value)
     return value
 
 
@@ -63,18 +68,29 @@ def _no_constant(text: str) -> float:
     raise NotStrict(f"numbers must be finite, got {text}")
 
 
-def _check_depth(value: object) -> None:
-    level = [value]
+def _check_parts(value: object) -> None:
+    level = [value] if isinstance(value, (dict, list)) else []
+    parts = 0
     for _ in range(MAX_DEPTH):
+        parts += len(level)
+        if parts > MAX_PARTS:
+            raise NotStrict(f"objects and lists must be at most {MAX_PARTS} in all, got more")
         level = [
             child
             for parent in level
-            if isinstance(parent, (dict, list))
             for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
         ]
         if not level:
             return
     raise _too_deep()
+
+
+def _check_pairs(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotStrict("strings must be Unicode, got half of a surrogate pair") from None
 
 
 def _too_deep() -> NotStrict:

@@ -112,6 +112,30 @@ async def test_a_clone_may_be_cloned(http: httpx.AsyncClient, parent: Parent) ->
 # ------------------------------------------------------------------ what is different
 
 
+async def test_clone_after_clone_a_job_becomes_no_larger_than_a_few_bodies(
+    http: httpx.AsyncClient, client: redis.Redis, root: Path
+) -> None:
+    moving = {"kind": "values", "values": [0.123456789] * 85_000}
+    parent = Parent(
+        client,
+        root,
+        training={"steps": 85_000},
+        optimizer={"kind": "adam", "schedules": {"lr": moving, "beta1": moving}},
+    )
+    parent.checkpointed(3)
+
+    job = await cloned(http, parent, changes={"name": "as large"})
+    problem = await refused(http, parent, changes={"optimizer": {"schedules": {"beta2": moving}}})
+
+    assert job["name"] == "as large"
+    assert problem["errors"] == [
+        {
+            "param": "changes",
+            "message": "changes must leave a job of at most 3145728 bytes, got more",
+        }
+    ]
+
+
 async def test_changes_are_merged_into_the_job_as_it_was_posted(
     http: httpx.AsyncClient, client: redis.Redis, root: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.spec.states import State
-from jobs.spec.wire import Job
+from jobs.spec.wire import ListedJob
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.commands import optserve, ready, started
@@ -172,6 +172,6 @@ def test_ctrl_c_in_the_demo_cancels_its_job(running: Stack, mnist: Path) -> None
     assert process.returncode == 130
 
 
-def jobs_of(running: Stack) -> list[Job]:
+def jobs_of(running: Stack) -> list[ListedJob]:
     with Client(running.url) as client:
         return list(client.jobs().data)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobs.spec.states import State
-from jobs.spec.wire import Job
+from jobs.spec.wire import ListedJob
 from optserve.client import Client
 from optserve.stack import Stack
 from tests.e2e.jobs import SHORT
@@ -30,9 +30,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield started
 
 
-def all_jobs(running: Stack) -> list[Job]:
+def all_jobs(running: Stack) -> list[ListedJob]:
     """Return all jobs there are."""
-    found: list[Job] = []
+    found: list[ListedJob] = []
     with Client(running.url, patience_s=60) as client:
         after: str | None = None
         while True:

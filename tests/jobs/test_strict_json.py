@@ -13,6 +13,14 @@ def test_a_plain_text_is_read_as_json_reads_it() -> None:
     }
 
 
+def test_half_a_million_numbers_are_one_list() -> None:
+    assert parse(b"[" + b"0," * 500_000 + b"1]") == [0] * 500_000 + [1]
+
+
+def test_two_halves_are_a_character() -> None:
+    assert parse(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -26,6 +34,12 @@ def test_a_plain_text_is_read_as_json_reads_it() -> None:
         (b'{"lr": 1e999}', "numbers must be finite, got 1e999"),
         (b"1" * 5000, r"Exceeds the limit \(4300 digits\)"),
         (b"[" * 33 + b"]" * 33, "objects and lists must nest at most 32 deep"),
+        (
+            b"[" + b"{}," * 10_000 + b"1]",
+            "objects and lists must be at most 10000 in all, got more",
+        ),
+        (b'{"\\uD800": 1}', "strings must be Unicode, got half of a surrogate pair"),
+        (b'["\\udc00\\ud800"]', "strings must be Unicode, got half of a surrogate pair"),
         (b"[" * 100_000 + b"]" * 100_000, "objects and lists must nest at most 32 deep"),
     ],
     ids=lambda value: str(value)[:30],

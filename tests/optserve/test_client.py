@@ -74,6 +74,35 @@ def test_what_the_service_refuses_is_not_asked_again(status: int) -> None:
     assert len(server.requests) == 1
 
 
+def test_of_many_mistakes_it_is_told_how_many_more_there_are() -> None:
+    errors = [{"param": f"f{i}", "message": "unknown field"} for i in range(2)]
+    problem = {"title": "No", "status": 422, "detail": "", "code": "x"}
+    with (
+        Scripted(answers(422, {**problem, "errors": errors, "more_errors": 7})) as server,
+        Client(server.url) as client,
+        pytest.raises(ServiceError) as caught,
+    ):
+        client.validate(SPEC)
+
+    assert str(caught.value) == "f0: unknown field\nf1: unknown field\nand 7 more"
+    assert caught.value.problem.more_errors == 7
+
+
+def test_specs_are_listed_where_they_are_asked_for() -> None:
+    specs: list[dict[str, Any] | None] = [None, {"model": {}}]
+    rows = [{**JOB, "spec": spec} for spec in specs]
+    page = {"object": "list", "data": rows, "has_more": True, "next": "job_1"}
+    with Scripted(answers(200, page), answers(200, page)) as server, Client(server.url) as client:
+        without, listed = client.jobs(), client.jobs(spec=True, after="job_2", limit=3)
+
+    assert [row.spec for row in without.data] == specs
+    assert (listed.has_more, listed.next) == (True, "job_1")
+    assert [request[1] for request in server.requests] == [
+        "/v1/jobs?limit=20",
+        "/v1/jobs?limit=3&spec=true&after=job_2",
+    ]
+
+
 @pytest.mark.parametrize(
     "script",
     [[away()], [hangs_up], [answers(500, b"oops", "text/plain")]],

@@ -156,6 +156,24 @@ def test_checkpoints_are_lines_for_programs() -> None:
     assert done.stdout == "3\t70\tbest\taa\n6\tgone\t\tbb\n", done.stderr
 
 
+def test_jobs_are_listed_from_as_many_pages_as_it_takes() -> None:
+    def page(*names: str, more: bool) -> dict[str, Any]:
+        rows = [{**JOB, "id": name, "spec": None} for name in names]
+        return {"object": "list", "data": rows, "has_more": more, "next": names[-1]}
+
+    with Scripted(
+        answers(200, page("d", "c", more=True)), answers(200, page("b", more=True))
+    ) as server:
+        done = optserve("jobs", "--limit", "3", "--url", server.url)
+
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["d", "c", "b"]
+    assert done.stderr == "there are more; see them with --limit 6\n"
+    assert [request[1] for request in server.requests] == [
+        "/v1/jobs?limit=3",
+        "/v1/jobs?limit=1&after=c",
+    ]
+
+
 def test_no_setting_of_a_developer_leaks_into_the_tests() -> None:
     probe = "tests/optserve/test_command.py::test_the_environment_is_clean"
     leaky = {**os.environ, "REDIS_URL": "redis://nowhere", "OPTSERVE_LEASE_S": "nonsense"}

@@ -1,0 +1,68 @@
+"""What lists of jobs are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.calls.replies import as_record, text, texts
+from jobs.functions import Call
+from jobs.record import Record
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    Some of the jobs that were looked for.
+
+    Attributes:
+        ids: the newest first.
+        last: the last id that was looked at; what is older was not.
+        all: whether there is nothing older.
+    """
+
+    ids: list[str]
+    last: str
+    all: bool
+
+
+def find(
+    tenant: str, *, state: str, labels: Mapping[str, str], after: str, limit: int
+) -> Call[Found]:
+    """
+    Return the ids of jobs that carry all of *labels*, as far as the server looks at a time.
+
+    Args:
+        tenant: whose.
+        state: only these; empty for all.
+        labels: name -> value; at least one.
+        after: only jobs older than this one; empty for all.
+        limit: at most so many.
+    """
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+
+    def read(reply: list[Any]) -> Found:
+        (is_all, last), ids = reply
+        return Found(texts(ids), text(last), bool(is_all))
+
+    return Call("find", [tenant, state, after, limit, *pairs], read, reads_only=True)
+
+
+def summaries(
+    tenant: str, names: Sequence[str], job_ids: Sequence[str]
+) -> Call[list[Record | None]]:
+    """Return the records of jobs with these fields only, or None where there is no such job."""
+    args = [tenant, len(names), *names, *job_ids]
+    return Call(
+        "summaries", args, lambda reply: [as_record(flat) for flat in reply], reads_only=True
+    )
+
+
+def index_labels() -> Call[bool]:
+    """
+    Find some jobs by their labels that the release before has submitted.
+
+    The call returns whether there may be more of them: until there are none, `find` misses some.
+    """
+    return Call("index_labels", [], bool)
