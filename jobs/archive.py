@@ -43,7 +43,7 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         OSError: the storage is full, or away; nothing has changed.
         Differs: what was written is not what there is; nothing has changed.
     """
-    (record,) = send(client, calls.listed(tenant, [job_id]))
+    record = send(client, calls.look(tenant, job_id))
     if record is None or not record.state.final or "archive" in record.fields:
         return
     entries: Any = client.lrange(keys.EVENTS % (tenant, job_id), 0, -1)
