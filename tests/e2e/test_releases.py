@@ -71,14 +71,13 @@ def test_jobs_of_both_run_to_their_end_with_every_row_once(service: Service, fir
 def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
     service: Service, first: Age
 ) -> None:
-    api = service.api(first)
+    api, later = service.api(first), service.api(other(first))
     service.worker(first, api)
     job_id = api.submit(SPEC).id
     begun(api, job_id, steps=1000)
-    later = service.api(other(first))
-    service.worker(other(first), later)
 
     kill(service.pid("worker", first))
+    service.worker(other(first), later)
     service.end("api", first)
     job = finished(later, job_id)
 
