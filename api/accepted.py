@@ -41,7 +41,7 @@ async def job_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the job of *record*."""
-    text = await work.do(len(record.fields["spec"]), _text, record, shown)
+    text = await work.do(len(record.fields.get("spec", "")), _text, record, shown)
     return Response(text, status, headers, "application/json")
 
 

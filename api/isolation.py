@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import redis
 
 from jobs import calls
+from jobs.errors import JobError
 from jobs.functions import UNAVAILABLE, send
 from jobs.usable import FULL
 
@@ -36,7 +37,7 @@ def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in FULL
         if full:
             raise
-        known = isinstance(error, OSError)
+        known = isinstance(error, OSError | JobError)
         log.warning("%s of %s: %s", kind, member, error, exc_info=not known)
         why = str(error) if known else f"{type(error).__name__}: {error}"
         send(client, calls.set_aside(kind, member, why=why))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.work import RequestWork
-from jobs.errors import JobNotFound
+from jobs.calls import Unreadable
+from jobs.errors import JobNotFound, RecordUnreadable
 from jobs.record import Record
-from jobs.spec.wire import ListedJob
+from jobs.spec.wire import ListedJob, UnreadableJob
 from jobs.store import Store
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ MAX_PAGE = 4 * 2**20 - 1024
 """Bytes of a page's rows; the first one is always there."""
 OLD_PER_PAGE = 64
 """Records of the release before, whose specs must be read for their names, in one page."""
+MAX_WHY = 300
+"""Characters of why a job cannot be read."""
 ROWS_AT_ONCE = 32
 """Rows that are made between two looks at other requests."""
 
@@ -33,6 +36,7 @@ class Rows:
 
     Attributes:
         texts: of each, in JSON.
+        unreadable: those of which there is no row, and why, in JSON.
         last: id of the last one.
         size: bytes of all.
         old: how many of them are of the release before.
@@ -40,6 +44,7 @@ class Rows:
     """
 
     texts: list[bytes] = field(default_factory=list)
+    unreadable: list[bytes] = field(default_factory=list)
     last: str = ""
     size: int = 0
     old: int = 0
@@ -52,11 +57,21 @@ class Rows:
             self.texts.append(text)
             self.last, self.size = job_id, self.size + len(text) + 1
 
+    def skip(self, job_id: str, why: str) -> None:
+        """Leave out a job that cannot be read, and say so: the others are listed all the same."""
+        log.warning("%s cannot be listed: %s", job_id, why)
+        text = UnreadableJob(id=job_id, why=why[:MAX_WHY]).model_dump_json().encode()
+        self.unreadable.append(text)
+        self.size += len(text) + 1
+
     def page(self, rest: str | None) -> bytes:
         """Return the page as JSON; *rest*: what follows it if all of the rows did fit."""
         after = self.last if self.full else rest
         end = b'"has_more":false,"next":null}' if after is None else _more(after)
-        return b'{"object":"list","data":[' + b",".join(self.texts) + b"]," + end
+        lists = b'"data":[%b],"unreadable":[%b],' % tuple(
+            b",".join(texts) for texts in (self.texts, self.unreadable)
+        )
+        return b'{"object":"list",' + lists + end
 
 
 async def page(
@@ -82,12 +97,15 @@ async def page(
     ids, rest = found
     rows = Rows()
     async for record in store.summaries(tenant, ids):
+        if isinstance(record, Unreadable):
+            rows.skip(record.id, record.why)
+            continue
         try:
             rows.add(record.id, await _row(store, record, with_spec, listed, work))
         except JobNotFound:  # it was removed meanwhile
             continue
-        except (KeyError, ValueError) as error:  # and the others are listed all the same
-            log.warning("the record of %s cannot be read: %r", record.id, error)
+        except RecordUnreadable as error:
+            rows.skip(record.id, str(error))
             continue
         rows.old += not record.is_called
         rows.full = rows.full or (rows.old == OLD_PER_PAGE and record.id != ids[-1])

@@ -18,7 +18,7 @@ import redis
 from benchmarks.harness import duration, machine
 from jobs import calls, keys
 from jobs.functions import Call, send
-from jobs.record import new_fields, new_id
+from jobs.record import SUMMARY, new_fields, new_id
 from jobs.server import prepare
 from jobs.spec.job import JobSpec
 from optserve.embedded import EmbeddedServer
@@ -108,7 +108,7 @@ def work(client: redis.Redis, ids: Sequence[str]) -> dict[str, Callable[[], Call
     return {
         "submit": lambda: submission(new_id()),
         "look at a queued job": lambda: calls.look("local", next(some)),
-        "list of 100 queued": lambda: calls.listed("local", ids[-100:]),
+        "list of 100 queued": lambda: calls.summaries("local", SUMMARY, ids[-100:]),
         "claim": claim,
         "reap": reap,
         f"reap {LOST} lost leases": reap_lost,

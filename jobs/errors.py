@@ -11,6 +11,8 @@ What can go wrong with a job, for the client to know.
       RowsWereCut            409  steps that the client has are no longer what they were
       NotAcceptable          406  the answer is not to be had in a form that is accepted
       IdempotencyConflict    422  the key was used with another body
+      RecordUnreadable       500  what the store has of the job is damaged
+      RecordTooNew           503  a newer release has written the job's record
       ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
       Busy                   503  too many requests wait for a turn to be worked on
       StoreUnavailable       503  Redis does not answer
@@ -123,6 +125,27 @@ class NotAcceptable(JobError):
 
     def __init__(self, accept: str, known: Iterable[str]) -> None:
         super().__init__(f"Accept must allow one of {', '.join(known)}, got {shown(accept)}")
+
+
+class RecordUnreadable(JobError):
+    """What the store has in place of a job's record is not what was written."""
+
+    status, code, title = 500, "record_unreadable", "The job's record cannot be read"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"what the store has of the job is damaged: {why}; see optserve doctor")
+
+
+class RecordTooNew(JobError):
+    """A record is in a format of a newer release, which this one would read wrongly."""
+
+    status, code, title = 503, "record_too_new", "The job is a newer release's"
+
+    def __init__(self, found: str, known: int) -> None:
+        super().__init__(
+            f"a newer release of optserve has written the job's record (format {found}; this "
+            f"release knows formats up to {known}): ask a service of that release"
+        )
 
 
 class ArchiveUnreadable(JobError):

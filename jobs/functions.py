@@ -25,6 +25,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
+from jobs.errors import RecordTooNew, RecordUnreadable
 from jobs.keys import TEMPLATES
 from jobs.spec.states import State
 
@@ -54,6 +55,10 @@ CHECKPOINTS_KEPT = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
 HISTORY_ENTRIES = 400
 """Entries of a history in the store, about: older ones of a job that goes on move to files."""
+TOO_NEW = "TOONEW"
+"""How a function's error begins that has found a record of a newer release; its format follows."""
+WRONG_TYPE = "WRONGTYPE"
+"""How the server's error begins where something else stands in place of a record."""
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 """Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
 FILES = (
@@ -157,9 +162,11 @@ def send(client: redis.Redis, call: Call[T]) -> T:
         TimeoutError: redis-py's; likewise.
         Unwritable: the server did nothing.
         FunctionsMissing: the server did nothing, and does not let this user load them.
+        RecordTooNew: the server did nothing: a newer release has written the job's record.
+        RecordUnreadable: the server did nothing: what stands in place of the record is none.
     """
     untyped: Any = client  # half of its methods are
-    with _unavailable_told():
+    with _errors_told():
         try:
             return call.read(untyped.execute_command(*call.command))
         except redis.ResponseError as error:
@@ -184,7 +191,7 @@ def load(client: redis.Redis) -> None:
 async def send_async(client: redis.asyncio.Redis, call: Call[T]) -> T:
     """Send *call* and return what it says, as `send` does, without holding up a thread."""
     untyped: Any = client  # as above
-    with _unavailable_told():
+    with _errors_told():
         try:
             return call.read(await untyped.execute_command(*call.command))
         except redis.ResponseError as error:
@@ -197,13 +204,23 @@ async def send_async(client: redis.asyncio.Redis, call: Call[T]) -> T:
 
 
 @contextmanager
-def _unavailable_told() -> Iterator[None]:
+def _errors_told() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
         if cannot_write(error):
             raise Unwritable(str(error)) from None
+        if str(error).startswith((TOO_NEW, WRONG_TYPE)):
+            raise error_of(str(error)) from None
         raise
+
+
+def error_of(text: str) -> RecordTooNew | RecordUnreadable:
+    """Return what the text of an error about a record means."""
+    kind, _, rest = text.partition(" ")
+    if kind == TOO_NEW:
+        return RecordTooNew(rest.split(" ", 1)[0], FORMAT)
+    return RecordUnreadable(text)
 
 
 @contextmanager
@@ -258,6 +275,7 @@ def _without_version() -> str:
     filled = {
         "@KEYS@": f"{{{table}}}",
         "@FORMAT@": str(FORMAT),
+        "@TOO_NEW@": TOO_NEW,
         "@STATES@": f"{{{', '.join(json.dumps(state) for state in State)}}}",
         "@HISTORY_ENTRIES@": str(HISTORY_ENTRIES),
         "@CHUNK_ROWS@": str(CHUNK_ROWS),

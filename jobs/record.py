@@ -7,7 +7,8 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from jobs.errors import RecordUnreadable
 from jobs.metrics import PLAIN, Series
 from jobs.spec.clone import Keep
 from jobs.spec.job import JobSpec
@@ -269,7 +271,14 @@ class Record:
 
         Args:
             offer_after_s: seconds without a worker of its fingerprint before it offers to restart.
+
+        Raises:
+            RecordUnreadable: it is not what was written.
         """
+        with _damage_told():
+            return self._job(offer_after_s)
+
+    def _job(self, offer_after_s: float) -> Job:
         spec = from_json(self.fields["spec"])
         called = {name: spec.pop(name) for name in CALLED}
         return Job.model_validate({**self._progress(offer_after_s), **called, "spec": spec})
@@ -285,7 +294,14 @@ class Record:
                 by itself what it is called (`is_called`).
             with_spec: whether it is to be shown.
             offer_after_s: as for `job`.
+
+        Raises:
+            RecordUnreadable: as `job` does.
         """
+        with _damage_told():
+            return self._listed(spec, with_spec, offer_after_s)
+
+    def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
         if facts["result"] is not None:
             facts["result"]["confusion"] = None
@@ -344,6 +360,15 @@ class Record:
             "started_at": moment(fields.get("started")),
             "ended_at": moment(fields.get("ended")),
         }
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
+        raise RecordUnreadable(what) from None
 
 
 def kept_files(text: str | bytes) -> dict[str, Kept]:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 import redis.asyncio
 
 from jobs import archived, calls, keys
-from jobs.calls import Monitored
+from jobs.calls import Monitored, Unreadable
 from jobs.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
-from jobs.functions import FunctionsMissing, send_async
+from jobs.functions import WRONG_TYPE, FunctionsMissing, send_async
 from jobs.metrics import Row
 from jobs.record import SUMMARY, HistoryPart, Kept, Record, history_parts, kept_files, moment
 from jobs.spec.states import State
@@ -33,8 +33,6 @@ TRIES = 5
 """How often a history is read again whose entries are moved meanwhile."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
-NO_RECORD = "WRONGTYPE"
-"""How the server's answer begins where something else stands in place of a record."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
 
@@ -154,8 +152,14 @@ class Store:
             "try again"
         )
 
-    async def summaries(self, tenant: str, ids: Sequence[str]) -> AsyncIterator[Record]:
-        """Yield of those jobs that are still there what a list shows of them (`SUMMARY`)."""
+    async def summaries(
+        self, tenant: str, ids: Sequence[str]
+    ) -> AsyncIterator[Record | Unreadable]:
+        """
+        Yield of those jobs that are still there what a list shows of them (`SUMMARY`).
+
+        In place of a job whose record cannot be read stands why.
+        """
         for start in range(0, len(ids), LISTED_AT_ONCE):
             call = calls.summaries(tenant, SUMMARY, ids[start : start + LISTED_AT_ONCE])
             for record in await send_async(self._client, call):
@@ -188,7 +192,7 @@ class Store:
         for (tenant, job_id), answer in zip(
             jobs, await pipe.execute(raise_on_error=False), strict=True
         ):
-            if isinstance(answer, redis.ResponseError) and str(answer).startswith(NO_RECORD):
+            if isinstance(answer, redis.ResponseError) and str(answer).startswith(WRONG_TYPE):
                 log.warning("%s/%s cannot be read: %s", tenant, job_id, answer)
                 found.append(None)  # and the others are read
             elif isinstance(answer, Exception):

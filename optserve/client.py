@@ -23,7 +23,7 @@ from jobs.spec.wire import (
     Checkpoint,
     Event,
     Job,
-    ListedJob,
+    JobPage,
     MetricRow,
     MetricsPage,
     Page,
@@ -167,7 +167,7 @@ class Client:
         after: str | None = None,
         limit: int = 20,
         spec: bool = False,
-    ) -> Page[ListedJob]:
+    ) -> JobPage:
         """
         Return jobs, newest first.
 
@@ -186,7 +186,7 @@ class Client:
         if after is not None:
             params["after"] = after
         params.update({f"label.{name}": value for name, value in (labels or {}).items()})
-        return self._connection.ask(Page[ListedJob], "GET", "/v1/jobs", params=params)
+        return self._connection.ask(JobPage, "GET", "/v1/jobs", params=params)
 
     def cancel(self, job_id: str) -> Job:
         """End a job; a running one saves a checkpoint first."""

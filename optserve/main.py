@@ -32,7 +32,7 @@ from optserve.errors import ClientError, StackError
 from optserve.files import BadFile, read_object
 from optserve.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
 from optserve.settings import HOST
-from optserve.terminal import err, out
+from optserve.terminal import err, out, visible
 
 app = typer.Typer(
     help="Training as a service: post a job, read the lr and loss of every step.",
@@ -120,12 +120,14 @@ def jobs(
     labels = dict(_pair(text) for text in label or [])
     with service(url, home) as client:
         page = client.jobs(state=state, labels=labels, limit=limit)
-        found = page.data
+        found, unreadable = page.data, page.unreadable
         while page.has_more and len(found) < limit:  # rows were long
             left = limit - len(found)
             page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
-            found += page.data
+            found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
     showing.jobs(found, out)
+    for job in unreadable:
+        err.say(f"{visible(job.id)} cannot be shown: {visible(job.why)}")
     if page.has_more:
         err.say(f"there are more; see them with --limit {min(1000, 2 * limit)}")
 

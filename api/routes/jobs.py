@@ -30,7 +30,7 @@ from jobs.functions import send_async
 from jobs.record import new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
-from jobs.spec.wire import Job, ListedJob, Page, Plan
+from jobs.spec.wire import Job, JobPage, Plan
 from optcore.schedules.check import check_values
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=PostedRoute)
@@ -97,7 +97,7 @@ def _plan(spec: JobSpec) -> str:
     return plan_of(spec).model_dump_json()
 
 
-@router.get("", response_model=Page[ListedJob], responses=documented(StoreUnavailable))
+@router.get("", response_model=JobPage, responses=documented(StoreUnavailable))
 async def list_jobs(
     *,
     request: Request,

@@ -22,10 +22,10 @@ from jobs.calls.keeping import (
     weighed,
 )
 from jobs.calls.libraries import forget_library, unused_libraries
-from jobs.calls.lists import Found, find, index_labels, summaries
+from jobs.calls.lists import Found, Unreadable, find, index_labels, summaries
 from jobs.calls.monitoring import Monitored, monitored
 from jobs.calls.reaper import Reaped, reap
-from jobs.calls.record import listed, look, version
+from jobs.calls.record import look, version
 from jobs.calls.series import (
     append,
     best_kept,
@@ -62,6 +62,7 @@ __all__ = [
     "Released",
     "SetAside",
     "Submitted",
+    "Unreadable",
     "accept",
     "append",
     "archived",
@@ -80,7 +81,6 @@ __all__ = [
     "hello",
     "history_moved",
     "index_labels",
-    "listed",
     "long_histories",
     "look",
     "monitored",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.calls.replies import as_record, text, texts
-from jobs.functions import Call
+from jobs.functions import Call, error_of
 from jobs.record import Record
 
 
@@ -49,14 +49,40 @@ def find(
     return Call("find", [tenant, state, after, limit, *pairs], read, reads_only=True)
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """
+    A job whose record cannot be read.
+
+    Attributes:
+        id: of the job.
+        why: in a sentence.
+    """
+
+    id: str
+    why: str
+
+
 def summaries(
     tenant: str, names: Sequence[str], job_ids: Sequence[str]
-) -> Call[list[Record | None]]:
-    """Return the records of jobs with these fields only, or None where there is no such job."""
-    args = [tenant, len(names), *names, *job_ids]
-    return Call(
-        "summaries", args, lambda reply: [as_record(flat) for flat in reply], reads_only=True
-    )
+) -> Call[list[Record | Unreadable | None]]:
+    """
+    Return the records of jobs with these fields only.
+
+    In place of a job that is not there stands None, and of one that cannot be read why.
+    """
+
+    def read(reply: list[list[bytes]]) -> list[Record | Unreadable | None]:
+        return [_summary(as_record(flat)) for flat in reply]
+
+    return Call("summaries", [tenant, len(names), *names, *job_ids], read, reads_only=True)
+
+
+def _summary(record: Record | None) -> Record | Unreadable | None:
+    if record is None or "unreadable" not in record.fields:
+        return record
+    error = error_of(record.fields["unreadable"])
+    return Unreadable(record.id, str(error))
 
 
 def index_labels() -> Call[bool]:

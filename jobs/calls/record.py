@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jobs.calls.replies import as_record, text
 from jobs.functions import Call
 from jobs.record import Record
@@ -12,12 +10,6 @@ from jobs.record import Record
 def look(tenant: str, job_id: str) -> Call[Record | None]:
     """Return a job's record, or None if there is no such job."""
     return Call("look", [tenant, job_id], as_record, reads_only=True)
-
-
-def listed(tenant: str, job_ids: Sequence[str]) -> Call[list[Record | None]]:
-    """Return the records of jobs as `look` does, but without their places in the queue."""
-    args = [tenant, *job_ids]
-    return Call("list", args, lambda reply: [as_record(flat) for flat in reply], reads_only=True)
 
 
 def version() -> Call[str]:

@@ -44,8 +44,9 @@ end
 local function ask(_, args)
   local tenant, id, action = args[1], args[2], args[3]
   local job = key('job', tenant, id)
-  local state, request = get(job, 'state', 'request')
+  local state, request, format = get(job, 'state', 'request', 'format')
   if not state then return {{}, {}} end
+  require_known(format)
   local ring = {}
   if action == 'resume' then
     if state == 'paused' then
@@ -94,7 +95,8 @@ end
 local function restart(_, args)
   local tenant, id = args[1], args[2]
   local job = key('job', tenant, id)
-  local state, rows, checkpoints = get(job, 'state', 'rows', 'checkpoints')
+  local state, rows, checkpoints, format = get(job, 'state', 'rows', 'checkpoints', 'format')
+  require_known(format)
   local why_not = hindrance(state)
   if why_not then return answered(job, why_not) end
   if rows == '0' and checkpoints == '[]' then return answered(job, 'ok') end
@@ -113,7 +115,9 @@ end
 local function accept(_, args)
   local tenant, id = args[1], args[2]
   local job = key('job', tenant, id)
-  local state, fingerprint, step = get(job, 'state', 'fingerprint', 'checkpoint_step')
+  local state, fingerprint, step, format =
+    get(job, 'state', 'fingerprint', 'checkpoint_step', 'format')
+  require_known(format)
   local why_not = hindrance(state)
   if why_not then return answered(job, why_not) end
   if not at_fingerprint(lane(job)) then return answered(job, 'ok') end -- any worker may have it

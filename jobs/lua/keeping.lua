@@ -35,16 +35,20 @@ end
 local function expire(_, args)
   local limit = tonumber(args[1])
   local age, jobs, bytes = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
-  local removed = {}
-  while #removed < limit do
-    local oldest = redis.call('ZRANGE', key('ended'), 0, 0, 'WITHSCORES')
+  local removed, passed_over = {}, 0
+  while #removed < limit and passed_over < limit do
+    local oldest = redis.call('ZRANGE', key('ended'), passed_over, passed_over, 'WITHSCORES')
     if not oldest[1] then break end
     local old = age and tonumber(oldest[2]) <= now() - age
     local many = jobs and redis.call('ZCARD', key('ended')) > jobs
     local large = bytes and tonumber(redis.call('HGET', key('bytes'), 'all') or 0) > bytes
     if not (old or many or large) then break end
     local tenant, id = string.match(oldest[1], '^(.-)/(.*)$')
-    if isolated('ended', oldest[1], function() remove(tenant, id) end) then
+    local job = key('job', tenant, id)
+    local ok, format = pcall(get, job, 'format')
+    if ok and tonumber(format or 1) > FORMAT then
+      passed_over = passed_over + 1 -- a newer release removes it, with all that it has
+    elseif isolated('ended', oldest[1], function() remove(tenant, id) end) then
       table.insert(removed, oldest[1])
     else
       redis.call('ZREM', key('ended'), oldest[1]) -- the others come next

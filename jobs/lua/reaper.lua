@@ -54,7 +54,8 @@ local function taken_back(kind, leases, member, why, crashed)
   local job = key('job', tenant or '', id or '')
   local done = false
   local ok = isolated(kind, member, function()
-    local state = get(job, 'state')
+    local state, format = get(job, 'state', 'format')
+    require_known(format)
     if state == 'running' then
       take_back(job, tenant, id, why, crashed)
       done = true

@@ -35,6 +35,12 @@ local function get(job, ...)
   return unpack(redis.call('HMGET', job, ...))
 end
 
+-- Raises that a newer release has written a record, unless its format is known: what this one read
+-- and wrote there could be wrong.
+local function require_known(format)
+  if tonumber(format or 1) > FORMAT then error({err = '@TOO_NEW@ ' .. format}) end
+end
+
 -- Makes *callback* a function of the library, callable as the library's name and *name*.
 local function register(name, callback, flags)
   redis.register_function{

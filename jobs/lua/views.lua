@@ -29,6 +29,7 @@ local function view(name, listed, known, names)
   local job, at = {}, #fields
   if at == 0 then return fields end
   for i = 1, at, 2 do job[fields[i]] = fields[i + 1] end
+  require_known(job.format)
   local function add(field, value)
     fields[at + 1], fields[at + 2] = field, tostring(value)
     at = at + 2
@@ -51,20 +52,4 @@ local function look(_, args)
   return view(key('job', args[1], args[2]))
 end
 
--- list tenant id... -> the records without their places; nothing in place of a job that is not there,
--- and of one that cannot be read its id and why (`unreadable`)
-local function list(_, args)
-  local found, known = {}, {}
-  for i = 2, #args do
-    local ok, fields = pcall(view, key('job', args[1], args[i]), true, known)
-    if not ok then
-      local why = type(fields) == 'table' and fields.err or tostring(fields)
-      fields = {'id', args[i], 'unreadable', why}
-    end
-    found[i - 1] = fields
-  end
-  return found
-end
-
 register('look', look, {'no-writes'})
-register('list', list, {'no-writes'})

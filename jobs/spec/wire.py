@@ -157,6 +157,20 @@ class ListedJob(JobSummary):
     than a page; else null."""
 
 
+class UnreadableJob(Wire):
+    """A job whose record cannot be read, and so has no row in a list."""
+
+    id: str
+    why: str
+
+
+class JobPage(Page[ListedJob]):
+    """Part of a list of jobs."""
+
+    unreadable: list[UnreadableJob] = []
+    """Those that stand between the jobs of this page, but cannot be read."""
+
+
 class MetricRow(Wire):
     """One step; the further columns of its job stand under their own names."""
 

@@ -10,7 +10,7 @@ import redis
 from api.listing import MAX_PAGE
 from jobs import calls, keys
 from jobs.functions import send
-from jobs.record import SUMMARY, new_fields, new_id
+from jobs.record import SUMMARY, Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
 from jobs.store import LISTED_AT_ONCE, Store
@@ -107,10 +107,11 @@ async def test_a_list_reads_no_specs(
     job_id = submitted(client)
     client.hdel(keys.JOB % ("local", job_id), "spec", "posted")
 
-    records = [record async for record in store.summaries("local", [job_id])]
+    (record,) = [record async for record in store.summaries("local", [job_id])]
 
-    assert records[0].listed().name == JOB["name"]
-    assert set(records[0].fields) <= {*SUMMARY, "trained_ms", "waiting_for"}
+    assert isinstance(record, Record)
+    assert record.listed().name == JOB["name"]
+    assert set(record.fields) <= {*SUMMARY, "trained_ms", "waiting_for"}
 
 
 async def test_a_page_of_long_rows_ends_early(http: httpx.AsyncClient, client: redis.Redis) -> None:

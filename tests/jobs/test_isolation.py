@@ -1,14 +1,18 @@
 """One bad member among a hundred: the others are served, and somebody hears of it."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
 
 from jobs import calls, keys
-from jobs.calls import Held, SetAside
-from jobs.functions import send
+from jobs.calls import Held, SetAside, Unreadable
+from jobs.errors import RecordTooNew
+from jobs.functions import FORMAT, Call, send
+from jobs.record import SUMMARY
 from jobs.spec.states import State
 from tests.jobs.protocol import begin, claim, hello, reap, record_of, submit
 
@@ -103,10 +107,12 @@ def test_a_damaged_record_is_one_of_a_list_and_the_others_are_read(client: redis
     client.delete(keys.JOB % ("local", ids[7]))
     client.set(keys.JOB % ("local", ids[7]), "something else")
 
-    found = send(client, calls.listed("local", ids))
+    found = send(client, calls.summaries("local", SUMMARY, ids))
 
     assert [record.id for record in found if record is not None] == ids
-    assert [bool(record and "unreadable" in record.fields) for record in found].count(True) == 1
+    (odd,) = (record for record in found if isinstance(record, Unreadable))
+    assert odd.id == ids[7]
+    assert odd.why.startswith("what the store has of the job is damaged: WRONGTYPE")
 
 
 def test_a_damaged_job_that_is_not_kept_any_longer_does_not_keep_the_others(
@@ -135,6 +141,50 @@ def test_a_job_of_a_newer_release_is_left_to_its_workers(client: redis.Redis) ->
     assert claim(client, "t2", worker="w2") is None
     assert record_of_state(client, newer) is State.QUEUED
     assert set_aside(client) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda job_id: calls.look("local", job_id),
+        *(partial(calls.ask, "local", action=action) for action in ("cancel", "pause", "resume")),
+        lambda job_id: calls.restart("local", job_id),
+        lambda job_id: calls.accept("local", job_id),
+    ],
+)
+def test_a_record_of_a_newer_release_is_neither_read_nor_changed(
+    client: redis.Redis, call: Callable[[str], Call[object]]
+) -> None:
+    job_id = submit(client)
+    name = keys.JOB % ("local", job_id)
+    client.hset(name, "format", FORMAT + 1)
+    before = client.hgetall(name)
+
+    with pytest.raises(RecordTooNew) as raised:
+        send(client, call(job_id))
+
+    assert str(raised.value) == (
+        "a newer release of optserve has written the job's record (format 3; this release knows "
+        "formats up to 2): ask a service of that release"
+    )
+    assert client.hgetall(name) == before
+
+
+def test_jobs_of_a_newer_release_are_neither_taken_back_nor_removed(client: redis.Redis) -> None:
+    held = running(client, 3)
+    ended, last = submit(client), submit(client)
+    send(client, calls.ask("local", ended, "cancel"))
+    send(client, calls.ask("local", last, "cancel"))
+    for job_id in (held[0].job_id, ended):
+        client.hset(keys.JOB % ("local", job_id), "format", FORMAT + 1)
+    lose_leases(client)
+
+    lost = reap(client).jobs
+    removed = send(client, calls.expire(limit=5, max_age_ms=None, max_jobs=0, max_bytes=None))
+
+    assert set(lost) == {f"local/{each.job_id}" for each in held[1:]}
+    assert removed == [f"local/{last}"]
+    assert client.zscore(keys.ENDED, f"local/{ended}") is not None
 
 
 def record_of_state(client: redis.Redis, job_id: str) -> State:
