@@ -7,12 +7,18 @@ the bits of a run that nobody disturbed.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+import httpx
 import pytest
+import redis
 
+from jobs import calls
+from jobs.functions import send
 from jobs.spec.states import State
 from jobs.spec.wire import Job
 from optserve.client import Client
@@ -143,3 +149,67 @@ def test_a_worker_without_a_storage_takes_no_jobs_and_says_why(
     assert all(why is not None and f"({error})" in why for why in told)
     assert all((job.state, job.waiting_for) == (State.QUEUED, "machine") for job in waiting)
     assert [(job.state, job.attempt) for job in ended] == [(State.SUCCEEDED, 1)] * 3
+
+
+def in_time(errors: tuple[str, ...], last: str) -> list[Any]:
+    """Return the errors, of which all but *last* take too long for every day."""
+    return [
+        pytest.param(error, marks=[] if error == last else [pytest.mark.slow]) for error in errors
+    ]
+
+
+@pytest.mark.parametrize("error", in_time(ERRORS, "ESTALE"))
+def test_a_clone_of_broken_files_is_refused_and_made_once_they_are_well(
+    broken: tuple[Stack, Client, FaultyFiles], undisturbed: dict[str, Job], error: str
+) -> None:
+    running, client, files = broken
+    parent = undisturbed["checkpoint"].id
+    before = finished(client, client.clone(parent).id)
+
+    with files.broken(error):
+        refused = httpx.post(f"{running.url}/v1/jobs/{parent}/clone", json={}, timeout=30)
+    clone = finished(client, client.clone(parent).id)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
+    said = "not mounted" if error == "ENOENT" else os.strerror(getattr(errno, error))
+    assert said in refused.json()["detail"]
+    assert (clone.state, clone.digest) == (State.SUCCEEDED, before.digest)
+    assert client.job(parent).checkpoint_step == undisturbed["checkpoint"].checkpoint_step
+
+
+@pytest.mark.parametrize("error", in_time(ERRORS, "EIO"))
+def test_rows_that_cannot_be_moved_stay_and_are_moved_once_files_are_well(
+    broken: tuple[Stack, Client, FaultyFiles], error: str
+) -> None:
+    running, client, files = broken
+    job_id = begun(client, spec_of("checkpoint"))
+    client.pause(job_id)
+    eventually(lambda: client.job(job_id).state is State.PAUSED)
+    before, rows = client.job(job_id), list(client.metrics(job_id))
+    archive = running.home / "storage" / "jobs" / "local" / job_id / "archive"
+
+    with files.broken(error):
+        waited = waits(running)
+        client.cancel(job_id)
+        eventually(
+            lambda: waits(running) > waited or f"local/{job_id}" in archives_set_aside(running)
+        )
+        while_broken = list(client.metrics(job_id))
+        moved = list(archive.glob("*"))
+
+    eventually(lambda: any(archive.glob("*-rows.parquet")), within_s=100)
+    eventually(lambda: archives_set_aside(running) == [])
+    assert moved == []
+    assert while_broken == list(client.metrics(job_id)) == rows
+    assert client.checkpoints(job_id)[-1].step == before.checkpoint_step > 0
+
+
+def waits(running: Stack) -> int:
+    """Return how often the housekeeping has found that the storage cannot be used."""
+    return (running.home / "logs" / "api.log").read_text().count("housekeeping waits")
+
+
+def archives_set_aside(running: Stack) -> list[str]:
+    with redis.from_url(running.redis_url) as store:
+        aside = send(store, calls.set_aside_members())
+    return [each.member for each in aside if each.kind == "archive"]
