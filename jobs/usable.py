@@ -38,12 +38,13 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
     Raises:
         StorageAway: it is read-only, fails, hangs no longer than its mount does, or is not there.
     """
+    ours = False
     try:
         ours = _is_ours(client, storage)
         _probe(storage.root)
     except OSError as error:
         if error.errno in FULL:
-            return False
+            return ours
         raise StorageAway(f"the storage {storage.root}: {described(error)}") from error
     return ours
 
