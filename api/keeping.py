@@ -148,12 +148,12 @@ class House:
 
     def sweep(self) -> None:
         """Remove the files of jobs whose records are gone."""
-        found = send(self._client, calls.removed(limit=PER_ROUND))
+        call = calls.removed(limit=PER_ROUND, pause_ms=int(1000 * AGAIN_S))
+        found = send(self._client, call)
         for tenant, job_id in map(_split, found):
-            if self._storage.remove(tenant, job_id):
+            with isolated(self._client, "removed", f"{tenant}/{job_id}"):
+                self._storage.remove(tenant, job_id)
                 send(self._client, calls.swept(tenant, job_id))
-            else:
-                log.warning("the files of %s/%s could not be removed", tenant, job_id)
 
     def index(self) -> None:
         """Find jobs by their labels that the release before has posted, some at a time."""

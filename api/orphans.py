@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -54,7 +55,10 @@ class Orphans:
             self._looked_at = self._clock()
             self._folders = self._storage.folders()
         for tenant, job_id in some:
-            with isolated(self._client, "files", f"{tenant}/{job_id}"):
+            with (
+                isolated(self._client, "files", f"{tenant}/{job_id}"),
+                suppress(FileNotFoundError),  # it was swept meanwhile, by another API process, say
+            ):
                 self._tidy(tenant, job_id)
 
     def _tidy(self, tenant: str, job_id: str) -> None:

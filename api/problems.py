@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -16,6 +15,7 @@ from api.posted import Checked
 from jobs.errors import JobError, StoreUnavailable
 from jobs.functions import UNAVAILABLE
 from jobs.spec.wire import Mistake, Problem
+from jobs.usable import FULL, NO_DESCRIPTOR
 from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
 from optcore.spec.errors import Problem as SpecProblem
 
@@ -164,7 +164,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _of_system(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if error.errno in NO_DESCRIPTOR:
         log.warning("%s %s: no descriptor is left: %s", request.method, request.url.path, error)
         return answer(
             status=503,
@@ -173,7 +173,7 @@ async def _of_system(request: Request, error: Exception) -> Response:
             code="out_of_descriptors",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL:
         return await _ours(request, error)
     log.warning("%s %s: the storage is full: %s", request.method, request.url.path, error)
     return answer(

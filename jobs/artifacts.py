@@ -108,11 +108,9 @@ class Storage:
         """Return for how many seconds nothing has been written to a file."""
         return time.time() - path.stat().st_mtime
 
-    def remove(self, tenant: str, job_id: str) -> bool:
-        """Remove the folder of a job; return whether it is gone."""
-        folder = self.job_folder(tenant, job_id)
-        shutil.rmtree(folder, ignore_errors=True)
-        return not folder.exists()
+    def remove(self, tenant: str, job_id: str) -> None:
+        """Remove the folder of a job, or raise the `OSError` for which some of it stays."""
+        shutil.rmtree(self.job_folder(tenant, job_id), onerror=_unless_gone)
 
     def attempts(self, tenant: str, job_id: str) -> list[Path]:
         """Return the folders of all attempts at a job."""
@@ -171,3 +169,10 @@ def _refuse(error: OSError) -> None:
 def _number(attempt: Path) -> int:
     """Return the number of the attempt whose folder this is."""
     return int(attempt.name.partition("-")[0])
+
+
+def _unless_gone(function: object, path: str, error: tuple[Any, BaseException, Any]) -> None:
+    """Raise why something could not be removed; somebody else may just have."""
+    del function, path
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+import redis
+
 from optcore.spec.errors import did_you_mean, shown
 
 
@@ -127,8 +129,12 @@ class NotAcceptable(JobError):
         super().__init__(f"Accept must allow one of {', '.join(known)}, got {shown(accept)}")
 
 
-class RecordUnreadable(JobError):
-    """What the store has in place of a job's record is not what was written."""
+class RecordUnreadable(JobError, redis.ResponseError):
+    """
+    What the store has in place of a job's record is not what was written.
+
+    It is an error of the store too: who guards against those sees it.
+    """
 
     status, code, title = 500, "record_unreadable", "The job's record cannot be read"
 
@@ -136,8 +142,12 @@ class RecordUnreadable(JobError):
         super().__init__(f"what the store has of the job is damaged: {why}; see optserve doctor")
 
 
-class RecordTooNew(JobError):
-    """A record is in a format of a newer release, which this one would read wrongly."""
+class RecordTooNew(JobError, redis.ResponseError):
+    """
+    A record is in a format of a newer release, which this one would read wrongly.
+
+    It is an error of the store too, as above.
+    """
 
     status, code, title = 503, "record_too_new", "The job is a newer release's"
 

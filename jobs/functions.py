@@ -33,11 +33,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LIBRARIES = "optserve_"
-"""
-What the names of libraries begin with; that of release 0.1.0, which nothing tells from another
-version of it, is ``optserve``.
-"""
+LEGACY = "optserve"
+"""Name of the library of release 0.1.0, and what those of all others begin with."""
+LIBRARIES = f"{LEGACY}_"
+"""What the names of libraries begin with that tell their version."""
 FORMAT = 2
 """
 Version of the records that this release writes; it reads those and older ones. A release that
@@ -276,6 +275,7 @@ def _without_version() -> str:
         "@KEYS@": f"{{{table}}}",
         "@FORMAT@": str(FORMAT),
         "@TOO_NEW@": TOO_NEW,
+        "@LEGACY@": LEGACY,
         "@STATES@": f"{{{', '.join(json.dumps(state) for state in State)}}}",
         "@HISTORY_ENTRIES@": str(HISTORY_ENTRIES),
         "@CHUNK_ROWS@": str(CHUNK_ROWS),

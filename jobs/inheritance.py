@@ -6,6 +6,7 @@ It is a copy and no pointer, since the other job goes on, and sweeps what it no 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -61,9 +62,12 @@ def take(
 
     Raises:
         Gone: there is no such file any more.
+        FileNotFoundError: the storage is not there at all; nothing is written in its place.
         Damaged: a file has another SHA-256 than when it was written.
         Unwanted: it was not wanted any more.
     """
+    if not storage.named:
+        raise FileNotFoundError(errno.ENOENT, "the storage is not mounted", str(storage.root))
     final = storage.job_folder(tenant, job_id) / FOLDER
     draft = final.with_name(f".draft-{FOLDER}")
     draft.mkdir(parents=True)

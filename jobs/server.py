@@ -8,12 +8,10 @@ import redis
 
 from jobs import calls
 from jobs.errors import StoreUnsafe
-from jobs.functions import FORMAT, LIBRARIES, is_missing, library_name, load, send
+from jobs.functions import FORMAT, LEGACY, LIBRARIES, is_missing, library_name, load, send
 
 MIN_VERSION = (7, 0)
 """The first server with function libraries."""
-LEGACY = "optserve"
-"""Name of the library of release 0.1.0, and what those of all others begin with."""
 UNUSED_MS = 7 * 24 * 3600 * 1000
 """Milliseconds after which a library that nobody has used is removed."""
 REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}

@@ -20,6 +20,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from jobs.artifacts import Storage
 from jobs.errors import StorageUnavailable
 from jobs.threads import Saturated, Threads
+from jobs.usable import FULL
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,8 +35,6 @@ COPIES = 4
 """Calls at a time that copy: they may take minutes, and never hold up those that read."""
 MAX_WAITING = 256
 """Requests that may wait for one of these threads; more of them are refused."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a storage without room: its clients are told so, not that it is away."""
 
 
 class StoragePool:
@@ -161,5 +160,5 @@ def _part(file: BinaryIO, position: int, size: int) -> bytes:
 
 
 def _is_there(storage: Storage) -> bool:
-    """Return whether there is anything at all: a mount that is away looks empty."""
-    return storage.named or (storage.root / "jobs").is_dir()
+    """Return whether it is the service's: a mount that is away is an empty folder, or none."""
+    return storage.named

@@ -65,7 +65,6 @@ def folders(settings: Settings) -> Callable[[], None]:
                 require_usable(client, storage)
         except redis.RedisError:
             pass
-        if settings.data_dir.exists():
-            next(settings.data_dir.iterdir(), None)
+        next(settings.data_dir.iterdir(), None)  # at the start it was there
 
     return check

@@ -51,7 +51,7 @@ def main() -> None:
     post = Post(client, settings, device(settings))
     Listener.post = post
     if settings.worker_port is not None:
-        ready.serve(settings.worker_host, settings.worker_port, lambda: post.unwell)
+        ready.serve(settings.worker_host, settings.worker_port, lambda: post.why_not)
     _open(post, settings)
     log.info("%s listens for %s jobs", post.id, post.device)
     try:

@@ -61,7 +61,7 @@ class Post:
         self._machine = Machine(folders(settings))
         self._fingerprint = ""
         self._held: Held | None = None
-        self._gone = threading.Event()
+        self._gone, self._opened = threading.Event(), False
 
     def open(self) -> None:
         """
@@ -75,6 +75,14 @@ class Post:
         doorbell.ring(self._client, self.device, self.id)
         threading.Thread(target=self._stay_present, name="presence", daemon=True).start()
         self._trainers.prepare()
+        self._opened = True
+
+    @property
+    def why_not(self) -> str:
+        """Why it takes no jobs now; empty if it does."""
+        if not self._opened:
+            return "it has not begun: its store is waited for"
+        return "it is leaving" if self.draining else self.unwell
 
     def close(self) -> None:
         """End the trainer and say goodbye."""

@@ -2,7 +2,8 @@
 Whether a worker is well, over HTTP, for who watches over its process.
 
 ``GET /healthz`` is 200 while the process answers; ``GET /readyz`` is 200 while it takes jobs, and
-503, with the reason, while its machine is not fit to train on.
+503, with the reason, while it has not begun, while its machine is not fit to train on, and when it
+leaves.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from jobs.spec.wire import Problem
 
-UNWELL = "worker_unwell"
+NOT_READY = "worker_not_ready"
 SILENT_S = 5.0
 """Seconds that a client may take to say what it wants."""
 
 
-def serve(host: str, port: int, unwell: Callable[[], str]) -> ThreadingHTTPServer:
+def serve(host: str, port: int, why_not: Callable[[], str]) -> ThreadingHTTPServer:
     """
     Answer in threads of their own, until the process ends; return the server.
 
     Args:
         host: address to listen on.
         port: 0 for any free one.
-        unwell: returns what is wrong with the machine, or ''.
+        why_not: returns why no jobs are taken, or ''.
 
     Raises:
         OSError: nothing can listen there.
@@ -38,8 +39,8 @@ def serve(host: str, port: int, unwell: Callable[[], str]) -> ThreadingHTTPServe
 
         def do_GET(self) -> None:
             match self.path:
-                case "/readyz" if why := unwell():
-                    self._problem(503, "The worker takes no jobs", why, UNWELL)
+                case "/readyz" if why := why_not():
+                    self._problem(503, "The worker takes no jobs", why, NOT_READY)
                 case "/healthz" | "/readyz":
                     self._say(HTTPStatus.OK, json.dumps({"status": "ok"}))
                 case _:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
 import socket
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from api.connections.limits import Limits
 from api.connections.refusals import Refusal, Why, too_many
+from jobs.usable import NO_DESCRIPTOR
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ TELL_EVERY_S = 60.0
 """Seconds between two lines of the log about the same trouble."""
 ALL, PEER = "all", "peer"
 """The limits beyond which connections are refused: of all of them, and of one address."""
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class Connection(Protocol):

@@ -30,6 +30,9 @@ SET_ASIDE = (
     "history",
     "files",
     "size",
+    "removed",
+    "label",
+    "worker",
 )
 """What members that cannot be handled belong to."""
 ENDINGS = (

@@ -18,7 +18,8 @@ class SetAside:
     A member of a set that could not be handled.
 
     Attributes:
-        kind: of the set: lease, deadline, pending, ended, archive, history, class.
+        kind: of the set: lease, deadline, pending, ended, archive, history, files, size,
+            removed, label, class, worker.
         member: mostly ``tenant/id`` of a job.
         since: when it was first tried.
         tries: how often.

@@ -86,9 +86,13 @@ def weighed(tenant: str, job_id: str, *, size: int) -> Call[None]:
     return Call("weighed", [tenant, job_id, size], lambda reply: None)
 
 
-def removed(*, limit: int) -> Call[list[str]]:
-    """Return ``tenant/id`` of jobs that are gone and whose files may still be there."""
-    return Call("removed", [limit], texts, reads_only=True)
+def removed(*, limit: int, pause_ms: int) -> Call[list[str]]:
+    """
+    Return ``tenant/id`` of jobs that are gone and whose files may still be there.
+
+    Whoever is given one has it for *pause_ms*; then another one may try.
+    """
+    return Call("removed", [limit, pause_ms], texts)
 
 
 def swept(tenant: str, job_id: str) -> Call[None]:

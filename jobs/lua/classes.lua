@@ -86,11 +86,14 @@ local function adopt_workers()
   if not redis.call('SET', key('adopted'), now(), 'NX', 'PX', ADOPT_MS) then return end
   local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
   for i = 1, #workers, 2 do
-    local record = key('worker', workers[i])
-    local class, adopted = get(record, 'class', 'adopted')
-    if not class or adopted then
-      redis.call('HSET', record, 'adopted', 1)
-      classify(workers[i], workers[i + 1])
-    end
+    isolated('worker', workers[i], function()
+      local record = key('worker', workers[i])
+      local class, adopted = get(record, 'class', 'adopted')
+      if not class or adopted then
+        redis.call('HSET', record, 'adopted', 1)
+        classify(workers[i], workers[i + 1])
+        redis.call('ZADD', key('libraries'), now(), '@LEGACY@') -- what it calls
+      end
+    end)
   end
 end

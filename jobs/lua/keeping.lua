@@ -44,9 +44,7 @@ local function expire(_, args)
     local large = bytes and tonumber(redis.call('HGET', key('bytes'), 'all') or 0) > bytes
     if not (old or many or large) then break end
     local tenant, id = string.match(oldest[1], '^(.-)/(.*)$')
-    local job = key('job', tenant, id)
-    local ok, format = pcall(get, job, 'format')
-    if ok and tonumber(format or 1) > FORMAT then
+    if is_newer(key('job', tenant, id)) then
       passed_over = passed_over + 1 -- a newer release removes it, with all that it has
     elseif isolated('ended', oldest[1], function() remove(tenant, id) end) then
       table.insert(removed, oldest[1])
@@ -110,9 +108,13 @@ local function weighed(_, args)
   return 'ok'
 end
 
--- removed limit -> {tenant/id of a job that is gone and whose files may be there...}
+-- removed limit pause_ms -> {tenant/id of a job that is gone and whose files may be there...}
 local function removed(_, args)
-  return redis.call('ZRANGE', key('removed'), 0, tonumber(args[1]) - 1)
+  local due = redis.call('ZRANGE', key('removed'), '-inf', now(), 'BYSCORE', 'LIMIT', 0, args[1])
+  for _, member in ipairs(due) do
+    redis.call('ZADD', key('removed'), now() + tonumber(args[2]), member)
+  end
+  return due
 end
 
 -- swept tenant id : the files of a job that is gone are gone too
@@ -156,7 +158,7 @@ register('unarchived', unarchived, {'allow-oom'})
 register('archived', archived, {'allow-oom'})
 register('unweighed', unweighed, {'no-writes'})
 register('weighed', weighed, {'allow-oom'})
-register('removed', removed, {'no-writes'})
+register('removed', removed, {'allow-oom'})
 register('swept', swept, {'allow-oom'})
 register('owned', owned, {'no-writes'})
 register('store_id', store_id)

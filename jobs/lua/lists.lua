@@ -25,10 +25,13 @@ local function remove_from_labels(job, tenant, id)
   each_label(job, tenant, function(set) redis.call('ZREM', set, id) end)
 end
 
--- Remembers that the job with a new *number* is indexed, if all before it are.
+-- Remembers that the job with a new *number* is indexed, if all before it are, or will be once the
+-- walk of `index_labels` is over.
 local function indexed_next(number)
   if tonumber(redis.call('GET', key('indexed')) or 0) == number - 1 then
     redis.call('SET', key('indexed'), number)
+  elseif tonumber(get(key('indexing'), 'upto') or 0) == number - 1 then
+    redis.call('HSET', key('indexing'), 'upto', number)
   end
 end
 
@@ -43,8 +46,7 @@ local function index_one(tenant, id)
   local job = key('job', tenant, id)
   local labels, spec = get(job, 'labels', 'spec')
   if labels or not spec then return 0 end
-  local readable, decoded = pcall(cjson.decode, spec)
-  if not readable then decoded = {name = '', labels = {}} end -- and the others are indexed all the same
+  local decoded = cjson.decode(spec)
   local limit = decoded.time_limit_s
   redis.call('HSET', job, 'name', decoded.name, 'labels', cjson.encode(decoded.labels),
     'time_limit_s', type(limit) == 'number' and string.format('%.17g', limit) or '')
@@ -77,7 +79,9 @@ local function index_labels(_, _)
       '+', 'LIMIT', 0, LOOKED_AT - looked_at)
     for _, id in ipairs(ids) do
       if decoded >= DECODED then break end
-      decoded = decoded + index_one(tenant, id)
+      isolated('label', tenant .. '/' .. id, function()
+        decoded = decoded + index_one(tenant, id)
+      end)
       looked_at, after = looked_at + 1, id
     end
     if #ids == 0 then tenant, after = tenant_after(tenant), '' end

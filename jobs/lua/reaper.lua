@@ -1,5 +1,6 @@
 -- What the reaper does, once a second, in every API process.
 
+local NEWER = 100 -- jobs of a newer release, at most, that are passed over in one round
 local AGAIN_MS = 60000 -- after which what could not be taken back is tried again
 local LONE_WORKERS = 10 -- workers without a fingerprint that are looked at in one round
 
@@ -53,9 +54,9 @@ local function taken_back(kind, leases, member, why, crashed)
   local tenant, id = string.match(member, '^(.-)/(.*)$')
   local job = key('job', tenant or '', id or '')
   local done = false
+  if is_newer(job) then return false, job, tenant, id end
   local ok = isolated(kind, member, function()
-    local state, format = get(job, 'state', 'format')
-    require_known(format)
+    local state = get(job, 'state')
     if state == 'running' then
       take_back(job, tenant, id, why, crashed)
       done = true
@@ -71,9 +72,10 @@ end
 -- Takes back what trains on after its time was over: its worker did not hear of it.
 local function end_overtime(limit, overtime)
   local late = redis.call('ZRANGE', key('deadlines'), '-inf', now() - overtime, 'BYSCORE',
-    'LIMIT', 0, limit)
+    'LIMIT', 0, limit + NEWER)
   local ended = {}
   for _, member in ipairs(late) do
+    if #ended == limit then break end
     if taken_back('deadline', 'deadlines', member, 'its time was over', false) then
       table.insert(ended, member)
     end
@@ -83,9 +85,11 @@ end
 
 -- Takes back what lost its lease; returns the jobs, and the devices to ring for them.
 local function end_leases(limit)
-  local over = redis.call('ZRANGE', key('leases'), '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)
+  local over = redis.call('ZRANGE', key('leases'), '-inf', now(), 'BYSCORE',
+    'LIMIT', 0, limit + NEWER)
   local lost, ring, seen = {}, {}, {}
   for _, member in ipairs(over) do
+    if #lost == limit then break end
     local done, job = taken_back('lease', 'leases', member, 'the worker went away', true)
     if done then table.insert(lost, member) end
     if done and get(job, 'state') == 'queued' then
@@ -101,6 +105,7 @@ end
 -- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease was over...},
 -- {device to ring...}, {tenant/id of each job that went on after its time was over...}
 local function reap(_, args)
+  local limit = tonumber(args[1])
   use_library()
   adopt_workers()
   forget_silent_workers()
@@ -109,9 +114,9 @@ local function reap(_, args)
   -- A server that was away could not be told that workers live: they get a lease to say so.
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
   if tonumber(uptime) * 1000 >= tonumber(args[2]) then
-    over, ring = end_leases(args[1])
+    over, ring = end_leases(limit)
   end
-  if tonumber(uptime) * 1000 >= tonumber(args[3]) then late = end_overtime(args[1], args[3]) end
+  if tonumber(uptime) * 1000 >= tonumber(args[3]) then late = end_overtime(limit, args[3]) end
   for _, device in ipairs(unheard_bells()) do table.insert(ring, device) end
   return {over, ring, late}
 end

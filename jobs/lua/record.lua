@@ -41,6 +41,12 @@ local function require_known(format)
   if tonumber(format or 1) > FORMAT then error({err = '@TOO_NEW@ ' .. format}) end
 end
 
+-- Whether a newer release has written a job's record: whatever is to be done, it does it.
+local function is_newer(job)
+  local read, format = pcall(get, job, 'format')
+  return read and tonumber(format or 1) > FORMAT
+end
+
 -- Makes *callback* a function of the library, callable as the library's name and *name*.
 local function register(name, callback, flags)
   redis.register_function{

@@ -194,12 +194,14 @@ local function take_back(job, tenant, id, why, crashed, ill)
 end
 
 -- release tenant id token why (left | crashed | fault)
--- -> the state afterwards (device to ring)... | already | fenced
+-- -> the state afterwards (device to ring)... | already (device to ring)... | fenced
 local function release(_, args)
   local tenant, id, token, why, crashed = args[1], args[2], args[3], args[4], args[5] == 'crashed'
   local job = key('job', tenant, id)
   if not holds(job, token) then
-    return {ended_by(job, token) and 'already' or 'fenced'}
+    if not ended_by(job, token) then return {'fenced'} end
+    local waits = get(job, 'state') == 'queued'
+    return {'already', unpack(waits and bells(job) or {})} -- who released it may not have rung
   end
   if args[5] == 'fault' then note_fault(job, why) end
   take_back(job, tenant, id, why, crashed, args[5] == 'fault')

@@ -18,7 +18,7 @@ from optserve.chaos.kinds import CLONES, KINDS
 from optserve.chaos.posting import PATIENCE_S, Posting, post
 from optserve.chaos.report import Report
 from optserve.chaos.strikes import AWAY, Striker, Victims, plan
-from optserve.chaos.verdict import Story, Window, silence_s, standstill_s, wrongs
+from optserve.chaos.verdict import Story, Window, silence_s, standstill, wrongs
 from optserve.client import Client
 from optserve.errors import ClientError
 
@@ -248,7 +248,7 @@ class _Run:
         report.succeeded = sum(story.job.state == "succeeded" for story in there)
         report.attempts = sum(story.job.attempt for story in there)
         report.verified = sum(story.job.verified_rows for story in there)
-        report.standstill_s = standstill_s(there, self._away, lease_s=lease_s)
+        report.standstill_s, last = standstill(there, self._away, lease_s=lease_s)
         for kind, story in stories:
             if story is None:
                 report.violations.append(f"a job ({kind}) could not be posted in time")
@@ -259,9 +259,10 @@ class _Run:
             if silent > 2 * lease_s:
                 found.append(f"nothing was heard of it for {silent:.1f} s while it ran")
             report.violations += [f"{story.job.id} ({kind}): {wrong}" for wrong in found]
-        if report.standstill_s > 2 * lease_s + READY_S:
+        if report.standstill_s > 2 * lease_s + READY_S and last is not None:
             report.violations.append(
-                f"jobs waited, and nothing happened for {report.standstill_s:.1f} s"
+                f"jobs waited, and nothing happened for {report.standstill_s:.1f} s after "
+                f"{last.kind} at {last.at:%H:%M:%S}"
             )
         if self._striker.left:
             report.violations.append(f"{self._striker.left} strikes found nobody to hurt")

@@ -69,6 +69,9 @@ def command(
             report = against(
                 service, seed=seed, num_jobs=num_jobs, minutes=minutes, num_kills=num_kills
             )
+            service.kept = bool(report.violations)
+            if service.kept:
+                out.say(f"its home is kept: {service.home}")
     else:
         pids = worker_pid or []
         report = Campaign(

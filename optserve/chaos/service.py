@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ class Service:
     Attributes:
         home: where it keeps everything.
         url: of its API, the same after every start.
+        kept: whether the home stays when it has ended, for who wants to see what happened.
     """
 
     def __init__(self, home: Path, *, worker_module: str) -> None:
-        self.home = home
+        self.home, self.kept = home, False
         port = listening_port(HOST, 0)
         self.url = url_at(HOST, port)
         options = {"home": home, "port": port, "workers": WORKERS, "worker-module": worker_module}
@@ -99,14 +101,16 @@ class Service:
 @contextmanager
 def own_service(worker_module: str = "worker.main") -> Iterator[Service]:
     """Give a service with several workers and a short lease, which is gone in the end."""
-    with tempfile.TemporaryDirectory(prefix="optserve-chaos-") as home:
-        with _environment(OPTSERVE_LEASE_S=f"{LEASE_S:g}"):
-            service = Service(Path(home), worker_module=worker_module)
-        try:
-            service.wait_until_ready()
-            yield service
-        finally:
-            service.stop()
+    home = Path(tempfile.mkdtemp(prefix="optserve-chaos-"))
+    with _environment(OPTSERVE_LEASE_S=f"{LEASE_S:g}"):
+        service = Service(home, worker_module=worker_module)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.stop()
+        if not service.kept:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

@@ -71,16 +71,23 @@ def silence_s(events: Sequence[Event], away: Sequence[Window], *, lease_s: float
     return longest
 
 
-def standstill_s(stories: Sequence[Story], away: Sequence[Window], *, lease_s: float) -> float:
-    """Return the longest time, in seconds, for which some job waited and none had an event."""
+def standstill(
+    stories: Sequence[Story], away: Sequence[Window], *, lease_s: float
+) -> tuple[float, Event | None]:
+    """
+    Return the longest time, in seconds, for which some job waited and none had an event.
+
+    Beside it stands the last event before that.
+    """
     events = sorted((event for story in stories for event in story.events), key=lambda e: e.at)
-    longest, waiting = 0.0, 0
+    longest, waiting, last = 0.0, 0, None
     for event, following in pairwise(events):
         waiting += event.kind in ("submitted", "requeued")
         waiting -= event.kind == "started"
-        if waiting:
-            longest = max(longest, _counted(event, following, away, lease_s))
-    return longest
+        silent = _counted(event, following, away, lease_s) if waiting else 0.0
+        if silent > longest:
+            longest, last = silent, event
+    return longest, last
 
 
 def _counted(first: Event, second: Event, away: Sequence[Window], lease_s: float) -> float:

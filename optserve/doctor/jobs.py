@@ -10,6 +10,7 @@ import redis
 
 from jobs import keys
 from jobs.artifacts import Storage
+from jobs.errors import RecordUnreadable
 from jobs.record import Record
 from jobs.spec.states import State
 from optserve.doctor.findings import Examined, Finding
@@ -129,7 +130,7 @@ def _without_lease(client: redis.Redis) -> list[str]:
 def _is_whole(record: Record) -> bool:
     try:
         record.job()
-    except (KeyError, TypeError, ValueError):  # whatever is in it, it is not what was written
+    except RecordUnreadable:  # whatever is in it, it is not what was written
         return False
     return True
 

@@ -11,6 +11,7 @@ from jobs import calls
 from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import send
+from jobs.usable import require_usable
 from tests.jobs.protocol import append, begin, some_rows, submit
 
 
@@ -23,6 +24,8 @@ class Parent:
 
     def __init__(self, client: redis.Redis, root: Path, **changes: Any) -> None:
         self.client, self.root = client, root
+        root.mkdir(exist_ok=True)
+        require_usable(client, Storage(root))  # a worker has used it
         self.id = submit(client, **changes)
         self.held: Held = begin(client)
         append(client, self.held, 0, some_rows(0, 9))

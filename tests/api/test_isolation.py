@@ -173,6 +173,23 @@ def test_a_folder_that_is_none_keeps_no_other_job_from_being_swept(
 
     assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
     assert client.zcard(keys.ENDED) == 0
+    assert {each.member for each in aside(client)} == {f"local/{odd}"}
+    assert "removed" in {each.kind for each in aside(client)}
+
+
+def test_many_folders_that_stay_keep_no_other_job_from_being_swept(
+    client: redis.Redis, storage: Storage, ended: list[str]
+) -> None:
+    house = House(client, storage, Settings(keep_jobs=0))
+    odd, others = ended[: 2 * PER_ROUND], ended[2 * PER_ROUND :]
+    for job_id in odd:
+        shutil.rmtree(storage.job_folder("local", job_id))
+        storage.job_folder("local", job_id).write_text("no folder")
+
+    for _ in range(ROUNDS):
+        house.keep()
+
+    assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
 
 
 def test_a_lease_without_a_record_keeps_no_other_job_from_being_taken_back(

@@ -204,3 +204,52 @@ def test_the_service_counts_what_is_set_aside(client: redis.Redis) -> None:
     assert json.loads(client.hget(keys.SET_ASIDE, "archive local/a") or "{}")["why"] == (
         "it is still damaged"
     )
+
+
+def test_a_damaged_worker_keeps_no_job_from_being_taken_back(client: redis.Redis) -> None:
+    held = running(client, 2)
+    client.set(keys.WORKER % "odd", "text")
+    client.zadd(keys.WORKERS, {"odd": 2**52})
+    client.delete(keys.ADOPTED)
+    lose_leases(client)
+
+    assert len(reap(client).jobs) == len(held)
+    assert [(each.kind, each.member) for each in set_aside(client)] == [("worker", "odd")]
+
+
+@pytest.mark.parametrize("spec", ["[1]", "{", None])
+def test_a_damaged_record_keeps_no_other_from_being_found_by_its_labels(
+    client: redis.Redis, spec: str | None
+) -> None:
+    odd, *others = [submit(client, labels={"team": "a"}) for _ in range(3)]
+    for job_id in (odd, *others):  # as the release before leaves them
+        client.hdel(keys.JOB % ("local", job_id), "labels", "name", "time_limit_s")
+    client.delete(keys.INDEXED, keys.LABELLED % ("local", "team=a"))
+    if spec is None:
+        client.set(keys.JOB % ("local", odd), "text")
+    else:
+        client.hset(keys.JOB % ("local", odd), "spec", spec)
+
+    assert not send(client, calls.index_labels())
+
+    call = calls.find("local", state="", labels={"team": "a"}, after="", limit=10)
+    assert set(send(client, call).ids) == set(others)
+    assert [(each.kind, each.member) for each in set_aside(client)] == [("label", f"local/{odd}")]
+
+
+def test_jobs_that_come_while_labels_are_indexed_do_not_make_that_begin_again(
+    client: redis.Redis,
+) -> None:
+    """It takes as many calls as there are jobs of the release before, and no more."""
+    ids = [submit(client) for _ in range(1200)]
+    client.delete(keys.INDEXED)
+    for job_id in ids:
+        client.hdel(keys.JOB % ("local", job_id), "labels")
+
+    calls_made = 1
+    while send(client, calls.index_labels()):
+        submit(client)
+        calls_made += 1
+        assert calls_made < 10
+
+    assert client.get(keys.INDEXED) == client.get(keys.NUMBER)

@@ -110,6 +110,20 @@ def test_an_old_library_goes_once_nobody_has_used_it_for_a_week(client: redis.Re
     assert loaded(client) == {RELEASE_0_1, library_name()}
 
 
+def test_the_library_of_0_1_is_in_use_while_a_worker_of_it_lives(client: redis.Redis) -> None:
+    """It has no way to say so itself."""
+    load(client, RELEASE_0_1)
+    hello(client)
+    client.hdel(keys.WORKER % "w1", "class")
+    age(client, RELEASE_0_1, UNUSED_MS + 1000)
+    client.delete(keys.ADOPTED)
+
+    reap(client)
+
+    assert remove_unused_libraries(client) == []
+    assert RELEASE_0_1 in loaded(client)
+
+
 def test_a_newer_library_is_never_removed(client: redis.Redis) -> None:
     load(client, NEWER)
     age(client, NEWER, 2 * UNUSED_MS)

@@ -33,7 +33,7 @@ def test_a_worker_whose_machine_is_not_fit_is_alive_and_not_ready(url: str) -> N
     assert alive.status_code == 200
     assert not_ready.status_code == 503
     assert not_ready.headers["content-type"] == "application/problem+json"
-    assert not_ready.json()["code"] == "worker_unwell"
+    assert not_ready.json()["code"] == "worker_not_ready"
     assert not_ready.json()["detail"] == STATE["unwell"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from contextlib import suppress
@@ -65,6 +66,34 @@ def test_the_systems_errors_are_a_503_and_pass_with_their_cause(
 
 def home_of(home: Path, clone: httpx.Response) -> Path:
     return home / "storage" / "jobs" / "local" / str(clone.json()["id"])
+
+
+def test_nothing_is_written_where_a_storage_is_not_mounted(
+    running: Stack, jobs: Jobs, home: Path
+) -> None:
+    """What is left of a mount that is away is an empty folder, as good as any to write to."""
+    job = f"/v1/jobs/{jobs.ended}"
+    storage, mounted = home / "storage", home / "mounted"
+    with httpx.Client(base_url=running.url, timeout=30) as http:
+        storage.rename(mounted)
+        try:
+            storage.mkdir()
+            answers = [
+                http.post(f"{job}/clone", json={}),
+                http.get(f"{job}/artifacts/model.safetensors"),
+                http.post(f"{job}/clone", json={}),
+            ]
+            written = list(storage.iterdir())
+        finally:
+            shutil.rmtree(storage)
+            mounted.rename(storage)
+        after = http.post(f"{job}/clone", json={})
+
+    assert written == []
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+        assert answer.json()["detail"].endswith(WHAT["ENOENT"])
+    assert after.status_code == 201
 
 
 @pytest.mark.parametrize("mode", ["ENOSPC", "EDQUOT"])
