@@ -223,7 +223,7 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """What its client posted, with every default."""
-        return JobSpec.parse(from_json(self.fields["spec"]))
+        return JobSpec.parse_accepted(from_json(self.fields["spec"]))
 
     @property
     def posted(self) -> dict[str, Any]:

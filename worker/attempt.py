@@ -181,7 +181,8 @@ class Attempt:
             record.tenant, record.id, record.attempt, self._held.token
         )
         settings, device = self._tools.settings, self._tools.device
-        disk = Disk(self._held, self._patience, lease, settings.fault_patience_s)
+        patience_s = settings.fault_patience_s
+        disk = Disk(self._storage, self._held, self._patience, lease, patience_s)
         beginning = Beginning(self._held, self._patience, disk, self._storage, settings, device)
         try:
             run = beginning.run(record, lease)
@@ -236,7 +237,7 @@ class Attempt:
                 raise Stop(f"{stop.why}; nothing could be written", save=False) from None
 
         patience_s = self._tools.settings.fault_patience_s
-        return Disk(self._held, self._patience, lease, patience_s, give_up)
+        return Disk(self._storage, self._held, self._patience, lease, patience_s, give_up)
 
     def _best_of(self, record: Record, run: Run) -> Path | None:
         """Return the network of the best state, if the run that goes on knows of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from jobs import calls
+from jobs.artifacts import STORE, Storage
 from jobs.calls import Held
 from jobs.usable import FULL, described, is_fault
 from worker.lease import Lease, Phase
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+NOT_MOUNTED = f"the storage lacks the file {STORE!r}: it is not mounted, or another folder is"
 AGAIN_S = 1.0
 """Seconds between two tries."""
 
@@ -35,7 +38,11 @@ class Disk:
     is read-only, its server does not answer, a file is not there) the run waits for some seconds:
     such an error proves nothing about what lies there.
 
+    What is not mounted is an empty folder, as good as any to write to: nothing is, unless the storage
+    has the name of its store.
+
     Attributes:
+        storage: where the files lie.
         held: the job.
         patience: the way to the store.
         lease: on the job; is kept meanwhile.
@@ -43,6 +50,7 @@ class Disk:
         give_up: raises where somebody wants the run to end meanwhile.
     """
 
+    storage: Storage
     held: Held
     patience: Patience
     lease: Lease
@@ -61,6 +69,7 @@ class Disk:
         while True:
             self.lease.phase(phase)
             try:
+                self._require_mounted()
                 done = work()
             except OSError as error:
                 if error.errno in FULL:
@@ -82,6 +91,10 @@ class Disk:
                 return done
             self.give_up()
             time.sleep(min(AGAIN_S, self.patience_s) if failing else AGAIN_S)
+
+    def _require_mounted(self) -> None:
+        if not self.storage.named:
+            raise FileNotFoundError(errno.ENOENT, NOT_MOUNTED, str(self.storage.root))
 
     def _say(self, kind: str, **data: str) -> None:
         self.lease.phase("store")

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from jobs.spec import canonical
-from optcore.spec.limits import at_most
+from optcore.spec.limits import at_most, lifted
 from optcore.spec.run import RunSpec
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -44,4 +44,5 @@ class JobSpec(RunSpec):
     def run_spec(self) -> RunSpec:
         """Return the part that decides what is computed."""
         names = RunSpec.model_fields
-        return RunSpec.model_validate({name: getattr(self, name) for name in names})
+        with lifted():  # they held when this was parsed, or were not asked for
+            return RunSpec.model_validate({name: getattr(self, name) for name in names})

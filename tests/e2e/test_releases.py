@@ -85,6 +85,21 @@ def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
     assert steps(later, job_id) == list(range(STEPS))
 
 
+def test_what_the_older_release_has_accepted_is_trained_beyond_the_newer_ones_limits(
+    service: Service,
+) -> None:
+    api = service.api("old")
+    lbfgs = {"kind": "lbfgs", "max_iter": 5000, "history_size": 2000, "tolerance_change": 0.1}
+    changes = {"optimizer": lbfgs, "schedule": {"kind": "constant"}}
+    job_id = api.submit({**SHORT, **changes, "training": {"steps": 2, "seed": 3}}).id
+
+    later = service.api("new")
+    service.worker("new", later)
+    job = finished(later, job_id)
+
+    assert (job.state, job.reason, job.step) == (State.SUCCEEDED, None, 2)
+
+
 def test_functions_that_are_lost_come_back_for_both(service: Service) -> None:
     apis = [service.api("old"), service.api("new")]
     with redis.from_url(service.redis_url) as store:

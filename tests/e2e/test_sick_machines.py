@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -110,6 +111,35 @@ def test_a_job_that_meets_broken_files_goes_on_once_they_are_well(
     assert job.fault is None
     resumed = [e.data["step"] for e in client.events(job_id) if e.kind == "started"]
     assert resumed[-1] > 0 or phase != "restore"
+    eventually(lambda: all_well(client), within_s=30)
+
+
+@pytest.mark.parametrize("phase", ["begin", "checkpoint", "best", "finish", "restore"])
+def test_nothing_is_written_where_the_storage_is_not_mounted(
+    broken: tuple[Stack, Client, FaultyFiles], undisturbed: dict[str, Job], phase: str
+) -> None:
+    """What is left of a mount that is away is an empty folder, as good as any to write to."""
+    running, client, _ = broken
+    storage, mounted = running.home / "storage", running.home / "mounted"
+    job_id = begun(client, spec_of(phase)) if phase == "restore" else ""
+    storage.rename(mounted)
+    storage.mkdir()
+    try:
+        if phase == "restore":
+            kill_trainer(client, job_id)
+        else:
+            job_id = client.submit(spec_of(phase)).id
+        eventually(lambda: {w.state for w in client.workers()} == {"unwell"}, within_s=60)
+        written = list(storage.rglob("*"))
+    finally:
+        shutil.rmtree(storage)
+        mounted.rename(storage)
+    job = finished(client, job_id)
+
+    assert written == []
+    assert (job.state, job.reason) == (State.SUCCEEDED, None)
+    assert job.digest == undisturbed[phase].digest
+    assert "checkpoint_passed_over" not in kinds(client, job_id)
     eventually(lambda: all_well(client), within_s=30)
 
 

@@ -10,6 +10,7 @@ from optcore.schedules.check import check_values
 from optcore.schedules.plan import MOST_PLANNED, MOST_WARNINGS, plan
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, shown
 from optcore.spec.limits import MAX_FLOAT32, MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
+from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.run import RunSpec
 from optcore.spec.schedules.preview import PreviewSpec
 from optcore.training.loop import train
@@ -347,3 +348,41 @@ def test_a_momentum_that_float32_makes_0_of_is_none(kind: str) -> None:
 
     assert len(list(train(run))) > 3
     assert spec_of(optimizer=optimizer).optimizer.has_kernel() is False
+
+
+MANY_NAMES = ["*", *map(str, range(1500))]
+LARGE: dict[str, dict[str, Any]] = {
+    "iterations": {"optimizer": {"kind": "lbfgs", "max_iter": 5000, "history_size": 2000}},
+    "names": {
+        "optimizer": {
+            "kind": "adam",
+            "groups": [{"match": {"name": ["*", *map(str, range(1500))]}}],
+        }
+    },
+    "a long name": {
+        "optimizer": {"kind": "adam", "groups": [{"match": {"name": ["*", "x" * 300]}, "lr": 0.1}]}
+    },
+    "wildcards": {"optimizer": {"kind": "adam", "groups": [{"match": "*" * 20, "lr": 0.1}]}},
+    "patience": {"optimizer": {"kind": "schedule_free_adamw", "warmup_steps": 10**12}},
+}
+"""What release 0.1.0 has accepted."""
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_was_accepted_without_the_limits_is_a_spec_still(name: str) -> None:
+    data = run(**LARGE[name])
+    refused(data)
+
+    accepted = RunSpec.parse_accepted(data)
+
+    assert accepted.groups()
+    if name == "iterations":
+        assert isinstance(accepted.optimizer, Lbfgs)
+        assert (accepted.optimizer.max_iter, accepted.optimizer.history_size) == (5000, 2000)
+
+
+def test_what_is_wrong_in_other_ways_is_wrong_whenever_it_is_parsed() -> None:
+    with pytest.raises(SpecError, match="unknown field"):
+        RunSpec.parse_accepted(run(lrr=1))
+    with pytest.raises(SpecError, match="lr must be"):
+        RunSpec.parse_accepted(run(optimizer={"kind": "adam", "lr": -1}))
