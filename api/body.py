@@ -58,6 +58,7 @@ class StrictBody:
             await told(error)(scope, receive, send)
             return
         waiting = [body]
+        del body  # an answer may be streamed for long
 
         async def replay() -> Message:
             if waiting:
@@ -67,19 +68,18 @@ class StrictBody:
         await self._app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytes:
-        parts, size = [], 0
+        body = bytearray()  # not a list of parts, which takes many times what small ones have
         while True:
             message = await receive()
             if message["type"] != "http.request":
                 raise BadBody(400, "disconnected", "the client went away")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_bytes:
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
                 raise BadBody(
                     413, "body_too_large", f"the body must have at most {self._max_bytes} bytes"
                 )
             if not message.get("more_body"):
-                return b"".join(parts)
+                return bytes(body)
 
 
 def _check_type(content_type: str) -> None:

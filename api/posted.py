@@ -54,8 +54,8 @@ class _Request(Request):
     adapter: TypeAdapter[Any]
 
     async def json(self) -> Checked:
-        """Return the body."""
-        work, data = work_of(self.scope), self.scope.get(BODY)
+        """Return the body, which is asked for once."""
+        work, data = work_of(self.scope), self.scope.pop(BODY, None)
         return await work.do(work.size, _checked, self.adapter, data)
 
 

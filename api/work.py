@@ -36,6 +36,8 @@ BODY, BODY_SIZE = "optserve.body", "optserve.body_size"
 """Where the ASGI scope of a request holds what its body says, and how many bytes that takes."""
 SMALL = 2048
 """Bytes of JSON whose work is done at once: a job is parsed sooner than a thread is woken."""
+VALUES_PER_BYTE = 10
+"""Values of a schedule that are computed as soon as a byte of a spec is parsed."""
 
 
 class Turns:

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
     """How many bytes of answers may wait in an API process for clients that do not read them;
     beyond it, those are disconnected that have not read for longest."""
+    max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
+    """Maximum bytes of all request bodies that an API process holds at a time: those that are still
+    coming, and those of requests whose answers have not begun. Beyond it, bodies that are not whole
+    get 503 with Retry-After, the oldest ones of the address with most bytes first. Never less than
+    OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """How many streams an API process serves at a time; who comes then is told to try again."""
     stream_ping_s: float = Field(10.0, gt=0, le=30)

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from api.connections.bodies import Bodies
 from api.connections.limits import Limits
 from api.connections.refusals import Refusal, Why, too_many
 from jobs.usable import NO_DESCRIPTOR
@@ -53,12 +54,14 @@ class Connections:
 
     Attributes:
         limits: what they may take.
+        bodies: the bodies of their requests.
         refused: how many were refused when they came, by the limit they were beyond.
         closed: how many were closed by the service, by the reason.
         out_of_descriptors: how often none was free when looked for.
     """
 
     limits: Limits
+    bodies: Bodies = field(init=False)
     refused: Counter[str] = field(default_factory=Counter)
     closed: Counter[str] = field(default_factory=Counter)
     out_of_descriptors: int = 0
@@ -66,6 +69,9 @@ class Connections:
     _of_peers: Counter[str] = field(default_factory=Counter)
     _being_refused: set[Connection] = field(default_factory=set)
     _told_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bodies = Bodies(self.limits.total_body_bytes)
 
     @property
     def num_open(self) -> int:

@@ -40,6 +40,7 @@ class Limits:
         idle_s: between two requests.
         stall_s: without anything of an answer being read.
         unsent_bytes: of all answers that wait to be read.
+        total_body_bytes: of all bodies of requests whose answers have not begun.
         total: connections.
         per_peer: of those, of one address.
     """
@@ -51,6 +52,7 @@ class Limits:
     idle_s: float
     stall_s: float
     unsent_bytes: int
+    total_body_bytes: int
     total: int
     per_peer: int
 
@@ -67,6 +69,8 @@ class Limits:
             idle_s=settings.idle_timeout_s,
             stall_s=settings.stream_stall_s,
             unsent_bytes=settings.max_unsent_bytes,
+            # a single body is never too many
+            total_body_bytes=max(settings.max_total_body_bytes, settings.max_body_bytes),
             total=total,
             per_peer=min(per_peer, total),
         )

@@ -7,11 +7,13 @@ from enum import Enum
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from api.connections import refusals
+from api.connections.bodies import until_answered
 from api.connections.connections import Connections, peer_of
 from api.connections.limits import PACED_BYTES
 from api.connections.refusals import Refusal, Why
@@ -96,6 +98,9 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._all.remove(self)
+        self._all.bodies.finish(self.cycle)  # nothing more comes of it
+        for cycle, _ in self.pipeline:  # these never begin
+            self._all.bodies.forget(cycle)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -119,6 +124,7 @@ class Protocol(HttpToolsProtocol):
             rest = rest[room:]
             if self._kept >= self._limits.head_bytes and not self._deaf:
                 self._refuse(self._too_long())
+        self._all.bodies.bound()  # not before: what came with the rest of its body is whole
 
     def _too_long(self) -> Refusal:
         limit = self._limits.head_bytes
@@ -169,11 +175,15 @@ class Protocol(HttpToolsProtocol):
         """Take a part of the body."""
         self._kept = 0
         self._body_bytes += len(body)
+        if self.cycle.response_started:
+            return  # nobody will read it
+        self._all.bodies.add(self.cycle, len(body), peer=self.peer, cut=self._cut_body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Have a request whole."""
         self._kept = 0
+        self._all.bodies.finish(self.cycle)
         self._expect(_Coming.REQUEST)
         super().on_message_complete()
 
@@ -181,6 +191,13 @@ class Protocol(HttpToolsProtocol):
         """Have a request answered."""
         self._answered_at = self.loop.time()
         super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        def forget() -> None:
+            self._all.bodies.forget(cycle)
+            cycle.body = bytearray()
+
+        super()._start_asgi_task(cycle, until_answered(app, forget))
 
     def timeout_keep_alive_handler(self) -> None:
         """Do nothing: `look` knows how long it has been idle, whatever bytes came meanwhile."""
@@ -211,6 +228,11 @@ class Protocol(HttpToolsProtocol):
         self._all.closed[why] += 1
         self._cut = True
         self._line.cut()
+
+    def _cut_body(self) -> None:
+        """Refuse the request whose body is not whole."""
+        self.cycle.body = bytearray()
+        self._refuse(refusals.too_many_bodies(self._limits.total_body_bytes))
 
     def _reads_too_slowly(self, now: float) -> bool:
         unsent = self.unsent

@@ -31,6 +31,8 @@ class Why(StrEnum):
     """An answer was not read, or too slowly."""
     UNSENT = "unsent"
     """Too much waited to be read by all clients together, and this one had not read for longest."""
+    UNFINISHED = "unfinished"
+    """The bodies of all clients had too many bytes together, and this one was not whole."""
     LINE_TOO_LONG = "line_too_long"
     """The first line was too long."""
     HEAD_TOO_LARGE = "head_too_large"
@@ -83,6 +85,19 @@ def body_late(seconds: float, pace: float) -> Refusal:
         f"the request's body must be there within {seconds:g} s, and a second more for every "
         f"{pace:g} bytes",
         "request_late",
+    )
+
+
+def too_many_bodies(limit: int) -> Refusal:
+    """Return what is told to a client whose body is not whole when all have too many bytes."""
+    return _refusal(
+        Why.UNFINISHED,
+        503,
+        "Too many request bodies",
+        f"the bodies of all requests have more than the {limit} bytes that this process holds at "
+        "a time, and this one was not whole; try again",
+        "too_many_bodies",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 

@@ -111,6 +111,11 @@ class _Connections(Collector):
         yield GaugeMetricFamily(
             "optserve_connections", "Connections of clients that are open.", found.num_open
         )
+        yield GaugeMetricFamily(
+            "optserve_body_bytes",
+            "Bytes of the bodies of requests whose answers have not begun.",
+            found.bodies.total,
+        )
         yield _counted(
             "optserve_connections_refused",
             "Connections that were refused because too many were open: of all clients, of one.",

@@ -24,6 +24,7 @@ from api.planning import plan_of
 from api.posted import Posted, PostedRoute
 from api.problems import documented
 from api.query import labels_of
+from api.work import VALUES_PER_BYTE
 from jobs import calls
 from jobs.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
 from jobs.functions import send_async
@@ -34,9 +35,6 @@ from jobs.spec.wire import Job, JobPage, Plan
 from optcore.schedules.check import check_values
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=PostedRoute)
-
-VALUES_PER_BYTE = 10
-"""Values of a schedule that are computed as soon as a byte of a spec is parsed."""
 
 
 @router.post(

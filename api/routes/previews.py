@@ -13,6 +13,7 @@ from api.negotiation import preferred
 from api.posted import Posted, PostedRoute
 from api.previewing import as_csv, as_json, as_svg, curves_of
 from api.problems import documented
+from api.work import VALUES_PER_BYTE
 from jobs.errors import Busy, NotAcceptable
 from jobs.spec.preview import SchedulePreview
 from optcore.spec.schedules.preview import PreviewSpec
@@ -55,7 +56,7 @@ async def preview_schedule(
     picture. `Accept` chooses, or `?format=`. It is computed first, and then streamed.
     """
     chosen = form or preferred(accept, MEDIA_TYPES)
-    curves = await work.do(spec.total_steps, curves_of, spec)
+    curves = await work.do(work.size + spec.cost() // VALUES_PER_BYTE, curves_of, spec)
     return StreamingResponse(
         work.parts(WRITTEN[chosen](spec, curves)),
         media_type=MEDIA_TYPES[chosen],

@@ -100,10 +100,7 @@ class PreviewSpec(Spec):
 
     @model_validator(mode="after")
     def _is_computed_soon(self) -> Self:
-        cost = sum(
-            schedule.cost(self.total_steps, self.steps_per_epoch)
-            for _, schedule, _ in self.curves()
-        )
+        cost = self.cost()
         if cost > MAX_COST:
             violated(
                 ["schedule"],
@@ -112,6 +109,11 @@ class PreviewSpec(Spec):
                 self.schedule.kind,
             )
         return self
+
+    def cost(self) -> int:
+        """Return how many values are computed for all curves, those of their parts counted."""
+        steps = self.total_steps, self.steps_per_epoch
+        return sum(schedule.cost(*steps) for _, schedule, _ in self.curves())
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
         """Return name, schedule and lr of each curve: first what has no group."""

@@ -125,5 +125,11 @@ PREVIEWS: Mapping[str, dict[str, Any]] = {
         "lr": 0.1,
         "total_steps": STEPS,
     },
+    "few steps": {
+        "schedule": {"kind": "product", "schedules": [{"kind": "cosine"}] * 90},
+        "lr": 0.1,
+        "total_steps": 2048,
+        "groups": [{"name": f"g{i}"} for i in range(100)],
+    },
 }
 """Previews by what is much in them."""

@@ -1,0 +1,217 @@
+"""Bodies of all clients together: bounded in bytes, cut where they are not whole, and counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from socket import SHUT_WR, socket
+from typing import Any
+
+import pytest
+
+from api.connections.bodies import Bodies, until_answered
+from benchmarks.watching.processes import rss
+from optserve.stack import Stack
+from tests.api.connections.raw import (
+    OTHER,
+    answers,
+    connected,
+    counted,
+    metric,
+    read_all,
+    read_one,
+    told,
+)
+from tests.api.connections.test_bodies import CHUNKED, POST, SPEC_TEXT, length
+from tests.processes import eventually
+from tests.stacks import stack_with
+
+MOST = 4 * 2**20
+"""Bytes that bodies may have together here."""
+LARGE, BROUGHT = 1_000_000, 900_000
+"""Bytes of a body, and how many of them come: four such bodies may wait."""
+FIT = MOST // BROUGHT
+SMALL = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(SPEC_TEXT) + SPEC_TEXT
+UPLOAD = SPEC_TEXT + b" " * (LARGE - len(SPEC_TEXT))
+"""A body that is large and right."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack without workers, which has all the time that a test takes."""
+    limits = {"OPTSERVE_MAX_TOTAL_BODY_BYTES": str(MOST), "OPTSERVE_BODY_TIMEOUT_S": "600"}
+    with stack_with(tmp_path_factory.mktemp("bodies"), workers=0, **limits) as started:
+        told(started, SMALL)  # what the first request imports and keeps is there
+        yield started
+
+
+def held(served: Stack) -> float:
+    return metric(served, "optserve_body_bytes")
+
+
+@contextmanager
+def begun(served: Stack, count: int, *, source: str = "127.0.0.1") -> Iterator[list[socket]]:
+    """Hold connections whose bodies are not whole, and which came one after the other."""
+    with ExitStack() as held:
+        clients = [held.enter_context(connected(served, source=source)) for _ in range(count)]
+        for client in clients:
+            client.sendall(length(LARGE) + UPLOAD[:BROUGHT])
+        yield clients
+
+
+def finished(client: socket) -> int:
+    """Bring the rest of a body, and return the status of the answer."""
+    client.sendall(UPLOAD[BROUGHT:])
+    return read_one(client).status
+
+
+def test_the_oldest_unfinished_bodies_get_503_where_all_have_too_many_bytes(served: Stack) -> None:
+    with counted(served, "unfinished", 3), begun(served, FIT + 3) as clients:
+        cut, kept = clients[:3], clients[3:]
+        refused = [answers(read_all(client)) for client in cut]
+
+        assert [finished(client) for client in kept] == [200] * FIT
+
+    for (answer,) in refused:
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "5"
+        assert answer.problem["code"] == "too_many_bodies"
+        assert answer.problem["detail"] == (
+            f"the bodies of all requests have more than the {MOST} bytes that this process holds "
+            "at a time, and this one was not whole; try again"
+        )
+    eventually(lambda: held(served) == 0)
+
+
+def test_many_large_bodies_take_no_more_memory_than_all_may_have(served: Stack) -> None:
+    api = served.processes()["api"]
+    before, sizes = rss(api), []
+
+    with ExitStack() as many:
+        for _ in range(12):
+            many.enter_context(begun(served, 10))
+            sizes.append(rss(api))
+
+    assert max(sizes) - before < MOST + 15e6
+    eventually(lambda: held(served) == 0)
+
+
+def test_a_small_body_is_answered_while_large_ones_take_all_there_is(served: Stack) -> None:
+    with begun(served, FIT + 1) as clients:
+        read_all(clients[0])
+
+        assert [told(served, SMALL).status for _ in range(20)] == [200] * 20
+
+
+def test_another_address_keeps_its_older_body_while_one_has_most_bytes(served: Stack) -> None:
+    with begun(served, 1, source=OTHER) as (upload,), begun(served, FIT + 3) as clients:
+        for client in clients[:4]:
+            assert [answer.status for answer in answers(read_all(client))] == [503]
+
+        assert finished(upload) == 200
+
+
+def test_where_whole_bodies_have_too_many_bytes_only_those_that_are_not_whole_are_cut() -> None:
+    """As these wait for their turn, a large body that comes is refused, and a small one is not."""
+    bodies, cut = Bodies(1000), []
+
+    def come(name: str, size: int, *, whole: bool) -> None:
+        bodies.add(name, size, peer="127.0.0.1", cut=lambda: cut.append(name))
+        if whole:
+            bodies.finish(name)
+        bodies.bound()
+
+    come("worked on", 600, whole=True)
+    come("waits", 390, whole=True)
+    come("large", 20, whole=False)
+    come("small", 20, whole=True)
+
+    assert cut == ["large"]
+    assert bodies.total == 1010
+    for name in ("worked on", "waits", "large", "small"):
+        bodies.forget(name)
+    assert bodies.total == 0
+
+
+def test_what_a_client_asked_for_before_is_answered_when_a_body_is_cut(served: Stack) -> None:
+    """The body is that of a second request on its connection."""
+    with connected(served) as client:
+        client.sendall(SMALL.replace(b"Connection: close\r\n", b""))
+        first = read_one(client)
+        client.sendall(length(LARGE) + UPLOAD[:BROUGHT])
+        with begun(served, FIT):
+            second = answers(read_all(client))
+
+    assert [first.status, *(answer.status for answer in second)] == [200, 503]
+
+
+WHOLE = b"Content-Length: 300000\r\n\r\n" + b" " * 300_000
+HALF = b"Content-Length: 300000\r\n\r\n" + b" " * 150_000
+CHUNK = b"186a0\r\n" + b" " * 100_000 + b"\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+STREAM = b"GET /v1/jobs/job_none/metrics/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+ENDS = {
+    "answered": POST + WHOLE,
+    "half": POST + HALF,
+    "chunked": CHUNKED + CHUNK * 3 + b"0\r\n\r\n",
+    "half chunked": CHUNKED + CHUNK,
+    "malformed": CHUNKED + CHUNK + b"zz\r\n",
+    "too large": POST + b"Content-Length: 2000000\r\n\r\n" + b" " * 2_000_000,
+    "another type": POST.replace(b"json", b"xml") + WHOLE,
+    "nobody reads": GET + WHOLE,
+    "nobody reads half": GET + HALF,
+    "no such job": STREAM + WHOLE,
+    "pipelined": POST + WHOLE + GET + WHOLE + POST + HALF,
+}
+"""How the requests of a connection may go, and the bodies that nobody takes."""
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "stays"])
+@pytest.mark.parametrize("name", ENDS)
+def test_no_body_counts_any_longer_when_its_request_is_over(
+    served: Stack, name: str, leaves: bool
+) -> None:
+    with connected(served) as client, suppress(ConnectionError):  # it was refused meanwhile
+        client.sendall(ENDS[name])
+        if not leaves:
+            client.shutdown(SHUT_WR)
+            read_all(client)
+
+    eventually(lambda: held(served) == 0)
+
+
+def test_a_body_that_nobody_reads_is_forgotten_with_its_answer(served: Stack) -> None:
+    with ExitStack() as many:
+        for _ in range(10):
+            client = many.enter_context(connected(served))
+            client.sendall(GET + WHOLE)
+            assert read_one(client).status == 200
+
+        assert held(served) == 0
+
+
+def test_the_body_of_a_preview_counts_until_the_answer_begins(served: Stack) -> None:
+    """The answer is streamed, and may be read slowly."""
+    preview = {"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 500_000}
+    text = json.dumps(preview).encode().ljust(LARGE)
+    head = POST.replace(b"/v1/jobs/validate", b"/v1/schedules/preview")
+    with connected(served, buffer=2**14) as client:
+        client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        client.recv(100)
+
+        assert held(served) == 0
+
+
+@pytest.mark.anyio
+async def test_a_body_is_forgotten_when_its_application_fails_before_it_answers() -> None:
+    async def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    forgotten: list[bool] = []
+    untyped: Any = until_answered(failing, lambda: forgotten.append(True))
+
+    with pytest.raises(ZeroDivisionError):
+        await untyped({}, None, None)
+
+    assert forgotten == [True]
