@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from api.problems import invalid
-from jobs.spec.job import MAX_LABELS
+from jobs.spec.job import LABEL_NAME, MAX_LABELS
 from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, shown
 
 LABEL = "label."
@@ -31,6 +32,7 @@ async def only_known(request: Request) -> None:
         if name not in known and not (filtered and name.startswith(LABEL))
     ]
     if unknown:
+        known += [f"{LABEL}NAME"] if filtered else []
         told = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
         raise RequestValidationError([*told, _further(len(unknown) - len(told))])
 
@@ -40,10 +42,21 @@ def labels_of(query: Mapping[str, str]) -> dict[str, str]:
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }
+    for name in labels:
+        if not re.fullmatch(LABEL_NAME, name):
+            raise invalid(f"{LABEL}{name}", f"a label's name must match {LABEL_NAME}", name)
     if len(labels) > MAX_LABELS:
         text = f"label must be given at most {MAX_LABELS} times, got {len(labels)}"
         raise invalid("label", text, len(labels))
     return labels
+
+
+async def require_no_body(request: Request) -> None:
+    """Raise where a request has something in its body that nobody would look at."""
+    body = (await request.body()).strip()
+    if body not in {b"", b"{}"}:
+        mistake = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
+        raise RequestValidationError([mistake])
 
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:

@@ -13,6 +13,12 @@ def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
         _say(client.cancel(job_id), "cancelled")
 
 
+def kill(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """End a job at once; nothing more of it is saved."""
+    with service(url, home) as client:
+        _say(client.kill(job_id), "killed")
+
+
 def pause(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """Put a job aside; a running one saves a checkpoint first."""
     with service(url, home) as client:

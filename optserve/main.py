@@ -156,7 +156,14 @@ def show(
 app.command()(exporting.metrics)
 app.command()(cloning.clone)
 app.command()(comparing.compare)
-for command in (acting.cancel, acting.pause, acting.resume, acting.restart, acting.accept):
+for command in (
+    acting.cancel,
+    acting.kill,
+    acting.pause,
+    acting.resume,
+    acting.restart,
+    acting.accept,
+):
     app.command()(command)
 
 

@@ -38,8 +38,8 @@ class Disk:
     is read-only, its server does not answer, a file is not there) the run waits for some seconds:
     such an error proves nothing about what lies there.
 
-    What is not mounted is an empty folder, as good as any to write to: nothing is, unless the storage
-    has the name of its store.
+    What is not mounted is an empty folder, as good as any to write to: nothing is written to one
+    without the name of its store.
 
     Attributes:
         storage: where the files lie.

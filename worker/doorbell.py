@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import redis
 from rq.job import Job
 from rq.worker import SimpleWorker
 
@@ -45,6 +46,15 @@ class Listener(SimpleWorker):
 
     job_class = Message
     post: ClassVar[Post]
+
+    def _set_ip_address(self, connection: redis.Redis) -> None:
+        """
+        Set no address: nobody asks RQ for it.
+
+        redis-py cannot read that of a socket in a folder whose name has a blank or a = in it.
+        """
+        del connection
+        self.ip_address = "unknown"
 
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT: let the trainer save its run and give it back."""

@@ -12,6 +12,7 @@ from api.accepted import job_response
 from api.bells import ring
 from api.dependencies import BlockingClient, Client, Effort, Shown, TenantName
 from api.problems import documented
+from api.query import require_no_body
 from jobs import calls
 from jobs.calls import Changed
 from jobs.errors import JobEnded, JobNotFound, JobRunning
@@ -19,7 +20,9 @@ from jobs.functions import Call, send_async
 from jobs.record import Record
 from jobs.spec.wire import Job
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}", tags=["jobs"], dependencies=[Depends(require_no_body)]
+)
 
 
 class Asking:

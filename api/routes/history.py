@@ -85,7 +85,7 @@ async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkp
 @router.get(
     "/artifacts/{name}",
     response_class=Download,
-    responses=documented(JobNotFound, ArtifactNotFound, StorageUnavailable),
+    responses=documented(JobNotFound, ArtifactNotFound, ArchiveUnreadable, StorageUnavailable),
 )
 async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Download:
     """
@@ -101,7 +101,7 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     try:
         file = await files.open(artifacts[name]["path"])
     except FileNotFoundError:
-        raise ArtifactNotFound(name, [other for other in artifacts if other != name]) from None
+        raise ArchiveUnreadable(artifacts[name]["path"], "is missing") from None
     return Download(
         file,
         filename=name,

@@ -36,6 +36,9 @@ from optcore.schedules.check import check_values
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=PostedRoute)
 
+JOB_ID = r"^job_[0-9a-f-]{1,64}$"
+"""What ids of jobs look like."""
+
 
 @router.post(
     "",
@@ -104,7 +107,7 @@ async def list_jobs(
     listed: Listed,
     work: Effort,
     state: State | None = None,
-    after: Annotated[str | None, Query(max_length=100, description="Only older jobs.")] = None,
+    after: Annotated[str | None, Query(pattern=JOB_ID, description="Only older jobs.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     spec: Annotated[bool, Query(description="Whether to show the spec of each job.")] = False,
 ) -> Response:

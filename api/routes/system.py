@@ -30,12 +30,14 @@ async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
     return await store.queue(tenant)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> Health:
     """Tell that this process answers."""
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=documented(StoreUnavailable))
 async def readyz(store: JobStore) -> Health:
     """Tell that jobs can be accepted: the store answers and has what it needs."""

@@ -298,6 +298,7 @@ _TEMPLATES = {
     "int_parsing_size": "{name} must be a whole number of a usual size, got {value}",
     "int_from_float": "{name} must be a whole number, got {value}",
     "bool_type": "{name} must be true or false, got {value}",
+    "bool_parsing": "{name} must be true or false, got {value}",
     "string_type": "{name} must be a string, got {value}",
     "string_too_long": "{name} must have at most {max_length} characters, got {value}",
     "string_too_short": "{name} must have at least {min_length} characters, got {value}",

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from jobs import keys
+from jobs.spec.job import LABEL_NAME
 from optcore.spec.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.anyio
@@ -301,7 +302,8 @@ async def test_a_wrong_name_in_the_catalogue_gets_the_nearest_right_one(
     [
         (
             "/v1/jobs?limt=3",
-            "unknown query parameter 'limt'; did you mean 'limit'? (state, after, limit, spec)",
+            "unknown query parameter 'limt'; did you mean 'limit'? "
+            "(state, after, limit, spec, label.NAME)",
         ),
         ("/v1/queue?x=1", "unknown query parameter 'x'"),
         ("/v1/optimizers/adam?dialect=torch", "unknown query parameter 'dialect'"),
@@ -334,3 +336,48 @@ async def test_a_name_that_is_not_this_machines_is_refused(http: httpx.AsyncClie
     response = await http.get("/v1/jobs", headers={"host": "evil.example"})
 
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize("action", ["cancel", "kill", "pause", "resume", "restart", "accept"])
+async def test_an_action_refuses_a_body_that_it_would_not_look_at(
+    http: httpx.AsyncClient, action: str
+) -> None:
+    job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
+    before = (await http.get(f"/v1/jobs/{job_id}")).json()
+
+    answer = await http.post(f"/v1/jobs/{job_id}/{action}", json={"from": 15_000})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body: body must be empty"
+    assert (await http.get(f"/v1/jobs/{job_id}")).json()["state"] == before["state"]
+    for body in (b"", b"{}"):
+        again = await http.post(f"/v1/jobs/{job_id}/cancel", content=body, headers=JSON)
+        assert again.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("after=zzz", "after: after must match ^job_[0-9a-f-]{1,64}$, got 'zzz'"),
+        ("spec=maybe", "spec: spec must be true or false, got 'maybe'"),
+        (
+            "label=team=a",
+            "label: unknown query parameter 'label'; did you mean 'label.NAME'? "
+            "(state, after, limit, spec, label.NAME)",
+        ),
+        ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}"),
+    ],
+)
+async def test_a_wrong_parameter_of_a_list_is_named(
+    http: httpx.AsyncClient, query: str, said: str
+) -> None:
+    answer = await http.get(f"/v1/jobs?{query}")
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_may_be_asked_for_without_a_body(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.head(path)
+
+    assert (answer.status_code, answer.content) == (200, b"")

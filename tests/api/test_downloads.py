@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from starlette.responses import Response
 
 from api.downloads import Download
-from jobs.artifacts import Storage
+from jobs.artifacts import STORE, Storage
 from jobs.storage_pool import StoragePool
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +102,7 @@ async def test_a_file_that_is_removed_while_it_is_sent_is_sent_whole(path: Path)
 
 async def test_what_is_no_file_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
+    (tmp_path / STORE).write_text("somebody's")
     pool = StoragePool(Storage(tmp_path))
 
     for name in ("jobs", "nothing"):

@@ -226,7 +226,7 @@ def test_garbage_behind_what_the_server_keeps_is_a_sentence_and_can_be_cut_off(
 
 
 def test_a_stack_works_on_a_home_of_any_name(tmp_path: Path) -> None:
-    home = tmp_path / "100%25 what?#1 'a' \"b\" \\ \n ü"
+    home = tmp_path / "100%25 what?#1 'a'=1 \"b\" \\ \t \n ü"
     with stack_with(home) as running, Client(running.url) as client:
         job = finished(client, client.submit(SHORT).id)
         clone = finished(client, client.clone(job.id).id)

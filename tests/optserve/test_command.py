@@ -118,7 +118,7 @@ def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "restart", "accept"])
+@pytest.mark.parametrize("action", ["cancel", "kill", "pause", "resume", "restart", "accept"])
 def test_what_may_be_asked_of_a_job_is_a_command(action: str) -> None:
     with Scripted(answers(200, {**JOB, "state": "paused"})) as server:
         done = optserve(action, "job_1", "--url", server.url)
