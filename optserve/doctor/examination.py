@@ -13,6 +13,7 @@ from pathlib import Path
 
 import redis
 
+from jobs.artifacts import Storage
 from optserve import homes
 from optserve.addresses import masked
 from optserve.doctor import aof, folders, jobs, store
@@ -113,6 +114,12 @@ def _store(examined: Examined, hold: int | None) -> Iterator[redis.Redis]:
     with contextlib.ExitStack() as running:
         if url is None and hold is not None:
             if not (examined.data / aof.FOLDER).is_dir():
+                storage = Storage(examined.settings.storage_dir)
+                if storage.named:
+                    raise NotThere(
+                        f"its files are gone, and {storage.root} has those of its jobs",
+                        f"mount or restore {examined.data}: the next start would begin anew",
+                    )
                 raise NotThere("it has not been used yet")
             try:
                 server = running.enter_context(EmbeddedServer(examined.home, holds=[hold]))

@@ -89,13 +89,20 @@ def check_checkpoints(examined: Examined, client: redis.Redis) -> Iterator[Findi
             for job, record in _records(client)
             if _is_whole(record)
             and not record.state.final
-            and record.checkpoints
-            and not any(storage.size(pointer.path) for pointer in record.checkpoints)
+            and (begins := _begins_with(record))
+            and not any(storage.size(path) for path in begins)
         ]
 
-    said = "have lost their checkpoints, and would begin at step 0"
+    said = "have lost their checkpoints, or what they begin with"
     todo = "mount the right storage before they go on"
     yield _finding("jobs: checkpoints", _twice(odd), said, todo)
+
+
+def _begins_with(record: Record) -> list[str]:
+    """Return the files of which a job needs one to begin; none for one that begins afresh."""
+    if record.checkpoints:
+        return [pointer.path for pointer in record.checkpoints]
+    return [] if record.inherited is None else [record.inherited.path]
 
 
 def _finding(subject: str, odd: Sequence[str], said: str, todo: str) -> Finding:

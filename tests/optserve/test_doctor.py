@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -223,7 +224,14 @@ def checkpoints_gone(client: redis.Redis, storage: Storage) -> str:
     job_id = members(client, keys.JOBS % "local")[-1]
     kept = f'[{{"step": 1, "path": "jobs/local/{job_id}/1-a/checkpoints/x", "sha256": ""}}]'
     client.hset(keys.JOB % ("local", job_id), "checkpoints", kept)
-    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints"
+    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or what they begin with"
+
+
+def parent_gone(client: redis.Redis, storage: Storage) -> str:
+    job_id = members(client, keys.JOBS % "local")[-1]
+    parent = {"job": "job_0", "step": 3, "path": f"jobs/local/{job_id}/parent", "sha256": ""}
+    client.hset(keys.JOB % ("local", job_id), "parent", json.dumps({**parent, "keep": "weights"}))
+    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or what they begin with"
 
 
 def name_gone(client: redis.Redis, storage: Storage) -> str:
@@ -250,6 +258,7 @@ def name_of_another(client: redis.Redis, storage: Storage) -> str:
         (record_of_another_kind, False),
         (archive_gone, False),
         (checkpoints_gone, False),
+        (parent_gone, False),
         (name_gone, False),
         (set_aside, True),
         (name_of_another, False),
@@ -346,3 +355,12 @@ def test_a_home_that_is_none_is_a_sentence(tmp_path: Path) -> None:
         f"--home (OPTSERVE_HOME) must be the folder of a stack, got {str(tmp_path / 'none')!r}\n"
     )
     assert not (tmp_path / "none").exists()
+
+
+def test_a_store_that_is_gone_is_missed_where_the_storage_has_its_jobs(home: Path) -> None:
+    (home / "redis").rename(home / "elsewhere")
+
+    (found,) = problems(doctor(home))
+
+    assert "store: its files are gone, and" in found
+    assert "the next start would begin anew" in found
