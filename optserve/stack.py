@@ -55,7 +55,7 @@ class Stack:
         self._stopping, self._hold = stopping, hold
         self._worker_module = worker_module
         self.home = settings.home.resolve()
-        given = None if settings.redis_url is None else settings.store_url
+        given = None if settings.redis_url is None else _store_url(settings)
         self._store = Store(self.home, given, holds=[hold])
         self._api: Child | None = None
         self._workers: list[Child] = []
@@ -217,6 +217,16 @@ def running(
             yield stack
         finally:
             stack.stop()
+
+
+def _store_url(settings: Settings) -> str:
+    try:
+        return settings.store_url
+    except OSError as error:
+        raise StackError(
+            f"OPTSERVE_REDIS_PASSWORD_FILE must be a file with a password, got "
+            f"{str(error.filename)!r}: {error.strerror}"
+        ) from None
 
 
 def data_dir(home: Path) -> Path:

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.calls.replies import as_record, text, texts
+from jobs.calls.replies import text, texts
 from jobs.functions import Call, error_of
 from jobs.record import Record
+
+BESIDE = ("trained_ms", "waiting_for", "fault_ms", "gone_ms")
+"""What follows from a record and the time."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,23 @@ def summaries(
 
     In place of a job that is not there stands None, and of one that cannot be read why.
     """
+    shown = [*names, *BESIDE]
 
-    def read(reply: list[list[bytes]]) -> list[Record | Unreadable | None]:
-        return [_summary(as_record(flat)) for flat in reply]
+    def read(reply: list[list[bytes | None]]) -> list[Record | Unreadable | None]:
+        return [_summary(shown, values) for values in reply]
 
     return Call("summaries", [tenant, len(names), *names, *job_ids], read, reads_only=True)
 
 
-def _summary(record: Record | None) -> Record | Unreadable | None:
-    if record is None or "unreadable" not in record.fields:
-        return record
-    error = error_of(record.fields["unreadable"])
-    return Unreadable(record.id, str(error))
+def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | Unreadable | None:
+    there = [None if value is None else value.decode() for value in values]
+    if len(there) == len(names):
+        fields = zip(names, there, strict=True)
+        return Record({name: value for name, value in fields if value is not None})
+    if not there:
+        return None
+    job_id, why = there
+    return Unreadable(str(job_id), str(error_of(str(why))))
 
 
 def index_labels() -> Call[bool]:

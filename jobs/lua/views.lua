@@ -9,41 +9,37 @@ local function trained_ms(job)
   return trained_for(get(job, 'trained', 'state', 'claimed'))
 end
 
--- Those fields of a record that have one of the names and are there.
-local function some_of(job, names)
-  local found = {}
-  for i, value in ipairs(redis.call('HMGET', job, unpack(names))) do
-    if value then
-      table.insert(found, names[i])
-      table.insert(found, value)
-    end
+-- What follows from the fields of a record and the time: for how many milliseconds workers have had the
+-- job, what it waits for, for how many machines have not been fit to train it (or nil), and, if it waits
+-- for a fingerprint, for how many no worker has had that. *known* holds what is known of lanes already.
+local function shown_beside(job, known)
+  require_known(job.format)
+  local lacking, fault_ms, gone_ms = lacks(job, known), nil, nil
+  if job.fault_since then fault_ms = now() - tonumber(job.fault_since) end
+  if lacking == 'fingerprint' then
+    local seen = redis.call('ZSCORE', key('fingerprints'), job.fingerprint) or job.queued
+    gone_ms = now() - tonumber(seen)
   end
-  return found
+  return trained_for(job.trained, job.state, job.claimed), lacking, fault_ms, gone_ms
 end
 
--- The record, what the job waits for, and, if that is a fingerprint, for how many milliseconds no
--- worker has had it; unless it is for a list, also the place in the queue. *known* holds what is
--- known of lanes already. Of the record only the fields with *names*, if there are any.
-local function view(name, listed, known, names)
-  local fields = names and some_of(name, names) or redis.call('HGETALL', name)
+-- The record, what is shown beside it, and the place in the queue.
+local function view(name)
+  local fields = redis.call('HGETALL', name)
   local job, at = {}, #fields
   if at == 0 then return fields end
   for i = 1, at, 2 do job[fields[i]] = fields[i + 1] end
-  require_known(job.format)
   local function add(field, value)
+    if not value then return end
     fields[at + 1], fields[at + 2] = field, tostring(value)
     at = at + 2
   end
-  local lacking = lacks(job, known or {})
-  add('trained_ms', trained_for(job.trained, job.state, job.claimed))
+  local trained, lacking, fault_ms, gone_ms = shown_beside(job, {})
+  add('trained_ms', trained)
   add('waiting_for', lacking)
-  if job.fault_since then add('fault_ms', now() - tonumber(job.fault_since)) end
-  if lacking == 'fingerprint' then
-    local seen = redis.call('ZSCORE', key('fingerprints'), job.fingerprint) or job.queued
-    add('gone_ms', now() - tonumber(seen))
-  end
-  local before = not listed and job.state == 'queued' and place(name)
-  if before then add('place', before) end
+  add('fault_ms', fault_ms)
+  add('gone_ms', gone_ms)
+  add('place', job.state == 'queued' and place(name))
   return fields
 end
 

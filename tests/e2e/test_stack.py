@@ -147,6 +147,19 @@ def test_a_server_that_was_given_outlives_the_stack(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+def test_a_password_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    file = str(tmp_path / "none")
+    variables = {"OPTSERVE_REDIS_URL": "redis://localhost:1", "OPTSERVE_REDIS_PASSWORD_FILE": file}
+
+    done = optserve("up", home=tmp_path, variables=variables)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"OPTSERVE_REDIS_PASSWORD_FILE must be a file with a password, got {file!r}: "
+        "No such file or directory\n"
+    )
+
+
 def test_a_password_from_a_file_lets_the_service_do_all_it_does(tmp_path: Path) -> None:
     credentials.make(tmp_path)
     _, _, user = (tmp_path / "users.acl").read_text().splitlines()

@@ -115,7 +115,11 @@ def test_a_storage_of_somebody_else_is_refused(inner: str) -> None:
 
 
 def test_a_password_that_is_missing_is_refused(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, redis_password_file=tmp_path / "password")
+    settings = Settings(
+        home=tmp_path,
+        OPTSERVE_REDIS_URL="redis://store",
+        redis_password_file=tmp_path / "password",
+    )
 
     *_, password = places.of_api(settings)
 

@@ -109,19 +109,12 @@ def test_settings_that_are_wrong_are_a_line_each(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPTSERVE_LEASE_S", "soon")
-    monkeypatch.setenv("OPTSERVE_REDIS_PASSWORD_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("OPTSERVE_ALLOWED_HOSTS", "localhost")
 
     with begun(module, f"unix://{tmp_path}/none.sock", tmp_path) as (process, log):
         assert process.wait(timeout=60) == os.EX_CONFIG
 
-    said = log.read_text().splitlines()
-    assert [line.split(" ")[0] for line in said] == [
-        "OPTSERVE_REDIS_PASSWORD_FILE",
-        "OPTSERVE_ALLOWED_HOSTS",
-        "OPTSERVE_LEASE_S",
-    ], said
-    assert said[1:] == [
+    assert log.read_text().splitlines() == [
         "OPTSERVE_ALLOWED_HOSTS must be a list, got 'localhost'",
         "OPTSERVE_LEASE_S must be a number, got 'soon'",
     ]
