@@ -44,7 +44,7 @@ def steps(client: Client, job_id: str) -> list[int]:
     return [row.step for row in client.metrics(job_id)]
 
 
-@pytest.mark.parametrize("first", ["old", "new"])
+@pytest.mark.parametrize("first", [pytest.param("old", marks=pytest.mark.slow), "new"])
 def test_jobs_of_both_run_to_their_end_with_every_row_once(service: Service, first: Age) -> None:
     """The second release comes while a job of the first one runs, and the first one goes."""
     apis = {first: service.api(first)}
@@ -67,7 +67,7 @@ def test_jobs_of_both_run_to_their_end_with_every_row_once(service: Service, fir
         assert {worker.state for worker in client.workers()} == {"idle"}
 
 
-@pytest.mark.parametrize("first", ["old", "new"])
+@pytest.mark.parametrize("first", ["old", pytest.param("new", marks=pytest.mark.slow)])
 def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
     service: Service, first: Age
 ) -> None:

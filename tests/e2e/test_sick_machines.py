@@ -39,6 +39,15 @@ PHASES: dict[str, tuple[str, dict[str, Any]]] = {
     "restore": ("checkpoints", {"checkpoint_every": 500}),
 }
 """Of a job's life: the files that are struck in it, and the training that needs them."""
+
+
+def in_time(errors: tuple[str, ...], last: str) -> list[Any]:
+    """Return the errors, of which all but *last* take too long for every day."""
+    return [
+        pytest.param(error, marks=[] if error == last else [pytest.mark.slow]) for error in errors
+    ]
+
+
 CASES = [
     pytest.param(
         phase,
@@ -114,7 +123,7 @@ def test_a_job_that_meets_broken_files_goes_on_once_they_are_well(
     eventually(lambda: all_well(client), within_s=30)
 
 
-@pytest.mark.parametrize("then", ["it trains on", "its trainer dies"])
+@pytest.mark.parametrize("then", in_time(("it trains on", "its trainer dies"), "it trains on"))
 def test_nothing_is_written_where_the_storage_is_not_mounted(
     broken: tuple[Stack, Client, FaultyFiles], then: str
 ) -> None:
@@ -165,7 +174,7 @@ def kill_trainer(client: Client, job_id: str) -> None:
     kill(trainer_of(worker.pid))
 
 
-@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("error", in_time(ERRORS, "EROFS"))
 def test_a_worker_without_a_storage_takes_no_jobs_and_says_why(
     broken: tuple[Stack, Client, FaultyFiles], undisturbed: dict[str, Job], error: str
 ) -> None:
@@ -182,13 +191,6 @@ def test_a_worker_without_a_storage_takes_no_jobs_and_says_why(
     assert all(why is not None and f"({error})" in why for why in told)
     assert all((job.state, job.waiting_for) == (State.QUEUED, "machine") for job in waiting)
     assert [(job.state, job.attempt) for job in ended] == [(State.SUCCEEDED, 1)] * 3
-
-
-def in_time(errors: tuple[str, ...], last: str) -> list[Any]:
-    """Return the errors, of which all but *last* take too long for every day."""
-    return [
-        pytest.param(error, marks=[] if error == last else [pytest.mark.slow]) for error in errors
-    ]
 
 
 @pytest.mark.parametrize("error", in_time(ERRORS, "ESTALE"))
@@ -210,7 +212,8 @@ def test_a_clone_of_broken_files_is_refused_and_made_once_they_are_well(
     assert client.job(parent).checkpoint_step == undisturbed["checkpoint"].checkpoint_step
 
 
-@pytest.mark.parametrize("error", in_time(ERRORS, "EIO"))
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ERRORS)
 def test_rows_that_cannot_be_moved_stay_and_are_moved_once_files_are_well(
     broken: tuple[Stack, Client, FaultyFiles], error: str
 ) -> None:

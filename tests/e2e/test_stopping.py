@@ -12,6 +12,9 @@ from optserve.client import Client
 from tests.processes import eventually
 from tests.support.faulty_files import FaultyFiles
 
+QUICK = ("set-up", "L-BFGS", "checkpoint")
+"""Phases in which a cancel is tried every time."""
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[tuple[Client, FaultyFiles]]:
@@ -29,7 +32,10 @@ def test_a_job_is_killed_whatever_it_is_at(stack: tuple[Client, FaultyFiles], na
     assert job.checkpoint_step == 0 or name == "checkpoint"
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in PHASES],
+)
 def test_a_job_is_cancelled_whatever_it_is_at_and_saved_first(
     stack: tuple[Client, FaultyFiles], name: str
 ) -> None:
