@@ -13,6 +13,7 @@ from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import Fenced, send
 from jobs.settings import Settings
+from jobs.usable import require_usable
 from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
@@ -30,7 +31,9 @@ def held(client: redis.Redis) -> Held:
 
 
 def attempt_at(held: Held, client: redis.Redis, home: Path) -> Attempt:
-    tools = Tools(client, Storage(home), Settings(home=home), "cpu", threading.Event())
+    storage = Storage(home)
+    require_usable(client, storage)  # its worker did, when it began
+    tools = Tools(client, storage, Settings(home=home), "cpu", threading.Event())
     return Attempt(held, tools)
 
 
