@@ -42,6 +42,14 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
+def priorities(pid: int) -> list[int]:
+    """Return the niceness of each thread of the process; none once it has ended."""
+    with contextlib.suppress(OSError):
+        threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+        return [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads]
+    return []
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that *pid* has started."""
     try:

@@ -24,7 +24,6 @@ import socket
 import sys
 
 from jobs.tether import die_with_parent
-from worker.background import in_background
 
 MESSAGE_BYTES = 4096
 """No message is longer."""
@@ -37,7 +36,8 @@ def main() -> None:
     die_with_parent(signal.SIGKILL, parent)
     for number in (signal.SIGTERM, signal.SIGINT):  # whoever sends them to all means the others
         signal.signal(number, signal.SIG_IGN)
-    in_background(lambda: [importlib.import_module(name) for name in (TRAINER, module)])
+    for name in (TRAINER, module):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collector that looks at what is shared would copy it
     with socket.socket(fileno=handle) as worker:

@@ -19,7 +19,6 @@ from typing import IO
 
 from jobs.calls import Held
 from jobs.settings import Settings
-from worker.background import in_background
 from worker.gpu import gpu_name, lock_gpu
 from worker.workshop import Workshop, warm_up
 
@@ -50,7 +49,7 @@ def main(device: str, hears: int, says: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
     if device == "cuda":  # before anything touches it
         lock_gpu(Settings().run_dir, gpu_name())
-    in_background(warm_up)
+    warm_up()
     workshop = Workshop(device, leaving)
     with os.fdopen(hears) as jobs, os.fdopen(says, "w") as answers:
         _say(answers, {"fingerprint": workshop.fingerprint})

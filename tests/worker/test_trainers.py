@@ -16,7 +16,7 @@ import redis
 from jobs.calls import Held
 from jobs.server import prepare
 from optserve.embedded import EmbeddedServer
-from tests.processes import alive, eventually, parent
+from tests.processes import alive, descendants, eventually, parent, priorities
 from worker import forks
 from worker import trainers as workers_trainers
 from worker.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
@@ -122,6 +122,26 @@ def test_what_trainers_are_forked_from_is_replaced_too(trainers: Trainers) -> No
 def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> None:
     """Others would not be there after a fork, and whoever waited for them would wait for ever."""
     assert len(list(Path(f"/proc/{parent(pid_of(trainers))}/task").iterdir())) == 1
+
+
+def test_a_trainer_is_prepared_at_the_priority_of_its_worker(fresh: Trainers) -> None:
+    """A job may wait for it: at a lower one it takes a minute on a busy machine."""
+    done, seen = threading.Event(), set[int]()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            for pid in descendants(os.getpid()):
+                seen.update(priorities(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        fresh.fingerprint()
+    finally:
+        done.set()
+        watcher.join()
+
+    assert seen == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
 def test_a_server_that_does_not_answer_is_replaced(
