@@ -94,9 +94,9 @@ def test_a_job_that_diverges_names_the_step_and_its_last_good_checkpoint(service
     """Its lr grows by a third a step, from a useful one to one that destroys the weights."""
     spec = {
         **SHORT,
-        "optimizer": {"kind": "sgd", "lr": 0.01},
+        "optimizer": {"kind": "sgd", "lr": 0.01, "weight_decay": 0.01},
         "schedule": {"kind": "exponential", "rate": 1.33, "every": 1},
-        "training": {"steps": 400, "seed": 3, "checkpoint_every": 5, "evaluate_every": None},
+        "training": {"steps": 300, "seed": 3, "checkpoint_every": 5, "evaluate_every": None},
     }
 
     job = finished(service, service.submit(spec).id)

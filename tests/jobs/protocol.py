@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import redis
 
 from jobs import calls, keys
+from jobs.artifacts import Storage
 from jobs.calls import Held, Reaped
 from jobs.functions import send
 from jobs.metrics import PLAIN, Row, Series, unpack_marks
 from jobs.record import Record, new_fields, new_id
 from jobs.spec.job import JobSpec
 from jobs.spec.states import State
+from jobs.usable import require_usable
 
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},
@@ -173,3 +176,10 @@ Action = Literal["cancel", "kill", "pause", "resume"]
 def ask(client: redis.Redis, job_id: str, action: Action) -> State | None:
     record = send(client, calls.ask("local", job_id, action)).record
     return record.state if record else None
+
+
+def storage_of(client: redis.Redis, root: Path) -> Storage:
+    """Return the storage at *root* as a worker uses it: it bears the name of its store."""
+    storage = Storage(root)
+    require_usable(client, storage)
+    return storage

@@ -9,15 +9,13 @@ import pytest
 import redis
 
 from jobs import calls
-from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.functions import Fenced, send
 from jobs.settings import Settings
-from jobs.usable import require_usable
 from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
-from tests.jobs.protocol import claim, record_of, submit
+from tests.jobs.protocol import claim, record_of, storage_of, submit
 from worker import attempt
 from worker.attempt import Attempt, Tools
 
@@ -31,9 +29,7 @@ def held(client: redis.Redis) -> Held:
 
 
 def attempt_at(held: Held, client: redis.Redis, home: Path) -> Attempt:
-    storage = Storage(home)
-    require_usable(client, storage)  # its worker did, when it began
-    tools = Tools(client, storage, Settings(home=home), "cpu", threading.Event())
+    tools = Tools(client, storage_of(client, home), Settings(home=home), "cpu", threading.Event())
     return Attempt(held, tools)
 
 

@@ -9,11 +9,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs.artifacts import BEST, Storage
+from jobs.artifacts import BEST
 from jobs.calls import Held
 from jobs.settings import Settings
 from optserve.embedded import EmbeddedServer
-from tests.jobs.protocol import claim, history, record_of, submit
+from tests.jobs.protocol import claim, history, record_of, storage_of, submit
 from tests.processes import eventually
 from worker.attempt import Attempt, Tools
 
@@ -38,7 +38,7 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
 ) -> None:
     job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=TRAINING)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
-    storage = Storage(tmp_path)
+    storage = storage_of(client, tmp_path)
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", threading.Event())
     claimed = claim(client, "t")
     assert claimed is not None
@@ -81,7 +81,7 @@ def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
     training = {**TRAINING, "steps": 100_000, "checkpoint_every": 20}
     job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=training)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
-    leaving, storage = threading.Event(), Storage(tmp_path)
+    leaving, storage = threading.Event(), storage_of(client, tmp_path)
     claimed = claim(client, "t")
     assert claimed is not None
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", leaving)

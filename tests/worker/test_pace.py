@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.artifacts import Storage
 from jobs.calls import Held
 from jobs.settings import Settings
 from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import Report
 from optcore.training.run import Run
-from tests.jobs.protocol import LEASE_MS, SPEC, begin, claim, history, submit
+from tests.jobs.protocol import LEASE_MS, SPEC, begin, claim, history, storage_of, submit
 from worker import attempt
 from worker.attempt import LOOK_S, Attempt, Stop, Tools
 from worker.lease import Lease
@@ -108,7 +107,7 @@ def followed(
             post()
 
         reporter.post = noted  # type: ignore[method-assign]  # it still does what it did
-        tools = Tools(client, Storage(root), Settings(), "cpu", leaving)
+        tools = Tools(client, storage_of(client, root), Settings(), "cpu", leaving)
         with contextlib.suppress(Stop):
             Attempt(held, tools).follow(run, reporter, lease, root)
     return run, looked
@@ -153,7 +152,8 @@ def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_looks_up
     training = {"steps": 100, "device": "cpu", "checkpoint_every": 7, "evaluate_every": 40}
     job_id = submit(client, training=training)
     assert claim(client, "t") is not None
-    tools = Tools(client, Storage(tmp_path), Settings(home=tmp_path), "cpu", threading.Event())
+    storage = storage_of(client, tmp_path)
+    tools = Tools(client, storage, Settings(home=tmp_path), "cpu", threading.Event())
 
     outcome = Attempt(Held("local", job_id, "t"), tools).train()
 
