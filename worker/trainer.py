@@ -2,8 +2,8 @@
 A trainer: a process that is forked from the fork server, for a worker.
 
 It does once what a first step needs, says on a pipe that it is ready, then waits on another for
-jobs, trains one at a time, and says what became of each. It ends when the pipe is closed or its
-worker dies.
+jobs, trains one at a time, and says that it begins each and what became of it. It ends when the
+pipe is closed or its worker dies.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def main(device: str, hears: int, says: int) -> None:
         for line in jobs:
             working.set()
             held = Held(**json.loads(line))
+            _say(answers, {"begins": held.job_id})
             outcome, clean, bells = workshop.train(held)
             clean = clean and not leaving.is_set()  # who is to leave would give the next one back
             working.clear()

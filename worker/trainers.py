@@ -64,6 +64,10 @@ class TrainerDied(Exception):
     """The trainer ended without a word about its job."""
 
 
+class NotBegun(TrainerDied):
+    """The trainer ended before it had begun its job: another one can."""
+
+
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a trainer, for a worker whose own is *given*."""
     waiting = {} if WAITING & given.keys() else {"GOMP_SPINCOUNT": SPIN_COUNT}
@@ -114,20 +118,30 @@ class Trainers:
         """
         Let a trainer see the job through; return what became of it.
 
+        A trainer may be told to leave, or be killed, at the moment at which it gets the job; then
+        the next one gets it, as nothing has been done about it.
+
         Raises:
             TrainerDied: the trainer ended without a word, or the worker leaves.
         """
+        try:
+            answer = self._try(held)
+        except NotBegun as death:
+            log.warning("%s: another trainer begins it: %s", held.job_id, death)
+            answer = self._try(held)
+        if not answer["clean"]:
+            self._dismiss()
+        return Ended(str(answer["outcome"]), list(answer["bells"]))
+
+    def _try(self, held: Held) -> dict[str, Any]:
         self.prepare()
         if self._trainer is None:
             raise TrainerDied("the worker leaves")
         try:
-            answer = self._trainer.train(held)
+            return self._trainer.train(held)
         except TrainerDied:
             self._trainer = None
             raise
-        if not answer["clean"]:
-            self._dismiss()
-        return Ended(str(answer["outcome"]), list(answer["bells"]))
 
     def kill(self) -> None:
         """End the trainer at once, whatever it does; safe in any thread."""
@@ -163,7 +177,8 @@ class Trainer:
     """
     One trainer process and the two pipes to it.
 
-    A line to it is a job to train; lines from it say that it is ready and how jobs ended.
+    A line to it is a job to train; lines from it say that it is ready, which job it begins, and how
+    that ended.
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
@@ -199,12 +214,21 @@ class Trainer:
         return self._fingerprint
 
     def train(self, held: Held) -> dict[str, Any]:
-        """Hand over a job and wait for how it ended."""
+        """
+        Hand over a job and wait for how it ended.
+
+        Raises:
+            NotBegun: the process ended before it said that it begins.
+            TrainerDied: it ended later.
+        """
         self.fingerprint()
         try:
             print(json.dumps(asdict(held)), file=self._jobs, flush=True)
+            self._hear()
         except BrokenPipeError:
-            raise self._death() from None
+            raise NotBegun(str(self._death())) from None
+        except TrainerDied as death:
+            raise NotBegun(str(death)) from None
         return self._hear()
 
     def _hear(self) -> dict[str, Any]:

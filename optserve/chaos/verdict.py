@@ -27,7 +27,7 @@ def wrongs(story: Story, undisturbed: Story) -> Iterator[str]:
     """Yield what is wrong with a job, beside the one of its kind that nobody disturbed."""
     job = story.job
     if job.state is not State.SUCCEEDED:
-        yield f"it is {job.state}: {job.reason}: {job.detail}"
+        yield f"it is {job.state}: {job.reason}: {job.detail} ({_history(story.events)})"
         return
     yield from _wrong_rows(story.rows, undisturbed.rows)
     if job.digest != undisturbed.job.digest:
@@ -54,6 +54,12 @@ def _holes(events: Sequence[Event], attempts: int) -> Iterator[str]:
     endings = [event.kind for event in events if event.kind in ENDINGS]
     if endings != ["succeeded"] or events[-1].kind != "succeeded":
         yield f"its history ends {endings}"
+
+
+def _history(events: Sequence[Event]) -> str:
+    """Return what happened when, and why if that is said."""
+    told = (f"{event.at:%H:%M:%S.%f} {event.kind} {event.data.get('why', '')}" for event in events)
+    return "; ".join(each.rstrip() for each in told)
 
 
 def silence_s(events: Sequence[Event], away: Sequence[Window], *, lease_s: float) -> float:

@@ -67,7 +67,12 @@ def test_whoever_is_told_to_leave_saves_its_job_and_gives_it_back(pair: Stack, w
 
 def test_a_trainer_without_a_job_that_is_told_to_leave_takes_none(pair: Stack) -> None:
     with Client(pair.url) as client:
-        eventually(lambda: len([w for w in client.workers() if w.fingerprint]) == 2, within_s=60)
+
+        def both_there() -> bool:
+            pair.look_after()
+            return len([w for w in client.workers() if w.fingerprint]) == 2
+
+        eventually(both_there, within_s=60)
         finished(client, client.submit(SHORT).id)
         trainers = [trainer_of(worker.pid) for worker in client.workers()]
 

@@ -48,6 +48,17 @@ def fresh(_settings: None) -> Iterator[Trainers]:
     trainers.close()
 
 
+@pytest.fixture(scope="module")
+def hanging(_settings: None) -> Iterator[Trainers]:
+    """Those of a worker whose jobs never end."""
+    trainers = Trainers("cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers_trainers, "MODULE", "tests.strange.hanging")
+        trainers.fingerprint()
+    yield trainers
+    trainers.close()
+
+
 def pid_of(trainers: Trainers) -> int:
     trainers.fingerprint()
     assert trainers._trainer is not None
@@ -68,13 +79,31 @@ def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
     eventually(lambda: replaced(trainers, first))
 
 
-def test_a_trainer_that_dies_at_work_is_noticed(trainers: Trainers) -> None:
-    first = pid_of(trainers)
-    os.kill(first, signal.SIGSTOP)  # it cannot answer, and dies before it can
-    threading.Timer(0.2, os.kill, (first, signal.SIGKILL)).start()
+def test_a_trainer_that_dies_at_work_is_noticed(hanging: Trainers) -> None:
+    first = pid_of(hanging)
+    threading.Timer(0.5, os.kill, (first, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with signal SIGKILL"):
-        trainers.train(NOBODYS)
+        hanging.train(NOBODYS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_whose_trainer_ends_before_it_begins_is_given_to_another(
+    trainers: Trainers, number: signal.Signals
+) -> None:
+    """As when a trainer is told to leave while a job is on its way to it."""
+    first = pid_of(trainers)
+    os.kill(first, signal.SIGSTOP)  # it seems to be there
+
+    def end() -> None:
+        os.kill(first, number)
+        with suppress(ProcessLookupError):
+            os.kill(first, signal.SIGCONT)
+
+    threading.Timer(0.2, end).start()
+
+    assert trainers.train(NOBODYS).outcome == "fenced"
+    assert not alive(first)
 
 
 def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
@@ -106,17 +135,16 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
     eventually(lambda: not alive(trainer), within_s=5)
 
 
-def test_what_trainers_are_forked_from_is_replaced_too(trainers: Trainers) -> None:
-    first = pid_of(trainers)
+def test_what_trainers_are_forked_from_is_replaced_too(hanging: Trainers) -> None:
+    first = pid_of(hanging)
     server = parent(first)
 
-    os.kill(first, signal.SIGSTOP)
-    threading.Timer(0.2, os.kill, (server, signal.SIGKILL)).start()
+    threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
-        trainers.train(NOBODYS)
+        hanging.train(NOBODYS)
     eventually(lambda: not alive(first))
-    assert parent(pid_of(trainers)) != server
+    assert parent(pid_of(hanging)) != server
 
 
 def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> None:
