@@ -26,6 +26,8 @@ Answer = TypeVar("Answer")
 
 OUTSTANDING, FEWEST = 12, 2
 """Jobs that were posted and have not ended, at a time; and where the strikes have fallen behind."""
+STRUCK_SHARE = 0.75
+"""Share of the jobs within which all strikes are due: the last jobs are for those that are late."""
 TICK_S, LOOK_S = 0.02, 0.2
 READY_S = 30.0
 """Seconds that new trainers may take to be ready, all cores being busy with them."""
@@ -107,7 +109,8 @@ class _Run:
             self._until_there()
         report.took_s, report.struck = time.monotonic() - began, self._striker.struck
         jobs = [posting.ids().get(i) for i in range(self._campaign.num_jobs)]
-        self._put_away(report, [job for job in jobs if job is not None])
+        beside = [story.job.id for story in undisturbed.values()]
+        self._put_away(report, [job for job in jobs if job is not None], beside)
         stories = [None if job is None else self._story(job) for job in jobs]
         self._judge(report, list(zip(self._kinds, stories, strict=True)), undisturbed)
         return report
@@ -162,9 +165,8 @@ class _Run:
     def _due(self, jobs: int) -> bool:
         """Return whether, for so many jobs, more strikes are due than were done."""
         done = self._num_strikes - self._striker.left
-        return (
-            done < min(jobs, self._campaign.num_jobs) * self._num_strikes / self._campaign.num_jobs
-        )
+        share = jobs / (STRUCK_SHARE * self._campaign.num_jobs)
+        return done < min(share, 1.0) * self._num_strikes
 
     def _outstanding(self, ended: int) -> int:
         """Return how many jobs may be posted that have not ended, if so many have."""
@@ -212,13 +214,17 @@ class _Run:
 
     # ------------------------------------------------------------------------ afterwards
 
-    def _put_away(self, report: Report, jobs: list[str]) -> None:
-        """Let the service archive what has ended and remove what nobody needs; tell if it fails."""
+    def _put_away(self, report: Report, jobs: list[str], beside: list[str]) -> None:
+        """
+        Let the service archive what has ended and remove what nobody needs; tell if it fails.
+
+        The jobs *beside* were archived while others were hurt, and not each at the first try.
+        """
         drafts = self._drafts
         if drafts is None:
             return
         ended = [job for job in jobs if self._job(job).state.final]
-        self._wait(lambda: not drafts.unarchived(ended), ARCHIVED_S)
+        self._wait(lambda: not drafts.unarchived([*ended, *beside]), ARCHIVED_S)
         unarchived = drafts.unarchived(ended)
         report.archived = len(ended) - len(unarchived)
         report.violations += [f"{job}: its rows were not moved to a file" for job in unarchived]
