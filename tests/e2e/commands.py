@@ -21,6 +21,7 @@ def optserve(
     stdin: str = "",
     data: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    within_s: float = 200,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -29,7 +30,7 @@ def optserve(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=within_s,
         check=False,
     )
 

@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 }
 """Several leases long."""
 CLOCKS = [
-    "jumps",
+    pytest.param("jumps", marks=pytest.mark.slow),
     pytest.param("-3600", marks=pytest.mark.slow),
     pytest.param("+3600", marks=pytest.mark.slow),
 ]

@@ -237,7 +237,7 @@ def test_a_diverged_job_fails_with_the_step_and_keeps_the_row(service: Client) -
     assert rows[-1].loss != rows[-1].loss or rows[-1].loss == float("inf")
 
 
-@pytest.mark.parametrize("victim", ["trainer", "worker"])
+@pytest.mark.parametrize("victim", ["trainer", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_job_survives_the_death_of_its_process_with_the_same_bits(
     service: Client, running: Stack, victim: str
 ) -> None:

@@ -113,6 +113,7 @@ def deployed(running: Stack, *, times: int, seed: int) -> None:
     assert max(job.attempt for job in ended) > 1
 
 
+@pytest.mark.slow
 def test_all_workers_are_replaced_under_load(pair: Stack) -> None:
     deployed(pair, times=2, seed=1)
 

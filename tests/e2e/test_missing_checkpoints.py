@@ -83,6 +83,7 @@ def test_a_folder_that_is_away_for_a_moment_costs_nothing(running: Stack, client
     assert starts(client, job_id)[1:] == [before[-1].step] * (len(starts(client, job_id)) - 1)
 
 
+@pytest.mark.slow
 def test_one_that_stays_away_is_passed_over_in_the_end(running: Stack, client: Client) -> None:
     undisturbed = finished(client, client.submit(SPEC).id)
     job_id = paused_with_checkpoints(client)
@@ -100,6 +101,7 @@ def test_one_that_stays_away_is_passed_over_in_the_end(running: Stack, client: C
     assert job.verified_rows >= kept[-1].step - kept[-2].step
 
 
+@pytest.mark.slow
 def test_a_job_without_any_of_them_begins_anew_in_the_end(running: Stack, client: Client) -> None:
     undisturbed = finished(client, client.submit(SPEC).id)
     job_id = paused_with_checkpoints(client)

@@ -87,6 +87,7 @@ def test_a_job_whose_machine_is_gone_waits_until_it_is_told_how_to_go_on(tmp_pat
         assert losses[on.id][kept:] != losses[here.id][kept:]
 
 
+@pytest.mark.slow
 def test_an_inexact_job_on_its_own_machine_is_the_same_run(tmp_path: Path) -> None:
     with machine(tmp_path) as client:
         undisturbed = finished(client, client.submit(spec_of("adam")).id)

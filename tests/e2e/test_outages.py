@@ -55,10 +55,10 @@ def back(single: Stack, client: Client) -> None:
 @pytest.mark.parametrize(
     "away_s",
     [
-        1,
-        5,
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(5, marks=pytest.mark.slow),
         12,
-        60,
+        pytest.param(60, marks=pytest.mark.slow),
         pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )

@@ -44,7 +44,8 @@ def steps(client: Client, job_id: str) -> list[int]:
     return [row.step for row in client.metrics(job_id)]
 
 
-@pytest.mark.parametrize("first", [pytest.param("old", marks=pytest.mark.slow), "new"])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["old", "new"])
 def test_jobs_of_both_run_to_their_end_with_every_row_once(service: Service, first: Age) -> None:
     """The second release comes while a job of the first one runs, and the first one goes."""
     apis = {first: service.api(first)}

@@ -82,6 +82,7 @@ def test_jobs_whose_rings_are_lost_start_within_seven_seconds(
     assert max(waits) > 1  # they were lost indeed
 
 
+@pytest.mark.slow
 def test_without_the_repair_a_lost_ring_is_a_lost_job(single: Stack, store: "redis.Redis") -> None:
     """The test above can fail."""
     queue = f"rq:queue:{keys.queue_name('cpu')}"
@@ -113,7 +114,9 @@ def test_rings_that_come_three_times_start_each_job_once(
     assert {(job.state, job.attempt) for job in ended} == {(State.SUCCEEDED, 1)}
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
+)
 def test_a_ring_that_reaches_a_dead_or_frozen_worker_reaches_another(
     single: Stack, store: "redis.Redis", how: signal.Signals
 ) -> None:

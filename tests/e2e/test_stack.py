@@ -98,6 +98,7 @@ def test_a_stack_that_is_killed_leaves_nothing_and_the_next_one_goes_on(tmp_path
     assert steps == list(range(3000))
 
 
+@pytest.mark.slow
 def test_the_next_stack_waits_for_what_a_killed_one_has_left(tmp_path: Path) -> None:
     """A second server on the files of one that still writes them would destroy them."""
     with started("up", home=tmp_path) as process:

@@ -53,7 +53,14 @@ def warned_and_ready(process: subprocess.Popen[str]) -> str:
     raise AssertionError("it has ended")
 
 
-@pytest.mark.parametrize("what", ["valkey-server", "api.app", "worker.main"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("valkey-server", marks=pytest.mark.slow),
+        pytest.param("api.app", marks=pytest.mark.slow),
+        "worker.main",
+    ],
+)
 def test_what_is_killed_while_the_stack_starts_is_started_again(tmp_path: Path, what: str) -> None:
     draw = random.Random(f"{SEED} {what}")
     with started("up", home=tmp_path) as process:
@@ -103,6 +110,7 @@ def test_a_part_that_can_never_work_ends_the_start_with_what_it_says(tmp_path: P
     assert time.monotonic() - began < stack.START_S / 2
 
 
+@pytest.mark.slow
 def test_a_part_that_dies_a_few_times_is_waited_for(tmp_path: Path) -> None:
     with stack_with(
         tmp_path, worker_module="tests.strange.short_lived", TEST_DEATHS="2"
@@ -185,6 +193,7 @@ def says_that_it_loads(url: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_given_store_that_reads_its_file_is_waited_for(slow_home: Path, tmp_path: Path) -> None:
     given, prepared = EmbeddedServer(slow_home), list[bool]()
 

@@ -54,6 +54,7 @@ def each_key_is_one_job(running: Stack, *, keys: int, kills: int, seed: int) -> 
     assert sorted(known) == sorted(job.id for job in all_jobs(running)), f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_five_submissions_of_a_key_are_one_job_whatever_is_killed(killed: Stack) -> None:
     each_key_is_one_job(killed, keys=150, kills=4, seed=11)
 

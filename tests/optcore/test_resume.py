@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +106,12 @@ def spec_of(optimizer: str, schedule: object = None, **training: object) -> dict
     }
 
 
-def cases() -> dict[str, dict[str, Any]]:
-    """Every optimizer with one schedule; three of them with every schedule in two precisions."""
-    found = {kind: spec_of(kind) for kind in OPTIMIZERS}
-    for kind in ("momentum", "adam", "lion"):
-        for schedule in SHORT:
-            for precision in ("fp32", "bf16"):
-                name = f"{kind}-{schedule['kind']}-{precision}"
-                found[name] = spec_of(kind, schedule, precision=precision)
-    return {**found, **OTHERS}
+def cases(kind: str, precision: str) -> dict[str, dict[str, Any]]:
+    """One optimizer with every schedule."""
+    return {
+        f"{kind}-{schedule['kind']}-{precision}": spec_of(kind, schedule, precision=precision)
+        for schedule in SHORT
+    }
 
 
 OTHERS = {
@@ -139,7 +136,15 @@ OTHERS = {
         "sgd", on_divergence="skip", loss_limit=2.2, accumulate=3
     ),
 }
-CASES = cases()
+CASES = {**{kind: spec_of(kind) for kind in OPTIMIZERS}, **cases("adam", "fp32"), **OTHERS}
+"""Every optimizer with one schedule, and one of them with every schedule."""
+RARER = {
+    name: spec
+    for kind, precision in product(("momentum", "adam", "lion"), ("fp32", "bf16"))
+    for name, spec in cases(kind, precision).items()
+    if name not in CASES
+}
+"""Three optimizers with every schedule in two precisions."""
 
 
 def test_every_schedule_and_optimizer_is_among_the_cases() -> None:
@@ -173,24 +178,34 @@ def after(spec: dict[str, Any], step: int) -> tuple[Run, list[list[Any]]]:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What one new process makes of a checkpoint of each case, with the rows before it."""
-    folder = tmp_path_factory.mktemp("resume")
+    """What a new process makes of a checkpoint of each case, with the rows before it."""
+    return continued(CASES, tmp_path_factory.mktemp("resume"))
+
+
+@pytest.fixture(scope="module")
+def rarer_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What another one makes of those of the rarer cases."""
+    return continued(RARER, tmp_path_factory.mktemp("resume"))
+
+
+def continued(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what one new process makes of a checkpoint of each case, with the rows before it."""
     draw = random.Random(SEED)
     torch.use_deterministic_algorithms(True)
     before, asked = [], []
-    for i, (name, spec) in enumerate(CASES.items()):
+    for i, spec in enumerate(cases.values()):
         total = 2 * STEPS if spec["training"]["accumulate"] > 1 else STEPS
         run, rows = stopped(spec, draw.randrange(1, total))
         saved = checkpoint.save(run, folder / str(i))
         before.append({"before": rows, "micro": run.micro, "position": run.batches.position})
-        asked.append({"spec": CASES[name], "checkpoint": str(saved.path), "sha256": saved.sha256})
+        asked.append({"spec": spec, "checkpoint": str(saved.path), "sha256": saved.sha256})
     (folder / "cases.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "tests.optcore.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
     results = json.loads((folder / "results.json").read_text())
     return {
         name: {**known, **result}
-        for name, known, result in zip(CASES, before, results, strict=True)
+        for name, known, result in zip(cases, before, results, strict=True)
     }
 
 
@@ -198,9 +213,20 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
 def test_a_run_goes_on_in_a_new_process_with_the_same_bits(
     name: str, elsewhere: dict[str, dict[str, Any]]
 ) -> None:
-    undisturbed = finish(started(CASES[name]))
+    goes_on(CASES[name], elsewhere[name])
 
-    resumed = elsewhere[name]
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RARER)
+def test_every_schedule_goes_on_with_three_optimizers_in_two_precisions(
+    name: str, rarer_elsewhere: dict[str, dict[str, Any]]
+) -> None:
+    goes_on(RARER[name], rarer_elsewhere[name])
+
+
+def goes_on(spec: dict[str, Any], resumed: dict[str, Any]) -> None:
+    """Compare what was resumed with the same run, undisturbed."""
+    undisturbed = finish(started(spec))
 
     assert resumed["before"] + resumed["rows"] == undisturbed["rows"], f"seed {SEED}"
     assert resumed["digest"] == undisturbed["digest"], f"seed {SEED}"

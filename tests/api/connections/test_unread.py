@@ -102,7 +102,13 @@ def _begun(running: Stack, jobs: Jobs) -> None:
         eventually(lambda: metric(running, "optserve_connections") <= 2)
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("csv", "range", "page") else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ANSWERS
+    ],
+)
 @pytest.mark.usefixtures("_begun")
 def test_an_answer_that_nobody_reads_is_cut_in_time_and_counted(
     running: Stack, jobs: Jobs, kind: str
