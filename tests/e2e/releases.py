@@ -25,11 +25,18 @@ LEASE_S = 5
 READY_S = 120
 
 
-def checked_out(folder: Path) -> Path:
-    """Put the newest release before the present code into *folder*; skip where there is no git."""
-    release = tomllib.loads((ROOT / "releases.toml").read_text())["release"]
+def checked_out(folder: Path, version: str | None = None) -> Path:
+    """
+    Put a release into *folder*; skip where there is no git.
+
+    Args:
+        folder: for its files.
+        version: which one; the newest before the present code if it is not said.
+    """
+    releases = tomllib.loads((ROOT / "releases.toml").read_text())["release"]
     head = _git("rev-parse", "HEAD")
-    commit = [each["commit"] for each in release if each["commit"] != head][-1]
+    earlier = [each for each in releases if each["commit"] != head]
+    commit = [each["commit"] for each in earlier if version in (None, each["version"])][-1]
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
         pytest.skip(f"git does not have the release {commit}: {archive.stderr.decode().strip()}")

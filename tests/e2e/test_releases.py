@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,23 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(tmp_path: Path, old: Path) -> Iterator[Service]:
-    (tmp_path / "storage").mkdir()
-    (tmp_path / "logs").mkdir()
-    with Service(tmp_path, old).running() as running:
+    with serving(tmp_path, old) as running:
+        yield running
+
+
+@pytest.fixture
+def since_the_first(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Release 0.1.0 beside the present code."""
+    first = checked_out(tmp_path_factory.mktemp("first"), version="0.1.0")
+    with serving(tmp_path, first) as running:
+        yield running
+
+
+@contextmanager
+def serving(home: Path, old: Path) -> Iterator[Service]:
+    (home / "storage").mkdir()
+    (home / "logs").mkdir()
+    with Service(home, old).running() as running:
         yield running
 
 
@@ -86,9 +101,10 @@ def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
     assert steps(later, job_id) == list(range(STEPS))
 
 
-def test_what_the_older_release_has_accepted_is_trained_beyond_the_newer_ones_limits(
-    service: Service,
+def test_what_the_first_release_has_accepted_is_trained_beyond_the_limits_of_later_ones(
+    since_the_first: Service,
 ) -> None:
+    service = since_the_first
     api = service.api("old")
     lbfgs = {"kind": "lbfgs", "max_iter": 5000, "history_size": 2000, "tolerance_change": 0.1}
     changes = {"optimizer": lbfgs, "schedule": {"kind": "constant"}}
