@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-STEPS = 60
+STEPS, CHECKPOINT_EVERY = 60, 10
+LAST_CHECKPOINT = 50
+"""Step of the last checkpoint of a run, unless the store was away then."""
 LABEL = "chaos"
 """Label of every job of a soak; its value is the soak's own."""
 
@@ -63,11 +65,11 @@ class Clone:
 
 CLONES = {
     "clone of adam, with its optimizer": Clone(
-        "adam, cosine after a warmup, average of the weights", 50, "optimizer"
+        "adam, cosine after a warmup, average of the weights", LAST_CHECKPOINT, "optimizer"
     ),
     "clone of momentum": Clone("momentum, one cycle", "last", "weights"),
 }
-"""The API copies what they begin with: a checkpoint that every run keeps, or the last network."""
+"""The API copies what they begin with: the last checkpoint, or the last network."""
 
 
 def spec_of(kind: str, *, soak: str) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def spec_of(kind: str, *, soak: str) -> dict[str, Any]:
     training = {
         "steps": STEPS,
         "seed": 7,
-        "checkpoint_every": 10,
+        "checkpoint_every": CHECKPOINT_EVERY,
         "evaluate_every": None,
         **KINDS[kind].get("training", {}),
     }

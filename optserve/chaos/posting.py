@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from jobs.spec.wire import Job
-from optserve.chaos.kinds import CLONES, spec_of
+from optserve.chaos.kinds import CLONES, LAST_CHECKPOINT, spec_of
 from optserve.client import Client
 from optserve.errors import ClientError
 
@@ -67,8 +67,8 @@ class Posting:
         return {i: None if job.cancelled() else job.result() for i, job in posted}
 
     def ended(self, number: int, job: Job) -> None:
-        """Hear of a job that has ended: clones may begin with it."""
-        if job.state == "succeeded":
+        """Hear of a job that has ended: clones may begin with it if it has what they begin with."""
+        if job.state == "succeeded" and job.checkpoint_step == LAST_CHECKPOINT:
             self._parents[self._kinds[number]] = job.id
 
     def close(self) -> None:
