@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ class Drafts:
 
     def left(self) -> list[Path]:
         """Return all drafts of whatever kind."""
-        return list(self._jobs.rglob(f"{NAME}*"))
+        return [path for path in _beneath(self._jobs) if path.name.startswith(NAME)]
 
     def age(self) -> None:
         """Let the folders of jobs with drafts look as if nothing had been written for hours."""
@@ -61,8 +62,9 @@ class Drafts:
         for folder in {
             self._jobs / draft.relative_to(self._jobs).parts[0] for draft in self.left()
         }:
-            for path in (*folder.rglob("*"), folder):
-                os.utime(path, (before, before))
+            for path in (*_beneath(folder), folder):
+                with contextlib.suppress(FileNotFoundError):  # the service may remove it just now
+                    os.utime(path, (before, before))
 
     def _seen(self, kind: Draft) -> Path | None:
         for job in _names(self._jobs):
@@ -82,6 +84,12 @@ class Drafts:
         if any(name.endswith(HISTORY) for name in names):
             self._archived.add(job)
         return names
+
+
+def _beneath(folder: Path) -> Iterator[Path]:
+    """Yield all files and folders in a folder; what is removed meanwhile is passed over."""
+    for path, folders, files in os.walk(folder):
+        yield from (Path(path, name) for name in (*folders, *files))
 
 
 def _names(folder: Path) -> list[str]:
