@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 STEPS, CHECKPOINT_EVERY = 60, 10
-LAST_CHECKPOINT = 50
+LAST_CHECKPOINT = STEPS - CHECKPOINT_EVERY
 """Step of the last checkpoint of a run, unless the store was away then."""
 LABEL = "chaos"
 """Label of every job of a soak; its value is the soak's own."""
