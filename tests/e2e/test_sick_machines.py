@@ -141,6 +141,7 @@ def test_nothing_is_written_where_the_storage_is_not_mounted(
         if then == "its trainer dies":
             kill_trainer(client, job_id)
         eventually(lambda: any(w.state == "unwell" for w in client.workers()), within_s=60)
+        eventually(lambda: "requeued" in kinds(client, job_id), within_s=60)
         written = list(storage.rglob("*"))
     finally:
         shutil.rmtree(storage)
