@@ -21,43 +21,39 @@ from fastapi.responses import RedirectResponse
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from api import problems, schema
-from api.body import StrictBody
 from api.browsers import docs
 from api.browsers.hosts import AllowedHosts
 from api.browsers.origins import SameOrigin
-from api.charts.reading import SeriesReader
+from api.catalogue import previews
+from api.catalogue import routes as catalogue
 from api.connections.connections import Connections
 from api.connections.limits import Limits
 from api.connections.protocol import Protocol
-from api.keeping import House
+from api.http import problems, schema
+from api.http.body import StrictBody
+from api.http.params import only_known
+from api.http.work import Work
+from api.jobs import actions, clones, history
+from api.jobs import routes as jobs
+from api.metrics import routes as metrics
+from api.metrics.charts import routes as charts
+from api.metrics.charts.reading import SeriesReader
+from api.metrics.streams import hub
+from api.monitoring import routes as monitoring
+from api.monitoring import system
 from api.monitoring.latency import time_calls
 from api.monitoring.process import ProcessMetrics
 from api.monitoring.requests import CountedRequests
-from api.query import only_known
-from api.reaper import LEAVE_S, reap_forever
-from api.routes import (
-    actions,
-    catalogue,
-    charts,
-    clones,
-    history,
-    jobs,
-    metrics,
-    monitoring,
-    previews,
-    system,
-)
-from api.streams import desk
-from api.work import Work
-from jobs import places
-from jobs.artifacts import Storage
-from jobs.functions import UNAVAILABLE
-from jobs.server import prepare
-from jobs.settings import Settings
-from jobs.storage_pool import StoragePool
-from jobs.store import Store
-from jobs.waiting import require_settings, require_store
+from control.reaper import LEAVE_S, reap_forever
+from control.retention import House
+from store.jobs.views import Store
+from store.redis.functions import UNAVAILABLE
+from store.redis.server import prepare
+from store.redis.waiting import require_settings, require_store
+from store.settings import Settings
+from store.storage import preflight
+from store.storage.artifacts import Storage
+from store.storage.pool import StoragePool
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
             retry=redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
         )
         client = redis.asyncio.Redis.from_pool(pool)
-        streaming = desk.connect(settings.store_url)
+        streaming = hub.connect(settings.store_url)
         with contextlib.suppress(*UNAVAILABLE):  # it went away just now: the reaper will see to it
             prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
@@ -94,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.files = StoragePool(storage, patience_s=settings.storage_patience_s)
         app.state.store = Store(client, app.state.files)
         app.state.reader = SeriesReader(app.state.store)
-        app.state.desk = desk.Desk(Store(streaming, app.state.files), settings)
+        app.state.desk = hub.Desk(Store(streaming, app.state.files), settings)
         connections = Connections(Limits.of(settings))
         app.state.process_metrics = ProcessMetrics(app.state.desk, app.state.files, connections)
         counting.append(app.state.process_metrics)
@@ -170,7 +166,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
-    places.require(places.of_api(settings))
+    preflight.require(preflight.of_api(settings))
     require_store(settings)
     _allow_many_connections()
     config = uvicorn.Config(

@@ -25,15 +25,15 @@ import numpy as np
 import redis
 
 from benchmarks.harness import duration, machine
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.record import new_fields, new_id
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
-from optserve.ports import listening_port
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.ports import listening_port
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.jobs.series import PLAIN
+from store.redis.functions import send
+from store.redis.server import prepare
 
 LEASE_MS = 600_000
 AT_ONCE = 2**16

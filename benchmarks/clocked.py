@@ -27,7 +27,7 @@ def _change() -> None:
     # They bring torch, which the worker must do without.
     from optcore.training.loop import train  # noqa: PLC0415
     from optcore.training.reports import StepReport  # noqa: PLC0415
-    from worker import attempt  # noqa: PLC0415
+    from worker.attempt import attempt  # noqa: PLC0415
 
     def noted(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
         times = array("d")
@@ -42,7 +42,7 @@ def _change() -> None:
 
 def main(device: str, hears: int, says: int) -> None:
     """Be a trainer."""
-    from worker import trainer  # noqa: PLC0415  see above
+    from worker.processes import trainer  # noqa: PLC0415  see above
 
     _change()
     trainer.main(device, hears, says)
@@ -51,7 +51,7 @@ def main(device: str, hears: int, says: int) -> None:
 def work() -> None:
     """Be a worker."""
     from worker import main as worker  # noqa: PLC0415  a trainer has no use for RQ
-    from worker import trainers  # noqa: PLC0415
+    from worker.processes import trainers  # noqa: PLC0415
 
     trainers.MODULE = "benchmarks.clocked"
     worker.main()

@@ -16,12 +16,13 @@ from typing import Any
 import redis
 
 from benchmarks.harness import duration, machine
-from jobs import calls, keys
-from jobs.functions import Call, send
-from jobs.record import SUMMARY, new_fields, new_id
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.record import SUMMARY, new_fields, new_id
+from store.redis import keys
+from store.redis.functions import Call, send
+from store.redis.server import prepare
 
 WORKERS, QUEUED, LOST = 1000, 20_000, 100
 CLASSES = (("cpu", "f0"), ("cpu", "f1"), ("cuda", "f2"), ("cuda", "f3"))

@@ -25,9 +25,9 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, median_interval, show, spread
-from jobs.spec.wire import StreamEnd
-from optserve import stack
 from optserve.client import Client
+from optserve.contract.wire import StreamEnd
+from optserve.local import stack
 
 PAIRS = 15
 IDLE_S = 0.25

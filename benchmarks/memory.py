@@ -17,13 +17,14 @@ import redis
 
 from benchmarks.harness import machine
 from benchmarks.streaming import LEASE_MS, claimed
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.functions import send
+from store.redis.server import prepare
 
 STEPS = (100, 5_000, 1_000_000)
 AT_ONCE = 100

@@ -27,11 +27,12 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, machine, median_interval, show, spread
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from optserve import stack
+from optserve.contract.job import JobSpec
+from optserve.local import stack
+from store.jobs import calls
+from store.jobs.record import new_fields, new_id
+from store.redis import keys
+from store.redis.functions import send
 
 JOB: dict[str, Any] = {
     "name": "mnist, adam, cosine",

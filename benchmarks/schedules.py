@@ -22,9 +22,9 @@ import numpy as np
 
 import optcore
 from api.app import create_app
-from jobs.settings import Settings
 from optcore.schedules.gallery import EXAMPLES
 from optcore.spec.schedules import SCHEDULES
+from store.settings import Settings
 
 STEPS, PER_EPOCH = 1_000_000, 1000
 LIMIT_MS, PREVIEW_LIMIT_MS = 50.0, 10.0

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import optcore
 from benchmarks.harness import Comparison, compare, fastest, show, timed
-from optcore.models.build import build
+from optcore.networks.build import build
 from optcore.spec.models import Mlp, MnistCnn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

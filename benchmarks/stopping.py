@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 
 from benchmarks.harness import duration, machine
-from jobs.spec.states import State
-from jobs.spec.wire import Job, StreamEnd
-from optserve import stack
 from optserve.client import Client
+from optserve.contract.states import State
+from optserve.contract.wire import Job, StreamEnd
+from optserve.local import stack
 from tests.support.faulty_files import FaultyFiles
 
 LIMIT_S = 2.0

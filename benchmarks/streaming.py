@@ -39,26 +39,27 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from benchmarks.harness import Comparison, duration, show, timed
-from jobs import calls
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.server import prepare
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.loop import train
-from optcore.training.passes import loss_of
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
-from optserve.embedded import EmbeddedServer
-from worker import attempt, books, lease, reporter
-from worker.journal import Journal
-from worker.lease import Lease
-from worker.pace import Pace
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import Reporter
+from optcore.training.steps.passes import loss_of
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.redis.functions import send
+from store.redis.server import prepare
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from worker.attempt import attempt, lease
+from worker.attempt.lease import Lease
+from worker.reporting import confirmed, reporter
+from worker.reporting.cadence import Pace
+from worker.reporting.journal import Journal
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import Patience
 
 LEASE_MS = 30_000
 RUNS = 21
@@ -222,13 +223,13 @@ def taking_turns(job: Job) -> Iterator[Turns]:
     """Let an attempt train so, and give its reporting a clock that may stand still."""
     clock = HaltingClock()
     turns = Turns(job, clock)
-    for module in (books, lease, reporter):
+    for module in (confirmed, lease, reporter):
         vars(module)["time"] = clock
     vars(attempt).update(Pace=partial(Pace, clock=clock.monotonic), train=turns.train)
     try:
         yield turns
     finally:
-        for module in (books, lease, reporter):
+        for module in (confirmed, lease, reporter):
             vars(module)["time"] = time
         vars(attempt).update(Pace=Pace, train=train)
 

@@ -29,12 +29,12 @@ import redis
 from benchmarks.harness import duration, machine, percentile
 from benchmarks.watching.processes import Cpu, process, rss, tell
 from benchmarks.watching.trainers import STEPS_PER_S
-from jobs import calls
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from optserve import stack
-from optserve.ports import listening_port
+from optserve.contract.job import JobSpec
+from optserve.local import stack
+from optserve.local.ports import listening_port
+from store.jobs import calls
+from store.jobs.record import new_fields, new_id
+from store.redis.functions import send
 
 JOBS = 20
 WATCHERS = 1000

@@ -30,7 +30,7 @@ if HEEDED:
 
 def main() -> None:
     """Run the command."""
-    from optserve import main as command  # noqa: PLC0415  see above
+    from optserve.cli import main as command  # noqa: PLC0415  see above
 
     try:
         if HEEDED:

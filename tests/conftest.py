@@ -11,10 +11,10 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
-from jobs.server import prepare
-from optserve.datasets import FetchFailed, fetch_mnist
-from optserve.embedded import EmbeddedServer
-from worker.trainers import environment
+from optcore.data.sources.fetch import FetchFailed, fetch_mnist
+from optserve.local.embedded import EmbeddedServer
+from store.redis.server import prepare
+from worker.processes.trainers import environment
 
 os.environ.update(environment(os.environ))  # as trainers do; read when torch is imported
 

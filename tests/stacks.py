@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from optserve import stack
-from optserve.stack import Stack
+from optserve.local import stack
+from optserve.local.stack import Stack
 
 
 @contextmanager

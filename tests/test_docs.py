@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from api.connections.refusals import Why
-from jobs.settings import Settings
-from jobs.spec.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
-from jobs.spec.exports import ExportForm
-from jobs.spec.states import Reason
+from optserve.contract.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
+from optserve.contract.exports import ExportForm
+from optserve.contract.states import Reason
+from store.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHORTEST = 50

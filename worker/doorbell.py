@@ -8,8 +8,8 @@ import redis
 from rq.job import Job
 from rq.worker import SimpleWorker
 
-from jobs.doorbell import ANSWER
-from worker.post import Post
+from store.redis.doorbell import ANSWER
+from worker.loop import Post
 
 
 class UnknownMessage(Exception):

@@ -7,8 +7,8 @@ import sys
 
 import redis
 
-from jobs.keys import WORKER, WORKERS
-from jobs.settings import Settings
+from store.redis.keys import WORKER, WORKERS
+from store.settings import Settings
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import redis
 
-from jobs.artifacts import Storage
-from jobs.settings import Settings
-from jobs.usable import StorageAway, described, require_usable
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from store.storage.usable import StorageAway, described, require_usable
 
 ANSWERS_S = 10.0
 """Seconds within which folders must answer."""

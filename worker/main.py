@@ -20,14 +20,14 @@ from redis.retry import Retry
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from jobs import places
-from jobs.functions import UNAVAILABLE
-from jobs.keys import queue_name
-from jobs.settings import Settings
-from jobs.waiting import require_settings, require_store
+from store.redis.functions import UNAVAILABLE
+from store.redis.keys import queue_name
+from store.redis.waiting import require_settings, require_store
+from store.settings import Settings
+from store.storage import preflight
 from worker import ready
 from worker.doorbell import Listener, Message
-from worker.post import Post
+from worker.loop import Post
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
-    places.require(places.of_worker(settings))
+    preflight.require(preflight.of_worker(settings))
     require_store(settings)
     client = connect(settings.store_url)
     post = Post(client, settings, device(settings))

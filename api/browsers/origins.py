@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import answer
+from api.http.problems import answer
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: what another site's page may send, and not read the answer to."""

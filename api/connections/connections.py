@@ -13,7 +13,7 @@ from typing import Protocol
 from api.connections.bodies import Bodies
 from api.connections.limits import Limits
 from api.connections.refusals import Refusal, Why, too_many
-from jobs.usable import NO_DESCRIPTOR
+from store.storage.usable import NO_DESCRIPTOR
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 import resource
 from dataclasses import dataclass
 
-from jobs.settings import Settings
+from store.settings import Settings
 
 log = logging.getLogger(__name__)
 

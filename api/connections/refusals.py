@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from api import problems
+from api.http import problems
 
 RETRY_AFTER_S = 5
 """Seconds after which a client may try again where there are too many."""

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from api.connections.connections import ALL, PEER, Connections
 from api.connections.refusals import Why
-from api.streams.desk import Desk
-from jobs.storage_pool import StoragePool
+from api.metrics.streams.hub import Desk
+from store.storage.pool import StoragePool
 
 ANSWERS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STORE_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)

@@ -13,9 +13,9 @@ from prometheus_client.metrics_core import (
 )
 
 from api.monitoring.process import OTHER
-from jobs.calls import Monitored
-from jobs.functions import WAITS_MS
-from jobs.spec.states import Reason, State
+from optserve.contract.states import Reason, State
+from store.jobs.calls import Monitored
+from store.redis.functions import WAITS_MS
 
 LANES = ("auto", "cpu", "cuda", "fingerprint")
 DEVICES = ("cpu", "cuda")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import redis
 
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import PLAIN
+from store.redis.functions import send
 
 STEPS_PER_S = 100
 WRITE_S = 0.1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optcore.data.digits import read_digits
 from optcore.data.examples import Dataset, DatasetMissing
-from optcore.data.mnist import read_idx_files, read_json_file
+from optcore.data.sources.digits import read_digits
+from optcore.data.sources.mnist import read_idx_files, read_json_file
 from optcore.spec.datasets import DatasetSpec, Digits, Mnist
 
 

@@ -11,17 +11,17 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from optcore.optimizers.clipping import GradScale, GradScales
-from optcore.optimizers.law import RULES, Law, law_of
+from optcore.optimizers.engine.clipping import GradScale, GradScales
+from optcore.optimizers.engine.group_update import RULES, Law, law_of
+from optcore.optimizers.engine.optimizer import FlatOptimizer, Plan
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.optimizers.optimizer import FlatOptimizer, Plan
 from optcore.schedules.check import check_moved
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.schedules.plan import sampled
 from optcore.spec.errors import SpecError
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
-from optcore.spec.optimizers.matching import Parameter
-from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.schedules import ScheduleSpec
 
 __all__ = ["RULES", "make_optimizer", "module_types"]

@@ -2,7 +2,7 @@
 Layers: what a network is made of, known well enough to answer without torch.
 
 A shape is that of one example, without the batch: ``(channels, height, width)`` or
-``(features,)``. `optcore.models` builds torch modules from the same specs.
+``(features,)``. `optcore.networks` builds torch modules from the same specs.
 """
 
 from __future__ import annotations

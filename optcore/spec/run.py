@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Spec
 from optcore.spec.datasets import AnyDataset
 from optcore.spec.fit import check_parts
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
 from optcore.spec.models import AnyModel, named
 from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
-from optcore.spec.optimizers.matching import Parameter
-from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 

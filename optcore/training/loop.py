@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from optcore.training.ahead import ahead_of_reports, reported, step_ahead
-from optcore.training.columns import Columns
 from optcore.training.evaluation import evaluate
 from optcore.training.reports import Diverged, Report
 from optcore.training.run import Run
-from optcore.training.step import divergence, step
+from optcore.training.steps.ahead import ahead_of_reports, reported, step_ahead
+from optcore.training.steps.columns import Columns
+from optcore.training.steps.step import divergence, step
 
 
 def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset
 from optcore.data.load import load
-from optcore.models.build import build, memory_format
+from optcore.networks.build import build, memory_format
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
-from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.duration import Epochs, steps_in
-from optcore.spec.optimizers.resolve import ResolvedGroup
+from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts

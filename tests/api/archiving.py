@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import redis
 
-from api.keeping import House
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import Row
-from jobs.usable import require_usable
+from control.retention import House
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import Row
+from store.redis import keys
+from store.redis.functions import send
+from store.storage.artifacts import Storage
+from store.storage.usable import require_usable
 from tests.jobs.protocol import append, begin, some_rows, submit
 from tests.processes import eventually
 

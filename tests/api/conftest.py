@@ -9,12 +9,12 @@ import redis
 import redis.asyncio
 
 from api.app import create_app
-from api.keeping import House
-from jobs.artifacts import Storage
-from jobs.settings import Settings
-from jobs.storage_pool import StoragePool
-from jobs.store import Store
-from optserve.embedded import EmbeddedServer
+from control.retention import House
+from optserve.local.embedded import EmbeddedServer
+from store.jobs.views import Store
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from store.storage.pool import StoragePool
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 import redis
 
-from jobs import calls
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.usable import require_usable
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.redis.functions import send
+from store.storage.artifacts import Storage
+from store.storage.usable import require_usable
 from tests.jobs.protocol import append, begin, some_rows, submit
 
 

@@ -10,15 +10,17 @@ import httpx
 import pytest
 import redis
 
-from api import keeping
-from api.keeping import House
-from api.orphans import Orphans
-from jobs import archive, calls, keys
-from jobs.artifacts import Storage
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.parquet import File
-from jobs.settings import Settings
+from control import retention
+from control.orphans import Orphans
+from control.retention import House
+from store.archive import archive
+from store.archive.parquet import File
+from store.jobs import calls
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.functions import send
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.api.archiving import ROWS, fail, files, keys_of, moved, rows, run
 from tests.jobs.protocol import ask, begin, record_of, rows_of, submit
 
@@ -159,7 +161,7 @@ def test_rows_stay_while_the_storage_is_away_and_move_later(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keeping, "AGAIN_S", 0)
+    monkeypatch.setattr(retention, "AGAIN_S", 0)
     held = run(client, storage)
     fail(client, held)
     storage.root.rename(storage.root.with_name("not mounted"))

@@ -10,12 +10,12 @@ import httpx
 import pytest
 import redis
 
-from api.keeping import House
-from api.streams.reader import Reader
-from api.streams.watcher import Watcher
-from jobs import keys
-from jobs.artifacts import Storage
-from jobs.store import Store
+from api.metrics.streams.poller import Reader
+from api.metrics.streams.subscriber import Watcher
+from control.retention import House
+from store.jobs.views import Store
+from store.redis import keys
+from store.storage.artifacts import Storage
 from tests.api.archiving import ROWS, fail, files, harmed, moved, refusal, rows, run
 from tests.jobs.protocol import append
 

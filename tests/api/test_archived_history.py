@@ -10,10 +10,11 @@ import httpx
 import pytest
 import redis
 
-from api.keeping import House
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.functions import send
+from control.retention import House
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
+from store.storage.artifacts import Storage
 from tests.api.archiving import files, harmed, keys_of, moved, refusal, rows
 from tests.jobs.protocol import append, begin, submit
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 import redis
 
-from jobs import keys
-from jobs.spec.job import LABEL_NAME
 from optcore.spec.optimizers import OPTIMIZERS
+from optserve.contract.job import LABEL_NAME
+from store.redis import keys
 
 pytestmark = pytest.mark.anyio
 

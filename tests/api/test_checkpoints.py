@@ -6,8 +6,8 @@ import httpx
 import pytest
 import redis
 
-from jobs import calls
-from jobs.functions import send
+from store.jobs import calls
+from store.redis.functions import send
 from tests.jobs.protocol import append, begin, some_rows, submit
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from benchmarks.watching.processes import Cpu
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
 from tests.api.connections.raw import GET, OTHER, connected, held, metric, read_all, told
 from tests.jobs.protocol import submit
 from tests.processes import eventually
@@ -36,7 +36,7 @@ CLOSE = GET + b"Connection: close\r\n\r\n"
 def test_the_limits_come_from_the_descriptors(descriptors: int, settings: str, limits: str) -> None:
     program = (
         "from api.connections.limits import Limits\n"
-        "from jobs.settings import Settings\n"
+        "from store.settings import Settings\n"
         f"found = Limits.of(Settings({settings}))\n"
         "print(found.total, found.per_peer)\n"
     )

@@ -10,9 +10,9 @@ import pytest
 from fastapi.responses import FileResponse
 from starlette.responses import Response
 
-from api.downloads import Download
-from jobs.artifacts import STORE, Storage
-from jobs.storage_pool import StoragePool
+from api.http.downloads import Download
+from store.storage.artifacts import STORE, Storage
+from store.storage.pool import StoragePool
 
 pytestmark = pytest.mark.anyio
 

@@ -19,18 +19,19 @@ import pytest
 import redis
 from fastapi.responses import StreamingResponse
 
-from api.exports import Extract, export
-from api.keeping import House
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import Series
-from jobs.record import new_fields, new_id
-from jobs.settings import Settings
-from jobs.spec.exports import ExportForm
-from jobs.spec.job import JobSpec
-from jobs.store import Store
+from api.metrics.exports import Extract, export
+from control.retention import House
+from optserve.contract.exports import ExportForm
+from optserve.contract.job import JobSpec
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.jobs.series import Series
+from store.jobs.views import Store
+from store.redis import keys
+from store.redis.functions import send
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.jobs.protocol import LEASE_MS, SPEC, append, begin, some_rows, submit
 from tests.processes import eventually
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from api.routes.catalogue import _described
+from api.catalogue.routes import _described
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from api.app import create_app
-from jobs.settings import Settings
-from optserve.embedded import EmbeddedServer
-from optserve.valkey import ServerError
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.valkey import ServerError
+from store.settings import Settings
 from tests.full import Disk, small_disk
 from tests.jobs.protocol import SPEC
 
@@ -114,7 +114,7 @@ async def test_a_replica_is_a_503(http: httpx.AsyncClient, client: redis.Redis) 
 
 @pytest.mark.parametrize("said", ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN"])
 def test_what_a_store_says_that_cannot_write(said: str) -> None:
-    from jobs.functions import cannot_write  # noqa: PLC0415
+    from store.redis.functions import cannot_write  # noqa: PLC0415
 
     assert cannot_write(redis.ResponseError(f"{said} for some reason"))
     assert not cannot_write(redis.ResponseError("ERR wrong number of arguments"))

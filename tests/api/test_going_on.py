@@ -11,16 +11,17 @@ import pytest
 import redis
 from fastapi.responses import StreamingResponse
 
-from api.exports import Extract, export
-from api.streams.following import follow
-from api.streams.place import Place
-from api.streams.reader import Reader
-from api.streams.watcher import Watcher
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.spec.exports import ExportForm
-from jobs.store import Progress, Store
+from api.metrics.exports import Extract, export
+from api.metrics.streams.cursor import Place
+from api.metrics.streams.poller import Reader
+from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.subscription import follow
+from optserve.contract.exports import ExportForm
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.views import Progress, Store
+from store.redis import keys
+from store.redis.functions import send
 from tests.jobs.protocol import append, begin, hello, release, some_rows, submit
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ import httpx
 import pytest
 import redis
 
-from api.streams.following import follow_history
-from api.streams.watcher import Watcher
-from jobs import calls
-from jobs.errors import JobNotFound
-from jobs.functions import send
+from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.subscription import follow_history
+from store.errors import JobNotFound
+from store.jobs import calls
+from store.redis.functions import send
 from tests.jobs.protocol import ask, begin, submit
 
 pytestmark = pytest.mark.anyio

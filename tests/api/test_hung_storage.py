@@ -15,15 +15,15 @@ import redis.asyncio
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.keeping import House
-from jobs import calls
-from jobs.artifacts import Storage
-from jobs.functions import send
-from jobs.settings import Settings
-from jobs.spec.states import State
-from jobs.storage_pool import StoragePool
-from jobs.store import Store
-from optserve.embedded import EmbeddedServer
+from control.retention import House
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.views import Store
+from store.redis.functions import send
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from store.storage.pool import StoragePool
 from tests.jobs.protocol import append, begin, claim, some_rows, state_of, submit
 from tests.processes import eventually
 

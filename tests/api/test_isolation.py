@@ -9,12 +9,13 @@ import httpx
 import pytest
 import redis
 
-from api.keeping import PER_ROUND, House
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import SetAside
-from jobs.functions import FORMAT, send
-from jobs.settings import Settings
+from control.retention import PER_ROUND, House
+from store.jobs import calls
+from store.jobs.calls import SetAside
+from store.redis import keys
+from store.redis.functions import FORMAT, send
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.api.archiving import fail, files, run
 from tests.jobs.protocol import reap
 

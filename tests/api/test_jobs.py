@@ -8,11 +8,12 @@ import httpx
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN, Row, Series
-from jobs.record import Record
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import Record
+from store.jobs.series import PLAIN, Row, Series
+from store.redis import keys
+from store.redis.functions import send
 from tests.api.posting import JOB, post
 
 pytestmark = pytest.mark.anyio

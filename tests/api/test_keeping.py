@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from api.keeping import House
-from api.orphans import LOOK_THROUGH_S, ORPHAN_S
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.settings import Settings
-from jobs.spec.states import State
+from control.orphans import LOOK_THROUGH_S, ORPHAN_S
+from control.retention import House
+from optserve.contract.states import State
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.redis import keys
+from store.redis.functions import send
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.jobs.protocol import append, ask, begin, claim, some_rows, state_of, submit
 
 DAY_MS = 24 * 3600 * 1000

@@ -7,14 +7,15 @@ import httpx
 import pytest
 import redis
 
-from api.listing import MAX_PAGE
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.record import SUMMARY, Record, new_fields, new_id
-from jobs.spec.job import JobSpec
-from jobs.spec.states import State
-from jobs.store import LISTED_AT_ONCE, Store
-from optserve.embedded import EmbeddedServer
+from api.jobs.lists import MAX_PAGE
+from optserve.contract.job import JobSpec
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.record import SUMMARY, Record, new_fields, new_id
+from store.jobs.views import LISTED_AT_ONCE, Store
+from store.redis import keys
+from store.redis.functions import send
 from tests.api.posting import JOB, post
 
 pytestmark = pytest.mark.anyio

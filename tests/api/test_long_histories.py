@@ -9,11 +9,13 @@ import httpx
 import pytest
 import redis
 
-from api.keeping import House
-from jobs import calls, histories, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import HISTORY_ENTRIES, send
+from control.retention import House
+from store.archive import histories
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.redis import keys
+from store.redis.functions import HISTORY_ENTRIES, send
+from store.storage.artifacts import Storage
 from tests.api.archiving import moved
 from tests.jobs.protocol import append, begin, record_of, some_rows, submit
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import calls
-from jobs.functions import send
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.redis.functions import send
 from tests.jobs.protocol import append, ask, begin, claim, hello, release, some_rows, submit
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.work import SMALL, THREADS, RequestWork, Turns, Work
-from jobs.errors import Busy
+from api.http.work import SMALL, THREADS, RequestWork, Turns, Work
+from store.errors import Busy
 
 pytestmark = pytest.mark.anyio
 

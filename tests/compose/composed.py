@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 HEALTHY_S = 120.0
 PREFIX = "optserve-test"
 """Of the images that scripts/compose-test builds; their tag is `now`."""
-ASK = "import os, redis, sys; from jobs.settings import Settings; "
+ASK = "import os, redis, sys; from store.settings import Settings; "
 """Beginning of what is run in a container to ask the store, whose password is there."""
 
 

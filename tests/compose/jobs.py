@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.spec.states import State
-from jobs.spec.wire import Job
 from optserve.client import Client
+from optserve.contract.states import State
+from optserve.contract.wire import Job
 from tests.e2e.jobs import SHORT
 
 STEPS = 8_000

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from jobs.spec.wire import Job
 from optserve.client import Client
+from optserve.contract.wire import Job
 from tests.compose.composed import PREFIX, ROOT, Composed, crash, docker, inspected
 from tests.compose.jobs import SOME, STEPS, is_whole
 from tests.e2e.jobs import begun, finished

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.spec.states import State
 from optserve.client import Client
+from optserve.contract.states import State
 from tests.compose.composed import ROOT, Composed, docker, inspected
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import eventually

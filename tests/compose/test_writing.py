@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from jobs.keys import JOB
-from jobs.spec.states import State
 from optserve.client import Client
+from optserve.contract.states import State
+from store.redis.keys import JOB
 from tests.compose.composed import Composed, docker
 from tests.compose.jobs import SOME, STEPS, is_whole
 from tests.e2e.jobs import LONG, SHORT, begun, finished

@@ -41,6 +41,19 @@ def environment(home: Path, data: Path | None = None) -> dict[str, str]:
     return {**os.environ, **own, **({"OPTSERVE_DATA": str(data)} if data else {})}
 
 
+def chaos(*args: str, home: Path, within_s: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run a soak to its end; the benchmarks are in the checkout alone."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.chaos", *args],
+        cwd=Path(__file__).parents[2],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
 @contextmanager
 def started(
     *args: str, home: Path, folder: Path | None = None, **variables: str

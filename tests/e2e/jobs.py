@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.spec.states import State
-from jobs.spec.wire import Job, StreamEnd
 from optserve.client import Client
+from optserve.contract.states import State
+from optserve.contract.wire import Job, StreamEnd
 from tests.processes import children, command_line, eventually
 
 SHORT: dict[str, Any] = {
@@ -45,6 +45,8 @@ def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
 
 def trainer_of(worker: int) -> int:
     """Return the process of a worker's trainer: what its fork server has forked."""
-    (server,) = [pid for pid in children(worker) if "worker.forkserver" in command_line(pid)]
+    (server,) = [
+        pid for pid in children(worker) if "worker.processes.forkserver" in command_line(pid)
+    ]
     (trainer,) = children(server)
     return trainer

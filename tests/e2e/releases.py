@@ -14,9 +14,9 @@ from typing import Literal
 import pytest
 
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer
-from optserve.ports import listening_port
-from optserve.processes import Child, python
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.ports import listening_port
+from optserve.local.processes import Child, python
 from tests.conftest import ROOT
 from tests.processes import eventually
 

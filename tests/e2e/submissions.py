@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.processes import alive, kill
 
 CLIENTS = 32

@@ -1,4 +1,4 @@
-"""The soak of `optserve chaos`: what it hurts loses nothing, and what is broken it finds."""
+"""`python -m benchmarks.chaos`: what it hurts loses nothing, and what is broken it finds."""
 
 import random
 import re
@@ -9,13 +9,13 @@ from typing import get_args
 import pytest
 import redis
 
-from jobs.functions import library
-from optserve.chaos.command import against
-from optserve.chaos.report import Report
-from optserve.chaos.service import Service, own_service
-from optserve.chaos.strikes import Kind, plan
-from optserve.stack import Stack
-from tests.e2e.commands import optserve
+from benchmarks.chaos.command import against
+from benchmarks.chaos.report import Report
+from benchmarks.chaos.service import Service, own_service
+from benchmarks.chaos.strikes import Kind, plan
+from optserve.local.stack import Stack
+from store.redis.functions import library
+from tests.e2e.commands import chaos
 
 SEED = 7
 
@@ -75,7 +75,7 @@ def test_rows_that_are_appended_wherever_they_belong_are_found() -> None:
 def test_the_command_strikes_all_that_runs_and_reports_in_80_columns(tmp_path: Path) -> None:
     options = ("--jobs", "25", "--kills", "16", "--minutes", "5", "--seed", f"{SEED}")
 
-    done = optserve("chaos", *options, home=tmp_path, within_s=390)
+    done = chaos(*options, home=tmp_path, within_s=390)
 
     said = done.stdout
     struck = Counter(plan(16, random.Random(SEED), whole=True))
@@ -95,16 +95,14 @@ def test_the_command_strikes_all_that_runs_and_reports_in_80_columns(tmp_path: P
 
 
 def test_somebody_elses_service_is_not_hurt_unless_told(running: Stack, tmp_path: Path) -> None:
-    done = optserve("chaos", "--jobs", "3", "--url", running.url, "--lease", "5", home=tmp_path)
+    done = chaos("--jobs", "3", "--url", running.url, "--lease", "5", home=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SIGKILL   0\n" in done.stdout
 
 
 def test_what_was_not_done_in_time_is_a_violation(running: Stack, tmp_path: Path) -> None:
-    done = optserve(
-        "chaos", "--jobs", "500", "--minutes", "0.1", "--url", running.url, home=tmp_path
-    )
+    done = chaos("--jobs", "500", "--minutes", "0.1", "--url", running.url, home=tmp_path)
 
     assert done.returncode == 1
     assert "WRONG" in done.stdout

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import eventually
 from tests.stacks import stack_with

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.spec.states import State
-from jobs.spec.wire import ListedJob
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import ListedJob
+from optserve.local.stack import Stack
 from tests.e2e.commands import optserve, ready, started
 from tests.e2e.jobs import LONG, SHORT, begun
 from tests.processes import alive, descendants, eventually

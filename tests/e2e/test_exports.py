@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.job import JobSpec
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.functions import send
 from tests.e2e.commands import optserve
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import eventually

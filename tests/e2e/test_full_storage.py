@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.spec.states import State
-from optserve import stack
 from optserve.client import Client
+from optserve.contract.states import State
+from optserve.local import stack
 from tests.e2e.jobs import SHORT, finished
 from tests.full import Disk, small_disk
 from tests.processes import eventually

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jobs.functions import MAX_CRASHES
-from jobs.spec.states import State
-from jobs.spec.wire import Event
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import Event
+from optserve.local.stack import Stack
+from store.redis.functions import MAX_CRASHES
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import eventually
 from tests.stacks import stack_with

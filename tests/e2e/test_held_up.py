@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.stack import Stack
 from tests.e2e.commands import optserve
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.stacks import stack_with

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from safetensors.torch import load_file
 
-from jobs.spec.states import Reason, State
-from jobs.spec.wire import Job, StateChange, StreamEnd
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import Reason, State
+from optserve.contract.wire import Job, StateChange, StreamEnd
+from optserve.local.stack import Stack
 from tests.e2e.jobs import LONG, SHORT, begun, finished, trainer_of
 from tests.e2e.proxy import CuttingProxy
 from tests.processes import alive, eventually, kill, state_of

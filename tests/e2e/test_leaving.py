@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, eventually
 from tests.stacks import stack_with

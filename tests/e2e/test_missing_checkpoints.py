@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobs.artifacts import Storage
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.stack import Stack
+from store.storage.artifacts import Storage
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import eventually
 from tests.stacks import stack_with

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.states import State
-from jobs.spec.wire import Event
 from optserve.client import Client
+from optserve.contract.states import State
+from optserve.contract.wire import Event
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import eventually
 from tests.stacks import stack_with

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.states import State
-from jobs.spec.wire import Job
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import Job
+from optserve.local.stack import Stack
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import alive, descendants, eventually, kill
 from tests.stacks import stack_with

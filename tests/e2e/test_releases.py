@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from jobs.spec.states import State
 from optserve.client import Client
+from optserve.contract.states import State
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.e2e.releases import Age, Service, checked_out
 from tests.processes import eventually, kill

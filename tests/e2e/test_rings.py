@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import doorbell, keys
-from jobs.functions import library
-from jobs.spec.states import State
-from jobs.spec.wire import Event
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import Event
+from optserve.local.stack import Stack
+from store.redis import doorbell, keys
+from store.redis.functions import library
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import alive, eventually, kill
 from tests.stacks import stack_with

@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.functions import MAX_CRASHES
-from jobs.spec.states import State
-from jobs.spec.wire import Job
 from optserve.client import Client
-from optserve.errors import ServiceError, Unreachable
-from optserve.stack import Stack
+from optserve.client.errors import ServiceError, Unreachable
+from optserve.contract.states import State
+from optserve.contract.wire import Job
+from optserve.local.stack import Stack
+from store.redis.functions import MAX_CRASHES
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, children, command_line, environment, eventually, kill
 from tests.stacks import stack_with

@@ -18,12 +18,12 @@ import httpx
 import pytest
 import redis
 
-from jobs import calls
-from jobs.functions import send
-from jobs.spec.states import State
-from jobs.spec.wire import Job
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import Job
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.redis.functions import send
 from tests.e2e.jobs import SHORT, finished, trainer_of
 from tests.processes import eventually, kill
 from tests.stacks import stack_with

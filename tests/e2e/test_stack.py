@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import credentials
-from jobs.keys import ROWS
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from store.redis import credentials
+from store.redis.keys import ROWS
 from tests.e2e.commands import optserve, ready, started
 from tests.e2e.jobs import SHORT, begun, finished
 from tests.processes import alive, command_line, descendants, eventually, kill, state_of

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.spec.states import State
-from optserve import embedded, stack
 from optserve.client import Client
-from optserve.embedded import EmbeddedServer
-from optserve.errors import StackError
-from optserve.store import Store
-from optserve.valkey import binary
+from optserve.client.errors import StackError
+from optserve.contract.states import State
+from optserve.local import embedded, stack
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.store import Store
+from optserve.local.valkey import binary
 from tests.e2e.commands import optserve, started
 from tests.e2e.jobs import SHORT, finished
 from tests.processes import alive, command_line, descendants, eventually, kill
@@ -76,7 +76,7 @@ def test_what_is_killed_while_the_stack_starts_is_started_again(tmp_path: Path, 
 
 def test_a_fork_server_that_is_killed_while_it_imports_is_started_again(tmp_path: Path) -> None:
     with started("up", home=tmp_path) as process:
-        kill(part(process.pid, "worker.forkserver"))
+        kill(part(process.pid, "worker.processes.forkserver"))
 
         with Client(warned_and_ready(process)) as client:
             job = finished(client, client.submit(SHORT).id)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.stopping import PHASES, service, stop
-from jobs.spec.states import State
 from optserve.client import Client
+from optserve.contract.states import State
 from tests.processes import eventually
 from tests.support.faulty_files import FaultyFiles
 

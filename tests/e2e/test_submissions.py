@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.states import State
-from jobs.spec.wire import ListedJob
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.contract.wire import ListedJob
+from optserve.local.stack import Stack
 from tests.e2e.jobs import SHORT
 from tests.e2e.submissions import post_all
 from tests.processes import eventually

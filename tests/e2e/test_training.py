@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from jobs.spec.states import Reason, State
 from optserve.client import Client
+from optserve.contract.states import Reason, State
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import kill
 

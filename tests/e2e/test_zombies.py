@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import keys
-from jobs.functions import library
-from jobs.spec.states import State
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.stack import Stack
+from store.redis import keys
+from store.redis.functions import library
 from tests.e2e.jobs import SHORT, begun, finished, trainer_of
 from tests.processes import alive, eventually, state_of
 from tests.stacks import stack_with

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint
+from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 import redis
 
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held, Reaped
-from jobs.functions import send
-from jobs.metrics import PLAIN, Row, Series, unpack_marks
-from jobs.record import Record, new_fields, new_id
-from jobs.spec.job import JobSpec
-from jobs.spec.states import State
-from jobs.usable import require_usable
+from optserve.contract.job import JobSpec
+from optserve.contract.states import State
+from store.jobs import calls
+from store.jobs.calls import Held, Reaped
+from store.jobs.record import Record, new_fields, new_id
+from store.jobs.series import PLAIN, Row, Series, unpack_marks
+from store.redis import keys
+from store.redis.functions import send
+from store.storage.artifacts import Storage
+from store.storage.usable import require_usable
 
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},

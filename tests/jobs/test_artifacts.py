@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.artifacts import Storage
+from store.storage.artifacts import Storage
 
 
 def test_a_sweep_leaves_what_is_needed_and_what_later_attempts_made(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 import pytest
 import redis
 
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import Fenced, Gap, send
-from jobs.record import BestPointer, Pointer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import BestPointer, Pointer
+from store.redis.functions import Fenced, Gap, send
 from tests.jobs.protocol import append, begin, record_of, release, some_rows, submit
 
 

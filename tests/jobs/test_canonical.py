@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.canonical import SLICE, parts, sha256
+from optserve.contract.canonical import SLICE, parts, sha256
 
 
 @pytest.mark.parametrize(

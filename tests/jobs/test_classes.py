@@ -4,9 +4,10 @@ from typing import Any
 
 import redis
 
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.record import Record
+from store.jobs import calls
+from store.jobs.record import Record
+from store.redis import keys
+from store.redis.functions import send
 from tests.jobs.protocol import begin, claim, hello, reap, release, submit
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.clone import CloneSpec, merge_patch
-from jobs.spec.job import JobSpec
 from optcore.spec.errors import SpecError
+from optserve.contract.clone import CloneSpec, merge_patch
+from optserve.contract.job import JobSpec
 
 
 @pytest.mark.parametrize(

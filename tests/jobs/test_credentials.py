@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import credentials
-from jobs.server import prepare
-from jobs.settings import Settings, with_password
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.redis import credentials
+from store.redis.server import prepare
+from store.settings import Settings, with_password
 
 
 @pytest.fixture

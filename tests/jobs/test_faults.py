@@ -3,10 +3,11 @@
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.spec.states import State
+from optserve.contract.states import State
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.redis import keys
+from store.redis.functions import send
 from tests.jobs.protocol import append, begin, claim, kinds, record_of, some_rows, submit
 
 WHY = "w1: the storage /storage: Read-only file system (EROFS)"

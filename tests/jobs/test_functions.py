@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
-from jobs.metrics import PLAIN
-from jobs.record import Pointer, new_fields, new_id
-from jobs.spec.job import JobSpec
-from jobs.spec.states import Ending, State
+from optserve.contract.job import JobSpec
+from optserve.contract.states import Ending, State
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import Pointer, new_fields, new_id
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send
 from tests.jobs.protocol import (
     LEASE_MS,
     SPEC,

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Changed, Held
-from jobs.functions import CHUNK_ROWS, Call, Fenced, ReplayDiffers, send
-from jobs.record import Record
-from jobs.spec.states import State
+from optserve.contract.states import State
+from store.jobs import calls
+from store.jobs.calls import Changed, Held
+from store.jobs.record import Record
+from store.redis import keys
+from store.redis.functions import CHUNK_ROWS, Call, Fenced, ReplayDiffers, send
 from tests.jobs.protocol import (
     SPEC,
     append,

@@ -2,7 +2,7 @@
 
 import redis
 
-from jobs import keys
+from store.redis import keys
 from tests.jobs.protocol import append, begin, record_of, release, some_rows, submit
 
 

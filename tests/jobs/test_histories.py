@@ -28,13 +28,14 @@ from hypothesis.stateful import (
 )
 from redis import ResponseError
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import MAX_CRASHES, Fenced, Gap, ReplayDiffers, library, send
-from jobs.metrics import Row
-from jobs.server import prepare
-from jobs.spec.states import State
-from optserve.embedded import EmbeddedServer
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import Row
+from store.redis import keys
+from store.redis.functions import MAX_CRASHES, Fenced, Gap, ReplayDiffers, library, send
+from store.redis.server import prepare
 from tests.jobs.protocol import (
     append,
     claim,

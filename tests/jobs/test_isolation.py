@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held, SetAside, Unreadable
-from jobs.errors import RecordTooNew
-from jobs.functions import FORMAT, Call, send
-from jobs.record import SUMMARY
-from jobs.spec.states import State
+from optserve.contract.states import State
+from store.errors import RecordTooNew
+from store.jobs import calls
+from store.jobs.calls import Held, SetAside, Unreadable
+from store.jobs.record import SUMMARY
+from store.redis import keys
+from store.redis.functions import FORMAT, Call, send
 from tests.jobs.protocol import begin, claim, hello, reap, record_of, submit
 
 MANY = 100

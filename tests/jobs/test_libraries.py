@@ -6,10 +6,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from jobs import calls, keys
-from jobs.functions import FORMAT, FunctionsMissing, library_name, send, send_async
-from jobs.server import UNUSED_MS, install, remove_unused_libraries
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import FORMAT, FunctionsMissing, library_name, send, send_async
+from store.redis.server import UNUSED_MS, install, remove_unused_libraries
 from tests.jobs.protocol import begin, hello, reap, submit
 
 RELEASE_0_1 = "optserve"

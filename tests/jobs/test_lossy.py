@@ -9,17 +9,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import UNAVAILABLE, send
-from jobs.metrics import PLAIN
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from jobs.spec.states import State
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.functions import UNAVAILABLE, send
 from tests.jobs.lossy import LossyNetwork
 from tests.jobs.protocol import LEASE_MS, SPEC, kinds, record_of, rows_of, some_rows
-from worker.patience import Patience
+from worker.reporting.retry import Patience
 
 T = TypeVar("T")
 SEED = 11

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import redis
 
-from jobs import calls, keys
-from jobs.functions import send
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
 from tests.jobs.protocol import (
     append,
     begin,

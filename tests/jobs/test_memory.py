@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from jobs import keys
+from store.redis import keys
 from tests.jobs.protocol import append, begin, record_of, some_rows, submit, trained_for
 
 BYTES_A_STEP = 24

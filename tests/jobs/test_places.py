@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import places
-from jobs.places import Place, Unusable, Use
-from jobs.settings import Settings
+from store.settings import Settings
+from store.storage import preflight
+from store.storage.preflight import Place, Unusable, Use
 from tests.full import small_disk
 
 NOBODY = 65534
@@ -23,7 +23,7 @@ def storage_at(path: Path) -> Place:
 
 def reason(place: Place) -> str:
     with pytest.raises(Unusable) as told:
-        places.try_place(place)
+        preflight.try_place(place)
     return str(told.value)
 
 
@@ -63,7 +63,7 @@ def service(module: str, home: Path, **variables: str) -> subprocess.CompletedPr
 def test_what_is_missing_is_made(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
 
-    places.require(places.of_worker(settings))
+    preflight.require(preflight.of_worker(settings))
 
     assert {path.name for path in settings.home.iterdir()} == {"storage", "run", "data"}
     assert not [path for folder in settings.home.iterdir() for path in folder.iterdir()]
@@ -75,7 +75,7 @@ def test_a_storage_that_is_read_only_is_refused(tmp_path: Path) -> None:
             f"the storage {root} (OPTSERVE_STORAGE) must be writable by this user "
             f"(uid {os.getuid()}): Read-only file system; mount it read-write"
         )
-        places.try_place(Place("the folder of datasets", "OPTSERVE_DATA", root, Use.READ))
+        preflight.try_place(Place("the folder of datasets", "OPTSERVE_DATA", root, Use.READ))
 
 
 def test_a_storage_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_password_that_is_missing_is_refused(tmp_path: Path) -> None:
         redis_password_file=tmp_path / "password",
     )
 
-    *_, password = places.of_api(settings)
+    *_, password = preflight.of_api(settings)
 
     assert reason(password) == (
         f"the store's password {tmp_path / 'password'} (OPTSERVE_REDIS_PASSWORD_FILE) must be a "
@@ -137,7 +137,7 @@ def test_what_hangs_or_fails_for_now_is_a_warning(
     hangs = Place("one", "OPTSERVE_ONE", tmp_path / "hangs", Use.READ_FILE)
     fails = Place("two", "OPTSERVE_TWO", Path("/proc/self/mem"), Use.READ_FILE)  # EIO
 
-    places.require([hangs, fails], limit_s=0.2)
+    preflight.require([hangs, fails], limit_s=0.2)
 
     with (tmp_path / "hangs").open("w"):  # the thread ends
         pass

@@ -5,8 +5,8 @@ import random
 import pytest
 import redis
 
-from jobs import calls
-from jobs.functions import send
+from store.jobs import calls
+from store.redis.functions import send
 from tests.jobs.protocol import begin, claim, hello, release, submit
 
 

@@ -5,12 +5,13 @@ import math
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import ReplayDiffers, send
-from jobs.metrics import PLAIN, Row, Series
-from jobs.record import Record, new_fields, new_id
-from jobs.spec.job import JobSpec
+from optserve.contract.job import JobSpec
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import Record, new_fields, new_id
+from store.jobs.series import PLAIN, Row, Series
+from store.redis import keys
+from store.redis.functions import ReplayDiffers, send
 from tests.jobs.protocol import SPEC, append, begin, record_of, release, rows_of, submit
 
 WIDE = Series(("lr", "loss", "grad_norm", "examples_per_s", "memory_mb"), 3)

@@ -3,9 +3,9 @@
 import pytest
 import redis
 
-from jobs.errors import StoreUnsafe
-from jobs.server import check, install, prepare
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.errors import StoreUnsafe
+from store.redis.server import check, install, prepare
 
 
 @pytest.mark.parametrize(

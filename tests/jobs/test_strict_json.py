@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.spec.strict_json import NotStrict, parse
+from optserve.contract.strict_json import NotStrict, parse
 
 
 def test_a_plain_text_is_read_as_json_reads_it() -> None:

@@ -10,13 +10,13 @@ from threading import Event
 
 import pytest
 
-from jobs.threads import Saturated, Threads
+from store.storage.threads import Saturated, Threads
 
 pytestmark = pytest.mark.anyio
 
 HANGS = """
 import asyncio, threading
-from jobs.threads import Threads
+from store.storage.threads import Threads
 
 async def main():
     threads = Threads(2)

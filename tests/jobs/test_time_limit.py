@@ -5,10 +5,11 @@ import time
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.functions import Fenced, send
-from jobs.record import Record
-from jobs.spec.states import Reason, State
+from optserve.contract.states import Reason, State
+from store.jobs import calls
+from store.jobs.record import Record
+from store.redis import keys
+from store.redis.functions import Fenced, send
 from tests.jobs.protocol import (
     append,
     ask,

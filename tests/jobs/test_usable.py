@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs import keys
-from jobs.artifacts import STORE, Storage
-from jobs.usable import StorageAway, require_usable
+from store.redis import keys
+from store.storage.artifacts import STORE, Storage
+from store.storage.usable import StorageAway, require_usable
 
 
 @pytest.fixture

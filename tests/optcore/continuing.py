@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint
-from optcore.training.digest import digest
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run

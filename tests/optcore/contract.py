@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import optcore
-from optcore.optimizers.law import RULES, fusible
+from optcore.optimizers.engine.group_update import RULES, fusible
 from optcore.optimizers.make import _parse
 from optcore.spec.optimizers import OPTIMIZERS
 

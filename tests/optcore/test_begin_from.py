@@ -8,11 +8,11 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from optcore.training import checkpoint
-from optcore.training.begin import begin_from
-from optcore.training.checkpoint import Checkpoint
-from optcore.training.digest import digest
-from optcore.training.files import CheckpointUnusable
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.begin import begin_from
+from optcore.training.checkpoints.checkpoint import Checkpoint
+from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.run import Run
 from tests.optcore.continuing import row_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from optcore.training import checkpoint
-from optcore.training.digest import digest
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from tests.optcore.small import column, start, steps

@@ -11,7 +11,7 @@ import torch
 from optcore.data.batches import Batches, permutation
 from optcore.data.examples import DatasetMissing, Examples, pixels
 from optcore.data.load import load
-from optcore.data.mnist import read_json_file
+from optcore.data.sources.mnist import read_json_file
 from optcore.spec.datasets import Digits, Mnist
 
 

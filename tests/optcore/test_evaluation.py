@@ -8,7 +8,7 @@ import torch
 
 from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import better
-from optcore.training import checkpoint
+from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, StepReport
 from tests.optcore.small import evaluations, spec_of, start

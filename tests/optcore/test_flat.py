@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import optcore
-from optcore.optimizers.engines import Eager
-from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.optimizers.engine.engines import Eager
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from tests.optcore.test_optimizers import TORCH, same_bits, weights
 
 Model = nn.Sequential

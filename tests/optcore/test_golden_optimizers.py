@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import optcore
-from optcore.optimizers.optimizer import FlatOptimizer
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from tests.optcore.goldens import Case, family, optimizer_families, translated
 from tests.optcore.words.exceptions import COARSE, EXCEPTIONS, Rule, rule_of
 from tests.optcore.words.words import Words

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import optcore
+from optcore.optimizers.engine.optimizer import FlatOptimizer
+from optcore.optimizers.engine.tensorwise import Centralized
 from optcore.optimizers.make import module_types
-from optcore.optimizers.optimizer import FlatOptimizer
-from optcore.optimizers.tensorwise import Centralized
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
 from optcore.spec.schedules import Constant, Linear

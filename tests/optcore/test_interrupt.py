@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from optcore.training import checkpoint
-from optcore.training.digest import digest
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Progress, StepReport
 from optcore.training.run import Run

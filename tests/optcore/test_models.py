@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from optcore.models.build import build, memory_format
+from optcore.networks.build import build, memory_format
 from optcore.spec.layers import AnyLayer, LayerSpec, Shape, ShapeError
 from optcore.spec.models import MnistCnn, parameter_shapes, summarize
 

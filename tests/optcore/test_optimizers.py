@@ -14,10 +14,10 @@ from torch.optim.optimizer import (
 )
 
 import optcore
-from optcore.optimizers.gradients import only
-from optcore.optimizers.law import law_of
+from optcore.optimizers.engine.group_update import law_of
+from optcore.optimizers.engine.optimizer import FlatOptimizer
+from optcore.optimizers.engine.transforms import only
 from optcore.optimizers.make import RULES
-from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers import OPTIMIZERS
 

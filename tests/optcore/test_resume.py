@@ -17,8 +17,8 @@ from optcore.spec.errors import SpecError
 from optcore.spec.optimizers import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.spec.schedules import SCHEDULES
-from optcore.training import checkpoint
-from optcore.training.files import CheckpointUnusable
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run

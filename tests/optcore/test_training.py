@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint, files
-from optcore.training.begin import begin_from
-from optcore.training.digest import digest
-from optcore.training.files import CheckpointUnusable
+from optcore.training.checkpoints import checkpoint, files
+from optcore.training.checkpoints.begin import begin_from
+from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import steps_alone, train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
 from optcore.training.run import Run

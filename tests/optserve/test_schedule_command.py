@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from optcore.spec.errors import SpecError
-from optserve.files import BadFile
-from optserve.main import app
+from optserve.cli.files import BadFile
+from optserve.cli.main import app
 
 RUNNER = CliRunner(env={"COLUMNS": "80"})
 JOB = {

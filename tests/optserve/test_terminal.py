@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from optserve.tables import aligned
-from optserve.terminal import visible
+from optserve.cli.output.tables import aligned
+from optserve.cli.output.terminal import visible
 from tests.optserve.scripted import JOB, Scripted, answers
 
 COMMAND = [sys.executable, "-P", "-m", "optserve"]

@@ -21,15 +21,16 @@ def put(module: ModuleType, **names: object) -> None:
 
 def work(name: str) -> None:
     """Be a worker whose trainers run the `main` of the module *name*."""
-    from worker import main, trainers  # noqa: PLC0415  not in the trainers
+    from worker import main  # noqa: PLC0415  not in the trainers
+    from worker.processes import trainers  # noqa: PLC0415  not in the trainers
 
     trainers.MODULE = f"tests.strange.{name}"
     main.main()
 
 
 def train(change: Callable[[], None], *begin: Any) -> None:
-    """Be a trainer that begins as `worker.trainer.main` does, after *change*."""
-    from worker import trainer  # noqa: PLC0415  not in the worker
+    """Be a trainer that begins as `worker.processes.trainer.main` does, after *change*."""
+    from worker.processes import trainer  # noqa: PLC0415  not in the worker
 
     change()
     trainer.main(*begin)

@@ -35,7 +35,7 @@ DEEDS: dict[int, Callable[[], object]] = {
 def _change() -> None:
     from optcore.training import loop  # noqa: PLC0415  not in the worker
     from optcore.training.run import Run  # noqa: PLC0415
-    from worker import attempt  # noqa: PLC0415
+    from worker.attempt import attempt  # noqa: PLC0415
 
     really = loop.train
 

@@ -9,9 +9,10 @@ from tests.strange import put, train, work
 
 
 def _change() -> None:
-    from worker import trainer, workshop  # noqa: PLC0415  not in the worker
+    from worker.attempt import runner  # noqa: PLC0415  not in the worker
+    from worker.processes import trainer  # noqa: PLC0415
 
-    class Hanging(workshop.Workshop):
+    class Hanging(runner.Workshop):
         def train(self, held: object) -> Any:
             time.sleep(3600)
 

@@ -6,7 +6,7 @@ from tests.strange import put, train, work
 
 
 def _change() -> None:
-    from optcore.training import checkpoint  # noqa: PLC0415  not in the worker
+    from optcore.training.checkpoints import checkpoint  # noqa: PLC0415  not in the worker
 
     put(
         checkpoint,

@@ -10,7 +10,7 @@ from tests.strange import put, train, work
 def _change() -> None:
     from torch import nn  # noqa: PLC0415  not in the worker
 
-    from optcore.training import checkpoint  # noqa: PLC0415
+    from optcore.training.checkpoints import checkpoint  # noqa: PLC0415
 
     restore = checkpoint.restore
 

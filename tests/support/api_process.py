@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from optserve.ports import listening_port
+from optserve.local.ports import listening_port
 from tests.processes import eventually
 
 HOST = "127.0.0.1"

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import Fenced, send
-from jobs.settings import Settings
 from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.redis.functions import Fenced, send
+from store.settings import Settings
 from tests.jobs.protocol import claim, record_of, storage_of, submit
-from worker import attempt
-from worker.attempt import Attempt, Tools
+from worker.attempt import attempt
+from worker.attempt.attempt import Attempt, Tools
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs.artifacts import BEST
-from jobs.calls import Held
-from jobs.settings import Settings
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.jobs.calls import Held
+from store.settings import Settings
+from store.storage.artifacts import BEST
 from tests.jobs.protocol import claim, history, record_of, storage_of, submit
 from tests.processes import eventually
-from worker.attempt import Attempt, Tools
+from worker.attempt.attempt import Attempt, Tools
 
 TRAINING = {
     "steps": 200,

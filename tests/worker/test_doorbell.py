@@ -8,8 +8,8 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from jobs import doorbell
-from jobs.keys import queue_name
+from store.redis import doorbell
+from store.redis.keys import queue_name
 from worker.doorbell import Listener, Message
 
 

@@ -15,29 +15,30 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs import calls, keys
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import Call, Fenced, Gap, ReplayDiffers, send
-from jobs.metrics import PLAIN, Row
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import PLAIN, Row
+from store.redis import keys
+from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.jobs.protocol import record_of, rows_of
 from tests.processes import eventually
 from tests.worker.test_reporter import LEASE_MS, SPEC, claimed, stopped
-from worker import attempt
-from worker.attempt import Tools
-from worker.express import Express
-from worker.journal import Journal
-from worker.lease import Lease
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import EXPRESS_BYTES, PAUSE_S, Reporter
-from worker.rows import Batch
+from worker.attempt import attempt
+from worker.attempt.attempt import Tools
+from worker.attempt.lease import Lease
+from worker.reporting.buffer import Batch
+from worker.reporting.journal import Journal
+from worker.reporting.pipelined import Express
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import EXPRESS_BYTES, PAUSE_S, Reporter
+from worker.reporting.retry import Patience
 
 ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 

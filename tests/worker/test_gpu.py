@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.processes import kill
-from worker.gpu import gpu_name, lock_gpu
-from worker.trainers import environment
+from worker.processes.gpu import gpu_name, lock_gpu
+from worker.processes.trainers import environment
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from worker.gpu import lock_gpu; "
+    "import sys, time; from pathlib import Path; from worker.processes.gpu import lock_gpu; "
     "lock_gpu(Path(sys.argv[1]), '0'); print('held', flush=True); time.sleep(600)"
 )
 

@@ -10,18 +10,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs.artifacts import Storage
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.run import Run
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.jobs.protocol import SPEC, begin, rows_of, submit
 from tests.processes import eventually
-from worker.attempt import Attempt, Stop, Tools
-from worker.lease import Lease
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import Reporter
+from worker.attempt.attempt import Attempt, Stop, Tools
+from worker.attempt.lease import Lease
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import Patience
 
 TRAINING = {
     "steps": 100,

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import functions, keys
-from jobs.artifacts import Storage
-from jobs.functions import Call
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.run import Run
+from optserve.contract.job import JobSpec
+from store.redis import functions, keys
+from store.redis.functions import Call
+from store.settings import Settings
+from store.storage.artifacts import Storage
 from tests.jobs.protocol import SPEC, begin, submit
-from worker import lease
-from worker.attempt import Attempt, Tools
-from worker.lease import RENEWALS_PER_LEASE, Lease
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import PAUSE_S, Reporter
+from worker.attempt import lease
+from worker.attempt.attempt import Attempt, Tools
+from worker.attempt.lease import RENEWALS_PER_LEASE, Lease
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import PAUSE_S, Reporter
+from worker.reporting.retry import Patience
 
 LEASE_S = 3.0
 TRAINING = {"steps": 8000, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.calls import Held
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import Report
 from optcore.training.run import Run
+from optserve.contract.job import JobSpec
+from store.jobs.calls import Held
+from store.settings import Settings
 from tests.jobs.protocol import LEASE_MS, SPEC, begin, claim, history, storage_of, submit
-from worker import attempt
-from worker.attempt import LOOK_S, Attempt, Stop, Tools
-from worker.lease import Lease
-from worker.pace import GLANCES, Pace
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import Reporter
+from worker.attempt import attempt
+from worker.attempt.attempt import LOOK_S, Attempt, Stop, Tools
+from worker.attempt.lease import Lease
+from worker.reporting.cadence import GLANCES, Pace
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import Patience
 
 
 class Clock:

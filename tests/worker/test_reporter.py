@@ -11,21 +11,22 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN, Row
-from jobs.record import Record, new_fields, new_id
-from jobs.spec.job import JobSpec
 from optcore.schedules.make import make_schedule
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optserve.embedded import EmbeddedServer
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import Record, new_fields, new_id
+from store.jobs.series import PLAIN, Row
+from store.redis import keys
+from store.redis.functions import send
 from tests.jobs.protocol import history, record_of, rows_of
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import Reporter
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import Patience
 
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},

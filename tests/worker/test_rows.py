@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.metrics import FLOAT64, PLAIN, Series
 from optcore.training.reports import StepReport
-from worker.rows import BATCH_BYTES, Rows
+from store.jobs.series import FLOAT64, PLAIN, Series
+from worker.reporting.buffer import BATCH_BYTES, Rows
 
 WIDE = Series(("lr", "loss", "grad_norm"), 3)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.calls import Held
-from jobs.server import prepare
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
+from store.jobs.calls import Held
+from store.redis.server import prepare
 from tests.processes import alive, descendants, eventually, parent, priorities
-from worker import forks
-from worker import trainers as workers_trainers
-from worker.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
+from worker.processes import forks
+from worker.processes import trainers as workers_trainers
+from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
 def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) -> None:
     code = (
         "import time\n"
-        "from worker.trainers import Trainers\n"
+        "from worker.processes.trainers import Trainers\n"
         "trainers = Trainers('cpu')\n"
         "trainers.fingerprint()\n"
         "print(trainers._trainer._fork.pid, flush=True)\n"
@@ -191,7 +191,7 @@ def test_a_server_whose_imports_fail_is_replaced(
     mark, module = tmp_path / "tried", tmp_path / "once.py"
     module.write_text(
         "from pathlib import Path\n"
-        "from worker.trainer import main\n"
+        "from worker.processes.trainer import main\n"
         f"mark = Path({str(mark)!r})\n"
         "if not mark.exists():\n"
         "    mark.touch()\n"
@@ -290,7 +290,7 @@ def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn(
 ) -> None:
     """Each takes as long to import as torch itself, with every worker that is started."""
     program = (
-        "import sys, threading; from worker.workshop import Workshop, warm_up; "
+        "import sys, threading; from worker.attempt.runner import Workshop, warm_up; "
         "warm_up(); print(Workshop('cpu', threading.Event()).fingerprint); "
         "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy') "
         "if name in sys.modules])"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from optserve.embedded import EmbeddedServer
+from optserve.local.embedded import EmbeddedServer
 from tests.processes import eventually
 
 MODULES = ["worker.main", "api.app"]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from optcore.spec.groups.groups import Group, Match
 from optcore.spec.optimizers.adagrad import Adagrad
 from optcore.spec.optimizers.adam import Adam, AdamW, AdamWeightDecay, LazyAdam
 from optcore.spec.optimizers.adam_family import Adamax, NAdam, RAdam
@@ -20,7 +21,6 @@ from optcore.spec.optimizers.averaging import Asgd, Sag
 from optcore.spec.optimizers.base import Engine, OptimizerSpec, float32
 from optcore.spec.optimizers.clip import AnyClip, ClipGlobalNorm, ClipNorm, ClipValue
 from optcore.spec.optimizers.ftrl import Ftrl, ProximalAdagrad, ProximalSgd
-from optcore.spec.optimizers.groups import Group, Match
 from optcore.spec.optimizers.layerwise import Lamb, Lars
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.lion import Lion

@@ -13,6 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
 from optcore.spec.errors import shown, violated
+from optcore.spec.groups.groups import Group, Name
 from optcore.spec.limits import (
     MAX_GROUPS,
     MAX_MOVED,
@@ -21,7 +22,6 @@ from optcore.spec.limits import (
 )
 from optcore.spec.optimizers.averages import Average
 from optcore.spec.optimizers.clip import AnyClip
-from optcore.spec.optimizers.groups import Group, Name
 from optcore.spec.optimizers.scheduled import take_schedules
 from optcore.spec.schedules import AnySchedule
 

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import violated
+from optcore.spec.groups.groups import Glob
 from optcore.spec.limits import MAX_NAMES
 from optcore.spec.optimizers.base import OptimizerSpec
-from optcore.spec.optimizers.groups import Glob
 
 SHARED_WITH_ADAMW = (
     "dialect",

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from jobs.spec.states import State
-from optserve.embedded import EmbeddedServer
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
 from tests.jobs.protocol import state_of, submit
 from tests.support.api_process import ApiProcess, api_process
 from tests.support.chromium import visit

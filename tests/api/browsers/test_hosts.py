@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from jobs.settings import Settings
+from store.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import redis
 
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN, Row, Series
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
+from optserve.contract.job import JobSpec
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import new_fields, new_id
+from store.jobs.series import PLAIN, Row, Series
+from store.redis.functions import send
 from tests.jobs.protocol import SPEC, append, begin
 
 AT_ONCE = 5000

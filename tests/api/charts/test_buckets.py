@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api.charts.buckets import BUCKET, COUNTS, NOWHERE, Buckets, coarser, points, summarize
+from api.metrics.charts.buckets import BUCKET, COUNTS, NOWHERE, Buckets, coarser, points, summarize
 
 NAN, INFINITY = math.nan, math.inf
 SOME = st.sampled_from([0.0, -0.0, 1.0, -1.0, 5e-324, 1.7e308, -1.7e308, NAN, INFINITY, -INFINITY])

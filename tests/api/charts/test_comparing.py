@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import redis
 
-from api.charts import axes, comparing
-from jobs import keys
-from jobs.spec.charts import Along
-from jobs.spec.job import JobSpec
-from jobs.store import Store
+from api.metrics.charts import axes, comparison
+from optserve.contract.charts import Along
+from optserve.contract.job import JobSpec
+from store.jobs.views import Store
+from store.redis import keys
 from tests.api.charts.series import AT_ONCE, begun, odd_rows, put, shown
 from tests.jobs.protocol import SPEC, record_of, submit
 
@@ -182,7 +182,7 @@ async def test_a_job_of_many_marks_does_not_hold_up_other_requests(
     record = record_of(client, held.job_id)
 
     began = time.thread_time()
-    _, axis = await comparing.side(store, record, Along.SECONDS)
+    _, axis = await comparison.side(store, record, Along.SECONDS)
     assert axis is not None
     found = axes.between(axis, 1_000_000, 125.0, 125_000.0)
     taken_s = time.thread_time() - began

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import redis
 
-from api.charts.buckets import BUCKET, Buckets, summarize
-from api.charts.kept import OVERHEAD_BYTES, Cache
-from api.charts.reading import SeriesReader, View, bucket_size
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import Row
-from jobs.record import Record
-from jobs.store import Store
+from api.metrics.charts.buckets import BUCKET, Buckets, summarize
+from api.metrics.charts.cache import OVERHEAD_BYTES, Cache
+from api.metrics.charts.reading import SeriesReader, View, bucket_size
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.record import Record
+from store.jobs.series import Row
+from store.jobs.views import Store
+from store.redis import keys
+from store.redis.functions import send
 from tests.api.charts.series import WIDE, begun, odd_rows, put
 from tests.jobs.protocol import begin, record_of, release
 

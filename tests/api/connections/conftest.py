@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.stacks import stack_with
 
 HEAD_S, BODY_S, PACE, IDLE_S, STALL_S = 1.5, 1.5, 500.0, 2.5, 1.5

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from benchmarks.watching.processes import rss
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.conftest import BODY_S, PACE
 from tests.api.connections.raw import answers, connected, counted, read_all, read_one, told
 from tests.jobs.protocol import SPEC

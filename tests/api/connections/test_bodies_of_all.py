@@ -12,7 +12,7 @@ import pytest
 
 from api.connections.bodies import Bodies, until_answered
 from benchmarks.watching.processes import rss
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.raw import (
     OTHER,
     answers,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from benchmarks.watching.processes import rss
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.conftest import HEAD_S
 from tests.api.connections.raw import GET, connected, counted, read_all, read_one, told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.raw import GET, answers, connected, counted, read_all, told
 
 HOST = b"Host: 127.0.0.1\r\n"

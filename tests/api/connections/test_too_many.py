@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.connections.connections import peer_of
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.conftest import OF_A_PEER, TOTAL
 from tests.api.connections.raw import (
     GET,

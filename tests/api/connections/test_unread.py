@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from benchmarks.watching.processes import rss
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.connections.conftest import STALL_S
 from tests.api.connections.raw import BUFFER, connected, metric
 from tests.api.parents import Parent

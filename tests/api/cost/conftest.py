@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.cost.service import Service
 from tests.processes import command_line, descendants, environment
 from tests.stacks import stack_with

@@ -15,10 +15,10 @@ from functools import partial
 import pytest
 import redis
 
-from jobs import calls
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
+from optserve.contract.job import JobSpec
+from store.jobs import calls
+from store.jobs.record import new_fields, new_id
+from store.redis.functions import send
 from tests.api.cost.heavy import JOBS, PREVIEWS, job
 from tests.api.cost.service import Answer, Service
 from tests.api.cost.worst import WORST, Bodies, Field

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.spec.states import State
-from optserve.stack import Stack
+from optserve.contract.states import State
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
 from tests.api.parents import Parent
 from tests.jobs.protocol import append, ask, begin, record_of, some_rows, submit
 from tests.processes import eventually

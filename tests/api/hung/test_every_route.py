@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.hung.conftest import PATIENCE_S, Jobs
 from tests.jobs.protocol import SPEC
 from tests.processes import eventually

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import redis
 
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.hung.conftest import PATIENCE_S, Jobs
 from tests.api.parents import Parent
 from tests.processes import eventually

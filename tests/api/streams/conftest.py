@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from optserve import stack
+from optserve.local import stack
 from tests.stacks import stack_with
 
 LIMITS = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from jobs.metrics import Row
+from store.jobs.series import Row
 
 AGAIN_S = 0.05
 """Seconds after which a service that does not answer is asked again."""

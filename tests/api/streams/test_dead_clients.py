@@ -17,7 +17,7 @@ import redis
 from benchmarks.watchers import steps_wanted
 from benchmarks.watchers import submit as submit_endless
 from benchmarks.watching.processes import process, rss, tell
-from optserve.stack import Stack
+from optserve.local.stack import Stack
 from tests.api.streams.sessions import Session
 from tests.api.streams.test_sessions import Job
 from tests.jobs.protocol import append, begin, some_rows, submit

@@ -13,13 +13,13 @@ import pytest
 import redis
 from pydantic import ValidationError
 
-from jobs import calls
-from jobs.functions import send
-from jobs.settings import Settings
-from jobs.spec.wire import MetricRow, StreamEnd
 from optserve.client import Client
-from optserve.stack import Stack
-from optserve.updates import SILENCE_S
+from optserve.client.updates import SILENCE_S
+from optserve.contract.wire import MetricRow, StreamEnd
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.redis.functions import send
+from store.settings import Settings
 from tests.jobs.protocol import append, ask, begin, some_rows, submit
 from tests.processes import eventually
 from tests.stacks import stack_with

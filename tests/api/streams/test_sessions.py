@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN, Row
-from optserve.stack import Stack
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import PLAIN, Row
+from store.redis.functions import send
 from tests.api.streams.sessions import Session, odd_rows
 from tests.jobs.protocol import append, begin, submit
 from tests.processes import eventually

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.streams.watcher import AT_A_TIME, Waker, Watcher
+from api.metrics.streams.subscriber import AT_A_TIME, Waker, Watcher
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,1 @@
+"""What a job may name, and schedules seen before they run."""

@@ -1,0 +1,172 @@
+"""
+The catalogue: what a job may name, read from the same specs that validate it.
+
+Its routes are no coroutines, as the first answer of each takes a second to make.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.http.problems import documented
+from optcore.spec.base import Spec, dialects_of
+from optcore.spec.datasets import DATASETS
+from optcore.spec.models import MODELS
+from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.schedules import SCHEDULES
+from optserve.contract.wire import CatalogueEntry, CatalogueField, Page
+from store.errors import NameNotFound
+
+router = APIRouter(prefix="/v1", tags=["catalogue"])
+
+NOUNS: dict[str, Mapping[str, type[Spec]]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "model": MODELS,
+    "dataset": DATASETS,
+}
+
+
+@router.get("/optimizers")
+def list_optimizers() -> Page[CatalogueEntry]:
+    """Return every optimizer."""
+    return _page("optimizer")
+
+
+@router.get("/optimizers/{name}", responses=documented(NameNotFound))
+def read_optimizer(name: str) -> CatalogueEntry:
+    """Return an optimizer: formula, references, hyperparameters with their defaults."""
+    return _entry("optimizer", name)
+
+
+@router.get("/schedules")
+def list_schedules() -> Page[CatalogueEntry]:
+    """Return every schedule."""
+    return _page("schedule")
+
+
+@router.get("/schedules/{name}", responses=documented(NameNotFound))
+def read_schedule(name: str) -> CatalogueEntry:
+    """Return a schedule: formula, references, fields."""
+    return _entry("schedule", name)
+
+
+@router.get("/models")
+def list_models() -> Page[CatalogueEntry]:
+    """Return every model."""
+    return _page("model")
+
+
+@router.get("/models/{name}", responses=documented(NameNotFound))
+def read_model(name: str) -> CatalogueEntry:
+    """Return a model and its fields."""
+    return _entry("model", name)
+
+
+@router.get("/datasets")
+def list_datasets() -> Page[CatalogueEntry]:
+    """Return every dataset."""
+    return _page("dataset")
+
+
+@router.get("/datasets/{name}", responses=documented(NameNotFound))
+def read_dataset(name: str) -> CatalogueEntry:
+    """Return a dataset and its fields."""
+    return _entry("dataset", name)
+
+
+def _page(noun: str) -> Page[CatalogueEntry]:
+    return Page(data=[_entry(noun, name) for name in NOUNS[noun]], has_more=False, next=None)
+
+
+def _entry(noun: str, name: str) -> CatalogueEntry:
+    specs = NOUNS[noun]
+    if name not in specs:
+        raise NameNotFound(noun, name, specs)
+    return _described(noun, name)
+
+
+@functools.cache  # a schedule that holds others takes 50 ms to describe
+def _described(noun: str, name: str) -> CatalogueEntry:
+    spec = NOUNS[noun][name]
+    description = inspect.getdoc(spec) or ""
+    schema = _schema(spec)
+    return CatalogueEntry(
+        object=noun,
+        name=name,
+        summary=description.partition("\n\n")[0].replace("\n", " "),
+        description=description,
+        fields=[_field(spec, field, schema) for field in spec.model_fields],
+        json_schema=schema,
+    )
+
+
+ANY_SCHEDULE: dict[str, Any] = {
+    "type": "object",
+    "required": ["kind"],
+    "description": "A schedule, as /v1/schedules/{kind} describes it.",
+}
+"""What stands for a schedule inside another: written out, the list would be 20 times as long."""
+
+
+def _schema(spec: type[Spec]) -> dict[str, Any]:
+    """Return the JSON schema of *spec*, which points to the entries of what it is made of."""
+    schema = spec.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    own = _pointing(definitions[spec.__name__] if "$ref" in schema else schema)
+    schedules = {kind.__name__ for kind in SCHEDULES.values()}
+    kept = {name: _pointing(part) for name, part in definitions.items() if name not in schedules}
+    used: dict[str, Any] = {}
+    while missing := {n for n in kept if f'"#/$defs/{n}"' in json.dumps([own, used])} - {*used}:
+        used |= {name: kept[name] for name in missing}
+    return {"$defs": used, **own} if used else own
+
+
+def _pointing(node: Any) -> Any:  # noqa: ANN401  any part of a JSON schema
+    if isinstance(node, list):
+        return [_pointing(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "cosine" in node.get("discriminator", {}).get("mapping", {}):
+        return ANY_SCHEDULE
+    return {name: _pointing(value) for name, value in node.items()}
+
+
+def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueField:
+    described = schema["properties"][name]
+    info = spec.model_fields[name]
+    defaults = dialects_of(spec, name)
+    return CatalogueField(
+        name=name,
+        meaning=" ".join((info.description or "").split()),
+        type=_type(described),
+        default=None if info.is_required() or defaults else described.get("default"),
+        defaults=dict(defaults) if defaults else None,
+        unit=described.get("unit"),
+    )
+
+
+def _type(described: Mapping[str, Any]) -> str:
+    """Return a field's type in a word or two, with its limits."""
+    if "const" in described:
+        return repr(described["const"])
+    if "enum" in described:
+        return " | ".join(described["enum"])
+    if "anyOf" in described:
+        return " | ".join(_type(choice) for choice in described["anyOf"])
+    if "$ref" in described:
+        return str(described["$ref"].rsplit("/", 1)[-1])
+    limits = {
+        "exclusiveMinimum": "> {}",
+        "minimum": ">= {}",
+        "exclusiveMaximum": "< {}",
+        "maximum": "<= {}",
+    }
+    shown = [text.format(described[key]) for key, text in limits.items() if key in described]
+    return " ".join([str(described.get("type", "object")), *shown])

@@ -1,0 +1,1 @@
+"""What all routes share: bodies, parameters, problems, downloads, and fair turns for large work."""

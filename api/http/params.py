@@ -1,0 +1,91 @@
+"""Query parameters: one that a route does not know is an error, never ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from api.http.problems import invalid
+from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, shown
+from optserve.contract.job import LABEL_NAME, MAX_LABELS
+
+LABEL = "label."
+"""Prefix of the query parameters that filter by label."""
+FILTERED = "/v1/jobs"
+"""The route that takes them."""
+
+
+async def only_known(request: Request) -> None:
+    """Raise unless every query parameter is one that the route declares."""
+    route: APIRoute = request.scope["route"]
+    known = list(dict.fromkeys(_declared(route.dependant)))
+    filtered = route.path == FILTERED
+    unknown = [
+        (name, value)
+        for name, value in request.query_params.items()
+        if name not in known and not (filtered and name.startswith(LABEL))
+    ]
+    if unknown:
+        known += [f"{LABEL}NAME"] if filtered else []
+        told = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
+        raise RequestValidationError([*told, _further(len(unknown) - len(told))])
+
+
+def labels_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that a list is filtered by."""
+    labels = {
+        name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
+    }
+    for name in labels:
+        if not re.fullmatch(LABEL_NAME, name):
+            raise invalid(f"{LABEL}{name}", f"a label's name must match {LABEL_NAME}", name)
+    if len(labels) > MAX_LABELS:
+        text = f"label must be given at most {MAX_LABELS} times, got {len(labels)}"
+        raise invalid("label", text, len(labels))
+    return labels
+
+
+async def require_no_body(request: Request) -> None:
+    """Raise where a request has something in its body that nobody would look at."""
+    body = (await request.body()).strip()
+    if body not in {b"", b"{}"}:
+        mistake = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
+        raise RequestValidationError([mistake])
+
+
+def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
+    """Return the error of a cursor that points to where nothing can be, as pydantic says it."""
+    details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
+    return RequestValidationError([details])
+
+
+def require_once(param: str, names: Sequence[str]) -> None:
+    """Raise unless each of *names*, which a parameter holds, is another one."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise invalid(param, f"{param} must be named once, got {shown(name)} twice", name)
+        seen.add(name)
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route and of what it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _declared(each)
+
+
+def _further(number: int) -> dict[str, Any]:
+    return {"type": MORE, "loc": ("query",), "msg": "", "input": None, "ctx": {"number": number}}
+
+
+def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
+    has = f" ({', '.join(known)})" if known else ""
+    message = f"unknown query parameter {shown(name)}{did_you_mean(name, known)}{has}"
+    return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

@@ -1,0 +1,26 @@
+"""The OpenAPI schema: what FastAPI derives from the routes, and the problems they answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from optserve.contract.wire import Problem
+
+REF = "#/components/schemas/{model}"
+
+
+def install(app: FastAPI) -> None:
+    """Make *app* describe its errors too."""
+    derived = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schemas = derived().setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            problem = Problem.model_json_schema(mode="serialization", ref_template=REF)
+            schemas |= problem.pop("$defs", {})
+            schemas["Problem"] = problem
+        return derived()
+
+    app.openapi = openapi  # type: ignore[method-assign]

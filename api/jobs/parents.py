@@ -1,0 +1,142 @@
+"""What a clone takes from its parent, and whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from optcore.schedules.check import check_values
+from optcore.spec.errors import Problem, SpecError
+from optcore.spec.groups.matching import Parameter
+from optserve.contract import canonical
+from optserve.contract.clone import CloneSpec, Keep, merge_patch
+from optserve.contract.job import JobSpec
+from optserve.contract.states import State
+from store.errors import NothingToClone
+from store.jobs.record import Pointer, Record
+from store.storage.artifacts import MODEL
+
+MAX_POSTED = 3 * 2**20
+"""Bytes of a job as JSON, its changes merged: each clone may add a body's worth of them."""
+
+
+def merged(parent: Record, clone: CloneSpec) -> JobSpec:
+    """
+    Return the job that *parent* is with the changes of *clone*.
+
+    Raises:
+        SpecError: it is none, or its numbers cannot be, or clone after clone made it too large.
+    """
+    data = merge_patch(parent.posted, clone.changes)
+    if sum(map(len, canonical.parts(data))) > MAX_POSTED:
+        text = f"changes must leave a job of at most {MAX_POSTED} bytes, got more"
+        raise SpecError([Problem("changes", text)])
+    spec = JobSpec.parse(data)
+    check_values(spec)
+    return spec
+
+
+def source_of(parent: Record, clone: CloneSpec) -> Pointer:
+    """
+    Return the state of *parent* that *clone* names.
+
+    Raises:
+        NothingToClone: the job has kept no such state.
+        SpecError: the step is none that is kept, or the state has no optimizer.
+    """
+    network = _network(parent)
+    kept = parent.kept()
+    if clone.source == "best":
+        if parent.best is None:
+            raise NothingToClone(
+                f"job {parent.id} has kept no best state: training.keep_best asks for one"
+            )
+        return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
+    if not kept and network is None:
+        raise NothingToClone(f"job {parent.id} has no checkpoint yet")
+    if clone.source == "last":
+        last = network or parent.checkpoints[-1]
+        return _with_optimizer(parent, last, kept) if clone.keep == "optimizer" else last
+    for pointer in kept:
+        if pointer.step == clone.source:
+            return pointer
+    if network is not None and network.step == clone.source:
+        return _with_optimizer(parent, network, kept) if clone.keep == "optimizer" else network
+    steps = [*kept, *([network] if network is not None else [])]
+    raise SpecError(
+        [
+            Problem(
+                "from",
+                f"from must be last, best, or a step that job {parent.id} has kept "
+                f"({_listed(steps)}), got {clone.source}",
+            )
+        ]
+    )
+
+
+def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
+    """Raise `SpecError` unless what is kept of *parent* fits the network of *spec*."""
+    before = parent.spec
+    theirs = {parameter.name: parameter for parameter in before.parameters()}
+    for parameter in spec.parameters():
+        known = theirs.pop(parameter.name, None)
+        if known != parameter:
+            raise _misfit(parent, parameter.name, _told(known), _told(parameter))
+    for parameter in theirs.values():
+        raise _misfit(parent, parameter.name, _told(parameter), _told(None))
+    kinds = before.optimizer.kind, spec.optimizer.kind
+    if keep == "optimizer" and kinds[0] != kinds[1]:
+        raise SpecError(
+            [
+                Problem(
+                    "keep",
+                    f"keep must be weights where optimizer.kind changes from {kinds[0]} to "
+                    f"{kinds[1]}, got optimizer",
+                )
+            ]
+        )
+
+
+def _network(parent: Record) -> Pointer | None:
+    """Return the network that *parent* ended with, if it has succeeded."""
+    if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
+        return None
+    file = parent.artifacts[MODEL]
+    return Pointer(parent.rows, file["path"], file["sha256"])
+
+
+def _with_optimizer(parent: Record, last: Pointer, kept: list[Pointer]) -> Pointer:
+    """Return *last* if it is a checkpoint; of the end of a run only the network is kept."""
+    if last in kept:
+        return last
+    where = f"; the optimizer is kept at {_listed(kept)}" if kept else ""
+    raise SpecError(
+        [
+            Problem(
+                "keep",
+                f"keep must be weights at the end of job {parent.id}, which has succeeded and "
+                f"kept only its network there{where}, got optimizer",
+            )
+        ]
+    )
+
+
+def _listed(pointers: Iterable[Pointer]) -> str:
+    return ", ".join(str(pointer.step) for pointer in pointers)
+
+
+def _told(parameter: Parameter | None) -> str:
+    if parameter is None:
+        return "none"
+    return f"{parameter.module} of shape {list(parameter.shape)}"
+
+
+def _misfit(parent: Record, name: str, wanted: str, got: str) -> SpecError:
+    return SpecError(
+        [
+            Problem(
+                "changes.model",
+                f"model must have the parameters of job {parent.id}, whose weights it takes: "
+                f"{name} must be {wanted}, got {got}",
+            )
+        ]
+    )

@@ -1,0 +1,59 @@
+"""What a job would be: its plan, computed without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from optcore.schedules.plan import SchedulePlan, plan
+from optcore.spec.models import summarize
+from optserve.contract.job import JobSpec
+from optserve.contract.wire import GroupRow, LayerRow, LrBrief, Plan
+
+
+def plan_of(spec: JobSpec) -> Plan:
+    """Return the plan of the job that *spec* describes."""
+    known = plan(
+        spec.schedule,
+        lr=spec.optimizer.lr,
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+    )
+    layers = summarize(spec.model.network(spec.dataset.num_classes), spec.dataset.shape)
+    return Plan(
+        spec=spec.model_dump(mode="json"),
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+        num_parameters=sum(layer.num_parameters for layer in layers),
+        layers=[LayerRow.model_validate(layer, from_attributes=True) for layer in layers],
+        groups=list(_groups(spec)),
+        lr=lr_brief(known),
+        warnings=list(_warnings(spec, known)),
+    )
+
+
+def _groups(spec: JobSpec) -> Iterator[GroupRow]:
+    sizes = {parameter.name: prod(parameter.shape) for parameter in spec.parameters()}
+    for group in spec.groups():
+        yield GroupRow(
+            match=group.match,
+            kind=group.spec.kind,
+            lr=group.spec.hyperparameters()["lr"] * group.lr_scale,
+            weight_decay=group.spec.weight_decay,
+            l2=group.spec.l2,
+            clip=None if group.spec.clip is None else group.spec.clip.model_dump(),
+            schedule=None if group.schedule is None else group.schedule.kind,
+            parameters=group.names,
+            num_parameters=sum(sizes[name] for name in group.names),
+        )
+
+
+def lr_brief(known: SchedulePlan) -> LrBrief:
+    """Return the numbers of a schedule's plan."""
+    return LrBrief(**{name: getattr(known, name) for name in LrBrief.model_fields})
+
+
+def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
+    yield from known.warnings
+    if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
+        yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

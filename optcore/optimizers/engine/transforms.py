@@ -1,0 +1,202 @@
+"""
+What happens to a gradient before the rule sees it, and to a parameter around the rule.
+
+One function for every rule, written like a rule and traced together with it, so that unscaling,
+clipping, regularizing and the update are one pass over memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+
+from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
+
+AVERAGE = "average"
+"""Slot of the moving average of the parameters."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """
+    Which of the steps around a rule there are.
+
+    Attributes:
+        scaled: gradients are multiplied by ``grad_scale``: unscaled and clipped.
+        clamped: then limited to ``clip_min`` .. ``clip_max``.
+        maximize: then negated.
+        regularized: then weight_decay * param is added (where the rule or the kernel does not).
+        decoupled: the parameter is shrunk by lr * weight_decay before the rule.
+        averaged: a moving average of the parameter is kept, of momentum ``average_momentum``.
+        overwrite_every: how often the parameter is set to it; 0 for never.
+    """
+
+    scaled: bool = False
+    clamped: bool = False
+    maximize: bool = False
+    regularized: bool = True
+    decoupled: bool = False
+    averaged: bool = False
+    overwrite_every: int = 0
+
+    @property
+    def arguments(self) -> list[str]:
+        """Names of the numbers that the steps take."""
+        names = ["l1", "l2"]
+        if self.scaled:
+            names.append("grad_scale")
+        if self.clamped:
+            names += ["clip_min", "clip_max"]
+        if self.regularized or self.decoupled:
+            names.append("weight_decay")
+        if self.decoupled:
+            names.append("lr")
+        if self.averaged:
+            names += ["average_momentum", "overwrite"]
+        return names
+
+
+def treated(rule: Rule, treatment: Treatment) -> Rule:
+    """Return *rule* with the steps of *treatment* around it."""
+
+    # **given are numbers and flags; rules type each of theirs.
+    def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+        *own, average = slots if treatment.averaged else (*slots, None)
+        if rule.shapes is None:
+            param, grad = _before(param, grad, given, treatment)
+        else:
+            grad = _regularized(param, grad, given, treatment)
+            _shrunk(param, given, treatment, out=param)
+        results = rule.update(param, grad, *own, **only(_left(given, treatment), rule.update))
+        if average is None:
+            return results
+        mean = torch.lerp(results[0], average, given["average_momentum"])
+        return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
+
+    # Likewise.
+    def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+        assert rule.norms is not None
+        own = slots[:-1] if treatment.averaged else slots
+        param, grad = _before(param, grad, given, treatment)
+        return rule.norms(param, grad, *own, **_left(given, treatment))
+
+    # Engines ask a rule's update for its arguments; a function may have this attribute (PEP 362).
+    update.__signature__ = _signature(rule.update, treatment)  # type: ignore[attr-defined]
+    changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
+    return _averaging(changed, treatment) if treatment.averaged else changed
+
+
+def _before(
+    param: Tensor, grad: Tensor, given: dict[str, Any], treatment: Treatment
+) -> tuple[Tensor, Tensor]:
+    """
+    Return what the rule gets for *param* and *grad*.
+
+    ::
+
+        grad  = clamp(grad * grad_scale, clip_min, clip_max)
+        grad  = -grad                                             maximize
+        grad  = grad + weight_decay * param                       unless decoupled
+        grad  = grad + l1 * sign(param) + l2 * param
+        param = param - lr * weight_decay * param                 decoupled
+    """
+    grad = _regularized(param, grad, given, treatment)
+    return _shrunk(param, given, treatment), grad
+
+
+def _regularized(
+    param: Tensor, grad: Tensor, given: dict[str, Any], treatment: Treatment
+) -> Tensor:
+    grad = limited(grad, given, treatment)
+    if treatment.maximize:
+        grad = -grad
+    if treatment.regularized and given["weight_decay"]:
+        grad = torch.add(grad, param, alpha=given["weight_decay"])
+    if given["l1"]:
+        grad = torch.add(grad, param.sign(), alpha=given["l1"])
+    if given["l2"]:
+        grad = torch.add(grad, param, alpha=given["l2"])
+    return grad
+
+
+def _shrunk(
+    param: Tensor, given: dict[str, Any], treatment: Treatment, out: Tensor | None = None
+) -> Tensor:
+    if not (treatment.decoupled and given["weight_decay"]):
+        return param
+    keep = 1 - given["lr"] * given["weight_decay"]
+    return param * keep if out is None else torch.mul(param, keep, out=out)
+
+
+def limited(grad: Tensor, given: Mapping[str, Any], treatment: Treatment) -> Tensor:
+    """Return *grad* unscaled and clipped, the first of the steps."""
+    if treatment.scaled:
+        grad = grad * given["grad_scale"]
+    if treatment.clamped:
+        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    return grad
+
+
+def _left(given: dict[str, Any], treatment: Treatment) -> dict[str, Any]:
+    """Return *given* for the rule: without the decay, if that is done."""
+    done = treatment.regularized or treatment.decoupled
+    return {**given, "weight_decay": 0.0} if done else given
+
+
+def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
+    """Return those of *given* that *update* takes."""
+    parameters = inspect.signature(update).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+def _signature(update: Callable[..., Any], treatment: Treatment) -> inspect.Signature:
+    """Return the signature of *update* with the arguments of *treatment*."""
+    signature = inspect.signature(update)
+    parameters = dict(signature.parameters)
+    rest = {
+        name: parameters.pop(name)
+        for name in list(parameters)
+        if parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+    }
+    for name in treatment.arguments:
+        if name not in parameters:
+            parameters[name] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
+    return signature.replace(parameters=[*parameters.values(), *rest.values()])
+
+
+def _averaging(rule: Rule, treatment: Treatment) -> Rule:
+    """Return *rule* with the average as a last slot."""
+
+    def slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+        return {**rule.slots(numbers, flags), AVERAGE: COPY}
+
+    def scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+        every = treatment.overwrite_every
+        return {
+            **rule.scalars(t, numbers, flags),
+            "average_momentum": 0.0 if t == 1 else numbers["average_momentum"],
+            "overwrite": float(every > 0 and t % every == 0),
+        }
+
+    def evaluated(param: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
+        del param, numbers
+        return slots[-1]
+
+    def shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+        assert rule.shapes is not None
+        return {**rule.shapes(shape), AVERAGE: tuple(shape)}
+
+    return replace(
+        rule,
+        slots=slots,
+        scalars=scalars,
+        shapes=shapes if rule.shapes is not None else None,
+        evaluated=evaluated,
+    )

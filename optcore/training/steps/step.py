@@ -1,0 +1,126 @@
+"""A step: the gradients of its batches, and the update, unless there is a reason to skip it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+
+from torch import Tensor
+
+from optcore.training.precision import MAX_OVERFLOWS, all_finite
+from optcore.training.reports import Diverged, Progress, StepReport
+from optcore.training.run import Run
+from optcore.training.steps.columns import Columns
+from optcore.training.steps.passes import (
+    acceptable,
+    backward,
+    examples,
+    loss_of,
+    loss_scale,
+    overflow_told,
+)
+from optcore.training.steps.search import searched
+
+
+def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
+    """
+    Make a step of *run* and wait for its loss.
+
+    Yields:
+        a sign of life between two batches, and where a long search was given up.
+
+    Returns:
+        what to report. The run has gone on, unless the loss ends it.
+    """
+    columns.begin()
+    if run.optimizer.needs_closure:
+        value, updated = yield from searched(run, columns)
+    else:
+        value = yield from _gradients(run)
+        columns.measure_gradient(loss_scale(run))
+        updated = acceptable(run, value) and _gradient_is_finite(run)
+        if updated:
+            with overflow_told(run):
+                run.optimizer.step()
+    run.micro, scale, row = 0, loss_scale(run), run.row
+    if updated:
+        applied(run)
+        run.loss_sum, run.loss_count = run.loss_sum + value, run.loss_count + 1
+    else:
+        run.optimizer.follow_plans()  # to what the update would have been made with
+    lrs = run.applied_lrs()
+    values = columns.values(scale, updated=updated)
+    if acceptable(run, value):
+        _rescale(run, finite=updated)
+    if acceptable(run, value) or run.spec.training.on_divergence == "skip":
+        run.row += 1
+    return StepReport(row, lrs[run.shown_group], value, lrs if len(lrs) > 1 else (), values)
+
+
+def divergence(run: Run, report: StepReport) -> Diverged | None:
+    """Return why the run cannot go on after *report*, if it cannot."""
+    if run.scaler is not None and run.scaler.overflows >= MAX_OVERFLOWS:
+        what = f"gradient must be finite, got none in {MAX_OVERFLOWS} steps in a row"
+        return Diverged(what, report.step)
+    if run.spec.training.on_divergence == "skip" or acceptable(run, report.loss):
+        return None
+    limit = run.spec.training.loss_limit
+    rule = f"at most {limit}" if math.isfinite(report.loss) else "finite"
+    return Diverged(f"loss must be {rule}, got {report.loss}", report.step)
+
+
+def applied(run: Run) -> None:
+    """Count an update, and let what follows the weights follow."""
+    run.t += 1
+    if run.slow is not None:
+        run.slow.update(run.t)
+    if run.ema is not None:
+        run.ema.update(run.t)
+
+
+def _gradients(run: Run) -> Generator[Progress, None, float]:
+    """Compute the gradients of a step, batch after batch; return its loss."""
+    accumulate, whole = run.spec.training.accumulate, examples(run)
+    while True:
+        images, labels = run.batches.next()
+        kept = _statistics(run)
+        loss = loss_of(run, images, labels)
+        if accumulate > 1:
+            loss = loss * (len(labels) / whole)
+        value = loss.item()
+        if not run.micro:
+            run.optimizer.zero_grad()
+            run.partial_loss = 0.0
+        if math.isfinite(value):
+            backward(run, loss)
+        else:
+            for buffer, before in zip(run.statistics, kept, strict=False):
+                buffer.copy_(before)
+        run.partial_loss += value
+        run.micro += 1
+        if run.micro == accumulate or run.batches.at_end:
+            return run.partial_loss
+        yield Progress(run.row)
+
+
+def _statistics(run: Run) -> list[Tensor]:
+    """Return BatchNorm's statistics as they are, where a batch may turn out to spoil them."""
+    if run.spec.training.on_divergence == "fail":
+        return []
+    return [buffer.clone() for buffer in run.statistics]
+
+
+def _gradient_is_finite(run: Run) -> bool:
+    """Return whether an update may be made from the gradient; looked at only if it matters."""
+    drops = run.scaler is not None and run.scaler.drops
+    if not drops and run.spec.training.on_divergence == "fail":
+        return True
+    return all_finite([p.grad for p in run.model.parameters() if p.grad is not None])
+
+
+def _rescale(run: Run, *, finite: bool) -> None:
+    """Let the loss scale learn of a gradient."""
+    if run.scaler is None:
+        return
+    run.scaler.update(finite=finite)
+    run.optimizer.loss_scale = run.scaler.scale

@@ -1,0 +1,51 @@
+"""Commands that ask something of a job that was posted."""
+
+from __future__ import annotations
+
+from optserve.cli.options import DEFAULT_HOME, Home, JobId, Url, service
+from optserve.cli.output.terminal import out
+from optserve.contract.wire import Job
+
+
+def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """End a job; a running one saves a checkpoint first."""
+    with service(url, home) as client:
+        _say(client.cancel(job_id), "cancelled")
+
+
+def kill(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """End a job at once; nothing more of it is saved."""
+    with service(url, home) as client:
+        _say(client.kill(job_id), "killed")
+
+
+def pause(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Put a job aside; a running one saves a checkpoint first."""
+    with service(url, home) as client:
+        _say(client.pause(job_id), "paused")
+
+
+def resume(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Put a paused job back into the queue; it continues from its checkpoint."""
+    with service(url, home) as client:
+        _say(client.resume(job_id))
+
+
+def restart(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Let a queued or paused job begin again at step 0, on any worker of its device."""
+    with service(url, home) as client:
+        _say(client.restart(job_id))
+
+
+def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """
+    Let a queued or paused job go on from its checkpoint where bits come out differently.
+
+    For a job whose worker is gone for good. Its steps after the checkpoint are cut.
+    """
+    with service(url, home) as client:
+        _say(client.accept(job_id))
+
+
+def _say(job: Job, wish: str = "") -> None:
+    out.say(f"{job.id} is {job.state}" + (f", and will be {wish}" if wish and job.request else ""))

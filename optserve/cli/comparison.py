@@ -1,0 +1,37 @@
+"""``optserve compare``: several jobs over each other in the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from optserve.cli.options import DEFAULT_HOME, Home, Url, service
+from optserve.cli.output import pictures
+from optserve.cli.output.chart import LETTERS
+from optserve.cli.output.tables import print_table
+from optserve.cli.output.terminal import err, out, visible
+from optserve.contract.charts import Along
+
+
+def compare(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...")],
+    column: Annotated[str, typer.Option(help="What is compared.")] = "loss",
+    x: Annotated[Along, typer.Option(help="Along what.")] = Along.STEP,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Draw several jobs over each other: by step, examples seen or seconds trained."""
+    with service(url, home) as client:
+        found = client.compare(job_ids, column=column, x=x)
+    for line in pictures.of_jobs(found, out.width):
+        out.say(line)
+    header = ["", "job", "steps", "name"]
+    rows = [
+        [letter, job.job, str(job.total), job.name]
+        for letter, job in zip(LETTERS, found.data, strict=False)
+    ]
+    print_table(out, header, rows)
+    for job in found.data:
+        if job.omitted:
+            err.say(visible(f"{job.job} is not drawn: {job.omitted}"))

@@ -1,0 +1,53 @@
+"""The command that takes the steps of a job home, for other programs to read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
+from optserve.cli.output.terminal import err
+from optserve.contract.exports import ExportForm
+
+
+def metrics(
+    job_id: JobId,
+    *,
+    form: Annotated[
+        ExportForm, typer.Option("--format", help="Arrow is a stream.")
+    ] = ExportForm.CSV,
+    columns: Annotated[
+        str | None, typer.Option(help="Some of the job's, in this order: loss,lr")
+    ] = None,
+    after: Annotated[int, typer.Option(min=-1, help="Only steps after this one.")] = -1,
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", help="Written whole or not at all. Default: standard output."),
+    ] = None,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Take the steps of a job home: CSV, NDJSON, Parquet or Arrow, every bit."""
+    if file is None and not form.is_text and sys.stdout.isatty():
+        err.say(
+            f"{form} is not for the eye: write it to a file with --out FILE, or into a pipe",
+            style="red",
+        )
+        raise typer.Exit(FAILED)
+    with service(url, home) as client:
+        try:
+            client.export(
+                job_id,
+                sys.stdout.buffer if file is None else file,
+                form=form,
+                columns=() if columns is None else columns.split(","),
+                after=after,
+            )
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads it has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(FAILED) from None

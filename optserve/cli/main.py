@@ -1,0 +1,194 @@
+"""The `optserve` command."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from optcore.data.sources.fetch import FetchFailed, fetch_mnist
+from optcore.spec.errors import SpecError
+from optserve.cli import actions, clones, comparison, convert, exports, schedules
+from optserve.cli import demo as demonstration
+from optserve.cli import jobs as shown
+from optserve.cli.files import BadFile, read_object
+from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
+from optserve.cli.output.terminal import err, out, visible
+from optserve.client.errors import ClientError, StackError
+from optserve.contract.states import State
+from optserve.local import stack
+from optserve.local.doctor import command as doctor
+from optserve.local.settings import HOST
+
+app = typer.Typer(
+    help="Training as a service: post a job, read the lr and loss of every step.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
+app.add_typer(datasets, name="datasets")
+app.command("convert")(convert.command)
+app.command("doctor")(doctor.command)
+app.add_typer(schedules.app, name="schedule")
+
+
+@app.command()
+def up(
+    home: Home = DEFAULT_HOME,
+    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
+    worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
+) -> None:
+    """Start the service on this machine and stay until Ctrl-C."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopping.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    with stack.running(
+        home=home,
+        host=host,
+        port=port,
+        workers=workers,
+        stopping=stopping,
+        worker_module=worker_module,
+    ) as running:
+        out.say(f"optserve is ready at {running.url}")
+        out.say(f"what it offers: {running.url}/docs")
+        out.say("Ctrl-C saves what runs and ends everything")
+        while not stopping.wait(stack.LOOK_S):
+            running.look_after()
+        out.say("saving what runs, and leaving ...")
+
+
+@app.command()
+def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
+    """Train a network on MNIST through the whole service, and show it."""
+    demonstration.run(home, port, out)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="The job as JSON; - for standard input.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Show it until it ends.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Equal keys with equal jobs are one job. Default: a new one.")
+    ] = None,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Post a job."""
+    spec = read_object(file)
+    with service(url, home) as client:
+        for warning in client.validate(spec).warnings:
+            err.say(f"warning: {warning}", style="yellow")
+        job = client.submit(spec, idempotency_key=idempotency_key)
+        out.say(f"{job.id}  {client.url}/v1/jobs/{job.id}")
+        if follow and not shown.follow(client, job, out):
+            raise typer.Exit(FAILED)
+
+
+@app.command()
+def jobs(
+    state: Annotated[State | None, typer.Option(help="Only these.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, repeatable.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """List jobs, newest first."""
+    labels = dict(_pair(text) for text in label or [])
+    with service(url, home) as client:
+        page = client.jobs(state=state, labels=labels, limit=limit)
+        found, unreadable = page.data, page.unreadable
+        while page.has_more and len(found) < limit:  # rows were long
+            left = limit - len(found)
+            page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
+            found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
+    shown.jobs(found, out)
+    for job in unreadable:
+        err.say(f"{visible(job.id)} cannot be shown: {visible(job.why)}")
+    if page.has_more:
+        err.say(f"there are more; see them with --limit {min(1000, 2 * limit)}")
+
+
+@app.command()
+def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """List the states of a job that are kept."""
+    with service(url, home) as client:
+        shown.checkpoints(client.checkpoints(job_id), out)
+
+
+@app.command()
+def show(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option(help="Go on with its history until it ends.")] = False,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show a job: where it stands, lr and loss of its steps, its history."""
+    with service(url, home) as client:
+        shown.facts(client.job(job_id), out)
+        shown.picture(client, job_id, out)
+        shown.history(client.follow_events(job_id) if follow else client.events(job_id), out)
+
+
+app.command()(exports.metrics)
+app.command()(clones.clone)
+app.command()(comparison.compare)
+for command in (
+    actions.cancel,
+    actions.kill,
+    actions.pause,
+    actions.resume,
+    actions.restart,
+    actions.accept,
+):
+    app.command()(command)
+
+
+@datasets.command()
+def fetch(name: Annotated[str, typer.Argument(help="mnist")], home: Home = DEFAULT_HOME) -> None:
+    """Put a dataset into the data directory of the local stack."""
+    if name != "mnist":
+        _refuse(f"dataset must be mnist (digits needs no fetching), got {name!r}")
+    fetch_mnist(stack.data_dir(home) / name, out.say)
+
+
+def main(command: typer.Typer = app) -> None:
+    """Run a command; what goes wrong is a sentence, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character
+    try:
+        command()
+    except (ClientError, SpecError, BadFile, FetchFailed, StackError) as error:
+        _refuse(str(error))
+    except UnicodeEncodeError as error:
+        _refuse(f"{error.object!r} must be text that can be encoded")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        _refuse(f"--label must be NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _refuse(message: str) -> NoReturn:
+    err.say(message, style="red")
+    sys.exit(FAILED)

@@ -1,0 +1,197 @@
+"""Checks of jobs: what the store says of them fits together, and their files are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import redis
+
+from optserve.contract.states import State
+from optserve.local.doctor.findings import Examined, Finding
+from store.errors import RecordUnreadable
+from store.jobs.record import Record
+from store.redis import keys
+from store.storage.artifacts import Storage
+
+AT_A_TIME = 500
+SHOWN = 3
+"""Jobs that are named of those with the same problem."""
+RUNNING, QUEUED = frozenset({State.RUNNING}), frozenset({State.QUEUED})
+FINAL = frozenset(state for state in State if state.final)
+MEMBERS = {
+    "leases": (keys.LEASES, RUNNING),
+    "deadlines": (keys.DEADLINES, RUNNING),
+    "waits": (keys.QUEUED_SINCE, QUEUED),
+    "endings": (keys.ENDED, FINAL),
+    "to be archived": (keys.UNARCHIVED, FINAL),
+}
+"""Sorted sets of ``tenant/id``, and the states of the jobs that belong there."""
+
+
+def check_members(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether each job that stands in a list of the service is one that belongs there."""
+    del examined
+    for name, (key, states) in MEMBERS.items():
+        odd = _twice(partial(_odd, client, key, states))
+        subject = f"jobs: {name}"
+        if odd:
+            said = f"{_named(odd)} should not be there"
+            yield Finding(subject, said, "--repair takes them out", _removes(client, key, odd))
+        else:
+            yield Finding(subject, f"{_many(client.zcard(key), 'job')}, as they should be")
+
+
+def check_running(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether each running job has a lease: without one nobody would ever take it back."""
+    del examined
+    stuck = _twice(lambda: _without_lease(client))
+    if not stuck:
+        yield Finding("jobs: running", "each has a lease")
+        return
+
+    def end() -> str:
+        client.zadd(keys.LEASES, dict.fromkeys(map(_bytes, stuck), 0))
+        return f"{_many(len(stuck), 'job')} will be taken back as soon as the service runs"
+
+    said = f"{_named(stuck)} run without a lease"
+    yield Finding("jobs: running", said, "--repair lets them be taken back", end)
+
+
+def check_records(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether records can be read."""
+    del examined
+    odd = _twice(lambda: [job for job, record in _records(client) if not _is_whole(record)])
+    yield _finding("jobs: records", odd, "have records that cannot be read", "remove these jobs")
+
+
+def check_archives(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether the files are there to which the rows of jobs that have ended were moved."""
+    storage = Storage(examined.settings.storage_dir)
+    odd = [
+        job
+        for job, record in _records(client)
+        if _is_whole(record)
+        and any(storage.size(kept.path) != kept.size for kept in record.archive.values())
+    ]
+    said = "have lost rows or history: the files are gone, or have another size"
+    yield _finding("jobs: archives", odd, said, "mount the right storage, or restore it")
+
+
+def check_checkpoints(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether the jobs that are to go on have a checkpoint to go on from."""
+    storage = Storage(examined.settings.storage_dir)
+
+    def odd() -> list[str]:
+        return [
+            job
+            for job, record in _records(client)
+            if _is_whole(record)
+            and not record.state.final
+            and (begins := _begins_with(record))
+            and not any(storage.size(path) for path in begins)
+        ]
+
+    said = "have lost their checkpoints, or what they begin with"
+    todo = "mount the right storage before they go on"
+    yield _finding("jobs: checkpoints", _twice(odd), said, todo)
+
+
+def _begins_with(record: Record) -> list[str]:
+    """Return the files of which a job needs one to begin; none for one that begins afresh."""
+    if record.checkpoints:
+        return [pointer.path for pointer in record.checkpoints]
+    return [] if record.inherited is None else [record.inherited.path]
+
+
+def _finding(subject: str, odd: Sequence[str], said: str, todo: str) -> Finding:
+    if odd:
+        return Finding(subject, f"{_named(odd)} {said}", todo)
+    return Finding(subject, "as they should be")
+
+
+def _twice(look: Callable[[], list[str]]) -> list[str]:
+    """Return what is found again, if anything is: a service that runs moves jobs meanwhile."""
+    found = look()
+    return [job for job in look() if job in set(found)] if found else []
+
+
+def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
+    """Return the members of a set whose jobs have no record, or are in none of these states."""
+    members = _members(client, key)
+    found = zip(members, _fields(client, members), strict=True)
+    return [member for member, record in found if record.get("state") not in states]
+
+
+def _without_lease(client: redis.Redis) -> list[str]:
+    running = [
+        f"{tenant}/{job_id}"
+        for tenant in _tenants(client)
+        for job_id in _members(client, keys.JOBS_IN_STATE % (tenant, State.RUNNING))
+    ]
+    leased = set(_members(client, keys.LEASES))
+    return [job for job in running if job not in leased]
+
+
+def _is_whole(record: Record) -> bool:
+    try:
+        record.job()
+    except RecordUnreadable:  # whatever is in it, it is not what was written
+        return False
+    return True
+
+
+def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
+    """Yield ``tenant/id`` and the record of each job; an empty one if there is none."""
+    for tenant in _tenants(client):
+        jobs = [f"{tenant}/{job_id}" for job_id in _members(client, keys.JOBS % tenant)]
+        yield from zip(jobs, map(Record, _fields(client, jobs)), strict=True)
+
+
+def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield what the store has of each job; nothing of one that has no record."""
+    for first in range(0, len(jobs), AT_A_TIME):
+        pipe = client.pipeline(transaction=False)
+        for job in jobs[first : first + AT_A_TIME]:
+            tenant, _, job_id = job.partition("/")
+            pipe.hgetall(_bytes(keys.JOB % (tenant, job_id)))
+        for raw in pipe.execute(raise_on_error=False):  # a key may hold something else
+            found = raw if isinstance(raw, dict) else {}
+            yield {_text(name): _text(value) for name, value in found.items()}
+
+
+def _tenants(client: redis.Redis) -> list[str]:
+    found: Any = client.smembers(keys.TENANTS)
+    return sorted(map(_text, found))
+
+
+def _members(client: redis.Redis, key: str) -> list[str]:
+    found: Any = client.zrange(key, 0, -1)
+    return list(map(_text, found))
+
+
+def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[[], str]:
+    def remove() -> str:
+        client.zrem(key, *map(_bytes, members))
+        return f"{_many(len(members), 'job')} taken out"
+
+    return remove
+
+
+def _text(raw: bytes) -> str:
+    """Return bytes of the store as text: whatever they are, `_bytes` gives them back."""
+    return raw.decode(errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _named(jobs: Sequence[str]) -> str:
+    more = f" and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else ""
+    return ", ".join(jobs[:SHOWN]) + more
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

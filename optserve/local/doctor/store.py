@@ -1,0 +1,85 @@
+"""Checks of the store: its settings, its functions, and whose the storage is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import redis
+
+from optserve.local.doctor.findings import Examined, Finding
+from store.errors import StoreUnsafe
+from store.jobs import calls
+from store.jobs.calls.isolation import SetAside
+from store.redis import keys
+from store.redis.functions import library_name, send
+from store.redis.server import check, libraries
+from store.storage.artifacts import STORE
+
+
+def check_settings(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether the store keeps what it accepts."""
+    del examined
+    try:
+        check(client)
+    except StoreUnsafe as error:
+        said, _, todo = str(error).partition(". ")
+        yield Finding("store: settings", said, todo or "use a newer server")
+    else:
+        yield Finding("store: settings", "it keeps what it accepts")
+
+
+def check_functions(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look which releases' functions the store has."""
+    del examined
+    names = libraries(client)
+    said = "those of this release " + ("are there" if library_name() in names else "come with it")
+    others = [name for name in names if name != library_name()]
+    beside = f", beside those of others: {', '.join(others)}" if others else ""
+    yield Finding("store: functions", said + beside)
+
+
+def check_set_aside(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look what the service could not handle and has set aside, so that it sees to all others."""
+    del examined
+    members = send(client, calls.set_aside_members())
+    for each in members:
+        said = f"{each.member} has not been handled since {each.since:%Y-%m-%d %H:%M}: {each.why}"
+        todo = "mend it; --repair forgets this, until it is tried and fails again"
+        yield Finding(f"set aside: {each.kind}", said, todo, _forgets(client, each))
+    if not members:
+        yield Finding("set aside", "nothing")
+
+
+def _forgets(client: redis.Redis, aside: SetAside) -> Callable[[], str]:
+    def forget() -> str:
+        send(client, calls.put_back(aside.kind, aside.member))
+        return f"{aside.kind} {aside.member} is no longer set aside"
+
+    return forget
+
+
+def check_storage(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
+    """Look whether the files in the storage are those of this store."""
+    file = examined.settings.storage_dir / STORE
+    known = client.get(keys.STORE_ID)
+    subject = "storage: name"
+    try:
+        name = file.read_bytes()
+    except FileNotFoundError:
+        if client.exists(keys.STORAGE_NAMED):
+            said = f"{file.parent} lacks the file that this store has put there: {file.name}"
+            yield Finding(subject, said, "mount the right folder, or restore the file")
+        else:
+            yield Finding(subject, f"{file.parent} belongs to no store yet")
+    except OSError as error:
+        yield Finding(subject, f"{file} cannot be read: {error.strerror}", "see that it can")
+    else:
+        if name == known:
+            yield Finding(subject, f"{file.parent} belongs to this store")
+        elif not name:
+            yield Finding(
+                subject, f"{file} is empty: a full disk did that, and the service mends it"
+            )
+        else:
+            said = f"{file.parent} belongs to another store, or this one was emptied"
+            yield Finding(subject, said, f"see OPTSERVE_STORAGE, or remove {file}")

@@ -1,0 +1,112 @@
+"""
+The calls of the server's functions, one for each: who may make them, with what, for what.
+
+They are arranged as the functions are in ``jobs/lua``.
+"""
+
+from store.jobs.calls.clients import Asked, Changed, Submitted, accept, ask, recall, restart, submit
+from store.jobs.calls.held import Held
+from store.jobs.calls.history import history_moved, long_histories
+from store.jobs.calls.isolation import SetAside, put_back, set_aside, set_aside_members
+from store.jobs.calls.libraries import forget_library, unused_libraries
+from store.jobs.calls.lists import Found, Unreadable, find, index_labels, summaries
+from store.jobs.calls.monitoring import Monitored, monitored
+from store.jobs.calls.reaper import Reaped, reap
+from store.jobs.calls.record import look, version
+from store.jobs.calls.retention import (
+    Owned,
+    archived,
+    expire,
+    owned,
+    removed,
+    storage_named,
+    store_id,
+    swept,
+    unarchived,
+    unweighed,
+    weighed,
+)
+from store.jobs.calls.series import (
+    append,
+    best_kept,
+    checkpointed,
+    evaluated,
+    noted,
+    off_plan,
+    passed_over,
+    refused,
+)
+from store.jobs.calls.workers import (
+    Cause,
+    Released,
+    begun,
+    bye,
+    claim,
+    fail,
+    finish,
+    hello,
+    release,
+    renew,
+    wanted,
+)
+
+__all__ = [
+    "Asked",
+    "Cause",
+    "Changed",
+    "Found",
+    "Held",
+    "Monitored",
+    "Owned",
+    "Reaped",
+    "Released",
+    "SetAside",
+    "Submitted",
+    "Unreadable",
+    "accept",
+    "append",
+    "archived",
+    "ask",
+    "begun",
+    "best_kept",
+    "bye",
+    "checkpointed",
+    "claim",
+    "evaluated",
+    "expire",
+    "fail",
+    "find",
+    "finish",
+    "forget_library",
+    "hello",
+    "history_moved",
+    "index_labels",
+    "long_histories",
+    "look",
+    "monitored",
+    "noted",
+    "off_plan",
+    "owned",
+    "passed_over",
+    "put_back",
+    "reap",
+    "recall",
+    "refused",
+    "release",
+    "removed",
+    "renew",
+    "restart",
+    "set_aside",
+    "set_aside_members",
+    "storage_named",
+    "store_id",
+    "submit",
+    "summaries",
+    "swept",
+    "unarchived",
+    "unused_libraries",
+    "unweighed",
+    "version",
+    "wanted",
+    "weighed",
+]

@@ -1,0 +1,153 @@
+"""What workers do with jobs: they claim them, hold them, and end them or give them back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optserve.contract.states import Ending
+from store.jobs.calls.held import Held
+from store.jobs.calls.replies import accepted, as_record, checked, json_text, text, texts
+from store.jobs.record import Record
+from store.redis.functions import Call
+
+Cause = Literal["left", "crashed", "fault"]
+"""Why a worker gives a job back."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """
+    A job after its worker gave it back.
+
+    Attributes:
+        state: the job's; or ``already``: it was given back before.
+        bells: devices whose idle workers should hear of it.
+    """
+
+    state: str
+    bells: list[str]
+
+
+def hello(worker: str, *, ttl_ms: int, held: Held | None, **fields: str | int) -> Call[None]:
+    """
+    Say that *worker* is alive, and will be for *ttl_ms*.
+
+    Args:
+        worker: its id.
+        ttl_ms: after so many milliseconds of silence it counts as gone.
+        held: the job it has, in case its record was lost meanwhile.
+        fields: device, fingerprint, host, pid; unwell: why its machine is not fit to train on, or
+            empty.
+    """
+    job = json.dumps([held.tenant, held.job_id]) if held else ""
+    flat = [part for pair in fields.items() for part in pair]
+    args = [worker, ttl_ms, job, held.token if held else "", *flat]
+    return Call("hello", args, lambda reply: None)
+
+
+def bye(worker: str) -> Call[None]:
+    """Say that *worker* leaves."""
+    return Call("bye", [worker], lambda reply: None)
+
+
+def claim(
+    worker: str, *, device: str, fingerprint: str, token: str, lease_ms: int
+) -> Call[Record | None]:
+    """
+    Take the next runnable job, if there is one.
+
+    Args:
+        worker: who takes it.
+        device: jobs for it, or for any, are runnable.
+        fingerprint: jobs that were begun where bits come out the same are runnable too.
+        token: random; proves from now on that the job is this attempt's.
+        lease_ms: how long the job is held without a renewal.
+    """
+    return Call("claim", [worker, device, fingerprint, token, lease_ms], as_record)
+
+
+def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
+    """
+    Say on what the job is computed.
+
+    The call returns the row since which the job's bits are those of *fingerprint*: a checkpoint
+    made before or there is of other bits. It returns None if only a worker with another
+    fingerprint may go on. Where any worker may (the run is not exact), rows of another one that
+    come after the last checkpoint are cut.
+
+    Args:
+        held: by this attempt.
+        fingerprint: equal where bits are equal.
+        facts: what it stands for, and what a later attempt must set up to be equal.
+    """
+    args = [*held.args, fingerprint, json.dumps(facts)]
+
+    def read(reply: list[Any]) -> int | None:
+        if text(reply[0]) == "differs":
+            return None
+        return int(checked(reply)[1])
+
+    return Call("begun", args, read)
+
+
+def renew(held: Held, *, lease_ms: int) -> Call[str]:
+    """Keep the job for *lease_ms* more; the call returns what is to be done with it, or ''."""
+    return Call("renew", [*held.args, lease_ms], lambda reply: text(checked(reply)[1]))
+
+
+def wanted(held: Held) -> Call[str]:
+    """Return what is to be done with the job, or ''; the lease is not renewed."""
+    args = held.args
+    return Call("wanted", args, lambda reply: text(checked(reply)[1]), reads_only=True)
+
+
+def finish(
+    held: Held,
+    *,
+    rows: int,
+    digest: str,
+    result: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+    ended: Ending = "completed",
+) -> Call[None]:
+    """
+    End the job: all its rows are stored and its files written.
+
+    Args:
+        held: by this attempt.
+        rows: how many there are; must be what the store has.
+        digest: of every tensor of the run.
+        result: what it came to on the held-out examples.
+        artifacts: name -> path, sha256 and size.
+        ended: early_stopped: by its own choice before its last step, so with fewer rows.
+    """
+    args = [*held.args, rows, digest, json_text(result), json_text(artifacts), ended]
+    return Call("finish", args, accepted)
+
+
+def fail(held: Held, *, reason: str, detail: str) -> Call[None]:
+    """End the job: it cannot be trained."""
+    args = [*held.args, reason, detail]
+    return Call("fail", args, accepted)
+
+
+def release(held: Held, *, why: str, cause: Cause = "left") -> Call[Released]:
+    """
+    Give the job back: to where its client wants it, else into the queue.
+
+    Args:
+        held: by this attempt.
+        why: for the history.
+        cause: left: the worker leaves, or was asked to stop. crashed: its trainer died, which
+            counts towards `MAX_CRASHES`. fault: something is wrong with its machine; the job goes
+            to another worker at once, and waits for ever longer if that happens again.
+    """
+
+    def read(reply: list[bytes]) -> Released:
+        state, *bells = texts(checked(reply))
+        return Released(state, bells)
+
+    return Call("release", [*held.args, why, cause], read)

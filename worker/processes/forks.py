@@ -1,0 +1,167 @@
+"""The fork server and what it forks, as their worker sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from worker.processes.forkserver import MESSAGE_BYTES
+
+ANSWER_S = 10.0
+"""Seconds that a server gets to answer before it is killed; it imports before it is asked."""
+LOOK_S = 0.01
+"""Seconds between two looks at whether a process has ended."""
+
+
+class ServerDied(Exception):
+    """There is no fork server any more, and none of its forks: the kernel ended them with it."""
+
+
+class ForkServer:
+    """
+    A process that has imported what training needs, and forks trainers.
+
+    To be started from the worker's main thread: the kernel ends it when that thread ends.
+
+    Args:
+        module: with the `main` that a fork runs.
+        environment: of the process and of its forks.
+    """
+
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(ANSWER_S)
+        self._sent = 0
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "worker.processes.forkserver",
+            module,
+            str(its.fileno()),
+        ]
+        with its:
+            self._process = subprocess.Popen(
+                [*command, str(os.getpid())],
+                pass_fds=(its.fileno(),),
+                process_group=0,
+                env=dict(environment),
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def send(self, request: dict[str, Any], *descriptors: int) -> int:
+        """Send a request; return its number."""
+        self._sent += 1
+        message = json.dumps({"number": self._sent, **request}).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `hear` will tell
+            socket.send_fds(self._socket, [message], descriptors)
+        return self._sent
+
+    def hear(self, number: int) -> dict[str, Any]:
+        """
+        Wait for the answer to the request of that number.
+
+        Raises:
+            ServerDied: there will be none.
+        """
+        while True:
+            try:
+                message = self._socket.recv(MESSAGE_BYTES)
+            except (ConnectionResetError, TimeoutError):
+                message = b""
+            if not message:
+                self.kill()
+                self._process.wait()
+                raise ServerDied
+            answer: dict[str, Any] = json.loads(message)
+            if answer["number"] == number:  # else whoever asked was interrupted
+                return answer
+
+    def kill(self) -> None:
+        """End the process, and its forks with it; safe in a signal handler."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Do the same, and wait for it."""
+        self.kill()
+        self._process.wait()
+        self._socket.close()
+
+
+class Fork:
+    """
+    A process that was forked from a server.
+
+    Args:
+        server: to fork it.
+        device: of the trainer that it is to be.
+        descriptors: which it hears and speaks on.
+    """
+
+    def __init__(self, server: ForkServer, device: str, descriptors: tuple[int, int]) -> None:
+        self._server = server
+        self._pid = 0
+        self._code: int | None = None
+        self._lost = False
+        self._number = server.send({"fork": device}, *descriptors)
+
+    @property
+    def pid(self) -> int:
+        """
+        Its number, to be asked for once it has said something.
+
+        Raises:
+            ServerDied: there never was such a process, or it went with the server.
+        """
+        if not self._pid:
+            self._pid = int(self._server.hear(self._number)["pid"])
+        return self._pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        if self._code is None and not self._lost:
+            try:
+                number = self._server.send({"look": self.pid})
+                self._code = self._server.hear(number)["code"]
+            except ServerDied:
+                self._lost = True
+        return self._code is not None or self._lost
+
+    def wait(self, within_s: float) -> bool:
+        """Return whether it has ended within so many seconds."""
+        deadline = time.monotonic() + within_s
+        while not self.ended:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
+        return True
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it has not ended; safe in a signal handler, once it has a number."""
+        if self._pid and self._code is None and self._server.alive:
+            with contextlib.suppress(ProcessLookupError):  # it is just going with its server
+                os.kill(self._pid, number)
+
+    def __str__(self) -> str:
+        """Say who it is, and how it ended if it has."""
+        name = f"trainer {self._pid}" if self._pid else "trainer"
+        if self._lost:
+            return f"{name} ended with the process that it is forked from"
+        if self._code is None:
+            return name
+        code = self._code
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"{name} ended with {how}"
