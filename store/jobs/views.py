@@ -11,6 +11,7 @@ import redis.asyncio
 
 from optserve.contract.states import State
 from optserve.contract.wire import Event, Lane, Queue, Worker
+from store.archive import archived
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
