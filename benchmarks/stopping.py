@@ -27,7 +27,7 @@ from optserve.client import Client
 from optserve.contract.states import State
 from optserve.contract.wire import Job, StreamEnd
 from optserve.local import stack
-from tests.support.faulty_files import FaultyFiles
+from tests.support.machine.faulty_files import FaultyFiles
 
 LIMIT_S = 2.0
 MOMENTS = 100

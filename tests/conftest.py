@@ -18,6 +18,7 @@ from worker.processes.trainers import environment
 
 os.environ.update(environment(os.environ))  # as trainers do; read when torch is imported
 
+pytest_plugins = ["tests.support.application"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -71,6 +72,11 @@ def _environment() -> Iterator[None]:
                 environment.delenv(name)
         environment.setenv("PYTHONPATH", str(ROOT))
         yield
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

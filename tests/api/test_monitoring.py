@@ -12,7 +12,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.redis.functions import send
-from tests.jobs.protocol import append, ask, begin, claim, hello, release, some_rows, submit
+from tests.support.store.protocol import (
+    append,
+    ask,
+    begin,
+    claim,
+    hello,
+    release,
+    some_rows,
+    submit,
+)
 
 pytestmark = pytest.mark.anyio
 

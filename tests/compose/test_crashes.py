@@ -8,9 +8,9 @@ import pytest
 
 from optserve.client import Client
 from optserve.contract.wire import Job
-from tests.compose.composed import PREFIX, ROOT, Composed, crash, docker, inspected
-from tests.compose.jobs import SOME, STEPS, is_whole
-from tests.e2e.jobs import begun, finished
+from tests.support.service.composed import PREFIX, ROOT, Composed, crash, docker, inspected
+from tests.support.service.composed_jobs import SOME, STEPS, is_whole
+from tests.support.service.jobs import begun, finished
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

@@ -9,10 +9,10 @@ from safetensors.numpy import load_file
 from optserve.client import Client
 from optserve.contract.states import State
 from store.redis.keys import JOB
-from tests.compose.composed import Composed, docker
-from tests.compose.jobs import SOME, STEPS, is_whole
-from tests.e2e.jobs import LONG, SHORT, begun, finished
-from tests.processes import eventually
+from tests.support.machine.processes import eventually
+from tests.support.service.composed import Composed, docker
+from tests.support.service.composed_jobs import SOME, STEPS, is_whole
+from tests.support.service.jobs import LONG, SHORT, begun, finished
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

@@ -15,7 +15,7 @@ from optcore.spec.run import RunSpec
 from optcore.spec.schedules.preview import PreviewSpec
 from optcore.training.loop import train
 from optcore.training.reports import Diverged
-from tests.optcore.small import spec_of, start
+from tests.support.optcore.small import spec_of, start
 
 WIDE = {
     "kind": "sequential",

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from optserve.local.embedded import EmbeddedServer
-from tests.processes import eventually
+from tests.support.machine.processes import eventually
 
 NAMES = [
     "100%",

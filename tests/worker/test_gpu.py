@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import kill
+from tests.support.machine.processes import kill
 from worker.processes.gpu import gpu_name, lock_gpu
 from worker.processes.trainers import environment
 

@@ -16,7 +16,7 @@ import redis
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.calls import Held
 from store.redis.server import prepare
-from tests.processes import alive, descendants, eventually, parent, priorities
+from tests.support.machine.processes import alive, descendants, eventually, parent, priorities
 from worker.processes import forks
 from worker.processes import trainers as workers_trainers
 from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
@@ -53,7 +53,7 @@ def hanging(_settings: None) -> Iterator[Trainers]:
     """Those of a worker whose jobs never end."""
     trainers = Trainers("cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers_trainers, "MODULE", "tests.strange.hanging")
+        patch.setattr(workers_trainers, "MODULE", "tests.support.strange.hanging")
         trainers.fingerprint()
     yield trainers
     trainers.close()

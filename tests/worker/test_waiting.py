@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from optserve.local.embedded import EmbeddedServer
-from tests.processes import eventually
+from tests.support.machine.processes import eventually
 
 MODULES = ["worker.main", "api.app"]
 

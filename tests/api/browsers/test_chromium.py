@@ -14,9 +14,9 @@ import redis
 
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
-from tests.jobs.protocol import state_of, submit
-from tests.support.api_process import ApiProcess, api_process
-from tests.support.chromium import visit
+from tests.support.machine.chromium import visit
+from tests.support.service.api_process import ApiProcess, api_process
+from tests.support.store.protocol import state_of, submit
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api.posting import JOB, post
+from tests.support.http.posting import JOB, post
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from optserve.local.stack import Stack
-from tests.stacks import stack_with
+from tests.support.service.stacks import stack_with
 
 HEAD_S, BODY_S, PACE, IDLE_S, STALL_S = 1.5, 1.5, 500.0, 2.5, 1.5
 TOTAL, OF_A_PEER = 120, 80

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.watching.processes import rss
 from optserve.local.stack import Stack
 from tests.api.connections.conftest import BODY_S, PACE
-from tests.api.connections.raw import answers, connected, counted, read_all, read_one, told
-from tests.jobs.protocol import SPEC
+from tests.support.http.raw import answers, connected, counted, read_all, read_one, told
+from tests.support.store.protocol import SPEC
 
 POST = b"POST /v1/jobs/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -13,7 +13,8 @@ import pytest
 from api.connections.bodies import Bodies, until_answered
 from benchmarks.watching.processes import rss
 from optserve.local.stack import Stack
-from tests.api.connections.raw import (
+from tests.api.connections.test_bodies import CHUNKED, POST, SPEC_TEXT, length
+from tests.support.http.raw import (
     OTHER,
     answers,
     connected,
@@ -23,9 +24,8 @@ from tests.api.connections.raw import (
     read_one,
     told,
 )
-from tests.api.connections.test_bodies import CHUNKED, POST, SPEC_TEXT, length
-from tests.processes import eventually
-from tests.stacks import stack_with
+from tests.support.machine.processes import eventually
+from tests.support.service.stacks import stack_with
 
 MOST = 4 * 2**20
 """Bytes that bodies may have together here."""

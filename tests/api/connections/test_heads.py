@@ -11,7 +11,7 @@ import pytest
 from benchmarks.watching.processes import rss
 from optserve.local.stack import Stack
 from tests.api.connections.conftest import HEAD_S
-from tests.api.connections.raw import GET, connected, counted, read_all, read_one, told
+from tests.support.http.raw import GET, connected, counted, read_all, read_one, told
 
 LIMIT = 32 * 1024
 SOON_S = 3.0

@@ -10,7 +10,7 @@ import pytest
 from api.connections.connections import peer_of
 from optserve.local.stack import Stack
 from tests.api.connections.conftest import OF_A_PEER, TOTAL
-from tests.api.connections.raw import (
+from tests.support.http.raw import (
     GET,
     OTHER,
     answers,
@@ -21,7 +21,7 @@ from tests.api.connections.raw import (
     read_one,
     told,
 )
-from tests.processes import eventually
+from tests.support.machine.processes import eventually
 
 REFUSED = "optserve_connections_refused_total"
 CLOSE = GET + b"Connection: close\r\n\r\n"

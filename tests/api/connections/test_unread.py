@@ -15,11 +15,11 @@ import redis
 from benchmarks.watching.processes import rss
 from optserve.local.stack import Stack
 from tests.api.connections.conftest import STALL_S
-from tests.api.connections.raw import BUFFER, connected, metric
-from tests.api.parents import Parent
-from tests.jobs.protocol import append, begin, some_rows, submit
-from tests.processes import eventually
-from tests.stacks import stack_with
+from tests.support.http.raw import BUFFER, connected, metric
+from tests.support.machine.processes import eventually
+from tests.support.service.stacks import stack_with
+from tests.support.store.parents import Parent
+from tests.support.store.protocol import append, begin, some_rows, submit
 
 MANY = 30
 """Clients at once."""

@@ -19,9 +19,9 @@ from optserve.contract.job import JobSpec
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id
 from store.redis.functions import send
-from tests.api.cost.heavy import JOBS, PREVIEWS, job
-from tests.api.cost.service import Answer, Service
-from tests.api.cost.worst import WORST, Bodies, Field
+from tests.support.http.heavy import JOBS, PREVIEWS, job
+from tests.support.http.service import Answer, Service
+from tests.support.http.worst import WORST, Bodies, Field
 
 BLOCKED_S = 0.2
 """Seconds for which nobody else is answered."""

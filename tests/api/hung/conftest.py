@@ -15,11 +15,11 @@ from optserve.local.stack import Stack
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
-from tests.api.parents import Parent
-from tests.jobs.protocol import append, ask, begin, record_of, some_rows, submit
-from tests.processes import eventually
-from tests.stacks import stack_with
-from tests.support.faulty_files import FaultyFiles
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.service.stacks import stack_with
+from tests.support.store.parents import Parent
+from tests.support.store.protocol import append, ask, begin, record_of, some_rows, submit
 
 PATIENCE_S = 2.0
 """Seconds after which a request is told that its file does not answer."""

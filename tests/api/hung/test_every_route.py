@@ -12,9 +12,9 @@ import pytest
 
 from optserve.local.stack import Stack
 from tests.api.hung.conftest import PATIENCE_S, Jobs
-from tests.jobs.protocol import SPEC
-from tests.processes import eventually
-from tests.support.faulty_files import FaultyFiles
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.store.protocol import SPEC
 
 pytestmark = pytest.mark.alone
 

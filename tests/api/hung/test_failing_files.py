@@ -15,9 +15,9 @@ import redis
 
 from optserve.local.stack import Stack
 from tests.api.hung.conftest import PATIENCE_S, Jobs
-from tests.api.parents import Parent
-from tests.processes import eventually
-from tests.support.faulty_files import FaultyFiles
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.store.parents import Parent
 
 WHAT = {
     "EROFS": "cannot be used now: Read-only file system",

@@ -1,0 +1,337 @@
+"""Rows that the loop sends without waiting for an answer, on a real server."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from optcore.training.loop import train
+from optcore.training.reports import StepReport
+from optcore.training.run import Run
+from optserve.contract.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Held
+from store.jobs.series import PLAIN, Row
+from store.redis import keys
+from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from tests.support.machine.processes import eventually
+from tests.support.store.protocol import record_of, rows_of
+from tests.worker.reporting.test_reporter import LEASE_MS, SPEC, claimed, stopped
+from worker.attempt import attempt
+from worker.attempt.attempt import Tools
+from worker.attempt.lease import Lease
+from worker.reporting.buffer import Batch
+from worker.reporting.journal import Journal
+from worker.reporting.pipelined import Express
+from worker.reporting.planned import Plan
+from worker.reporting.reporter import EXPRESS_BYTES, PAUSE_S, Reporter
+from worker.reporting.retry import Patience
+
+ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
+
+
+@pytest.fixture
+def held(client: redis.Redis) -> Held:
+    return claimed(client, JobSpec.parse(SPEC))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first rows of what the loop itself has sent."""
+    found: list[int] = []
+    send_rows = Express.send
+
+    def noted(self: Express, batch: Batch, call: Call[str]) -> bool:
+        found.append(batch.first)
+        return send_rows(self, batch, call)
+
+    monkeypatch.setattr(Express, "send", noted)
+    return found
+
+
+def reporter_of(client: redis.Redis, held: Held, journal: Journal | None = None) -> Reporter:
+    patience, plan = Patience(client, threading.Event()), Plan(JobSpec.parse(SPEC))
+    return Reporter(held, patience, plan, first=0, lease_ms=LEASE_MS, journal=journal)
+
+
+def take(reporter: Reporter, first: int, end: int) -> None:
+    """Take ROWS from *first* to before *end*, and post them."""
+    for step in range(first, end):
+        lr, loss = ROWS[step]
+        reporter.take(StepReport(step, lr, loss))
+    reporter.post()
+
+
+def stored(client: redis.Redis, held: Held, rows: int) -> None:
+    """Wait until so many are."""
+    eventually(lambda: record_of(client, held.job_id).rows == rows)
+
+
+def snapshot(client: redis.Redis) -> dict[bytes, bytes]:
+    """Return all keys of the server and what they hold."""
+    names: Any = client.keys("*")
+    return {name: client.dump(name) for name in names}  # type: ignore[misc]  # not async
+
+
+def roll_back(client: redis.Redis, to: dict[bytes, bytes]) -> None:
+    """Let the server hold what it held once."""
+    now: Any = client.keys("*")
+    client.delete(*now)
+    for name, content in to.items():
+        client.restore(name, 0, content)
+
+
+@contextmanager
+def frozen(client: redis.Redis) -> Iterator[int]:
+    """Let the server stand still; its process."""
+    process = stopped(client)
+    try:
+        yield process
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def append(held: Held, rows: list[Row]) -> tuple[Batch, Call[str]]:
+    """Return the first *rows*, and the call that stores them."""
+    data = PLAIN.pack(rows)
+    call = calls.append(
+        held, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
+    )
+    return Batch(0, data, b""), call
+
+
+def opened(client: redis.Redis) -> Express:
+    express = Express(client)
+    express.open()
+    return express
+
+
+def by_express(reporter: Reporter, sent: list[int], first: int) -> int:
+    """Take a row and another, from *first* on, until the loop sends one; return the next."""
+    before = len(sent)
+    for step in range(first, first + 500):
+        take(reporter, step, step + 1)
+        if len(sent) > before:
+            return step + 1
+        time.sleep(0.02)
+    raise AssertionError("the loop sends nothing")
+
+
+def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Held) -> None:
+    express = opened(client)
+    batch, call = append(held, ROWS[:3])
+    with frozen(client):
+        took = express.send(batch, call)
+        before = express.heard(within_s=0.1)
+
+    assert (took, before) == (True, None)
+    assert express.heard(within_s=10) == (batch, "")
+    assert (express.is_open, express.waits) == (True, False)
+    assert rows_of(client, held.job_id) == ROWS[:3]
+    express.close()
+
+
+def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Held) -> None:
+    express = opened(client)
+    express.send(*append(Held(held.tenant, held.job_id, "other"), ROWS[:3]))
+
+    assert express.heard(within_s=10) is None
+    assert (express.is_open, express.waits) == (False, False)
+
+
+def test_without_a_store_nothing_is_open() -> None:
+    express = opened(redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)))
+
+    assert (express.is_open, express.waits) == (False, False)
+
+
+def test_who_has_the_connection_after_it_gets_no_answer_of_another(
+    server: EmbeddedServer, client: redis.Redis, held: Held
+) -> None:
+    alone = redis.from_url(server.url, max_connections=1)
+    express = opened(alone)
+    express.send(*append(held, ROWS[:3]))
+    express.close()
+
+    assert alone.ping() is True
+    assert alone.echo("mine") == b"mine"
+    alone.close()
+
+
+def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Held, sent: list[int]) -> None:
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        after = by_express(reporter, sent, end)
+        reporter.flush()
+
+    assert sent == sorted(set(sent))
+    assert rows_of(client, held.job_id) == ROWS[:after]
+
+
+def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
+    server: EmbeddedServer, client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    """Who waited here, for a client without a time limit, would wait for ever."""
+    patient = redis.from_url(server.url, socket_timeout=None)
+    with reporter_of(patient, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        with frozen(client):
+            for step in range(end, end + 1000):
+                take(reporter, step, step + 1)
+                time.sleep(0.001)
+        reporter.flush()
+
+    assert rows_of(client, held.job_id) == ROWS[: end + 1000]
+
+
+def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    end, in_vain = 0, 0
+    with reporter_of(client, held) as reporter:
+        for _ in range(5):
+            end = by_express(reporter, sent, end)
+            stored(client, held, end)
+            times = len(sent)
+            with frozen(client) as process:
+                time.sleep(PAUSE_S)
+                take(reporter, end, end + 1)
+                end += 1
+                in_vain += len(sent) - times
+                threading.Timer(0.05, os.kill, (process, signal.SIGCONT)).start()
+                client.client_kill_filter(_type="normal", skipme=True)
+        reporter.flush()
+
+    assert in_vain
+    assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    """Its next step may take a minute."""
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        times = len(sent)
+        take(reporter, end, end + 1)  # too soon after the last to be sent at once
+
+        stored(client, held, end + 1)
+        assert len(sent) == times
+
+
+def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    assert len(ROWS) * PLAIN.width > EXPRESS_BYTES
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        times = len(sent)
+        time.sleep(PAUSE_S)
+        take(reporter, end, len(ROWS))
+        stored(client, held, len(ROWS))
+
+        assert len(sent) == times
+    assert rows_of(client, held.job_id) == ROWS
+
+
+def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
+    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
+) -> None:
+    """They are not in the journal yet: that is written every few seconds."""
+    journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
+    with journal, reporter_of(client, held, journal) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        then = snapshot(client)
+        end = by_express(reporter, sent, end)
+        stored(client, held, end)
+        roll_back(client, then)
+        end = by_express(reporter, sent, end)
+        reporter.flush()
+
+    assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_an_attempt_whose_journal_lost_rows_too_is_over(
+    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, first=0, width=PLAIN.width)
+    with journal, reporter_of(client, held, journal) as reporter:
+        then = snapshot(client)
+        end = by_express(reporter, sent, 0)
+        reporter.flush()
+        os.truncate(path, path.stat().st_size - 1)
+        roll_back(client, then)
+        by_express(reporter, sent, end)
+        with pytest.raises(Gap, match="the store has 0 rows and was sent later ones"):
+            reporter.flush()
+
+    assert rows_of(client, held.job_id) == []
+
+
+def test_a_loop_whose_job_was_taken_away_hears_of_it(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, 0)
+        stored(client, held, end)
+        client.hset(keys.JOB % (held.tenant, held.job_id), "token", "other")
+        by_express(reporter, sent, end)
+        with pytest.raises(Fenced):
+            reporter.flush()
+
+    assert rows_of(client, held.job_id) == ROWS[:end]
+
+
+def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
+    client: redis.Redis, held: Held, sent: list[int]
+) -> None:
+    """Whoever had the job before has stored more rows than its checkpoint."""
+    _, call = append(held, ROWS[:600])
+    send(client, call)
+    with reporter_of(client, held) as reporter:
+        end = by_express(reporter, sent, by_express(reporter, sent, 0))
+        reporter.take(StepReport(end, 0.1, 0.5))
+        by_express(reporter, sent, end + 1)
+        with pytest.raises(ReplayDiffers, match=f"step {end} was computed again and differs"):
+            reporter.flush()
+
+    assert sent[-1] <= end
+
+
+def test_rows_of_steps_made_ahead_are_sent_together(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[int]
+) -> None:
+    """As on a GPU: the first of them must not go alone, and leave the others for later."""
+    training = {"steps": 3200, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
+    spec = JobSpec.parse({**SPEC, "training": training})
+    held, leaving = claimed(client, spec), threading.Event()
+    monkeypatch.setattr(attempt, "train", partial(train, ahead=32))
+    tools = Tools(client, Storage(tmp_path), Settings(), "cpu", leaving)
+    run = Run.start(spec.run_spec(), data_dir=Path("/nonexistent"))
+    with (
+        Lease(held, client, Settings()) as lease,
+        Reporter(held, Patience(client, leaving), Plan(spec), first=0, lease_ms=LEASE_MS) as it,
+    ):
+        attempt.Attempt(held, tools).follow(run, it, lease, tmp_path / "1-t")
+        it.flush()
+
+    assert sent
+    assert {first % 32 for first in sent} == {0}
+    assert len(rows_of(client, held.job_id)) == 3200
