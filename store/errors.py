@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import redis
 
-from optcore.spec.errors import did_you_mean, shown
+from optcore.spec.errors import did_you_mean, short_repr
 
 
 class JobError(Exception):
@@ -44,7 +44,7 @@ class JobNotFound(JobError):
     status, code, title = 404, "job_not_found", "No such job"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {shown(job_id)} does not exist")
+        super().__init__(f"job {short_repr(job_id)} does not exist")
 
 
 class ArtifactNotFound(JobError):
@@ -55,7 +55,7 @@ class ArtifactNotFound(JobError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = list(known)
         has = f"it has {', '.join(names)}" if names else "it has none until it has succeeded"
-        super().__init__(f"the job has no artifact {shown(name)}; {has}")
+        super().__init__(f"the job has no artifact {short_repr(name)}; {has}")
 
 
 class NameNotFound(JobError):
@@ -66,7 +66,7 @@ class NameNotFound(JobError):
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
         near = did_you_mean(name, names)
-        super().__init__(f"{noun} {shown(name)} does not exist{near} ({', '.join(names)})")
+        super().__init__(f"{noun} {short_repr(name)} does not exist{near} ({', '.join(names)})")
 
 
 class NothingToClone(JobError):
@@ -126,7 +126,7 @@ class NotAcceptable(JobError):
     status, code, title = 406, "not_acceptable", "Not acceptable"
 
     def __init__(self, accept: str, known: Iterable[str]) -> None:
-        super().__init__(f"Accept must allow one of {', '.join(known)}, got {shown(accept)}")
+        super().__init__(f"Accept must allow one of {', '.join(known)}, got {short_repr(accept)}")
 
 
 class RecordUnreadable(JobError, redis.ResponseError):

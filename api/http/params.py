@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from api.http.problems import invalid
-from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, shown
+from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, short_repr
 from optserve.contract.job import LABEL_NAME, MAX_LABELS
 
 LABEL = "label."
@@ -70,7 +70,7 @@ def require_once(param: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise invalid(param, f"{param} must be named once, got {shown(name)} twice", name)
+            raise invalid(param, f"{param} must be named once, got {short_repr(name)} twice", name)
         seen.add(name)
 
 
@@ -87,5 +87,5 @@ def _further(number: int) -> dict[str, Any]:
 
 def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
     has = f" ({', '.join(known)})" if known else ""
-    message = f"unknown query parameter {shown(name)}{did_you_mean(name, known)}{has}"
+    message = f"unknown query parameter {short_repr(name)}{did_you_mean(name, known)}{has}"
     return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

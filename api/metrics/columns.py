@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.http.params import require_once
 from api.http.problems import invalid
-from optcore.spec.errors import did_you_mean, shown
+from optcore.spec.errors import did_you_mean, short_repr
 from store.jobs.record import Record
 
 
@@ -32,6 +32,6 @@ def require_column(record: Record, name: str, param: str, *, also: Sequence[str]
     if name not in known:
         message = (
             f"{param} must be among {', '.join(known)} for job {record.id}, "
-            f"got {shown(name)}{did_you_mean(name, known)}"
+            f"got {short_repr(name)}{did_you_mean(name, known)}"
         )
         raise invalid(param, message, name)

@@ -18,7 +18,7 @@ from api.metrics.exports import STEP, Extract, content, export
 from api.metrics.streams.cursor import Place
 from api.metrics.streams.streams import EventStream
 from api.metrics.streams.subscription import follow
-from optcore.spec.errors import RULE, did_you_mean, shown
+from optcore.spec.errors import RULE, did_you_mean, short_repr
 from optserve.contract.exports import ExportForm
 from optserve.contract.wire import MetricRow, MetricsPage
 from store.errors import (
@@ -97,7 +97,7 @@ async def _form(
     name = preferred(accept, MEDIA_TYPES) if asked is None else asked
     if name not in MEDIA_TYPES:
         near = did_you_mean(name, MEDIA_TYPES)
-        message = f"format must be one of {', '.join(MEDIA_TYPES)}, got {shown(name)}{near}"
+        message = f"format must be one of {', '.join(MEDIA_TYPES)}, got {short_repr(name)}{near}"
         raise invalid("format", message, name)
     return None if name == JSON else ExportForm(name)
 
@@ -124,7 +124,7 @@ async def _wanted(
     names = tuple(name for name in named if name != STEP)
     if form is None:
         if columns is not None:
-            message = f"columns must be left out for JSON, which has all, got {shown(columns)}"
+            message = f"columns must be left out for JSON, which has all, got {short_repr(columns)}"
             raise invalid("columns", message, columns)
         if limit is not None and limit > MAX_ROWS:
             raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)

@@ -25,7 +25,7 @@ from optcore.spec.errors import (
     SpecError,
     did_you_mean,
     first_of,
-    shown,
+    short_repr,
 )
 
 Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
@@ -141,7 +141,7 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         known = [field.alias or own for own, field in cls.model_fields.items()]
-        text = f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+        text = f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
         details["type"] = PydanticCustomError(RULE, text)
     elif error["type"] == "finite_number" and math.isnan(error["input"]):
         bounds = cls.model_fields[name].metadata

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.layers import Shape
 
 MNIST_IDX_FILES = {
@@ -62,7 +62,7 @@ class DatasetSpec(Spec):
     @model_validator(mode="after")
     def _a_batch_fits(self) -> Self:
         if self.batch_size > self.train_examples:
-            violated(
+            reject(
                 ["batch_size"],
                 f"batch_size must be at most the {self.train_examples} training examples, "
                 f"got {self.batch_size}",

@@ -41,7 +41,7 @@ LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
 """An integer from which on only its first digits are shown."""
 
 RULE = "rule"
-"""Type of the errors that `violated` makes: their message is a whole sentence already."""
+"""Type of the errors that `reject` makes: their message is a whole sentence already."""
 
 MORE = "more"
 """Type of an error that stands for further ones, which are not told: ``number`` of them."""
@@ -86,8 +86,8 @@ class SpecError(ValueError):
 
 def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
     """Return a line for each (param, message), and one for the number of further ones."""
-    shown = [f"{param}: {message}" for param, message in told]
-    return [*shown, f"and {more} more"] if more else shown
+    found = [f"{param}: {message}" for param, message in told]
+    return [*found, f"and {more} more"] if more else found
 
 
 class Mistakes:
@@ -127,7 +127,7 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def violated(path: Sequence[str | int], message: str, value: object) -> NoReturn:
+def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
     """Raise, from inside a validator, that the field at *path* breaks a rule of its own."""
     raise ValidationError.from_exception_data(
         "spec",
@@ -135,7 +135,7 @@ def violated(path: Sequence[str | int], message: str, value: object) -> NoReturn
     )
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return *value* as a message shows it: like JSON, and never long."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
@@ -257,11 +257,11 @@ def _sentence(error: ErrorDetails, name: str) -> str:
         return _not_among(name, kind, value, ctx)
     template = _TEMPLATES.get(kind)
     if template is None:
-        return f"{name}: {error['msg']}, got {shown(value)}"
+        return f"{name}: {error['msg']}, got {short_repr(value)}"
     if kind == "greater_than" and ctx["gt"] == 0:
         template = "{name} must be positive, got {value}"
     numbers = {key: _plain(number) for key, number in ctx.items()}
-    return template.format(**{"name": name, "value": shown(value), **numbers})
+    return template.format(**{"name": name, "value": short_repr(value), **numbers})
 
 
 def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> str:
@@ -271,9 +271,8 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         given = value
-    return (
-        f"{name} must be one of {', '.join(names)}, got {shown(given)}{did_you_mean(given, names)}"
-    )
+    near = did_you_mean(given, names)
+    return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
 
 
 def _plain(number: object) -> object:

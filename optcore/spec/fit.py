@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.spec.duration import MAX_STEPS, steps_in
-from optcore.spec.errors import SpecError, violated
+from optcore.spec.errors import SpecError, reject
 from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.models import named, summarize
@@ -56,7 +56,7 @@ def check_parts(run: RunSpec) -> None:
 
 def _steps_are_bounded(run: RunSpec) -> None:
     if run.total_steps > MAX_STEPS:
-        violated(
+        reject(
             ["training", "epochs"],
             f"epochs must come to at most {MAX_STEPS} steps, got {run.total_steps}",
             run.training.epochs,
@@ -69,14 +69,14 @@ def _work_is_bounded(run: RunSpec) -> None:
     names = len(getattr(run.optimizer, "exclude", []))
     names += sum(group.num_names for group in run.optimizer.groups)
     if names > MAX_NAMES:
-        violated(
+        reject(
             ["optimizer", "groups"],
             f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
             names,
         )
     why = too_many(moved.schedule for moved in run.moved())
     if why is not None:
-        violated(["schedule"], why, None)
+        reject(["schedule"], why, None)
 
 
 def _layers_fit(run: RunSpec) -> None:
@@ -84,7 +84,7 @@ def _layers_fit(run: RunSpec) -> None:
     try:
         rows = summarize(layers, run.dataset.shape)
     except ShapeError as error:
-        violated(
+        reject(
             ["model"],
             f"model must take the examples of {run.dataset.kind}, of shape "
             f"{run.dataset.shape}: {error}",
@@ -92,14 +92,14 @@ def _layers_fit(run: RunSpec) -> None:
         )
     loss, classes, shape = run.training.loss, run.dataset.num_classes, rows[-1].output_shape
     if not loss.takes(shape, classes):
-        violated(
+        reject(
             ["model"],
             f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
             f"of {run.dataset.kind}, got shape {shape}",
             run.model.kind,
         )
     if loss.kind == "nll" and layers[-1].kind != "log_softmax":
-        violated(
+        reject(
             ["training", "loss", "kind"],
             f"loss nll needs a model that ends with log_softmax, got {layers[-1].kind}; "
             "cross_entropy takes what comes before one",
@@ -107,7 +107,7 @@ def _layers_fit(run: RunSpec) -> None:
         )
     size = sum(row.num_parameters for row in rows)
     if not 0 < size <= MAX_PARAMETERS:
-        violated(
+        reject(
             ["model"],
             f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
             run.model.kind,
@@ -116,7 +116,7 @@ def _layers_fit(run: RunSpec) -> None:
 
 def _groups_find_parameters(run: RunSpec) -> None:
     if run.training.clip is not None and run.optimizer.clip is not None:
-        violated(
+        reject(
             ["training", "clip"],
             "clip must be given once, got it in training and in optimizer",
             run.training.clip.kind,
@@ -125,7 +125,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
         run.groups()
     except SpecError as error:
         first = error.problems[0]
-        violated(["optimizer", first.param], first.message, None)
+        reject(["optimizer", first.param], first.message, None)
 
 
 def _numbers_are_held(run: RunSpec) -> None:
@@ -152,7 +152,7 @@ def _numbers_are_held(run: RunSpec) -> None:
 
 def _not_held(name: str, what: str, most: float, got: str) -> NoReturn:
     text = f"{what} be at most {most:.6g}, the largest number of its precision, got {got}"
-    violated(["optimizer", name], text, got)
+    reject(["optimizer", name], text, got)
 
 
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
@@ -160,7 +160,7 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
     shape = run.dataset.shape
     for name, layer in named(run.model.network(run.dataset.num_classes)):
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
-            violated(
+            reject(
                 ["dataset", "batch_size"],
                 f"batch_size must not leave a last batch of 1 example, whose values layer "
                 f"{name} (batch_norm) could not tell from their mean, got "
@@ -184,7 +184,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     ):
         if given not in only:
             wanted = " or ".join("null" if value is None else str(value) for value in only)
-            violated(
+            reject(
                 ["training", name],
                 f"{name} must be {wanted} for lbfgs, which looks at the loss several times "
                 f"a step, got {given}",
@@ -195,7 +195,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
 def _evaluations_fit_the_loss(run: RunSpec) -> None:
     training, classes = run.training, run.dataset.num_classes
     if training.top_k is not None and training.top_k > classes:
-        violated(
+        reject(
             ["training", "top_k"],
             f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
             f"got {training.top_k}",
@@ -204,7 +204,7 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
     if training.loss.kind == "ctc":
         for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
             if given:
-                violated(
+                reject(
                     ["training", name],
                     f"{name} is not for loss ctc, whose answers are sequences, got {given}",
                     given,
@@ -213,7 +213,7 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
 
 def _scaled_once(run: RunSpec) -> None:
     if run.loss_scale is not None and run.optimizer.loss_scale != 1:
-        violated(
+        reject(
             ["optimizer", "loss_scale"],
             "loss_scale must be given once, got it in training "
             f"({run.loss_scale.kind}) and in optimizer",
@@ -232,7 +232,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
         (run.optimizer.kind in ALONE, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
-            violated(["training", "lookahead"], f"lookahead is not for {who}", None)
+            reject(["training", "lookahead"], f"lookahead is not for {who}", None)
 
 
 def _eps_counts(run: RunSpec) -> None:
@@ -242,7 +242,7 @@ def _eps_counts(run: RunSpec) -> None:
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
         if 0 < eps < SMALLEST_HALF / 2:
-            violated(
+            reject(
                 ["optimizer", "eps"],
                 f"eps must be at least {SMALLEST_HALF:.0e} among float16 parameters, or "
                 f"multi_precision true, got {eps}",
@@ -254,7 +254,7 @@ def _durations_have_steps(run: RunSpec) -> None:
     for name in ("evaluate_every", "checkpoint_every"):
         duration = getattr(run.training, name)
         if duration is not None and steps_in(duration, run.steps_per_epoch) < 1:
-            violated(
+            reject(
                 ["training", name],
                 f"{name} must be at least 1 step, got {in_words(duration, run.steps_per_epoch)}",
                 duration,
@@ -264,22 +264,22 @@ def _durations_have_steps(run: RunSpec) -> None:
 def _lr_has_one_schedule(run: RunSpec) -> None:
     text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
     if "lr" in run.optimizer.schedules and run.schedule != Constant(kind="constant"):
-        violated(["optimizer", "schedules", "lr"], text, "lr")
+        reject(["optimizer", "schedules", "lr"], text, "lr")
     for i, group in enumerate(run.optimizer.groups):
         if group.schedule is not None and "lr" in (group.overrides.get("schedules") or {}):
-            violated(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
+            reject(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
 
 
 def _check_follower(run: RunSpec, moved: Moved) -> None:
     kind = moved.schedule.kind
     if moved.path != ("schedule",):
-        violated(
+        reject(
             [*moved.path, "kind"],
             f"kind {kind} follows a metric and is only for the run's own schedule",
             kind,
         )
     if run.training.evaluate_every is None:
-        violated(
+        reject(
             ["training", "evaluate_every"],
             f"evaluate_every is required for schedule {kind}, which follows evaluations, got null",
             None,
@@ -294,10 +294,10 @@ def _schedules_fit(run: RunSpec) -> None:
         for path, message, value in moved.schedule.misfits(
             total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch
         ):
-            violated([*moved.path, *path], message, value)
+            reject([*moved.path, *path], message, value)
         cost = moved.schedule.cost(run.total_steps, run.steps_per_epoch)
         if cost > MAX_COST:
-            violated(
+            reject(
                 [*moved.path],
                 f"schedule must come to at most {MAX_COST} values, those of all its parts "
                 f"together, got {cost} in {run.total_steps} steps",
@@ -305,7 +305,7 @@ def _schedules_fit(run: RunSpec) -> None:
             )
         repeated += moved.schedule.num_repeated(run.total_steps, run.steps_per_epoch)
     if repeated > MAX_REPEATED and not are_lifted():
-        violated(
+        reject(
             ["schedule"],
             f"schedules must compute at most {MAX_REPEATED} steps each from the one before, all "
             f"together, got {repeated}; use precision float64",

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 
 Shape = tuple[int, ...]
 
@@ -80,7 +80,7 @@ class LayerSpec(Spec):
     @classmethod
     def _is_not_torchs(cls, name: str | None) -> str | None:
         if name in RESERVED_NAMES:
-            violated([], f"name must not be one that torch's modules use, got {name!r}", name)
+            reject([], f"name must not be one that torch's modules use, got {name!r}", name)
         return name
 
     def output_shape(self, shape: Shape) -> Shape:

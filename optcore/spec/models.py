@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.layers import (
     MAX_UNITS,
     AnyLayer,
@@ -99,7 +99,7 @@ class Sequential(ModelSpec):
         names = Counter(name for name, _ in named(self.layers))
         for i, (name, layer) in enumerate(named(self.layers)):
             if names[name] > 1:
-                violated(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
+                reject(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
         return self
 
     def network(self, num_classes: int) -> list[LayerSpec]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.evaluation import EarlyStopping, Metric
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
@@ -82,14 +82,14 @@ class Training(Spec):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             given = "neither" if self.epochs is None else "both"
-            violated(["epochs"], f"give either epochs or steps, got {given}", self.epochs)
+            reject(["epochs"], f"give either epochs or steps, got {given}", self.epochs)
         return self
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
         for i, name in enumerate(self.columns):
             if name in self.columns[:i]:
-                violated(["columns", i], f"columns must differ, got {name!r} twice", name)
+                reject(["columns", i], f"columns must differ, got {name!r} twice", name)
         return self
 
     @model_validator(mode="after")
@@ -100,9 +100,9 @@ class Training(Spec):
             (["early_stopping", "metric"], stopping.metric if stopping is not None else None),
         ):
             if metric is not None and metric.startswith("ema_") and self.ema is None:
-                violated(path, f"{path[-1]} {metric} needs an ema, got none", metric)
+                reject(path, f"{path[-1]} {metric} needs an ema, got none", metric)
         if stopping is not None and self.evaluate_every is None:
-            violated(
+            reject(
                 ["evaluate_every"],
                 "evaluate_every is required for early_stopping, which follows evaluations, "
                 "got null",

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS
-from optcore.spec.errors import RULE, shown
+from optcore.spec.errors import RULE, short_repr
 from optserve.contract import canonical
 
 Keep = Literal["weights", "optimizer"]
@@ -35,7 +35,7 @@ class CloneSpec(Spec):
     def _is_a_state(cls, value: object) -> object:
         is_step = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEPS
         if value not in ("last", "best") and not is_step:
-            text = f"from must be last, best, or the step of a checkpoint, got {shown(value)}"
+            text = f"from must be last, best, or the step of a checkpoint, got {short_repr(value)}"
             raise PydanticCustomError(RULE, text)
         return value
 

@@ -8,7 +8,7 @@ import pytest
 
 from optcore.schedules.check import check_values
 from optcore.schedules.plan import MOST_PLANNED, MOST_WARNINGS, plan
-from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, shown
+from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.run import RunSpec
@@ -99,7 +99,7 @@ def test_names_and_values_that_a_message_repeats_are_cut() -> None:
     ],
 )
 def test_a_value_is_shown_in_few_characters(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert short_repr(value) == text
 
 
 def test_what_is_no_slip_of_the_pen_gets_no_suggestion() -> None:

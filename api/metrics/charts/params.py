@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 
 from api.http.problems import invalid
-from optcore.spec.errors import shown
+from optcore.spec.errors import short_repr
 from optserve.contract.charts import FEWEST_POINTS, MOST_POINTS
 
 MaxPoints = Annotated[
@@ -37,4 +37,4 @@ def require_range(first: float | None, last: float | None, end: float | None) ->
 
 def _plain(number: float) -> str:
     """Return a number as a person writes it: 10 for 10.0."""
-    return shown(int(number) if number % 1 == 0 else number)
+    return short_repr(int(number) if number % 1 == 0 else number)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, shown, violated
+from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, reject, short_repr
 from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS, are_lifted
 from optcore.spec.schedules import AnySchedule
 
@@ -52,7 +52,7 @@ def _has_few_wildcards(glob: str) -> str:
     if not few and not are_lifted():
         text = (
             f"a glob must have at most {MAX_WILDCARDS} wildcards ({' '.join(WILDCARDS)}), "
-            f"got {shown(glob)}"
+            f"got {short_repr(glob)}"
         )
         raise PydanticCustomError(RULE, text)
     return glob
@@ -125,23 +125,24 @@ class Group(Spec):
         where: list[str | int] = ["groups", i]
         if (self.match is None) == (self.preset is None):
             given = "neither" if self.match is None else "both"
-            violated([*where, "match"], f"give either match or preset, got {given}", self.match)
+            reject([*where, "match"], f"give either match or preset, got {given}", self.match)
         for name in self.overrides:
             if name in NOT_PER_GROUP:
-                violated([*where, name], f"{name} holds for all groups: set it beside groups", name)
+                reject([*where, name], f"{name} holds for all groups: set it beside groups", name)
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]
-                violated(
+                near = did_you_mean(name, known)
+                reject(
                     [*where, name],
-                    f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})",
+                    f"unknown field {short_repr(name)}{near} ({', '.join(known)})",
                     self.overrides[name],
                 )
         try:
             base.of_group(i, self)
         except SpecError as error:
             first = error.problems[0]
-            violated([*where, first.param], first.message, self.overrides.get(first.param))
+            reject([*where, first.param], first.message, self.overrides.get(first.param))
 
 
 def as_match(match: str | Match | None) -> Match:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from optcore.spec.errors import Mistakes, did_you_mean, shown
+from optcore.spec.errors import Mistakes, did_you_mean, short_repr
 from optcore.spec.groups.groups import Group, as_match, shown_match
 from optcore.spec.groups.matching import Globs, Parameter, what_fits
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -95,13 +95,13 @@ def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:
 
 def _why_not_excluded(glob: str, names: Sequence[str]) -> str:
     near = did_you_mean(glob, names)
-    return f"exclude must find a parameter, got {shown(glob)}{near} ({listed(names)})"
+    return f"exclude must find a parameter, got {short_repr(glob)}{near} ({listed(names)})"
 
 
 def _why_not_ordered(name: str, trainable: Mapping[str, bool]) -> str:
     if name not in trainable:
         near = did_you_mean(name, [known for known, takes_part in trainable.items() if takes_part])
-        return f"order_params must name parameters, got {shown(name)}{near}"
+        return f"order_params must name parameters, got {short_repr(name)}{near}"
     if not trainable[name]:
-        return f"order_params must name trainable parameters, got {shown(name)}: frozen"
-    return f"order_params must name {shown(name)} once, got it twice"
+        return f"order_params must name trainable parameters, got {short_repr(name)}: frozen"
+    return f"order_params must name {short_repr(name)} once, got it twice"

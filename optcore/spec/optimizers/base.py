@@ -12,7 +12,7 @@ from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
-from optcore.spec.errors import shown, violated
+from optcore.spec.errors import reject, short_repr
 from optcore.spec.groups.groups import Group, Name
 from optcore.spec.limits import (
     MAX_GROUPS,
@@ -196,7 +196,7 @@ class OptimizerSpec(Spec):
     @model_validator(mode="after")
     def _fit_the_dialect(self) -> Self:
         if self.dialect not in self.DIALECTS:
-            violated(
+            reject(
                 ["dialect"],
                 f"dialect of {self.kind} must be one of {', '.join(self.DIALECTS)}, "
                 f"got {self.dialect!r}",
@@ -204,7 +204,7 @@ class OptimizerSpec(Spec):
             )
         for name in self.model_fields_set:
             if not self._exists(name):
-                violated(
+                reject(
                     [name],
                     f"{name} does not exist for {self.kind} in dialect {self.dialect}, "
                     f"only in {', '.join(dialects_of(type(self), name) or ())}",
@@ -212,7 +212,7 @@ class OptimizerSpec(Spec):
                 )
         for name in type(self).model_fields:
             if getattr(self, name) is None and dialects_of(type(self), name) is not None:
-                violated(
+                reject(
                     [name],
                     f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
                     None,
@@ -220,7 +220,7 @@ class OptimizerSpec(Spec):
         for name in self.rounded(single_precision=True):
             self._check_rounded(name)
         if self.engine == "fused" and not self.has_kernel():
-            violated(
+            reject(
                 ["engine"],
                 f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
                 f"has no such kernel; use auto or eager",
@@ -233,10 +233,10 @@ class OptimizerSpec(Spec):
         for name in self.schedules:
             if name not in self._movable():
                 known = ", ".join(self._movable())
-                violated(
+                reject(
                     ["schedules", name],
                     f"schedules must move hyperparameters of {self.kind} ({known}), "
-                    f"got {shown(name)}",
+                    f"got {short_repr(name)}",
                     name,
                 )
         return self
@@ -267,7 +267,7 @@ class OptimizerSpec(Spec):
             too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
             too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
             if too_high or too_low or not math.isfinite(single):
-                violated(
+                reject(
                     [name],
                     f"{name} must stay in its range as a float32, which is what {self.dialect} "
                     f"makes of it, got {value} ({single})",
@@ -277,7 +277,7 @@ class OptimizerSpec(Spec):
     @model_serializer(mode="wrap")
     # A return type here would stand in the JSON Schema in place of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
-        shown = {name: value for name, value in handler(self).items() if self._exists(name)}
-        first = [name for name in ("kind", "dialect", "engine") if name in shown]
-        own = [name for name in shown if name not in OptimizerSpec.model_fields]
-        return {name: shown[name] for name in dict.fromkeys([*first, *own, *shown])}
+        fields = {name: value for name, value in handler(self).items() if self._exists(name)}
+        first = [name for name in ("kind", "dialect", "engine") if name in fields]
+        own = [name for name in fields if name not in OptimizerSpec.model_fields]
+        return {name: fields[name] for name in dict.fromkeys([*first, *own, *fields])}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.groups.groups import Glob
 from optcore.spec.limits import MAX_NAMES
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -83,7 +83,7 @@ class Adafactor(OptimizerSpec):
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
         if self.warmup_init and not self.relative_step:
-            violated(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
+            reject(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
         return self
 
     @property

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import Epochs, steps_in
-from optcore.spec.errors import did_you_mean, violated
+from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.schedules.warmup import After, Warmup
 
 Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
@@ -200,14 +200,14 @@ class Dialectal(ScheduleSpec):
     def _dialect_exists(self) -> Self:
         known = ("plain", *self.DIALECTS)
         if self.dialect not in known:
-            violated(
+            reject(
                 ["dialect"],
                 f"dialect {self.dialect} does not exist for {self.kind}, only {', '.join(known)}"
                 f"{did_you_mean(self.dialect, known)}",
                 self.dialect,
             )
         if self.precision not in PRECISIONS[self.dialect]:
-            violated(
+            reject(
                 ["precision"],
                 f"precision must be {' or '.join(PRECISIONS[self.dialect])} in dialect "
                 f"{self.dialect}, got {self.precision!r}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.schedules.base import (
     Fraction,
     Misfit,
@@ -94,7 +94,7 @@ class Chain(ScheduleSpec):
     def _one_schedule_more(self) -> Self:
         expected = len(self.schedules) - 1
         if len(self.boundaries) != expected:
-            violated(
+            reject(
                 ["boundaries"],
                 f"boundaries must have one entry less than schedules: {expected} for "
                 f"{len(self.schedules)} schedules, got {len(self.boundaries)}",
@@ -269,7 +269,7 @@ class Clamp(Around):
     @model_validator(mode="after")
     def _bounds_do_not_cross(self) -> Self:
         if self.max is not None and self.max < self.min:
-            violated(["max"], f"max must be at least min, got {self.max} and {self.min}", self.max)
+            reject(["max"], f"max must be at least min, got {self.max} and {self.min}", self.max)
         return self
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.schedules.base import (
     Dialectal,
     Fraction,
@@ -39,7 +39,7 @@ class Fall(ScheduleSpec):
         default = field.get_default(call_default_factory=True, validated_data=dict(self))
         # A spec written out in full holds the default beside the fraction.
         if self.end_fraction is not None and self.end != default:
-            violated(
+            reject(
                 ["end_fraction"],
                 f"end_fraction must not be given together with end, got {self.end_fraction} "
                 f"and {self.end}",
@@ -133,7 +133,7 @@ class Linear(Fall, Dialectal):
     @model_validator(mode="after")
     def _torch_starts_above_zero(self) -> Self:
         if self.dialect == "torch" and self.start_fraction == 0:
-            violated(
+            reject(
                 ["start_fraction"],
                 f"start_fraction must be positive in dialect torch, whose LinearLR multiplies "
                 f"what it finds, got {self.start_fraction}",
@@ -210,7 +210,7 @@ class Tanh(Fall):
     @model_validator(mode="after")
     def _falls(self) -> Self:
         if not self.lower < self.upper:
-            violated(
+            reject(
                 ["upper"],
                 f"upper must be above lower, got {self.upper} and {self.lower}",
                 self.upper,

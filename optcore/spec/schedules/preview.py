@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.schedules.base import ScheduleSpec
 from optcore.spec.schedules.catalogue import AnySchedule
 from optcore.spec.schedules.size import too_many
@@ -53,7 +53,7 @@ class PreviewSpec(Spec):
     def _is_not_too_large(self) -> Self:
         values = self.total_steps * (1 + len(self.groups))
         if values > MAX_PREVIEWED:
-            violated(
+            reject(
                 ["total_steps"],
                 f"total_steps must come to at most {MAX_PREVIEWED} values over all groups, "
                 f"got {self.total_steps} for {1 + len(self.groups)}",
@@ -66,13 +66,13 @@ class PreviewSpec(Spec):
         names = {"lr", "step"}
         for i, group in enumerate(self.groups):
             if group.name in names:
-                violated(
+                reject(
                     ["groups", i, "name"],
                     f"name must be used once, and not be lr or step, got {group.name!r}",
                     group.name,
                 )
             if not group.name.isprintable() or group.name[0] in "=+-@":
-                violated(
+                reject(
                     ["groups", i, "name"],
                     f"name must be printable and not begin with one of = + - @, got {group.name!r}",
                     group.name,
@@ -85,24 +85,24 @@ class PreviewSpec(Spec):
         schedules = [self.schedule, *(g.schedule for g in self.groups if g.schedule is not None)]
         why = too_many(schedules)
         if why is not None:
-            violated(["schedule"], why, None)
+            reject(["schedule"], why, None)
         return self
 
     @model_validator(mode="after")
     def _schedules_fit(self) -> Self:
         sizes = {"total_steps": self.total_steps, "steps_per_epoch": self.steps_per_epoch}
         for path, message, value in self.schedule.misfits(**sizes):
-            violated(["schedule", *path], message, value)
+            reject(["schedule", *path], message, value)
         for i, group in enumerate(self.groups):
             for path, message, value in group.schedule.misfits(**sizes) if group.schedule else ():
-                violated(["groups", i, "schedule", *path], message, value)
+                reject(["groups", i, "schedule", *path], message, value)
         return self
 
     @model_validator(mode="after")
     def _is_computed_soon(self) -> Self:
         cost = self.cost()
         if cost > MAX_COST:
-            violated(
+            reject(
                 ["schedule"],
                 f"schedule must come to at most {MAX_COST} values in a preview, those of all "
                 f"parts, of all groups and of steps left out together, got {cost}",

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs, steps_in
 from optcore.spec.duration import _form as duration_form
-from optcore.spec.errors import TAG, violated
+from optcore.spec.errors import TAG, reject
 from optcore.spec.limits import MAX_ENTRIES, MAX_VALUES
 from optcore.spec.schedules.base import (
     Dialectal,
@@ -190,7 +190,7 @@ class Piecewise(Dialectal):
     def _one_value_more(self) -> Self:
         expected = len(self.boundaries) + 1
         if len(self.values) != expected:
-            violated(
+            reject(
                 ["values"],
                 f"values must have one entry more than boundaries: {expected} for "
                 f"{len(self.boundaries)} boundaries, got {len(self.values)}",

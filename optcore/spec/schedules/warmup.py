@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
 from optcore.spec.duration import Duration
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 
 After = Literal["delay", "overlap", "compress"]
 
@@ -55,7 +55,7 @@ class Warmup(Spec):
     @model_validator(mode="after")
     def _exponential_needs_a_start(self) -> Self:
         if self.shape == "exponential" and self.start == 0:
-            violated(
+            reject(
                 ["start"],
                 f"start must be positive where shape is exponential, got {self.start}",
                 self.start,

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_VALUES
 from optcore.spec.schedules.base import (
     Dialectal,
@@ -244,7 +244,7 @@ class OneCycle(Dialectal):
     @model_validator(mode="after")
     def _three_phases_fit(self) -> Self:
         if self.three_phase and self.pct_start >= 0.5:  # noqa: PLR2004
-            violated(
+            reject(
                 ["pct_start"],
                 f"pct_start must be below 0.5 with three phases, got {self.pct_start}",
                 self.pct_start,
@@ -325,7 +325,7 @@ class Cyclic(Dialectal):
     def _scales_are_given(self) -> Self:
         if (self.mode == "scales") != (self.scales is not None):
             rule = "must be given" if self.scales is None else "must not be given"
-            violated(["scales"], f"scales {rule} where mode is {self.mode}", self.scales)
+            reject(["scales"], f"scales {rule} where mode is {self.mode}", self.scales)
         return self
 
     def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
