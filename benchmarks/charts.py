@@ -29,7 +29,7 @@ from optserve.contract.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis.functions import send
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def measure(
-    store: redis.Redis, http: httpx.Client, jobs: list[Held], rows: int, times: int
+    store: redis.Redis, http: httpx.Client, jobs: list[Claim], rows: int, times: int
 ) -> None:
     """Ask for every kind of chart, and print how long the answers took."""
     path = f"/v1/jobs/{jobs[0].job_id}/metrics"
@@ -124,7 +124,7 @@ def pages(http: httpx.Client, path: str, rows: int) -> float:
     )
 
 
-def filled(store: redis.Redis, rows: int, seed: int) -> Held:
+def filled(store: redis.Redis, rows: int, seed: int) -> Claim:
     """Return a running job with so many rows."""
     spec = JobSpec.parse(
         {
@@ -140,13 +140,13 @@ def filled(store: redis.Redis, rows: int, seed: int) -> Held:
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=LEASE_MS)
     record = send(store, claim)
     assert record is not None
-    held = Held(record.tenant, record.id, token)
+    held = Claim(record.tenant, record.id, token)
     for first in range(0, rows, AT_ONCE):
         append(store, held, first, min(AT_ONCE, rows - first), seed=seed + first)
     return held
 
 
-def append(store: redis.Redis, held: Held, first: int, count: int, *, seed: int) -> None:
+def append(store: redis.Redis, held: Claim, first: int, count: int, *, seed: int) -> None:
     """Store *count* more rows, as a worker does: a curve that falls, with noise."""
     random = np.random.default_rng(seed)
     steps = np.arange(first, first + count)

@@ -32,7 +32,7 @@ from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
 from store.archive.archive import archive
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Record, new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis import keys
@@ -99,7 +99,7 @@ def ended(client: redis.Redis, data: np.ndarray[Any, Any]) -> str:
     job, token = send(client, call).record.id, secrets.token_hex(16)
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=60_000)
     assert send(client, claim) is not None
-    held = Held("local", job, token)
+    held = Claim("local", job, token)
     for first in range(0, STEPS, AT_A_TIME):
         part = data[first : first + AT_A_TIME].tobytes()
         append = calls.append(held, first=first, width=PLAIN.width, data=part, lease_ms=60_000)

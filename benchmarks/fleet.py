@@ -72,7 +72,7 @@ def fill(client: redis.Redis) -> list[str]:
         hello = calls.hello(
             f"w{i}",
             ttl_ms=DAY_MS,
-            held=None,
+            claim=None,
             device=device,
             fingerprint=fingerprint,
             host="here",

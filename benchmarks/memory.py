@@ -20,7 +20,7 @@ from benchmarks.streaming import LEASE_MS, claimed
 from optserve.contract.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import send
@@ -81,7 +81,7 @@ def measure(client: redis.Redis, steps: int) -> Iterator[float]:
     send(client, calls.fail(held, reason="error", detail="a benchmark"))
 
 
-def report(client: redis.Redis, held: Held, first: int) -> None:
+def report(client: redis.Redis, held: Claim, first: int) -> None:
     """Append some rows, as of a job that has been trained for as long as they take."""
     seconds, micro = client.time()
     now_ms = 1000 * seconds + micro // 1000
@@ -92,7 +92,7 @@ def report(client: redis.Redis, held: Held, first: int) -> None:
     send(client, append)
 
 
-def series_bytes(client: redis.Redis, held: Held) -> int:
+def series_bytes(client: redis.Redis, held: Claim) -> int:
     """Return the bytes of all keys of a job's series, as the server counts them."""
     patterns = [
         keys.ROWS % (held.tenant, held.job_id, "*"),

@@ -46,7 +46,7 @@ from optcore.training.steps.passes import loss_of
 from optserve.contract.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.redis.functions import send
 from store.redis.server import prepare
@@ -285,7 +285,7 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
     return turns
 
 
-def claimed(client: redis.Redis, spec: JobSpec) -> Held:
+def claimed(client: redis.Redis, spec: JobSpec) -> Claim:
     """Return a job of *spec* that is ours."""
     call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
     send(client, call)
@@ -293,7 +293,7 @@ def claimed(client: redis.Redis, spec: JobSpec) -> Held:
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=LEASE_MS)
     record = send(client, claim)
     assert record is not None
-    return Held(record.tenant, record.id, token)
+    return Claim(record.tenant, record.id, token)
 
 
 if __name__ == "__main__":

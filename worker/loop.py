@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Cause, Held
+from store.jobs.calls import Cause, Claim
 from store.jobs.record import Record
 from store.redis import doorbell
 from store.redis.functions import Fenced, send
@@ -61,7 +61,7 @@ class Post:
         self._trainers = Trainers(device)
         self._machine = Machine(folders(settings))
         self._fingerprint = ""
-        self._held: Held | None = None
+        self._held: Claim | None = None
         self._gone, self._opened = threading.Event(), False
 
     def open(self) -> None:
@@ -107,7 +107,7 @@ class Post:
             record = self._claim(token)
             if record is None:
                 return
-            self._held = Held(record.tenant, record.id, token)
+            self._held = Claim(record.tenant, record.id, token)
             try:
                 self._see_through(record, self._held)
             finally:
@@ -142,7 +142,7 @@ class Post:
         )
         return send(self._client, claim)
 
-    def _see_through(self, record: Record, held: Held) -> None:
+    def _see_through(self, record: Record, held: Claim) -> None:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         try:
             ended = self._trainers.train(held)
@@ -163,14 +163,14 @@ class Post:
             if not self.draining:
                 self._trainers.prepare()
 
-    def _give_back(self, held: Held, why: str, cause: Cause = "left") -> None:
+    def _give_back(self, held: Claim, why: str, cause: Cause = "left") -> None:
         try:
             moved = send(self._client, calls.release(held, why=why, cause=cause))
         except Fenced:
             return
         self._ring(moved.bells, held)
 
-    def _ring(self, devices: Sequence[str], held: Held) -> None:
+    def _ring(self, devices: Sequence[str], held: Claim) -> None:
         for device in devices:
             try:
                 doorbell.ring(self._client, device, held.job_id)
@@ -228,7 +228,7 @@ class Post:
         hello = calls.hello(
             self.id,
             ttl_ms=GONE_AFTER_MS,
-            held=self._held,
+            claim=self._held,
             device=self.device,
             fingerprint=self._fingerprint,
             host=socket.gethostname(),

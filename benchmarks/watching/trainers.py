@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import PLAIN
 from store.redis.functions import send
 
@@ -28,7 +28,7 @@ def train(url: str, ids: Sequence[str]) -> None:
             )
             record = send(client, call)
             assert record is not None
-            held.append(Held(record.tenant, record.id, f"t{i}"))
+            held.append(Claim(record.tenant, record.id, f"t{i}"))
         step, count = 0, int(STEPS_PER_S * WRITE_S)
         next_at = time.monotonic()
         while True:

@@ -12,7 +12,7 @@ import redis
 from control.retention import House
 from store.archive import histories
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis import keys
 from store.redis.functions import HISTORY_ENTRIES, send
 from store.storage.artifacts import Storage
@@ -22,23 +22,23 @@ from tests.support.store.protocol import append, begin, record_of, some_rows, su
 pytestmark = pytest.mark.anyio
 
 
-def begun(client: redis.Redis, storage: Storage, *, steps: int = 10_000) -> Held:
+def begun(client: redis.Redis, storage: Storage, *, steps: int = 10_000) -> Claim:
     submit(client, training={"steps": steps, "device": "cpu"})
     held = begin(client)
     storage.job_folder("local", held.job_id).mkdir(parents=True)
     return held
 
 
-def evaluate(client: redis.Redis, held: Held, first: int, count: int) -> None:
+def evaluate(client: redis.Redis, held: Claim, first: int, count: int) -> None:
     for step in range(first, first + count):
         send(client, calls.evaluated(held, step=step, data={"step": step, "test_loss": 1 / step}))
 
 
-def in_store(client: redis.Redis, held: Held) -> int:
+def in_store(client: redis.Redis, held: Claim) -> int:
     return int(client.llen(keys.EVENTS % ("local", held.job_id)))
 
 
-def files_of(storage: Storage, held: Held) -> set[str]:
+def files_of(storage: Storage, held: Claim) -> set[str]:
     return {path.name for path in storage.history_folder("local", held.job_id).iterdir()}
 
 

@@ -11,7 +11,7 @@ from control.orphans import LOOK_THROUGH_S, ORPHAN_S
 from control.retention import House
 from optserve.contract.states import State
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
@@ -25,7 +25,7 @@ def house(client: redis.Redis, storage: Storage, **kept: float) -> House:
     return House(client, storage, Settings.model_validate(kept))
 
 
-def file_of(storage: Storage, held: Held, attempt: int, name: str, *, size: int = 10) -> str:
+def file_of(storage: Storage, held: Claim, attempt: int, name: str, *, size: int = 10) -> str:
     """Write a file of an attempt; return its path as a record keeps it."""
     path = storage.attempt_folder("local", held.job_id, attempt, held.token) / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def test_what_an_attempt_left_behind_goes_unless_it_is_pointed_to(
     pointer = str(Path(kept).parent)
     send(client, calls.checkpointed(held, step=4, path=pointer, sha256="s", digest="d"))
     send(client, calls.release(held, why="test"))
-    lost = file_of(storage, Held("local", job_id, "b" * 32), 2, "checkpoints/9/state.json")
+    lost = file_of(storage, Claim("local", job_id, "b" * 32), 2, "checkpoints/9/state.json")
     holder = begin(client, token="c" * 32)
     new = file_of(storage, holder, 2, "checkpoints/.draft/state.json")
 
@@ -186,7 +186,7 @@ def test_folders_are_looked_through_again_after_a_while(
     keeper = House(client, storage, Settings(), clock=lambda: now[0])
     job_id = finished(client, storage)
     rounds(keeper)
-    lost = file_of(storage, Held("local", job_id, "b" * 32), 2, "model.safetensors")
+    lost = file_of(storage, Claim("local", job_id, "b" * 32), 2, "model.safetensors")
 
     rounds(keeper)
     before = storage.path(lost).exists()

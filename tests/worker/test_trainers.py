@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from optserve.local.embedded import EmbeddedServer
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.server import prepare
 from tests.support.machine.processes import alive, descendants, eventually, parent, priorities
 from worker.processes import forks
@@ -69,7 +69,7 @@ def replaced(trainers: Trainers, pid: int) -> bool:
     return pid_of(trainers) != pid
 
 
-NOBODYS = Held("local", "job_1", "token")
+NOBODYS = Claim("local", "job_1", "token")
 """A claim that the store knows nothing of."""
 
 

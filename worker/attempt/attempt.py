@@ -24,7 +24,7 @@ from optcore.training.reports import Evaluation, StepReport
 from optcore.training.run import Run
 from optserve.contract.states import Reason
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import BestPointer, Record
 from store.redis.functions import Fenced
 from store.settings import Settings
@@ -91,7 +91,7 @@ class Attempt:
         bells: devices whose idle workers should hear that the job is there to be taken.
     """
 
-    def __init__(self, held: Held, tools: Tools) -> None:
+    def __init__(self, held: Claim, tools: Tools) -> None:
         self.bells: list[str] = []
         self._held, self._tools = held, tools
         self._storage = tools.storage

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.storage.artifacts import STORE, Storage
 from store.storage.usable import FULL, described, is_fault
 from worker.attempt.lease import Lease, Phase
@@ -51,7 +51,7 @@ class Disk:
     """
 
     storage: Storage
-    held: Held
+    held: Claim
     patience: Patience
     lease: Lease
     patience_s: float

@@ -17,7 +17,7 @@ from typing import Literal, Self
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.functions import Fenced, send
 from store.settings import Settings
 from worker.reporting.retry import PATIENCE_S
@@ -65,7 +65,7 @@ class Lease:
 
     def __init__(
         self,
-        held: Held,
+        held: Claim,
         client: redis.Redis,
         settings: Settings,
         leaving: threading.Event | None = None,

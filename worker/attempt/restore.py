@@ -17,7 +17,7 @@ from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Pointer, Record
 from store.settings import Settings
 from store.storage.artifacts import Storage
@@ -50,7 +50,7 @@ class Beginning:
         device: cpu or cuda.
     """
 
-    held: Held
+    held: Claim
     patience: Patience
     disk: Disk
     storage: Storage

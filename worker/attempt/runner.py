@@ -19,7 +19,7 @@ from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.loop import train
 from optcore.training.run import Run
 from optserve.contract.states import Reason
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.functions import Fenced
 from store.settings import Settings
 from store.storage.artifacts import Storage
@@ -73,7 +73,7 @@ class Workshop:
         """Equal for all trainers whose bits are equal."""
         return fingerprint(machine_facts(torch.device(self._tools.device)))
 
-    def train(self, held: Held) -> Trained:
+    def train(self, held: Claim) -> Trained:
         """Train a job that was claimed."""
         attempt = Attempt(held, self._tools)
         try:

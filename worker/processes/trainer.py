@@ -17,7 +17,7 @@ import threading
 from types import FrameType
 from typing import IO
 
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.settings import Settings
 from worker.attempt.runner import Workshop, warm_up
 from worker.processes.gpu import gpu_name, lock_gpu
@@ -55,7 +55,7 @@ def main(device: str, hears: int, says: int) -> None:
         _say(answers, {"fingerprint": workshop.fingerprint})
         for line in jobs:
             working.set()
-            held = Held(**json.loads(line))
+            held = Claim(**json.loads(line))
             _say(answers, {"begins": held.job_id})
             outcome, clean, bells = workshop.train(held)
             clean = clean and not leaving.is_set()  # who is to leave would give the next one back

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from worker.processes.forks import Fork, ForkServer, ServerDied
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Trainers:
             self._trainer = None
             raise
 
-    def train(self, held: Held) -> Ended:
+    def train(self, held: Claim) -> Ended:
         """
         Let a trainer see the job through; return what became of it.
 
@@ -133,7 +133,7 @@ class Trainers:
             self._dismiss()
         return Ended(str(answer["outcome"]), list(answer["bells"]))
 
-    def _try(self, held: Held) -> dict[str, Any]:
+    def _try(self, held: Claim) -> dict[str, Any]:
         self.prepare()
         if self._trainer is None:
             raise TrainerDied("the worker leaves")
@@ -213,7 +213,7 @@ class Trainer:
             self._fingerprint = str(said["fingerprint"])
         return self._fingerprint
 
-    def train(self, held: Held) -> dict[str, Any]:
+    def train(self, held: Claim) -> dict[str, Any]:
         """
         Hand over a job and wait for how it ended.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from optcore.training.reports import Evaluation
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import BestPointer
 from store.redis.functions import Call
 
@@ -31,7 +31,7 @@ class News:
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Held, lock: threading.Condition) -> None:
+    def __init__(self, held: Claim, lock: threading.Condition) -> None:
         self.last_evaluation: Evaluation | None = None
         self._held, self._lock = held, lock
         self._evaluations, self._told = list[Evaluation](), list[Evaluation]()

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.functions import CHUNK_ROWS, Call, Gap
 from worker.reporting.buffer import Batch, Rows
 from worker.reporting.confirmed import Books
@@ -73,7 +73,7 @@ class Reporter:
 
     def __init__(
         self,
-        held: Held,
+        held: Claim,
         patience: Patience,
         plan: Plan,
         *,

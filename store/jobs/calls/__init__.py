@@ -4,8 +4,8 @@ The calls of the server's functions, one for each: who may make them, with what,
 They are arranged as the functions are in ``jobs/lua``.
 """
 
+from store.jobs.calls.claims import Claim
 from store.jobs.calls.clients import Asked, Changed, Submitted, accept, ask, recall, restart, submit
-from store.jobs.calls.held import Held
 from store.jobs.calls.history import history_moved, long_histories
 from store.jobs.calls.isolation import SetAside, put_back, set_aside, set_aside_members
 from store.jobs.calls.libraries import forget_library, unused_libraries
@@ -54,8 +54,8 @@ __all__ = [
     "Asked",
     "Cause",
     "Changed",
+    "Claim",
     "Found",
-    "Held",
     "Monitored",
     "Owned",
     "Reaped",

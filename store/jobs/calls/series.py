@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from store.jobs.calls.held import Held
+from store.jobs.calls.claims import Claim
 from store.jobs.calls.replies import accepted, checked, json_text, text, texts
 from store.redis.functions import Call
 
 
 def append(
-    held: Held, *, first: int, width: int, data: bytes, lease_ms: int, held_up_ms: int = 0
+    claim: Claim, *, first: int, width: int, data: bytes, lease_ms: int, held_up_ms: int = 0
 ) -> Call[str]:
     """
     Store rows from row *first* on; the call returns what the client asks for, or ''.
@@ -20,7 +20,7 @@ def append(
     proves itself. What was only observed is overwritten.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         first: number of the first row in *data*; row i is the i-th update that was attempted.
         width: bytes of a row.
         data: whole rows, as `store.jobs.series.Series` packs them.
@@ -28,34 +28,36 @@ def append(
         held_up_ms: milliseconds for which this attempt could not train so far, because too many
             rows were not stored.
     """
-    args = [*held.args, first, width, data, lease_ms, held_up_ms]
+    args = [*claim.args, first, width, data, lease_ms, held_up_ms]
     return Call("append", args, lambda reply: text(checked(reply)[2]))
 
 
-def evaluated(held: Held, *, step: int, data: Mapping[str, Any]) -> Call[None]:
+def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
     """Store an evaluation after *step* updates; one that is there already must be equal."""
-    return Call("evaluated", [*held.args, step, json_text(data)], accepted)
+    return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
 
 
-def checkpointed(held: Held, *, step: int, path: str, sha256: str, digest: str) -> Call[list[str]]:
+def checkpointed(
+    claim: Claim, *, step: int, path: str, sha256: str, digest: str
+) -> Call[list[str]]:
     """
     Point the record at a checkpoint: from now on the job continues there.
 
     The call returns the paths of all files that are still needed.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         step: rows there were when it was made; the next attempt's first row.
         path: below the storage root.
         sha256: of its facts.
         digest: of every tensor of the run, for the history.
     """
-    args = [*held.args, step, path, sha256, digest]
+    args = [*claim.args, step, path, sha256, digest]
     return Call("checkpointed", args, lambda reply: texts(checked(reply)[1:]))
 
 
 def best_kept(
-    held: Held, *, step: int, path: str, sha256: str, metric: str, value: float
+    claim: Claim, *, step: int, path: str, sha256: str, metric: str, value: float
 ) -> Call[list[str]]:
     """
     Point the record at the best state so far; the last call counts, also on replay.
@@ -63,46 +65,46 @@ def best_kept(
     The call returns the paths of all files that are still needed.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         step: rows there were when it was found.
         path: of its checkpoint, below the storage root.
         sha256: of the checkpoint's facts.
         metric: what it is best in.
         value: of that metric.
     """
-    args = [*held.args, step, path, sha256, metric, repr(float(value))]
+    args = [*claim.args, step, path, sha256, metric, repr(float(value))]
     return Call("best_kept", args, lambda reply: texts(checked(reply)[1:]))
 
 
-def refused(held: Held, *, path: str, why: str) -> Call[None]:
+def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
     Forget a checkpoint that cannot be used; the one before it takes its place.
 
     Rows after that one are cut if they were computed where bits come out differently.
     """
-    return Call("refused", [*held.args, path, why], accepted)
+    return Call("refused", [*claim.args, path, why], accepted)
 
 
-def passed_over(held: Held, *, path: str, why: str, step: int) -> Call[None]:
+def passed_over(claim: Claim, *, path: str, why: str, step: int) -> Call[None]:
     """
     Say that a checkpoint is not there, and that the run goes on from *step*.
 
     It is not forgotten. Rows after *step* are cut if they were computed where bits come out
     differently.
     """
-    return Call("passed_over", [*held.args, path, why, step], accepted)
+    return Call("passed_over", [*claim.args, path, why, step], accepted)
 
 
-def noted(held: Held, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
+def noted(claim: Claim, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
     """Add a remark to the job's history."""
-    return Call("noted", [*held.args, kind, json_text(data)], accepted)
+    return Call("noted", [*claim.args, kind, json_text(data)], accepted)
 
 
 def off_plan(
-    held: Held, *, step: int, planned: float, applied: float, group: str = ""
+    claim: Claim, *, step: int, planned: float, applied: float, group: str = ""
 ) -> Call[None]:
     """Mark the job: the lr applied at *step*, the first such, is not planned for *group*."""
     data: dict[str, Any] = {"step": step, "planned": planned, "applied": applied}
     if group:
         data["group"] = group
-    return Call("off_plan", [*held.args, step, json_text(data)], accepted)
+    return Call("off_plan", [*claim.args, step, json_text(data)], accepted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from optserve.contract.states import Ending
-from store.jobs.calls.held import Held
+from store.jobs.calls.claims import Claim
 from store.jobs.calls.replies import accepted, as_record, checked, json_text, text, texts
 from store.jobs.record import Record
 from store.redis.functions import Call
@@ -31,20 +31,20 @@ class Released:
     bells: list[str]
 
 
-def hello(worker: str, *, ttl_ms: int, held: Held | None, **fields: str | int) -> Call[None]:
+def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int) -> Call[None]:
     """
     Say that *worker* is alive, and will be for *ttl_ms*.
 
     Args:
         worker: its id.
         ttl_ms: after so many milliseconds of silence it counts as gone.
-        held: the job it has, in case its record was lost meanwhile.
+        claim: the job it has, in case its record was lost meanwhile.
         fields: device, fingerprint, host, pid; unwell: why its machine is not fit to train on, or
             empty.
     """
-    job = json.dumps([held.tenant, held.job_id]) if held else ""
+    job = json.dumps([claim.tenant, claim.job_id]) if claim else ""
     flat = [part for pair in fields.items() for part in pair]
-    args = [worker, ttl_ms, job, held.token if held else "", *flat]
+    args = [worker, ttl_ms, job, claim.token if claim else "", *flat]
     return Call("hello", args, lambda reply: None)
 
 
@@ -69,7 +69,7 @@ def claim(
     return Call("claim", [worker, device, fingerprint, token, lease_ms], as_record)
 
 
-def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
+def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
     """
     Say on what the job is computed.
 
@@ -79,11 +79,11 @@ def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int
     come after the last checkpoint are cut.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         fingerprint: equal where bits are equal.
         facts: what it stands for, and what a later attempt must set up to be equal.
     """
-    args = [*held.args, fingerprint, json.dumps(facts)]
+    args = [*claim.args, fingerprint, json.dumps(facts)]
 
     def read(reply: list[Any]) -> int | None:
         if text(reply[0]) == "differs":
@@ -93,19 +93,19 @@ def begun(held: Held, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int
     return Call("begun", args, read)
 
 
-def renew(held: Held, *, lease_ms: int) -> Call[str]:
+def renew(claim: Claim, *, lease_ms: int) -> Call[str]:
     """Keep the job for *lease_ms* more; the call returns what is to be done with it, or ''."""
-    return Call("renew", [*held.args, lease_ms], lambda reply: text(checked(reply)[1]))
+    return Call("renew", [*claim.args, lease_ms], lambda reply: text(checked(reply)[1]))
 
 
-def wanted(held: Held) -> Call[str]:
+def wanted(claim: Claim) -> Call[str]:
     """Return what is to be done with the job, or ''; the lease is not renewed."""
-    args = held.args
+    args = claim.args
     return Call("wanted", args, lambda reply: text(checked(reply)[1]), reads_only=True)
 
 
 def finish(
-    held: Held,
+    claim: Claim,
     *,
     rows: int,
     digest: str,
@@ -117,29 +117,29 @@ def finish(
     End the job: all its rows are stored and its files written.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         rows: how many there are; must be what the store has.
         digest: of every tensor of the run.
         result: what it came to on the held-out examples.
         artifacts: name -> path, sha256 and size.
         ended: early_stopped: by its own choice before its last step, so with fewer rows.
     """
-    args = [*held.args, rows, digest, json_text(result), json_text(artifacts), ended]
+    args = [*claim.args, rows, digest, json_text(result), json_text(artifacts), ended]
     return Call("finish", args, accepted)
 
 
-def fail(held: Held, *, reason: str, detail: str) -> Call[None]:
+def fail(claim: Claim, *, reason: str, detail: str) -> Call[None]:
     """End the job: it cannot be trained."""
-    args = [*held.args, reason, detail]
+    args = [*claim.args, reason, detail]
     return Call("fail", args, accepted)
 
 
-def release(held: Held, *, why: str, cause: Cause = "left") -> Call[Released]:
+def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
     Give the job back: to where its client wants it, else into the queue.
 
     Args:
-        held: by this attempt.
+        claim: of this attempt.
         why: for the history.
         cause: left: the worker leaves, or was asked to stop. crashed: its trainer died, which
             counts towards `MAX_CRASHES`. fault: something is wrong with its machine; the job goes
@@ -150,4 +150,4 @@ def release(held: Held, *, why: str, cause: Cause = "left") -> Call[Released]:
         state, *bells = texts(checked(reply))
         return Released(state, bells)
 
-    return Call("release", [*held.args, why, cause], read)
+    return Call("release", [*claim.args, why, cause], read)

@@ -18,7 +18,7 @@ from api.metrics.streams.subscriber import Watcher
 from api.metrics.streams.subscription import follow
 from optserve.contract.exports import ExportForm
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.views import Progress, Store
 from store.redis import keys
 from store.redis.functions import send
@@ -38,7 +38,7 @@ def left(client: redis.Redis) -> str:
     return job_id
 
 
-def fail(client: redis.Redis, held: Held) -> None:
+def fail(client: redis.Redis, held: Claim) -> None:
     send(client, calls.fail(held, reason="error", detail="x"))
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Record
 from store.jobs.series import PLAIN, Row, Series
 from store.redis import keys
@@ -19,19 +19,19 @@ from tests.support.http.posting import JOB, post
 pytestmark = pytest.mark.anyio
 
 
-def claim(client: redis.Redis) -> Held:
+def claim(client: redis.Redis) -> Claim:
     send(
         client,
-        calls.hello("w", ttl_ms=60_000, held=None, fingerprint="f", device="cpu", host="h", pid=1),
+        calls.hello("w", ttl_ms=60_000, claim=None, fingerprint="f", device="cpu", host="h", pid=1),
     )
     record = send(
         client, calls.claim("w", device="cpu", fingerprint="f", token="token", lease_ms=60_000)
     )
     assert isinstance(record, Record)
-    return Held(record.tenant, record.id, "token")
+    return Claim(record.tenant, record.id, "token")
 
 
-def append(client: redis.Redis, held: Held, rows: Sequence[Row], series: Series = PLAIN) -> None:
+def append(client: redis.Redis, held: Claim, rows: Sequence[Row], series: Series = PLAIN) -> None:
     data = series.pack(rows)
     send(client, calls.append(held, first=0, width=series.width, data=data, lease_ms=60_000))
 
@@ -63,7 +63,7 @@ async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
     second = await post(http)
     send(
         client,
-        calls.hello("w", ttl_ms=60_000, held=None, fingerprint="f", device="cpu", host="h", pid=1),
+        calls.hello("w", ttl_ms=60_000, claim=None, fingerprint="f", device="cpu", host="h", pid=1),
     )
 
     queue = (await http.get("/v1/queue")).json()

@@ -24,7 +24,7 @@ from control.retention import House
 from optserve.contract.exports import ExportForm
 from optserve.contract.job import JobSpec
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import Series
 from store.jobs.views import Store
@@ -53,7 +53,7 @@ def bits_of(rng: np.random.Generator, rows: int) -> bytes:
     return values.tobytes()
 
 
-def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Held:
+def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Claim:
     """A running job with these rows."""
     fields = new_fields(JobSpec.parse(SPEC)) | series.fields()
     fields["total"] = str(len(data) // series.width)
@@ -72,7 +72,7 @@ def metrics_of(job_id: str) -> str:
     return f"/v1/jobs/{job_id}/metrics"
 
 
-def end(client: redis.Redis, held: Held, home: Path) -> None:
+def end(client: redis.Redis, held: Claim, home: Path) -> None:
     """End a job and move its rows to a file."""
     storage = Storage(home / "storage")
     storage.job_folder("local", held.job_id).mkdir(parents=True)

@@ -15,7 +15,7 @@ from optserve.client import Client
 from optserve.contract.job import JobSpec
 from optserve.local.stack import Stack
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis import keys
@@ -52,7 +52,7 @@ def test_what_a_job_computed_comes_home_whole(
     assert service.events(job.id)[-1].kind == "succeeded"
 
 
-def begun(store: redis.Redis) -> Held:
+def begun(store: redis.Redis) -> Claim:
     """A running job of many rows that no worker of the stack takes."""
     training = {"steps": ROWS, "device": "cuda"}
     fields = new_fields(JobSpec.parse({**SHORT, "training": training}))
@@ -61,7 +61,7 @@ def begun(store: redis.Redis) -> Held:
     call = calls.claim("none", device="cuda", fingerprint="f", token=token, lease_ms=600_000)
     record = send(store, call)
     assert record is not None
-    held = Held(record.tenant, record.id, token)
+    held = Claim(record.tenant, record.id, token)
     send(store, calls.begun(held, fingerprint="f", facts={"threads": "1"}))
     data = np.random.default_rng(0).standard_normal((50_000, 2)).tobytes()
     for first in range(0, ROWS, 50_000):

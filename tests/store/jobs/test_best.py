@@ -4,25 +4,25 @@ import pytest
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import BestPointer, Pointer
 from store.redis.functions import Fenced, Gap, send
 from tests.support.store.protocol import append, begin, record_of, release, some_rows, submit
 
 
-def best_kept(client: redis.Redis, held: Held, step: int, value: float = 0.5) -> list[str]:
+def best_kept(client: redis.Redis, held: Claim, step: int, value: float = 0.5) -> list[str]:
     call = calls.best_kept(
         held, step=step, path=f"best-{step}", sha256="s", metric="test_loss", value=value
     )
     return send(client, call)
 
 
-def checkpointed(client: redis.Redis, held: Held, step: int) -> list[str]:
+def checkpointed(client: redis.Redis, held: Claim, step: int) -> list[str]:
     call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
     return send(client, call)
 
 
-def running(client: redis.Redis, rows: int = 9) -> Held:
+def running(client: redis.Redis, rows: int = 9) -> Claim:
     submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, rows))

@@ -13,7 +13,7 @@ from tests.support.store.protocol import begin, claim, hello, reap, release, sub
 
 def say_hello(client: redis.Redis, worker: str, **fields: str) -> None:
     told = {"device": "cpu", "fingerprint": "f1", "host": "here", "pid": "1", **fields}
-    send(client, calls.hello(worker, ttl_ms=60_000, held=None, **told))
+    send(client, calls.hello(worker, ttl_ms=60_000, claim=None, **told))
 
 
 def look(client: redis.Redis, job_id: str) -> Record:

@@ -5,7 +5,7 @@ import redis
 
 from optserve.contract.states import State
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis import keys
 from store.redis.functions import send
 from tests.support.store.protocol import append, begin, claim, kinds, record_of, some_rows, submit
@@ -13,7 +13,7 @@ from tests.support.store.protocol import append, begin, claim, kinds, record_of,
 WHY = "w1: the storage /storage: Read-only file system (EROFS)"
 
 
-def give_back(client: redis.Redis, held: Held, why: str = WHY) -> str:
+def give_back(client: redis.Redis, held: Claim, why: str = WHY) -> str:
     return send(client, calls.release(held, why=why, cause="fault")).state
 
 

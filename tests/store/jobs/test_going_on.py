@@ -8,7 +8,7 @@ import redis
 
 from optserve.contract.states import State
 from store.jobs import calls
-from store.jobs.calls import Changed, Held
+from store.jobs.calls import Changed, Claim
 from store.jobs.record import Record
 from store.redis import keys
 from store.redis.functions import CHUNK_ROWS, Call, Fenced, ReplayDiffers, send
@@ -31,7 +31,7 @@ from tests.support.store.protocol import (
 INEXACT: dict[str, Any] = {"training": {**SPEC["training"], "exact": False}}
 
 
-def checkpoint(client: redis.Redis, held: Held, step: int) -> None:
+def checkpoint(client: redis.Redis, held: Claim, step: int) -> None:
     call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
     send(client, call)
 
@@ -58,16 +58,16 @@ def accept(client: redis.Redis, job_id: str) -> Changed:
     return send(client, calls.accept("local", job_id))
 
 
-def begun(client: redis.Redis, held: Held, fingerprint: str) -> int | None:
+def begun(client: redis.Redis, held: Claim, fingerprint: str) -> int | None:
     return send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "1"}))
 
 
-def taken(client: redis.Redis, job_id: str, fingerprint: str, token: str = "t2") -> Held:
+def taken(client: redis.Redis, job_id: str, fingerprint: str, token: str = "t2") -> Claim:
     """Return the job, claimed by another worker that has not said what it computes on."""
     record = claim(client, token, worker="w2", fingerprint=fingerprint)
     assert record is not None
     assert record.id == job_id
-    return Held("local", job_id, token)
+    return Claim("local", job_id, token)
 
 
 def told(client: redis.Redis, job_id: str, kind: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import redis
 from optserve.contract.states import State
 from store.errors import RecordTooNew
 from store.jobs import calls
-from store.jobs.calls import Held, SetAside, Unreadable
+from store.jobs.calls import Claim, SetAside, Unreadable
 from store.jobs.record import SUMMARY
 from store.redis import keys
 from store.redis.functions import FORMAT, Call, send
@@ -24,7 +24,7 @@ def set_aside(client: redis.Redis) -> list[SetAside]:
     return send(client, calls.set_aside_members())
 
 
-def running(client: redis.Redis, count: int = MANY) -> list[Held]:
+def running(client: redis.Redis, count: int = MANY) -> list[Claim]:
     for _ in range(count):
         submit(client)
     return [begin(client, f"t{i}", worker=f"w{i}") for i in range(count)]

@@ -7,7 +7,7 @@ import redis
 
 from optserve.contract.job import JobSpec
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Record, new_fields, new_id
 from store.jobs.series import PLAIN, Row, Series
 from store.redis import keys
@@ -17,14 +17,14 @@ from tests.support.store.protocol import SPEC, append, begin, record_of, release
 WIDE = Series(("lr", "loss", "grad_norm", "examples_per_s", "memory_mb"), 3)
 
 
-def begun_wide(client: redis.Redis) -> Held:
+def begun_wide(client: redis.Redis) -> Claim:
     """Return a running job whose rows hold what WIDE says."""
     held = begin_wide(client)
     append(client, held, 0, wide_rows(0, 5, speed=100.0), WIDE)
     return held
 
 
-def begin_wide(client: redis.Redis) -> Held:
+def begin_wide(client: redis.Redis) -> Claim:
     fields = new_fields(JobSpec.parse(SPEC)) | WIDE.fields()
     send(client, calls.submit("local", new_id(), fields, idempotency_key="", body_sha="sha"))
     return begin(client)

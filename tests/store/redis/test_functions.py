@@ -9,7 +9,7 @@ import redis
 from optserve.contract.job import JobSpec
 from optserve.contract.states import Ending, State
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Pointer, new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis import keys
@@ -266,7 +266,7 @@ def test_an_empty_token_holds_nothing(client: redis.Redis) -> None:
     job_id = submit(client)
 
     with pytest.raises(Fenced):
-        send(client, calls.renew(Held("local", job_id, ""), lease_ms=1))
+        send(client, calls.renew(Claim("local", job_id, ""), lease_ms=1))
 
 
 # ------------------------------------------------------------------ workers that go away
@@ -641,7 +641,7 @@ def test_bells_ring_only_where_the_job_may_run(client: redis.Redis) -> None:
 # ------------------------------------------------------------------ checkpoints
 
 
-def checkpoint(client: redis.Redis, held: Held, step: int) -> list[str]:
+def checkpoint(client: redis.Redis, held: Claim, step: int) -> list[str]:
     call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
     return send(client, call)
 

@@ -31,7 +31,7 @@ from redis import ResponseError
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import Row
 from store.redis import keys
 from store.redis.functions import MAX_CRASHES, Fenced, Gap, ReplayDiffers, library, send
@@ -74,8 +74,8 @@ class Model:
     archived: bool = False
     state: State = State.QUEUED
     request: str = ""
-    held: Held | None = None
-    last: Held | None = None
+    held: Claim | None = None
+    last: Claim | None = None
     worker: str = ""
     rows: int = 0
     checkpoint: int = 0
@@ -181,14 +181,14 @@ class Histories(RuleBasedStateMachine):
             repeated = claim(self.client, token, worker=worker)
             assert repeated is not None
             assert repeated.id == wanted.id
-        held = Held(wanted.tenant, wanted.id, token)
+        held = Claim(wanted.tenant, wanted.id, token)
         send(self.client, calls.begun(held, fingerprint="f1", facts={}))
         wanted.state, wanted.held, wanted.worker = State.RUNNING, held, worker
         wanted.claim_checkpoint, wanted.events = wanted.checkpoint, wanted.events + 1
         return held
 
     @rule(held=attempts, back=st.integers(0, 4), count=st.integers(1, 4), lie=st.booleans())
-    def appends(self, held: Held, back: int, count: int, lie: bool) -> None:
+    def appends(self, held: Claim, back: int, count: int, lie: bool) -> None:
         job = self.jobs[held.job_id]
         first = max(0, job.rows - back)
         count = min(count, STEPS - first)
@@ -213,7 +213,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts, beyond=st.integers(1, 3))
-    def leaves_a_gap(self, held: Held, beyond: int) -> None:
+    def leaves_a_gap(self, held: Claim, beyond: int) -> None:
         job = self.jobs[held.job_id]
         ahead = job.rows + beyond
 
@@ -228,7 +228,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts, behind=st.integers(0, 3))
-    def saves(self, held: Held, behind: int) -> None:
+    def saves(self, held: Claim, behind: int) -> None:
         job = self.jobs[held.job_id]
         step = max(0, job.rows - behind)
         call = calls.checkpointed(held, step=step, path=f"p{step}", sha256="s", digest="d")
@@ -241,7 +241,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts)
-    def finishes(self, held: Held) -> None:
+    def finishes(self, held: Claim) -> None:
         job = self.jobs[held.job_id]
         call = calls.finish(held, rows=STEPS, digest="d", result={}, artifacts={})
         if self._is_zombie(held):
@@ -256,7 +256,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts, crashed=st.booleans())
-    def releases(self, held: Held, crashed: bool) -> None:
+    def releases(self, held: Claim, crashed: bool) -> None:
         call = calls.release(held, why="history", cause="crashed" if crashed else "left")
         if self._is_zombie(held):
             return self._fenced_unless_last(held, call)
@@ -266,7 +266,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts)
-    def fails(self, held: Held) -> None:
+    def fails(self, held: Claim) -> None:
         call = calls.fail(held, reason="error", detail="history")
         if self._is_zombie(held):
             return self._fenced_unless_last(held, call)
@@ -275,7 +275,7 @@ class Histories(RuleBasedStateMachine):
         return None
 
     @rule(held=attempts)
-    def renews(self, held: Held) -> None:
+    def renews(self, held: Claim) -> None:
         call = calls.renew(held, lease_ms=30_000)
         if self._is_zombie(held):
             return self._fenced(lambda: send(self.client, call))
@@ -483,14 +483,14 @@ class Histories(RuleBasedStateMachine):
             share[found[-1].tenant] += 1
         return found
 
-    def _is_zombie(self, held: Held) -> bool:
+    def _is_zombie(self, held: Claim) -> bool:
         return self.jobs[held.job_id].held != held
 
     def _fenced(self, work: Callable[[], object]) -> None:
         with pytest.raises(Fenced):
             work()
 
-    def _fenced_unless_last(self, held: Held, call: Any) -> None:
+    def _fenced_unless_last(self, held: Claim, call: Any) -> None:
         """An ending that is said again, its answer lost, is no error, and changes nothing."""
         if self.jobs[held.job_id].last == held:
             send(self.client, call)

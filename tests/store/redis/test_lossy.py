@@ -13,7 +13,7 @@ from optserve.contract.job import JobSpec
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis import keys
@@ -93,7 +93,7 @@ def test_a_job_is_trained_once_whatever_is_lost(
         call = calls.submit("local", job_id, new_fields(spec), idempotency_key="", body_sha="s")
         patience.send(call)
         hello = calls.hello(
-            "w1", ttl_ms=60_000, held=None, device="cpu", fingerprint="f1", host="here", pid=1
+            "w1", ttl_ms=60_000, claim=None, device="cpu", fingerprint="f1", host="here", pid=1
         )
         patience.send(hello)
         record = patience.send(
@@ -101,7 +101,7 @@ def test_a_job_is_trained_once_whatever_is_lost(
         )
         assert record is not None
         assert record.id == job_id
-        held = Held("local", job_id, f"t{i}")
+        held = Claim("local", job_id, f"t{i}")
         patience.send(calls.begun(held, fingerprint="f1", facts={}))
         _train(patience, held, steps)
         seen.append(job_id)
@@ -116,7 +116,7 @@ def test_a_job_is_trained_once_whatever_is_lost(
     assert network.faults["reply lost"] > 0, network.faults
 
 
-def _train(patience: Patience, held: Held, steps: int) -> None:
+def _train(patience: Patience, held: Claim, steps: int) -> None:
     """Report *steps* in twelve parts, with a look and a checkpoint after every second one."""
     part = -(-steps // 12)
     for first in range(0, steps, part):

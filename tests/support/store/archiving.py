@@ -12,7 +12,7 @@ import redis
 
 from control.retention import House
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import Row
 from store.redis import keys
 from store.redis.functions import send
@@ -29,7 +29,7 @@ def rows(first: int = 0, count: int = ROWS) -> list[Row]:
     return some_rows(first, count)
 
 
-def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Held:
+def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Claim:
     """A running job with rows, times, an evaluation and a checkpoint."""
     submit(client, training={"steps": count, "device": "cpu"})
     held = begin(client, os.urandom(16).hex())
@@ -42,7 +42,7 @@ def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Held:
     return held
 
 
-def fail(client: redis.Redis, held: Held) -> None:
+def fail(client: redis.Redis, held: Claim) -> None:
     send(client, calls.fail(held, reason="error", detail="enough"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.functions import send
 from store.storage.artifacts import Storage
 from store.storage.usable import require_usable
@@ -27,7 +27,7 @@ class Parent:
         root.mkdir(exist_ok=True)
         require_usable(client, Storage(root))  # a worker has used it
         self.id = submit(client, **changes)
-        self.held: Held = begin(client)
+        self.held: Claim = begin(client)
         append(client, self.held, 0, some_rows(0, 9))
 
     @property

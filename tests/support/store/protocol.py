@@ -12,7 +12,7 @@ import redis
 from optserve.contract.job import JobSpec
 from optserve.contract.states import State
 from store.jobs import calls
-from store.jobs.calls import Held, Reaped
+from store.jobs.calls import Claim, Reaped
 from store.jobs.record import Record, new_fields, new_id
 from store.jobs.series import PLAIN, Row, Series, unpack_marks
 from store.redis import keys
@@ -48,13 +48,13 @@ def hello(
     worker: str = "w1",
     *,
     ttl_ms: int = 60_000,
-    held: Held | None = None,
+    held: Claim | None = None,
     fingerprint: str = "f1",
 ) -> None:
     call = calls.hello(
         worker,
         ttl_ms=ttl_ms,
-        held=held,
+        claim=held,
         device="cpu",
         fingerprint=fingerprint,
         host="here",
@@ -85,10 +85,10 @@ def begin(
     worker: str = "w1",
     fingerprint: str = "f1",
     lease_ms: int = LEASE_MS,
-) -> Held:
+) -> Claim:
     record = claim(client, token, worker=worker, fingerprint=fingerprint, lease_ms=lease_ms)
     assert record is not None
-    held = Held(record.tenant, record.id, token)
+    held = Claim(record.tenant, record.id, token)
     send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "2"}))
     return held
 
@@ -133,7 +133,7 @@ def marks_of(client: redis.Redis, job_id: str, tenant: str = "local") -> list[tu
 
 def append(
     client: redis.Redis,
-    held: Held,
+    held: Claim,
     first: int,
     rows: Sequence[Row],
     series: Series = PLAIN,
@@ -163,7 +163,7 @@ def trained_for(client: redis.Redis, job_id: str, seconds: float) -> None:
     client.hset(keys.JOB % ("local", job_id), "claimed", int(1000 * (at - seconds) + micro / 1000))
 
 
-def release(client: redis.Redis, held: Held) -> str:
+def release(client: redis.Redis, held: Claim) -> str:
     return send(client, calls.release(held, why="test")).state
 
 

@@ -9,7 +9,7 @@ import redis
 
 from optserve.contract.job import JobSpec
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import PLAIN, Row, Series
 from store.redis.functions import send
@@ -20,7 +20,7 @@ WIDE = Series(("lr", "loss", "examples_per_s"), 2)
 """What is observed of a step comes out otherwise when the step is trained again."""
 
 
-def begun(client: redis.Redis, *, series: Series = PLAIN, **changes: Any) -> Held:
+def begun(client: redis.Redis, *, series: Series = PLAIN, **changes: Any) -> Claim:
     """Return a job that is running and has no rows yet."""
     training = {"steps": 1_000_000, "device": "cpu"}
     fields = new_fields(JobSpec.parse({**SPEC, "training": training, **changes}))
@@ -45,7 +45,7 @@ def odd_rows(seed: int, count: int, *, width: int = 2) -> list[Row]:
 
 
 def put(
-    client: redis.Redis, held: Held, rows: Sequence[Row], *, first: int = 0, series: Series = PLAIN
+    client: redis.Redis, held: Claim, rows: Sequence[Row], *, first: int = 0, series: Series = PLAIN
 ) -> None:
     """Store *rows* of a job from row *first* on."""
     for at in range(0, len(rows), AT_ONCE):

@@ -12,7 +12,7 @@ from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.redis.functions import Fenced, send
 from store.settings import Settings
 from tests.support.store.protocol import claim, record_of, storage_of, submit
@@ -21,14 +21,14 @@ from worker.attempt.attempt import Attempt, Tools
 
 
 @pytest.fixture
-def held(client: redis.Redis) -> Held:
+def held(client: redis.Redis) -> Claim:
     """A job that was claimed."""
     job_id = submit(client)
     assert claim(client, "t") is not None
-    return Held("local", job_id, "t")
+    return Claim("local", job_id, "t")
 
 
-def attempt_at(held: Held, client: redis.Redis, home: Path) -> Attempt:
+def attempt_at(held: Claim, client: redis.Redis, home: Path) -> Attempt:
     tools = Tools(client, storage_of(client, home), Settings(home=home), "cpu", threading.Event())
     return Attempt(held, tools)
 
@@ -45,7 +45,7 @@ def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
 
 
 def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
-    held: Held,
+    held: Claim,
     client: redis.Redis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +66,7 @@ def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
 
 
 def test_an_attempt_that_goes_wrong_logs_where(
-    held: Held,
+    held: Claim,
     client: redis.Redis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from optserve.local.embedded import EmbeddedServer
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.settings import Settings
 from store.storage.artifacts import BEST
 from tests.support.machine.processes import eventually
@@ -42,7 +42,7 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", threading.Event())
     claimed = claim(client, "t")
     assert claimed is not None
-    attempt = Attempt(Held(claimed.tenant, job_id, "t"), tools)
+    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), tools)
     process = client.info("server")["process_id"]
     outcomes = list[str]()
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
     claimed = claim(client, "t")
     assert claimed is not None
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", leaving)
-    attempt = Attempt(Held(claimed.tenant, job_id, "t"), tools)
+    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), tools)
     process = client.info("server")["process_id"]
     thread = threading.Thread(target=attempt.train, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ from optcore.training.loop import train
 from optcore.training.reports import Report
 from optcore.training.run import Run
 from optserve.contract.job import JobSpec
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.settings import Settings
 from tests.support.store.protocol import LEASE_MS, SPEC, begin, claim, history, storage_of, submit
 from worker.attempt import attempt
@@ -155,7 +155,7 @@ def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_looks_up
     storage = storage_of(client, tmp_path)
     tools = Tools(client, storage, Settings(home=tmp_path), "cpu", threading.Event())
 
-    outcome = Attempt(Held("local", job_id, "t"), tools).train()
+    outcome = Attempt(Claim("local", job_id, "t"), tools).train()
 
     steps = [e["data"]["step"] for e in history(client, job_id) if e["kind"] == "checkpointed"]
     assert outcome == "succeeded"

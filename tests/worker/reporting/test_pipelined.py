@@ -21,7 +21,7 @@ from optcore.training.run import Run
 from optserve.contract.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import PLAIN, Row
 from store.redis import keys
 from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send
@@ -44,7 +44,7 @@ ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 
 
 @pytest.fixture
-def held(client: redis.Redis) -> Held:
+def held(client: redis.Redis) -> Claim:
     return claimed(client, JobSpec.parse(SPEC))
 
 
@@ -62,7 +62,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def reporter_of(client: redis.Redis, held: Held, journal: Journal | None = None) -> Reporter:
+def reporter_of(client: redis.Redis, held: Claim, journal: Journal | None = None) -> Reporter:
     patience, plan = Patience(client, threading.Event()), Plan(JobSpec.parse(SPEC))
     return Reporter(held, patience, plan, first=0, lease_ms=LEASE_MS, journal=journal)
 
@@ -75,7 +75,7 @@ def take(reporter: Reporter, first: int, end: int) -> None:
     reporter.post()
 
 
-def stored(client: redis.Redis, held: Held, rows: int) -> None:
+def stored(client: redis.Redis, held: Claim, rows: int) -> None:
     """Wait until so many are."""
     eventually(lambda: record_of(client, held.job_id).rows == rows)
 
@@ -104,7 +104,7 @@ def frozen(client: redis.Redis) -> Iterator[int]:
         os.kill(process, signal.SIGCONT)
 
 
-def append(held: Held, rows: list[Row]) -> tuple[Batch, Call[str]]:
+def append(held: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
     """Return the first *rows*, and the call that stores them."""
     data = PLAIN.pack(rows)
     call = calls.append(
@@ -130,7 +130,7 @@ def by_express(reporter: Reporter, sent: list[int], first: int) -> int:
     raise AssertionError("the loop sends nothing")
 
 
-def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Held) -> None:
+def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Claim) -> None:
     express = opened(client)
     batch, call = append(held, ROWS[:3])
     with frozen(client):
@@ -144,9 +144,9 @@ def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Held) -
     express.close()
 
 
-def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Held) -> None:
+def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Claim) -> None:
     express = opened(client)
-    express.send(*append(Held(held.tenant, held.job_id, "other"), ROWS[:3]))
+    express.send(*append(Claim(held.tenant, held.job_id, "other"), ROWS[:3]))
 
     assert express.heard(within_s=10) is None
     assert (express.is_open, express.waits) == (False, False)
@@ -159,7 +159,7 @@ def test_without_a_store_nothing_is_open() -> None:
 
 
 def test_who_has_the_connection_after_it_gets_no_answer_of_another(
-    server: EmbeddedServer, client: redis.Redis, held: Held
+    server: EmbeddedServer, client: redis.Redis, held: Claim
 ) -> None:
     alone = redis.from_url(server.url, max_connections=1)
     express = opened(alone)
@@ -171,7 +171,7 @@ def test_who_has_the_connection_after_it_gets_no_answer_of_another(
     alone.close()
 
 
-def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Held, sent: list[int]) -> None:
+def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Claim, sent: list[int]) -> None:
     with reporter_of(client, held) as reporter:
         end = by_express(reporter, sent, 0)
         after = by_express(reporter, sent, end)
@@ -182,7 +182,7 @@ def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Held, sent: l
 
 
 def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
-    server: EmbeddedServer, client: redis.Redis, held: Held, sent: list[int]
+    server: EmbeddedServer, client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     """Who waited here, for a client without a time limit, would wait for ever."""
     patient = redis.from_url(server.url, socket_timeout=None)
@@ -199,7 +199,7 @@ def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
 
 
 def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
-    client: redis.Redis, held: Held, sent: list[int]
+    client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     end, in_vain = 0, 0
     with reporter_of(client, held) as reporter:
@@ -221,7 +221,7 @@ def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
 
 
 def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
-    client: redis.Redis, held: Held, sent: list[int]
+    client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     """Its next step may take a minute."""
     with reporter_of(client, held) as reporter:
@@ -234,7 +234,7 @@ def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
 
 
 def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
-    client: redis.Redis, held: Held, sent: list[int]
+    client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     assert len(ROWS) * PLAIN.width > EXPRESS_BYTES
     with reporter_of(client, held) as reporter:
@@ -250,7 +250,7 @@ def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
 
 
 def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
-    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
+    client: redis.Redis, held: Claim, sent: list[int], tmp_path: Path
 ) -> None:
     """They are not in the journal yet: that is written every few seconds."""
     journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
@@ -268,7 +268,7 @@ def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
 
 
 def test_an_attempt_whose_journal_lost_rows_too_is_over(
-    client: redis.Redis, held: Held, sent: list[int], tmp_path: Path
+    client: redis.Redis, held: Claim, sent: list[int], tmp_path: Path
 ) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, first=0, width=PLAIN.width)
@@ -286,7 +286,7 @@ def test_an_attempt_whose_journal_lost_rows_too_is_over(
 
 
 def test_a_loop_whose_job_was_taken_away_hears_of_it(
-    client: redis.Redis, held: Held, sent: list[int]
+    client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     with reporter_of(client, held) as reporter:
         end = by_express(reporter, sent, 0)
@@ -300,7 +300,7 @@ def test_a_loop_whose_job_was_taken_away_hears_of_it(
 
 
 def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
-    client: redis.Redis, held: Held, sent: list[int]
+    client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     """Whoever had the job before has stored more rows than its checkpoint."""
     _, call = append(held, ROWS[:600])

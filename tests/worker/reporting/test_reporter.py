@@ -18,7 +18,7 @@ from optcore.training.run import Run
 from optserve.contract.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Record, new_fields, new_id
 from store.jobs.series import PLAIN, Row
 from store.redis import keys
@@ -45,18 +45,18 @@ def spec() -> JobSpec:
 
 
 @pytest.fixture
-def held(client: redis.Redis, spec: JobSpec) -> Held:
+def held(client: redis.Redis, spec: JobSpec) -> Claim:
     return claimed(client, spec)
 
 
-def claimed(client: redis.Redis, spec: JobSpec) -> Held:
+def claimed(client: redis.Redis, spec: JobSpec) -> Claim:
     """Return a job of *spec* that is ours."""
     call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
     send(client, call)
     claim = calls.claim("w", device="cpu", fingerprint="f", token="t", lease_ms=LEASE_MS)
     record = send(client, claim)
     assert record is not None
-    return Held(record.tenant, record.id, "t")
+    return Claim(record.tenant, record.id, "t")
 
 
 def planned(spec: JobSpec) -> list[float]:
@@ -69,7 +69,7 @@ def planned(spec: JobSpec) -> list[float]:
     return [float(schedule(t)) for t in range(spec.total_steps)]
 
 
-def report(client: redis.Redis, held: Held, spec: JobSpec, lrs: list[float]) -> Record:
+def report(client: redis.Redis, held: Claim, spec: JobSpec, lrs: list[float]) -> Record:
     """Let a reporter write a row for each of *lrs*; return the record afterwards."""
     patience = Patience(client, threading.Event())
     with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
@@ -100,7 +100,7 @@ def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
 
 
 def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
-    server: EmbeddedServer, client: redis.Redis, held: Held, spec: JobSpec
+    server: EmbeddedServer, client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     patience = Patience(store, threading.Event())
@@ -127,7 +127,7 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
     assert reporter.held_up_s >= 0.5
 
 
-def test_lrs_as_planned_leave_no_mark(client: redis.Redis, held: Held, spec: JobSpec) -> None:
+def test_lrs_as_planned_leave_no_mark(client: redis.Redis, held: Claim, spec: JobSpec) -> None:
     record = report(client, held, spec, planned(spec))
 
     assert record.rows == 40
@@ -135,7 +135,7 @@ def test_lrs_as_planned_leave_no_mark(client: redis.Redis, held: Held, spec: Job
 
 
 def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
-    client: redis.Redis, held: Held, spec: JobSpec
+    client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     lrs = planned(spec)
     right = lrs[17]
@@ -152,7 +152,7 @@ def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
 
 
 def test_a_step_that_was_left_out_is_noticed(
-    client: redis.Redis, held: Held, spec: JobSpec
+    client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     """What follows would be stored one row too early."""
     patience = Patience(client, threading.Event())
@@ -163,7 +163,7 @@ def test_a_step_that_was_left_out_is_noticed(
 
 
 def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
-    client: redis.Redis, held: Held, spec: JobSpec
+    client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     """A run that diverges leaves without waiting for its last rows."""
     with Reporter(

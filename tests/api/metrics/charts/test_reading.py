@@ -10,9 +10,9 @@ import redis
 
 from api.metrics.charts.buckets import BUCKET, Buckets, summarize
 from api.metrics.charts.cache import OVERHEAD_BYTES, Cache
-from api.metrics.charts.reading import SeriesReader, View, bucket_size
+from api.metrics.charts.reader import SeriesReader, View, bucket_size
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.record import Record
 from store.jobs.series import Row
 from store.jobs.views import Store
@@ -306,7 +306,7 @@ def keep(cache: Cache, record: Record, buckets: int = 10) -> None:
     cache.keep(kept)
 
 
-def restarted(client: redis.Redis, held: Held) -> Held:
+def restarted(client: redis.Redis, held: Claim) -> Claim:
     """Let a job begin again at step 0."""
     send(client, calls.checkpointed(held, step=64, path="p", sha256="s", digest="d"))
     release(client, held)

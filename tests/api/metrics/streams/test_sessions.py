@@ -12,7 +12,7 @@ import redis
 
 from optserve.local.stack import Stack
 from store.jobs import calls
-from store.jobs.calls import Held
+from store.jobs.calls import Claim
 from store.jobs.series import PLAIN, Row
 from store.redis.functions import send
 from tests.support.http.sessions import Session, odd_rows
@@ -32,7 +32,7 @@ class Job:
         self.id = submit(store, training={"steps": ROWS, "device": "cpu"}, priority=100)
         self.rows: list[Row] = []
 
-    def train(self, *, until: int = ROWS, from_step: int = 0) -> Held:
+    def train(self, *, until: int = ROWS, from_step: int = 0) -> Claim:
         """Append rows in batches of any size up to row *until*, at the pace of a quick job."""
         attempt = f"{self._seed} {random.Random(self._seed + from_step + until).random()}"
         held = begin(self.store, attempt, worker=attempt, fingerprint=attempt)
@@ -46,7 +46,7 @@ class Job:
             time.sleep(self._chosen.uniform(0, 0.1))
         return held
 
-    def finish(self, held: Held, *, rows: int = ROWS) -> None:
+    def finish(self, held: Claim, *, rows: int = ROWS) -> None:
         """End it."""
         result = {"test_loss": 1.0, "test_accuracy": 0.5}
         call = calls.finish(held, rows=rows, digest=str(self._seed), result=result, artifacts={})

@@ -1,4 +1,4 @@
-"""What proves that a job is held."""
+"""A claim: what proves that an attempt still has its job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Held:
+class Claim:
     """
-    Proof that a job is still this worker's.
+    A worker's claim on a job; its token guards every write of the attempt.
 
     Attributes:
         tenant: the job's.
