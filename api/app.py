@@ -29,21 +29,21 @@ from api.catalogue import routes as catalogue
 from api.connections.connections import Connections
 from api.connections.limits import Limits
 from api.connections.protocol import Protocol
-from api.http import problems, schema
+from api.http import openapi, problems
 from api.http.body import StrictBody
 from api.http.params import only_known
-from api.http.work import Work
+from api.http.thread_pool import Work
 from api.jobs import actions, clones, history
 from api.jobs import routes as jobs
 from api.metrics import routes as metrics
 from api.metrics.charts import routes as charts
-from api.metrics.charts.reading import SeriesReader
+from api.metrics.charts.reader import SeriesReader
 from api.metrics.streams import hub
 from api.monitoring import routes as monitoring
 from api.monitoring import system
-from api.monitoring.latency import time_calls
-from api.monitoring.process import ProcessMetrics
-from api.monitoring.requests import CountedRequests
+from api.monitoring.process_metrics import ProcessMetrics
+from api.monitoring.request_counts import CountedRequests
+from api.monitoring.store_latency import time_calls
 from control.reaper import LEAVE_S, reap_forever
 from control.retention import House
 from store.jobs.views import Store
@@ -129,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.work = Work()
     problems.install(app)
-    schema.install(app)
+    openapi.install(app)
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # a request comes here last
     app.add_middleware(SameOrigin)
     app.add_middleware(AllowedHosts, names=settings.hosts)

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from api.catalogue.curves import as_csv, as_json, as_svg, curves_of
+from api.catalogue.preview_formats import as_csv, as_json, as_svg, curves_of
 from api.http.dependencies import Effort
 from api.http.negotiation import preferred
-from api.http.posted import Posted, PostedRoute
 from api.http.problems import documented
-from api.http.work import VALUES_PER_BYTE
-from optcore.spec.schedules.preview import PreviewSpec
+from api.http.spec_body import Posted, PostedRoute
+from api.http.thread_pool import VALUES_PER_BYTE
+from optcore.plan.preview import PreviewSpec
 from optserve.contract.preview import SchedulePreview
 from store.errors import Busy, NotAcceptable
 

@@ -15,11 +15,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.http.problems import documented
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of
 from optcore.spec.datasets import DATASETS
 from optcore.spec.models import MODELS
 from optcore.spec.optimizers import OPTIMIZERS
-from optcore.spec.schedules import SCHEDULES
 from optserve.contract.wire import CatalogueEntry, CatalogueField, Page
 from store.errors import NameNotFound
 

@@ -38,7 +38,7 @@ class Bodies:
     A body counts from its first byte until the answer to its request begins. Beyond the limit those
     are cut that are not whole, for one after the other that address which has most bytes of all,
     and its oldest first. Whole ones are worked on, or wait for their turn, which is not long
-    (`api/http/work.py`). So a small body, which comes at once, is not cut, however many bytes
+    (`api/http/thread_pool.py`). So a small body, which comes at once, is not cut, however many bytes
     there are.
 
     Args:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from api.connections import refusals
 from api.connections.bodies import until_answered
-from api.connections.client import Line
+from api.connections.client_connection import Line
 from api.connections.connections import Connections, peer_of
 from api.connections.limits import PACED_BYTES
 from api.connections.refusals import Refusal, Why

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import answer, told
-from api.http.work import BODY, BODY_SIZE, work_of
+from api.http.thread_pool import BODY, BODY_SIZE, work_of
 from optserve.contract import strict_json
 from store.errors import Busy
 

@@ -10,8 +10,8 @@ import redis
 import redis.asyncio
 from fastapi import Depends, Request
 
-from api.http.work import RequestWork, work_of
-from api.metrics.charts.reading import SeriesReader
+from api.http.thread_pool import RequestWork, work_of
+from api.metrics.charts.reader import SeriesReader
 from api.metrics.streams.hub import Desk
 from optserve.contract.wire import Job, ListedJob
 from store.jobs.record import Record

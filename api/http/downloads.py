@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from api.connections.client import Line
+from api.connections.client_connection import Line
 from store.errors import StorageUnavailable
 from store.storage.pool import OpenFile
 

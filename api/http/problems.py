@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from api.http.posted import Checked
+from api.http.spec_body import Checked
 from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
 from optcore.spec.errors import Problem as SpecProblem
 from optserve.contract.wire import Mistake, Problem

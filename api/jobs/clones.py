@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.http.dependencies import BlockingClient, Client, Effort, Shown, StoredFiles, TenantName
-from api.http.posted import Posted, PostedRoute
 from api.http.problems import documented
-from api.jobs.parents import check_fits, merged, source_of
+from api.http.spec_body import Posted, PostedRoute
+from api.jobs.clone_source import check_fits, merged, source_of
 from api.jobs.responses import accepted
 from api.jobs.wakeups import ring
 from optserve.contract.clone import CloneSpec, Keep

@@ -11,7 +11,7 @@ from api.http.dependencies import JobRecord, JobStore, StoredFiles, StreamDesk
 from api.http.downloads import Download
 from api.http.params import beyond
 from api.http.problems import documented
-from api.metrics.streams.streams import EventStream
+from api.metrics.streams.open_streams import EventStream
 from api.metrics.streams.subscription import follow_history
 from optserve.contract.wire import Checkpoint, Event, Page
 from store.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound, StorageUnavailable

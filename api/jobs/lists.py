@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from api.http.work import RequestWork
+from api.http.thread_pool import RequestWork
 from optserve.contract.wire import ListedJob, UnreadableJob
 from store.errors import JobNotFound, RecordUnreadable
 from store.jobs.calls import Unreadable

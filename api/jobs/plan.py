@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from optcore.schedules.plan import SchedulePlan, plan
+from optcore.plan.schedule import SchedulePlan, plan
 from optcore.spec.models import summarize
 from optserve.contract.job import JobSpec
 from optserve.contract.wire import GroupRow, LayerRow, LrBrief, Plan

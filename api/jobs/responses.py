@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from fastapi import Response
 
-from api.http.work import RequestWork
+from api.http.thread_pool import RequestWork
 from optserve.contract.wire import Job
 from store.errors import IdempotencyConflict
 from store.jobs.calls import Submitted

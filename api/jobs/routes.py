@@ -18,14 +18,14 @@ from api.http.dependencies import (
     TenantName,
 )
 from api.http.params import labels_of
-from api.http.posted import Posted, PostedRoute
 from api.http.problems import documented
-from api.http.work import VALUES_PER_BYTE
+from api.http.spec_body import Posted, PostedRoute
+from api.http.thread_pool import VALUES_PER_BYTE
 from api.jobs.lists import page
 from api.jobs.plan import plan_of
 from api.jobs.responses import accepted, job_response
 from api.jobs.wakeups import ring
-from optcore.schedules.check import check_values
+from optcore.plan.values import check_values
 from optserve.contract.job import JobSpec
 from optserve.contract.states import State
 from optserve.contract.wire import Job, JobPage, Plan

@@ -16,7 +16,7 @@ from api.http.problems import documented, invalid
 from api.metrics.columns import columns_of
 from api.metrics.exports import STEP, Extract, content, export
 from api.metrics.streams.cursor import Place
-from api.metrics.streams.streams import EventStream
+from api.metrics.streams.open_streams import EventStream
 from api.metrics.streams.subscription import follow
 from optcore.spec.errors import RULE, did_you_mean, short_repr
 from optserve.contract.exports import ExportForm

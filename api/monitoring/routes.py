@@ -12,8 +12,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
 from api.http.dependencies import StreamDesk
-from api.monitoring.process import ProcessMetrics
-from api.monitoring.service import families
+from api.monitoring.process_metrics import ProcessMetrics
+from api.monitoring.service_metrics import families
 
 router = APIRouter(tags=["system"])
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from api.metrics.charts import axes, points
+from api.metrics.charts import axes, responses
 from api.metrics.charts.axes import Axis
-from api.metrics.charts.reading import SeriesReader, bucket_size
+from api.metrics.charts.reader import SeriesReader, bucket_size
 from optserve.contract.charts import Along, ComparedJob
 from store.jobs.record import Record
 from store.jobs.views import Store
@@ -82,10 +82,10 @@ async def curves(
     found = []
     for (record, axis), (begin, final) in zip(sides, ranges, strict=True):
         if axis is None:
-            found.append(points.omitted(record, NO_TIMES))
+            found.append(responses.omitted(record, NO_TIMES))
             continue
         view = await reader.view(
             record, [column], first=begin, last=final, max_points=max_points, size=size
         )
-        found.append(points.compared(view, axis))
+        found.append(responses.compared(view, axis))
     return found

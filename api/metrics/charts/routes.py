@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from api.http.dependencies import ChartReader, JobRecord, JobStore, TenantName
 from api.http.params import require_once
 from api.http.problems import documented
-from api.metrics.charts import comparison, points
+from api.metrics.charts import comparison, responses
 from api.metrics.charts.params import MaxPoints, require_range
 from api.metrics.columns import columns_of, require_column
 from optserve.contract.charts import MOST_JOBS, Along, Chart, Comparison
@@ -46,7 +46,7 @@ async def chart_metrics(
     names = columns_of(record, columns)
     require_range(first or None, last, record.num_steps)
     view = await reader.view(record, names, first=first, last=last, max_points=max_points)
-    return _json(points.chart(view))
+    return _json(responses.chart(view))
 
 
 @router.get("/metrics/chart", responses=_answers(Comparison))

@@ -9,8 +9,8 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from api.metrics.streams.open_streams import EventStream, Streams
 from api.metrics.streams.poller import Reader
-from api.metrics.streams.streams import EventStream, Streams
 from api.metrics.streams.subscriber import Watcher
 from store.jobs.calls import Monitored
 from store.jobs.views import Store

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from api.monitoring.process import OTHER
+from api.monitoring.process_metrics import OTHER
 from optserve.contract.states import Reason, State
 from store.jobs.calls import Monitored
 from store.redis.functions import WAITS_MS

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.http.work import SMALL, THREADS, RequestWork, Turns, Work
+from api.http.thread_pool import SMALL, THREADS, RequestWork, Turns, Work
 from store.errors import Busy
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from optcore.schedules.check import check_values
+from optcore.plan.values import check_values
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
 from optserve.contract import canonical

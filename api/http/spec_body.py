@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from api.http.work import BODY, work_of
+from api.http.thread_pool import BODY, work_of
 
 T = TypeVar("T")
 

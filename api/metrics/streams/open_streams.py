@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.connections.client import Line
+from api.connections.client_connection import Line
 from api.http import problems
 from api.metrics.streams.feed import TooSlow
 from api.metrics.streams.subscriber import Watcher

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from api.jobs.plan import lr_brief
+from optcore.plan.preview import PreviewSpec
+from optcore.plan.schedule import SchedulePlan, plan, require_finite
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg_parts
-from optcore.schedules.plan import SchedulePlan, plan, require_finite
-from optcore.spec.schedules.preview import PreviewSpec
 from optserve.contract.preview import PreviewedLr, SchedulePreview
 
 VALUES_AT_ONCE = 8192

@@ -6,7 +6,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.monitoring.process import OTHER, ProcessMetrics
+from api.monitoring.process_metrics import OTHER, ProcessMetrics
 
 
 class CountedRequests:
