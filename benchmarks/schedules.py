@@ -22,8 +22,8 @@ import numpy as np
 
 import optcore
 from api.app import create_app
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.gallery import EXAMPLES
-from optcore.spec.schedules import SCHEDULES
 from store.settings import Settings
 
 STEPS, PER_EPOCH = 1_000_000, 1000

@@ -14,12 +14,16 @@ from optcore.spec.training import Training
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("optcore", "store", "control", "api", "worker", "optserve")
 
-TORCH_FREE_OPTCORE = ("optcore.spec", "optcore.schedules", "optcore.recipes")
+TORCH_FREE_OPTCORE = ("optcore.spec", "optcore.schedules", "optcore.plan", "optcore.recipes")
+SPEC_BASICS = [f"optcore.spec.{name}" for name in ("base", "duration", "errors", "limits")]
+"""What every spec is written with; below the schedules, whose specs a run's are made of."""
 ALLOWED = {
     "optcore": ["optcore"],
-    "optcore.spec": ["optcore.spec"],
-    "optcore.schedules": ["optcore.spec", "optcore.schedules"],
-    "optcore.recipes": ["optcore.spec", "optcore.recipes"],
+    "optcore.spec": ["optcore.spec", "optcore.schedules"],
+    **dict.fromkeys(SPEC_BASICS, SPEC_BASICS),
+    "optcore.schedules": [*SPEC_BASICS, "optcore.schedules"],
+    "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
+    "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],
     "optcore.data.sources.fetch": ["optcore.spec"],
     "store": ["store", "optserve.contract", "optcore.spec"],
     "control": ["control", "store", "optserve.contract"],
@@ -27,7 +31,7 @@ ALLOWED = {
     "worker": ["worker", "store", "optserve.contract", "optcore"],
     "worker.processes.tether": [],
     "optserve.contract": ["optserve.contract", "optcore.spec"],
-    "optserve.client": ["optserve.client", "optserve.contract", "optcore.spec"],
+    "optserve.client": ["optserve.client", "optserve.contract", "optcore.spec", "optcore.plan"],
     "optserve": ["optserve", *TORCH_FREE_OPTCORE, "optcore.data.sources.fetch"],
     "optserve.local": ["optserve", "store", "optcore.spec"],
 }
@@ -86,9 +90,9 @@ def test_a_wrong_arrow_is_seen() -> None:
         "store.redis.keys"
     ]
     assert wrong_arrows("optserve.local.stack", ["store.redis.keys"]) == []
-    assert wrong_arrows("optcore.spec.run", ["optcore.schedules.make"]) == [
-        "optcore.schedules.make"
-    ]
+    assert wrong_arrows("optcore.spec.run", ["optcore.plan.values"]) == ["optcore.plan.values"]
+    assert wrong_arrows("optcore.schedules.base", ["optcore.spec.run"]) == ["optcore.spec.run"]
+    assert wrong_arrows("optcore.schedules.base", ["optcore.spec.limits"]) == []
 
 
 @pytest.mark.parametrize("package", ["optcore", "store"])

@@ -77,7 +77,7 @@ async def submit_job(
 def _cost(spec: JobSpec) -> int:
     """Return what looking at the schedules of *spec* is like, in bytes of JSON to parse."""
     steps = spec.total_steps, spec.steps_per_epoch
-    return sum(moved.schedule.cost(*steps) for moved in spec.moved()) // VALUES_PER_BYTE
+    return sum(moved.schedule.cost(*steps) for moved in spec.scheduled()) // VALUES_PER_BYTE
 
 
 def _prepared(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:

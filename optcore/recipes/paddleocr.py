@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from optcore.recipes.paddleocr_lr import NotConvertible, schedule_of
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.errors import lines, problems
 from optcore.spec.optimizers import OPTIMIZERS, AnyOptimizer, OptimizerSpec
-from optcore.spec.schedules import AnySchedule, ScheduleSpec
 
 KINDS = {
     "Adam": "adam",

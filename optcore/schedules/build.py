@@ -6,24 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optcore.schedules import (
-    combinators,
-    cosines,
-    decays,
-    falls,
-    recursive,
-    stairs,
-    waves,
-)
-from optcore.schedules.numbers import DOUBLE, Curve, Numbers
-from optcore.schedules.warmup import warmup
+from optcore.schedules.base import Dialectal, ScheduleSpec
+from optcore.schedules.curves import combinators, cosines, decays, falls, stairs, waves
+from optcore.schedules.curves.warmup import warmup
+from optcore.schedules.families import annealing as fall_specs
+from optcore.schedules.families import combinators as made_of
+from optcore.schedules.families import cyclic as wave_specs
+from optcore.schedules.families import decays as decay_specs
+from optcore.schedules.families import piecewise as stair_specs
+from optcore.schedules.numerics import recursion
+from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.spec.duration import Epochs, steps_in
-from optcore.spec.schedules import combinators as made_of
-from optcore.spec.schedules import decays as decay_specs
-from optcore.spec.schedules import falls as fall_specs
-from optcore.spec.schedules import stairs as stair_specs
-from optcore.spec.schedules import waves as wave_specs
-from optcore.spec.schedules.base import Dialectal, ScheduleSpec
 
 
 @dataclass(frozen=True)
@@ -92,19 +85,19 @@ def _absolute_end(spec: fall_specs.Fall, lr: float) -> float:
 
 def _constant(spec: stair_specs.Constant, run: Run) -> Curve:
     length = None if spec.length is None else run.steps(spec.length)
-    make = recursive.constant if spec.recursive else stairs.constant
+    make = recursion.constant if spec.recursive else stairs.constant
     numbers = {} if spec.recursive else {"numbers": numbers_of(spec)}
     return make(lr=run.lr, factor=spec.factor, length=length, **numbers)
 
 
 def _step(spec: stair_specs.Step, run: Run) -> Curve:
-    make = recursive.step if spec.recursive else stairs.step
+    make = recursion.step if spec.recursive else stairs.step
     return make(lr=run.lr, every=run.steps(spec.every), gamma=spec.gamma)
 
 
 def _multi_step(spec: stair_specs.MultiStep, run: Run) -> Curve:
     milestones = [steps_in(m, run.steps_per_epoch) for m in spec.milestones]
-    make = recursive.multi_step if spec.recursive else stairs.multi_step
+    make = recursion.multi_step if spec.recursive else stairs.multi_step
     return make(lr=run.lr, milestones=milestones, gamma=spec.gamma)
 
 
@@ -118,7 +111,7 @@ def _piecewise(spec: stair_specs.Piecewise, run: Run) -> Curve:
 
 
 def _multiplicative(spec: stair_specs.Multiplicative, run: Run) -> Curve:
-    make = recursive.multiplicative if spec.recursive else stairs.multiplicative
+    make = recursion.multiplicative if spec.recursive else stairs.multiplicative
     return make(lr=run.lr, factors=spec.factors)
 
 
@@ -130,7 +123,7 @@ def _values(spec: stair_specs.Values, run: Run) -> Curve:
 def _cosine(spec: fall_specs.Cosine, run: Run) -> Curve:
     length = run.steps(spec.length)
     if spec.recursive and spec.past_end == "rise":
-        return recursive.cosine(lr=run.lr, length=length, end=_absolute_end(spec, run.lr))
+        return recursion.cosine(lr=run.lr, length=length, end=_absolute_end(spec, run.lr))
     return falls.cosine(
         lr=run.lr, length=length, past_end=spec.past_end, numbers=numbers_of(spec), **_end(spec)
     )
@@ -141,7 +134,7 @@ def _linear(spec: fall_specs.Linear, run: Run) -> Curve:
     if spec.recursive:
         end = _absolute_end(spec, run.lr) / run.lr
         factor = spec.end_fraction if spec.end_fraction is not None else end
-        return recursive.linear(
+        return recursion.linear(
             lr=run.lr, length=length, start_factor=spec.start_fraction, end_factor=factor
         )
     return falls.linear(lr=run.lr, length=length, start_fraction=spec.start_fraction, **_end(spec))
@@ -150,7 +143,7 @@ def _linear(spec: fall_specs.Linear, run: Run) -> Curve:
 def _polynomial(spec: fall_specs.Polynomial, run: Run) -> Curve:
     length = run.steps(spec.length)
     if spec.recursive and _absolute_end(spec, run.lr) == 0 and not spec.cycle:
-        return recursive.polynomial(lr=run.lr, length=length, power=spec.power)
+        return recursion.polynomial(lr=run.lr, length=length, power=spec.power)
     return falls.polynomial(
         lr=run.lr,
         length=length,
@@ -188,7 +181,7 @@ def _wsd(spec: fall_specs.WarmupStableDecay, run: Run) -> Curve:
 def _exponential(spec: decay_specs.Exponential, run: Run) -> Curve:
     every = run.steps(spec.every)
     if spec.recursive and every == 1:
-        return recursive.exponential(lr=run.lr, rate=spec.rate)
+        return recursion.exponential(lr=run.lr, rate=spec.rate)
     return decays.exponential(
         lr=run.lr,
         rate=spec.rate,

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from optcore.schedules.base import Dialectal
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
-from optcore.spec.schedules import SCHEDULES, Warmup
-from optcore.spec.schedules.base import Dialectal
+from optcore.schedules.warmup import Warmup
 
 STEPS, PER_EPOCH = 400, 20
 """Of the runs that are drawn."""

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.build import Run, behind_warmup, curve_of
-from optcore.schedules.numbers import Array, Curve
-from optcore.schedules.stateful import Follower, follower
+from optcore.schedules.catalogue import AnySchedule
+from optcore.schedules.curves.stateful import Follower, follower
+from optcore.schedules.families.stateful import Observing
+from optcore.schedules.numerics.numbers import Array, Curve
 from optcore.spec.errors import Problem, SpecError, dotted
-from optcore.spec.schedules import AnySchedule, ScheduleSpec
-from optcore.spec.schedules.stateful import Observing
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 

@@ -17,7 +17,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from optcore.spec import limits
 from optcore.spec.errors import (
     MORE,
     MOST_PROBLEMS,
@@ -27,6 +26,7 @@ from optcore.spec.errors import (
     first_of,
     short_repr,
 )
+from optcore.spec.limits import are_lifted, lifted, parsed_without
 
 Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
 """Whose math, defaults and rounding a name means."""
@@ -55,8 +55,8 @@ class Spec(BaseModel):
     def parse(cls, data: object) -> Self:
         """Return the spec that *data* (a mapping or a spec) says, or raise `SpecError`."""
         try:
-            if limits.are_lifted():
-                return limits.parsed_without(cls, data)
+            if are_lifted():
+                return parsed_without(cls, data)
             return cls.model_validate(data)
         except ValidationError as error:
             raise SpecError.of(error, data) from None
@@ -67,7 +67,7 @@ class Spec(BaseModel):
         try:
             return cls.parse(data)
         except SpecError:
-            with limits.lifted():
+            with lifted():
                 return cls.parse(data)
 
     @model_validator(mode="wrap")

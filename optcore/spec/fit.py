@@ -5,17 +5,18 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, NoReturn
 
+from optcore.schedules.base import in_words
+from optcore.schedules.families.piecewise import Constant
+from optcore.schedules.size import too_many
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.models import named, summarize
 from optcore.spec.optimizers import Lbfgs
-from optcore.spec.schedules import Constant, in_words
-from optcore.spec.schedules.size import too_many
 
 if TYPE_CHECKING:
-    from optcore.spec.run import Moved, RunSpec
+    from optcore.spec.run import RunSpec, Scheduled
 
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
@@ -74,7 +75,7 @@ def _work_is_bounded(run: RunSpec) -> None:
             f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
             names,
         )
-    why = too_many(moved.schedule for moved in run.moved())
+    why = too_many(moved.schedule for moved in run.scheduled())
     if why is not None:
         reject(["schedule"], why, None)
 
@@ -270,7 +271,7 @@ def _lr_has_one_schedule(run: RunSpec) -> None:
             reject(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
 
 
-def _check_follower(run: RunSpec, moved: Moved) -> None:
+def _check_follower(run: RunSpec, moved: Scheduled) -> None:
     kind = moved.schedule.kind
     if moved.path != ("schedule",):
         reject(
@@ -288,7 +289,7 @@ def _check_follower(run: RunSpec, moved: Moved) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
-    for moved in run.moved():
+    for moved in run.scheduled():
         if moved.schedule.STATEFUL:
             _check_follower(run, moved)
         for path, message, value in moved.schedule.misfits(

@@ -10,6 +10,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import AnySchedule
+from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Spec
 from optcore.spec.datasets import AnyDataset
 from optcore.spec.fit import check_parts
@@ -18,12 +21,11 @@ from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
 from optcore.spec.models import AnyModel, named
 from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
-from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 
 
 @dataclass(frozen=True)
-class Moved:
+class Scheduled:
     """
     A number that a schedule moves over the run.
 
@@ -126,24 +128,24 @@ class RunSpec(Spec):
             shape = layer.output_shape(shape)
         return found
 
-    def moved(self) -> Iterator[Moved]:
+    def scheduled(self) -> Iterator[Scheduled]:
         """Yield every number that moves: the run's lr, and what optimizer and groups schedule."""
         base = self.optimizer
-        yield Moved(("schedule",), "lr", self.schedule, base)
+        yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
-            yield Moved(("optimizer", "schedules", name), name, schedule, base)
+            yield Scheduled(("optimizer", "schedules", name), name, schedule, base)
         for i, group in enumerate(base.groups):
             where, own = ("optimizer", "groups", i), group.overrides
             spec = base.of_group(i, group)
             if group.schedule is not None:
-                yield Moved((*where, "schedule"), "lr", group.schedule, spec)
+                yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
-                    yield Moved((*where, name), name, schedule, spec)
+                    yield Scheduled((*where, name), name, schedule, spec)
                 elif "schedules" in own:
-                    yield Moved((*where, "schedules", name), name, schedule, spec)
+                    yield Scheduled((*where, "schedules", name), name, schedule, spec)
                 elif name in own:
-                    yield Moved(("optimizer", "schedules", name), name, schedule, spec)
+                    yield Scheduled(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the parameters in groups, and what holds for each; found out once."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from optcore.plan.preview import PreviewSpec
+from optcore.plan.schedule import plan
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
-from optcore.schedules.plan import plan
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.schedules.preview import PreviewSpec
 from optserve.cli.files import parse_object, read_object
 from optserve.cli.output.chart import chart
 from optserve.cli.output.terminal import out

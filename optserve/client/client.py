@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, Self
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
-from optcore.spec.schedules.preview import PreviewSpec
+from optcore.plan.preview import PreviewSpec
 from optserve.client.addresses import job_path
 from optserve.client.backoff import LONGEST_PAUSE_S, Patience
 from optserve.client.connection import ANSWER_S, Connection

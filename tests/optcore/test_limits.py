@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from optcore.schedules.check import check_values
-from optcore.schedules.plan import MOST_PLANNED, MOST_WARNINGS, plan
+from optcore.plan.preview import PreviewSpec
+from optcore.plan.schedule import MOST_PLANNED, MOST_WARNINGS, plan
+from optcore.plan.values import check_values
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.run import RunSpec
-from optcore.spec.schedules.preview import PreviewSpec
 from optcore.training.loop import train
 from optcore.training.reports import Diverged
 from tests.support.optcore.small import spec_of, start

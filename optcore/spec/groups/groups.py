@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
 from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, reject, short_repr
 from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS, are_lifted
-from optcore.spec.schedules import AnySchedule
 
 if TYPE_CHECKING:
     from optcore.spec.optimizers.base import OptimizerSpec

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.groups import Group, shown_match
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
@@ -14,7 +15,6 @@ from optcore.spec.optimizers.adam import AdamW
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.matrices import Muon
-from optcore.spec.schedules import AnySchedule
 
 MATRIX = 2
 """Dimensions of a parameter that muon updates."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.groups.groups import Group, Name
@@ -23,7 +24,6 @@ from optcore.spec.limits import (
 from optcore.spec.optimizers.averages import Average
 from optcore.spec.optimizers.clip import AnyClip
 from optcore.spec.optimizers.scheduled import take_schedules
-from optcore.spec.schedules import AnySchedule
 
 Engine = Literal["auto", "eager", "fused"]
 

@@ -6,10 +6,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Dialect
 from optcore.spec.errors import reject, short_repr
 from optcore.spec.optimizers.base import OptimizerSpec
-from optcore.spec.schedules import Constant, ScheduleSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
 """Shared fields that torch's optimizer knows."""

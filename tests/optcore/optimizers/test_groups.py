@@ -12,9 +12,10 @@ import optcore
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.tensorwise import Centralized
 from optcore.optimizers.make import module_types
+from optcore.schedules.families.annealing import Linear
+from optcore.schedules.families.piecewise import Constant
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
-from optcore.spec.schedules import Constant, Linear
 
 
 def network() -> nn.Sequential:

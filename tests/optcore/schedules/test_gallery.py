@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.gallery import EXAMPLES, page
-from optcore.spec.schedules import SCHEDULES
 
 GALLERY = Path(__file__).parents[3] / "docs" / "schedules"
 

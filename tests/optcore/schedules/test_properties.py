@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore
-from optcore.schedules.plan import first_divergence, plan
-from optcore.spec.schedules import SCHEDULES
+from optcore.plan.schedule import first_divergence, plan
+from optcore.schedules.catalogue import SCHEDULES
 from tests.support.optcore.schedule_specs import (
     EPOCH,
     MAY_GO_BELOW_ZERO,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import optcore
-from optcore.schedules.plan import first_divergence, plan
+from optcore.plan.schedule import first_divergence, plan
 from optcore.spec.errors import SpecError
 from tests.support.optcore.schedule_specs import fixed
 

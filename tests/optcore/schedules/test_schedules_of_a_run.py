@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optcore.schedules.check import check_values
-from optcore.schedules.plan import sampled
+from optcore.plan.schedule import sampled
+from optcore.plan.values import check_values
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
 

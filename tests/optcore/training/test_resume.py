@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers import OPTIMIZERS
 from optcore.spec.run import RunSpec
-from optcore.spec.schedules import SCHEDULES
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train

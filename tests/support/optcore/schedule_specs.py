@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import optcore
-from optcore.spec.schedules import SCHEDULES, AnySchedule, ScheduleSpec
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import SCHEDULES, AnySchedule
 
 TOTAL, EPOCH = 48, 4
 """Steps of the run the specs are for, and of an epoch."""

@@ -8,11 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from optcore.spec.duration import MAX_STEPS, Duration, Epochs, steps_in
-from optcore.spec.duration import _form as duration_form
-from optcore.spec.errors import TAG, reject
-from optcore.spec.limits import MAX_ENTRIES, MAX_VALUES
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Dialectal,
     Fraction,
     Misfit,
@@ -25,7 +21,11 @@ from optcore.spec.schedules.base import (
     finite_power,
     in_words,
 )
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.warmup import After
+from optcore.spec.duration import MAX_STEPS, Duration, Epochs, steps_in
+from optcore.spec.duration import _form as duration_form
+from optcore.spec.errors import TAG, reject
+from optcore.spec.limits import MAX_ENTRIES, MAX_VALUES
 
 Moment = Annotated[
     Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]

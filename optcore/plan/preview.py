@@ -6,12 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import AnySchedule
+from optcore.schedules.size import too_many
 from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import reject
-from optcore.spec.schedules.base import ScheduleSpec
-from optcore.spec.schedules.catalogue import AnySchedule
-from optcore.spec.schedules.size import too_many
 
 MAX_PREVIEWED = 500_000
 """Values in one preview, those of all groups together."""

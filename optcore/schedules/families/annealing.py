@@ -7,9 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import reject
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Dialectal,
     Fraction,
     Misfit,
@@ -20,7 +18,9 @@ from optcore.spec.schedules.base import (
     by_dialect,
     counted,
 )
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, steps_in
+from optcore.spec.errors import reject
 
 
 class Fall(ScheduleSpec):

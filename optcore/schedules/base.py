@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.warmup import After, Warmup
 from optcore.spec.base import Spec
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.errors import did_you_mean, reject
-from optcore.spec.schedules.warmup import After, Warmup
 
 Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
 Fraction = Annotated[float, Field(ge=0, json_schema_extra={"unit": "of lr"})]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.schedules.single import cosf, sinf
+from optcore.schedules.numerics.float32 import cosf, sinf
 
 Array = NDArray[np.floating[Any]]
 Curve = Callable[[Array], Array]

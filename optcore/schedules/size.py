@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from optcore.schedules.base import ScheduleSpec
 from optcore.spec.limits import MAX_MOMENTS, MAX_SCHEDULES
-from optcore.spec.schedules.base import ScheduleSpec
 
 
 def too_many(schedules: Iterable[ScheduleSpec]) -> str | None:

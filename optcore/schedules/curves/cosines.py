@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optcore.schedules.falls import between, cosine
-from optcore.schedules.numbers import DOUBLE, Array, Curve, Numbers
-from optcore.schedules.random import normal
+from optcore.schedules.curves.falls import between, cosine
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.random import normal
 
 
 def cosine_restarts(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.schedules.numbers import Array, Curve, Numbers
+from optcore.schedules.numerics.numbers import Array, Curve, Numbers
 
 Single = NDArray[np.float32]
 SINGLE = Numbers(single=True)

@@ -12,13 +12,13 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
+from optcore.plan.schedule import require_finite, sampled
+from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Schedule, make_schedule
-from optcore.schedules.plan import require_finite, sampled
 from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers import OptimizerSpec
-from optcore.spec.run import Moved, RunSpec
-from optcore.spec.schedules import ScheduleSpec
+from optcore.spec.run import RunSpec, Scheduled
 
 LOOKED_AT = 1_000_000
 """Steps looked at for one run, those of all its schedules together; longer runs are sampled."""
@@ -62,10 +62,10 @@ def check_values(spec: RunSpec) -> None:
             _check(look)
 
 
-def _moved(spec: RunSpec) -> Iterator[tuple[Moved, float]]:
+def _moved(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
     """Yield what moves, and what its values are multiplied by."""
     groups = spec.optimizer.groups
-    for moved in spec.moved():
+    for moved in spec.scheduled():
         match moved.path:
             case ("optimizer", "groups", int(i), *_) if moved.name == "lr":
                 yield moved, groups[i].lr_scale
@@ -76,7 +76,7 @@ def _moved(spec: RunSpec) -> Iterator[tuple[Moved, float]]:
     for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
         if followers:
             highest = max(followers, key=height)
-            yield Moved(("schedule",), "lr", spec.schedule, highest.spec), highest.lr_scale
+            yield Scheduled(("schedule",), "lr", spec.schedule, highest.spec), highest.lr_scale
 
 
 def _text(schedule: ScheduleSpec) -> str:

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.limits import MAX_COUNT
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Dialectal,
     Misfit,
     Rate,
@@ -16,7 +15,8 @@ from optcore.spec.schedules.base import (
     ScheduleSpec,
     by_dialect,
 )
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.warmup import After
+from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "train_loss"]
 

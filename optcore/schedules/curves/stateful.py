@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from optcore.spec.schedules.stateful import Greedy, Observing, Plateau
+from optcore.schedules.families.stateful import Greedy, Observing, Plateau
 
 
 class Follower(ABC):
@@ -69,7 +69,7 @@ class Follower(ABC):
 
 
 class PlateauFollower(Follower):
-    """`optcore.spec.schedules.stateful.Plateau`."""
+    """`optcore.schedules.families.stateful.Plateau`."""
 
     COUNTERS = ("bad", "cooling")
     spec: Plateau
@@ -97,7 +97,7 @@ class PlateauFollower(Follower):
 
 
 class GreedyFollower(Follower):
-    """`optcore.spec.schedules.stateful.Greedy`."""
+    """`optcore.schedules.families.stateful.Greedy`."""
 
     COUNTERS = ("good", "bad", "skip", "at_floor")
     spec: Greedy

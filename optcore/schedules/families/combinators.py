@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import reject
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Fraction,
     Misfit,
     Rate,
@@ -19,11 +17,13 @@ from optcore.spec.schedules.base import (
     finite_power,
     in_words,
 )
-from optcore.spec.schedules.stairs import unreached
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.families.piecewise import unreached
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, steps_in
+from optcore.spec.errors import reject
 
 if TYPE_CHECKING:
-    from optcore.spec.schedules.catalogue import Part
+    from optcore.schedules.catalogue import Part
 
 MAX_PARTS = 100
 """Schedules in one chain or product."""

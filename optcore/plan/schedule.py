@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.schedules import ScheduleSpec
 
 BLOCK = 1_000_000
 """Steps whose lr is computed at a time."""

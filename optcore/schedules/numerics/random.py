@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.schedules.numbers import Array
+from optcore.schedules.numerics.numbers import Array
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2 ** 64 over the golden ratio: what splitmix64 counts by."""

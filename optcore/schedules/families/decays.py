@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.duration import Duration, steps_in
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Dialectal,
     Misfit,
     ScheduleDialect,
@@ -16,7 +15,8 @@ from optcore.spec.schedules.base import (
     at_least_a_step,
     finite_power,
 )
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, steps_in
 
 
 class Decay(Dialectal):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optcore.schedules.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from optcore.schedules.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 
 
 def one_cycle(

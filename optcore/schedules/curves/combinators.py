@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optcore.schedules.numbers import DOUBLE, Array, Curve
-from optcore.schedules.random import normal
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
+from optcore.schedules.numerics.random import normal
 
 
 def chain(curves: Sequence[Curve], *, boundaries: Sequence[int]) -> Curve:

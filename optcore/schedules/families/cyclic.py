@@ -8,10 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from optcore.spec.duration import Duration, steps_in
-from optcore.spec.errors import reject
-from optcore.spec.limits import MAX_VALUES
-from optcore.spec.schedules.base import (
+from optcore.schedules.base import (
     Dialectal,
     Misfit,
     Rate,
@@ -22,8 +19,11 @@ from optcore.spec.schedules.base import (
     finite_power,
     in_words,
 )
-from optcore.spec.schedules.falls import Fall
-from optcore.spec.schedules.warmup import After
+from optcore.schedules.families.annealing import Fall
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, steps_in
+from optcore.spec.errors import reject
+from optcore.spec.limits import MAX_VALUES
 
 
 class CosineRestarts(Fall, Dialectal):

@@ -6,9 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from optcore.spec.schedules import combinators
-from optcore.spec.schedules.base import ScheduleSpec
-from optcore.spec.schedules.combinators import (
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families import combinators
+from optcore.schedules.families.annealing import (
+    Cosine,
+    Linear,
+    Polynomial,
+    Rex,
+    Tanh,
+    WarmupStableDecay,
+)
+from optcore.schedules.families.combinators import (
     Chain,
     Clamp,
     Cycle,
@@ -18,24 +26,7 @@ from optcore.spec.schedules.combinators import (
     Scaled,
     Shift,
 )
-from optcore.spec.schedules.decays import (
-    Exponential,
-    InverseSqrt,
-    InverseTime,
-    NaturalExponential,
-    Noam,
-)
-from optcore.spec.schedules.falls import Cosine, Linear, Polynomial, Rex, Tanh, WarmupStableDecay
-from optcore.spec.schedules.stairs import (
-    Constant,
-    Multiplicative,
-    MultiStep,
-    Piecewise,
-    Step,
-    Values,
-)
-from optcore.spec.schedules.stateful import Greedy, Plateau
-from optcore.spec.schedules.waves import (
+from optcore.schedules.families.cyclic import (
     CosineRestarts,
     Cyclic,
     CyclicalCosine,
@@ -44,6 +35,22 @@ from optcore.spec.schedules.waves import (
     OneCycle,
     TwoStepCosine,
 )
+from optcore.schedules.families.decays import (
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    NaturalExponential,
+    Noam,
+)
+from optcore.schedules.families.piecewise import (
+    Constant,
+    Multiplicative,
+    MultiStep,
+    Piecewise,
+    Step,
+    Values,
+)
+from optcore.schedules.families.stateful import Greedy, Plateau
 
 Part = Annotated[
     Constant
