@@ -97,15 +97,15 @@ class JobEnded(JobError):
         )
 
 
-class RowsWereCut(JobError):
+class RowsWereTruncated(JobError):
     """Steps that the client has are no longer those of the job."""
 
-    status, code, title = 409, "rows_cut", "Steps were cut"
+    status, code, title = 409, "rows_truncated", "Steps were truncated"
 
-    def __init__(self, job_id: str, first: int, cuts: int) -> None:
+    def __init__(self, job_id: str, first: int, truncations: int) -> None:
         super().__init__(
-            f"steps of job {job_id} from {first} on were cut, and come anew: forget those you "
-            f"have, and go on with after={first - 1}&cuts={cuts}"
+            f"steps of job {job_id} from {first} on were truncated and are computed again: discard "
+            f"those you have, and resume with after={first - 1}&truncations={truncations}"
         )
 
 

@@ -144,7 +144,7 @@ def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueF
     defaults = dialects_of(spec, name)
     return CatalogueField(
         name=name,
-        meaning=" ".join((info.description or "").split()),
+        description=" ".join((info.description or "").split()),
         type=_type(described),
         default=None if info.is_required() or defaults else described.get("default"),
         defaults=dict(defaults) if defaults else None,

@@ -60,7 +60,7 @@ class Rows:
     def skip(self, job_id: str, why: str) -> None:
         """Leave out a job that cannot be read, and say so: the others are listed all the same."""
         log.warning("%s cannot be listed: %s", job_id, why)
-        text = UnreadableJob(id=job_id, why=why[:MAX_WHY]).model_dump_json().encode()
+        text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
         self.unreadable.append(text)
         self.size += len(text) + 1
 

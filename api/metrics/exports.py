@@ -15,7 +15,7 @@ from optserve.contract.exports import ExportForm
 from store.errors import StoreUnavailable
 from store.jobs.record import Record
 from store.jobs.views import Store
-from store.redis.functions import CHUNK_ROWS
+from store.redis.constants import CHUNK_ROWS
 
 ROWS_OF_A_GROUP = 16 * CHUNK_ROWS
 """Rows read from the store at a time for a file: a row group."""
@@ -115,7 +115,7 @@ async def _rows(
         count = min(at_a_time - first % at_a_time, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
         progress = await store.progress(record.tenant, record.id)
-        if progress.cuts != record.cuts or len(data) < count * record.series.width:
+        if progress.cuts != record.truncations or len(data) < count * record.series.width:
             raise Cut(f"rows of {record.id} were cut while they were read")
         yield first, data
         first += count

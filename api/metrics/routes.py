@@ -25,7 +25,7 @@ from store.errors import (
     ArchiveUnreadable,
     JobNotFound,
     NotAcceptable,
-    RowsWereCut,
+    RowsWereTruncated,
     StorageUnavailable,
 )
 from store.jobs.record import Record
@@ -38,13 +38,13 @@ JSON = "json"
 """Not an export: pages of rows."""
 MEDIA_TYPES = {JSON: "application/json", **{form.value: form.media_type for form in ExportForm}}
 """What metrics may be had as."""
-MAX_CUTS = 10**6
+MAX_TRUNCATIONS = 10**6
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and behind a dot how often steps had been cut by then, if they were."""
 After = Annotated[int, Query(ge=-1, description="The last step you have; -1 for none.")]
-Cuts = Annotated[
+Truncations = Annotated[
     int | None,
-    Query(ge=0, le=MAX_CUTS, description="How often steps had been cut when you got `after`."),
+    Query(ge=0, le=MAX_TRUNCATIONS, description="`truncations` of the page that `after` is from."),
 ]
 
 
@@ -55,9 +55,9 @@ def _within(after: int, record: Record, name: str) -> int:
     return after
 
 
-async def _known(record: JobRecord, after: After = -1, cuts: Cuts = None) -> int:
-    if cuts is not None:
-        _unless_cut(record, Place(after, cuts), record.cuts)
+async def _known(record: JobRecord, after: After = -1, truncations: Truncations = None) -> int:
+    if truncations is not None:
+        _unless_cut(record, Place(after, truncations), record.truncations)
     return _within(after, record, "after")
 
 
@@ -67,11 +67,11 @@ async def _resumed(
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID)] = None,
 ) -> Place:
     if last_event_id is None:
-        return Place(_within(after, record, "after"), len(record.cuts))
+        return Place(_within(after, record, "after"), len(record.truncations))
     place = Place.parse(last_event_id)
-    if place.cuts > len(record.cuts):
-        raise RequestValidationError([_foreign(last_event_id, len(record.cuts))])
-    _within(place.after(record.cuts).last, record, "last-event-id")
+    if place.cuts > len(record.truncations):
+        raise RequestValidationError([_foreign(last_event_id, len(record.truncations))])
+    _within(place.after(record.truncations).last, record, "last-event-id")
     return place
 
 
@@ -139,7 +139,7 @@ async def _wanted(
     responses={
         200: {"content": content()},
         **documented(
-            JobNotFound, NotAcceptable, RowsWereCut, ArchiveUnreadable, StorageUnavailable
+            JobNotFound, NotAcceptable, RowsWereTruncated, ArchiveUnreadable, StorageUnavailable
         ),
     },
 )
@@ -154,9 +154,9 @@ async def read_metrics(
     """
     Return the metrics of the steps after `after`, oldest first.
 
-    To follow a running job, call again with `after` set to `next`, and `cuts` to that of the page:
-    if steps you have were cut meanwhile, since the job was restarted or goes on where bits come out
-    differently, that is a 409 that says where to go on.
+    To follow a running job, call again with `after` set to `next`, and `truncations` to that of the
+    page. If steps you already read were truncated meanwhile (the job was restarted, or resumed on
+    different hardware), the answer is a 409 that names the step to resume from.
 
     As CSV, NDJSON, Parquet or Arrow (`Accept` chooses, or `?format=`) all of them are streamed, as
     many as there are now: the numbers come back bit for bit. The whole Parquet file of a job that
@@ -169,21 +169,21 @@ async def read_metrics(
     rows = await store.rows(record, first=first, count=stop - first)
     if not record.state.final:
         now = (await store.progress(record.tenant, record.id)).cuts
-        _unless_cut(record, Place(stop - 1, len(record.cuts)), now)
+        _unless_cut(record, Place(stop - 1, len(record.truncations)), now)
     data = [
         MetricRow.model_validate({"step": step, **dict(zip(columns, row, strict=True))})
         for step, row in enumerate(rows, first)
     ]
     last = first + len(data) - 1
     more = last + 1 < record.rows
-    return MetricsPage(data=data, has_more=more, next=last, cuts=len(record.cuts))
+    return MetricsPage(data=data, has_more=more, next=last, truncations=len(record.truncations))
 
 
 def _unless_cut(record: Record, place: Place, cuts: Sequence[int]) -> None:
     """Raise if rows up to *place* are not what they were, given all *cuts*."""
     kept = place.after(cuts)
     if kept.last < place.last:
-        raise RowsWereCut(record.id, kept.last + 1, kept.cuts)
+        raise RowsWereTruncated(record.id, kept.last + 1, kept.cuts)
 
 
 @router.get(
@@ -203,14 +203,14 @@ async def stream_metrics(
     - `rows`: some steps, oldest first; the event's id is the last of them. A connection that
       breaks is resumed by sending it back as `Last-Event-ID`: no step is lost or repeated.
     - `state`: the job has changed its state.
-    - `cut`: steps from `step` on are no longer what they were, and will come anew: the job was
-      restarted, or goes on where bits come out differently.
+    - `truncated`: the steps from `step` on are discarded and will be sent again: the job was
+      restarted, or resumed on different hardware.
     - `end`: the last event, with the number of steps and the digest of the run.
 
     A comment now and then shows that the connection lives. A stream ends after an hour, or when
     its client falls behind; resume it in the same way (a browser does so by itself).
     """
-    if place.after(record.cuts).last + 1 < record.rows:
+    if place.after(record.truncations).last + 1 < record.rows:
         # What a stream cannot read ends it without a word; here it can still be said.
         await store.verify(record)
     return desk.stream(partial(follow, record, place))

@@ -15,11 +15,12 @@ from prometheus_client.metrics_core import (
 from api.monitoring.process_metrics import OTHER
 from optserve.contract.states import Reason, State
 from store.jobs.calls import Monitored
-from store.redis.functions import WAITS_MS
+from store.redis.constants import WAITS_MS
 
 LANES = ("auto", "cpu", "cuda", "fingerprint")
 DEVICES = ("cpu", "cuda")
-WORKER_STATES = ("idle", "busy", "unwell")
+WORKER_STATES = {"idle": "idle", "busy": "busy", "unwell": "unhealthy"}
+"""Stored state of a worker -> its state in the API and in the metrics."""
 SET_ASIDE = (
     "lease",
     "deadline",
@@ -75,7 +76,8 @@ def _now(found: Monitored) -> Iterator[Metric]:
     for name, count in _named(
         found.workers, tuple(f"{device}/{state}" for device in DEVICES for state in WORKER_STATES)
     ).items():
-        workers.add_metric(name.split("/") if "/" in name else [OTHER, OTHER], count)
+        device, _, state = name.partition("/")
+        workers.add_metric([device, WORKER_STATES.get(state, OTHER)], count)
     yield workers
     yield GaugeMetricFamily(
         "optserve_oldest_queued_seconds",
@@ -105,7 +107,7 @@ def _counted(counters: Mapping[str, int]) -> Iterator[Metric]:
         "optserve_attempts", "Times that a worker has begun a job.", counters.get("attempts", 0)
     )
     ended = CounterMetricFamily(
-        "optserve_attempts_ended", "Attempts that have ended, by how.", labels=["how"]
+        "optserve_attempts_ended", "Attempts that have ended, by outcome.", labels=["outcome"]
     )
     prefix = "ended:"
     endings = {k.removeprefix(prefix): n for k, n in counters.items() if k.startswith(prefix)}
@@ -114,8 +116,8 @@ def _counted(counters: Mapping[str, int]) -> Iterator[Metric]:
     yield ended
     yield _waits(counters)
     yield CounterMetricFamily(
-        "optserve_held_up_seconds",
-        "Seconds for which training waited until its rows could be stored.",
+        "optserve_stalled_seconds",
+        "Seconds that training waited because its rows could not be stored yet.",
         counters.get("held_up_ms", 0) / 1000,
     )
 

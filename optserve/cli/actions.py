@@ -47,5 +47,7 @@ def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
         _say(client.accept(job_id))
 
 
-def _say(job: Job, wish: str = "") -> None:
-    out.say(f"{job.id} is {job.state}" + (f", and will be {wish}" if wish and job.request else ""))
+def _say(job: Job, pending: str = "") -> None:
+    """Say where *job* stands; *pending* is what a worker has been asked to do and has not done."""
+    will_be = f", and will be {pending}" if pending and job.requested_action else ""
+    out.say(f"{job.id} is {job.state}{will_be}")

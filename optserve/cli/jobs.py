@@ -87,19 +87,19 @@ def _facts(job: Job) -> dict[str, str]:
         "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
         "state": f"{job.state}: {job.reason}: {job.detail}" if job.reason else str(job.state),
         "steps": f"{job.step} of {job.total_steps}"
-        + (", stopped early" * (job.ended == "early_stopped")),
+        + (", stopped early" * (job.outcome == "early_stopped")),
         "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
         f"lr {optimizer.get('lr')}",
         "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
     }
-    if job.held_up_s:
-        found["held up"] = f"{job.held_up_s:.1f} s, until its steps were stored"
+    if job.stalled_s:
+        found["stalled"] = f"{job.stalled_s:.1f} s, until its steps were stored"
     if not job.bitwise:
         found["bits"] = (
             "not those of one undisturbed run: it went on where they come out differently"
         )
-    if job.place is not None:
-        found["place"] = f"{job.place} before it" if job.place else "next"
+    if job.queue_position is not None:
+        found["queue"] = f"{job.queue_position} before it" if job.queue_position else "next"
     if job.waiting_for:
         found["waits for"] = _awaited(job)
     if job.parent:

@@ -221,7 +221,7 @@ class Client:
         Yield the steps after *after* that there are now, oldest first.
 
         Raises:
-            ServiceError: steps that were yielded have been cut meanwhile (``rows_cut``).
+            ServiceError: steps already yielded have been truncated (``rows_truncated``).
         """
         params = {"after": after, "limit": 10_000}
         while True:
@@ -230,7 +230,7 @@ class Client:
             yield from page.data
             if not (page.has_more and page.data):
                 return
-            params |= {"after": page.data[-1].step, "cuts": page.cuts}
+            params |= {"after": page.data[-1].step, "truncations": page.truncations}
 
     def chart(
         self,
@@ -402,7 +402,7 @@ class Client:
         Yield what happens to a job, to its end: every step after *after* once, in order.
 
         A connection that breaks is opened again where it broke. Should the job be restarted, or go
-        on where bits come out differently, a `RowsCut` says which steps will come anew.
+        on where bits come out differently, a `RowsTruncated` says which steps will come anew.
 
         Raises:
             Unreachable: the service stayed away for longer than the client's patience.

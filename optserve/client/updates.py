@@ -10,10 +10,17 @@ from pydantic import ValidationError
 from optserve.client.addresses import job_path
 from optserve.client.connection import Connection
 from optserve.client.errors import NotTheService, Unreachable
-from optserve.contract.wire import Event, MetricRow, RowsCut, StateChange, StreamedRows, StreamEnd
+from optserve.contract.wire import (
+    Event,
+    MetricRow,
+    RowsTruncated,
+    StateChange,
+    StreamedRows,
+    StreamEnd,
+)
 
-Update = list[MetricRow] | RowsCut | StateChange | StreamEnd
-"""What a followed job tells. After a `RowsCut` the steps from there on come anew."""
+Update = list[MetricRow] | RowsTruncated | StateChange | StreamEnd
+"""What a followed job tells. After a `RowsTruncated` the steps from there on come anew."""
 
 SILENCE_S = 45.0
 """Seconds of silence after which a stream counts as broken (it is pinged every 10; 30 at most)."""
@@ -76,8 +83,8 @@ def _update(event: ServerSentEvent) -> Update | None:
             batch = StreamedRows.model_validate_json(event.data)
             named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
             return [MetricRow.model_validate(row) for row in named]
-        case "cut":
-            return RowsCut.model_validate_json(event.data)
+        case "truncated":
+            return RowsTruncated.model_validate_json(event.data)
         case "state":
             return StateChange.model_validate_json(event.data)
         case "end":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-Ending = Literal["completed", "early_stopped"]
+Outcome = Literal["completed", "early_stopped"]
 """How a run that succeeded came to its end: after its last step, or by its own choice before."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from optserve.contract.clone import Keep
-from optserve.contract.states import Ending, Reason, State
+from optserve.contract.states import Outcome, Reason, State
 
 Item = TypeVar("Item")
 
@@ -78,7 +78,7 @@ class JobSummary(Wire):
     """For how long workers may have it; null for no limit."""
     trained_s: float
     """For how long workers have had it, all attempts together."""
-    held_up_s: float
+    stalled_s: float
     """For how long of that it could not train, because too much of it was not stored yet: the store
     was away for long, or too slow."""
     state: State
@@ -86,19 +86,19 @@ class JobSummary(Wire):
     """Why it failed."""
     detail: str | None
     """More about the reason, in words."""
-    ended: Ending | None
+    outcome: Outcome | None
     """How it succeeded: `completed`, after `total_steps` steps; or `early_stopped`, because it no
     longer got better, with the `step` steps it made. Null until then."""
-    request: Literal["cancel", "kill", "pause"] | None
+    requested_action: Literal["cancel", "kill", "pause"] | None
     """What its client has asked for and its worker has not done yet."""
     waiting_for: Literal["worker", "fingerprint", "machine"] | None
     """What a queued job lacks: a worker for its device; one that computes the same bits as the
-    worker that began it; or one whose machine is well: `fault`, or `unwell` of the workers, says
-    what is wrong. Null while it only waits its turn."""
+    worker that began it; or one on a healthy machine (`fault` of the job and
+    `unhealthy_reason` of the workers name the problem). Null while it only waits its turn."""
     fault: str | None = None
     """What was wrong with the machine of the worker that gave the job back last: its storage was
     read-only, say. It is not held against the job. Null once the job has moved on."""
-    place: int | None
+    queue_position: int | None
     """Of a queued job: how many would be claimed before it by the workers that may take it, by
     priority, running jobs of each tenant, and age; jobs that come later may change it. Null in
     lists."""
@@ -125,7 +125,7 @@ class JobSummary(Wire):
     bitwise: bool
     """Whether all its steps are those of one undisturbed run, bit for bit; false once it went on
     from a checkpoint where bits come out differently."""
-    cuts: list[int]
+    truncations: list[int]
     """Each time that steps were cut: the first one. They are computed anew; who has read them must
     read on from there. A stream says so by itself."""
     lr_off_plan_at: int | None
@@ -161,7 +161,7 @@ class UnreadableJob(Wire):
     """A job whose record cannot be read, and so has no row in a list."""
 
     id: str
-    why: str
+    detail: str
 
 
 class JobPage(Page[ListedJob]):
@@ -192,7 +192,7 @@ class MetricRow(Wire):
 class MetricsPage(Page[MetricRow]):
     """Some steps of a job."""
 
-    cuts: int
+    truncations: int
     """How often steps were cut. Give it back with `after`: you are told if it happened since."""
 
 
@@ -213,9 +213,9 @@ class StateChange(Wire):
     """How many workers have begun the job."""
 
 
-class RowsCut(Wire):
+class RowsTruncated(Wire):
     """
-    Data of a stream's event ``cut``: forget the steps from `step` on, they will come anew.
+    Data of a stream's event ``truncated``: forget the steps from `step` on, they will come anew.
 
     The event's id is that of the step before.
     """
@@ -229,7 +229,7 @@ class StreamEnd(Wire):
     state: State
     reason: Reason | None
     detail: str | None
-    ended: Ending | None = None
+    outcome: Outcome | None = None
     """How it succeeded; null if it did not."""
     rows: int
     """Steps there are: what was streamed, if you had them from 0."""
@@ -273,14 +273,14 @@ class Worker(Wire):
     """What it trains on: cpu or cuda."""
     fingerprint: str
     """Equal for workers whose bits are equal; empty until the first one is ready to train."""
-    state: Literal["idle", "busy", "unwell"]
-    """Unwell: its machine is not fit to train on. It takes no jobs until it is."""
-    unwell: str | None = None
+    state: Literal["idle", "busy", "unhealthy"]
+    """Unhealthy: its machine is not fit to train on. It takes no jobs until it is."""
+    unhealthy_reason: str | None = None
     """What is wrong with its machine."""
     job: str | None
     """The job it trains."""
-    since: datetime
-    seen: datetime
+    started_at: datetime
+    last_seen_at: datetime
     """When it last said so."""
 
 
@@ -397,7 +397,7 @@ class CatalogueField(Wire):
     """One word of a spec."""
 
     name: str
-    meaning: str
+    description: str
     type: str
     default: Any
     """null where it must be given."""

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from optserve.contract.clone import Keep
 from optserve.contract.job import JobSpec
-from optserve.contract.states import Ending, State
+from optserve.contract.states import Outcome, State
 from optserve.contract.wire import Job, ListedJob
 from store.errors import RecordUnreadable
 from store.jobs.series import PLAIN, Series
@@ -180,7 +180,7 @@ class Record:
         return self.rows if self.state.final else self.total_steps
 
     @property
-    def ended(self) -> Ending | None:
+    def outcome(self) -> Outcome | None:
         """How it succeeded, or None if it has not."""
         if self.state is not State.SUCCEEDED:
             return None
@@ -256,7 +256,7 @@ class Record:
         return int(self.fields.get("fault_ms", "0")) / 1000
 
     @property
-    def cuts(self) -> list[int]:
+    def truncations(self) -> list[int]:
         """The first row of those that were cut, each time that rows were."""
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
@@ -330,16 +330,16 @@ class Record:
         return {
             "id": self.id,
             "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
-            "held_up_s": int(fields.get("held_up", "0")) / 1000,
+            "stalled_s": int(fields.get("held_up", "0")) / 1000,
             "state": self.state,
             "reason": fields.get("reason"),
             "detail": fields.get("detail"),
-            "ended": self.ended,
-            "request": fields["request"] or None,
+            "outcome": self.outcome,
+            "requested_action": fields["request"] or None,
             "lr_off_plan_at": int(fields["off_plan"]) if "off_plan" in fields else None,
             "waiting_for": fields.get("waiting_for") or None,
             "fault": fields.get("fault"),
-            "place": int(fields["place"]) if "place" in fields else None,
+            "queue_position": int(fields["queue_position"]) if "queue_position" in fields else None,
             "offers": self.offers(offer_after_s),
             "step": self.rows,
             "total_steps": self.total_steps,
@@ -351,7 +351,7 @@ class Record:
             "parent": self.inherited and vars(self.inherited),
             "best": self.best and vars(self.best),
             "bitwise": int(fields.get("bits_from", "0")) == 0,
-            "cuts": self.cuts,
+            "truncations": self.truncations,
             "worker": fields.get("worker"),
             "result": json.loads(fields.get("result", "null")),
             "digest": fields.get("digest"),

@@ -37,6 +37,8 @@ MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
+RENAMED_KINDS = {"rows_cut": "rows_truncated"}
+"""Stored kind -> the kind that clients see. Stored entries never change, so both stay."""
 
 
 class MovedMeanwhile(Exception):
@@ -389,7 +391,8 @@ def _progress(
 
 def _event(number: int, entry: bytes) -> Event:
     fields = json.loads(entry)
-    return Event.model_validate({**fields, "id": number, "at": moment(fields["at"])})
+    kind = RENAMED_KINDS.get(fields["kind"], fields["kind"])
+    return Event.model_validate({**fields, "id": number, "at": moment(fields["at"]), "kind": kind})
 
 
 def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
@@ -412,10 +415,10 @@ def _worker(raw: Mapping[bytes, bytes]) -> Worker:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
     held = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
     fields |= {
-        "state": "unwell" if fields.get("unwell") else fields["state"],
-        "unwell": fields.get("unwell") or None,
+        "state": "unhealthy" if fields.get("unwell") else fields["state"],
+        "unhealthy_reason": fields.get("unwell") or None,
         "job": held[1] if held else None,
-        "since": moment(fields["since"]),
-        "seen": moment(fields["seen"]),
+        "started_at": moment(fields["since"]),
+        "last_seen_at": moment(fields["seen"]),
     }
     return Worker.model_validate(fields)

@@ -76,7 +76,7 @@ async def test_the_figures_are_those_of_what_happened(
 
     assert values(found["optserve_steps"]) == {(): 10}
     assert values(found["optserve_attempts"]) == {(): 5}
-    assert values(found["optserve_attempts_ended"], "how") == {
+    assert values(found["optserve_attempts_ended"], "outcome") == {
         "given_back": 1,
         "succeeded": 1,
         "paused": 1,
@@ -134,7 +134,7 @@ async def test_labels_have_few_values_whatever_is_asked_and_posted(
 
     after = sum(len(family.samples) for family in found.values())
     assert after - before < 120  # three more routes with their classes of time
-    assert values(found["optserve_attempts_ended"], "how") == {"other": 30}
+    assert values(found["optserve_attempts_ended"], "outcome") == {"other": 30}
     routes = {s.labels["route"] for s in found["optserve_http_requests"].samples}
     assert routes == {"/metrics", "/v1/jobs/{job_id}", "/v1/jobs", "other"}
     text = (await http.get("/metrics")).text

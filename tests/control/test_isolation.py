@@ -13,7 +13,8 @@ from control.retention import PER_ROUND, House
 from store.jobs import calls
 from store.jobs.calls import SetAside
 from store.redis import keys
-from store.redis.functions import FORMAT, send
+from store.redis.functions import send
+from store.redis.constants import FORMAT
 from store.settings import Settings
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import fail, files, run
@@ -92,7 +93,7 @@ async def test_a_damaged_record_is_named_and_the_others_are_listed(
     assert rows == set(others)
     assert [job["id"] for job in unreadable] == [odd]
     assert (one.status_code, one.json()["code"]) == (500, "record_unreadable")
-    for said in (unreadable[0]["why"], one.json()["detail"]):
+    for said in (unreadable[0]["detail"], one.json()["detail"]):
         assert said.startswith("what the store has of the job is damaged: ")
         assert said.endswith("; see optserve doctor")
     for job_id in others:
@@ -113,7 +114,7 @@ async def test_a_newer_releases_job_is_named_and_the_others_are_listed(
     assert [job["id"] for job in unreadable] == [odd]
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "record_too_new")
-        assert answer.json()["detail"] == unreadable[0]["why"]
+        assert answer.json()["detail"] == unreadable[0]["detail"]
         assert answer.headers["Retry-After"]
 
 

@@ -42,7 +42,7 @@ class KeptBuckets:
             self.size *= 2
         self._columns = len(record.series.columns)
         self.lock = asyncio.Lock()
-        self._cuts = len(record.cuts)
+        self._cuts = len(record.truncations)
         self._replayed = replayed(record)
         self.rows = 0
         self.buckets: Buckets = np.empty((0, self._columns), BUCKET)
@@ -54,7 +54,7 @@ class KeptBuckets:
 
     def renew(self, record: Record) -> None:
         """Forget the rows that are, as *record* says, no longer what they were."""
-        cuts = record.cuts
+        cuts = record.truncations
         self._keep(min([self.rows, *cuts[self._cuts :]]))
         self._cuts = max(self._cuts, len(cuts))
         if replayed(record) != self._replayed:

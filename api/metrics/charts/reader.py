@@ -87,7 +87,7 @@ class SeriesReader:
             except _RowsCut:
                 buckets = None
             now = await self._store.progress(record.tenant, record.id)
-            if buckets is not None and now.cuts == record.cuts:
+            if buckets is not None and now.cuts == record.truncations:
                 return View(record, first, stop, fitting, columns, buckets)
             record = await self._store.record(record.tenant, record.id)
         raise StoreUnavailable(f"rows of job {record.id} are being cut; try again")

@@ -1,1 +1,1 @@
-"""Following a job as server-sent events: one reader per process, and what many watchers share."""
+"""Jobs as server-sent events: one poller per process, and one encoding of each event for all."""

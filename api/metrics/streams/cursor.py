@@ -1,4 +1,4 @@
-"""How far a reader of a job's rows has got."""
+"""The position of a client in the rows of a job."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """
-    How far a reader of a job's rows has got; as text it is the id of a stream's event.
+    The position of a client in the rows of a job; as text, the id of a stream's event.
 
     Attributes:
-        last: the last row it has; -1 for none.
-        cuts: how often rows had been cut when it got that one.
+        last: number of the last row the client has; -1 for none.
+        truncations: how many times the job's rows had been truncated when the client got it.
     """
 
     last: int
-    cuts: int = 0
+    truncations: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """Return the place that an event's id says: ``41``, or ``41.2`` after two cuts."""
-        last, _, cuts = text.partition(".")
-        return cls(int(last), int(cuts or 0))
+    def parse(cls, text: str) -> Cursor:
+        """Return the cursor of an event id: ``41``, or ``41.2`` after two truncations."""
+        last, _, truncations = text.partition(".")
+        return cls(int(last), int(truncations or 0))
 
     def __str__(self) -> str:
-        return f"{self.last}.{self.cuts}" if self.cuts else str(self.last)
+        return f"{self.last}.{self.truncations}" if self.truncations else str(self.last)
 
-    def after(self, cuts: Sequence[int]) -> Place:
-        """Return the place of the last row that is still what it was, given all *cuts*."""
-        kept = min([self.last, *(first - 1 for first in cuts[self.cuts :])])
-        return Place(kept, len(cuts))
+    def after(self, truncations: Sequence[int]) -> Cursor:
+        """
+        Return the cursor at the last row that is still valid.
+
+        Args:
+            truncations: the first row removed, for each truncation of the job so far.
+        """
+        # Only what happened since this cursor counts: a row can be removed, and computed again
+        # before the client reads it.
+        since = truncations[self.truncations :]
+        return Cursor(min([self.last, *(first - 1 for first in since)]), len(truncations))

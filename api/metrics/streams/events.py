@@ -1,54 +1,54 @@
-"""The events of a stream, as they are sent: each is encoded once, for all who watch."""
+"""The encoding of a stream's events; each is encoded once, for all subscribers."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
-from api.metrics.streams.cursor import Place
+from api.metrics.streams.cursor import Cursor
 from optserve.contract.states import State
-from optserve.contract.wire import Event, RowsCut, StateChange, StreamedRows, StreamEnd, Wire
+from optserve.contract.wire import Event, RowsTruncated, StateChange, StreamedRows, StreamEnd, Wire
 from store.jobs.record import Record
 from store.jobs.series import Row
 
 PING = b": ping\n\n"
-"""A comment, which readers ignore: the connection lives, and its silence is no break."""
+"""A comment, which clients ignore: it shows that the connection is not broken."""
 RETRY_MS = (500, 1500)
-"""Milliseconds after which a browser connects again; spread, as many may lose it at once."""
+"""Milliseconds after which a browser reconnects; random, since many may be disconnected at once."""
 
 
 def retry() -> bytes:
-    """Return what tells a browser when to connect again."""
+    """Return the field that tells a browser when to reconnect."""
     return b"retry: %d\n\n" % random.randint(*RETRY_MS)
 
 
-def rows(columns: Sequence[str], batch: Sequence[Row], place: Place) -> bytes:
-    """Return the event that tells of *batch*, whose last row is at *place*."""
-    first = place.last + 1 - len(batch)
+def rows(columns: Sequence[str], batch: Sequence[Row], cursor: Cursor) -> bytes:
+    """Return the event with the rows of *batch*, the last of which is at *cursor*."""
+    first = cursor.last + 1 - len(batch)
     data = StreamedRows.model_construct(
         columns=["step", *columns], rows=[[first + i, *row] for i, row in enumerate(batch)]
     )
-    return _event("rows", data, str(place))
+    return _event("rows", data, str(cursor))
 
 
-def cut(place: Place) -> bytes:
-    """Return the event that tells to forget the rows after *place*."""
-    return _event("cut", RowsCut(step=place.last + 1), str(place))
+def truncated(cursor: Cursor) -> bytes:
+    """Return the event that removes the rows after *cursor*."""
+    return _event("truncated", RowsTruncated(step=cursor.last + 1), str(cursor))
 
 
 def state(now: State, attempt: int) -> bytes:
-    """Return the event that tells where the job stands."""
+    """Return the event that announces the state of the job."""
     return _event("state", StateChange(state=now, attempt=attempt))
 
 
 def end(record: Record) -> bytes:
-    """Return the last event of the stream of a job that has ended."""
+    """Return the final event of the stream of a job that has ended."""
     job = record.job()
     data = StreamEnd(
         state=job.state,
         reason=job.reason,
         detail=job.detail,
-        ended=job.ended,
+        outcome=job.outcome,
         rows=job.step,
         digest=job.digest,
     )
@@ -56,7 +56,7 @@ def end(record: Record) -> bytes:
 
 
 def entry(of_history: Event) -> bytes:
-    """Return the event that tells of an entry of a history."""
+    """Return the event with an entry of a history."""
     return _event(of_history.kind, of_history, str(of_history.id))
 
 

@@ -1,4 +1,4 @@
-"""What those who watch the same job share: how far it is, and the last events, encoded once."""
+"""The recent events of one job, encoded once and shared by all its subscribers."""
 
 from __future__ import annotations
 
@@ -8,70 +8,71 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.metrics.streams import events
-from api.metrics.streams.cursor import Place
-from api.metrics.streams.subscriber import Waker, Watcher
+from api.metrics.streams.cursor import Cursor
+from api.metrics.streams.subscriber import Subscriber, Waker
 from optserve.contract.states import State
 from store.jobs.record import Record
 from store.jobs.series import Row
 from store.jobs.views import Progress
 
-KEPT_FRAMES = 64
-KEPT_BYTES = 256 * 1024
-KEPT_S = 3.0
-"""A frame stays until it is that old and there are more, or larger ones, than these."""
+RETAINED_FRAMES = 64
+RETAINED_BYTES = 256 * 1024
+RETAINED_S = 3.0
+"""A frame is dropped when it is older than this and the feed is beyond one of the two limits."""
 
 
-class TooSlow(Exception):
-    """Who watches has fallen so far behind that what comes next for it is no longer shared."""
+class SubscriberTooSlow(Exception):
+    """The next frame of a subscriber is no longer retained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """
-    An event that all who watch get, or a step between two places that needs none.
+    An event for all subscribers of a job, or a move of the cursor without an event.
 
     Attributes:
         number: 0 for the feed's first.
-        before: where a reader must be to whom it is told.
-        after: where it is then.
-        data: the event as it is sent.
-        made: when, in seconds of the loop's clock.
-        state: that it tells, if it tells one.
-        last: whether nothing comes after it.
+        before: the cursor that a subscriber must have to receive it.
+        after: its cursor afterwards.
+        data: the encoded event; empty for none.
+        made_at: in seconds of the loop's clock.
+        state: the state that it announces, if it announces one.
+        last: whether it is the final event.
     """
 
     number: int
-    before: Place
-    after: Place
+    before: Cursor
+    after: Cursor
     data: bytes
-    made: float
+    made_at: float
     state: State | None = None
     last: bool = False
 
 
 class Feed:
     """
-    The news of one job, kept for some seconds: who watches takes them at its own pace.
+    The recent events of one job. The poller publishes; each subscriber reads at its own pace.
 
     Attributes:
-        record: of the job, as it was when somebody began to watch.
-        place: how far the rows go that were told.
-        state: where the job stands.
-        attempt: how many workers have begun it.
-        cuts: the first row of those that were cut, each time that rows were.
-        entries: of its history.
-        ended: whether all was told.
-        gone: whether there is nothing to be told any more, though it has not ended.
-        watchers: who watches.
+        record: of the job, when its first subscriber came.
+        cursor: the position behind the last published row.
+        state: the published state.
+        attempt: how many workers have started the job.
+        truncations: the first row removed, for each truncation.
+        entries: number of entries in the job's history.
+        ended: whether the final event is published.
+        abandoned: whether nothing more will be published, although the job has not ended.
+        next_number: number of the next frame.
+        subscribers: those to wake.
     """
 
     def __init__(self, record: Record, now: float, waker: Waker) -> None:
         self.record = record
-        self.place = Place(record.rows - 1, len(record.cuts))
-        self.state, self.attempt, self.cuts = record.state, record.attempt, record.cuts
+        self.cursor = Cursor(record.rows - 1, len(record.truncations))
+        self.state, self.attempt, self.truncations = record.state, record.attempt, record.truncations
         self.entries = int(record.fields["rev"])
-        self.ended = self.gone = False
-        self.watchers: set[Watcher] = set()
+        self.ended = self.abandoned = False
+        self.subscribers: set[Subscriber] = set()
         self._waker = waker
         self.next_number = 0
         self._frames: deque[Frame] = deque()
@@ -79,20 +80,20 @@ class Feed:
             self.end(record, now)
 
     @contextmanager
-    def watched_by(self, watcher: Watcher) -> Iterator[None]:
-        """Wake *watcher* whenever there is news, for as long as the context lasts."""
-        self.watchers.add(watcher)
+    def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
+        """Wake *subscriber* for every new frame for as long as the context lasts."""
+        self.subscribers.add(subscriber)
         try:
             yield
         finally:
-            self.watchers.discard(watcher)
+            self.subscribers.discard(subscriber)
 
-    # ---------------------------------------------------------- what the reader finds out
+    # The poller's side.
 
-    def found(self, progress: Progress, now: float) -> bool:
-        """Take note of a look at the job, its new rows aside; return whether it has changed."""
-        told = (self.state, self.cuts, self.entries, self.place.last + 1)
-        changed = told != (progress.state, progress.cuts, progress.events, progress.rows)
+    def update(self, progress: Progress, now: float) -> bool:
+        """Publish what *progress* changes, new rows aside; return whether anything changed."""
+        known = (self.state, self.truncations, self.entries, self.cursor.last + 1)
+        changed = known != (progress.state, progress.cuts, progress.events, progress.rows)
         if progress.events != self.entries:
             self.entries = progress.events
             self.wake()
@@ -100,83 +101,87 @@ class Feed:
         if progress.state is not self.state:
             self.state = progress.state
             data = events.state(progress.state, progress.attempt)
-            self._publish(self.place, data, now, state=progress.state)
-        if progress.cuts != self.cuts:
-            self.cuts = progress.cuts
-            kept = self.place.after(progress.cuts)
-            self._publish(kept, events.cut(kept) if kept.last < self.place.last else b"", now)
+            self._publish(self.cursor, data, now, state=progress.state)
+        if progress.cuts != self.truncations:
+            self.truncations = progress.cuts
+            valid = self.cursor.after(progress.cuts)
+            # Subscribers that have none of the removed rows get no event, but their cursors must
+            # count the truncation all the same.
+            data = events.truncated(valid) if valid.last < self.cursor.last else b""
+            self._publish(valid, data, now)
         return changed
 
     def add(self, batch: Sequence[Row], now: float) -> None:
-        """Tell of the rows after those that were told."""
-        after = Place(self.place.last + len(batch), self.place.cuts)
+        """Publish the rows that follow those already published."""
+        after = Cursor(self.cursor.last + len(batch), self.cursor.truncations)
         self._publish(after, events.rows(self.record.series.columns, batch, after), now)
 
     def end(self, record: Record, now: float) -> None:
-        """Tell that the job has ended."""
-        self._publish(self.place, events.end(record), now, last=True)
+        """Publish the final event."""
+        self._publish(self.cursor, events.end(record), now, last=True)
         self.ended = True
 
-    def leave(self) -> None:
-        """Let everybody go: there is no such job any more, or its rows cannot be read."""
-        self.gone = True
+    def abandon(self) -> None:
+        """End all streams: the job no longer exists, or its rows cannot be read."""
+        self.abandoned = True
         self.wake()
 
     def wake(self) -> None:
-        """Let everybody look."""
-        self._waker.wake(self.watchers)
+        """Wake all subscribers."""
+        self._waker.wake(self.subscribers)
 
     def _publish(
         self,
-        after: Place,
+        after: Cursor,
         data: bytes,
         now: float,
         *,
         state: State | None = None,
         last: bool = False,
     ) -> None:
-        frame = Frame(self.next_number, self.place, after, data, now, state, last)
+        frame = Frame(self.next_number, self.cursor, after, data, now, state, last)
         self._frames.append(frame)
         self.next_number += 1
-        self.place = after
-        size = sum(len(kept.data) for kept in self._frames)
-        while now - self._frames[0].made > KEPT_S and (
-            size > KEPT_BYTES or len(self._frames) > KEPT_FRAMES
+        self.cursor = after
+        # Age comes first: a burst of large events must not drop a subscriber that reads well.
+        size = sum(len(retained.data) for retained in self._frames)
+        while now - self._frames[0].made_at > RETAINED_S and (
+            size > RETAINED_BYTES or len(self._frames) > RETAINED_FRAMES
         ):
             size -= len(self._frames.popleft().data)
         self.wake()
 
-    # ---------------------------------------------------------- what watchers take
+    # The subscribers' side.
 
-    def joins(self, place: Place) -> int | None:
-        """Return the number of the first frame for who is at *place*; None if it must catch up."""
-        if self.ended and place.cuts == self.place.cuts:
-            # Who asked for what comes after a step that never came is at the end too.
-            place = Place(min(place.last, self.place.last), place.cuts)
+    def frame_at(self, cursor: Cursor) -> int | None:
+        """Return the number of the first frame for a subscriber at *cursor*; None if none fits."""
+        if self.ended and cursor.truncations == self.cursor.truncations:
+            # The client may have asked for what follows a step that was never made.
+            cursor = Cursor(min(cursor.last, self.cursor.last), cursor.truncations)
         for frame in self._frames:
-            if frame.before == place:
+            if frame.before == cursor:
                 return frame.number
-        return self.next_number if place == self.place else None
+        return self.next_number if cursor == self.cursor else None
 
-    def missing(self, place: Place) -> int:
-        """Return how many rows who is at *place* lacks until it can join."""
+    def num_missing(self, cursor: Cursor) -> int:
+        """Return how many rows a subscriber at *cursor* lacks until a frame fits."""
         starts = [
             frame.before.last
             for frame in self._frames
-            if frame.before.cuts == place.cuts and frame.before.last > place.last
+            if frame.before.truncations == cursor.truncations and frame.before.last > cursor.last
         ]
-        return min([*starts, self.place.last]) - place.last
+        return min([*starts, self.cursor.last]) - cursor.last
 
-    def since(self, number: int) -> Sequence[Frame]:
+    def frames_from(self, number: int) -> Sequence[Frame]:
         """
         Return the frames from *number* on.
 
         Raises:
-            TooSlow: they are no longer kept.
+            SubscriberTooSlow: the first of them is no longer retained.
         """
         if number == self.next_number:
             return ()
         first = self._frames[0].number
         if number < first:
-            raise TooSlow
+            raise SubscriberTooSlow
         return [self._frames[i] for i in range(number - first, len(self._frames))]

@@ -1,4 +1,4 @@
-"""Where routes ask for a stream: reader, streams, and a store to catch up from."""
+"""The hub: the poller, the open streams and the store connections that all streams share."""
 
 from __future__ import annotations
 
@@ -9,64 +9,69 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.metrics.streams.open_streams import EventStream, Streams
-from api.metrics.streams.poller import Reader
-from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.open_streams import OpenStreams
+from api.metrics.streams.poller import Poller
+from api.metrics.streams.response import EventStream
+from api.metrics.streams.subscriber import Subscriber
 from store.jobs.calls import Monitored
 from store.jobs.views import Store
 from store.redis.unreachable import UNREACHABLE
 from store.settings import Settings
 
 CONNECTIONS = 8
-"""To the store, for all who watch: those that catch up take turns."""
-PATIENCE_S = 5.0
+"""Connections to the store for all streams; streams that catch up share them."""
+TIMEOUT_S = 5.0
+"""How long a stream waits for a connection, and for an answer of the store."""
 
-Follows = Callable[[Reader, Store, Watcher], AsyncGenerator[bytes, None]]
-"""Makes the events of a stream: what is followed is chosen already."""
+Follow = Callable[[Poller, Store, Subscriber], AsyncGenerator[bytes, None]]
+"""Yields the encoded events of one stream; see `api.metrics.streams.subscription`."""
 
 
-class Desk:
+class StreamHub:
     """
-    Where routes ask for a stream.
+    Makes the event streams of this process.
 
     Attributes:
-        reader: of this process.
-        streams: that are open.
+        poller: shared by all streams.
+        streams: those open now.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self.reader, self.streams = Reader(store), Streams(settings)
+        self.poller, self.streams = Poller(store), OpenStreams(settings)
 
-    def stream(self, follows: Follows) -> EventStream:
-        """Return the answer that is the stream of what *follows* tells."""
-        return EventStream(self.streams, lambda watcher: follows(self.reader, self._store, watcher))
+    def stream(self, follow: Follow) -> EventStream:
+        """Return the response that streams the events of *follow*."""
+        return EventStream(
+            self.streams, lambda subscriber: follow(self.poller, self._store, subscriber)
+        )
 
     async def monitored(self) -> Monitored | None:
-        """Return how the whole service is; None while the store does not answer."""
+        """Return the figures of the whole service; None while the store does not answer."""
         try:
             return await self._store.monitored()
         except UNREACHABLE:
             return None
 
-    async def serve_forever(self) -> None:
-        """Read for all streams and look after them until cancelled."""
+    async def run_forever(self) -> None:
+        """Poll for all streams, and ping, end and drop them, until cancelled."""
         async with asyncio.TaskGroup() as both:
-            both.create_task(self.reader.read_forever())
-            both.create_task(self.streams.look_after_forever())
+            both.create_task(self.poller.poll_forever())
+            both.create_task(self.streams.run_forever())
 
 
 def connect(url: str) -> redis.asyncio.Redis:
     """
-    Return a client with few connections, for which others wait.
+    Return a client with few connections.
 
-    It does not try again by itself: who follows a job does, and goes on pinging meanwhile.
+    It does not retry: a stream that cannot reach the store tries again itself, and keeps sending
+    pings meanwhile.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
-        timeout=PATIENCE_S,
-        socket_timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)

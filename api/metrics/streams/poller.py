@@ -1,4 +1,4 @@
-"""The reader: looks at all jobs that this process's clients watch, in one round trip."""
+"""The poller: reads the progress of all subscribed jobs of this process in one round trip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.metrics.streams.feed import Feed
-from api.metrics.streams.subscriber import Waker, Watcher
+from api.metrics.streams.subscriber import Subscriber, Waker
 from optserve.contract.states import State
 from store.errors import JobError
 from store.jobs.record import Record
@@ -18,201 +18,200 @@ from store.redis.unreachable import UNREACHABLE
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.025
-"""Seconds between two looks at a job that moves."""
-LONGEST_S = {State.RUNNING: 0.1, State.QUEUED: 0.1}
-LONGEST_WAITING_S = 0.25
-"""Seconds between two looks at a job that has not moved for long; shorter where it soon may."""
-PATIENCE = 4
-"""A job that has not moved for so many times longer than a look is looked at less often."""
-SHARE = 0.25
-"""Part of the time that may be spent on looking."""
+POLL_S = 0.025
+"""Interval between polls of a job that makes progress."""
+MAX_POLL_S = {State.RUNNING: 0.1, State.QUEUED: 0.1}
+MAX_IDLE_POLL_S = 0.25
+"""Longest interval between polls; of a job in the states above, which may move soon, shorter."""
+BACKOFF_DIVISOR = 4
+"""A job that has not changed for t seconds is polled after t / 4: four times in each doubling."""
+MAX_POLL_SHARE = 0.25
+"""Share of the time that may be spent on polling."""
 SENDS_PER_S = 5_000
-"""Events that this process sends per second, to all who watch: more of them wait for each other,
-and each tells of more steps."""
-LONGEST_BATCH_S = 0.5
-"""Seconds between two events of a job at most, however many watch."""
+"""Events that this process sends per second, to all subscribers together. With more subscribers,
+rows are sent in fewer and larger events."""
+MAX_SEND_INTERVAL_S = 0.5
+"""Longest interval between two events of a job, however many subscribers there are."""
 ROWS_PER_EVENT = 250
-"""Some 12 KB: small enough to get through a connection that is cut again and again."""
-ROWS_PER_LOOK = 8 * ROWS_PER_EVENT
+"""Some 12 KB: small enough to arrive whole on a connection that breaks again and again."""
+ROWS_PER_POLL = 8 * ROWS_PER_EVENT
 SECONDS_PER_ROW = 1 / 20_000
-"""What is told of a job is told no faster than this, so that who reads well is never too slow."""
-LONGEST_LOOK_S = 0.1
-"""Seconds after which the others are looked at, though what one has to tell is still being read:
-it may come from a slow file."""
-AWAY_S = 0.25
-"""Seconds after which a store that did not answer is asked again."""
+"""Rows of a job are published no faster, so that a client that reads steadily can keep up."""
+MAX_READ_S = 0.1
+"""The next poll begins after this time although rows of one job are still being read: they may
+come from a slow file."""
+RETRY_S = 0.25
+"""Interval between attempts to reach a store that does not answer."""
 
 
 @dataclass
-class Watched:
+class PolledJob:
     """
-    A job that is watched, and when the reader turns to it.
+    A subscribed job and its schedule.
 
     Attributes:
-        feed: its news.
-        look_at: when it is looked at next, in seconds of the loop's clock.
-        moved_at: when it last moved.
-        tell_at: when its next rows may be told.
-        holds: how many streams need it.
-        busy: whether what is new of it is being read.
+        feed: its events.
+        poll_at: when it is polled next, in seconds of the loop's clock.
+        changed_at: when it last changed.
+        publish_at: when its next rows may be published.
+        num_streams: how many streams need it.
+        reading: whether its rows are being read now.
     """
 
     feed: Feed
-    look_at: float
-    moved_at: float
-    tell_at: float = 0.0
-    holds: int = 0
-    busy: bool = False
+    poll_at: float
+    changed_at: float
+    publish_at: float = 0.0
+    num_streams: int = 0
+    reading: bool = False
 
     @property
-    def waits(self) -> bool:
-        """Whether it is to be looked at again."""
-        return not (self.busy or self.feed.ended or self.feed.gone)
+    def pending(self) -> bool:
+        """Whether it is to be polled again."""
+        return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 
-class Reader:
+class Poller:
     """
-    Looks at the watched jobs of this process, and tells their feeds what is new.
+    Polls the subscribed jobs of this process, and publishes their changes in their feeds.
 
     Attributes:
-        looks: rounds made so far.
+        num_polls: round trips made so far.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._watched: dict[tuple[str, str], Watched] = {}
+        self._jobs: dict[tuple[str, str], PolledJob] = {}
         self._waker = Waker()
-        self._some = asyncio.Event()
-        self._reading: set[asyncio.Task[None]] = set()
-        self._late_s = 0.0
-        self.looks = 0
+        self._changed = asyncio.Event()
+        self._reads: set[asyncio.Task[None]] = set()
+        self._lag_s = 0.0
+        self.num_polls = 0
 
     @property
     def num_jobs(self) -> int:
-        """How many jobs are watched."""
-        return len(self._watched)
+        """Number of subscribed jobs."""
+        return len(self._jobs)
 
     @contextmanager
-    def watching(self, record: Record, watcher: Watcher) -> Iterator[Feed]:
-        """Give the feed of a job, which is looked at for as long as somebody watches."""
+    def subscribed(self, record: Record, subscriber: Subscriber) -> Iterator[Feed]:
+        """Give the feed of a job, which is polled for as long as it has a subscriber."""
         now = asyncio.get_running_loop().time()
         name = (record.tenant, record.id)
-        watched = self._watched.get(name)
-        if watched is None or watched.feed.gone:
-            watched = self._watched[name] = Watched(Feed(record, now, self._waker), now, now)
-            self._some.set()
-        watched.holds += 1
+        job = self._jobs.get(name)
+        if job is None or job.feed.abandoned:
+            job = self._jobs[name] = PolledJob(Feed(record, now, self._waker), now, now)
+            self._changed.set()
+        job.num_streams += 1
         try:
-            with watched.feed.watched_by(watcher):
-                yield watched.feed
+            with job.feed.subscribed(subscriber):
+                yield job.feed
         finally:
-            watched.holds -= 1
-            if not watched.holds and self._watched.get(name) is watched:
-                del self._watched[name]
+            job.num_streams -= 1
+            if not job.num_streams and self._jobs.get(name) is job:
+                del self._jobs[name]
 
-    async def read_forever(self) -> None:
-        """Look until cancelled; a store that is away, busy or loading is waited for."""
+    async def poll_forever(self) -> None:
+        """Poll until cancelled. While the store is away, busy or loading, keep trying."""
         try:
-            await self._read_forever()
+            await self._poll_forever()
         finally:
-            for task in self._reading:
+            for task in self._reads:
                 task.cancel()
 
-    async def _read_forever(self) -> None:
+    async def _poll_forever(self) -> None:
         loop = asyncio.get_running_loop()
         away = False
         while True:
             began = loop.time()
-            due = [
-                watched
-                for watched in self._watched.values()
-                if watched.look_at <= began and watched.waits
-            ]
+            due = [job for job in self._jobs.values() if job.poll_at <= began and job.pending]
             try:
-                await self._look(due)
+                await self._poll(due)
             except UNREACHABLE as error:
                 if not away:
                     log.warning("streams wait for the store: %s", error)
                 away = True
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             if due:
                 away = False
             await self._pause(loop.time() - began)
 
     async def _pause(self, took_s: float) -> None:
-        """Wait for the next look; note how late it comes: the loop has too much to do then."""
+        """Wait until the next poll is due, and measure how far the event loop lags behind."""
         loop = asyncio.get_running_loop()
-        waiting = [watched.look_at for watched in self._watched.values() if watched.waits]
-        if not waiting:
-            self._some.clear()
-            await self._some.wait()
+        times = [job.poll_at for job in self._jobs.values() if job.pending]
+        if not times:
+            self._changed.clear()
+            await self._changed.wait()
             return
-        pause = max(min(waiting) - loop.time(), took_s * (1 - SHARE) / SHARE, 0.001)
-        until = loop.time() + min(pause, LONGEST_WAITING_S)
-        self._some.clear()
+        pause = max(min(times) - loop.time(), took_s * (1 - MAX_POLL_SHARE) / MAX_POLL_SHARE, 0.001)
+        until = loop.time() + min(pause, MAX_IDLE_POLL_S)
+        self._changed.clear()
         try:
             async with asyncio.timeout_at(until):
-                await self._some.wait()
+                await self._changed.wait()
         except TimeoutError:
-            self._late_s = max(0.9 * self._late_s, loop.time() - until)
+            # The lag rises at once and decays over some ten polls: `_rows` sends fewer and larger
+            # events meanwhile, which is what an overloaded loop needs.
+            self._lag_s = max(0.9 * self._lag_s, loop.time() - until)
 
-    async def _look(self, due: Sequence[Watched]) -> None:
+    async def _poll(self, due: Sequence[PolledJob]) -> None:
         if not due:
             return
-        self.looks += 1
-        jobs = [(watched.feed.record.tenant, watched.feed.record.id) for watched in due]
-        found = await self._store.progress_of(jobs)
+        self.num_polls += 1
+        names = [(job.feed.record.tenant, job.feed.record.id) for job in due]
+        found = await self._store.progress_of(names)
         pairs = zip(due, found, strict=True)
-        reading = [asyncio.create_task(self._told(*pair)) for pair in pairs]
-        self._reading.update(reading)
-        await asyncio.wait(reading, timeout=LONGEST_LOOK_S)
-        done = {task for task in self._reading if task.done()}
-        self._reading -= done
+        reads = [asyncio.create_task(self._publish(*pair)) for pair in pairs]
+        self._reads.update(reads)
+        await asyncio.wait(reads, timeout=MAX_READ_S)
+        done = {task for task in self._reads if task.done()}
+        self._reads -= done
         failed = [error for task in done if (error := task.exception()) is not None]
         if failed:
             raise failed[0]
 
-    async def _told(self, watched: Watched, progress: Progress | None) -> None:
-        """Tell what is new of one job; what is wrong with it ends its streams, and no others."""
-        watched.busy = True  # nobody else reads meanwhile: rows would be told twice
+    async def _publish(self, job: PolledJob, progress: Progress | None) -> None:
+        """Publish the changes of one job; an error in its data ends its streams and no others."""
+        job.reading = True  # a second read at the same time would publish rows twice
         try:
-            await self._take(watched, progress)
+            await self._update(job, progress)
         except JobError as error:
-            log.warning("%s cannot be followed: %s", watched.feed.record.id, error)
-            watched.feed.leave()
+            log.warning("%s cannot be followed: %s", job.feed.record.id, error)
+            job.feed.abandon()
         finally:
-            watched.busy = False
-            self._some.set()
+            job.reading = False
+            self._changed.set()
 
-    async def _take(self, watched: Watched, progress: Progress | None) -> None:
-        feed, now = watched.feed, asyncio.get_running_loop().time()
+    async def _update(self, job: PolledJob, progress: Progress | None) -> None:
+        feed, now = job.feed, asyncio.get_running_loop().time()
         if progress is None:
-            feed.leave()
+            feed.abandon()
             return
-        if feed.found(progress, now):
-            watched.moved_at = now
-        if progress.rows > feed.place.last + 1 and (now >= watched.tell_at or feed.state.final):
-            await self._rows(watched, progress, now)
-        if progress.state.final and progress.rows <= feed.place.last + 1:
+        if feed.update(progress, now):
+            job.changed_at = now
+        if progress.rows > feed.cursor.last + 1 and (now >= job.publish_at or feed.state.final):
+            await self._rows(job, progress, now)
+        if progress.state.final and progress.rows <= feed.cursor.last + 1:
             await self._end(feed)
-        still = now - watched.moved_at
-        longest = LONGEST_S.get(feed.state, LONGEST_WAITING_S)
-        pause = max(still / PATIENCE, LOOK_S, watched.tell_at - now)
-        watched.look_at = now + min(pause, longest)
+        unchanged_s = now - job.changed_at
+        longest = MAX_POLL_S.get(feed.state, MAX_IDLE_POLL_S)
+        pause = max(unchanged_s / BACKOFF_DIVISOR, POLL_S, job.publish_at - now)
+        job.poll_at = now + min(pause, longest)
 
-    async def _rows(self, watched: Watched, progress: Progress, now: float) -> None:
-        """Tell what was stored since; shorter than announced if rows were cut meanwhile."""
-        feed = watched.feed
-        first = feed.place.last + 1
-        count = min(progress.rows - first, ROWS_PER_LOOK)
+    async def _rows(self, job: PolledJob, progress: Progress, now: float) -> None:
+        """Publish the rows stored since the last poll."""
+        feed = job.feed
+        first = feed.cursor.last + 1
+        count = min(progress.rows - first, ROWS_PER_POLL)
+        # Fewer come if rows were truncated meanwhile; the next poll publishes the truncation.
         batch = await self._store.rows(feed.record, first=first, count=count)
         for start in range(0, len(batch), ROWS_PER_EVENT):
             feed.add(batch[start : start + ROWS_PER_EVENT], now)
-        streams = sum(other.holds for other in self._watched.values())
-        pace = min(streams / SENDS_PER_S + 2 * self._late_s, LONGEST_BATCH_S)
-        watched.tell_at = now + max(pace, len(batch) * SECONDS_PER_ROW)
+        streams = sum(other.num_streams for other in self._jobs.values())
+        interval_s = min(streams / SENDS_PER_S + 2 * self._lag_s, MAX_SEND_INTERVAL_S)
+        job.publish_at = now + max(interval_s, len(batch) * SECONDS_PER_ROW)
 
     async def _end(self, feed: Feed) -> None:
         record = await self._store.record(feed.record.tenant, feed.record.id)

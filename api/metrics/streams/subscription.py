@@ -1,4 +1,4 @@
-"""Following a job: its rows, its changes of state, its cuts and its end; or its history."""
+"""One client's way through a job: rows, changes of state, truncations, end; or its history."""
 
 from __future__ import annotations
 
@@ -6,174 +6,181 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from api.metrics.streams import events
-from api.metrics.streams.cursor import Place
+from api.metrics.streams.cursor import Cursor
 from api.metrics.streams.feed import Feed
-from api.metrics.streams.poller import AWAY_S, LOOK_S, ROWS_PER_EVENT, Reader
-from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.poller import POLL_S, RETRY_S, ROWS_PER_EVENT, Poller
+from api.metrics.streams.subscriber import Subscriber
 from optserve.contract.states import State
 from store.jobs.record import Record
 from store.jobs.views import Store
 from store.redis.unreachable import UNREACHABLE
 
-BYTES_AT_ONCE = 16 * 1024
-"""What is sent at once at most, unless one event is longer: a slow line gets it through in time."""
-ENTRIES_AT_A_TIME = 100
+BYTES_PER_WRITE = 16 * 1024
+"""Events are joined up to this size; a larger write might not get through a slow connection
+within the stall timeout."""
+ENTRIES_PER_READ = 100
+"""Entries of a history read at a time."""
 
 
-class Following:
+class Subscription:
     """
     One client's way through the rows of a job.
 
-    Who begins early catches up by reading the store in batches of its own, until it stands where
-    an event that all share begins; from there on it takes those. Nothing is awaited between
-    finding that place and joining, so nothing is told twice or left out.
+    A client that begins before the frames of the feed catches up: it reads rows from the store in
+    batches of its own, until its cursor equals the beginning of a frame. From there on it takes the
+    shared frames. Nothing is awaited between finding that frame and taking it, so no row is sent
+    twice or left out.
 
     Attributes:
-        place: how far it is.
+        cursor: the position of the client.
     """
 
-    def __init__(self, feed: Feed, store: Store, watcher: Watcher, place: Place) -> None:
-        self._feed, self._store, self._watcher, self.place = feed, store, watcher, place
-        self._told: State | None = None
-        self._told_at = 0
+    def __init__(self, feed: Feed, store: Store, subscriber: Subscriber, cursor: Cursor) -> None:
+        self._feed, self._store, self._subscriber = feed, store, subscriber
+        self.cursor = cursor
+        self._sent_state: State | None = None
+        self._sent_at = 0
 
     async def events(self) -> AsyncIterator[bytes]:
         """
-        Yield events, one or several at a time, to the last one, or until the watcher leaves.
+        Yield encoded events, one or several at a time, until the last or until asked to close.
 
         Raises:
-            TooSlow: the client has fallen so far behind that it must come back by id.
+            SubscriberTooSlow: the client has fallen too far behind, and must resume by event id.
         """
         yield events.retry()
         number: int | None = None
         while number is None:
-            for news in self._news():
-                yield news
-            number = self._feed.joins(self.place)
+            for event in self._changes():
+                yield event
+            number = self._feed.frame_at(self.cursor)
             if number is None:
-                part = await self._behind()
-                if part:
-                    yield part
-            if self._watcher.leaving or self._feed.gone:
+                data = await self._catch_up()
+                if data:
+                    yield data
+            if self._subscriber.closing or self._feed.abandoned:
                 return
-        async for part in self._shared(number):
-            yield part
+        async for data in self._shared(number):
+            yield data
 
-    def _news(self) -> list[bytes]:
-        """Return what must be told before further rows: another state, a cut."""
+    def _changes(self) -> list[bytes]:
+        """Return what must be sent before further rows: a new state, a truncation."""
         found = []
         feed = self._feed
-        if feed.state is not self._told:
-            self._told, self._told_at = feed.state, feed.next_number
+        if feed.state is not self._sent_state:
+            self._sent_state, self._sent_at = feed.state, feed.next_number
             found.append(events.state(feed.state, feed.attempt))
-        if self.place.cuts < feed.place.cuts:
-            known, self.place = self.place, self.place.after(feed.cuts)
-            if self.place.last < known.last:
-                found.append(events.cut(self.place))
+        if self.cursor.truncations < feed.cursor.truncations:
+            known, self.cursor = self.cursor, self.cursor.after(feed.truncations)
+            if self.cursor.last < known.last:
+                found.append(events.truncated(self.cursor))
         return found
 
-    async def _behind(self) -> bytes:
-        """Return some of the rows that are missing; nothing if they are not there yet."""
-        count = min(self._feed.missing(self.place), ROWS_PER_EVENT)
-        if count <= 0 or self.place.cuts > self._feed.place.cuts:
-            await self._watcher.wait()  # it knows more than this process does by now
-            return self._pong()
+    async def _catch_up(self) -> bytes:
+        """Return some of the missing rows as an event; a ping or nothing if none can be read."""
+        count = min(self._feed.num_missing(self.cursor), ROWS_PER_EVENT)
+        if count <= 0 or self.cursor.truncations > self._feed.cursor.truncations:
+            # The client is ahead of this process's feed: it resumes what another process sent.
+            await self._subscriber.wait()
+            return self._ping()
         record = self._feed.record
         try:
-            batch = await self._store.rows(record, first=self.place.last + 1, count=count)
+            batch = await self._store.rows(record, first=self.cursor.last + 1, count=count)
         except UNREACHABLE:
-            await asyncio.sleep(AWAY_S)
-            return self._pong()
+            await asyncio.sleep(RETRY_S)
+            return self._ping()
         if not batch:
-            await asyncio.sleep(LOOK_S)  # they were cut: the reader will see it
-            return self._pong()
-        self.place = Place(self.place.last + len(batch), self.place.cuts)
-        return events.rows(record.series.columns, batch, self.place)
+            await asyncio.sleep(POLL_S)  # truncated: the poller publishes it with its next poll
+            return self._ping()
+        self.cursor = Cursor(self.cursor.last + len(batch), self.cursor.truncations)
+        return events.rows(record.series.columns, batch, self.cursor)
 
     async def _shared(self, number: int) -> AsyncIterator[bytes]:
-        """Yield what all get, from the frame *number* on."""
-        while not self._watcher.leaving:
+        """Yield the shared events from frame *number* on."""
+        while not self._subscriber.closing:
             parts: list[bytes] = []
             size, last = 0, False
-            for frame in self._feed.since(number):
+            for frame in self._feed.frames_from(number):
                 number = frame.number + 1
                 last = frame.last
-                if not self._knows(frame.number, frame.state):
+                if not self._has_sent(frame.number, frame.state):
                     parts.append(frame.data)
                     size += len(frame.data)
-                if size >= BYTES_AT_ONCE:
+                if size >= BYTES_PER_WRITE:
                     break
             if size:
+                # Joined only if there are several: one frame's bytes are the same object for all.
                 yield parts[0] if len(parts) == 1 else b"".join(parts)
-            if last or self._feed.gone:
+            if last or self._feed.abandoned:
                 return
             if number == self._feed.next_number:
-                await self._watcher.wait()
-                pong = self._pong()
-                if pong:
-                    yield pong
+                await self._subscriber.wait()
+                ping = self._ping()
+                if ping:
+                    yield ping
 
-    def _knows(self, number: int, state: State | None) -> bool:
+    def _has_sent(self, number: int, state: State | None) -> bool:
+        """Return whether the client knows the state of a frame, from `_changes` or another one."""
         if state is None:
             return False
-        if number < self._told_at or state is self._told:
+        if number < self._sent_at or state is self._sent_state:
             return True
-        self._told = state
+        self._sent_state = state
         return False
 
-    def _pong(self) -> bytes:
-        return _pong(self._watcher)
+    def _ping(self) -> bytes:
+        return _ping_if_due(self._subscriber)
 
 
 async def follow(
-    record: Record, place: Place, reader: Reader, store: Store, watcher: Watcher
+    record: Record, cursor: Cursor, poller: Poller, store: Store, subscriber: Subscriber
 ) -> AsyncGenerator[bytes, None]:
     """
-    Yield the rows of a job after *place*, its changes of state, its cuts, and its end.
+    Yield a job's rows after *cursor*, its changes of state, its truncations, and its end.
 
     Args:
         record: of the job, as it was a moment ago.
-        place: where the client is.
-        reader: of this process.
-        store: where to catch up.
-        watcher: stands for the client.
+        cursor: the position of the client.
+        poller: of this process.
+        store: where to catch up from.
+        subscriber: the client.
 
     Raises:
-        TooSlow: the client has fallen so far behind that it must come back by id.
+        SubscriberTooSlow: the client has fallen too far behind, and must resume by event id.
     """
-    with reader.watching(record, watcher) as feed:
-        async for part in Following(feed, store, watcher, place).events():
-            yield part
+    with poller.subscribed(record, subscriber) as feed:
+        async for data in Subscription(feed, store, subscriber, cursor).events():
+            yield data
 
 
 async def follow_history(
-    record: Record, after: int, reader: Reader, store: Store, watcher: Watcher
+    record: Record, after: int, poller: Poller, store: Store, subscriber: Subscriber
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the entries of a job's history after the entry *after*, to the one that ends it."""
+    """Yield the entries of a job's history after the entry *after*, up to the last one."""
     yield events.retry()
-    with reader.watching(record, watcher) as feed:
-        while not watcher.leaving:
-            over = feed.state.final and feed.entries <= after
+    with poller.subscribed(record, subscriber) as feed:
+        while not subscriber.closing:
+            complete = feed.state.final and feed.entries <= after
             try:
                 entries = await store.events(
-                    record.tenant, record.id, after=after, limit=ENTRIES_AT_A_TIME
+                    record.tenant, record.id, after=after, limit=ENTRIES_PER_READ
                 )
             except UNREACHABLE:
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(RETRY_S)
                 entries = []
-                over = False
+                complete = False
             if entries:
                 after = entries[-1].id
                 yield b"".join(map(events.entry, entries))
-            elif over or feed.gone:
+            elif complete or feed.abandoned:
                 return
             elif feed.entries <= after:
-                await watcher.wait()
-            pong = _pong(watcher)
-            if pong:
-                yield pong
+                await subscriber.wait()
+            ping = _ping_if_due(subscriber)
+            if ping:
+                yield ping
 
 
-def _pong(watcher: Watcher) -> bytes:
-    due, watcher.pinged = watcher.pinged, False
+def _ping_if_due(subscriber: Subscriber) -> bytes:
+    due, subscriber.ping_due = subscriber.ping_due, False
     return events.PING if due else b""

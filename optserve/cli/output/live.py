@@ -13,7 +13,7 @@ from rich.text import Text
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
 from optserve.contract.states import State
-from optserve.contract.wire import Job, MetricRow, RowsCut, StreamEnd
+from optserve.contract.wire import Job, MetricRow, RowsTruncated, StreamEnd
 
 REFRESH_PER_S = 8
 QUIET_S = 5.0
@@ -55,7 +55,7 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
             if isinstance(update, list):
                 last = update[-1]
                 speed.update(last.step + 1)
-            elif isinstance(update, RowsCut):
+            elif isinstance(update, RowsTruncated):
                 last, speed = None, Speed()
                 speed.update(update.step)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optserve.contract.states import Ending
+from optserve.contract.states import Outcome
 from store.jobs.calls.claims import Claim
 from store.jobs.calls.replies import accepted, as_record, checked, json_text, text, texts
 from store.jobs.record import Record
@@ -111,7 +111,7 @@ def finish(
     digest: str,
     result: Mapping[str, Any],
     artifacts: Mapping[str, Any],
-    ended: Ending = "completed",
+    ended: Outcome = "completed",
 ) -> Call[None]:
     """
     End the job: all its rows are stored and its files written.

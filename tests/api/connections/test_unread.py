@@ -82,7 +82,7 @@ def unread(running: Stack, raw: bytes, count: int) -> Iterator[None]:
 def closed(running: Stack, kind: str) -> float:
     if kind == "stream":
         return metric(running, "optserve_streams_dropped_total")
-    return metric(running, "optserve_connections_closed_total", why="unread")
+    return metric(running, "optserve_connections_closed_total", reason="unread")
 
 
 def raw_of(kind: str, jobs: Jobs) -> bytes:
@@ -159,7 +159,7 @@ def test_too_much_that_waits_for_all_cuts_those_that_have_not_read_for_longest(
         cut = "optserve_connections_closed_total"
 
         with unread(running, raw, 6):
-            eventually(lambda: metric(running, cut, why="unsent") >= 4)
+            eventually(lambda: metric(running, cut, reason="unsent") >= 4)
             left = metric(running, "optserve_connections")
 
     assert left >= 2  # this one, and one that waits

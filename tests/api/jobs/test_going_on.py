@@ -69,7 +69,7 @@ async def test_a_way_out_is_taken_once_however_often_it_is_asked_for(
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json() == again.json()
     assert (job["state"], job["step"], job["checkpoint_step"]) == ("queued", step, step)
-    assert (job["bitwise"], job["cuts"], job["waiting_for"]) == (step == 0, [step], "worker")
+    assert (job["bitwise"], job["truncations"], job["waiting_for"]) == (step == 0, [step], "worker")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ async def test_who_comes_back_after_a_cut_is_told_what_to_forget(
         return parsed(answer.text)
 
     stale = await told("9")
-    assert [kind for kind, _, _ in stale] == ["state", "cut", "rows", "end"]
-    assert stale[1] == ("cut", {"step": 6}, "5.1")
+    assert [kind for kind, _, _ in stale] == ["state", "truncated", "rows", "end"]
+    assert stale[1] == ("truncated", {"step": 6}, "5.1")
     assert [row[0] for row in stale[2][1]["rows"]] == list(range(6, 14))
     assert stale[2][2] == "13.1"
     early = await told("3")
@@ -158,23 +158,23 @@ async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
     job_id = left(client)
     path = f"/v1/jobs/{job_id}/metrics"
     page = (await http.get(path)).json()
-    assert (page["next"], page["cuts"]) == (9, 0)
+    assert (page["next"], page["truncations"]) == (9, 0)
 
     send(client, calls.accept("local", job_id))
     held = begin(client, "t2", fingerprint="f2")
     append(client, held, 6, some_rows(20, 8))
 
-    stale = await http.get(path, params={"after": 9, "cuts": 0})
-    assert (stale.status_code, stale.json()["code"]) == (409, "rows_cut")
+    stale = await http.get(path, params={"after": 9, "truncations": 0})
+    assert (stale.status_code, stale.json()["code"]) == (409, "rows_truncated")
     assert stale.json()["detail"] == (
         f"steps of job {job_id} from 6 on were cut, and come anew: forget those you have, and go "
-        "on with after=5&cuts=1"
+        "resume with after=5&truncations=1"
     )
-    early = (await http.get(path, params={"after": 3, "cuts": 0, "limit": 2})).json()
+    early = (await http.get(path, params={"after": 3, "truncations": 0, "limit": 2})).json()
     assert [row["step"] for row in early["data"]] == [4, 5]
-    anew = (await http.get(path, params={"after": 5, "cuts": 1})).json()
+    anew = (await http.get(path, params={"after": 5, "truncations": 1})).json()
     assert [row["step"] for row in anew["data"]] == list(range(6, 14))
-    assert anew["cuts"] == 1
+    assert anew["truncations"] == 1
 
 
 async def test_who_follows_while_rows_are_cut_is_told_at_once(
@@ -196,7 +196,7 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
     kind, data, event_id = await following()
     assert (kind, len(data["rows"]), event_id) == ("rows", 10, "9")
     send(client, calls.restart("local", job_id))
-    assert await following() == ("cut", {"step": 0}, "-1.1")
+    assert await following() == ("truncated", {"step": 0}, "-1.1")
     held = begin(client, "t2", fingerprint="f2")
     append(client, held, 0, some_rows(5, 3))
     assert (await following())[0] == "state"

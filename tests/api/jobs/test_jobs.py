@@ -68,8 +68,8 @@ async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
 
     queue = (await http.get("/v1/queue")).json()
 
-    assert [job["place"] for job in (on_any, on_gpu, second)] == [0, 1, 1]
-    assert (await http.get(f"/v1/jobs/{second['id']}")).json()["place"] == 1
+    assert [job["queue_position"] for job in (on_any, on_gpu, second)] == [0, 1, 1]
+    assert (await http.get(f"/v1/jobs/{second['id']}")).json()["queue_position"] == 1
     auto = {"device": "auto", "fingerprint": None, "queued": 2, "workers": 1, "idle_workers": 1}
     cuda = {"device": "cuda", "fingerprint": None, "queued": 1, "workers": 0, "idle_workers": 0}
     assert queue["lanes"] == [auto, cuda]
@@ -234,7 +234,7 @@ async def test_a_run_that_stopped_early_has_the_steps_it_made_and_no_more(
     beyond = (await http.get(f"{path}/metrics?after=7")).json()
     stream = (await http.get(f"{path}/metrics/stream?after=4")).text
 
-    assert (job["state"], job["ended"], job["step"], job["total_steps"]) == (
+    assert (job["state"], job["outcome"], job["step"], job["total_steps"]) == (
         "succeeded",
         "early_stopped",
         7,
@@ -243,7 +243,7 @@ async def test_a_run_that_stopped_early_has_the_steps_it_made_and_no_more(
     assert (page["data"], page["has_more"], page["next"]) == ([], False, 6)
     assert beyond["errors"] == [{"param": "after", "message": "after must be below 7, got 7"}]
     assert '"rows":[[5,0.1,1.0],[6,0.1,1.0]]' in stream
-    assert '"ended":"early_stopped","rows":7' in stream
+    assert '"outcome":"early_stopped","rows":7' in stream
 
 
 async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> None:
@@ -251,7 +251,7 @@ async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> 
 
     page = (await http.get(f"/v1/jobs/{job_id}/metrics")).json()
 
-    assert page == {"object": "list", "data": [], "has_more": False, "next": -1, "cuts": 0}
+    assert page == {"object": "list", "data": [], "has_more": False, "next": -1, "truncations": 0}
 
 
 async def test_the_history_is_told_in_pages(http: httpx.AsyncClient) -> None:
@@ -310,7 +310,7 @@ async def test_the_catalogue_explains_every_entry_and_every_field(
         assert entry["summary"].endswith(".")
         described = {field["name"]: field for field in entry["fields"]}
         for name, field in described.items():
-            assert field["meaning"] or name == "kind", (entry["name"], name)
+            assert field["description"] or name == "kind", (entry["name"], name)
 
 
 async def test_the_catalogue_has_the_defaults_of_each_dialect(http: httpx.AsyncClient) -> None:

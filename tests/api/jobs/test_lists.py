@@ -81,7 +81,7 @@ async def test_a_page_may_be_longer_than_what_the_server_reads_at_a_time(
     page = (await http.get("/v1/jobs?limit=1000")).json()
 
     assert [job["id"] for job in page["data"]] == sorted(ids, reverse=True)
-    assert {job["place"] for job in page["data"]} == {None}
+    assert {job["queue_position"] for job in page["data"]} == {None}
 
 
 async def test_a_row_is_the_job_without_what_is_large(
@@ -97,7 +97,7 @@ async def test_a_row_is_the_job_without_what_is_large(
 
     assert whole["result"].pop("confusion") == [[1] * 100] * 100
     assert row["result"].pop("confusion") is full["result"].pop("confusion") is None
-    assert row == {**whole, "spec": None, "place": None, "trained_s": row["trained_s"]}
+    assert row == {**whole, "spec": None, "queue_position": None, "trained_s": row["trained_s"]}
     assert full == {**row, "spec": whole["spec"]}
 
 

@@ -15,7 +15,7 @@ from optserve.contract.states import State
 from optserve.contract.wire import Event
 from optserve.local.stack import Stack
 from store.redis import doorbell, keys
-from store.redis.functions import library
+from store.redis.library import library
 from tests.support.machine.processes import alive, eventually, kill
 from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with
@@ -132,7 +132,7 @@ def test_a_ring_that_reaches_a_dead_or_frozen_worker_reaches_another(
         # The one that has waited longest is the one that the server would wake.
         victim = min(
             (worker for worker in client.workers() if alive(worker.pid)),
-            key=lambda worker: worker.seen,
+            key=lambda worker: worker.last_seen_at,
         ).pid
         os.kill(victim, how)
         jobs = [client.submit(TINY).id for _ in range(2)]

@@ -78,7 +78,7 @@ def test_a_job_whose_machine_is_gone_waits_until_it_is_told_how_to_go_on(tmp_pat
         assert (ended.state, ended.bitwise) == (State.SUCCEEDED, False)
         assert len(told(client, inexact, "continued_elsewhere")) == 1
         assert (anew.state, anew.bitwise, anew.digest) == (State.SUCCEEDED, True, there.digest)
-        assert anew.cuts == [0]
+        assert anew.truncations == [0]
         assert (on.state, on.bitwise) == (State.SUCCEEDED, False)
         assert on.digest not in (here.digest, there.digest)
         losses = {job.id: [row.loss for row in client.metrics(job.id)] for job in (anew, on, here)}
@@ -95,5 +95,5 @@ def test_an_inexact_job_on_its_own_machine_is_the_same_run(tmp_path: Path) -> No
         client.resume(job_id)
         ended = finished(client, job_id)
 
-    assert (ended.state, ended.bitwise, ended.cuts) == (State.SUCCEEDED, True, [])
+    assert (ended.state, ended.bitwise, ended.truncations) == (State.SUCCEEDED, True, [])
     assert ended.digest == undisturbed.digest

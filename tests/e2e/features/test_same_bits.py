@@ -19,7 +19,7 @@ from optserve.client.errors import ServiceError, Unreachable
 from optserve.contract.states import State
 from optserve.contract.wire import Job
 from optserve.local.stack import Stack
-from store.redis.functions import MAX_CRASHES
+from store.redis.constants import MAX_CRASHES
 from tests.support.machine.processes import (
     alive,
     children,

@@ -44,7 +44,7 @@ def test_a_job_with_everything_switched_on_survives_its_trainers(service: Client
 
     job = finished(service, job_id)
 
-    assert (job.state, job.ended, job.step) == (State.SUCCEEDED, "completed", 900)
+    assert (job.state, job.outcome, job.step) == (State.SUCCEEDED, "completed", 900)
     assert job.attempt == 3
     assert job.verified_rows > 0
     assert job.lr_off_plan_at is None
@@ -85,7 +85,7 @@ def test_a_job_that_no_longer_gets_better_ends_early_and_has_succeeded(service: 
 
     job = finished(service, service.submit({**SHORT, "training": training}).id)
 
-    assert (job.state, job.ended) == (State.SUCCEEDED, "early_stopped")
+    assert (job.state, job.outcome) == (State.SUCCEEDED, "early_stopped")
     assert 15 <= job.step < job.total_steps == 750
     assert len(list(service.metrics(job.id))) == job.step
 

@@ -52,8 +52,8 @@ def test_a_run_that_is_held_up_waits_is_not_taken_for_hung_and_says_so(narrow: S
     shown = optserve("show", job_id, "--url", narrow.url, home=narrow.home).stdout
     assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, undisturbed.digest)
     assert steps == list(range(STEPS))
-    assert undisturbed.held_up_s == 0
-    assert 1 < ended.held_up_s < ended.trained_s
-    assert f"held up {ended.held_up_s:.1f} s, until its steps were stored" in " ".join(
+    assert undisturbed.stalled_s == 0
+    assert 1 < ended.stalled_s < ended.trained_s
+    assert f"stalled {ended.stalled_s:.1f} s, until its steps were stored" in " ".join(
         shown.split()
     )

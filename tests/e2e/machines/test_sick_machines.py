@@ -140,7 +140,7 @@ def test_nothing_is_written_where_the_storage_is_not_mounted(
     try:
         if then == "its trainer dies":
             kill_trainer(client, job_id)
-        eventually(lambda: any(w.state == "unwell" for w in client.workers()), within_s=60)
+        eventually(lambda: any(w.state == "unhealthy" for w in client.workers()), within_s=60)
         eventually(lambda: "requeued" in kinds(client, job_id), within_s=60)
         written = list(storage.rglob("*"))
     finally:
@@ -184,8 +184,8 @@ def test_a_worker_without_a_storage_takes_no_jobs_and_says_why(
     del undisturbed  # all jobs so far have ended
     _, client, files = broken
     with files.broken(error):
-        eventually(lambda: {w.state for w in client.workers()} == {"unwell"}, within_s=30)
-        told = [worker.unwell for worker in client.workers()]
+        eventually(lambda: {w.state for w in client.workers()} == {"unhealthy"}, within_s=30)
+        told = [worker.unhealthy_reason for worker in client.workers()]
         jobs = [client.submit(spec_of("begin")).id for _ in range(3)]
         waiting = [client.job(job_id) for job_id in jobs]
 

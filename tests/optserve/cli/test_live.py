@@ -7,7 +7,7 @@ from optserve.cli.output.terminal import Terminal
 from optserve.client import Client
 from optserve.contract.states import State
 from optserve.contract.wire import Job, MetricRow
-from tests.support.http.scripted import JOB, Scripted, cut, end, rows, streams
+from tests.support.http.scripted import JOB, Scripted, end, rows, streams, truncated
 
 
 def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
@@ -28,7 +28,7 @@ def test_an_lr_of_any_size_keeps_its_first_digits(lr: float, shown: str) -> None
 
 
 def test_a_job_is_followed_over_cuts_to_its_end() -> None:
-    script = streams(rows(0, 1, 2), cut(1), rows(1, 2, cuts=1), end(3))
+    script = streams(rows(0, 1, 2), truncated(1), rows(1, 2, truncations=1), end(3))
     with Scripted(script) as server, Client(server.url) as client:
         over = follow(client, Job.model_validate(JOB), Terminal())
 

@@ -17,19 +17,19 @@ from optserve.client.errors import (
     Unanswered,
     Unreachable,
 )
-from optserve.contract.wire import MetricRow, RowsCut, StateChange, StreamEnd
+from optserve.contract.wire import MetricRow, RowsTruncated, StateChange, StreamEnd
 from tests.support.http.scripted import (
     JOB,
     Scripted,
     Step,
     answers,
     away,
-    cut,
     end,
     hangs_up,
     rows,
     state,
     streams,
+    truncated,
     waits_for,
 )
 
@@ -234,15 +234,15 @@ class _Timer(threading.Event):
 
 def test_steps_that_were_cut_come_anew_also_across_a_broken_connection() -> None:
     script = [
-        streams(state("running"), rows(0, 1, 2), cut(1)),
-        streams(rows(1, cuts=1)),
-        streams(rows(2, 3, cuts=1), end(4)),
+        streams(state("running"), rows(0, 1, 2), truncated(1)),
+        streams(rows(1, truncations=1)),
+        streams(rows(2, 3, truncations=1), end(4)),
     ]
     with Scripted(*script) as server, Client(server.url) as client:
         updates = list(client.follow("job_1"))
 
     assert steps_of(updates) == [0, 1, 2, 1, 2, 3]
-    assert [u.step for u in updates if isinstance(u, RowsCut)] == [1]
+    assert [u.step for u in updates if isinstance(u, RowsTruncated)] == [1]
     assert server.headers("Last-Event-ID") == [None, "0.1", "1.1"]
 
 

@@ -11,7 +11,8 @@ from store.jobs import calls
 from store.jobs.calls import Changed, Claim
 from store.jobs.record import Record
 from store.redis import keys
-from store.redis.functions import CHUNK_ROWS, Call, Fenced, ReplayDiffers, send
+from store.redis.functions import Call, Fenced, ReplayDiffers, send
+from store.redis.constants import CHUNK_ROWS
 from tests.support.store.protocol import (
     SPEC,
     append,
@@ -92,7 +93,7 @@ def test_a_restarted_job_begins_at_its_first_step_on_any_worker(client: redis.Re
     assert changed.bells == ["cpu"]
     assert changed.record is not None
     job = changed.record.job()
-    assert (job.state, job.step, job.checkpoint_step, job.cuts) == ("queued", 0, 0, [0])
+    assert (job.state, job.step, job.checkpoint_step, job.truncations) == ("queued", 0, 0, [0])
     assert job.bitwise
     assert rows_of(client, job_id) == []
     assert told(client, job_id, "restarted") == [{"rows": 9}]
@@ -156,7 +157,7 @@ def test_an_accepted_job_goes_on_from_its_checkpoint_on_any_worker(client: redis
     assert changed.bells == ["cpu"]
     assert changed.record is not None
     job = changed.record.job()
-    assert (job.step, job.checkpoint_step, job.cuts, job.bitwise) == (6, 6, [6], False)
+    assert (job.step, job.checkpoint_step, job.truncations, job.bitwise) == (6, 6, [6], False)
     assert told(client, job_id, "accepted") == [{"fingerprint": "f1", "step": 6}]
     assert told(client, job_id, "rows_cut") == [
         {"from": 6, "count": 3, "why": "other bits were accepted"}
@@ -295,7 +296,7 @@ def test_an_inexact_job_on_a_worker_with_its_bits_is_compared_as_any_other(
         append(client, held, 6, some_rows(20, 3))
     append(client, held, 6, some_rows(6, 3))
     job = record_of(client, job_id).job()
-    assert (job.bitwise, job.verified_rows, job.cuts) == (True, 3, [])
+    assert (job.bitwise, job.verified_rows, job.truncations) == (True, 3, [])
 
 
 def test_an_inexact_job_without_a_checkpoint_begins_anew_and_is_bitwise(
@@ -306,7 +307,7 @@ def test_an_inexact_job_without_a_checkpoint_begins_anew_and_is_bitwise(
     assert begun(client, taken(client, job_id, "f2"), "f2") == 0
 
     job = record_of(client, job_id).job()
-    assert (job.step, job.bitwise, job.cuts) == (0, True, [0])
+    assert (job.step, job.bitwise, job.truncations) == (0, True, [0])
 
 
 def test_an_exact_job_is_refused_by_a_worker_of_other_bits(client: redis.Redis) -> None:
@@ -334,7 +335,7 @@ def test_a_checkpoint_from_before_the_change_is_no_ground_to_compare_rows(
     send(client, calls.refused(again, path="step-5", why="damaged"))
 
     record = record_of(client, job_id)
-    assert (record.rows, record.cuts) == (2, [5, 2])
+    assert (record.rows, record.truncations) == (2, [5, 2])
     append(client, again, 2, some_rows(30, 4))
     checkpoint(client, again, 6)
     assert begun(client, again, "f2") == 2

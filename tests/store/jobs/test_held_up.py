@@ -7,7 +7,7 @@ from tests.support.store.protocol import append, begin, record_of, release, some
 
 
 def held_up_s(client: redis.Redis, job_id: str) -> float:
-    return record_of(client, job_id).job().held_up_s
+    return record_of(client, job_id).job().stalled_s
 
 
 def test_a_job_tells_for_how_long_it_was_held_up_in_all_attempts(client: redis.Redis) -> None:

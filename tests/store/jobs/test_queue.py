@@ -13,7 +13,7 @@ from tests.support.store.protocol import begin, claim, hello, release, submit
 def place(client: redis.Redis, job_id: str, tenant: str = "local") -> int | None:
     record = send(client, calls.look(tenant, job_id))
     assert record is not None
-    return record.job().place
+    return record.job().queue_position
 
 
 def test_the_first_of_the_queue_has_nobody_before_it(client: redis.Redis) -> None:

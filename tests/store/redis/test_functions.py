@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from optserve.contract.job import JobSpec
-from optserve.contract.states import Ending, State
+from optserve.contract.states import Outcome, State
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import Pointer, new_fields, new_id
@@ -421,16 +421,16 @@ def test_finish_wants_every_row(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(("rows", "ended"), [(10, "completed"), (7, "early_stopped")])
-def test_finish_says_how_the_run_ended(client: redis.Redis, rows: int, ended: Ending) -> None:
+def test_finish_says_how_the_run_ended(client: redis.Redis, rows: int, ended: Outcome) -> None:
     job_id = submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, rows))
-    assert record_of(client, job_id).job().ended is None
+    assert record_of(client, job_id).job().outcome is None
 
     send(client, calls.finish(held, rows=rows, digest="", result={}, artifacts={}, ended=ended))
 
     record = record_of(client, job_id)
-    assert (record.state, record.ended, record.num_steps) == (State.SUCCEEDED, ended, rows)
+    assert (record.state, record.outcome, record.num_steps) == (State.SUCCEEDED, ended, rows)
 
 
 def test_an_early_end_wants_every_row_it_speaks_of(client: redis.Redis) -> None:

@@ -34,7 +34,9 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.series import Row
 from store.redis import keys
-from store.redis.functions import MAX_CRASHES, Fenced, Gap, ReplayDiffers, library, send
+from store.redis.functions import Fenced, Gap, ReplayDiffers, send
+from store.redis.library import library
+from store.redis.constants import MAX_CRASHES
 from store.redis.server import prepare
 from tests.support.store.protocol import (
     append,
@@ -164,7 +166,7 @@ class Histories(RuleBasedStateMachine):
         found = send(self.client, calls.look(job.tenant, job.id))
 
         assert found is not None
-        assert found.job().place == self._order().index(job)
+        assert found.job().queue_position == self._order().index(job)
 
     @rule(target=attempts, worker=st.sampled_from(WORKERS), again=st.booleans())
     def claims(self, worker: str, again: bool) -> Any:

@@ -17,18 +17,18 @@ JOB: dict[str, Any] = {
     "priority": 0,
     "time_limit_s": None,
     "trained_s": 0.0,
-    "held_up_s": 0.0,
+    "stalled_s": 0.0,
     "state": "queued",
     "reason": None,
     "detail": None,
-    "ended": None,
-    "request": None,
+    "outcome": None,
+    "requested_action": None,
     "waiting_for": None,
-    "place": None,
+    "queue_position": None,
     "lr_off_plan_at": None,
     "offers": [],
     "bitwise": True,
-    "cuts": [],
+    "truncations": [],
     "step": 0,
     "total_steps": 4,
     "steps_per_epoch": 4,
@@ -108,16 +108,16 @@ def away(detail: str = "the store does not answer") -> Step:
     return answers(503, problem, "application/problem+json")
 
 
-def rows(*steps: int, cuts: int = 0) -> str:
-    """Return the event that tells of *steps*, after so many *cuts*."""
+def rows(*steps: int, truncations: int = 0) -> str:
+    """Return the event that tells of *steps*, after so many *truncations*."""
     data = {"columns": ["step", "lr", "loss"], "rows": [[step, 0.1, 1.0] for step in steps]}
-    event_id = f"{steps[-1]}.{cuts}" if cuts else str(steps[-1])
+    event_id = f"{steps[-1]}.{truncations}" if truncations else str(steps[-1])
     return f"event: rows\ndata: {json.dumps(data)}\nid: {event_id}\n\n"
 
 
-def cut(step: int, cuts: int = 1) -> str:
+def truncated(step: int, truncations: int = 1) -> str:
     """Return the event that tells that steps from *step* on will come anew."""
-    return f"event: cut\ndata: {json.dumps({'step': step})}\nid: {step - 1}.{cuts}\n\n"
+    return f"event: truncated\ndata: {json.dumps({'step': step})}\nid: {step - 1}.{truncations}\n\n"
 
 
 def state(name: str) -> str:

@@ -128,14 +128,14 @@ class Session:
         if kind == "rows":
             for row in event["rows"]:
                 self._take(row)
-        elif kind == "cut":
+        elif kind == "truncated":
             assert event["step"] < len(self.rows)
             del self.rows[event["step"] :]
         elif kind == "end":
             self.over, self.digest = True, event["digest"]
             self.ends += 1
             assert event["rows"] == len(self.rows)
-        if kind in ("rows", "cut"):
+        if kind in ("rows", "truncated"):
             assert event_id.partition(".")[0] == str(len(self.rows) - 1)
             self.last_id = event_id
         else:

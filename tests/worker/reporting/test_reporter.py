@@ -24,9 +24,9 @@ from store.jobs.series import PLAIN, Row
 from store.redis import keys
 from store.redis.functions import send
 from tests.support.store.protocol import history, record_of, rows_of
-from worker.reporting.planned import Plan
+from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 SPEC: dict[str, Any] = {
     "model": {"kind": "mlp"},
@@ -71,8 +71,8 @@ def planned(spec: JobSpec) -> list[float]:
 
 def report(client: redis.Redis, held: Claim, spec: JobSpec, lrs: list[float]) -> Record:
     """Let a reporter write a row for each of *lrs*; return the record afterwards."""
-    patience = Patience(client, threading.Event())
-    with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
+    patience = RetryingSender(client, threading.Event())
+    with Reporter(held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step, lr in enumerate(lrs):
             reporter.take(StepReport(step, lr, 1.0))
         reporter.post()
@@ -103,10 +103,10 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
     server: EmbeddedServer, client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
-    patience = Patience(store, threading.Event())
+    patience = RetryingSender(store, threading.Event())
     rows: list[Row] = [(0.5, float(step)) for step in range(40_000)]
     reporter = Reporter(
-        held, patience, Plan(spec), first=0, lease_ms=LEASE_MS, most_bytes=BOUND_BYTES
+        held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS, most_bytes=BOUND_BYTES
     )
     with reporter:
         process = stopped(client)
@@ -123,7 +123,7 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
     assert taken * PLAIN.width == BOUND_BYTES
     assert waited == [False] * 10
     assert rows_of(client, held.job_id) == rows
-    assert record.job().held_up_s == pytest.approx(reporter.held_up_s, abs=0.002)
+    assert record.job().stalled_s == pytest.approx(reporter.held_up_s, abs=0.002)
     assert reporter.held_up_s >= 0.5
 
 
@@ -155,8 +155,8 @@ def test_a_step_that_was_left_out_is_noticed(
     client: redis.Redis, held: Claim, spec: JobSpec
 ) -> None:
     """What follows would be stored one row too early."""
-    patience = Patience(client, threading.Event())
-    with Reporter(held, patience, Plan(spec), first=3, lease_ms=LEASE_MS) as reporter:
+    patience = RetryingSender(client, threading.Event())
+    with Reporter(held, patience, LrPlan(spec), first=3, lease_ms=LEASE_MS) as reporter:
         reporter.take(StepReport(4, 0.1, 1.0))
         with pytest.raises(AssertionError):
             reporter.post()
@@ -167,7 +167,7 @@ def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
 ) -> None:
     """A run that diverges leaves without waiting for its last rows."""
     with Reporter(
-        held, Patience(client, threading.Event()), Plan(spec), first=0, lease_ms=LEASE_MS
+        held, RetryingSender(client, threading.Event()), LrPlan(spec), first=0, lease_ms=LEASE_MS
     ) as reporter:
         reporter.take(StepReport(0, 0.123, 1.0))
 
@@ -187,8 +187,8 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
     spec = JobSpec.parse({**SPEC, **changes})
     held = claimed(client, spec)
     run = Run.start(spec, data_dir=Path("/nonexistent"))
-    patience = Patience(client, threading.Event())
-    with Reporter(held, patience, Plan(spec), first=0, lease_ms=LEASE_MS) as reporter:
+    patience = RetryingSender(client, threading.Event())
+    with Reporter(held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step_report in train(run):
             if isinstance(step_report, StepReport):
                 lrs = list(step_report.lrs)
