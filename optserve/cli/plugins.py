@@ -1,0 +1,58 @@
+"""
+Commands of other distributions: entry points of the group `optserve.commands`.
+
+The service's distribution adds those that need its modules. An entry point names a function, which
+becomes a command, or a `typer.Typer`, which becomes a group of commands.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+
+from optserve.client.errors import StackError
+
+GROUP = "optserve.commands"
+OF_THE_SERVICE = {
+    "up": "Start the service on this machine and stay until Ctrl-C.",
+    "demo": "Train a network on MNIST through the whole service, and show it.",
+    "doctor": "Look for what is wrong with the home of a local stack, and say what to do.",
+    "datasets": "Datasets of this machine.",
+}
+"""Commands that the service adds, with the help that is shown where it is not installed."""
+ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands that are installed, and in place of those that are not how to get them."""
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    for name in [*OF_THE_SERVICE, *(found.keys() - OF_THE_SERVICE.keys())]:
+        if name in found:
+            _add(app, found[name])
+        else:
+            _add_missing(app, name, "the service is not installed")
+
+
+def _add(app: typer.Typer, point: EntryPoint) -> None:
+    try:
+        command = point.load()
+    except ImportError as error:  # then the other commands work all the same
+        _add_missing(app, point.name, f"{point.value} cannot be imported: {error}")
+        return
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=point.name)
+    else:
+        app.command(point.name)(command)
+
+
+def _add_missing(app: typer.Typer, name: str, why: str) -> None:
+    def command() -> None:
+        raise StackError(
+            f"optserve {name} cannot run: {why}.\n"
+            "Install the service into an environment of its own: "
+            'pip install "optserve[server]"; or use its container images.'
+        )
+
+    about = f"{OF_THE_SERVICE.get(name, '')} (Needs optserve[server].)".strip()
+    app.command(name, help=about, context_settings=ANY_ARGUMENTS)(command)
