@@ -25,7 +25,7 @@ import numpy as np
 import redis
 
 from benchmarks.harness import duration, machine
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
 from store.jobs import calls

@@ -27,7 +27,7 @@ import numpy as np
 import redis
 
 from benchmarks.harness import MIN_PAIRS, Comparison, compare, duration, show, timed
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
 from store.archive.archive import archive

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from benchmarks.harness import duration, machine
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.record import SUMMARY, new_fields, new_id

@@ -26,7 +26,7 @@ from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, median_interval, show, spread
 from optserve.client import Client
-from optserve.contract.wire import StreamEnd
+from optserve.contract.answers.metrics import StreamEnd
 from optserve.local import stack
 
 PAIRS = 15

@@ -17,7 +17,7 @@ import redis
 
 from benchmarks.harness import machine
 from benchmarks.streaming import LEASE_MS, claimed
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim

@@ -27,7 +27,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, machine, median_interval, show, spread
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local import stack
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id

@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.chaos.strikes import trainer_of
 from benchmarks.harness import duration
 from optserve.client import Client
+from optserve.contract.answers.workers import Worker
 from optserve.contract.states import State
-from optserve.contract.wire import Worker
 from optserve.local import stack
 from optserve.local.stack import Stack
 from store.settings import Settings

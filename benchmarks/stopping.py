@@ -24,8 +24,9 @@ import pytest
 
 from benchmarks.harness import duration, machine
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import StreamEnd
 from optserve.contract.states import State
-from optserve.contract.wire import Job, StreamEnd
 from optserve.local import stack
 from tests.support.machine.faulty_files import FaultyFiles
 

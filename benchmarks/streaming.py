@@ -43,7 +43,7 @@ from optcore.training.loop import train
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
 from optcore.training.steps.passes import loss_of
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
@@ -55,11 +55,11 @@ from store.storage.artifacts import Storage
 from worker.attempt import attempt, lease
 from worker.attempt.lease import Lease
 from worker.reporting import confirmed, reporter
-from worker.reporting.cadence import Pace
+from worker.reporting.cadence import Cadence
 from worker.reporting.journal import Journal
-from worker.reporting.planned import Plan
+from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 LEASE_MS = 30_000
 RUNS = 21
@@ -225,13 +225,13 @@ def taking_turns(job: Job) -> Iterator[Turns]:
     turns = Turns(job, clock)
     for module in (confirmed, lease, reporter):
         vars(module)["time"] = clock
-    vars(attempt).update(Pace=partial(Pace, clock=clock.monotonic), train=turns.train)
+    vars(attempt).update(Cadence=partial(Cadence, clock=clock.monotonic), train=turns.train)
     try:
         yield turns
     finally:
         for module in (confirmed, lease, reporter):
             vars(module)["time"] = time
-        vars(attempt).update(Pace=Pace, train=train)
+        vars(attempt).update(Cadence=Cadence, train=train)
 
 
 def main() -> None:
@@ -265,14 +265,14 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
     run = Run.start(spec.run_spec(), data_dir=Path())
     held, settings, leaving = claimed(client, spec), Settings(), threading.Event()
     tools = attempt.Tools(client, Storage(home), settings, "cpu", leaving)
-    plan = Plan(run.spec)
+    plan = LrPlan(run.spec)
     with (
         taking_turns(job) as turns,
         Lease(held, client, settings) as lease,
         Journal(home / "journal", first=0, width=plan.series.width) as journal,
         Reporter(
             held,
-            Patience(client, leaving),
+            RetryingSender(client, leaving),
             plan,
             first=0,
             lease_ms=LEASE_MS,

@@ -29,7 +29,7 @@ import redis
 from benchmarks.harness import duration, machine, percentile
 from benchmarks.watching.processes import Cpu, process, rss, tell
 from benchmarks.watching.trainers import STEPS_PER_S
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local import stack
 from optserve.local.ports import listening_port
 from store.jobs import calls

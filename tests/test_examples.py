@@ -8,7 +8,7 @@ import pytest
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
 

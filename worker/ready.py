@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from optserve.contract.wire import Problem
+from optserve.contract.answers.problems import Problem
 
 NOT_READY = "worker_not_ready"
 SILENT_S = 5.0

@@ -16,7 +16,7 @@ from optcore.plan.preview import PreviewSpec
 from optcore.plan.schedule import SchedulePlan, plan, require_finite
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg_parts
-from optserve.contract.preview import PreviewedLr, SchedulePreview
+from optserve.contract.answers.schedules import PreviewedLr, SchedulePreview
 
 VALUES_AT_ONCE = 8192
 """Numbers that become text at a time."""

@@ -15,7 +15,7 @@ from api.http.problems import documented
 from api.http.spec_body import Posted, PostedRoute
 from api.http.thread_pool import VALUES_PER_BYTE
 from optcore.plan.preview import PreviewSpec
-from optserve.contract.preview import SchedulePreview
+from optserve.contract.answers.schedules import SchedulePreview
 from store.errors import Busy, NotAcceptable
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=PostedRoute)

@@ -20,7 +20,8 @@ from optcore.spec.base import Spec, dialects_of
 from optcore.spec.datasets import DATASETS
 from optcore.spec.models import MODELS
 from optcore.spec.optimizers import OPTIMIZERS
-from optserve.contract.wire import CatalogueEntry, CatalogueField, Page
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.catalogue import CatalogueEntry, CatalogueField
 from store.errors import NameNotFound
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from api.http.thread_pool import RequestWork, work_of
 from api.metrics.charts.reader import SeriesReader
 from api.metrics.streams.hub import Desk
-from optserve.contract.wire import Job, ListedJob
+from optserve.contract.answers.jobs import Job, ListedJob
 from store.jobs.record import Record
 from store.jobs.views import Store
 from store.storage.pool import StoragePool

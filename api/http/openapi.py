@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from optserve.contract.wire import Problem
+from optserve.contract.answers.problems import Problem
 
 REF = "#/components/schemas/{model}"
 

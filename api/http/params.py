@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 
 from api.http.problems import invalid
 from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, short_repr
-from optserve.contract.job import LABEL_NAME, MAX_LABELS
+from optserve.contract.requests.job import LABEL_NAME, MAX_LABELS
 
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from api.http.spec_body import Checked
 from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
 from optcore.spec.errors import Problem as SpecProblem
-from optserve.contract.wire import Mistake, Problem
+from optserve.contract.answers.problems import InvalidParam, Problem
 from store.errors import JobError, StoreUnavailable
 from store.redis.functions import UNAVAILABLE
 from store.storage.usable import FULL, NO_DESCRIPTOR
@@ -49,7 +49,7 @@ def answer(
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
 
-def refusal(mistakes: Sequence[Mistake], more: int) -> Response:
+def refusal(mistakes: Sequence[InvalidParam], more: int) -> Response:
     """Return the response to a request with *mistakes*, and *more* that are not told."""
     problem = Problem(
         title=INVALID_TITLE,
@@ -109,7 +109,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
     return refusal([_told(problem) for problem in error.problems], error.more)
 
 
-def _mistake(details: ErrorDetails, body: object) -> Mistake:
+def _mistake(details: ErrorDetails, body: object) -> InvalidParam:
     """Return what one of pydantic's errors says, without the place the value came from."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
@@ -117,8 +117,8 @@ def _mistake(details: ErrorDetails, body: object) -> Mistake:
     return _told(problem)
 
 
-def _told(problem: SpecProblem) -> Mistake:
-    return Mistake(param=problem.param, message=problem.message)
+def _told(problem: SpecProblem) -> InvalidParam:
+    return InvalidParam(param=problem.param, message=problem.message)
 
 
 async def _job_error(request: Request, error: Exception) -> Response:

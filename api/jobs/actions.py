@@ -13,7 +13,7 @@ from api.http.params import require_no_body
 from api.http.problems import documented
 from api.jobs.responses import job_response
 from api.jobs.wakeups import ring
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 from store.errors import JobEnded, JobNotFound, JobRunning
 from store.jobs import calls
 from store.jobs.calls import Changed

@@ -8,8 +8,8 @@ from optcore.plan.values import check_values
 from optcore.spec.errors import Problem, SpecError
 from optcore.spec.groups.matching import Parameter
 from optserve.contract import canonical
-from optserve.contract.clone import CloneSpec, Keep, merge_patch
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.clone import CloneSpec, Keep, merge_patch
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.errors import NothingToClone
 from store.jobs.record import Pointer, Record

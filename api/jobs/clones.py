@@ -15,9 +15,9 @@ from api.http.spec_body import Posted, PostedRoute
 from api.jobs.clone_source import check_fits, merged, source_of
 from api.jobs.responses import accepted
 from api.jobs.wakeups import ring
-from optserve.contract.clone import CloneSpec, Keep
-from optserve.contract.job import JobSpec
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
+from optserve.contract.requests.clone import CloneSpec, Keep
+from optserve.contract.requests.job import JobSpec
 from store.errors import JobNotFound, NothingToClone, StorageUnavailable
 from store.jobs import calls
 from store.jobs.calls import Submitted

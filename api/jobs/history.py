@@ -13,7 +13,9 @@ from api.http.params import beyond
 from api.http.problems import documented
 from api.metrics.streams.open_streams import EventStream
 from api.metrics.streams.subscription import follow_history
-from optserve.contract.wire import Checkpoint, Event, Page
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.checkpoints import Checkpoint
+from optserve.contract.answers.history import Event
 from store.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound, StorageUnavailable
 
 LAST = 2**63 - 1

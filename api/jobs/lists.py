@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.http.thread_pool import RequestWork
-from optserve.contract.wire import ListedJob, UnreadableJob
+from optserve.contract.answers.jobs import ListedJob, UnreadableJob
 from store.errors import JobNotFound, RecordUnreadable
 from store.jobs.calls import Unreadable
 from store.jobs.record import Record

@@ -7,8 +7,9 @@ from math import prod
 
 from optcore.plan.schedule import SchedulePlan, plan
 from optcore.spec.models import summarize
-from optserve.contract.job import JobSpec
-from optserve.contract.wire import GroupRow, LayerRow, LrBrief, Plan
+from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
+from optserve.contract.answers.schedules import LrSummary
+from optserve.contract.requests.job import JobSpec
 
 
 def plan_of(spec: JobSpec) -> Plan:
@@ -25,17 +26,17 @@ def plan_of(spec: JobSpec) -> Plan:
         total_steps=spec.total_steps,
         steps_per_epoch=spec.steps_per_epoch,
         num_parameters=sum(layer.num_parameters for layer in layers),
-        layers=[LayerRow.model_validate(layer, from_attributes=True) for layer in layers],
+        layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in layers],
         groups=list(_groups(spec)),
         lr=lr_brief(known),
         warnings=list(_warnings(spec, known)),
     )
 
 
-def _groups(spec: JobSpec) -> Iterator[GroupRow]:
+def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
     sizes = {parameter.name: prod(parameter.shape) for parameter in spec.parameters()}
     for group in spec.groups():
-        yield GroupRow(
+        yield GroupSummary(
             match=group.match,
             kind=group.spec.kind,
             lr=group.spec.hyperparameters()["lr"] * group.lr_scale,
@@ -48,9 +49,9 @@ def _groups(spec: JobSpec) -> Iterator[GroupRow]:
         )
 
 
-def lr_brief(known: SchedulePlan) -> LrBrief:
+def lr_brief(known: SchedulePlan) -> LrSummary:
     """Return the numbers of a schedule's plan."""
-    return LrBrief(**{name: getattr(known, name) for name in LrBrief.model_fields})
+    return LrSummary(**{name: getattr(known, name) for name in LrSummary.model_fields})
 
 
 def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fastapi import Response
 
 from api.http.thread_pool import RequestWork
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 from store.errors import IdempotencyConflict
 from store.jobs.calls import Submitted
 from store.jobs.record import Record

@@ -26,9 +26,10 @@ from api.jobs.plan import plan_of
 from api.jobs.responses import accepted, job_response
 from api.jobs.wakeups import ring
 from optcore.plan.values import check_values
-from optserve.contract.job import JobSpec
+from optserve.contract.answers.jobs import Job, JobPage
+from optserve.contract.answers.plans import Plan
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
-from optserve.contract.wire import Job, JobPage, Plan
 from store.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from api.http.downloads import Download
 from api.metrics.encoders import Encoder, Text
-from optserve.contract.exports import ExportForm
+from optserve.contract.requests.exports import ExportForm
 from store.errors import StoreUnavailable
 from store.jobs.record import Record
 from store.jobs.views import Store

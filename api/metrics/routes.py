@@ -19,8 +19,8 @@ from api.metrics.streams.cursor import Place
 from api.metrics.streams.open_streams import EventStream
 from api.metrics.streams.subscription import follow
 from optcore.spec.errors import RULE, did_you_mean, short_repr
-from optserve.contract.exports import ExportForm
-from optserve.contract.wire import MetricRow, MetricsPage
+from optserve.contract.answers.metrics import MetricRow, MetricsPage
+from optserve.contract.requests.exports import ExportForm
 from store.errors import (
     ArchiveUnreadable,
     JobNotFound,

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from api.http.dependencies import JobStore, TenantName
 from api.http.problems import documented
-from optserve.contract.wire import Page, Queue, Wire, Worker
+from optserve.contract.answers.base import Page, WireModel
+from optserve.contract.answers.workers import Queue, Worker
 from store.errors import StoreUnavailable
 
 router = APIRouter(tags=["system"])
 
 
-class Health(Wire):
+class Health(WireModel):
     """All is well; otherwise the answer is an error."""
 
     status: str = "ok"

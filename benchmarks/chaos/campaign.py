@@ -20,7 +20,7 @@ from benchmarks.chaos.strikes import AWAY, Striker, Victims, plan
 from benchmarks.chaos.verdict import Story, Window, silence_s, standstill, wrongs
 from optserve.client import Client
 from optserve.client.errors import ClientError
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 
 Answer = TypeVar("Answer")
 

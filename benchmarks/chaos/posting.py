@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from benchmarks.chaos.kinds import CLONES, LAST_CHECKPOINT, spec_of
 from optserve.client import Client
 from optserve.client.errors import ClientError
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from benchmarks.chaos import proc
 from benchmarks.chaos.drafts import Draft, Drafts
-from optserve.contract.wire import Worker
+from optserve.contract.answers.workers import Worker
 
 Kind = Literal["trainer", "worker", "api", "fork server", "server", "up", "starting", Draft, "stop"]
 """

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import MetricRow
 from optserve.contract.states import State
-from optserve.contract.wire import Event, Job, MetricRow
 
 ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
 Window = tuple[float, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optserve.cli.options import DEFAULT_HOME, Home, JobId, Url, service
 from optserve.cli.output.terminal import out
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 
 
 def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:

@@ -11,7 +11,7 @@ from optserve.cli import jobs
 from optserve.cli.files import parse_object, read_object
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.cli.output.terminal import out
-from optserve.contract.clone import CloneSpec
+from optserve.contract.requests.clone import CloneSpec
 
 
 def clone(

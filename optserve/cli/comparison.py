@@ -11,13 +11,13 @@ from optserve.cli.output import pictures
 from optserve.cli.output.chart import LETTERS
 from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import err, out, visible
-from optserve.contract.charts import Along
+from optserve.contract.answers.charts import XAxis
 
 
 def compare(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...")],
     column: Annotated[str, typer.Option(help="What is compared.")] = "loss",
-    x: Annotated[Along, typer.Option(help="Along what.")] = Along.STEP,
+    x: Annotated[XAxis, typer.Option(help="Along what.")] = XAxis.STEP,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.cli.output.terminal import err
-from optserve.contract.exports import ExportForm
+from optserve.contract.requests.exports import ExportForm
 
 
 def metrics(

@@ -8,8 +8,10 @@ from optserve.cli.output import live, pictures
 from optserve.cli.output.tables import print_table
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
+from optserve.contract.answers.checkpoints import Checkpoint
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.states import State
-from optserve.contract.wire import Checkpoint, Event, Job, ListedJob
 
 
 def jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:

@@ -16,7 +16,7 @@ from optcore.spec.errors import Problem, SpecError
 from optserve.cli.files import parse_object, read_object
 from optserve.cli.output.chart import chart
 from optserve.cli.output.terminal import out
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 
 app = typer.Typer(help="Schedules, seen before they run.", no_args_is_help=True)
 

@@ -20,25 +20,19 @@ from optserve.client.connection import ANSWER_S, Connection
 from optserve.client.errors import AWAY, BadJob, ClientError, ServiceError, Unanswered, Unreachable
 from optserve.client.files import write_whole
 from optserve.client.updates import Update, entries, updates
-from optserve.contract.charts import Along, Chart, Comparison
-from optserve.contract.clone import Keep
-from optserve.contract.exports import ExportForm
-from optserve.contract.job import JobSpec
-from optserve.contract.preview import SchedulePreview
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.charts import Chart, Comparison, XAxis
+from optserve.contract.answers.checkpoints import Checkpoint
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.jobs import Job, JobPage
+from optserve.contract.answers.metrics import MetricRow, MetricsPage, StateChange, StreamEnd
+from optserve.contract.answers.plans import Plan
+from optserve.contract.answers.schedules import SchedulePreview
+from optserve.contract.answers.workers import Worker
+from optserve.contract.requests.clone import Keep
+from optserve.contract.requests.exports import ExportForm
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
-from optserve.contract.wire import (
-    Checkpoint,
-    Event,
-    Job,
-    JobPage,
-    MetricRow,
-    MetricsPage,
-    Page,
-    Plan,
-    StateChange,
-    StreamEnd,
-    Worker,
-)
 
 HELD_S = LONGEST_PAUSE_S
 """Seconds after which a stream that told nothing shows that the service is there all the same."""
@@ -265,7 +259,7 @@ class Client:
         job_ids: Sequence[str],
         *,
         column: str = "loss",
-        x: Along = Along.STEP,
+        x: XAxis = XAxis.STEP,
         max_points: int = 1000,
         first: float | None = None,
         last: float | None = None,

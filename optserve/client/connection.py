@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from optcore.spec.errors import problems
 from optserve.client.addresses import checked, masked
 from optserve.client.errors import NotTheService, ServiceError, Unreachable
-from optserve.contract.wire import Problem
+from optserve.contract.answers.problems import Problem
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -14,7 +14,7 @@ What can go wrong between a client and its service, and where one is to be start
 from __future__ import annotations
 
 from optcore.spec.errors import lines
-from optserve.contract.wire import Problem
+from optserve.contract.answers.problems import Problem
 
 AWAY = 503
 """Status of a service that cannot do anything now, but soon may."""

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from optserve.client.addresses import job_path
 from optserve.client.connection import Connection
 from optserve.client.errors import NotTheService, Unreachable
-from optserve.contract.wire import (
-    Event,
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.metrics import (
     MetricRow,
     RowsTruncated,
     StateChange,

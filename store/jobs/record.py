@@ -16,10 +16,10 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from optserve.contract.clone import Keep
-from optserve.contract.job import JobSpec
+from optserve.contract.answers.jobs import Job, ListedJob
+from optserve.contract.requests.clone import Keep
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
-from optserve.contract.wire import Job, ListedJob
 from store.errors import RecordUnreadable
 from store.jobs.series import PLAIN, Series
 

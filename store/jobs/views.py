@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import redis.asyncio
 
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.workers import Lane, Queue, Worker
 from optserve.contract.states import State
-from optserve.contract.wire import Event, Lane, Queue, Worker
 from store.archive import archived
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls

@@ -14,7 +14,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from optserve.contract.clone import Keep
+from optserve.contract.requests.clone import Keep
 from store.jobs.record import Pointer
 from store.storage.artifacts import Storage
 

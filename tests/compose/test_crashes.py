@@ -7,7 +7,7 @@ import time
 import pytest
 
 from optserve.client import Client
-from optserve.contract.wire import Job
+from optserve.contract.answers.jobs import Job
 from tests.support.service.composed import PREFIX, ROOT, Composed, crash, docker, inspected
 from tests.support.service.composed_jobs import SOME, STEPS, is_whole
 from tests.support.service.jobs import begun, finished

@@ -11,7 +11,7 @@ import numpy as np
 from api.metrics.charts import axes, responses
 from api.metrics.charts.axes import Axis
 from api.metrics.charts.reader import SeriesReader, bucket_size
-from optserve.contract.charts import Along, ComparedJob
+from optserve.contract.answers.charts import XAxis, ComparedJob
 from store.jobs.record import Record
 from store.jobs.views import Store
 
@@ -31,11 +31,11 @@ class Side(NamedTuple):
     axis: Axis | None
 
 
-async def side(store: Store, record: Record, along: Along) -> Side:
+async def side(store: Store, record: Record, along: XAxis) -> Side:
     """Return a job as it is compared *along* steps, examples or seconds."""
-    if along is Along.STEP:
+    if along is XAxis.STEP:
         return Side(record, axes.steps)
-    if along is Along.EXAMPLES:
+    if along is XAxis.EXAMPLES:
         return Side(record, axes.examples(record.spec))
     marks = await store.marks(record)
     if record.rows and not marks:
@@ -43,9 +43,9 @@ async def side(store: Store, record: Record, along: Along) -> Side:
     return Side(record, await asyncio.to_thread(axes.seconds, marks))
 
 
-def end(sides: Sequence[Side], along: Along) -> float | None:
+def end(sides: Sequence[Side], along: XAxis) -> float | None:
     """Return what lies behind all the rows that *sides* have or will have, None for times."""
-    if along is Along.SECONDS:
+    if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
     return float(max(lasts)) + 1
@@ -55,7 +55,7 @@ async def curves(
     reader: SeriesReader,
     sides: Sequence[Side],
     column: str,
-    along: Along,
+    along: XAxis,
     *,
     first: float | None,
     last: float | None,
@@ -77,7 +77,7 @@ async def curves(
         axes.between(axis, record.rows, first, last) if axis else (0, -1) for record, axis in sides
     ]
     size = 1
-    if along is Along.STEP:
+    if along is XAxis.STEP:
         size = max(bucket_size(begin, final + 1, max_points) for begin, final in ranges)
     found = []
     for (record, axis), (begin, final) in zip(sides, ranges, strict=True):

@@ -8,11 +8,11 @@ from fastapi import Query
 
 from api.http.problems import invalid
 from optcore.spec.errors import short_repr
-from optserve.contract.charts import FEWEST_POINTS, MOST_POINTS
+from optserve.contract.answers.charts import MIN_POINTS, MAX_POINTS
 
 MaxPoints = Annotated[
     int,
-    Query(ge=FEWEST_POINTS, le=MOST_POINTS, description="Of a curve, at most: two of a bucket."),
+    Query(ge=MIN_POINTS, le=MAX_POINTS, description="Of a curve, at most: two of a bucket."),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from api.metrics.charts.axes import Axis
 from api.metrics.charts.buckets import BUCKET, COUNTS, NOWHERE, Buckets, points
 from api.metrics.charts.reader import View
-from optserve.contract.charts import Chart, ComparedJob, Curve
+from optserve.contract.answers.charts import Chart, ComparedJob, Curve
 from store.jobs.record import Record
 
 

@@ -12,14 +12,14 @@ from api.http.problems import documented
 from api.metrics.charts import comparison, responses
 from api.metrics.charts.params import MaxPoints, require_range
 from api.metrics.columns import columns_of, require_column
-from optserve.contract.charts import MOST_JOBS, Along, Chart, Comparison
-from optserve.contract.wire import Wire
+from optserve.contract.answers.charts import XAxis, Chart, Comparison, MAX_COMPARED_JOBS
+from optserve.contract.answers.base import WireModel
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 
 router = APIRouter(prefix="/v1", tags=["metrics"])
 
 
-def _answers(model: type[Wire]) -> dict[int | str, dict[str, Any]]:
+def _answers(model: type[WireModel]) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": model}, **documented(JobNotFound, ArchiveUnreadable, StorageUnavailable)}
 
 
@@ -56,11 +56,11 @@ async def compare_jobs(
     store: JobStore,
     reader: ChartReader,
     job: Annotated[
-        list[str], Query(min_length=1, max_length=MOST_JOBS, description="Once for each job.")
+        list[str], Query(min_length=1, max_length=MAX_COMPARED_JOBS, description="Once for each job.")
     ],
     column: str = "loss",
-    x: Annotated[Along, Query(description="What the jobs are laid beside each other by.")] = (
-        Along.STEP
+    x: Annotated[XAxis, Query(description="What the jobs are laid beside each other by.")] = (
+        XAxis.STEP
     ),
     max_points: MaxPoints = 1000,
     first: Annotated[
@@ -88,5 +88,5 @@ async def compare_jobs(
     return _json(Comparison(column=column, x=x, returned=returned, data=data))
 
 
-def _json(answer: Wire) -> Response:
+def _json(answer: WireModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")

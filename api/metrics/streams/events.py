@@ -6,8 +6,10 @@ import random
 from collections.abc import Sequence
 
 from api.metrics.streams.cursor import Cursor
+from optserve.contract.answers.base import WireModel
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.metrics import RowsTruncated, StateChange, StreamedRows, StreamEnd
 from optserve.contract.states import State
-from optserve.contract.wire import Event, RowsTruncated, StateChange, StreamedRows, StreamEnd, Wire
 from store.jobs.record import Record
 from store.jobs.series import Row
 
@@ -60,6 +62,6 @@ def entry(of_history: Event) -> bytes:
     return _event(of_history.kind, of_history, str(of_history.id))
 
 
-def _event(kind: str, data: Wire, event_id: str = "") -> bytes:
+def _event(kind: str, data: WireModel, event_id: str = "") -> bytes:
     name = f"id: {event_id}\n" if event_id else ""
     return f"event: {kind}\ndata: {data.model_dump_json()}\n{name}\n".encode()

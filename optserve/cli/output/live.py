@@ -12,8 +12,9 @@ from rich.text import Text
 
 from optserve.cli.output.terminal import Terminal, visible
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import MetricRow, RowsTruncated, StreamEnd
 from optserve.contract.states import State
-from optserve.contract.wire import Job, MetricRow, RowsTruncated, StreamEnd
 
 REFRESH_PER_S = 8
 QUIET_S = 5.0

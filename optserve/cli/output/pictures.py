@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from optserve.cli.output.chart import Curve, chart, overlaid
-from optserve.contract.charts import Chart, ComparedJob, Comparison
+from optserve.contract.answers.charts import Chart, ComparedJob, Comparison
 
 HEIGHTS = {"loss": 8, "lr": 6}
 """Columns that are drawn, and the lines of each."""

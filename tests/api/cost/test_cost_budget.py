@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 import redis
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id
 from store.redis.functions import send

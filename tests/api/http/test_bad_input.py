@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from optcore.spec.optimizers import OPTIMIZERS
-from optserve.contract.job import LABEL_NAME
+from optserve.contract.requests.job import LABEL_NAME
 from store.redis import keys
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from api.metrics.streams.cursor import Place
 from api.metrics.streams.poller import Reader
 from api.metrics.streams.subscriber import Watcher
 from api.metrics.streams.subscription import follow
-from optserve.contract.exports import ExportForm
+from optserve.contract.requests.exports import ExportForm
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.views import Progress, Store

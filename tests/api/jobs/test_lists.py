@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from api.jobs.lists import MAX_PAGE
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls

@@ -21,8 +21,8 @@ from fastapi.responses import StreamingResponse
 
 from api.metrics.exports import Extract, export
 from control.retention import House
-from optserve.contract.exports import ExportForm
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.exports import ExportForm
+from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id

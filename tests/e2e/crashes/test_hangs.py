@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from optserve.client import Client
+from optserve.contract.answers.history import Event
 from optserve.contract.states import State
-from optserve.contract.wire import Event
 from optserve.local.stack import Stack
-from store.redis.functions import MAX_CRASHES
+from store.redis.constants import MAX_CRASHES
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with

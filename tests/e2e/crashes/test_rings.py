@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from optserve.client import Client
+from optserve.contract.answers.history import Event
 from optserve.contract.states import State
-from optserve.contract.wire import Event
 from optserve.local.stack import Stack
 from store.redis import doorbell, keys
 from store.redis.library import library

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import ListedJob
 from optserve.contract.states import State
-from optserve.contract.wire import ListedJob
 from optserve.local.stack import Stack
 from tests.support.machine.processes import alive, descendants, eventually
 from tests.support.service.commands import optserve, ready, started

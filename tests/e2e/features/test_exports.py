@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from optserve.client import Client
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.stack import Stack
 from store.jobs import calls
 from store.jobs.calls import Claim

@@ -12,8 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import StateChange, StreamEnd
 from optserve.contract.states import Reason, State
-from optserve.contract.wire import Job, StateChange, StreamEnd
 from optserve.local.stack import Stack
 from tests.support.machine.processes import alive, eventually, kill, state_of
 from tests.support.service.jobs import LONG, SHORT, begun, finished, trainer_of

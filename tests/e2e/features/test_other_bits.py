@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from optserve.client import Client
+from optserve.contract.answers.history import Event
 from optserve.contract.states import State
-from optserve.contract.wire import Event
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.stacks import stack_with

@@ -16,8 +16,8 @@ import pytest
 
 from optserve.client import Client
 from optserve.client.errors import ServiceError, Unreachable
+from optserve.contract.answers.jobs import Job
 from optserve.contract.states import State
-from optserve.contract.wire import Job
 from optserve.local.stack import Stack
 from store.redis.constants import MAX_CRASHES
 from tests.support.machine.processes import (

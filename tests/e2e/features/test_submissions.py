@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import ListedJob
 from optserve.contract.states import State
-from optserve.contract.wire import ListedJob
 from optserve.local.stack import Stack
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT

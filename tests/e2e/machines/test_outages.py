@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
 from optserve.contract.states import State
-from optserve.contract.wire import Job
 from optserve.local.stack import Stack
 from tests.support.machine.processes import alive, descendants, eventually, kill
 from tests.support.service.jobs import SHORT, begun, finished

@@ -19,8 +19,8 @@ import pytest
 import redis
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
 from optserve.contract.states import State
-from optserve.contract.wire import Job
 from optserve.local.stack import Stack
 from store.jobs import calls
 from store.redis.functions import send

@@ -3,7 +3,7 @@
 import pytest
 
 from optserve.cli.output.chart import LETTERS, Curve, chart, overlaid
-from optserve.contract.charts import MOST_JOBS
+from optserve.contract.answers.charts import MAX_COMPARED_JOBS
 
 
 def picture(values: list[float], *, width: int = 40, height: int = 5) -> list[str]:
@@ -97,5 +97,5 @@ def test_a_short_curve_ends_where_it_ends_and_a_lost_value_is_marked() -> None:
 
 
 def test_there_is_a_letter_for_each_job_of_a_comparison() -> None:
-    assert len(set(LETTERS)) == len(LETTERS) == MOST_JOBS
+    assert len(set(LETTERS)) == len(LETTERS) == MAX_COMPARED_JOBS
     assert "x" not in LETTERS

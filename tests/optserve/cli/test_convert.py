@@ -8,7 +8,7 @@ import pytest
 
 from optcore.recipes.paddleocr import convert, convert_file
 from optcore.schedules.make import make_schedule
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from tests.support.optcore.goldens import family
 
 CLS = {

@@ -14,7 +14,7 @@ import pytest
 
 from optserve.client import Client
 from optserve.client.errors import ServiceError, Unreachable
-from optserve.contract.exports import ExportForm
+from optserve.contract.requests.exports import ExportForm
 from tests.support.http.scripted import Scripted, answers
 
 CSV = b"step,lr,loss\n0,0.1,NaN\n"

@@ -5,8 +5,9 @@ import pytest
 from optserve.cli.output.live import Speed, duration, follow, progress_line
 from optserve.cli.output.terminal import Terminal
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import MetricRow
 from optserve.contract.states import State
-from optserve.contract.wire import Job, MetricRow
 from tests.support.http.scripted import JOB, Scripted, end, rows, streams, truncated
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from optserve.cli.output.chart import chart
 from optserve.cli.output.pictures import of_job, of_jobs
 from optserve.client import Client
-from optserve.contract.charts import Along, Chart, Comparison
+from optserve.contract.answers.charts import XAxis, Chart, Comparison
 from optserve.contract.states import State
 from tests.optserve.cli.test_terminal import ID, on_terminal, piped
 from tests.support.http.scripted import Scripted, answers
@@ -91,7 +91,7 @@ def test_a_client_compares_jobs() -> None:
         Scripted(answers(200, comparison(compared("a", 1.0), compared("b", 2.0)))) as server,
         Client(server.url) as client,
     ):
-        found = client.compare(["job_1", "job_2"], x=Along.EXAMPLES, first=0.5)
+        found = client.compare(["job_1", "job_2"], x=XAxis.EXAMPLES, first=0.5)
 
     assert [job.name for job in found.data] == ["a", "b"]
     asked = "job=job_1&job=job_2&column=loss&x=examples&max_points=1000&first=0.5"

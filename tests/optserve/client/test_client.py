@@ -17,7 +17,7 @@ from optserve.client.errors import (
     Unanswered,
     Unreachable,
 )
-from optserve.contract.wire import MetricRow, RowsTruncated, StateChange, StreamEnd
+from optserve.contract.answers.metrics import MetricRow, RowsTruncated, StateChange, StreamEnd
 from tests.support.http.scripted import (
     JOB,
     Scripted,

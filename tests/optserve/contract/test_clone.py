@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from optcore.spec.errors import SpecError
-from optserve.contract.clone import CloneSpec, merge_patch
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.clone import CloneSpec, merge_patch
+from optserve.contract.requests.job import JobSpec
 
 
 @pytest.mark.parametrize(

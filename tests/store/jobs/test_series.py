@@ -5,7 +5,7 @@ import math
 import pytest
 import redis
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import Record, new_fields, new_id

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
 from store.jobs import calls
 from store.jobs.calls import Claim

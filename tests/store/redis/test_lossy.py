@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
@@ -20,7 +20,7 @@ from store.redis import keys
 from store.redis.functions import UNAVAILABLE, send
 from tests.support.store.lossy import LossyNetwork
 from tests.support.store.protocol import LEASE_MS, SPEC, kinds, record_of, rows_of, some_rows
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 T = TypeVar("T")
 SEED = 11
@@ -86,7 +86,7 @@ def test_a_job_is_trained_once_whatever_is_lost(
     client: redis.Redis, lossy: redis.Redis, network: LossyNetwork, jobs: int, steps: int
 ) -> None:
     """Claims, rows, checkpoints, evaluations and endings: said until answered, done once."""
-    patience, seen = Patience(lossy, threading.Event()), list[str]()
+    patience, seen = RetryingSender(lossy, threading.Event()), list[str]()
     spec = JobSpec.parse({**SPEC, "training": {"steps": steps, "device": "cpu"}})
     for i in range(jobs):
         job_id = new_id()
@@ -116,7 +116,7 @@ def test_a_job_is_trained_once_whatever_is_lost(
     assert network.faults["reply lost"] > 0, network.faults
 
 
-def _train(patience: Patience, held: Claim, steps: int) -> None:
+def _train(patience: RetryingSender, held: Claim, steps: int) -> None:
     """Report *steps* in twelve parts, with a look and a checkpoint after every second one."""
     part = -(-steps // 12)
     for first in range(0, steps, part):

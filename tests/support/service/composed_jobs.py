@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
 from optserve.contract.states import State
-from optserve.contract.wire import Job
 from tests.support.service.jobs import SHORT
 
 STEPS = 8_000

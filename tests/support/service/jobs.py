@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from optserve.client import Client
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import StreamEnd
 from optserve.contract.states import State
-from optserve.contract.wire import Job, StreamEnd
 from tests.support.machine.processes import children, command_line, eventually
 
 SHORT: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import redis
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.jobs import calls
 from store.jobs.calls import Claim, Reaped

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id

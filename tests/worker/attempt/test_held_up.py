@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.settings import Settings
 from store.storage.artifacts import Storage
@@ -19,9 +19,9 @@ from tests.support.machine.processes import eventually
 from tests.support.store.protocol import SPEC, begin, rows_of, submit
 from worker.attempt.attempt import Attempt, Stop, Tools
 from worker.attempt.lease import Lease
-from worker.reporting.planned import Plan
+from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 TRAINING = {
     "steps": 100,
@@ -39,7 +39,7 @@ def test_a_worker_that_is_to_leave_does_so_while_its_run_is_held_up(
     run = Run.start(JobSpec.parse({**SPEC, "training": TRAINING}).run_spec(), data_dir=tmp_path)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     attempt = Attempt(held, Tools(store, Storage(tmp_path), Settings(), "cpu", leaving))
-    patience, plan = Patience(store, threading.Event()), Plan(run.spec)
+    patience, plan = RetryingSender(store, threading.Event()), LrPlan(run.spec)
     process = client.info("server")["process_id"]
     with (
         Lease(held, store, Settings()) as lease,

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from store.redis import functions, keys
 from store.redis.functions import Call
 from store.settings import Settings
@@ -18,9 +18,9 @@ from tests.support.store.protocol import SPEC, begin, submit
 from worker.attempt import lease
 from worker.attempt.attempt import Attempt, Tools
 from worker.attempt.lease import RENEWALS_PER_LEASE, Lease
-from worker.reporting.planned import Plan
+from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import PAUSE_S, Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 LEASE_S = 3.0
 TRAINING = {"steps": 8000, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
@@ -46,10 +46,10 @@ def test_rows_renew_it_so_the_thread_need_not(
     held, settings, leaving = begin(client), Settings(lease_s=LEASE_S), threading.Event()
     run = Run.start(JobSpec.parse({**SPEC, "training": TRAINING}).run_spec(), data_dir=tmp_path)
     tools = Tools(client, Storage(tmp_path), settings, "cpu", leaving)
-    patience, lease_ms = Patience(client, leaving), int(1000 * LEASE_S)
+    patience, lease_ms = RetryingSender(client, leaving), int(1000 * LEASE_S)
     with (
         Lease(held, client, settings) as kept,
-        Reporter(held, patience, Plan(run.spec), first=0, lease_ms=lease_ms) as reporter,
+        Reporter(held, patience, LrPlan(run.spec), first=0, lease_ms=lease_ms) as reporter,
     ):
         began = time.monotonic()
         Attempt(held, tools).follow(run, reporter, kept, tmp_path)

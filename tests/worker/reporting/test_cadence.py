@@ -13,17 +13,17 @@ import redis
 from optcore.training.loop import train
 from optcore.training.reports import Report
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from store.jobs.calls import Claim
 from store.settings import Settings
 from tests.support.store.protocol import LEASE_MS, SPEC, begin, claim, history, storage_of, submit
 from worker.attempt import attempt
 from worker.attempt.attempt import LOOK_S, Attempt, Stop, Tools
 from worker.attempt.lease import Lease
-from worker.reporting.cadence import GLANCES, Pace
-from worker.reporting.planned import Plan
+from worker.reporting.cadence import CLOCK_READS, Cadence
+from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 
 class Clock:
@@ -38,7 +38,7 @@ class Clock:
 
 def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
     clock = Clock()
-    pace = Pace(0, 2.0, clock)
+    pace = Cadence(0, 2.0, clock)
     at_once = pace.ask(1)
 
     begun = pace.begin()
@@ -52,7 +52,7 @@ def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
 
 def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_last_ones() -> None:
     clock = Clock()
-    pace = Pace(10, GLANCES * 1.0, clock)
+    pace = Cadence(10, CLOCK_READS * 1.0, clock)
     pace.begin()
 
     clock.now += 1.0
@@ -73,7 +73,7 @@ def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_la
 @pytest.mark.parametrize("after_s", [0.0, 60.0])
 def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
     clock = Clock()
-    pace = Pace(10, 100.0, clock)
+    pace = Cadence(10, 100.0, clock)
     pace.begin()
     clock.now += after_s
 
@@ -97,7 +97,7 @@ def followed(
     with (
         Lease(held, client, Settings()) as lease,
         Reporter(
-            held, Patience(client, leaving), Plan(run.spec), first=0, lease_ms=LEASE_MS
+            held, RetryingSender(client, leaving), LrPlan(run.spec), first=0, lease_ms=LEASE_MS
         ) as reporter,
     ):
         post = reporter.post

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
@@ -35,10 +35,10 @@ from worker.attempt.attempt import Tools
 from worker.attempt.lease import Lease
 from worker.reporting.buffer import Batch
 from worker.reporting.journal import Journal
-from worker.reporting.pipelined import Express
-from worker.reporting.planned import Plan
-from worker.reporting.reporter import EXPRESS_BYTES, PAUSE_S, Reporter
-from worker.reporting.retry import Patience
+from worker.reporting.pipelined import PipelinedWriter
+from worker.reporting.planned import LrPlan
+from worker.reporting.reporter import PIPELINED_BYTES, PAUSE_S, Reporter
+from worker.reporting.retry import RetryingSender
 
 ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 
@@ -52,18 +52,18 @@ def held(client: redis.Redis) -> Claim:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first rows of what the loop itself has sent."""
     found: list[int] = []
-    send_rows = Express.send
+    send_rows = PipelinedWriter.send
 
-    def noted(self: Express, batch: Batch, call: Call[str]) -> bool:
+    def noted(self: PipelinedWriter, batch: Batch, call: Call[str]) -> bool:
         found.append(batch.first)
         return send_rows(self, batch, call)
 
-    monkeypatch.setattr(Express, "send", noted)
+    monkeypatch.setattr(PipelinedWriter, "send", noted)
     return found
 
 
 def reporter_of(client: redis.Redis, held: Claim, journal: Journal | None = None) -> Reporter:
-    patience, plan = Patience(client, threading.Event()), Plan(JobSpec.parse(SPEC))
+    patience, plan = RetryingSender(client, threading.Event()), LrPlan(JobSpec.parse(SPEC))
     return Reporter(held, patience, plan, first=0, lease_ms=LEASE_MS, journal=journal)
 
 
@@ -113,8 +113,8 @@ def append(held: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
     return Batch(0, data, b""), call
 
 
-def opened(client: redis.Redis) -> Express:
-    express = Express(client)
+def opened(client: redis.Redis) -> PipelinedWriter:
+    express = PipelinedWriter(client)
     express.open()
     return express
 
@@ -236,7 +236,7 @@ def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
 def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
     client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
-    assert len(ROWS) * PLAIN.width > EXPRESS_BYTES
+    assert len(ROWS) * PLAIN.width > PIPELINED_BYTES
     with reporter_of(client, held) as reporter:
         end = by_express(reporter, sent, 0)
         stored(client, held, end)
@@ -327,7 +327,7 @@ def test_rows_of_steps_made_ahead_are_sent_together(
     run = Run.start(spec.run_spec(), data_dir=Path("/nonexistent"))
     with (
         Lease(held, client, Settings()) as lease,
-        Reporter(held, Patience(client, leaving), Plan(spec), first=0, lease_ms=LEASE_MS) as it,
+        Reporter(held, RetryingSender(client, leaving), LrPlan(spec), first=0, lease_ms=LEASE_MS) as it,
     ):
         attempt.Attempt(held, tools).follow(run, it, lease, tmp_path / "1-t")
         it.flush()

@@ -15,7 +15,7 @@ from optcore.schedules.make import make_schedule
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from optserve.contract.job import JobSpec
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim

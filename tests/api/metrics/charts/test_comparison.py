@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from api.metrics.charts import axes, comparison
-from optserve.contract.charts import Along
-from optserve.contract.job import JobSpec
+from optserve.contract.answers.charts import XAxis
+from optserve.contract.requests.job import JobSpec
 from store.jobs.views import Store
 from store.redis import keys
 from tests.support.store.protocol import SPEC, record_of, submit
@@ -182,7 +182,7 @@ async def test_a_job_of_many_marks_does_not_hold_up_other_requests(
     record = record_of(client, held.job_id)
 
     began = time.thread_time()
-    _, axis = await comparison.side(store, record, Along.SECONDS)
+    _, axis = await comparison.side(store, record, XAxis.SECONDS)
     assert axis is not None
     found = axes.between(axis, 1_000_000, 125.0, 125_000.0)
     taken_s = time.thread_time() - began

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from optserve.client import Client
 from optserve.client.updates import SILENCE_S
-from optserve.contract.wire import MetricRow, StreamEnd
+from optserve.contract.answers.metrics import MetricRow, StreamEnd
 from optserve.local.stack import Stack
 from store.jobs import calls
 from store.redis.functions import send
