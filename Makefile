@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types compose-test gpu-check bench gallery lock audit clean
+.PHONY: demo up test test-full check lint types compose-test gpu-check bench gallery wheels lock audit clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -44,6 +44,9 @@ bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 gallery: .venv  ## write docs/schedules from the specs
 	@$(BIN)/python -m optcore.schedules.gallery docs/schedules
 
+wheels: .venv  ## build both distributions into dist
+	@PYTHON=.venv/bin/python scripts/wheels dist
+
 lock:  ## write the hashes of the versions in constraints.txt into locks/
 	@scripts/lock
 
@@ -51,4 +54,4 @@ audit:  ## look up known holes of the versions in constraints.txt
 	@scripts/audit
 
 clean:  ## remove what make made; .optserve, the data of the service, stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build service/build dist
