@@ -12,19 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from optcore.optimizers.engine.clipping import GradScale, GradScales
-from optcore.optimizers.engine.group_update import RULES, Law, law_of
+from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer, Plan
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.schedules.check import check_moved
+from optcore.plan.schedule import sampled
+from optcore.plan.values import check_moved
+from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Followed, Schedule, make_schedule
-from optcore.schedules.plan import sampled
 from optcore.spec.errors import SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
-from optcore.spec.schedules import ScheduleSpec
-
-__all__ = ["RULES", "make_optimizer", "module_types"]
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
 
@@ -77,11 +75,11 @@ def make_optimizer(
         # It has what a run asks of a FlatOptimizer, and torch's LBFGS for its base.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
-    laws = [_law(group, named) for group in groups]
+    updates = [_update(group, named) for group in groups]
     return FlatOptimizer(
         [
-            (law, [(name, named[name]) for name in group.names])
-            for law, group in zip(laws, groups, strict=True)
+            (update, [(name, named[name]) for name in group.names])
+            for update, group in zip(updates, groups, strict=True)
         ],
         kind=parsed.kind,
         grad_scales=GradScales([_grad_scale(group) for group in groups]),
@@ -98,12 +96,12 @@ def module_types(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
+def _update(group: ResolvedGroup, named: Mapping[str, Tensor]) -> GroupUpdate:
     single = all(named[name].dtype != torch.float64 for name in group.names)
     scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
-    law = law_of(group.spec, single_precision=single, size=size)
-    return replace(law, numbers={**law.numbers, "lr": scaled})
+    update = compile_group(group.spec, single_precision=single, size=size)
+    return replace(update, numbers={**update.numbers, "lr": scaled})
 
 
 def _grad_scale(group: ResolvedGroup) -> GradScale:
@@ -133,16 +131,16 @@ def _plans(
         )
         factor = group.lr_scale if name == "lr" else 1.0
         if isinstance(made, Followed):
-            plans[name] = Following(made, factor)
+            plans[name] = MetricDrivenValue(made, factor)
         else:
             param = f"schedule of {name}, group {group.match!r}"
             steps = sampled(total_steps, BLOCK)
             check_moved(made, name, type(group.spec), steps, param, factor=factor)
-            plans[name] = Blocks(made, factor)
+            plans[name] = ScheduledValue(made, factor)
     return plans
 
 
-class Following:
+class MetricDrivenValue:
     """
     A schedule that a metric moves, asked one step at a time.
 
@@ -158,7 +156,7 @@ class Following:
         return float(self.followed(t)) * self._factor
 
 
-class Blocks:
+class ScheduledValue:
     """A schedule, asked one step at a time."""
 
     def __init__(self, schedule: Schedule, factor: float = 1.0) -> None:

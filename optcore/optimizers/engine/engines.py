@@ -113,9 +113,8 @@ class Fused:
 
     name = "fused"
 
-    def __init__(self, rule: Rule, flags: Flags) -> None:
+    def __init__(self, rule: Rule) -> None:
         assert rule.fused is not None
-        del flags  # those of the dialects in which the kernel is the rule
         self._kernel = rule.fused
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:

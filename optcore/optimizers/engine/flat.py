@@ -78,7 +78,7 @@ class Spans(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
-class Flat:
+class FlatState:
     """
     One flat layout with its slots and counters.
 

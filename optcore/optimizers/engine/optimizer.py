@@ -1,4 +1,4 @@
-"""A torch.optim.Optimizer that runs rules over flat memory."""
+"""A ``torch.optim.Optimizer`` that runs rules over flat memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.optimizers.engine import state as states
+from optcore.optimizers.engine import state as group_state
 from optcore.optimizers.engine.clipping import GradScales
-from optcore.optimizers.engine.flat import MASTER, Flat
-from optcore.optimizers.engine.group_update import Law, Store
-from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, state_to_torch
+from optcore.optimizers.engine.flat import MASTER
+from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.state import GroupState
+from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, states_to_torch
 from optcore.schedules.make import Followed
 
 NOTHING_TO_UPDATE = (
@@ -25,29 +26,30 @@ NOTHING_TO_UPDATE = (
 )
 
 _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-"""Torch's own, without what keeps it from being compiled: that imports torch._dynamo, 1.3 CPU s."""
+"""torch's own, without the decorator that keeps torch.compile away: it imports torch._dynamo, which
+takes 1.3 seconds of CPU."""
 
 Plan = Callable[[int], float]
-"""From the number of updates so far to the value of a hyperparameter."""
+"""From the number of updates made so far to the value of a hyperparameter for the next."""
 
 
 class FlatOptimizer(torch.optim.Optimizer):
     """
     Update rules over the parameters of a model, one per group.
 
-    Works as every torch optimizer does: `param_groups` hold the numbers and may be changed
-    between steps, `state_dict` speaks torch's names, hooks, closures and GradScaler work. Made
+    It works like every torch optimizer: `param_groups` hold the numbers and may be changed
+    between steps, `state_dict` uses torch's names, hooks, closures and GradScaler work. Made
     by `optcore.make_optimizer`.
 
-    What is different: the parameters become views of one buffer per group, dtype and device
-    (`optcore.optimizers.engine.flat`), where the rule is elementwise.
+    The difference: where the rule is elementwise, the parameters become views of one buffer per
+    group, dtype and device (`optcore.optimizers.engine.flat`).
     """
 
     needs_closure = False
 
     def __init__(
         self,
-        groups: Sequence[tuple[Law, Sequence[tuple[str, Tensor]]]],
+        groups: Sequence[tuple[GroupUpdate, Sequence[tuple[str, Tensor]]]],
         *,
         kind: str,
         grad_scales: GradScales,
@@ -57,36 +59,36 @@ class FlatOptimizer(torch.optim.Optimizer):
         Move the parameters of *groups* into flat buffers.
 
         Args:
-            groups: each a law, and the names and parameters that follow it.
-            kind: the optimizer's name, for errors and `repr`.
-            grad_scales: how each group's gradients are unscaled, and clipped all together.
-            plans: for each group, the numbers that move by themselves.
+            groups: the update of each group, and the names and parameters it applies to.
+            kind: name of the optimizer, for errors and `repr`.
+            grad_scales: how the gradients of each group are unscaled and clipped.
+            plans: for each group, the hyperparameters that a schedule sets.
         """
         self.kind = kind
         self._grad_scales = grad_scales
-        self._laws = [law for law, _ in groups]
+        self._group_updates = [update for update, _ in groups]
         self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
-        self._stores: list[list[Store]] = []
+        self._states: list[list[GroupState]] = []
         self._updates = 0
         super().__init__(
-            [{"params": list(named), **law.numbers} for law, named in groups],
-            dict(self._laws[0].numbers),
+            [{"params": list(named), **update.numbers} for update, named in groups],
+            dict(self._group_updates[0].numbers),
         )
         self.follow_plans()
 
     @property
     def num_updates(self) -> int:
-        """Updates made so far: where the schedules stand."""
+        """Number of updates made so far, which is the t of the schedules."""
         return self._updates
 
     @property
     def engine(self) -> str:
-        """Name of what computes: ``eager`` or ``fused``, or both if groups differ."""
-        return "+".join(sorted({law.engine.name for law in self._laws}))
+        """Name of the engine: ``eager`` or ``fused``, or both if groups differ."""
+        return "+".join(sorted({update.engine.name for update in self._group_updates}))
 
     @property
     def loss_scale(self) -> float:
-        """What gradients come multiplied by; may be set between steps."""
+        """Factor that gradients come multiplied by; may be set between steps."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
@@ -94,30 +96,26 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._grad_scales.loss_scale = scale
 
     def followed(self) -> list[Followed]:
-        """Return the schedules that are to be told a metric, those of one group after another."""
+        """Return the schedules that follow a metric, group by group."""
         found = [
             getattr(plan, "followed", None) for plans in self._plans for plan in plans.values()
         ]
         return [schedule for schedule in found if schedule is not None]
 
-    def stores(self) -> list[Store]:
-        """Return the homes of all groups' parameters."""
-        return [store for stores in self._stores for store in stores]
-
-    def flats(self) -> list[Flat]:
-        """Return the flat buffers of all groups."""
-        return [store for store in self.stores() if isinstance(store, Flat)]
+    def states(self) -> list[GroupState]:
+        """Return the states of all groups."""
+        return [state for states in self._states for state in states]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of (name, parameter) pairs and move them into flat buffers."""
+        """Add a group of (name, parameter) pairs and allocate its state."""
         _add_param_group(self, param_group)
         i = len(self.param_groups) - 1
-        if i == len(self._laws):  # by hand, after the optimizer was made
-            self._laws.append(self._laws[0])
+        if i == len(self._group_updates):  # called by a user, after the optimizer was made
+            self._group_updates.append(self._group_updates[0])
             self._plans.append({})
             self._grad_scales.add_like_the_first()
         group = self.param_groups[i]
-        self._stores.append(self._placed(i, named_parameters(group)))
+        self._states.append(self._placed(i, named_parameters(group)))
         self._show_slots()
 
     @overload
@@ -162,7 +160,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @torch.optim.Optimizer.profile_hook_step
     def _hooked_step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Do the same between the hooks, in a profiler's range."""
+        """Do the same between the hooks, inside a profiler range."""
         return self._step(closure)
 
     def _update(self) -> bool:
@@ -171,16 +169,16 @@ class FlatOptimizer(torch.optim.Optimizer):
         scales = self._grad_scales.factors(self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
-            law = self._laws[i]
-            for store in self._stores[i]:
-                if store.moved():
+            update = self._group_updates[i]
+            for state in self._states[i]:
+                if state.moved():
                     self._take_back(i)
                     break
-            numbers = law.rounded_numbers(group)
+            numbers = update.rounded_numbers(group)
             numbers["grad_scale"] = scales[i]
-            for store in self._stores[i]:
-                for t, spans in store.updates():
-                    law.engine(spans, t, numbers)
+            for state in self._states[i]:
+                for t, spans in state.updates():
+                    update.engine(spans, t, numbers)
                     updated = True
         self._updates += updated
         return updated
@@ -188,9 +186,9 @@ class FlatOptimizer(torch.optim.Optimizer):
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """
-        Put the parameters to evaluate on in place of those that are trained, for a ``with``.
+        Replace the parameters, within a ``with``, by the values to evaluate on.
 
-        They differ for schedule_free_adamw, asgd, and with an `average`.
+        The two differ for schedule_free_adamw, asgd, and with an `average`.
         """
         kept: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
@@ -206,16 +204,15 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def release(self) -> None:
         """
-        Give the parameters memory of their own again, for whoever takes the model from here.
+        Give the parameters memory of their own, so that the model can leave this optimizer.
 
-        A parameter that is a view saves its whole buffer under `torch.save`. Another `step` makes
-        them views again.
+        `torch.save` of a view saves its whole buffer. The next `step` makes them views again.
         """
-        for store in self.stores():
-            store.release()
+        for state in self.states():
+            state.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients; a parameter the next backward does not reach is not updated."""
+        """Drop the gradients; a parameter that the next backward does not reach is not updated."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
@@ -224,48 +221,40 @@ class FlatOptimizer(torch.optim.Optimizer):
                 param.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state in torch's form, every tensor with memory of its own."""
+        """Return the state in torch's form; each tensor is a copy."""
         for i, group in enumerate(self.param_groups):
-            law, numbers = self._laws[i], self._numbers(i, group)
-            for store in self._stores[i]:
-                for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
-                    self.state.pop(segment.param, None)
-                    if t == 0:
-                        continue  # as in torch, where state begins with the first step
-                    state: dict[str, Any] = {
-                        slot: view.clone() for slot, view in store.slot_views(j).items()
-                    }
-                    state |= state_to_torch(t, law.rule, numbers, law.flags)
-                    if state:
-                        self.state[segment.param] = state
+            for param in group["params"]:
+                self.state.pop(param, None)
+            numbers = self._numbers(i, group)
+            self.state.update(states_to_torch(self._group_updates[i], self._states[i], numbers))
         packed = super().state_dict()
         packed["param_groups"] = [
-            group_to_torch(group, law.rule, law.flags)
-            for group, law in zip(packed["param_groups"], self._laws, strict=True)
+            group_to_torch(group, update.rule, update.flags)
+            for group, update in zip(packed["param_groups"], self._group_updates, strict=True)
         ]
         self._show_slots()
         return packed
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state in torch's form: our own, or that of torch's optimizer."""
+        """Load a state in torch's form: one of this class, or of torch's own optimizer."""
         groups = [
-            group_from_torch(theirs, ours, law.rule, law.flags)
-            for theirs, ours, law in zip(
-                state_dict["param_groups"], self.param_groups, self._laws, strict=False
+            group_from_torch(theirs, ours, update.rule, update.flags)
+            for theirs, ours, update in zip(
+                state_dict["param_groups"], self.param_groups, self._group_updates, strict=False
             )
         ]
-        # A wrong number of groups is left in place for torch's own error.
+        # With a wrong number of groups, torch's own error is the clearer one.
         if len(groups) == len(state_dict["param_groups"]):
             state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(dict(state_dict))
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
         """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
-        return states.named_slots(self.stores())
+        return group_state.named_slots(self.states())
 
     def named_counts(self) -> dict[str, int]:
         """Return parameter name -> number of updates applied to it."""
-        return states.named_counts(self.stores())
+        return group_state.named_counts(self.states())
 
     def load_named(
         self,
@@ -275,87 +264,88 @@ class FlatOptimizer(torch.optim.Optimizer):
         updates: int | None = None,
     ) -> None:
         """
-        Take over what `named_slots` and `named_counts` returned.
+        Load what `named_slots` and `named_counts` returned.
 
         Args:
             slots: slot -> parameter name -> tensor.
             counts: parameter name -> number of updates applied to it.
-            updates: how many were made of this run: where its schedules stand. Default: the most
-                that any parameter has.
+            updates: number of updates of this run, which sets its schedules. Default: the
+                highest count of any parameter.
 
         Raises:
             ValueError: a slot or a parameter is missing, or there is one too many.
         """
-        states.load_named(self.stores(), slots, counts)
+        group_state.load_named(self.states(), slots, counts)
         self._updates = max(counts.values(), default=0) if updates is None else updates
         self.follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over *state*: after load_state_dict, or as a copy of another optimizer."""
+        """Load *state*, after `load_state_dict` or into a copy of another optimizer."""
         super().__setstate__(state)
-        self._stores = [
+        self._states = [
             self._placed(i, named_parameters(group)) for i, group in enumerate(self.param_groups)
         ]
-        for store in self.stores():
-            for i, segment in enumerate(store.segments):
-                states.absorb(store, i, self.state.get(segment.param, {}), self.kind)
-        self._updates = max((t for store in self.stores() for t in store.t), default=0)
+        for own in self.states():
+            for i, segment in enumerate(own.segments):
+                group_state.absorb(own, i, self.state.get(segment.param, {}), self.kind)
+        self._updates = max((t for own in self.states() for t in own.t), default=0)
         self.follow_plans(back=1)
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy is made from."""
-        for store in self.stores():
-            for segment, t in zip(store.segments, store.t, strict=True):
+        """Return what `__setstate__` of a copy takes."""
+        for state in self.states():
+            for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_laws", "_plans", "_grad_scales")
-        state = {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
-        return state
+        own = ("kind", "_group_updates", "_plans", "_grad_scales")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set the numbers that move to what the next update is made with, or one *back* of it."""
+        """Set the scheduled numbers to those of the next update, or of the one *back* before."""
         updates = max(0, self._updates - back)
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():
                 self.param_groups[i][name] = value(updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each parameter that is not what to evaluate on, and what is."""
+        """Yield (parameter, value to evaluate on) wherever the two differ."""
         for i, group in enumerate(self.param_groups):
-            evaluated = self._laws[i].rule.evaluated
+            evaluated = self._group_updates[i].rule.evaluated
             if evaluated is None:
                 continue
             numbers = self._numbers(i, group)
-            for store in self._stores[i]:
-                for j, (segment, t) in enumerate(zip(store.segments, store.t, strict=True)):
+            for state in self._states[i]:
+                for j, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
                     if t:
-                        slots = store.slot_views(j)
+                        slots = state.slot_views(j)
                         param = slots.pop(MASTER, segment.param)  # in the slots' dtype
                         yield segment.param, evaluated(param, *slots.values(), **numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
-        """Return the numbers of *group*, number *i*, as the rule gets them."""
-        return self._laws[i].rounded_numbers(group)
+        """Return the numbers of *group*, at index *i*, as its rule gets them."""
+        return self._group_updates[i].rounded_numbers(group)
 
-    def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[Store]:
-        return states.homes_of(self._laws[i], named, self._numbers(i, self.param_groups[i]))
+    def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[GroupState]:
+        return group_state.allocate(
+            self._group_updates[i], named, self._numbers(i, self.param_groups[i])
+        )
 
     def _take_back(self, i: int) -> None:
         """Make the parameters of group *i* views again after something moved them."""
-        old = self._stores[i]
-        if all(store.fits() for store in old):
-            for store in old:
-                store.adopt()
+        old = self._states[i]
+        if all(state.fits() for state in old):
+            for state in old:
+                state.adopt()
             return
-        self._stores[i] = self._placed(i, named_parameters(self.param_groups[i]))
-        states.move(old, self._stores[i])
+        self._states[i] = self._placed(i, named_parameters(self.param_groups[i]))
+        group_state.move(old, self._states[i])
         self._show_slots()
 
     def _show_slots(self) -> None:
-        """Let `state` show the slots: views, as torch's users expect to find them."""
-        for store in self.stores():
-            for i, segment in enumerate(store.segments):
-                self.state[segment.param] = store.slot_views(i)
+        """Put views of the slots into `state`, where users of torch look for them."""
+        for state in self.states():
+            for i, segment in enumerate(state.segments):
+                self.state[segment.param] = state.slot_views(i)
 
 
 def named_parameters(group: Mapping[str, Any]) -> list[tuple[str, Tensor]]:

@@ -11,9 +11,9 @@ from torch import Size, Tensor
 from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
 
 
-class Loose:
+class PerTensorState:
     """
-    What `Flat` is, without a buffer.
+    What `FlatState` is, without a buffer.
 
     Attributes:
         segments: the parameters.
@@ -40,8 +40,8 @@ class Loose:
             shapes: from a parameter's shape to those of its slots; None for its own.
             takes_sparse: whether row-sparse gradients are passed on; else they are refused.
             whose: what refuses them, in words.
-            multi_precision: as in `Flat`.
-            sparse_ahead: as in `Flat`.
+            multi_precision: as in `FlatState`.
+            sparse_ahead: as in `FlatState`.
         """
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)

@@ -20,7 +20,7 @@ from optcore.optimizers.engine.centralize import centralized, is_centralized
 from optcore.optimizers.engine.clipping import wide_dtype
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.engine.flat import Spans
-from optcore.optimizers.engine.transforms import Treatment, limited, only
+from optcore.optimizers.engine.transforms import Transforms, limited, only
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 
@@ -131,7 +131,7 @@ class Centralized:
     """
 
     def __init__(
-        self, engine: Engine, of_limited: Engine, treatment: Treatment, *, with_decay: bool
+        self, engine: Engine, of_limited: Engine, transforms: Transforms, *, with_decay: bool
     ) -> None:
         """
         Centralize for *of_limited*.
@@ -139,11 +139,11 @@ class Centralized:
         Args:
             engine: for the parameters whose gradient stays as it is.
             of_limited: for the others: the same, but for gradients unscaled and clipped already.
-            treatment: what *engine* does to a gradient.
+            transforms: what *engine* does to a gradient.
             with_decay: whether the decay is centralized too.
         """
         self.name, self._engine, self._of_limited = engine.name, engine, of_limited
-        self._treatment, self._with_decay = treatment, with_decay
+        self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
@@ -160,8 +160,8 @@ class Centralized:
             rows,
             length,
             spans.params[0].reshape(-1),
-            decay=-decay if self._treatment.maximize else decay,  # the gradient is negated later
-            limited=lambda grad: limited(grad, numbers, self._treatment),
+            decay=-decay if self._transforms.maximize else decay,  # the gradient is negated later
+            limited=lambda grad: limited(grad, numbers, self._transforms),
         ):
             where = _part(spans, stretch, part) if flat else _whole(spans, part)
             self._of_limited(where, t, numbers)

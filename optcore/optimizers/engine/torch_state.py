@@ -1,19 +1,21 @@
-"""Between our names of a group's numbers and torch's (``betas``, ``alpha``, ...)."""
+"""Groups and states in torch's form: its names (``betas``, ``alpha``, ...) for our numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
-"""Entries of torch's groups that say how, not what, is computed."""
+"""Entries of torch's groups that choose an implementation of the same math."""
 SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
-"""Entries of torch's groups that change the math and that a rule must know of."""
+"""Entries of torch's groups that change the math: a rule that lacks one must have it off."""
 
 SAME_MUON = {None, "original"}
 """Values of adjust_lr_fn that mean the same."""
@@ -54,7 +56,23 @@ def group_from_torch(
     return {**ours, **group}
 
 
-def state_to_torch(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
+def states_to_torch(
+    update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers
+) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    """Yield each updated parameter of a group, and what torch keeps of it; tensors are copies."""
+    for state in states:
+        for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
+            if t == 0:
+                continue  # in torch the state of a parameter begins with its first update
+            found: dict[str, Any] = {
+                slot: view.clone() for slot, view in state.slot_views(i).items()
+            }
+            found |= _besides_slots(t, update.rule, numbers, update.flags)
+            if found:
+                yield segment.param, found
+
+
+def _besides_slots(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
     """Return what torch keeps of a parameter besides its slots, after update *t*."""
     state: dict[str, Tensor | int] = {
         name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()

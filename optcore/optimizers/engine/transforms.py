@@ -22,7 +22,7 @@ AVERAGE = "average"
 
 
 @dataclass(frozen=True)
-class Treatment:
+class Transforms:
     """
     Which of the steps around a rule there are.
 
@@ -61,18 +61,18 @@ class Treatment:
         return names
 
 
-def treated(rule: Rule, treatment: Treatment) -> Rule:
-    """Return *rule* with the steps of *treatment* around it."""
+def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
+    """Return *rule* with *transforms* around it."""
 
     # **given are numbers and flags; rules type each of theirs.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
-        *own, average = slots if treatment.averaged else (*slots, None)
+        *own, average = slots if transforms.averaged else (*slots, None)
         if rule.shapes is None:
-            param, grad = _before(param, grad, given, treatment)
+            param, grad = _before(param, grad, given, transforms)
         else:
-            grad = _regularized(param, grad, given, treatment)
-            _shrunk(param, given, treatment, out=param)
-        results = rule.update(param, grad, *own, **only(_left(given, treatment), rule.update))
+            grad = _regularized(param, grad, given, transforms)
+            _shrunk(param, given, transforms, out=param)
+        results = rule.update(param, grad, *own, **only(_left(given, transforms), rule.update))
         if average is None:
             return results
         mean = torch.lerp(results[0], average, given["average_momentum"])
@@ -81,18 +81,18 @@ def treated(rule: Rule, treatment: Treatment) -> Rule:
     # Likewise.
     def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
-        own = slots[:-1] if treatment.averaged else slots
-        param, grad = _before(param, grad, given, treatment)
-        return rule.norms(param, grad, *own, **_left(given, treatment))
+        own = slots[:-1] if transforms.averaged else slots
+        param, grad = _before(param, grad, given, transforms)
+        return rule.norms(param, grad, *own, **_left(given, transforms))
 
     # Engines ask a rule's update for its arguments; a function may have this attribute (PEP 362).
-    update.__signature__ = _signature(rule.update, treatment)  # type: ignore[attr-defined]
+    update.__signature__ = _signature(rule.update, transforms)  # type: ignore[attr-defined]
     changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
-    return _averaging(changed, treatment) if treatment.averaged else changed
+    return _averaging(changed, transforms) if transforms.averaged else changed
 
 
 def _before(
-    param: Tensor, grad: Tensor, given: dict[str, Any], treatment: Treatment
+    param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> tuple[Tensor, Tensor]:
     """
     Return what the rule gets for *param* and *grad*.
@@ -105,17 +105,17 @@ def _before(
         grad  = grad + l1 * sign(param) + l2 * param
         param = param - lr * weight_decay * param                 decoupled
     """
-    grad = _regularized(param, grad, given, treatment)
-    return _shrunk(param, given, treatment), grad
+    grad = _regularized(param, grad, given, transforms)
+    return _shrunk(param, given, transforms), grad
 
 
 def _regularized(
-    param: Tensor, grad: Tensor, given: dict[str, Any], treatment: Treatment
+    param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> Tensor:
-    grad = limited(grad, given, treatment)
-    if treatment.maximize:
+    grad = limited(grad, given, transforms)
+    if transforms.maximize:
         grad = -grad
-    if treatment.regularized and given["weight_decay"]:
+    if transforms.regularized and given["weight_decay"]:
         grad = torch.add(grad, param, alpha=given["weight_decay"])
     if given["l1"]:
         grad = torch.add(grad, param.sign(), alpha=given["l1"])
@@ -125,26 +125,26 @@ def _regularized(
 
 
 def _shrunk(
-    param: Tensor, given: dict[str, Any], treatment: Treatment, out: Tensor | None = None
+    param: Tensor, given: dict[str, Any], transforms: Transforms, out: Tensor | None = None
 ) -> Tensor:
-    if not (treatment.decoupled and given["weight_decay"]):
+    if not (transforms.decoupled and given["weight_decay"]):
         return param
     keep = 1 - given["lr"] * given["weight_decay"]
     return param * keep if out is None else torch.mul(param, keep, out=out)
 
 
-def limited(grad: Tensor, given: Mapping[str, Any], treatment: Treatment) -> Tensor:
+def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:
     """Return *grad* unscaled and clipped, the first of the steps."""
-    if treatment.scaled:
+    if transforms.scaled:
         grad = grad * given["grad_scale"]
-    if treatment.clamped:
+    if transforms.clamped:
         grad = grad.clamp(given["clip_min"], given["clip_max"])
     return grad
 
 
-def _left(given: dict[str, Any], treatment: Treatment) -> dict[str, Any]:
+def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
     """Return *given* for the rule: without the decay, if that is done."""
-    done = treatment.regularized or treatment.decoupled
+    done = transforms.regularized or transforms.decoupled
     return {**given, "weight_decay": 0.0} if done else given
 
 
@@ -156,8 +156,8 @@ def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in parameters}
 
 
-def _signature(update: Callable[..., Any], treatment: Treatment) -> inspect.Signature:
-    """Return the signature of *update* with the arguments of *treatment*."""
+def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Signature:
+    """Return the signature of *update* with the arguments of *transforms*."""
     signature = inspect.signature(update)
     parameters = dict(signature.parameters)
     rest = {
@@ -165,20 +165,20 @@ def _signature(update: Callable[..., Any], treatment: Treatment) -> inspect.Sign
         for name in list(parameters)
         if parameters[name].kind is inspect.Parameter.VAR_KEYWORD
     }
-    for name in treatment.arguments:
+    for name in transforms.arguments:
         if name not in parameters:
             parameters[name] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
     return signature.replace(parameters=[*parameters.values(), *rest.values()])
 
 
-def _averaging(rule: Rule, treatment: Treatment) -> Rule:
+def _averaging(rule: Rule, transforms: Transforms) -> Rule:
     """Return *rule* with the average as a last slot."""
 
     def slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
         return {**rule.slots(numbers, flags), AVERAGE: COPY}
 
     def scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-        every = treatment.overwrite_every
+        every = transforms.overwrite_every
         return {
             **rule.scalars(t, numbers, flags),
             "average_momentum": 0.0 if t == 1 else numbers["average_momentum"],
@@ -186,7 +186,6 @@ def _averaging(rule: Rule, treatment: Treatment) -> Rule:
         }
 
     def evaluated(param: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
-        del param, numbers
         return slots[-1]
 
     def shapes(shape: Size) -> dict[str, tuple[int, ...]]:

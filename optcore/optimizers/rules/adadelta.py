@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Rule, zeros
 
 
 def adadelta(
@@ -47,9 +47,4 @@ def adadelta(
     return torch.add(param, step, alpha=-lr), square_avg, acc_delta
 
 
-def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"square_avg": 0.0, "acc_delta": 0.0}
-
-
-ADADELTA = Rule(adadelta, slots=_slots)
+ADADELTA = Rule("adadelta", adadelta, slots=zeros("square_avg", "acc_delta"))

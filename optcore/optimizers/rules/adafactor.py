@@ -120,7 +120,6 @@ def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers
     slots = {"row_var": 0.0, "col_var": 0.0, "variance": 0.0}
     return {**slots, "exp_avg": 0.0} if flags["momentum"] else slots
 
@@ -140,6 +139,7 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 ADAFACTOR = Rule(
+    "adafactor",
     adafactor,
     slots=_slots,
     scalars=_of_now,

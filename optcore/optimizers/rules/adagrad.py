@@ -49,12 +49,10 @@ def adagrad(
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"sum": numbers["initial_accumulator_value"]}
 
 
 def _shrink(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"shrink": 1.0 + (t - 1) * numbers["lr_decay"]}
 
 
@@ -81,4 +79,12 @@ def _fused(
     )
 
 
-ADAGRAD = Rule(adagrad, slots=_slots, scalars=_shrink, fused=_fused, takes_sparse=True)
+ADAGRAD = Rule(
+    "adagrad",
+    adagrad,
+    slots=_slots,
+    scalars=_shrink,
+    fused=_fused,
+    fused_flags={"update_slots": True},
+    takes_sparse=True,
+)

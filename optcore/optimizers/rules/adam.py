@@ -7,7 +7,7 @@ from torch import Tensor
 
 from optcore.optimizers.rules.powers import power
 from optcore.optimizers.rules.rule import Flags, FusedKernel, Numbers, Rule, unscale
-from optcore.spec.optimizers import float32
+from optcore.spec.optimizers.base import float32
 
 
 def adam(
@@ -117,7 +117,6 @@ def adam_weight_decay(
 
 def moments(numbers: Numbers, flags: Flags) -> dict[str, float]:
     """Return Adam's slots, all from 0."""
-    del numbers
     slots = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
     return {**slots, "max_exp_avg_sq": 0.0} if flags.get("amsgrad") else slots
 
@@ -168,27 +167,34 @@ def _fused(*, decoupled: bool) -> FusedKernel:
 BETAS = {"betas": ("beta1", "beta2")}
 
 ADAM = Rule(
+    "adam",
     adam,
     slots=moments,
     scalars=corrections,
     fused=_fused(decoupled=False),
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
+    takes_sparse_in_paddle=True,
+    sparse_ahead_in_paddle=1,
 )
 ADAMW = Rule(
+    "adamw",
     adam,
     slots=moments,
     scalars=corrections,
     fused=_fused(decoupled=True),
+    fused_decays=True,
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
 )
-ADAM_WEIGHT_DECAY = Rule(adam_weight_decay, slots=moments)
+ADAM_WEIGHT_DECAY = Rule("adam_weight_decay", adam_weight_decay, slots=moments)
 LAZY_ADAM = Rule(
+    "lazy_adam",
     adam,
     slots=moments,
     scalars=corrections,
     by_rows=True,
     torch_hyperparameters=BETAS,
     whole_steps=True,
+    sparse_ahead_in_paddle=1,
 )

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from optcore.optimizers.rules.adam import BETAS, corrections, moments, rounded_betas
 from optcore.optimizers.rules.powers import Running, power
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
-from optcore.spec.optimizers import float32
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.spec.optimizers.base import float32
 
 
 def adamax(
@@ -163,11 +163,6 @@ def radam(
     )
 
 
-def _maxima(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"exp_avg": 0.0, "exp_inf": 0.0}
-
-
 def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
     return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
@@ -219,12 +214,19 @@ def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"correction1": both["correction1"], "rectified": rectified}
 
 
-ADAMAX = Rule(adamax, slots=_maxima, scalars=_first_correction, torch_hyperparameters=BETAS)
+ADAMAX = Rule(
+    "adamax",
+    adamax,
+    slots=zeros("exp_avg", "exp_inf"),
+    scalars=_first_correction,
+    torch_hyperparameters=BETAS,
+)
 NADAM = Rule(
+    "nadam",
     nadam,
     slots=moments,
     scalars=_shares,
     torch_hyperparameters=BETAS,
     torch_state=_mu_state,
 )
-RADAM = Rule(radam, slots=moments, scalars=_rectification, torch_hyperparameters=BETAS)
+RADAM = Rule("radam", radam, slots=moments, scalars=_rectification, torch_hyperparameters=BETAS)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
 
 
 def asgd(
@@ -82,15 +82,10 @@ def sag(
     return torch.add(param, total, alpha=-lr / seen), total, *kept
 
 
-def _average(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"ax": 0.0}
-
-
 def _next_eta(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """Return the step of update t + 1: torch takes it from the lr of update t."""
-    del flags  # kept in float32 always, as torch does
     lr, lambd = numbers["lr"], numbers["lambd"]
+    # A float32 whatever the tensors are: torch keeps eta as a float32 tensor.
     return {"eta": float(np.float32(lr / (1 + lambd * lr * t) ** numbers["alpha"]))}
 
 
@@ -106,23 +101,22 @@ def _torch_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _gradients(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"total": 0.0, **{f"gradient{i}": 0.0 for i in range(int(numbers["batch_num"]))}}
 
 
 def _turn(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     num = int(numbers["batch_num"])
     turns = {f"now{i}": float(i == (t - 1) % num) for i in range(num)}
     return {"seen": float(min(t, num)), **turns}
 
 
 ASGD = Rule(
+    "asgd",
     asgd,
-    slots=_average,
+    slots=zeros("ax"),
     scalars=_falling,
     carries=_next_eta,
     torch_state=_torch_state,
     evaluated=lambda param, ax, *carried, **numbers: ax,
 )
-SAG = Rule(sag, slots=_gradients, scalars=_turn)
+SAG = Rule("sag", sag, slots=_gradients, scalars=_turn)

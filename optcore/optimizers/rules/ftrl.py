@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, no_slots
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 
 def ftrl(
@@ -138,15 +138,13 @@ def proximal_adagrad(
 
 
 def _leader(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"accumulator": numbers["initial_accumulator_value"], "linear": 0.0}
 
 
 def _sum(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"sum": numbers["initial_accumulator_value"]}
 
 
-FTRL = Rule(ftrl, slots=_leader)
-PROXIMAL_SGD = Rule(proximal_sgd, slots=no_slots)
-PROXIMAL_ADAGRAD = Rule(proximal_adagrad, slots=_sum)
+FTRL = Rule("ftrl", ftrl, slots=_leader)
+PROXIMAL_SGD = Rule("proximal_sgd", proximal_sgd)
+PROXIMAL_ADAGRAD = Rule("proximal_adagrad", proximal_adagrad, slots=_sum)

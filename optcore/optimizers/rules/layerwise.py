@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import corrections, moments, rounded_betas
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
 
 
 def lamb_direction(
@@ -163,7 +163,6 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
-    del momentum_buffer, numbers
     return param, grad
 
 
@@ -176,17 +175,21 @@ def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
     return {"ratio": numbers["lars_coeff"] * of_param / size}
 
 
-def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"momentum_buffer": 0.0}
-
-
 LAMB = Rule(
+    "lamb",
     lamb,
     slots=moments,
     scalars=_lamb_scalars,
     norms=_lamb_norms,
     ratios=_lamb_ratio,
     own_decay=True,
+    takes_sparse_in_paddle=True,
 )
-LARS = Rule(lars, slots=_buffer, norms=_lars_norms, ratios=_lars_ratio, own_decay=True)
+LARS = Rule(
+    "lars",
+    lars,
+    slots=zeros("momentum_buffer"),
+    norms=_lars_norms,
+    ratios=_lars_ratio,
+    own_decay=True,
+)

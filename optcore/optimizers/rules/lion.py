@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Rule, zeros
 
 
 def lion(
@@ -35,9 +35,4 @@ def lion(
     return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
 
 
-def _mean(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"exp_avg": 0.0}
-
-
-LION = Rule(lion, slots=_mean)
+LION = Rule("lion", lion, slots=zeros("exp_avg"))

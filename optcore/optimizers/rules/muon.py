@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Flags, Rule, zeros
 
 
 def muon(
@@ -125,20 +125,24 @@ def orthogonal(
     return x if wide else x.T
 
 
-def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"momentum_buffer": 0.0}
-
-
 def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
     return {"momentum_buffer": tuple(shape)}
 
 
+def _adjust_lr_fn(flags: Flags) -> dict[str, str | None]:
+    """Return torch's entry for how lr follows from a matrix's shape; None is its "original"."""
+    if flags["by_aspect"]:
+        return {"adjust_lr_fn": None}
+    return {"adjust_lr_fn": "match_rms_adamw" if flags["by_size"] else "none"}
+
+
 MUON = Rule(
+    "muon",
     muon,
-    slots=_buffer,
+    slots=zeros("momentum_buffer"),
     shapes=_shapes,
     counts_steps=False,
     torch_hyperparameters={"ns_coefficients": ("ns_a", "ns_b", "ns_c"), "eps": ("ns_eps",)},
     torch_flags=("nesterov",),
+    torch_entries=_adjust_lr_fn,
 )

@@ -71,7 +71,6 @@ def rmsprop(
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers
     slots = {"square_avg": 1.0 if flags["from_one"] else 0.0}
     if flags["centered"]:
         slots["grad_avg"] = 0.0
@@ -91,7 +90,6 @@ def _fused(
     t: int,
     numbers: Numbers,
 ) -> None:
-    del t
     if numbers["momentum"]:
         raise ValueError(
             f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
@@ -138,9 +136,11 @@ def _as_adam(
 
 
 RMSPROP = Rule(
+    "rmsprop",
     rmsprop,
     slots=_slots,
     fused=_fused,
     torch_hyperparameters={"alpha": ("rho",)},
     torch_flags=("centered",),
+    takes_sparse_in_paddle=True,
 )

@@ -54,11 +54,11 @@ def rprop(
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"prev": 0.0, "step_size": numbers["lr"]}
 
 
 RPROP = Rule(
+    "rprop",
     rprop,
     slots=_slots,
     torch_hyperparameters={

@@ -68,7 +68,6 @@ def schedule_free_adamw(
 
 def averaged(param: Tensor, z: Tensor, exp_avg_sq: Tensor, **numbers: float) -> Tensor:
     """Return x = (y - (1 - beta1) * z) / beta1, the parameters to evaluate on."""
-    del exp_avg_sq
     return torch.lerp(z, param, 1 / numbers["beta1"])
 
 
@@ -86,7 +85,6 @@ _weights = Running(weight, product=False)
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
     return {"z": COPY, "exp_avg_sq": 0.0}
 
 
@@ -100,5 +98,10 @@ def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 SCHEDULE_FREE_ADAMW = Rule(
-    schedule_free_adamw, slots=_slots, scalars=_scalars, own_decay=True, evaluated=averaged
+    "schedule_free_adamw",
+    schedule_free_adamw,
+    slots=_slots,
+    scalars=_scalars,
+    own_decay=True,
+    evaluated=averaged,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optcore.optimizers.rules.rule import Flags, FusedKernel, Numbers, Rule, no_slots, unscale
+from optcore.optimizers.rules.rule import Flags, FusedKernel, Numbers, Rule, unscale, zeros
 
 
 def sgd(param: Tensor, grad: Tensor, *, lr: float) -> tuple[Tensor]:
@@ -116,13 +116,7 @@ def nesterov(
     return torch.add(param, ahead, alpha=-lr), velocity
 
 
-def _buffer(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del numbers, flags
-    return {"momentum_buffer": 0.0}
-
-
 def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    del flags
     return {"gain": 1.0 if t == 1 else 1.0 - numbers["dampening"]}
 
 
@@ -153,27 +147,29 @@ def _fused(*, nesterov: bool) -> FusedKernel:
 
 
 SGD = Rule(
+    "sgd",
     sgd,
     takes_sparse=True,
-    slots=no_slots,
     fused=_fused(nesterov=False),
     fused_from=65_536,  # the rule is one operation
     counts_steps=False,
     torch_constants={"momentum": 0.0, "dampening": 0.0, "nesterov": False},
 )
 MOMENTUM = Rule(
+    "momentum",
     momentum,
     takes_sparse=True,
-    slots=_buffer,
+    slots=zeros("momentum_buffer"),
     scalars=_gain,
     fused=_fused(nesterov=False),
     counts_steps=False,
     torch_constants={"nesterov": False},
 )
 NESTEROV = Rule(
+    "nesterov",
     nesterov,
     takes_sparse=True,
-    slots=_buffer,
+    slots=zeros("momentum_buffer"),
     fused=_fused(nesterov=True),
     counts_steps=False,
     torch_constants={"dampening": 0.0, "nesterov": True},

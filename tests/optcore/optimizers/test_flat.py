@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import optcore
 from optcore.optimizers.engine.engines import Eager
+from optcore.optimizers.engine.flat import FlatState
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from tests.optcore.optimizers.test_optimizers import TORCH, same_bits, weights
 
@@ -69,9 +70,13 @@ def give_new_memory(net: Model) -> None:
         param.data = param.detach() * 0.5
 
 
+def buffers(optimizer: FlatOptimizer) -> list[Tensor]:
+    return [state.params for state in optimizer.states() if isinstance(state, FlatState)]
+
+
 def is_flat(net: nn.Module, optimizer: FlatOptimizer) -> bool:
-    homes = {flat.params.untyped_storage().data_ptr() for flat in optimizer.flats()}
-    return {param.untyped_storage().data_ptr() for param in net.parameters()} == homes
+    expected = {buffer.untyped_storage().data_ptr() for buffer in buffers(optimizer)}
+    return {param.untyped_storage().data_ptr() for param in net.parameters()} == expected
 
 
 # ------------------------------------------------------------------ parameters that left
@@ -128,7 +133,7 @@ def test_a_model_made_double_and_back_goes_on(kind: str) -> None:
 
     assert set(optimizer.named_counts().values()) == {3}
     assert {param.dtype for param in net.parameters()} == {torch.float32}
-    assert {flat.params.dtype for flat in optimizer.flats()} == {torch.float32}
+    assert {buffer.dtype for buffer in buffers(optimizer)} == {torch.float32}
 
 
 def test_a_part_of_a_model_made_double_lies_in_a_buffer_of_its_own() -> None:
@@ -141,7 +146,7 @@ def test_a_part_of_a_model_made_double_lies_in_a_buffer_of_its_own() -> None:
 
     optimizer.step()
 
-    assert [flat.params.dtype for flat in optimizer.flats()] == [torch.float32, torch.float64]
+    assert [buffer.dtype for buffer in buffers(optimizer)] == [torch.float32, torch.float64]
     assert is_flat(net, optimizer)
 
 
@@ -406,8 +411,8 @@ def test_scratch_is_at_most_a_twentieth_of_a_large_model(engine: str) -> None:
     with _Allocations() as allocations:  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
 
-    if isinstance(optimizer._laws[0].engine, Eager):
-        assert 0 < optimizer._laws[0].engine.scratch_bytes <= weight.nbytes / 20
+    if isinstance(optimizer._group_updates[0].engine, Eager):
+        assert 0 < optimizer._group_updates[0].engine.scratch_bytes <= weight.nbytes / 20
     assert allocations.largest <= weight.nbytes / 20
 
 
@@ -423,7 +428,6 @@ class _Allocations(torch.utils._python_dispatch.TorchDispatchMode):
         args: Any = (),
         kwargs: Any = None,
     ) -> Any:
-        del types
         result = func(*args, **(kwargs or {}))
         known = {
             t.untyped_storage().data_ptr()

@@ -278,7 +278,7 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
         ["4.weight"],
         ["0.weight", "0.bias", "1.weight", "1.bias", "4.bias"],
     ]
-    assert [law.kind for law in optimizer._laws] == ["muon", "adamw"]
+    assert [update.kind for update in optimizer._group_updates] == ["muon", "adamw"]
 
 
 def test_muons_adamw_shares_what_is_said_of_all() -> None:
@@ -295,7 +295,7 @@ def test_muons_adamw_shares_what_is_said_of_all() -> None:
     )
 
     assert optimizer.engine == "eager"
-    assert all(isinstance(law.engine, Centralized) for law in optimizer._laws)
+    assert all(isinstance(update.engine, Centralized) for update in optimizer._group_updates)
     assert [plan["lr"](4) for plan in optimizer._plans] == pytest.approx([0.02, 0.01])
 
 

@@ -14,10 +14,11 @@ from torch.optim.optimizer import (
 )
 
 import optcore
-from optcore.optimizers.engine.group_update import law_of
+from optcore.optimizers.engine.flat import FlatState
+from optcore.optimizers.engine.group_update import compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.transforms import only
-from optcore.optimizers.make import RULES
+from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers import OPTIMIZERS
 
@@ -136,18 +137,18 @@ def pure_step(
     model: nn.Module, optimizer: FlatOptimizer, *, t: int
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """Yield what the bare rule makes of each parameter and its slots at update *t*."""
-    law = optimizer._laws[0]
-    numbers = {**law.rounded_numbers(optimizer.param_groups[0]), "grad_scale": 1.0}
+    update = optimizer._group_updates[0]
+    numbers = {**update.rounded_numbers(optimizer.param_groups[0]), "grad_scale": 1.0}
     slots = optimizer.named_slots()
-    if law.rule.carries is not None:
-        for name, first in law.rule.carries(0, numbers, law.flags).items():
+    if update.rule.carries is not None:
+        for name, first in update.rule.carries(0, numbers, update.flags).items():
             left = float(next(iter(slots.pop(name).values())))
             numbers[name] = first if t == 1 else left
-    given = {**numbers, **law.flags, **law.rule.scalars(t, numbers, law.flags)}
-    arguments = only(given, law.rule.update)
+    given = {**numbers, **update.flags, **update.rule.scalars(t, numbers, update.flags)}
+    arguments = only(given, update.rule.update)
     for name, param in model.named_parameters():
         old = [param.detach().clone(), param.grad, *(slots[slot][name].clone() for slot in slots)]
-        yield name, [tensor.clone() for tensor in law.rule.update(*old, **arguments)]
+        yield name, [tensor.clone() for tensor in update.rule.update(*old, **arguments)]
 
 
 @every_variant
@@ -284,11 +285,12 @@ def test_the_parameters_become_views_of_one_buffer_and_keep_their_values() -> No
 
     optimizer = optcore.make_optimizer(model.named_parameters(), {"kind": "adam"})
 
-    (flat,) = optimizer.flats()
-    storage = flat.params.untyped_storage().data_ptr()
+    (state,) = optimizer.states()
+    assert isinstance(state, FlatState)
+    storage = state.params.untyped_storage().data_ptr()
     assert {param.untyped_storage().data_ptr() for param in model.parameters()} == {storage}
     assert all(
-        param.data_ptr() % 128 == flat.params.data_ptr() % 128 for param in model.parameters()
+        param.data_ptr() % 128 == state.params.data_ptr() % 128 for param in model.parameters()
     )
     assert same_bits(weights(model), before)
 
@@ -329,19 +331,19 @@ def test_rejects_a_learning_rate_that_is_not_positive(lr: float) -> None:
 def test_a_specs_fields_are_its_rules_arguments(kind: str) -> None:
     """Nothing a client may say is dropped on the way to the math, and nothing is made up."""
     spec = OPTIMIZERS[kind].model_validate({"kind": kind, "lr": 0.1})
-    law = law_of(spec, single_precision=True)
+    update = compile_group(spec, single_precision=True)
     asked = _Recorder({**spec.hyperparameters(), "grad_scale": 1.0})
 
-    carried = law.rule.carries(2, asked, law.flags) if law.rule.carries is not None else {}
-    slots = law.rule.slots(asked, law.flags)
+    carried = update.rule.carries(2, asked, update.flags) if update.rule.carries is not None else {}
+    slots = update.rule.slots(asked, update.flags)
     asked.update(carried)
-    scalars = law.rule.scalars(2, asked, law.flags) | carried
-    if law.rule.ratios is not None:
-        scalars = scalars | law.rule.ratios([1.0, 1.0], asked, law.flags)
+    scalars = update.rule.scalars(2, asked, update.flags) | carried
+    if update.rule.ratios is not None:
+        scalars = scalars | update.rule.ratios([1.0, 1.0], asked, update.flags)
 
-    taken = signature(law.rule.update).parameters
+    taken = signature(update.rule.update).parameters
     arguments = {name for name, p in taken.items() if p.kind is p.KEYWORD_ONLY} - set(slots)
-    given = spec.hyperparameters().keys() | law.flags.keys() | scalars.keys()
+    given = spec.hyperparameters().keys() | update.flags.keys() | scalars.keys()
     assert arguments <= given
     unused = given - arguments - asked.seen
     assert not unused & spec.hyperparameters().keys()

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import optcore
-from optcore.optimizers.engine.group_update import RULES, fusible
+from optcore.optimizers.engine.group_update import fusible
 from optcore.optimizers.make import _parse
+from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.optimizers import OPTIMIZERS
 
 EXTRAS: list[dict[str, Any]] = [
