@@ -48,7 +48,7 @@ def main() -> int:
 
 def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every schedule in every dialect and precision."""
-    for kind, (example, _) in EXAMPLES.items():
+    for kind, example in EXAMPLES.items():
         spec = {**example, "values": [0.1] * STEPS} if kind == "values" else example
         yield kind, spec
         for dialect in getattr(SCHEDULES[kind], "DIALECTS", ()):

@@ -13,7 +13,8 @@ from pydantic_core import to_json
 
 from api.jobs.plan import lr_brief
 from optcore.plan.preview import PreviewSpec
-from optcore.plan.schedule import SchedulePlan, plan, require_finite
+from optcore.plan.sampling import require_finite
+from optcore.plan.schedule import SchedulePlan, plan
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg_parts
 from optserve.contract.answers.schedules import PreviewedLr, SchedulePreview

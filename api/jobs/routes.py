@@ -1,4 +1,4 @@
-"""Jobs: post, validate, list and read."""
+"""Jobs: submit, validate, list and read."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fastapi.concurrency import run_in_threadpool
 from api.http.dependencies import (
     BlockingClient,
     Client,
-    Effort,
     JobRecord,
     JobStore,
-    Listed,
-    Shown,
+    RenderJob,
+    RenderListedJob,
     TenantName,
+    Threads,
 )
 from api.http.params import labels_of
 from api.http.problems import documented
-from api.http.spec_body import Posted, PostedRoute
+from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.http.thread_pool import VALUES_PER_BYTE
 from api.jobs.lists import page
 from api.jobs.plan import plan_of
-from api.jobs.responses import accepted, job_response
-from api.jobs.wakeups import ring
+from api.jobs.responses import job_response, submitted_response
+from api.jobs.wakeups import wake_workers
 from optcore.plan.values import check_values
 from optserve.contract.answers.jobs import Job, JobPage
 from optserve.contract.answers.plans import Plan
@@ -35,10 +35,10 @@ from store.jobs import calls
 from store.jobs.record import new_fields, new_id
 from store.redis.functions import send_async
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=PostedRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)
 
 JOB_ID = r"^job_[0-9a-f-]{1,64}$"
-"""What ids of jobs look like."""
+"""The form of a job's id."""
 
 
 @router.post(
@@ -49,48 +49,46 @@ JOB_ID = r"^job_[0-9a-f-]{1,64}$"
 )
 async def submit_job(
     *,
-    spec: Posted[JobSpec],
+    spec: SpecBody[JobSpec],
     tenant: TenantName,
     client: Client,
-    ringing: BlockingClient,
-    shown: Shown,
-    work: Effort,
+    blocking_client: BlockingClient,
+    render: RenderJob,
+    threads: Threads,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
     """
-    Post a job. It is on disk when this answers.
+    Submit a job. It is stored on disk before the response is sent.
 
-    With an `Idempotency-Key` the same request may be sent again: it gives the same job.
+    With an `Idempotency-Key` the request may be repeated: it returns the same job.
     """
-    body_sha, fields = await work.do(
-        work.size + _cost(spec), _prepared, spec, hashed=idempotency_key is not None
+    body_sha, fields = await threads.run(
+        threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
     )
     call = calls.submit(
         tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
     )
     submitted = await send_async(client, call)
-    answer = await accepted(submitted, shown=shown, work=work)
+    response = await submitted_response(submitted, render=render, threads=threads)
     if submitted.bells:
-        await run_in_threadpool(ring, ringing, submitted.bells, submitted.record.id)
-    return answer
+        await run_in_threadpool(wake_workers, blocking_client, submitted.bells, submitted.record.id)
+    return response
 
 
 def _cost(spec: JobSpec) -> int:
-    """Return what looking at the schedules of *spec* is like, in bytes of JSON to parse."""
-    steps = spec.total_steps, spec.steps_per_epoch
-    return sum(moved.schedule.cost(*steps) for moved in spec.scheduled()) // VALUES_PER_BYTE
+    """Return the cost of checking the schedules of *spec*, in bytes of JSON to parse."""
+    return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
 
 
-def _prepared(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
-    """Return what becomes of *spec*, whose numbers must be right: its word, and its record."""
+def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
+    """Check the schedules of *spec*; return its hash, if wanted, and the fields of its record."""
     check_values(spec)
     return spec.sha256() if hashed else "", new_fields(spec)
 
 
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
-async def validate_job(spec: Posted[JobSpec], work: Effort) -> Response:
-    """Return what the job would be, every default filled in, with warnings; run nothing."""
-    text = await work.do(work.size + _cost(spec), _plan, spec)
+async def validate_job(spec: SpecBody[JobSpec], threads: Threads) -> Response:
+    text = await threads.run(threads.size + _cost(spec), _plan, spec)
     return Response(text, media_type="application/json")
 
 
@@ -105,26 +103,28 @@ async def list_jobs(
     request: Request,
     tenant: TenantName,
     store: JobStore,
-    listed: Listed,
-    work: Effort,
+    render: RenderListedJob,
+    threads: Threads,
     state: State | None = None,
-    after: Annotated[str | None, Query(pattern=JOB_ID, description="Only older jobs.")] = None,
+    after: Annotated[
+        str | None, Query(pattern=JOB_ID, description="Return only jobs older than this one.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    spec: Annotated[bool, Query(description="Whether to show the spec of each job.")] = False,
+    spec: Annotated[bool, Query(description="Include the spec of each job.")] = False,
 ) -> Response:
     """
     Return jobs, newest first, without their specs.
 
-    Filter by label with `?label.NAME=VALUE`, as often as you like. A page has at most 4 MiB, so it
-    may be shorter than `limit`: go on with `after` set to `next` while `has_more` is true.
+    Filter by label with `?label.NAME=VALUE`, once per label. A page has at most 4 MiB, so it may
+    be shorter than `limit`: while `has_more` is true, continue with `after` set to `next`.
     """
     labels = labels_of(request.query_params)
     found = await store.ids(tenant, state=state, labels=labels, after=after, limit=limit)
-    text = await page(store, tenant, found, with_spec=spec, listed=listed, work=work)
+    text = await page(store, tenant, found, with_spec=spec, render=render, threads=threads)
     return Response(text, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=Job, responses=documented(JobNotFound))
-async def read_job(record: JobRecord, shown: Shown, work: Effort) -> Response:
-    """Return a job and how far it is; while it is queued, with its place."""
-    return await job_response(record, shown=shown, work=work)
+async def read_job(record: JobRecord, render: RenderJob, threads: Threads) -> Response:
+    """Return a job and its progress; while it is queued, with its position in the queue."""
+    return await job_response(record, render=render, threads=threads)

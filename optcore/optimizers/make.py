@@ -15,14 +15,17 @@ from optcore.optimizers.engine.clipping import GradScale, GradScales
 from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer, Plan
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.plan.schedule import sampled
+from optcore.plan.sampling import sampled
 from optcore.plan.values import check_moved
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Followed, Schedule, make_schedule
 from optcore.spec.errors import SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import AnyOptimizer
+from optcore.spec.optimizers.clip import ClipGlobalNorm
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
 

@@ -6,11 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.base import ScheduleSpec, too_many
 from optcore.schedules.catalogue import AnySchedule
-from optcore.schedules.size import too_many
 from optcore.spec.base import Spec
-from optcore.spec.duration import MAX_STEPS
+from optcore.spec.duration import MAX_STEPS, RunLength
 from optcore.spec.errors import reject
 
 MAX_PREVIEWED = 500_000
@@ -90,11 +89,11 @@ class PreviewSpec(Spec):
 
     @model_validator(mode="after")
     def _schedules_fit(self) -> Self:
-        sizes = {"total_steps": self.total_steps, "steps_per_epoch": self.steps_per_epoch}
-        for path, message, value in self.schedule.misfits(**sizes):
+        for path, message, value in self.schedule.problems_in(self.length):
             reject(["schedule", *path], message, value)
         for i, group in enumerate(self.groups):
-            for path, message, value in group.schedule.misfits(**sizes) if group.schedule else ():
+            problems = group.schedule.problems_in(self.length) if group.schedule else ()
+            for path, message, value in problems:
                 reject(["groups", i, "schedule", *path], message, value)
         return self
 
@@ -110,10 +109,14 @@ class PreviewSpec(Spec):
             )
         return self
 
+    @property
+    def length(self) -> RunLength:
+        """The length of the run."""
+        return RunLength(self.total_steps, self.steps_per_epoch)
+
     def cost(self) -> int:
         """Return how many values are computed for all curves, those of their parts counted."""
-        steps = self.total_steps, self.steps_per_epoch
-        return sum(schedule.cost(*steps) for _, schedule, _ in self.curves())
+        return sum(schedule.cost(self.length) for _, schedule, _ in self.curves())
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
         """Return name, schedule and lr of each curve: first what has no group."""

@@ -1,26 +1,19 @@
-"""What a schedule will do in a run, before it runs; and whether a run did it."""
+"""What a schedule will do in a run, before it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from optcore.plan.sampling import looked_at, require_finite
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.make import Followed, Schedule, make_schedule
-from optcore.spec.errors import Problem, SpecError
+from optcore.schedules.make import make_schedule
+from optcore.spec.duration import RunLength
 
-BLOCK = 1_000_000
-"""Steps whose lr is computed at a time."""
-MOST_PLANNED = 10_000_000
-"""Values computed for one plan, those of all parts of its schedule: a second or so."""
-SAMPLE = 1_000_000
-"""Steps that are looked at, at most, where that would be too many."""
-EDGE = 1000
-"""Steps at either end of a run that are never left out."""
 MOST_WARNINGS = 20
 """Warnings of a plan; of further ones only the number is told."""
 
@@ -61,7 +54,7 @@ def plan(
     param: str = "schedule",
 ) -> SchedulePlan:
     """
-    Return what *spec* comes to, computed at every step of the run.
+    Return the plan of the schedule *spec*, computed at every step of the run.
 
     Where that would be more than `MOST_PLANNED` values, steps are sampled, and a warning says so.
 
@@ -76,17 +69,17 @@ def plan(
     Raises:
         SpecError: a duration does not fit the run, or lr is not a finite number somewhere.
     """
-    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    schedule = make_schedule(spec, lr=lr, **sizes)
+    run = RunLength(total_steps, steps_per_epoch)
+    schedule = make_schedule(spec, lr=lr, **run._asdict())
     seen = _Seen(total_steps)
     if values is not None:
         seen.look(np.arange(len(values)), values, param)
     else:
-        for steps in _looked_at(total_steps, spec.cost(total_steps, steps_per_epoch)):
+        for steps in looked_at(total_steps, spec.cost(run)):
             with np.errstate(all="ignore"):  # what is not finite is a problem with a name
                 lrs = schedule(steps)
             seen.look(steps, lrs, param)
-    rise = spec.rise(**sizes)
+    rise = spec.num_warmup_steps(run)
     return SchedulePlan(
         first=seen.first,
         last=seen.last,
@@ -96,7 +89,7 @@ def plan(
         area=seen.area,
         warmup_share=min(1.0, rise / total_steps),
         warnings=_first(
-            [*spec.warnings(**sizes), *_endless_rise(rise, total_steps), *seen.warnings()]
+            [*spec.warnings_in(run), *_endless_rise(rise, total_steps), *seen.warnings()]
         ),
     )
 
@@ -152,52 +145,3 @@ def _first(warnings: Iterable[str]) -> list[str]:
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)
     return [*told, f"and {more} more warnings"] if more else told
-
-
-def _looked_at(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
-    """Yield all steps, block by block, or some of them where all cost too much."""
-    if cost > MOST_PLANNED:
-        yield sampled(total_steps, min(SAMPLE, total_steps * MOST_PLANNED // cost))
-        return
-    for start in range(0, total_steps, BLOCK):
-        yield np.arange(start, min(start + BLOCK, total_steps))
-
-
-def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
-    """Return every step, or about *most* of them: both ends whole, the others evenly apart."""
-    if total_steps <= max(most, 2 * EDGE):
-        return np.arange(total_steps)
-    between = np.linspace(0, total_steps - 1, max(most, EDGE)).astype(np.int64)
-    ends = [np.arange(EDGE), np.arange(total_steps - EDGE, total_steps)]
-    steps = np.sort(np.concatenate([*ends, between]))
-    # np.unique puts a million into a hash table, and holds the interpreter for a second over it.
-    return steps[np.diff(steps, prepend=-1) > 0]
-
-
-def require_finite(values: NDArray[np.float64], steps: NDArray[np.int64], param: str) -> None:
-    """Raise `SpecError` for the schedule at *param* if one of its *values* is no number."""
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        rule = f"{param} must give a finite number at every step"
-        raise SpecError([Problem(param, f"{rule}, got {values[at]} at step {steps[at]}")])
-
-
-def first_divergence(
-    schedule: Schedule, t: ArrayLike, applied: Sequence[float] | NDArray[np.float64]
-) -> int | None:
-    """
-    Return the index of the first *applied* lr that is not exactly what was planned, or None.
-
-    A schedule that follows a metric has no plan beyond what it was told: None.
-
-    Args:
-        schedule: the plan.
-        t: how many updates had been applied before each of these; not the row number, where
-            updates were skipped.
-        applied: the lr that each update was made with, in float64.
-    """
-    if isinstance(schedule, Followed):
-        return None
-    wrong = np.flatnonzero(schedule(np.asarray(t)) != np.asarray(applied, np.float64))
-    return int(wrong[0]) if len(wrong) else None

@@ -12,12 +12,12 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
-from optcore.plan.schedule import require_finite, sampled
+from optcore.plan.sampling import require_finite, sampled
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Schedule, make_schedule
 from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.limits import MAX_FLOAT32
-from optcore.spec.optimizers import OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.run import RunSpec, Scheduled
 
 LOOKED_AT = 1_000_000
@@ -41,7 +41,7 @@ def check_values(spec: RunSpec) -> None:
     """
     moved = {(_text(m.schedule), m.name, m.value, f): (m, f) for m, f in _moved(spec)}
     for (text, *_), (one, factor) in moved.items():
-        cost = one.schedule.cost(spec.total_steps, spec.steps_per_epoch)
+        cost = one.schedule.cost(spec.length)
         most = min(LOOKED_AT, spec.total_steps * MOST_VALUES // cost)
         look = _Look(
             text=text,

@@ -1,58 +1,37 @@
-"""Every schedule by its name."""
+"""The list of all schedules: a new one is named here, in one of three unions, and nowhere else."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.families import combinators
-from optcore.schedules.families.annealing import (
-    Cosine,
-    Linear,
-    Polynomial,
-    Rex,
-    Tanh,
-    WarmupStableDecay,
-)
-from optcore.schedules.families.combinators import (
-    Chain,
+from optcore.schedules.families.annealing import Linear, Polynomial, Tanh
+from optcore.schedules.families.combinators import Chain, Product
+from optcore.schedules.families.cosine import Cosine, TwoStepCosine
+from optcore.schedules.families.cyclic import Cyclic
+from optcore.schedules.families.decays import Exponential, InverseTime, NaturalExponential
+from optcore.schedules.families.inverse_sqrt import InverseSqrt, Noam
+from optcore.schedules.families.late_decay import Rex, WarmupStableDecay
+from optcore.schedules.families.linear_cosine import LinearCosine, NoisyLinearCosine
+from optcore.schedules.families.listed import Multiplicative, Values
+from optcore.schedules.families.modifiers import (
     Clamp,
     Cycle,
+    Modifier,
     Noise,
     PerEpoch,
-    Product,
     Scaled,
     Shift,
 )
-from optcore.schedules.families.cyclic import (
-    CosineRestarts,
-    Cyclic,
-    CyclicalCosine,
-    LinearCosine,
-    NoisyLinearCosine,
-    OneCycle,
-    TwoStepCosine,
-)
-from optcore.schedules.families.decays import (
-    Exponential,
-    InverseSqrt,
-    InverseTime,
-    NaturalExponential,
-    Noam,
-)
-from optcore.schedules.families.piecewise import (
-    Constant,
-    Multiplicative,
-    MultiStep,
-    Piecewise,
-    Step,
-    Values,
-)
+from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
 from optcore.schedules.families.stateful import Greedy, Plateau
+from optcore.schedules.families.step import MultiStep, Step
 
-Part = Annotated[
+Simple = (
     Constant
     | Piecewise
     | Step
@@ -77,68 +56,32 @@ Part = Annotated[
     | NoisyLinearCosine
     | OneCycle
     | Cyclic
-    | Chain
-    | Cycle
-    | Scaled
-    | Product
-    | Clamp
-    | Noise
-    | PerEpoch
-    | Shift,
-    Field(discriminator="kind"),
-]
+)
+"""Schedules with a formula of their own."""
+
+Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | Shift
+"""Schedules made of others."""
+
+MetricDriven = Plateau | Greedy
+"""Schedules that keep state: they can be no part of another."""
+
+Part = Annotated[Simple | Composed, Field(discriminator="kind")]
 """A schedule that larger ones may be made of: any that keeps no state."""
 
-AnySchedule = Annotated[Part | Plateau | Greedy, Field(discriminator="kind")]
+AnySchedule = Annotated[Part | MetricDriven, Field(discriminator="kind")]
 """One of the schedules, told apart by `kind`."""
 
+
+def _kind(spec: type[ScheduleSpec]) -> str:
+    (kind,) = get_args(spec.model_fields["kind"].annotation)
+    return str(kind)
+
+
 SCHEDULES: dict[str, type[ScheduleSpec]] = {
-    "constant": Constant,
-    "piecewise": Piecewise,
-    "step": Step,
-    "multi_step": MultiStep,
-    "multiplicative": Multiplicative,
-    "values": Values,
-    "cosine": Cosine,
-    "linear": Linear,
-    "polynomial": Polynomial,
-    "tanh": Tanh,
-    "rex": Rex,
-    "wsd": WarmupStableDecay,
-    "exponential": Exponential,
-    "natural_exponential": NaturalExponential,
-    "inverse_time": InverseTime,
-    "noam": Noam,
-    "inverse_sqrt": InverseSqrt,
-    "cosine_restarts": CosineRestarts,
-    "cyclical_cosine": CyclicalCosine,
-    "two_step_cosine": TwoStepCosine,
-    "linear_cosine": LinearCosine,
-    "noisy_linear_cosine": NoisyLinearCosine,
-    "one_cycle": OneCycle,
-    "cyclic": Cyclic,
-    "plateau": Plateau,
-    "greedy": Greedy,
-    "chain": Chain,
-    "cycle": Cycle,
-    "scale": Scaled,
-    "product": Product,
-    "clamp": Clamp,
-    "noise": Noise,
-    "per_epoch": PerEpoch,
-    "shift": Shift,
+    _kind(spec): spec for group in (Simple, MetricDriven, Composed) for spec in get_args(group)
 }
 """Every schedule by its name, in the order of the gallery."""
 
-for _made_of_others in (
-    combinators.Around,
-    Chain,
-    Cycle,
-    Scaled,
-    Product,
-    Clamp,
-    Noise,
-    PerEpoch,
-    Shift,
-):
-    _made_of_others.model_rebuild(_types_namespace={**vars(combinators), "Part": Part})
+# Their fields are of the type Part, which cannot exist before they do.
+for _spec in (Modifier, *get_args(Composed)):
+    _spec.model_rebuild(_types_namespace={"Part": Part})

@@ -10,18 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.build import Run, behind_warmup, curve_of
 from optcore.schedules.catalogue import AnySchedule
-from optcore.schedules.curves.stateful import Follower, follower
-from optcore.schedules.families.stateful import Observing
-from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.schedules.families.stateful import MetricDriven, MetricDrivenLr
+from optcore.schedules.numerics.numbers import Curve
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import Problem, SpecError, dotted
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
-
 BLOCK = 16_384
-"""Steps computed at a time: what is in between stays in the cache."""
+"""Steps computed at a time, so that intermediate values stay in the cache."""
 
 
 class Schedule(Protocol):
@@ -34,7 +32,7 @@ class Schedule(Protocol):
 
 
 class Planned:
-    """A schedule that only the step decides: a pure function."""
+    """A schedule that depends on the step alone: a pure function of t."""
 
     def __init__(self, curve: Curve) -> None:
         self._curve = curve
@@ -59,29 +57,29 @@ class Followed(Planned):
     """
     A schedule that a metric moves as well as the step: plateau or greedy, behind its warmup.
 
-    Called, it answers for any t with what is known now. Its state belongs into a checkpoint.
+    Called, it answers for any t with what is known now. Its state belongs in a checkpoint.
     """
 
-    def __init__(self, curve: Curve, moved: Follower) -> None:
+    def __init__(self, curve: Curve, state: MetricDrivenLr) -> None:
         super().__init__(curve)
-        self._moved = moved
+        self._state = state
 
     @property
     def metric(self) -> str:
-        """What it is to be told."""
-        return self._moved.spec.metric
+        """The metric that it observes."""
+        return self._state.spec.metric
 
     def observe(self, value: float) -> None:
         """Take note of the metric's next *value*."""
-        self._moved.observe(value)
+        self._state.observe(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs, as JSON."""
-        return self._moved.state_dict()
+        return self._state.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self._moved.load_state_dict(state)
+        self._state.load_state_dict(state)
 
 
 def make_schedule(
@@ -94,7 +92,7 @@ def make_schedule(
     """
     Return the schedule that *spec* says: a pure function of t, in float64.
 
-    Only plateau and greedy are more: a `Followed`, which is told a metric with ``observe``.
+    For plateau and greedy it is a `Followed`, which also takes a metric, by ``observe``.
 
     Args:
         spec: as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
@@ -114,23 +112,23 @@ def make_schedule(
         array([0.1, 0. ])
     """
     parsed = _parse(spec)
-    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    if misfits := list(parsed.misfits(**sizes)):
-        raise SpecError([Problem(dotted(m.path), m.message) for m in misfits])
-    run = Run(lr, total_steps, steps_per_epoch)
-    if not isinstance(parsed, Observing):
-        return Planned(_built(parsed, run))
-    moved = follower(parsed, lr)
-    lr_now: Curve = lambda t: np.full_like(t, moved.lr)  # noqa: E731
-    return Followed(behind_warmup(lr_now, parsed, run), moved)
+    run = RunLength(total_steps, steps_per_epoch)
+    if problems := list(parsed.problems_in(run)):
+        raise SpecError([Problem(dotted(p.path), p.message) for p in problems])
+    if not isinstance(parsed, MetricDriven):
+        return Planned(_curve(parsed, lr, run))
+    state = parsed.state(lr)
+    lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
+    return Followed(parsed.behind_warmup(lr_now, run), state)
 
 
-def _built(spec: ScheduleSpec, run: Run) -> Curve:
+def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
     try:
-        with np.errstate(all="ignore"):  # what comes of it is checked where it is planned
-            return curve_of(spec, run)
+        # Numbers that are not finite are reported where lr is planned, with the step.
+        with np.errstate(all="ignore"):
+            return spec.curve(lr, run)
     except ArithmeticError as error:
-        text = f"kind {spec.kind} must give finite numbers, got {error} from {run.lr:g}"
+        text = f"kind {spec.kind} must give finite numbers, got {error} from {lr:g}"
         raise SpecError([Problem("kind", text)]) from None
 
 
@@ -139,6 +137,3 @@ def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
         return _parser.validate_python(spec)
     except ValidationError as error:
         raise SpecError.of(error, spec) from None
-
-
-__all__ = ["Array", "Followed", "Planned", "Schedule", "make_schedule"]

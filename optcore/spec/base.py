@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -84,6 +84,9 @@ class Spec(BaseModel):
             raise ValidationError.from_exception_data(error.title, explained) from None
 
 
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
 def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
     """
     Return a pydantic field whose default depends on the spec's dialect.
@@ -106,6 +109,22 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
     """Return the defaults per dialect of the field *name*, or None if it has a single one."""
     extra = cls.model_fields[name].json_schema_extra
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
+    """
+    Return the classes of *union* by the value of their field ``kind``, in order of it.
+
+    Args:
+        union: ``Annotated[A | B, Field(discriminator="kind")]``.
+        base: what its classes have in common.
+    """
+    found: dict[str, type[AnySpec]] = {}
+    for cls in get_args(get_args(union)[0]):
+        assert issubclass(cls, base)
+        (kind,) = get_args(cls.model_fields["kind"].annotation)
+        found[kind] = cls
+    return dict(sorted(found.items()))
 
 
 def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:

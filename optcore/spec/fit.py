@@ -5,15 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, NoReturn
 
-from optcore.schedules.base import in_words
+from optcore.schedules.base import too_many
 from optcore.schedules.families.piecewise import Constant
-from optcore.schedules.size import too_many
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, reject
-from optcore.spec.layers import BatchNorm, ShapeError
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
-from optcore.spec.models import named, summarize
-from optcore.spec.optimizers import Lbfgs
+from optcore.spec.networks.base import ShapeError
+from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.networks.summary import named, summarize
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
@@ -257,7 +257,7 @@ def _durations_have_steps(run: RunSpec) -> None:
         if duration is not None and steps_in(duration, run.steps_per_epoch) < 1:
             reject(
                 ["training", name],
-                f"{name} must be at least 1 step, got {in_words(duration, run.steps_per_epoch)}",
+                f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
 
@@ -292,11 +292,9 @@ def _schedules_fit(run: RunSpec) -> None:
     for moved in run.scheduled():
         if moved.schedule.STATEFUL:
             _check_follower(run, moved)
-        for path, message, value in moved.schedule.misfits(
-            total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch
-        ):
+        for path, message, value in moved.schedule.problems_in(run.length):
             reject([*moved.path, *path], message, value)
-        cost = moved.schedule.cost(run.total_steps, run.steps_per_epoch)
+        cost = moved.schedule.cost(run.length)
         if cost > MAX_COST:
             reject(
                 [*moved.path],
@@ -304,7 +302,7 @@ def _schedules_fit(run: RunSpec) -> None:
                 f"together, got {cost} in {run.total_steps} steps",
                 moved.schedule.kind,
             )
-        repeated += moved.schedule.num_repeated(run.total_steps, run.steps_per_epoch)
+        repeated += moved.schedule.num_repeated(run.length)
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],

@@ -14,13 +14,16 @@ from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.catalogue import AnySchedule
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Spec
-from optcore.spec.datasets import AnyDataset
+from optcore.spec.datasets.catalogue import AnyDataset
+from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
-from optcore.spec.models import AnyModel, named
-from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
+from optcore.spec.networks.models import AnyModel
+from optcore.spec.networks.summary import named
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 
 
@@ -162,6 +165,11 @@ class RunSpec(Spec):
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two
         return max(1, round(self.training.epochs * self.steps_per_epoch))
+
+    @property
+    def length(self) -> RunLength:
+        """What durations are measured by."""
+        return RunLength(self.total_steps, self.steps_per_epoch)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

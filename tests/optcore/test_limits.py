@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from optcore.plan.preview import PreviewSpec
-from optcore.plan.schedule import MOST_PLANNED, MOST_WARNINGS, plan
+from optcore.plan.sampling import MOST_PLANNED
+from optcore.plan.schedule import MOST_WARNINGS, plan
 from optcore.plan.values import check_values
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES

@@ -1,29 +1,30 @@
-"""Schedules that fall from lr to an end over a length: cosine, linear, polynomial and their kin."""
+"""Annealing: lr falls to an end over a length, along a line, a power or a hyperbolic tangent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from optcore.schedules.base import (
-    Dialectal,
+    Example,
     Fraction,
-    Misfit,
     Rate,
-    ScheduleDialect,
+    RunProblem,
     ScheduleSpec,
+    Variants,
     at_least_a_step,
-    by_dialect,
-    counted,
 )
-from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, steps_in
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.recursion import SINGLE, Single, products
+from optcore.spec.duration import Duration, RunLength, counted
 from optcore.spec.errors import reject
 
 
-class Fall(ScheduleSpec):
+class Annealing(ScheduleSpec):
     """A schedule that falls from lr to an end, which then holds."""
 
     length: Duration | None = None
@@ -47,72 +48,32 @@ class Fall(ScheduleSpec):
             )
         return self
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also a fall of no steps."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("length", self.length, steps_per_epoch)
+        yield from super().problems_in(run)
+        yield from at_least_a_step("length", self.length, run)
 
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield that the fall is cut off by the end of the run."""
-        length = total_steps if self.length is None else steps_in(self.length, steps_per_epoch)
-        over = self.offset(steps_per_epoch) + length
-        if over > total_steps:
+        length = run.steps(self.length)
+        over = self.offset(run) + length
+        if over > run.total_steps:
             fraction = self.end_fraction
             end = f"{self.end:g}" if fraction is None else f"{fraction:g} of lr"
             yield (
                 f"schedule: lr never reaches its end of {end}: the fall is over after "
-                f"{counted(over, 'step')}, the run after {total_steps}"
+                f"{counted(over, 'step')}, the run after {run.total_steps}"
             )
 
+    def _ends(self) -> dict[str, Any]:
+        return {"end": self.end, "end_fraction": self.end_fraction}
 
-class Cosine(Fall, Dialectal):
-    """
-    Half a cosine wave from lr down to *end*, which then holds.
-
-    Writing e for *end*, or for lr * *end_fraction*::
-
-        hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
-        rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
-
-    Past its length a cosine of torch or Paddle climbs up again, with a period of 2 * length; in
-    TF, Keras and MindSpore it stays down. TF's and Keras's alpha is *end_fraction*.
-
-    References:
-        Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
-        torch 2.13 CosineAnnealingLR; Paddle 3.3.1 CosineAnnealingDecay; TF 2.21
-        tf.compat.v1.train.cosine_decay; Keras 3.15.1 CosineDecay; MindSpore 2.10 CosineDecayLR
-        and cosine_decay_lr; PaddleOCR Cosine.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
-        "torch",
-        "paddle",
-        "paddleocr",
-        "mindspore",
-        "keras",
-        "tf1",
-    )
-
-    kind: Literal["cosine"]
-    past_end: Literal["hold", "rise"] = by_dialect(
-        "hold", torch="rise", paddle="rise", paddleocr="rise"
-    )
-    """What lr does after length."""
-
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
-        """Yield also that lr climbs up again."""
-        yield from super().warnings(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        if self.length is None or self.past_end == "hold":
-            return
-        over = self.offset(steps_per_epoch) + steps_in(self.length, steps_per_epoch)
-        if over < total_steps - 1:
-            yield (
-                f"schedule.past_end: lr rises again after {counted(over, 'step')} of "
-                f"{total_steps}; hold keeps it at its end"
-            )
+    def absolute_end(self, lr: float) -> float:
+        """Return its end, starting from *lr*."""
+        return self.end if self.end_fraction is None else lr * self.end_fraction
 
 
-class Linear(Fall, Dialectal):
+class Linear(Annealing, Dialectal):
     """
     A straight line from lr to *end*, which then holds.
 
@@ -125,6 +86,10 @@ class Linear(Fall, Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {
+        "start_fraction 0.3, end 1": {"start_fraction": 0.3, "end": 1.0}
+    }
 
     kind: Literal["linear"]
     start_fraction: Fraction = 1.0
@@ -141,16 +106,26 @@ class Linear(Fall, Dialectal):
             )
         return self
 
-    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
+    def num_warmup_steps(self, run: RunLength) -> int:
         """Return also the steps of a line that climbs to a fraction of lr: torch's warmup."""
-        before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
         if self.length is None or not climbs:
             return before
-        return min(total_steps, before + steps_in(self.length, steps_per_epoch))
+        return min(run.total_steps, before + run.steps(self.length))
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        length = run.steps_or_one(self.length)
+        if self.recursive:
+            end = self.absolute_end(lr) / lr
+            factor = self.end_fraction if self.end_fraction is not None else end
+            return recursive_linear(
+                lr=lr, length=length, start_factor=self.start_fraction, end_factor=factor
+            )
+        return linear(lr=lr, length=length, start_fraction=self.start_fraction, **self._ends())
 
 
-class Polynomial(Fall, Dialectal):
+class Polynomial(Annealing, Dialectal):
     """
     A power of the time that is left, from lr down to *end*, which then holds.
 
@@ -176,6 +151,11 @@ class Polynomial(Fall, Dialectal):
         "keras",
         "tf1",
     )
+    EXAMPLE: ClassVar[Example] = {"power": 2.0}
+    VARIANTS: ClassVar[Variants] = {
+        "power 0.5": {"power": 0.5},
+        "length 80, cycle": {"length": 80, "cycle": True},
+    }
 
     kind: Literal["polynomial"]
     end: Rate = by_dialect(0.0, paddle=1e-4, keras=1e-4, tf1=1e-4, ge=0)
@@ -185,8 +165,21 @@ class Polynomial(Fall, Dialectal):
     cycle: bool = False
     """Whether it starts again, each time more slowly, instead of holding its end."""
 
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        length = run.steps_or_one(self.length)
+        if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
+            return recursive_polynomial(lr=lr, length=length, power=self.power)
+        return polynomial(
+            lr=lr,
+            length=length,
+            power=self.power,
+            cycle=self.cycle,
+            numbers=self.numbers,
+            **self._ends(),
+        )
 
-class Tanh(Fall):
+
+class Tanh(Annealing):
     """
     A hyperbolic tangent from lr down to *end*: flat, steep, flat.
 
@@ -200,6 +193,9 @@ class Tanh(Fall):
         https://arxiv.org/abs/1806.01593
         timm 1.0.31 TanhLRScheduler.
     """
+
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {"upper 6": {"upper": 6.0}}
 
     kind: Literal["tanh"]
     lower: float = Field(-7.0, ge=-50, le=50)
@@ -217,59 +213,114 @@ class Tanh(Fall):
             )
         return self
 
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return tanh(
+            lr=lr,
+            length=run.steps_or_one(self.length),
+            lower=self.lower,
+            upper=self.upper,
+            **self._ends(),
+        )
 
-class Rex(Fall):
+
+def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
-    Reflected exponential: slow at first, then ever faster down to *end*.
+    Return the function from what is left (1 at the start, 0 at the end) to lr.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction*::
+    ::
 
-        f(t) = e + (lr - e) * (1 - x) / (1 - x / 2)
-
-    References:
-        Chen et al., REX: Revisiting Budgeted Training with an Improved Schedule, 2021.
-        https://arxiv.org/abs/2107.04197
+        end + (lr - end) * left
+        lr * ((1 - end_fraction) * left + end_fraction)
     """
+    if end_fraction is None:
+        height, floor = numbers.difference(lr, end), numbers(end)
+        return lambda left: np.asarray(floor + height * left)
+    top, rest, part = numbers.lr(lr), numbers(1 - end_fraction), numbers(end_fraction)
+    return lambda left: np.asarray(top * (rest * left + part))
 
-    kind: Literal["rex"]
+
+def linear(
+    *,
+    lr: float,
+    length: int,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    start_fraction: float = 1.0,
+) -> Curve:
+    """Return f(t) = s + (e - s) * min(t, length) / length; s is lr * start_fraction, e the end."""
+    start = lr * start_fraction
+    stop = end if end_fraction is None else lr * end_fraction
+    return lambda t: start + (stop - start) * (np.minimum(t, length) / length)
 
 
-class WarmupStableDecay(Fall):
-    """
-    Flat, then a short fall to *end* over the last *decay* steps; with a warmup, the trapezoid.
+def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
+    """Return the line from lr * start_factor to lr * end_factor, as torch's factors make it."""
+    rise = np.float32(end_factor - start_factor)
+    base = np.float32(length * start_factor)
+    first = float(np.float32(lr) * np.float32(start_factor))
 
-    Writing x for (t - (length - decay)) / decay, kept in 0..1, and e for *end*, or for
-    lr * *end_fraction*::
+    def factors(t: Single) -> Single:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.float32(1) + rise / (base + (t - np.float32(1)) * rise)
+        return np.where(t > length, np.float32(1), factor).astype(np.float32)
 
-        linear           f(t) = e + (lr - e) * (1 - x)
-        cosine           f(t) = e + (lr - e) * (1 + cos(pi * x)) / 2
-        one_minus_sqrt   f(t) = e + (lr - e) * (1 - sqrt(x))
-        one_minus_square f(t) = e + (lr - e) * (1 - x ** 2)
+    return products(first, factors)
 
-    References:
-        Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
-        Hagele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training
-        Durations, 2024 (1 - sqrt). https://arxiv.org/abs/2405.18392
-        transformers 5.23 get_wsd_schedule.
-    """
 
-    AFTER: ClassVar[After] = "overlap"
+def polynomial(
+    *,
+    lr: float,
+    length: int,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    power: float = 1.0,
+    cycle: bool = False,
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power."""
+    lr_at = between(lr, end, end_fraction, numbers)
+    n, one, exponent = numbers(length), numbers(1), numbers(power)
 
-    kind: Literal["wsd"]
-    decay: Duration
-    """How long the fall takes; its last step is the end of length."""
-    shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"] = "linear"
-    """How it falls."""
+    def f(t: Array) -> Array:
+        at = numbers.steps(t)
+        if cycle:
+            whole: Any = n * np.maximum(np.ceil(at / n), one)
+        else:
+            at, whole = np.minimum(at, n), n
+        part = at / whole if cycle else numbers.share(at, n)
+        return lr_at(numbers.power(one - part, exponent))
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a decay of no steps, or of more than there are."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("decay", self.decay, steps_per_epoch)
-        length = total_steps if self.length is None else steps_in(self.length, steps_per_epoch)
-        decay = steps_in(self.decay, steps_per_epoch)
-        if decay > length:
-            yield Misfit(
-                ("decay",),
-                f"decay must be at most the length of {counted(length, 'step')}, got {decay}",
-                self.decay,
-            )
+    return f
+
+
+def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
+    """Return the power of what is left, as torch's factors make it."""
+    n, one = np.float32(length), np.float32(1)
+
+    def factors(t: Single) -> Single:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = (one - t / n) / (one - (t - one) / n)
+        found = SINGLE.power(np.where(t > n, one, ratio), np.float32(power))
+        return np.asarray(found, np.float32)
+
+    return products(lr, factors)
+
+
+def tanh(
+    *,
+    lr: float,
+    length: int,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    lower: float = -7.0,
+    upper: float = 3.0,
+) -> Curve:
+    """Return a hyperbolic tangent from lr, at t = 0, to the end at t = length."""
+    lr_at = between(lr, end, end_fraction, DOUBLE)
+
+    def f(t: Array) -> Array:
+        x = t / length
+        left = (1 - np.tanh(lower * (1 - x) + upper * x)) / 2
+        return lr_at(np.where(t < length, left, 0.0))
+
+    return f

@@ -1,22 +1,19 @@
-"""Schedules that decay for as long as the run goes: exponentials, inverse time, square roots."""
+"""Decays that go on for as long as the run: exponential, natural exponential, inverse time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import (
-    Dialectal,
-    Misfit,
-    ScheduleDialect,
-    ScheduleSpec,
-    at_least_a_step,
-    finite_power,
-)
-from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, steps_in
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, finite_power
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.recursion import SETTLING, Single, from_table
+from optcore.spec.duration import Duration, RunLength
 
 
 class Decay(Dialectal):
@@ -27,10 +24,10 @@ class Decay(Dialectal):
     staircase: bool = False
     """Whether lr changes only every so many steps: t / every is rounded down."""
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also a stretch of no steps."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("every", self.every, steps_per_epoch)
+        yield from super().problems_in(run)
+        yield from at_least_a_step("every", self.every, run)
 
 
 class Exponential(Decay):
@@ -54,16 +51,26 @@ class Exponential(Decay):
         "keras",
         "tf1",
     )
+    EXAMPLE: ClassVar[Example] = {"rate": 0.5, "every": 100}
+    VARIANTS: ClassVar[Variants] = {"staircase": {"rate": 0.5, "every": 100, "staircase": True}}
 
     kind: Literal["exponential"]
     rate: float = Field(gt=0)
     """What is left of lr after every steps; gamma elsewhere."""
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also lr growing beyond all bounds."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        times = total_steps / max(1, steps_in(self.every, steps_per_epoch))
+        yield from super().problems_in(run)
+        times = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("rate", self.rate, times)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        every = run.steps_or_one(self.every)
+        if self.recursive and every == 1:
+            return recursive_exponential(lr=lr, rate=self.rate)
+        return exponential(
+            lr=lr, rate=self.rate, every=every, staircase=self.staircase, numbers=self.numbers
+        )
 
 
 class NaturalExponential(Decay):
@@ -85,10 +92,21 @@ class NaturalExponential(Decay):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle", "mindspore", "tf1")
+    EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
 
     kind: Literal["natural_exponential"]
     rate: float = Field(ge=0)
     """Decay constant."""
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return natural_exponential(
+            lr=lr,
+            rate=self.rate,
+            every=run.steps_or_one(self.every),
+            staircase=self.staircase,
+            form=self.dialect if self.dialect in ("mindspore", "tf1") else "plain",
+            numbers=self.numbers,
+        )
 
 
 class InverseTime(Decay):
@@ -106,70 +124,98 @@ class InverseTime(Decay):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle", "mindspore", "keras", "tf1")
+    EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
 
     kind: Literal["inverse_time"]
     rate: float = Field(ge=0)
     """How much the divisor grows over every steps."""
 
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return inverse_time(
+            lr=lr,
+            rate=self.rate,
+            every=run.steps_or_one(self.every),
+            staircase=self.staircase,
+            numbers=self.numbers,
+        )
 
-class Noam(Dialectal):
+
+def exponential(
+    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr * rate ** (t / every)."""
+    top, base = numbers.lr(lr), numbers(rate)
+    ratio = _ratio(every, staircase, numbers)
+    return lambda t: top * numbers.power(base, ratio(t))
+
+
+def recursive_exponential(*, lr: float, rate: float) -> Curve:
+    """Return lr times rate at each t."""
+    factor = np.float32(rate)
+
+    def table(size: int) -> Single:
+        values = np.full(size, factor, np.float32)
+        values[0] = lr
+        with np.errstate(under="ignore"):
+            for start in range(0, size, SETTLING):
+                block = values[max(0, start - 1) : start + SETTLING]
+                block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
+                if block[-1] * factor == block[-1]:  # 0, or as small as it gets
+                    values[start + SETTLING :] = block[-1]
+                    break
+        return values
+
+    return from_table(table)
+
+
+def natural_exponential(
+    *,
+    lr: float,
+    rate: float,
+    every: int,
+    staircase: bool,
+    form: Literal["plain", "mindspore", "tf1"] = "plain",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
     """
-    The Transformer's own: a linear rise of *warmup_steps*, then an inverse square root.
+    Return f(t) = lr * exp(-rate * t / every), in the form of a dialect.
 
-    ::
-
-        f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5),  f(0) = 0
-
-    Lr is a factor here; it is highest, lr * (d_model * warmup_steps) ** -0.5, at t =
-    warmup_steps.
-
-    References:
-        Vaswani et al., Attention Is All You Need, 2017, section 5.3.
-        https://arxiv.org/abs/1706.03762
-        Paddle 3.3.1 NoamDecay.
+    TF1 computes (e ** -rate) ** (t / every), its base rounded to float32 in any case; MindSpore
+    computes e ** (-rate * t), with e rounded to float32, where every matters only to stairs.
     """
+    top = numbers.lr(lr)
+    if form == "tf1":
+        base = np.float32(math.exp(-np.float32(rate)))
+        return exponential(
+            lr=lr, rate=float(base), every=every, staircase=staircase, numbers=numbers
+        )
+    slope = -numbers(rate)
+    if form == "mindspore":
+        e, n = numbers(math.e), numbers(every)
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle",)
-    AFTER: ClassVar[After] = "delay"
+        def f(t: Array) -> Array:
+            at = numbers.steps(t)
+            whole = np.floor(at / n) * n if staircase else at
+            return np.asarray(top * numbers.power(e, slope * whole))
 
-    kind: Literal["noam"]
-    d_model: float = Field(gt=0)
-    """Width of the model."""
-    warmup_steps: Duration
-    """Length of the rise."""
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a rise of no steps."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("warmup_steps", self.warmup_steps, steps_per_epoch)
-
-    def rise(self, *, total_steps: int, steps_per_epoch: int) -> int:
-        """Return also the steps of its own rise."""
-        before = super().rise(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        return min(total_steps, before + steps_in(self.warmup_steps, steps_per_epoch))
+        return f
+    ratio = _ratio(every, staircase, numbers)
+    return lambda t: top * numbers.exp(slope * ratio(t))
 
 
-class InverseSqrt(ScheduleSpec):
-    """
-    The inverse square root of time; usually behind a warmup as long as *timescale*.
+def inverse_time(
+    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr / (1 + rate * t / every)."""
+    top, slope, one = numbers.lr(lr), numbers(rate), numbers(1)
+    n = numbers(every)
+    if staircase:
+        return lambda t: top / (one + slope * np.floor(numbers.share(numbers.steps(t), n)))
+    return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
 
-    ::
 
-        f(t) = lr / sqrt(1 + t / timescale)
-
-    Behind a delaying warmup of w = timescale steps that is lr * sqrt(w / t).
-
-    References:
-        transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
-    """
-
-    AFTER: ClassVar[After] = "delay"
-
-    kind: Literal["inverse_sqrt"]
-    timescale: Duration = 10_000
-    """Steps after which lr is divided by sqrt(2)."""
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a timescale of no steps."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("timescale", self.timescale, steps_per_epoch)
+def _ratio(every: int, staircase: bool, numbers: Numbers) -> Curve:
+    n: Any = numbers(every)
+    if staircase:
+        return lambda t: np.floor(numbers.share(numbers.steps(t), n))
+    return lambda t: numbers.share(numbers.steps(t), n)

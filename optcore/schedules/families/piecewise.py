@@ -1,38 +1,28 @@
-"""Schedules that change at given steps: constant, staircases, and lists of values."""
+"""Schedules that hold one value between given steps and the next."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+import numpy as np
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import (
-    Dialectal,
+    Example,
     Fraction,
-    Misfit,
     Rate,
-    ScheduleDialect,
+    RunProblem,
     ScheduleSpec,
+    Variants,
     at_least_a_step,
-    by_dialect,
-    counted,
-    finite_power,
-    in_words,
 )
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.warmup import After
-from optcore.spec.duration import MAX_STEPS, Duration, Epochs, steps_in
-from optcore.spec.duration import _form as duration_form
-from optcore.spec.errors import TAG, reject
-from optcore.spec.limits import MAX_ENTRIES, MAX_VALUES
-
-Moment = Annotated[
-    Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
-    | Annotated[Epochs, Tag(f"{TAG}epochs")],
-    Discriminator(duration_form),
-]
-"""A point in the run: the step 0, 1, ..., or a number of epochs."""
+from optcore.spec.duration import Duration, Epochs, Moment, RunLength, counted
+from optcore.spec.errors import reject
+from optcore.spec.limits import MAX_ENTRIES
 
 
 class Constant(Dialectal):
@@ -52,6 +42,8 @@ class Constant(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddleocr", "mindspore")
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {"factor 0.5 for 100": {"factor": 0.5, "length": 100}}
 
     kind: Literal["constant"]
     factor: Fraction = 1.0
@@ -59,97 +51,16 @@ class Constant(Dialectal):
     length: Duration | None = None
     """How long; null for the whole run."""
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also a length of no steps."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("length", self.length, steps_per_epoch)
+        yield from super().problems_in(run)
+        yield from at_least_a_step("length", self.length, run)
 
-
-class Step(Dialectal):
-    """
-    A staircase: lr is multiplied by *gamma* every *every* steps.
-
-    ::
-
-        f(t) = lr * gamma ** floor(t / every)
-
-    References:
-        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
-    AFTER: ClassVar[After] = "overlap"
-
-    kind: Literal["step"]
-    every: Duration
-    """Length of a stair."""
-    gamma: float = Field(0.1, gt=0)
-    """Factor from stair to stair."""
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a stair of no steps, and lr growing beyond all bounds."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        yield from at_least_a_step("every", self.every, steps_per_epoch)
-        stairs = total_steps / max(1, steps_in(self.every, steps_per_epoch))
-        yield from finite_power("gamma", self.gamma, stairs)
-
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
-        """Yield that the run ends on the first stair."""
-        first = self.offset(steps_per_epoch) + steps_in(self.every, steps_per_epoch)
-        if first >= total_steps:
-            yield (
-                f"schedule.every: lr never changes: its first stair ends after "
-                f"{counted(first, 'step')}, the run after {total_steps}"
-            )
-
-
-class MultiStep(Dialectal):
-    """
-    A staircase with its edges where you put them: each multiplies lr by *gamma*.
-
-    ::
-
-        f(t) = lr * gamma ** (number of milestones <= t)
-
-    A milestone given twice counts twice.
-
-    References:
-        torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
-    AFTER: ClassVar[After] = "overlap"
-
-    kind: Literal["multi_step"]
-    milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
-    """First step of each stair; must not decrease."""
-    gamma: float = Field(0.1, gt=0)
-    """Factor from stair to stair."""
-
-    @property
-    def num_moments(self) -> int:
-        """How many milestones there are."""
-        return len(self.milestones)
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also milestones that decrease."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        before = 0
-        for i, milestone in enumerate(self.milestones):
-            step = steps_in(milestone, steps_per_epoch)
-            if step < before:
-                yield Misfit(
-                    ("milestones", i),
-                    f"milestones must not decrease, got {in_words(milestone, steps_per_epoch)} "
-                    f"after {before} steps",
-                    milestone,
-                )
-            before = step
-        yield from finite_power("gamma", self.gamma, len(self.milestones))
-
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
-        """Yield the milestones that the run does not reach."""
-        yield from unreached(self, "milestones", self.milestones, total_steps, steps_per_epoch)
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        length = None if self.length is None else run.steps_or_one(self.length)
+        if self.recursive:
+            return recursive_constant(lr=lr, factor=self.factor, length=length)
+        return constant(lr=lr, factor=self.factor, length=length, numbers=self.numbers)
 
 
 class Piecewise(Dialectal):
@@ -177,6 +88,7 @@ class Piecewise(Dialectal):
         "tf1",
     )
     AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
 
     kind: Literal["piecewise"]
     boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
@@ -204,118 +116,85 @@ class Piecewise(Dialectal):
         return False
 
     @property
-    def num_moments(self) -> int:
+    def num_boundaries(self) -> int:
         """How many boundaries there are."""
         return len(self.boundaries)
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also boundaries that do not increase."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        yield from super().problems_in(run)
         # The first value holds for at least one step: from boundary 1 on, or 0 where it is old.
         before = 0 if self.at_boundary == "new" else -1
         for i, boundary in enumerate(self.boundaries):
-            step = steps_in(boundary, steps_per_epoch)
+            step = run.steps(boundary)
             if step <= before:
-                yield Misfit(
+                yield RunProblem(
                     ("boundaries", i),
-                    f"boundaries must increase, got {in_words(boundary, steps_per_epoch)} "
+                    f"boundaries must increase, got {run.in_words(boundary)} "
                     f"after {max(0, before)} steps",
                     boundary,
                 )
             before = step
 
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield the boundaries that the run does not reach."""
-        yield from unreached(self, "boundaries", self.boundaries, total_steps, steps_per_epoch)
+        yield from unreached(self, "boundaries", self.boundaries, run)
 
-
-class Multiplicative(Dialectal):
-    """
-    A factor for every step: each multiplies what came before.
-
-    ::
-
-        f(t) = lr * factors[0] * factors[1] * ... * factors[t - 1]
-
-    After the last factor lr stays.
-
-    References:
-        torch 2.13 MultiplicativeLR; Paddle 3.3.1 MultiplicativeDecay.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
-
-    kind: Literal["multiplicative"]
-    factors: list[Annotated[float, Field(ge=0)]] = Field(
-        min_length=1, max_length=MAX_VALUES, fail_fast=True
-    )
-    """factors[i] is applied before update i + 1."""
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a product that overflows."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        if max(self.factors) > 1:  # else it never rises
-            yield from finite_power("factors", math.e, self._log_of_largest(total_steps))
-
-    def _log_of_largest(self, total_steps: int) -> float:
-        largest = running = 0.0
-        for factor in self.factors[:total_steps]:
-            running = running + math.log(factor) if factor else -math.inf
-            largest = max(largest, running)
-        return largest
-
-
-class Values(ScheduleSpec):
-    """
-    The lr of every step, spelled out.
-
-    ::
-
-        f(t) = values[t]                relative: f(t) = lr * values[t]
-
-    For what no formula here says: a lambda of another library becomes its list.
-
-    References:
-        torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
-    """
-
-    AFTER: ClassVar[After] = "overlap"
-
-    kind: Literal["values"]
-    values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
-    """One per step of the run."""
-    relative: bool = False
-    """Whether they are fractions of lr; else the optimizer's own lr is not used."""
-
-    @property
-    def uses_lr(self) -> bool:
-        """Whether the optimizer's own lr matters."""
-        return self.relative
-
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
-        """Yield also a list that is not as long as the run."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        if len(self.values) != total_steps:
-            yield Misfit(
-                ("values",),
-                f"values must have one entry per step of the run: {total_steps}, "
-                f"got {len(self.values)}",
-                self.values,
-            )
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return piecewise(
+            boundaries=[run.steps(boundary) for boundary in self.boundaries],
+            values=self.values,
+            at_boundary=self.at_boundary,
+            numbers=self.numbers,
+        )
 
 
 def unreached(
-    spec: ScheduleSpec,
-    name: str,
-    moments: list[int | Epochs],
-    total_steps: int,
-    steps_per_epoch: int,
+    spec: ScheduleSpec, name: str, moments: Sequence[int | Epochs], run: RunLength
 ) -> Iterator[str]:
     """Yield the *moments*, in the field *name*, that the run ends before."""
     for i, moment in enumerate(moments):
-        step = spec.offset(steps_per_epoch) + steps_in(moment, steps_per_epoch)
-        if step >= total_steps:
+        step = spec.offset(run) + run.steps(moment)
+        if step >= run.total_steps:
             yield (
                 f"schedule.{name}[{i}]: step {step} is never reached in a run of "
-                f"{counted(total_steps, 'step')}"
+                f"{counted(run.total_steps, 'step')}"
             )
+
+
+def constant(
+    *, lr: float, factor: float = 1.0, length: int | None = None, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr * factor for t < length, or for ever, and lr from then on."""
+    high = numbers.lr(lr)
+    low = high * numbers(factor)
+    if length is None:
+        return lambda t: np.full_like(t, low)
+    return lambda t: np.where(t < length, low, high)
+
+
+def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
+    """Return lr times factor, divided by it again at *length*."""
+    low = np.float32(lr) * np.float32(factor)
+    if length is None or factor == 0:
+        return lambda t: np.full_like(t, low)
+    high = low / np.float32(factor)
+    return lambda t: np.where(t < length, low, high)
+
+
+def piecewise(
+    *,
+    boundaries: Sequence[int],
+    values: Sequence[float],
+    at_boundary: Literal["new", "old"] = "new",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = values[number of boundaries <= t], or < t where the old value holds there."""
+    edges = np.asarray(boundaries, np.float64)
+    levels = np.asarray(values, np.float64).astype(numbers.dtype)
+    side: Literal["left", "right"] = "right" if at_boundary == "new" else "left"
+
+    def f(t: Array) -> Array:
+        return np.asarray(levels[np.searchsorted(edges, t, side=side)])
+
+    return f

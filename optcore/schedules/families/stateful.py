@@ -1,27 +1,26 @@
-"""The two schedules that keep state: lr follows a metric instead of the step."""
+"""The two schedules that keep state: a metric moves lr as well as the step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import (
-    Dialectal,
-    Misfit,
-    Rate,
-    ScheduleDialect,
-    ScheduleSpec,
-    by_dialect,
-)
+from optcore.schedules.base import Example, Rate, RunProblem, ScheduleSpec
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.numerics.numbers import Curve
 from optcore.schedules.warmup import After
+from optcore.spec.duration import RunLength
 from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "train_loss"]
 
 
-class Observing(ScheduleSpec):
+class MetricDriven(ScheduleSpec):
     """A schedule that is told a metric now and then, and moves lr by it."""
 
     STATEFUL: ClassVar[bool] = True
@@ -41,15 +40,22 @@ class Observing(ScheduleSpec):
     eps: float = Field(1e-8, ge=0)
     """Changes of lr up to this size are not made."""
 
-    def warnings(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[str]:
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield that nothing is known beforehand."""
-        yield from super().warnings(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        yield from super().warnings_in(run)
         yield (
             f"schedule: lr depends on {self.metric}, so its plan shows it as if that never changed"
         )
 
+    @abstractmethod
+    def state(self, lr: float) -> MetricDrivenLr:
+        """Return the lr before the first observation, where it is *lr*."""
 
-class Plateau(Observing, Dialectal):
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return lambda t: np.full_like(t, lr)  # what is known before the first observation
+
+
+class Plateau(MetricDriven, Dialectal):
     """
     lr is multiplied by *factor* when the metric has stopped improving.
 
@@ -67,6 +73,7 @@ class Plateau(Observing, Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.5}
 
     kind: Literal["plateau"]
     factor: float = Field(0.1, gt=0, lt=1)
@@ -80,8 +87,12 @@ class Plateau(Observing, Dialectal):
     in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
     """What an observation in the cooldown does to the best."""
 
+    def state(self, lr: float) -> MetricDrivenLr:
+        """Return the lr before the first observation."""
+        return PlateauLr(self, lr)
 
-class Greedy(Observing):
+
+class Greedy(MetricDriven):
     """
     Lr is raised while the metric improves and lowered while it does not.
 
@@ -99,6 +110,8 @@ class Greedy(Observing):
         https://arxiv.org/abs/2512.14527
         transformers GreedyLR (rest is its warmup, reset_after its reset_start).
     """
+
+    EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.8}
 
     kind: Literal["greedy"]
     factor: float = Field(0.95, gt=0, lt=1)
@@ -118,12 +131,171 @@ class Greedy(Observing):
     reset_after: int = Field(500, ge=1, le=MAX_COUNT)
     """Reductions at min_lr before it starts again."""
 
-    def misfits(self, *, total_steps: int, steps_per_epoch: int) -> Iterator[Misfit]:
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also bounds that cross."""
-        yield from super().misfits(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        yield from super().problems_in(run)
         if self.min_lr > self.max_lr:
-            yield Misfit(
+            yield RunProblem(
                 ("min_lr",),
                 f"min_lr must be at most max_lr, got {self.min_lr} and {self.max_lr}",
                 self.min_lr,
             )
+
+    def state(self, lr: float) -> MetricDrivenLr:
+        """Return the lr before the first observation."""
+        return GreedyLr(self, lr)
+
+
+class MetricDrivenLr(ABC):
+    """
+    An lr that follows a metric.
+
+    Attributes:
+        spec: what it is to do.
+        lr: the learning rate from here on, until the next observation.
+    """
+
+    COUNTERS: tuple[str, ...]
+    """Its state besides lr and best: names of whole numbers."""
+
+    def __init__(self, spec: MetricDriven, lr: float) -> None:
+        self.spec = spec
+        self.lr = lr
+        self.first_lr = lr
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was observed; lr stays."""
+        self.best = math.inf if self.spec.mode == "min" else -math.inf
+        for name in self.COUNTERS:
+            setattr(self, name, 0)
+
+    @abstractmethod
+    def observe(self, value: float) -> None:
+        """Take note of the metric's next *value*, and move lr."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs, as JSON: what is not finite is a string."""
+        state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
+        return {"lr": self.lr, "best": _plain(self.best), **state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """
+        Go on from a *state* that `state_dict` gave.
+
+        Raises:
+            ValueError: it is the state of something else.
+        """
+        expected = set(self.state_dict())
+        if set(state) != expected:
+            raise ValueError(
+                f"state must have {', '.join(sorted(expected))}, got {', '.join(sorted(state))}"
+            )
+        self.lr, self.best = float(state["lr"]), float(state["best"])
+        for name in self.COUNTERS:
+            setattr(self, name, int(state[name]))
+
+    def beats_best(self, value: float, threshold: float, mode: str) -> bool:
+        """Return whether *value* is better than the best by *threshold*; NaN never is."""
+        if self.spec.mode == "min":
+            bar = self.best * (1 - threshold) if mode == "rel" else self.best - threshold
+            return value < bar
+        bar = self.best * (threshold + 1) if mode == "rel" else self.best + threshold
+        return value > bar
+
+
+class PlateauLr(MetricDrivenLr):
+    """The lr of a `Plateau`."""
+
+    COUNTERS = ("bad", "cooling")
+    spec: Plateau
+    bad: int
+    cooling: int
+
+    def observe(self, value: float) -> None:
+        """Take note of the metric's next *value*; lr falls when too many were no better."""
+        spec = self.spec
+        if self.cooling and spec.in_cooldown == "ignore":
+            self.cooling -= 1
+            return
+        if self.beats_best(value, spec.threshold, spec.threshold_mode):
+            self.best, self.bad = value, 0
+        else:
+            self.bad += 1
+        if self.cooling:
+            self.cooling -= 1
+            self.bad = 0
+        if self.bad > spec.patience:
+            self.cooling, self.bad = spec.cooldown, 0
+            lower = max(self.lr * spec.factor, spec.min_lr)
+            if self.lr - lower > spec.eps:
+                self.lr = lower
+
+
+class GreedyLr(MetricDrivenLr):
+    """The lr of a `Greedy`."""
+
+    COUNTERS = ("good", "bad", "skip", "at_floor")
+    spec: Greedy
+    good: int
+    bad: int
+    skip: int
+    at_floor: int
+
+    def restart(self) -> None:
+        """Forget what was observed; lr stays."""
+        super().restart()
+        self.recent: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs."""
+        return {**super().state_dict(), "recent": [_plain(value) for value in self.recent]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a *state* that `state_dict` gave."""
+        super().load_state_dict(state)
+        self.recent = [float(value) for value in state["recent"]]
+
+    def observe(self, value: float) -> None:
+        """Take note of the metric's next *value*; lr rises while it improves, or falls."""
+        spec = self.spec
+        self.recent = [*self.recent, value][-spec.window :]
+        value = math.fsum(self.recent) / len(self.recent) if spec.window > 1 else value
+        if self.skip:
+            self.skip -= 1
+            self.good = self.bad = 0
+            return
+        if self.beats_best(value, spec.threshold, spec.threshold_mode):
+            self.best, self.good, self.bad = value, self.good + 1, 0
+        else:
+            self.good, self.bad = 0, self.bad + 1
+        if self.good > spec.patience:
+            self._raise()
+        elif self.bad > spec.patience:
+            self._lower()
+
+    def _raise(self) -> None:
+        higher = min(self.lr / self.spec.factor, self.spec.max_lr)
+        if higher - self.lr > self.spec.eps:
+            self.lr = higher
+        self.at_floor, self.good, self.skip = 0, 0, self.spec.rest
+
+    def _lower(self) -> None:
+        lower = max(self.lr * self.spec.factor, self.spec.min_lr)
+        if self.lr - lower > self.spec.eps:
+            self.lr = lower
+        self.bad, self.skip = 0, self.spec.cooldown
+        if self.lr <= self.spec.min_lr:
+            self.at_floor += 1
+            if self.at_floor >= self.spec.reset_after:
+                self.lr = self.first_lr
+                self.restart()
+                # transformers begins the cooldown also after it started again.
+                self.skip = self.spec.cooldown
+
+
+def _plain(value: float) -> float | str:
+    """Return *value* as JSON has it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

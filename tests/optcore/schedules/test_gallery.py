@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from optcore.schedules.catalogue import SCHEDULES
-from optcore.schedules.gallery import EXAMPLES, page
+from optcore.schedules.gallery import page
 
 GALLERY = Path(__file__).parents[3] / "docs" / "schedules"
-
-
-def test_every_schedule_has_an_example() -> None:
-    assert list(EXAMPLES) == list(SCHEDULES)
-    assert all(example["kind"] == kind for kind, (example, _) in EXAMPLES.items())
 
 
 @pytest.mark.parametrize(("name", "text"), page().items())

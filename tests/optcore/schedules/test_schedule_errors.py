@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import optcore
-from optcore.plan.schedule import first_divergence, plan
+from optcore.plan.schedule import plan
 from optcore.spec.errors import SpecError
 from tests.support.optcore.schedule_specs import fixed
 
@@ -311,13 +311,3 @@ def test_a_plan_is_of_every_step() -> None:
     assert known.area == pytest.approx(0.1 * (12 + 38))
     assert known.warmup_share == 0.25
     assert known.warnings == []
-
-
-def test_a_step_that_differs_from_the_plan_in_its_last_bit_is_found() -> None:
-    schedule = optcore.make_schedule({"kind": "cosine"}, lr=0.1, total_steps=100)
-    t = list(range(40, 60))
-    applied = schedule(t)
-
-    assert first_divergence(schedule, t, applied) is None
-    applied[7] *= 1 + 2.0**-52
-    assert first_divergence(schedule, t, applied) == 7

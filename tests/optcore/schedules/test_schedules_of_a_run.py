@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optcore.plan.schedule import sampled
+from optcore.plan.sampling import sampled
 from optcore.plan.values import check_values
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec
