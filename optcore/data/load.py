@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
 from optcore.data.examples import Dataset, DatasetMissing
 from optcore.data.sources.digits import read_digits
 from optcore.data.sources.mnist import read_idx_files, read_json_file
-from optcore.spec.datasets import DatasetSpec, Digits, Mnist
+from optcore.spec.datasets.catalogue import AnyDataset
+from optcore.spec.datasets.digits import Digits
+from optcore.spec.datasets.mnist import Mnist
 
 
-def load(spec: DatasetSpec, data_dir: Path) -> Dataset:
+def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     """
     Return the dataset that *spec* names.
 
@@ -29,7 +32,7 @@ def load(spec: DatasetSpec, data_dir: Path) -> Dataset:
         case Digits():
             dataset = read_digits(spec.train_examples)
         case _:
-            raise AssertionError(spec)
+            assert_never(spec)
     found = (len(dataset.train), len(dataset.test))
     declared = (spec.train_examples, spec.test_examples)
     if found != declared:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.schedules.make import Followed
-from optcore.spec.optimizers import Lbfgs
+from optcore.schedules.make import MetricDrivenSchedule
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 LISTS = ("old_dirs", "old_stps", "ro")
 TENSORS = ("d", "H_diag", "prev_flat_grad", "t", "prev_loss")
@@ -37,7 +37,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             line_search_fn=spec.line_search_fn,
         )
 
-    def followed(self) -> list[Followed]:
+    def followed(self) -> list[MetricDrivenSchedule]:
         """Return nothing: lr stays."""
         return []
 
@@ -88,7 +88,6 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         Raises:
             ValueError: they are another optimizer's.
         """
-        del updates
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             given = ", ".join(sorted({*counts, *slots}))
             raise ValueError(f"slots must be those of lbfgs, got {given}")

@@ -16,9 +16,9 @@ from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
 from optcore.optimizers.engine.optimizer import FlatOptimizer, Plan
 from optcore.optimizers.lbfgs import LbfgsOptimizer
 from optcore.plan.sampling import sampled
-from optcore.plan.values import check_moved
+from optcore.plan.values import check_scheduled
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.make import Followed, Schedule, make_schedule
+from optcore.schedules.make import MetricDrivenSchedule, Schedule, make_schedule
 from optcore.spec.errors import SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
@@ -133,12 +133,12 @@ def _plans(
             moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
         )
         factor = group.lr_scale if name == "lr" else 1.0
-        if isinstance(made, Followed):
+        if isinstance(made, MetricDrivenSchedule):
             plans[name] = MetricDrivenValue(made, factor)
         else:
             param = f"schedule of {name}, group {group.match!r}"
             steps = sampled(total_steps, BLOCK)
-            check_moved(made, name, type(group.spec), steps, param, factor=factor)
+            check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = ScheduledValue(made, factor)
     return plans
 
@@ -151,7 +151,7 @@ class MetricDrivenValue:
         followed: the schedule, which is to be told the metric.
     """
 
-    def __init__(self, followed: Followed, factor: float = 1.0) -> None:
+    def __init__(self, followed: MetricDrivenSchedule, factor: float = 1.0) -> None:
         self.followed, self._factor = followed, factor
 
     def __call__(self, t: int) -> float:

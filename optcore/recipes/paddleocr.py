@@ -13,7 +13,8 @@ from optcore.recipes.paddleocr_lr import NotConvertible, schedule_of
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.errors import lines, problems
-from optcore.spec.optimizers import OPTIMIZERS, AnyOptimizer, OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import OPTIMIZERS, AnyOptimizer
 
 KINDS = {
     "Adam": "adam",

@@ -71,7 +71,6 @@ def of(epochs: float) -> Spec:
 
 
 def _const(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    del run
     return {"kind": "constant"}, float(rates.pop("learning_rate"))
 
 
@@ -95,20 +94,17 @@ def _polynomial(run: Epochs, end: float, power: float) -> Spec:
 
 
 def _step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    del run
     every, gamma = of(rates.pop("step_size")), float(rates.pop("gamma", 0.1))
     return {"kind": "step", "every": every, "gamma": gamma}, float(rates.pop("learning_rate"))
 
 
 def _multi_step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    del run
     milestones = [of(epoch) for epoch in rates.pop("milestones")]
     spec = {"kind": "multi_step", "milestones": milestones, "gamma": float(rates.pop("gamma", 0.1))}
     return spec, float(rates.pop("learning_rate"))
 
 
 def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    del run
     rates.pop("learning_rate", None)
     boundaries = [of(epoch) for epoch in rates.pop("decay_epochs")]
     values = [float(value) for value in rates.pop("values")]
@@ -116,7 +112,6 @@ def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _cyclical_cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    del run
     spec = {"kind": "cyclical_cosine", "length": of(rates.pop("cycle"))}
     return spec, float(rates.pop("learning_rate"))
 

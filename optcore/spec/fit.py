@@ -10,6 +10,7 @@ from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import MAX_STEPS, steps_in
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
+from optcore.spec.networks.activations import LogSoftmax
 from optcore.spec.networks.base import ShapeError
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named, summarize
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 MAX_PARAMETERS = 500_000_000
 """The largest network, in trainable numbers."""
-
-ALONE = ("lbfgs", "schedule_free_adamw")
-"""Optimizers that know where the weights were."""
 
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
@@ -99,10 +97,10 @@ def _layers_fit(run: RunSpec) -> None:
             f"of {run.dataset.kind}, got shape {shape}",
             run.model.kind,
         )
-    if loss.kind == "nll" and layers[-1].kind != "log_softmax":
+    if loss.TAKES_LOGARITHMS and not isinstance(layers[-1], LogSoftmax):
         reject(
             ["training", "loss", "kind"],
-            f"loss nll needs a model that ends with log_softmax, got {layers[-1].kind}; "
+            f"loss {loss.kind} needs a model that ends with log_softmax, got {layers[-1].kind}; "
             "cross_entropy takes what comes before one",
             loss.kind,
         )
@@ -202,14 +200,11 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
             f"got {training.top_k}",
             training.top_k,
         )
-    if training.loss.kind == "ctc":
+    if training.loss.OF_SEQUENCES:
         for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
             if given:
-                reject(
-                    ["training", name],
-                    f"{name} is not for loss ctc, whose answers are sequences, got {given}",
-                    given,
-                )
+                rule = f"is not for loss {training.loss.kind}, whose outputs are sequences"
+                reject(["training", name], f"{name} {rule}, got {given}", given)
 
 
 def _scaled_once(run: RunSpec) -> None:
@@ -230,7 +225,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
     for applies, who in (
         (copies, "multi_precision, whose float32 copies it would not see"),
         (run.optimizer.average is not None, "average, which would not follow it"),
-        (run.optimizer.kind in ALONE, f"{run.optimizer.kind}, which keeps weights of its own"),
+        (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
             reject(["training", "lookahead"], f"lookahead is not for {who}", None)

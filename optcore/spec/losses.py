@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.base import Spec
-from optcore.spec.layers import Shape
+from optcore.spec.base import Spec, by_kind
+from optcore.spec.networks.base import Shape
 
 
 class LossSpec(Spec):
@@ -21,6 +21,10 @@ class LossSpec(Spec):
 
     TAKES: ClassVar[str] = "one feature per class"
     """The outputs, in words."""
+    TAKES_LOGARITHMS: ClassVar[bool] = False
+    """Whether the outputs must be logarithms of probabilities."""
+    OF_SEQUENCES: ClassVar[bool] = False
+    """Whether an output is a sequence of classes, not one class."""
 
     kind: str
     """Which loss."""
@@ -124,6 +128,8 @@ class NegativeLogLikelihood(LossSpec):
         torch.nn.NLLLoss.
     """
 
+    TAKES_LOGARITHMS: ClassVar[bool] = True
+
     kind: Literal["nll"]
 
 
@@ -143,6 +149,7 @@ class Ctc(LossSpec):
     """
 
     TAKES: ClassVar[str] = "a map of height 1 with one channel per class and one for the blank"
+    OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
@@ -163,13 +170,5 @@ AnyLoss = Annotated[
 ]
 """One of the losses, told apart by `kind`."""
 
-LOSSES: dict[str, type[LossSpec]] = {
-    "bce": BinaryCrossEntropy,
-    "cross_entropy": CrossEntropy,
-    "ctc": Ctc,
-    "huber": Huber,
-    "l1": MeanAbsoluteError,
-    "mse": MeanSquaredError,
-    "nll": NegativeLogLikelihood,
-}
+LOSSES = by_kind(AnyLoss, LossSpec)
 """Every loss by its name."""

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset
 from optcore.data.load import load
-from optcore.networks.build import build, memory_format
+from optcore.networks.build import build
+from optcore.networks.layout import memory_format
 from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in

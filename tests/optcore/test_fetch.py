@@ -8,7 +8,7 @@ import pytest
 
 from optcore.data.sources import fetch
 from optcore.data.sources.fetch import FetchFailed, fetch_mnist, missing
-from optcore.spec.datasets import MNIST_IDX_FILES
+from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 
 
 def test_what_is_there_is_not_fetched_again(mnist: Path) -> None:

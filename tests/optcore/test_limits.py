@@ -8,7 +8,7 @@ import pytest
 
 from optcore.plan.preview import PreviewSpec
 from optcore.plan.sampling import MOST_PLANNED
-from optcore.plan.schedule import MOST_WARNINGS, plan
+from optcore.plan.schedule import MOST_WARNINGS, plan_schedule
 from optcore.plan.values import check_values
 from optcore.spec.errors import MAX_VALUE_LENGTH, MOST_PROBLEMS, SpecError, did_you_mean, short_repr
 from optcore.spec.limits import MAX_FLOAT32, MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
@@ -231,7 +231,7 @@ def test_a_plan_of_a_run_that_is_very_long_is_a_sample_and_says_so() -> None:
         run(training={"steps": 5 * MOST_PLANNED}, schedule={"kind": "linear", "end": 0.0})
     )
 
-    known = plan(spec.schedule, lr=0.1, total_steps=spec.total_steps, steps_per_epoch=1)
+    known = plan_schedule(spec.schedule, lr=0.1, total_steps=spec.total_steps, steps_per_epoch=1)
 
     assert (known.first, known.peak, known.peak_step) == (0.1, 0.1, 0)
     assert known.last == pytest.approx(0.1 / spec.total_steps)
@@ -244,7 +244,7 @@ def test_a_plan_tells_its_first_warnings_and_how_many_more_there_are() -> None:
     milestones = list(range(1000, 1100))
     spec = RunSpec.parse(run(schedule={"kind": "multi_step", "milestones": milestones}))
 
-    known = plan(spec.schedule, lr=0.1, total_steps=20, steps_per_epoch=1)
+    known = plan_schedule(spec.schedule, lr=0.1, total_steps=20, steps_per_epoch=1)
 
     assert len(known.warnings) == MOST_WARNINGS + 1
     assert known.warnings[-1] == "and 80 more warnings"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from optcore.spec.datasets import MNIST_IDX_FILES
+from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 """A public copy of MNIST: the one torchvision downloads from."""

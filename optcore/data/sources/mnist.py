@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from optcore.data.examples import Dataset, DatasetMissing, Examples
-from optcore.spec.datasets import MNIST_IDX_FILES, MNIST_JSON_FILE
+from optcore.spec.datasets.mnist import MNIST_IDX_FILES, MNIST_JSON_FILE
 
 SIDE = 28
 NUM_CLASSES = 10

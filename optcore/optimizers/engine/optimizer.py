@@ -18,7 +18,7 @@ from optcore.optimizers.engine.flat import MASTER
 from optcore.optimizers.engine.group_update import GroupUpdate
 from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, states_to_torch
-from optcore.schedules.make import Followed
+from optcore.schedules.make import MetricDrivenSchedule
 
 NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
@@ -95,7 +95,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     def loss_scale(self, scale: float) -> None:
         self._grad_scales.loss_scale = scale
 
-    def followed(self) -> list[Followed]:
+    def followed(self) -> list[MetricDrivenSchedule]:
         """Return the schedules that follow a metric, group by group."""
         found = [
             getattr(plan, "followed", None) for plans in self._plans for plan in plans.values()

@@ -34,7 +34,6 @@ class _Tracer(GraphAppendingTracer):
     """Records operations; a symbol stands for a number that is not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        del obj
         return True
 
 

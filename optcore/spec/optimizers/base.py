@@ -53,8 +53,10 @@ class OptimizerSpec(Spec):
     """Hyperparameters that a framework keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
-    SLOTS: ClassVar[str] = ""
-    """Memory, for people: what is kept per parameter."""
+    STATE_BYTES: ClassVar[str] = "8"
+    """Bytes of state per float32 parameter, for the documentation."""
+    KEEPS_WEIGHTS: ClassVar[bool] = False
+    """Whether the state holds earlier weights, so that nothing else may set the parameters."""
 
     dialect: Dialect = "torch"
     """Whose math, defaults and rounding."""
@@ -110,7 +112,6 @@ class OptimizerSpec(Spec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return what the dialect, and the spec, switch in the rule's math."""
-        del single_precision
         return {}
 
     def hyperparameters(self) -> dict[str, float]:

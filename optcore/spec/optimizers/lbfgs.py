@@ -37,6 +37,8 @@ class Lbfgs(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
+    STATE_BYTES: ClassVar[str] = "8 * history_size"
+    KEEPS_WEIGHTS: ClassVar[bool] = True
 
     kind: Literal["lbfgs"]
     lr: float = Field(1.0, gt=0)

@@ -57,6 +57,7 @@ class Adafactor(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
     FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
+    STATE_BYTES: ClassVar[str] = "about 0 for a matrix of n x m: 4 * (n + m); 4 for a vector"
 
     kind: Literal["adafactor"]
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
@@ -145,6 +146,7 @@ class Muon(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
+    STATE_BYTES: ClassVar[str] = "4; 8 for what is no matrix"
 
     kind: Literal["muon"]
     lr: float = Field(1e-3, gt=0)
@@ -191,7 +193,6 @@ class Muon(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return which form of momentum and of the iteration, and how lr is adjusted."""
-        del single_precision
         return {
             "nesterov": self.nesterov,
             "mean_velocity": self.dialect == "torch",

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import redis
 
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optserve.contract.requests.job import LABEL_NAME
 from store.redis import keys
 

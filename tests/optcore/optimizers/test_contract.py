@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import optcore
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from tests.support.optcore.contract import (
     LBFGS,
     engines,

@@ -20,7 +20,7 @@ from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.engine.transforms import only
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.errors import SpecError
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

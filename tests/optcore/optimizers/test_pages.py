@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.optimizers.pages import pages
 
 FOLDER = Path(__file__).parents[3] / "docs" / "optimizers"

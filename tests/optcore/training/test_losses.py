@@ -8,11 +8,11 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from optcore.spec.errors import SpecError
-from optcore.spec.losses import LOSSES, AnyLoss, LossSpec
+from optcore.spec.losses import LOSSES, AnyLoss
 from optcore.training.losses import loss_of, right
 from tests.support.optcore.small import evaluations, spec_of, start
 
-parser: TypeAdapter[LossSpec] = TypeAdapter(AnyLoss)
+parser: TypeAdapter[AnyLoss] = TypeAdapter(AnyLoss)
 
 LABELS = torch.tensor([2, 0, 1, 2])
 TORCHS: dict[str, tuple[dict[str, Any], nn.Module]] = {
@@ -119,7 +119,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
         ),
         (
             {"loss": {"kind": "ctc"}, "model": COLUMNS, "top_k": 3},
-            "training.top_k: top_k is not for loss ctc, whose answers are sequences, got 3",
+            "training.top_k: top_k is not for loss ctc, whose outputs are sequences, got 3",
         ),
         (
             {"loss": {"kind": "cross_entropy", "label_smoothing": 1.0}},

@@ -15,7 +15,7 @@ import torch
 
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.errors import SpecError
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.files import CheckpointUnusable

@@ -15,7 +15,7 @@ import optcore
 from optcore.optimizers.engine.group_update import fusible
 from optcore.optimizers.make import _parse
 from optcore.optimizers.rules.catalogue import RULES
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 EXTRAS: list[dict[str, Any]] = [
     {"kind": "momentum", "dampening": 0.3},

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from optcore.spec.base import Spec
+from optcore.spec.base import Spec, by_kind
 from optcore.spec.errors import reject
-from optcore.spec.layers import (
-    MAX_UNITS,
-    AnyLayer,
-    Conv2d,
-    Flatten,
-    LayerSpec,
-    Linear,
-    MaxPool2d,
-    Relu,
-    Shape,
-    ShapeError,
-)
+from optcore.spec.networks.activations import Relu
+from optcore.spec.networks.base import MAX_UNITS
+from optcore.spec.networks.convolution import Conv2d, MaxPool2d
+from optcore.spec.networks.dense import Flatten, Linear
+from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.networks.summary import named
 
 
 class ModelSpec(Spec):
@@ -32,7 +24,7 @@ class ModelSpec(Spec):
     kind: str
     """Which model."""
 
-    def network(self, num_classes: int) -> list[LayerSpec]:
+    def network(self, num_classes: int) -> list[AnyLayer]:
         """Return the layers of the network that tells *num_classes* classes apart."""
         raise NotImplementedError
 
@@ -50,14 +42,14 @@ class MnistCnn(ModelSpec):
 
     kind: Literal["mnist_cnn"]
 
-    def network(self, num_classes: int) -> list[LayerSpec]:
+    def network(self, num_classes: int) -> list[AnyLayer]:
         """Return conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
         return list(_mnist_cnn(num_classes))
 
 
 @lru_cache(maxsize=16)
-def _mnist_cnn(num_classes: int) -> tuple[LayerSpec, ...]:
-    blocks: list[LayerSpec] = []
+def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
+    blocks: list[AnyLayer] = []
     for i in (1, 2):
         blocks += [
             Conv2d(kind="conv2d", name=f"conv{i}", out_channels=20, kernel_size=5, padding=2),
@@ -75,9 +67,9 @@ class Mlp(ModelSpec):
     hidden: list[Annotated[int, Field(ge=1, le=MAX_UNITS)]] = Field([128], max_length=32)
     """Width of each hidden layer; none for logistic regression."""
 
-    def network(self, num_classes: int) -> list[LayerSpec]:
+    def network(self, num_classes: int) -> list[AnyLayer]:
         """Return flatten, then fc1, relu1, fc2, relu2, ..."""
-        layers: list[LayerSpec] = [Flatten(kind="flatten", name="flatten")]
+        layers: list[AnyLayer] = [Flatten(kind="flatten", name="flatten")]
         for i, width in enumerate(self.hidden, 1):
             layers += [
                 Linear(kind="linear", name=f"fc{i}", out_features=width),
@@ -102,73 +94,13 @@ class Sequential(ModelSpec):
                 reject(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
         return self
 
-    def network(self, num_classes: int) -> list[LayerSpec]:
+    def network(self, num_classes: int) -> list[AnyLayer]:
         """Return the layers as given."""
-        del num_classes
         return list(self.layers)
 
 
 AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
 """One of the models, told apart by `kind`."""
 
-MODELS: dict[str, type[ModelSpec]] = {
-    "mlp": Mlp,
-    "mnist_cnn": MnistCnn,
-    "sequential": Sequential,
-}
+MODELS = by_kind(AnyModel, ModelSpec)
 """Every model by its name."""
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """
-    One layer of a network, as validate shows it.
-
-    Attributes:
-        name: the layer's name.
-        kind: what it is.
-        output_shape: for one example.
-        num_parameters: trainable numbers.
-        flops: of the forward pass of one example.
-    """
-
-    name: str
-    kind: str
-    output_shape: Shape
-    num_parameters: int
-    flops: int
-
-
-def named(layers: Sequence[LayerSpec]) -> list[tuple[str, LayerSpec]]:
-    """Return each layer with its name: the one it has, or its number."""
-    return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
-
-
-def summarize(layers: Sequence[LayerSpec], shape: Shape) -> list[LayerSummary]:
-    """
-    Return what each layer makes of an example of *shape*.
-
-    Raises:
-        ShapeError: a layer cannot take what the one before it gives.
-    """
-    rows = []
-    for name, layer in named(layers):
-        try:
-            out = layer.output_shape(shape)
-        except ShapeError as error:
-            raise ShapeError(f"layer {name}: {error}") from None
-        parameters = layer.parameters(shape)
-        size = sum(p.size for p in parameters)
-        rows.append(LayerSummary(name, layer.kind, out, size, layer.flops(shape)))
-        shape = out
-    return rows
-
-
-def parameter_shapes(layers: Sequence[LayerSpec], shape: Shape) -> dict[str, Shape]:
-    """Return the shape of every trainable tensor by its full name (``conv1.weight``)."""
-    shapes = {}
-    for name, layer in named(layers):
-        for parameter in layer.parameters(shape):
-            shapes[f"{name}.{parameter.name}"] = parameter.shape
-        shape = layer.output_shape(shape)
-    return shapes
