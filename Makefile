@@ -21,6 +21,8 @@ check: lint types test  ## what main must always pass
 lint: .venv
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@if command -v luacheck >/dev/null; then $(BIN)/python -m store.redis.library | luacheck -q -; \
+	else echo "luacheck is not installed (Debian: lua-check): the Lua functions are not checked"; fi
 
 types: .venv
 	@$(BIN)/mypy

@@ -129,11 +129,11 @@ class House:
         """Find out how many bytes the files of jobs have that have ended."""
         if self._settings.keep_bytes is None:
             return
-        found = send(self._client, calls.unweighed(limit=PER_ROUND))
+        found = send(self._client, calls.unmeasured(limit=PER_ROUND))
         for tenant, job_id in map(_split, found):
             with isolated(self._client, "size", f"{tenant}/{job_id}"):
                 size = self._storage.weigh(tenant, job_id)
-                send(self._client, calls.weighed(tenant, job_id, size=size))
+                send(self._client, calls.measured(tenant, job_id, size=size))
 
     def expire(self) -> None:
         """Remove the records of jobs that are not kept any longer."""
@@ -154,7 +154,7 @@ class House:
         for tenant, job_id in map(_split, found):
             with isolated(self._client, "removed", f"{tenant}/{job_id}"):
                 self._storage.remove(tenant, job_id)
-                send(self._client, calls.swept(tenant, job_id))
+                send(self._client, calls.files_deleted(tenant, job_id))
 
     def index(self) -> None:
         """Find jobs by their labels that the release before has posted, some at a time."""

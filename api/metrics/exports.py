@@ -1,4 +1,4 @@
-"""Exports: the rows of a job in the forms that other programs read, streamed."""
+"""Exports: the rows of a job as CSV, NDJSON, Parquet or Arrow, streamed."""
 
 from __future__ import annotations
 
@@ -12,37 +12,30 @@ from fastapi.responses import StreamingResponse
 from api.http.downloads import Download
 from api.metrics.encoders import Encoder, Text
 from optserve.contract.requests.exports import ExportForm
-from store.errors import StoreUnavailable
 from store.jobs.record import Record
 from store.jobs.views import Store
 from store.redis.constants import CHUNK_ROWS
 
-ROWS_OF_A_GROUP = 16 * CHUNK_ROWS
-"""Rows read from the store at a time for a file: a row group."""
-ROWS_READ = 8 * CHUNK_ROWS
-"""The same for text: a client that does not read keeps them for a while."""
-ROWS_ENCODED = 2 * CHUNK_ROWS
-"""Rows made text at a time: as objects each takes some hundred bytes."""
-TRIES = 5
-"""How often an export is begun again whose rows are cut before anything of it was sent."""
+ROWS_PER_GROUP = 16 * CHUNK_ROWS
+"""Rows read at a time for Parquet and Arrow: one row group."""
+ROWS_PER_READ = 8 * CHUNK_ROWS
+"""Rows read at a time for text. They stay in memory while the client does not read."""
+ROWS_PER_ENCODING = 2 * CHUNK_ROWS
+"""Rows encoded as text at a time. As Python objects, each takes some hundred bytes."""
 STEP = "step"
-"""The column that every export begins with."""
+"""The first column of every export."""
 SUFFIXES = {form: form.value for form in ExportForm} | {ExportForm.ARROW: "arrows"}
-"""How names of files end."""
-
-
-class Cut(Exception):
-    """Rows that were sent are no longer those of the job; the rest cannot follow them."""
+"""Suffixes of file names."""
 
 
 class Extract(NamedTuple):
     """
-    What of a job's rows is wanted.
+    The requested part of a job's rows.
 
     Attributes:
         first: number of the first row.
-        stop: number behind the last one.
-        columns: of the series, in this order.
+        stop: number of the row after the last one.
+        columns: names, in order.
     """
 
     first: int
@@ -58,65 +51,59 @@ def content() -> dict[str, Any]:
 
 async def export(store: Store, record: Record, form: ExportForm, wanted: Extract) -> Response:
     """
-    Return *wanted* of a job's rows.
+    Return the *wanted* part of a job's rows.
 
-    What can be said to be wrong is raised here. Rows that are cut before anything was sent are not
-    missed. What goes wrong once bytes are on their way breaks the connection: nobody takes a part
-    for the whole.
+    The first rows are read before the response begins: errors up to then are raised, and if rows
+    are truncated the export begins anew. Later errors, and truncations, abort the connection, so
+    that a client never takes a part for the whole.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     filename = f"{record.id}.{SUFFIXES[form]}"
     if form is ExportForm.PARQUET and wanted == (0, record.rows, record.series.columns):
         found = await store.file(record)
         if found is not None:
-            file, kept = found
-            headers["ETag"] = f'"{kept.sha256}"'
+            file, stored = found
+            headers["ETag"] = f'"{stored.sha256}"'
             return Download(file, filename=filename, media_type=form.media_type, headers=headers)
-    begun, parts = await _begun(store, record, form, wanted)
+    head, parts = await _begin(store, record, form, wanted)
     headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return StreamingResponse(_joined(begun, parts), media_type=form.media_type, headers=headers)
+    return StreamingResponse(_joined(head, parts), media_type=form.media_type, headers=headers)
 
 
-async def _begun(
+async def _begin(
     store: Store, record: Record, form: ExportForm, wanted: Extract
 ) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Return the first bytes, whose rows were read: they are there; and the other ones."""
-    for _ in range(TRIES):
+    """Return the first bytes, with the rows read first, and the rest."""
+
+    async def begin(record: Record) -> tuple[bytes, AsyncIterator[bytes]]:
+        stop = max(min(wanted.stop, record.rows), wanted.first)
         encoder = await asyncio.to_thread(_encoder, form, record, wanted.columns)
-        at_a_time = ROWS_READ if form.is_text else ROWS_OF_A_GROUP
-        rows = _rows(store, record, wanted, at_a_time)
+        rows_per_read = ROWS_PER_READ if form.is_text else ROWS_PER_GROUP
+        rows = _rows(store, record, wanted._replace(stop=stop), rows_per_read)
         parts = _encoded(encoder, rows, record.series.width)
-        try:
-            return await anext(parts), parts
-        except Cut:  # nothing was sent: what there is now will do
-            record = await store.record(record.tenant, record.id)
-            stop = max(min(wanted.stop, record.rows), wanted.first)
-            wanted = wanted._replace(stop=stop)
-        if not set(wanted.columns) <= set(record.series.columns):
-            break
-    raise StoreUnavailable(f"rows of job {record.id} are being cut; try again")
+        return await anext(parts), parts
+
+    return await store.untruncated(record, begin)
 
 
 def _encoder(form: ExportForm, record: Record, columns: tuple[str, ...]) -> Encoder:
     if form.is_text:
         return Text(record.series, columns, csv=form is ExportForm.CSV)
-    from api.metrics.columnar import Arrow, Parquet  # noqa: PLC0415  pyarrow, with the first one
+    from api.metrics.columnar import Arrow, Parquet  # noqa: PLC0415  imports pyarrow
 
     kind: Callable[..., Encoder] = Parquet if form is ExportForm.PARQUET else Arrow
     return kind(record, columns)
 
 
 async def _rows(
-    store: Store, record: Record, wanted: Extract, at_a_time: int
+    store: Store, record: Record, wanted: Extract, rows_per_read: int
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield rows, packed, each time with the number of the first; they are all of one run."""
+    """Yield packed rows, each time with the number of the first; raise if any are truncated."""
     first = wanted.first
     while first < wanted.stop:
-        count = min(at_a_time - first % at_a_time, wanted.stop - first)
+        count = min(rows_per_read - first % rows_per_read, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
-        progress = await store.progress(record.tenant, record.id)
-        if progress.cuts != record.truncations or len(data) < count * record.series.width:
-            raise Cut(f"rows of {record.id} were cut while they were read")
+        await store.require_untruncated(record)
         yield first, data
         first += count
 
@@ -124,19 +111,19 @@ async def _rows(
 async def _encoded(
     encoder: Encoder, rows: AsyncIterator[tuple[int, bytes]], width: int
 ) -> AsyncIterator[bytes]:
-    held = encoder.begin()
-    step = (ROWS_ENCODED if isinstance(encoder, Text) else ROWS_OF_A_GROUP) * width
+    head = encoder.begin()
+    step = (ROWS_PER_ENCODING if isinstance(encoder, Text) else ROWS_PER_GROUP) * width
     async for first, data in rows:
         for start in range(0, len(data), step):
             part = data[start : start + step]
-            yield held + await asyncio.to_thread(encoder.rows, first + start // width, part)
-            held = b""
-    yield held + encoder.end()
+            yield head + await asyncio.to_thread(encoder.rows, first + start // width, part)
+            head = b""
+    yield head + encoder.end()
 
 
-async def _joined(begun: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield begun
-    del begun  # a client that does not read on has it, or never will
+async def _joined(head: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    del head  # else it is held until the response ends, however slowly the client reads
     async for part in parts:
         if part:
             yield part

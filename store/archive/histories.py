@@ -18,7 +18,8 @@ import redis
 from store.jobs import calls
 from store.jobs.record import HistoryPart, Kept, history_parts
 from store.redis import keys
-from store.redis.functions import HISTORY_ENTRIES, send
+from store.redis.constants import HISTORY_ENTRIES
+from store.redis.functions import send
 from store.storage.artifacts import Storage
 from store.storage.durable import drafted, fill, named
 from store.storage.verified import read_verified

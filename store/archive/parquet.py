@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from store.jobs.series import FLOAT64, Series
-from store.redis.functions import CHUNK_ROWS
+from store.redis.constants import CHUNK_ROWS
 
 ROWS_PER_GROUP = 16 * CHUNK_ROWS
 """Rows of a row group: what is read to have any of them."""

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from store.redis.functions import CHUNK_ROWS
+from store.redis.constants import CHUNK_ROWS
 
 FLOAT64 = 8
 """Bytes of a value."""

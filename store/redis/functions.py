@@ -1,81 +1,35 @@
 """
-Functions on the Redis server, and how they are called.
+How the functions on the Redis server are called (`store.redis.library` is their source).
 
 A `Call` says what to send and how to read the reply; `store.jobs.calls` makes them, `send` runs
 one. A call may be repeated: a second one with the same arguments changes nothing.
 
-Library and functions have the version in their names, so that each release calls its own, however
-many releases share a server. A process that finds its own missing loads them: a server that was
-emptied, or restored from a snapshot, has none.
+A process that finds the functions of its release missing loads them: a server that was emptied, or
+restored from a snapshot, has none.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any, Generic, TypeVar
 
 import redis
 import redis.asyncio
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
-from optserve.contract.states import State
 from store.errors import RecordTooNew, RecordUnreadable
-from store.redis.keys import TEMPLATES
+from store.redis.constants import FORMAT, TOO_NEW
+from store.redis.library import library, library_name
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LEGACY = "optserve"
-"""Name of the library of release 0.1.0, and what those of all others begin with."""
-LIBRARIES = f"{LEGACY}_"
-"""What the names of libraries begin with that tell their version."""
-FORMAT = 2
-"""
-Version of the records that this release writes; it reads those and older ones. A release that
-writes something older ones must not touch has the next number.
-"""
-CHUNK_ROWS = 4096
-"""Rows per key of a series."""
-MAX_CRASHES = 3
-"""Workers that may die of a job, one after another, without a new checkpoint."""
-OVERTIME_MS = 60_000
-"""Milliseconds a worker gets to save and end a job whose time is over, before it is taken away."""
-RING_AFTER_MS = 5_000
-"""Milliseconds a job may wait beside an idle worker before the bell is rung again."""
-CHECKPOINTS_KEPT = 3
-"""Checkpoints of a job that its record points to: the last, and what it may fall back on."""
-HISTORY_ENTRIES = 400
-"""Entries of a history in the store, about: older ones of a job that goes on move to files."""
-TOO_NEW = "TOONEW"
-"""How a function's error begins that has found a record of a newer release; its format follows."""
 WRONG_TYPE = "WRONGTYPE"
 """How the server's error begins where something else stands in place of a record."""
-WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
-"""Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
-FILES = (
-    # What the functions below are made of.
-    *(
-        "record",
-        "isolation",
-        "libraries",
-        "classes",
-        "queue",
-        "views",
-        "moving",
-        "cutting",
-        "lists",
-    ),
-    *("clients", "workers", "series", "reaper", "keeping", "history", "monitoring"),
-)
-"""The parts of the library, in ``store/redis/lua``, in the order in which they need each other."""
 
 
 class Unwritable(redis.RedisError):
@@ -245,45 +199,3 @@ def cannot_write(error: redis.ResponseError) -> bool:
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     return str(error).split(" ", 1)[0] in UNWRITABLE
-
-
-@cache
-def library() -> str:
-    """Return the source of the functions, with keys, limits and version filled in."""
-    source = _without_version().replace("@VERSION@", version())
-    return source.replace("@LIBRARY@", library_name())
-
-
-@cache
-def library_name() -> str:
-    """Return the name of the library on the server: the format it writes, and its version."""
-    return f"{LIBRARIES}{FORMAT}_{version()[:12]}"
-
-
-@cache
-def version() -> str:
-    """Return the version of the functions that this code calls."""
-    return hashlib.sha256(_without_version().encode()).hexdigest()
-
-
-@cache
-def _without_version() -> str:
-    folder = resources.files("store.redis") / "lua"
-    source = "\n".join(folder.joinpath(f"{name}.lua").read_text() for name in FILES)
-    table = ", ".join(f"{name} = {json.dumps(template)}" for name, template in TEMPLATES.items())
-    filled = {
-        "@KEYS@": f"{{{table}}}",
-        "@FORMAT@": str(FORMAT),
-        "@TOO_NEW@": TOO_NEW,
-        "@LEGACY@": LEGACY,
-        "@STATES@": f"{{{', '.join(json.dumps(state) for state in State)}}}",
-        "@HISTORY_ENTRIES@": str(HISTORY_ENTRIES),
-        "@CHUNK_ROWS@": str(CHUNK_ROWS),
-        "@MAX_CRASHES@": str(MAX_CRASHES),
-        "@RING_AFTER_MS@": str(RING_AFTER_MS),
-        "@CHECKPOINTS_KEPT@": str(CHECKPOINTS_KEPT),
-        "@WAITS_MS@": f"{{{', '.join(map(str, WAITS_MS))}}}",
-    }
-    for mark, value in filled.items():
-        source = source.replace(mark, value)
-    return source

@@ -45,7 +45,7 @@ ENDED = "optserve:ended"
 """sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
 BYTES = "optserve:bytes"
 """hash: ``tenant/id`` of a job that has ended to the bytes of its files; ``all`` to their sum."""
-UNWEIGHED = "optserve:unweighed"
+UNMEASURED = "optserve:unweighed"
 """set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
 UNARCHIVED = "optserve:unarchived"
 """sorted set of ``tenant/id`` of jobs that have ended and whose rows are still here, by the
@@ -108,7 +108,7 @@ TEMPLATES = {
     "events": EVENTS,
     "ended": ENDED,
     "bytes": BYTES,
-    "unweighed": UNWEIGHED,
+    "unmeasured": UNMEASURED,
     "unarchived": UNARCHIVED,
     "removed": REMOVED,
     "store_id": STORE_ID,

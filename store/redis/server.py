@@ -8,7 +8,9 @@ import redis
 
 from store.errors import StoreUnsafe
 from store.jobs import calls
-from store.redis.functions import FORMAT, LEGACY, LIBRARIES, is_missing, library_name, load, send
+from store.redis.constants import FORMAT, LEGACY, LIBRARIES
+from store.redis.functions import is_missing, load, send
+from store.redis.library import library_name
 
 MIN_VERSION = (7, 0)
 """The first server with function libraries."""

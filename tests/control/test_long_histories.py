@@ -14,7 +14,8 @@ from store.archive import histories
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis import keys
-from store.redis.functions import HISTORY_ENTRIES, send
+from store.redis.functions import send
+from store.redis.constants import HISTORY_ENTRIES
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import moved
 from tests.support.store.protocol import append, begin, record_of, some_rows, submit

@@ -11,7 +11,8 @@ from store.errors import StoreUnsafe
 from store.jobs import calls
 from store.jobs.calls.isolation import SetAside
 from store.redis import keys
-from store.redis.functions import library_name, send
+from store.redis.functions import send
+from store.redis.library import library_name
 from store.redis.server import check, libraries
 from store.storage.artifacts import STORE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from store.jobs.calls.replies import texts
-from store.redis.functions import OVERTIME_MS, Call
+from store.redis.constants import OVERTIME_MS
+from store.redis.functions import Call
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,14 @@ def archived(
     return Call("archived", args, text)  # type: ignore[arg-type]  # one of the outcomes
 
 
-def unweighed(*, limit: int) -> Call[list[str]]:
+def unmeasured(*, limit: int) -> Call[list[str]]:
     """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
-    return Call("unweighed", [limit], texts, reads_only=True)
+    return Call("unmeasured", [limit], texts, reads_only=True)
 
 
-def weighed(tenant: str, job_id: str, *, size: int) -> Call[None]:
+def measured(tenant: str, job_id: str, *, size: int) -> Call[None]:
     """Say how many bytes the files of a job have that has ended."""
-    return Call("weighed", [tenant, job_id, size], lambda reply: None)
+    return Call("measured", [tenant, job_id, size], lambda reply: None)
 
 
 def removed(*, limit: int, pause_ms: int) -> Call[list[str]]:
@@ -95,9 +95,9 @@ def removed(*, limit: int, pause_ms: int) -> Call[list[str]]:
     return Call("removed", [limit, pause_ms], texts)
 
 
-def swept(tenant: str, job_id: str) -> Call[None]:
+def files_deleted(tenant: str, job_id: str) -> Call[None]:
     """Say that the files of a job that is gone are gone too."""
-    return Call("swept", [tenant, job_id], lambda reply: None)
+    return Call("files_deleted", [tenant, job_id], lambda reply: None)
 
 
 def owned(tenant: str, job_id: str) -> Call[Owned | None]:

@@ -5,12 +5,8 @@
 -- long_histories limit pause_ms -> {tenant/id of a job with a long history...}; each is given to
 -- nobody else for so long
 local function long_histories(_, args)
-  local due = redis.call('ZRANGE', key('long_histories'), '-inf', now(), 'BYSCORE',
-    'LIMIT', 0, args[1])
-  for _, member in ipairs(due) do
-    redis.call('ZADD', key('long_histories'), 'XX', now() + tonumber(args[2]), member)
-  end
-  return due
+  local limit, pause_ms = unpack(args)
+  return take_due(key('long_histories'), limit, pause_ms)
 end
 
 -- Forgets evaluations whose entries were moved: one that comes again is not a new entry.
@@ -26,8 +22,9 @@ end
 -- history_moved tenant id moved count files step...: entries [moved, moved + count) lie in files now, the
 -- evaluations of these steps among them -> ok | already | missing | differs
 local function history_moved(_, args)
-  local tenant, id, moved, count = args[1], args[2], tonumber(args[3]), tonumber(args[4])
-  local files, steps = args[5], {unpack(args, 6)}
+  local tenant, id, moved, count, files = unpack(args)
+  local steps = {unpack(args, 6)}
+  moved, count = tonumber(moved), tonumber(count)
   local job, member = key('job', tenant, id), tenant .. '/' .. id
   local rev, before, known, archive = get(job, 'rev', 'history_moved', 'history', 'archive')
   if not rev then

@@ -1,4 +1,4 @@
--- One bad member of a set must not keep a function from seeing to the others.
+-- Isolation: a damaged member of a set must not keep a function from handling the others.
 --
 -- What cannot be handled is set aside: a field of the hash `set_aside`, named by its kind and its
 -- member, says since when, how often it was tried, and why.
@@ -6,13 +6,13 @@
 local SET_ASIDE_AT_MOST = 1000
 
 local function set_aside(kind, member, why)
-  local name, known = kind .. ' ' .. member, nil
+  local name = kind .. ' ' .. member
   if redis.call('HLEN', key('set_aside')) >= SET_ASIDE_AT_MOST
       and redis.call('HEXISTS', key('set_aside'), name) == 0 then
     return
   end
   local found = redis.call('HGET', key('set_aside'), name)
-  known = found and cjson.decode(found) or {since = string.format('%.0f', now()), tries = 0}
+  local known = found and cjson.decode(found) or {since = string.format('%.0f', now()), tries = 0}
   known.tries, known.why = known.tries + 1, why
   redis.call('HSET', key('set_aside'), name, cjson.encode(known))
 end
@@ -35,13 +35,15 @@ end
 
 -- set_aside kind member why : for what the caller could not handle
 local function set_aside_by_caller(_, args)
-  set_aside(args[1], args[2], args[3])
+  local kind, member, why = unpack(args)
+  set_aside(kind, member, why)
   return 'ok'
 end
 
 -- put_back kind member
 local function put_back_by_caller(_, args)
-  put_back(args[1], args[2])
+  local kind, member = unpack(args)
+  put_back(kind, member)
   return 'ok'
 end
 

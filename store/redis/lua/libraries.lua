@@ -9,18 +9,20 @@ end
 -- unused_libraries max_age_ms name... -> those of the names that nobody has used for so long; of one
 -- that was never heard of the time begins now
 local function unused_libraries(_, args)
+  local max_age_ms, names = args[1], {unpack(args, 2)}
   local found = {}
-  for i = 2, #args do
-    redis.call('ZADD', key('libraries'), 'NX', now(), args[i])
-    local used = tonumber(redis.call('ZSCORE', key('libraries'), args[i]))
-    if used <= now() - tonumber(args[1]) then table.insert(found, args[i]) end
+  for _, name in ipairs(names) do
+    redis.call('ZADD', key('libraries'), 'NX', now(), name)
+    local used = tonumber(redis.call('ZSCORE', key('libraries'), name))
+    if used <= now() - tonumber(max_age_ms) then table.insert(found, name) end
   end
   return found
 end
 
 -- forget_library name : it is no longer loaded
 local function forget_library(_, args)
-  redis.call('ZREM', key('libraries'), args[1])
+  local name = unpack(args)
+  redis.call('ZREM', key('libraries'), name)
   return 'ok'
 end
 

@@ -1,4 +1,4 @@
--- Waiting for a worker: where a job stands, whose bell is rung for it, how many come before it.
+-- The queue: where a job waits for a worker, which workers are woken for it, what comes before it.
 
 -- Where a job waits: at its device's lane, or, once rows were computed of a run that must have the
 -- same bits to its end, at that of the workers whose bits are the same.
@@ -11,8 +11,8 @@ local function lane(job)
   return lane_of(get(job, 'device', 'fingerprint', 'exact'))
 end
 
-local function at_fingerprint(lane)
-  return string.sub(lane, 1, 1) == '@'
+local function at_fingerprint(name)
+  return string.sub(name, 1, 1) == '@'
 end
 
 local function enqueue(job, tenant, id)
@@ -36,9 +36,9 @@ local function dequeue(job, tenant, id)
   end
 end
 
--- Devices whose bell should be rung for a job: those of idle workers that may take it. A busy
+-- Devices whose workers should be woken for a job: those of idle workers that may take it. A busy
 -- worker asks for the next job by itself when it is done.
-local function bells(job)
+local function wakeups(job)
   local found, seen = {}, {}
   each_class(lane(job), {'idle'}, function(device)
     if not seen[device] then
@@ -51,17 +51,17 @@ end
 
 -- What those who wait in a lane lack to run: nothing, a worker, one whose bits are those of their
 -- rows, or one whose machine is well.
-local function lane_lacks(lane)
-  local found = at_fingerprint(lane) and 'fingerprint' or 'worker'
-  each_class(lane, {'unwell'}, function() found = 'machine' end)
-  each_class(lane, {'idle', 'busy'}, function() found = '' end)
+local function lane_lacks(name)
+  local found = at_fingerprint(name) and 'fingerprint' or 'worker'
+  each_class(name, {'unwell'}, function() found = 'machine' end)
+  each_class(name, {'idle', 'busy'}, function() found = '' end)
   return found
 end
 
 -- What a job lacks to run, whose fields these are: nothing (it runs, has ended, or waits its turn), or
 -- what its lane lacks. *known* holds what is known of lanes already.
 local function lacks(job, known)
-  if job.state ~= 'queued' then return '' end
+  if job.state ~= STATE.queued then return '' end
   local where = lane_of(job.device, job.fingerprint, job.exact)
   if not known[where] then known[where] = lane_lacks(where) end
   if known[where] == '' and tonumber(job.not_before or 0) > now() then return 'machine' end
@@ -108,13 +108,13 @@ end
 
 -- How many jobs would be claimed before a queued one, if no job ended or came meanwhile; nil for one
 -- that does not stand where it should.
-local function place(job)
+local function queue_position(job)
   local tenant, id = get(job, 'tenant', 'id')
   local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id) or nil)
   if not score then return nil end
   local rivals = rivals_of(job, score)
   for name, rival in pairs(rivals) do
-    rival.share = redis.call('ZCARD', key('jobs_in_state', name, 'running')) + rival.higher
+    rival.share = redis.call('ZCARD', key('jobs_in_state', name, STATE.running)) + rival.higher
   end
   -- Its turn comes when its tenant has this many: until then those with fewer go first, and of one
   -- with as many the next job, if that is older.
@@ -145,7 +145,7 @@ end
 local function unclaimable(job)
   local state, format, not_before, queued = get(job, 'state', 'format', 'not_before', 'queued')
   if not state then return 'there is no such job' end
-  if state ~= 'queued' then return 'it is ' .. state end
+  if state ~= STATE.queued then return 'it is ' .. state end
   local tenant, rows, checkpoint = get(job, 'tenant', 'rows', 'checkpoint_step')
   if not (tenant and tonumber(queued) and tonumber(rows) and tonumber(checkpoint)) then
     return 'its record lacks fields'
@@ -183,7 +183,7 @@ local function best_pending(device, fingerprint)
       if id then
         local found = {tenant = tenant, id = id,
           rank = math.floor(score / PRIORITY_STEP),
-          share = redis.call('ZCARD', key('jobs_in_state', tenant, 'running')),
+          share = redis.call('ZCARD', key('jobs_in_state', tenant, STATE.running)),
           number = score % PRIORITY_STEP}
         if not best or found.rank < best.rank
           or found.rank == best.rank and (found.share < best.share

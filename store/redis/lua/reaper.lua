@@ -1,4 +1,4 @@
--- What the reaper does, once a second, in every API process.
+-- What the reaper does, in one call a second of each process that runs its round.
 
 local NEWER = 100 -- jobs of a newer release, at most, that are passed over in one round
 local AGAIN_MS = 60000 -- after which what could not be taken back is tried again
@@ -57,7 +57,7 @@ local function taken_back(kind, leases, member, why, crashed)
   if is_newer(job) then return false, job, tenant, id end
   local ok = isolated(kind, member, function()
     local state = get(job, 'state')
-    if state == 'running' then
+    if state == STATE.running then
       take_back(job, tenant, id, why, crashed)
       done = true
     else
@@ -92,8 +92,8 @@ local function end_leases(limit)
     if #lost == limit then break end
     local done, job = taken_back('lease', 'leases', member, 'the worker went away', true)
     if done then table.insert(lost, member) end
-    if done and get(job, 'state') == 'queued' then
-      for _, device in ipairs(bells(job)) do
+    if done and get(job, 'state') == STATE.queued then
+      for _, device in ipairs(wakeups(job)) do
         if not seen[device] then table.insert(ring, device) end
         seen[device] = true
       end
@@ -103,9 +103,9 @@ local function end_leases(limit)
 end
 
 -- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease was over...},
--- {device to ring...}, {tenant/id of each job that went on after its time was over...}
+-- {device to wake...}, {tenant/id of each job that went on after its time was over...}
 local function reap(_, args)
-  local limit = tonumber(args[1])
+  local limit, lease_ms, overtime_ms = unpack(args)
   use_library()
   adopt_workers()
   forget_silent_workers()
@@ -113,10 +113,10 @@ local function reap(_, args)
   local over, ring, late = {}, {}, {}
   -- A server that was away could not be told that workers live: they get a lease to say so.
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-  if tonumber(uptime) * 1000 >= tonumber(args[2]) then
-    over, ring = end_leases(limit)
+  if tonumber(uptime) * 1000 >= tonumber(lease_ms) then over, ring = end_leases(tonumber(limit)) end
+  if tonumber(uptime) * 1000 >= tonumber(overtime_ms) then
+    late = end_overtime(tonumber(limit), overtime_ms)
   end
-  if tonumber(uptime) * 1000 >= tonumber(args[3]) then late = end_overtime(limit, args[3]) end
   for _, device in ipairs(unheard_bells()) do table.insert(ring, device) end
   return {over, ring, late}
 end

@@ -1,4 +1,4 @@
--- What a running job leaves behind: rows, evaluations, checkpoints, remarks.
+-- What an attempt stores: rows, evaluations, checkpoints, remarks for the history.
 
 -- Calls fn(chunk, offset in the chunk, first and last byte of data) for each chunk that rows
 -- [first, first + count) touch.
@@ -86,8 +86,8 @@ end
 -- append tenant id token first width data lease_ms held_up_ms
 -- -> ok rows request | fenced | gap rows | differs row
 local function append(_, args)
-  local tenant, id, token = args[1], args[2], args[3]
-  local first, width, data, lease = tonumber(args[4]), tonumber(args[5]), args[6], tonumber(args[7])
+  local tenant, id, token, first_row, bytes_per_row, data, lease_ms, held_up_ms = unpack(args)
+  local first, width = tonumber(first_row), tonumber(bytes_per_row)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
   local rows, replay_at, replay_end, columns, faults =
@@ -116,14 +116,14 @@ local function append(_, args)
     tally('steps', count - overlap)
     if faults then forget_fault(job) end
   end
-  note_held_up(job, tonumber(args[8]))
-  redis.call('ZADD', key('leases'), now() + lease, tenant .. '/' .. id)
-  return {'ok', first + count, wish(job, tenant, id)}
+  note_held_up(job, tonumber(held_up_ms))
+  redis.call('ZADD', key('leases'), now() + tonumber(lease_ms), tenant .. '/' .. id)
+  return {'ok', first + count, requested_action(job, tenant, id)}
 end
 
 -- evaluated tenant id token step data -> ok | fenced | differs step
 local function evaluated(_, args)
-  local tenant, id, token, step, data = args[1], args[2], args[3], args[4], args[5]
+  local tenant, id, token, step, data = unpack(args)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
   local known = redis.call('HGET', key('evaluations', tenant, id), step)
@@ -132,45 +132,45 @@ local function evaluated(_, args)
   -- Its entry lies in a file: it is there already, and nothing is left to compare it with.
   if tonumber(step) <= tonumber(get(job, 'evaluated_upto') or -1) then return {'ok'} end
   redis.call('HSET', key('evaluations', tenant, id), step, data)
-  event(job, tenant, id, 'evaluated', data)
+  event(job, tenant, id, EVENT.evaluated, data)
   return {'ok'}
 end
 
--- checkpointed tenant id token step path sha digest
+-- checkpointed tenant id token step path sha256 digest
 -- -> ok (path that is still needed)... | stale | gap rows | fenced
 local function checkpointed(_, args)
-  local tenant, id, token, step = args[1], args[2], args[3], tonumber(args[4])
-  local job = key('job', tenant, id)
+  local tenant, id, token, at_step, path, sha256, digest = unpack(args)
+  local job, step = key('job', tenant, id), tonumber(at_step)
   if not holds(job, token) then return {'fenced'} end
-  local rows, last, kept, best = get(job, 'rows', 'checkpoint_step', 'checkpoints', 'best')
+  local rows, last, known, best = get(job, 'rows', 'checkpoint_step', 'checkpoints', 'best')
   if step > tonumber(rows) then return {'gap', tonumber(rows)} end
-  local checkpoints = cjson.decode(kept)
+  local checkpoints = cjson.decode(known)
   if step <= tonumber(last) then return {'stale', unpack(paths(job))} end
-  table.insert(checkpoints, {step = step, path = args[5], sha256 = args[6],
+  table.insert(checkpoints, {step = step, path = path, sha256 = sha256,
     best = best and cjson.decode(best) or nil})
   while #checkpoints > CHECKPOINTS_KEPT do table.remove(checkpoints, 1) end
   redis.call('HSET', job, 'checkpoint_step', step, 'checkpoints', cjson.encode(checkpoints))
-  event(job, tenant, id, 'checkpointed', cjson.encode({step = step, digest = args[7]}))
+  event(job, tenant, id, EVENT.checkpointed, cjson.encode({step = step, digest = digest}))
   return {'ok', unpack(paths(job))}
 end
 
--- best_kept tenant id token step path sha metric value
+-- best_kept tenant id token step path sha256 metric value
 -- -> ok (path that is still needed)... | gap rows | fenced
 local function best_kept(_, args)
-  local tenant, id, token, step = args[1], args[2], args[3], tonumber(args[4])
-  local job = key('job', tenant, id)
+  local tenant, id, token, at_step, path, sha256, metric, value = unpack(args)
+  local job, step = key('job', tenant, id), tonumber(at_step)
   if not holds(job, token) then return {'fenced'} end
   local rows = tonumber((get(job, 'rows')))
   if step > rows then return {'gap', rows} end
   -- The value stays text: numbers of this encoder have 14 digits.
   redis.call('HSET', job, 'best', cjson.encode(
-    {step = step, path = args[5], sha256 = args[6], metric = args[7], value = args[8]}))
+    {step = step, path = path, sha256 = sha256, metric = metric, value = value}))
   return {'ok', unpack(paths(job))}
 end
 
 -- refused tenant id token path why -> ok | fenced : a checkpoint cannot be used; forget it
 local function refused(_, args)
-  local tenant, id, token, path, why = args[1], args[2], args[3], args[4], args[5]
+  local tenant, id, token, path, why = unpack(args)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
   local good = {}
@@ -181,7 +181,7 @@ local function refused(_, args)
   local bits_from = get(job, 'bits_from')
   redis.call('HSET', job, 'checkpoints', #good > 0 and cjson.encode(good) or '[]',
     'checkpoint_step', step, 'claim_checkpoint', step, 'replay_at', step)
-  event(job, tenant, id, 'checkpoint_refused', cjson.encode({why = why, step = step}))
+  event(job, tenant, id, EVENT.checkpoint_refused, cjson.encode({why = why, step = step}))
   -- The rows between were computed where bits come out differently: nothing to be equal to.
   if step < tonumber(bits_from or 0) then
     go_on_elsewhere(job, tenant, id, step, 'a checkpoint was refused')
@@ -192,12 +192,12 @@ end
 -- passed_over tenant id token path why step -> ok | fenced : a checkpoint is not there; the run goes on
 -- from *step*, and nothing is forgotten: it may be there again one day
 local function passed_over(_, args)
-  local tenant, id, token, path, why, step =
-    args[1], args[2], args[3], args[4], args[5], tonumber(args[6])
-  local job = key('job', tenant, id)
+  local tenant, id, token, path, why, from_step = unpack(args)
+  local job, step = key('job', tenant, id), tonumber(from_step)
   if not holds(job, token) then return {'fenced'} end
   redis.call('HSET', job, 'replay_at', step)
-  event(job, tenant, id, 'checkpoint_passed_over', cjson.encode({path = path, why = why, step = step}))
+  event(job, tenant, id, EVENT.checkpoint_passed_over,
+    cjson.encode({path = path, why = why, step = step}))
   local bits_from = get(job, 'bits_from')
   if step < tonumber(bits_from or 0) then -- as in `refused`
     go_on_elsewhere(job, tenant, id, step, 'a checkpoint was not there')
@@ -207,20 +207,20 @@ end
 
 -- noted tenant id token kind data -> ok | fenced : a remark of the worker for the history
 local function noted(_, args)
-  local tenant, id, token = args[1], args[2], args[3]
+  local tenant, id, token, kind, data = unpack(args)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
-  event(job, tenant, id, args[4], args[5])
+  event(job, tenant, id, kind, data)
   return {'ok'}
 end
 
 -- off_plan tenant id token step data -> ok | fenced : lr was not the planned one; said once
 local function off_plan(_, args)
-  local tenant, id, token, step, data = args[1], args[2], args[3], args[4], args[5]
+  local tenant, id, token, step, data = unpack(args)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
   if redis.call('HSETNX', job, 'off_plan', step) == 1 then
-    event(job, tenant, id, 'lr_off_plan', data)
+    event(job, tenant, id, EVENT.lr_off_plan, data)
   end
   return {'ok'}
 end

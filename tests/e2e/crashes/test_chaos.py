@@ -14,7 +14,7 @@ from benchmarks.chaos.report import Report
 from benchmarks.chaos.service import Service, own_service
 from benchmarks.chaos.strikes import Kind, plan
 from optserve.local.stack import Stack
-from store.redis.functions import library
+from store.redis.library import library
 from tests.support.service.commands import chaos
 
 SEED = 7

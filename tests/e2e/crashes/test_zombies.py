@@ -14,7 +14,7 @@ from optserve.client import Client
 from optserve.contract.states import State
 from optserve.local.stack import Stack
 from store.redis import keys
-from store.redis.functions import library
+from store.redis.library import library
 from tests.support.machine.processes import alive, eventually, state_of
 from tests.support.service.jobs import SHORT, begun, finished, trainer_of
 from tests.support.service.stacks import stack_with
@@ -25,9 +25,9 @@ SPEC: dict[str, Any] = {
     **SHORT,
     "training": {"steps": 40_000, "seed": 5, "checkpoint_every": EVERY, "evaluate_every": None},
 }
-HOLDS = "return state == 'running' and token ~= '' and current == token\n"
+HOLDS = "return state == STATE.running and token ~= '' and current == token\n"
 COUNTED = """
-  local held = state == 'running' and token ~= '' and current == token
+  local held = state == STATE.running and token ~= '' and current == token
   if redis.call('EXISTS', 'zombie/' .. token) == 1 then
     redis.call('HINCRBY', 'zombie/' .. token, held and 'taken' or 'refused', 1)
   end

@@ -34,9 +34,9 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.series import Row
 from store.redis import keys
+from store.redis.constants import MAX_CRASHES
 from store.redis.functions import Fenced, Gap, ReplayDiffers, send
 from store.redis.library import library
-from store.redis.constants import MAX_CRASHES
 from store.redis.server import prepare
 from tests.support.store.protocol import (
     append,
@@ -510,8 +510,8 @@ def _list(values: Any) -> list[str]:
 
 MUTANTS = {
     "no token is looked at": (
-        "return state == 'running' and token ~= '' and current == token",
-        "return state == 'running'",
+        "return state == STATE.running and token ~= '' and current == token",
+        "return state == STATE.running",
     ),
     "a gap is written over": ("if first > rows then return {'gap', rows} end", ""),
     "replayed rows are not compared": ("if differs then return {'differs', differs} end", ""),
@@ -521,7 +521,7 @@ MUTANTS = {
     ),
     "a lost claim takes another job": ("if held_token == token and held", "if false and held"),
     "rows that are missing do not matter": (
-        "if stored ~= rows then return {'gap', stored} end",
+        "if stored ~= tonumber(rows) then return {'gap', stored} end",
         "",
     ),
     "progress does not reset the crashes": (
@@ -537,7 +537,7 @@ MUTANTS = {
         "mark(job, tenant, id, first)",
     ),
     "a removed job stays in a list": ("redis.call('ZREM', key('jobs', tenant), id)", ""),
-    "who waits stays in line": ("if from == 'queued' then dequeue(job, tenant, id) end", ""),
+    "who waits stays in line": ("if from == STATE.queued then dequeue(job, tenant, id) end", ""),
     "a busy worker is idle too": (
         "if other ~= state then redis.call('ZREM', key('class', other, class), worker) end",
         "",

@@ -9,7 +9,9 @@ import redis.asyncio
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.redis import keys
-from store.redis.functions import FORMAT, FunctionsMissing, library_name, send, send_async
+from store.redis.constants import FORMAT
+from store.redis.functions import FunctionsMissing, send, send_async
+from store.redis.library import library_name
 from store.redis.server import UNUSED_MS, install, remove_unused_libraries
 from tests.support.store.protocol import begin, hello, reap, submit
 

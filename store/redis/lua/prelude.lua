@@ -2,8 +2,8 @@
 -- The job protocol: every transition of a job is one function of this library.
 --
 -- A function checks state and token, changes the record, and says what happened, so that a call
--- repeated after a lost reply does nothing twice. Time is the server's. `functions.py` joins these
--- files in the order of `FILES`, and fills in what stands between @ signs.
+-- repeated after a lost reply does nothing twice. Time is the server's. `library.py` joins these files
+-- in the order of `FILES` and replaces the names between @ signs.
 --
 -- The keys are not declared to the server: this is for one primary, not for a cluster.
 --
@@ -11,16 +11,23 @@
 -- the version. Each works on the same keys, and leaves alone what it does not know.
 
 local KEYS = @KEYS@
+local STATE = @STATE@
+local REASON = @REASON@
+local EVENT = @EVENT@
+local STATES = @STATES@
+local FINAL = @FINAL@ -- state -> true for those that nothing follows
 local FORMAT = @FORMAT@ -- of the records that this library writes and reads
 local CHUNK_ROWS = @CHUNK_ROWS@
 local MAX_CRASHES = @MAX_CRASHES@
 local RING_AFTER_MS = @RING_AFTER_MS@
 local CHECKPOINTS_KEPT = @CHECKPOINTS_KEPT@
 local WAITS_MS = @WAITS_MS@
-local STATES = @STATES@
 local HISTORY_ENTRIES = @HISTORY_ENTRIES@
 local FORGET_MS = 30 * 24 * 3600 * 1000 -- a fingerprint that no worker has had for so long
-local PRIORITY_STEP = 1e12 -- more jobs than there will be; scores stay below 2^53
+-- A job's score in the queue is its rank by priority times this, plus its number: one sorted set is
+-- ordered by both. There will be fewer jobs than this, and 200 ranks of it stay below 2^53, above
+-- which a score would lose its last digits.
+local PRIORITY_STEP = 1e12
 
 local function key(name, ...)
   return string.format(KEYS[name], ...)

@@ -48,10 +48,10 @@ end
 
 -- Calls fn(device, fingerprint, class) for each class of workers that may take a job in a lane and
 -- has one alive in one of *states*.
-local function each_class(lane, states, fn)
+local function each_class(where, states, fn)
   for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
     local device, fingerprint = string.match(class, '^([^/]*)/(.*)$')
-    if lane == 'auto' or lane == device or fingerprint ~= '' and lane == '@' .. fingerprint then
+    if where == 'auto' or where == device or fingerprint ~= '' and where == '@' .. fingerprint then
       for _, state in ipairs(states) do
         if some(state, class) > 0 then
           fn(device, fingerprint, class)

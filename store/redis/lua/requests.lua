@@ -1,20 +1,20 @@
--- What clients do.
+-- What clients ask for: a new job, and changes of one.
 
 -- recall tenant idempotency_key body_sha -> (none | replayed | conflict), {}, the record
 local function recall(_, args)
-  local tenant, idem, body_sha = args[1], args[2], args[3]
+  local tenant, idem, body_sha = unpack(args)
   local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
   if not known[1] then return {'none', {}, {}} end
   return {known[2] == body_sha and 'replayed' or 'conflict', {}, view(key('job', tenant, known[1]))}
 end
 
 -- submit tenant id idempotency_key body_sha (field value)...
--- -> (created | replayed | conflict), {device to ring...}, the record
+-- -> (created | replayed | conflict), {device to wake...}, the record
 local function submit(_, args)
-  local tenant, id, idem, body_sha = args[1], args[2], args[3], args[4]
+  local tenant, id, idem, body_sha = unpack(args)
   local job = key('job', tenant, id)
   if redis.call('EXISTS', job) == 1 then
-    return {'created', bells(job), view(job)}
+    return {'created', wakeups(job), view(job)}
   end
   if idem ~= '' then
     local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
@@ -24,49 +24,51 @@ local function submit(_, args)
     end
     redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
   end
-  local number = redis.call('INCR', key('number')) -- age: a job given back keeps its place
-  redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', 'queued', 'created', now(),
+  -- The number is the job's age: one that is given back stands where it stood before.
+  local number = redis.call('INCR', key('number'))
+  redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', STATE.queued,
+    'created', now(),
     'number', number, 'attempt', 0, 'crashes', 0, 'rows', 0, 'checkpoint_step', 0,
     'checkpoints', '[]', 'verified', 0, 'token', '', 'last_token', '', 'request', '', 'rev', 0,
     'idempotency', idem, 'format', FORMAT, unpack(args, 5))
   redis.call('ZADD', key('jobs', tenant), 0, id)
   redis.call('SADD', key('tenants'), tenant)
-  index(tenant, id, nil, 'queued')
+  index(tenant, id, nil, STATE.queued)
   add_to_labels(job, tenant, id)
   indexed_next(number)
   enqueue(job, tenant, id)
-  event(job, tenant, id, 'submitted')
-  return {'created', bells(job), view(job)}
+  event(job, tenant, id, EVENT.submitted)
+  return {'created', wakeups(job), view(job)}
 end
 
--- ask tenant id (cancel | kill | pause | resume) -> {device to ring...}, the record (empty if there
+-- ask tenant id (cancel | kill | pause | resume) -> {device to wake...}, the record (empty if there
 -- is no such job)
 local function ask(_, args)
-  local tenant, id, action = args[1], args[2], args[3]
+  local tenant, id, action = unpack(args)
   local job = key('job', tenant, id)
   local state, request, format = get(job, 'state', 'request', 'format')
   if not state then return {{}, {}} end
   require_known(format)
   local ring = {}
   if action == 'resume' then
-    if state == 'paused' then
-      move(job, tenant, id, 'paused', 'queued', 'resumed')
-      ring = bells(job)
-    elseif state == 'running' and request == 'pause' then
+    if state == STATE.paused then
+      move(job, tenant, id, STATE.paused, STATE.queued, EVENT.resumed)
+      ring = wakeups(job)
+    elseif state == STATE.running and request == 'pause' then
       redis.call('HSET', job, 'request', '')
-      event(job, tenant, id, 'resumed')
+      event(job, tenant, id, EVENT.resumed)
     end
-  elseif state == 'running' then
-    -- A stronger wish replaces a weaker one: pause, cancel, kill.
+  elseif state == STATE.running then
+    -- A stronger request replaces a weaker one, never the other way: a kill must not become a pause.
     local strength = {[''] = 0, pause = 1, cancel = 2, kill = 3}
     if strength[action] > strength[request] then
       redis.call('HSET', job, 'request', action)
-      event(job, tenant, id, action .. '_requested')
+      event(job, tenant, id, EVENT[action .. '_requested'])
     end
-  elseif (state == 'queued' or state == 'paused') and action ~= 'pause' then
-    move(job, tenant, id, state, 'cancelled', 'cancelled')
-  elseif state == 'queued' then
-    move(job, tenant, id, 'queued', 'paused', 'paused')
+  elseif (state == STATE.queued or state == STATE.paused) and action ~= 'pause' then
+    move(job, tenant, id, state, STATE.cancelled, EVENT.cancelled)
+  elseif state == STATE.queued then
+    move(job, tenant, id, STATE.queued, STATE.paused, EVENT.paused)
   end
   return {ring, view(job)}
 end
@@ -75,25 +77,25 @@ end
 -- computes rows at the same time.
 local function hindrance(state)
   if not state then return 'missing' end
-  if state == 'running' then return 'running' end
-  if state ~= 'queued' and state ~= 'paused' then return 'ended' end
+  if state == STATE.running then return 'running' end
+  if state ~= STATE.queued and state ~= STATE.paused then return 'ended' end
 end
 
 -- Changes a waiting job with *change*, which may move it to another lane.
 local function in_another_lane(job, tenant, id, state, change)
-  if state == 'queued' then dequeue(job, tenant, id) end
+  if state == STATE.queued then dequeue(job, tenant, id) end
   change()
-  if state == 'queued' then enqueue(job, tenant, id) end
+  if state == STATE.queued then enqueue(job, tenant, id) end
 end
 
 local function answered(job, outcome)
   local state = get(job, 'state')
-  return {outcome, state == 'queued' and bells(job) or {}, view(job)}
+  return {outcome, state == STATE.queued and wakeups(job) or {}, view(job)}
 end
 
--- restart tenant id -> (ok | missing | running | ended), {device to ring...}, the record
+-- restart tenant id -> (ok | missing | running | ended), {device to wake...}, the record
 local function restart(_, args)
-  local tenant, id = args[1], args[2]
+  local tenant, id = unpack(args)
   local job = key('job', tenant, id)
   local state, rows, checkpoints, format = get(job, 'state', 'rows', 'checkpoints', 'format')
   require_known(format)
@@ -101,8 +103,8 @@ local function restart(_, args)
   if why_not then return answered(job, why_not) end
   if rows == '0' and checkpoints == '[]' then return answered(job, 'ok') end
   in_another_lane(job, tenant, id, state, function()
-    event(job, tenant, id, 'restarted', cjson.encode({rows = tonumber(rows)}))
-    cut(job, tenant, id, 0, 'restarted')
+    event(job, tenant, id, EVENT.restarted, cjson.encode({rows = tonumber(rows)}))
+    truncate(job, tenant, id, 0, 'restarted')
     redis.call('HDEL', job, 'fingerprint', 'facts', 'bits_from', 'best')
     forget_fault(job)
     redis.call('HSET', job, 'checkpoints', '[]', 'checkpoint_step', 0, 'claim_checkpoint', 0,
@@ -111,9 +113,9 @@ local function restart(_, args)
   return answered(job, 'ok')
 end
 
--- accept tenant id -> (ok | missing | running | ended), {device to ring...}, the record
+-- accept tenant id -> (ok | missing | running | ended), {device to wake...}, the record
 local function accept(_, args)
-  local tenant, id = args[1], args[2]
+  local tenant, id = unpack(args)
   local job = key('job', tenant, id)
   local state, fingerprint, step, format =
     get(job, 'state', 'fingerprint', 'checkpoint_step', 'format')
@@ -122,7 +124,7 @@ local function accept(_, args)
   if why_not then return answered(job, why_not) end
   if not at_fingerprint(lane(job)) then return answered(job, 'ok') end -- any worker may have it
   in_another_lane(job, tenant, id, state, function()
-    event(job, tenant, id, 'accepted',
+    event(job, tenant, id, EVENT.accepted,
       cjson.encode({fingerprint = fingerprint, step = tonumber(step)}))
     go_on_elsewhere(job, tenant, id, tonumber(step), 'other bits were accepted')
     redis.call('HDEL', job, 'fingerprint', 'facts')

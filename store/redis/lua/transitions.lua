@@ -1,4 +1,4 @@
--- Moving a job from one state to another, and who may.
+-- Transitions of a job from one state to another, and who may make them.
 
 local function index(tenant, id, from, to)
   if from then redis.call('ZREM', key('jobs_in_state', tenant, from), id) end
@@ -19,11 +19,11 @@ end
 
 -- Moves a job from one state to another; fields are further (name, value) pairs of the record.
 local function move(job, tenant, id, from, to, kind, data, ...)
-  if from == 'queued' then dequeue(job, tenant, id) end
-  if from == 'running' then redis.call('HSET', job, 'trained', trained_ms(job)) end
+  if from == STATE.queued then dequeue(job, tenant, id) end
+  if from == STATE.running then redis.call('HSET', job, 'trained', trained_ms(job)) end
   redis.call('HSET', job, 'state', to, ...)
   index(tenant, id, from, to)
-  if from == 'running' then
+  if from == STATE.running then
     local token, rows, bits_from = get(job, 'token', 'rows', 'bits_from')
     redis.call('ZREM', key('leases'), tenant .. '/' .. id)
     redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)
@@ -34,12 +34,12 @@ local function move(job, tenant, id, from, to, kind, data, ...)
     end
     free_worker(job)
   end
-  if to == 'queued' then enqueue(job, tenant, id) end
-  if to == 'succeeded' or to == 'failed' or to == 'cancelled' then
+  if to == STATE.queued then enqueue(job, tenant, id) end
+  if FINAL[to] then
     redis.call('HSET', job, 'ended', now())
     forget_fault(job)
     redis.call('ZADD', key('ended'), now(), tenant .. '/' .. id)
-    redis.call('SADD', key('unweighed'), tenant .. '/' .. id)
+    redis.call('SADD', key('unmeasured'), tenant .. '/' .. id)
     redis.call('ZADD', key('unarchived'), now(), tenant .. '/' .. id)
   end
   event(job, tenant, id, kind, data)
@@ -49,8 +49,8 @@ end
 -- what was best when each of them was made.
 local function paths(job)
   local found = {}
-  local kept, best = get(job, 'checkpoints', 'best')
-  for _, checkpoint in ipairs(cjson.decode(kept)) do
+  local checkpoints, best = get(job, 'checkpoints', 'best')
+  for _, checkpoint in ipairs(cjson.decode(checkpoints)) do
     table.insert(found, checkpoint.path)
     if checkpoint.best then table.insert(found, checkpoint.best.path) end
   end
@@ -60,7 +60,7 @@ end
 
 local function holds(job, token)
   local state, current = get(job, 'state', 'token')
-  return state == 'running' and token ~= '' and current == token
+  return state == STATE.running and token ~= '' and current == token
 end
 
 local function ended_by(job, token)
@@ -75,7 +75,7 @@ local function is_over(tenant, id)
 end
 
 -- What a worker is to do with a job: what its client asks for, or to stop because its time is over.
-local function wish(job, tenant, id)
+local function requested_action(job, tenant, id)
   local request = get(job, 'request')
   if request == '' and is_over(tenant, id) then return 'timeout' end
   return request

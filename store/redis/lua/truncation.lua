@@ -1,23 +1,23 @@
--- Going on with other bits: what was computed with those before is cut.
+-- Truncating a series: rows that the next ones could not be equal to are removed.
 
 -- Forgets the marks of rows after the first *rows*.
-local function cut_marks(tenant, id, rows)
+local function truncate_marks(tenant, id, rows)
   local name = key('marks', tenant, id)
   local marks = redis.call('GET', name) or ''
-  local kept, num = 0, #marks / 8
-  while kept < num do -- between the two lies the first that goes
-    local middle = math.floor((kept + num) / 2)
-    if struct.unpack('<I4', marks, 8 * middle + 1) <= rows then kept = middle + 1
-    else num = middle end
+  local left, upper = 0, #marks / 8
+  while left < upper do -- rows only grow, so the first mark to go is found by bisection
+    local middle = math.floor((left + upper) / 2)
+    if struct.unpack('<I4', marks, 8 * middle + 1) <= rows then left = middle + 1
+    else upper = middle end
   end
-  if kept == 0 then redis.call('DEL', name)
-  elseif 8 * kept < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * kept)) end
+  if left == 0 then redis.call('DEL', name)
+  elseif 8 * left < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * left)) end
 end
 
--- Forgets the rows from *from* on, and what was found out in them. That they were, is not forgotten:
--- the history says how many and why, and `cuts` tells those who read them before.
-local function cut(job, tenant, id, from, why)
-  local rows, columns, off_plan, cuts = get(job, 'rows', 'columns', 'off_plan', 'cuts')
+-- Removes the rows from *from* on, and what was derived from them. The history says how many and why,
+-- and the field `cuts` tells clients that have read them that they are no longer valid.
+local function truncate(job, tenant, id, from, why)
+  local rows, columns, off_plan, truncations = get(job, 'rows', 'columns', 'off_plan', 'cuts')
   rows = tonumber(rows)
   local evaluations = key('evaluations', tenant, id)
   for _, step in ipairs(redis.call('HKEYS', evaluations)) do
@@ -38,17 +38,18 @@ local function cut(job, tenant, id, from, why)
       redis.call('DEL', name)
     end
   end
-  cut_marks(tenant, id, from)
-  cuts = cjson.decode(cuts or '[]')
-  table.insert(cuts, from)
-  redis.call('HSET', job, 'rows', from, 'replay_end', from, 'cuts', cjson.encode(cuts))
-  event(job, tenant, id, 'rows_cut', cjson.encode({from = from, count = rows - from, why = why}))
+  truncate_marks(tenant, id, from)
+  truncations = cjson.decode(truncations or '[]')
+  table.insert(truncations, from)
+  redis.call('HSET', job, 'rows', from, 'replay_end', from, 'cuts', cjson.encode(truncations))
+  event(job, tenant, id, EVENT.rows_cut,
+    cjson.encode({from = from, count = rows - from, why = why}))
 end
 
--- Lets the job go on from *step* with other bits: rows after it are cut, what was best when that
+-- Lets the job go on from *step* with other bits: rows after it are truncated, what was best when that
 -- checkpoint was made is best again, and from there on the bits of the next worker hold.
 local function go_on_elsewhere(job, tenant, id, step, why)
-  cut(job, tenant, id, step, why)
+  truncate(job, tenant, id, step, why)
   redis.call('HSET', job, 'bits_from', step)
   redis.call('HDEL', job, 'best')
   for _, checkpoint in ipairs(cjson.decode(get(job, 'checkpoints'))) do
