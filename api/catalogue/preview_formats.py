@@ -1,4 +1,4 @@
-"""Previews of schedules as texts, in parts: half a million numbers are not one string."""
+"""Previews as JSON, CSV and SVG, in parts: half a million numbers are too large for one string."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pydantic_core import to_json
 from api.jobs.plan import lr_brief
 from optcore.plan.preview import PreviewSpec
 from optcore.plan.sampling import require_finite
-from optcore.plan.schedule import SchedulePlan, plan
+from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg_parts
 from optserve.contract.answers.schedules import PreviewedLr, SchedulePreview
 
 VALUES_AT_ONCE = 8192
-"""Numbers that become text at a time."""
+"""Numbers encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Curve:
     Attributes:
         name: of the group, or ``lr``.
         values: one per step.
-        known: what they come to.
+        known: their summary.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Curve:
 
 def curves_of(spec: PreviewSpec) -> list[Curve]:
     """
-    Return the curves of *spec*, that without a group first.
+    Return the curves of *spec*: the schedule's own, then those of its groups.
 
     Raises:
         SpecError: one of them is not finite.
@@ -55,7 +55,9 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
             values = made(steps)
         own = i > 0 and spec.groups[i - 1].schedule is not None
         require_finite(values, steps, f"groups[{i - 1}].schedule" if own else "schedule")
-        known = plan(schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch, values=values)
+        known = plan_schedule(
+            schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch, values=values
+        )
         found.append(Curve(name, values, known))
     return found
 
@@ -63,19 +65,19 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
 def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
     """Yield the parts of a `SchedulePreview`."""
     whole, *groups = curves
-    known = dict(_shown(whole))
+    known = dict(_summary(whole))
     empty = SchedulePreview(**known, total_steps=spec.total_steps, groups=[])
     text, _, end = empty.model_dump_json().rpartition('"groups":[]')
     yield from _with_values(text, whole)
     yield '"groups":['
     for i, group in enumerate(groups):
         yield "," if i else ""
-        yield from _with_values(_shown(group).model_dump_json(), group)
+        yield from _with_values(_summary(group).model_dump_json(), group)
     yield f"]{end}"
 
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield a line per step, some at a time; a name with a comma or a quote in it is quoted."""
+    """Yield a line per step, many at a time; names with commas or quotes are quoted."""
     head = io.StringIO()
     names = [curve.name for curve in curves]
     csv.writer(head, lineterminator="\n").writerow(["step", *names])
@@ -93,15 +95,15 @@ def as_svg(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
     yield from svg_parts({curve.name: curve.values for curve in curves}, title=title)
 
 
-def _shown(curve: Curve) -> PreviewedLr:
-    """Return *curve* without its values."""
+def _summary(curve: Curve) -> PreviewedLr:
+    """Return the summary of *curve*, with an empty list of values."""
     known = curve.known
     return PreviewedLr(name=curve.name, lr=[], warnings=known.warnings, **dict(lr_brief(known)))
 
 
 def _with_values(text: str, curve: Curve) -> Iterator[str]:
-    """Yield *text*, in which a curve has no values, with those of *curve*."""
-    # A name that looks like this has its quotes escaped.
+    """Yield *text*, with the values of *curve* in its empty list."""
+    # The first match is the list: in a name that contains this text, the quotes are escaped.
     begin, _, end = text.partition('"lr":[]')
     yield f'{begin}"lr":['
     for start in range(0, len(curve.values), VALUES_AT_ONCE):

@@ -1,12 +1,12 @@
-"""What a job would be: its plan, computed without running anything."""
+"""The plan of a job, as `POST /v1/jobs/validate` returns it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
 
-from optcore.plan.schedule import SchedulePlan, plan
-from optcore.spec.models import summarize
+from optcore.plan.schedule import SchedulePlan, plan_schedule
+from optcore.spec.networks.summary import summarize
 from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
 from optserve.contract.answers.schedules import LrSummary
 from optserve.contract.requests.job import JobSpec
@@ -14,7 +14,7 @@ from optserve.contract.requests.job import JobSpec
 
 def plan_of(spec: JobSpec) -> Plan:
     """Return the plan of the job that *spec* describes."""
-    known = plan(
+    known = plan_schedule(
         spec.schedule,
         lr=spec.optimizer.lr,
         total_steps=spec.total_steps,
@@ -50,7 +50,7 @@ def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
 
 
 def lr_brief(known: SchedulePlan) -> LrSummary:
-    """Return the numbers of a schedule's plan."""
+    """Return the summary of a schedule's plan."""
     return LrSummary(**{name: getattr(known, name) for name in LrSummary.model_fields})
 
 

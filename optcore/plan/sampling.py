@@ -1,4 +1,4 @@
-"""Which steps of a long run are looked at, and what any schedule must give there."""
+"""Which steps of a run are computed for a plan, and the check that lr is finite there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from optcore.spec.errors import Problem, SpecError
 BLOCK = 1_000_000
 """Steps whose lr is computed at a time."""
 MOST_PLANNED = 10_000_000
-"""Values computed for one plan, those of all parts of its schedule: a second or so."""
+"""Values computed for one plan, those of all parts of its schedule: about a second."""
 SAMPLE = 1_000_000
-"""Steps that are looked at, at most, where that would be too many."""
+"""Steps computed, at most, where all of them would be too many values."""
 EDGE = 1000
-"""Steps at either end of a run that are never left out."""
+"""Steps at either end of a run that a sample always has."""
 
 
-def looked_at(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
-    """Yield all steps, block by block, or some of them where *cost*, that of all, is too much."""
+def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
+    """Yield all steps, block by block, or a sample where *cost*, that of all, is too much."""
     if cost > MOST_PLANNED:
         yield sampled(total_steps, min(SAMPLE, total_steps * MOST_PLANNED // cost))
         return
@@ -40,7 +40,7 @@ def sampled(total_steps: int, most: int) -> NDArray[np.int64]:
 
 
 def require_finite(values: NDArray[np.float64], steps: NDArray[np.int64], param: str) -> None:
-    """Raise `SpecError` for the schedule at *param* if one of its *values* is no number."""
+    """Raise `SpecError` for the schedule at *param* if one of its *values* is not finite."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         at = int(np.argmax(wrong))

@@ -9,13 +9,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.plan.sampling import looked_at, require_finite
+from optcore.plan.sampling import planned_steps, require_finite
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import make_schedule
 from optcore.spec.duration import RunLength
 
 MOST_WARNINGS = 20
-"""Warnings of a plan; of further ones only the number is told."""
+"""Warnings of a plan; of further ones it has only the number."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SchedulePlan:
     warnings: list[str]
 
 
-def plan(
+def plan_schedule(
     spec: ScheduleSpec,
     *,
     lr: float,
@@ -71,31 +71,33 @@ def plan(
     """
     run = RunLength(total_steps, steps_per_epoch)
     schedule = make_schedule(spec, lr=lr, **run._asdict())
-    seen = _Seen(total_steps)
+    summary = _Summary(total_steps)
     if values is not None:
-        seen.look(np.arange(len(values)), values, param)
+        summary.add(np.arange(len(values)), values, param)
     else:
-        for steps in looked_at(total_steps, spec.cost(run)):
-            with np.errstate(all="ignore"):  # what is not finite is a problem with a name
+        for steps in planned_steps(total_steps, spec.cost(run)):
+            with np.errstate(
+                all="ignore"
+            ):  # numbers that are not finite get an error with the step
                 lrs = schedule(steps)
-            seen.look(steps, lrs, param)
+            summary.add(steps, lrs, param)
     rise = spec.num_warmup_steps(run)
     return SchedulePlan(
-        first=seen.first,
-        last=seen.last,
-        peak=seen.peak,
-        peak_step=seen.peak_step,
-        lowest=seen.lowest,
-        area=seen.area,
+        first=summary.first,
+        last=summary.last,
+        peak=summary.peak,
+        peak_step=summary.peak_step,
+        lowest=summary.lowest,
+        area=summary.area,
         warmup_share=min(1.0, rise / total_steps),
         warnings=_first(
-            [*spec.warnings_in(run), *_endless_rise(rise, total_steps), *seen.warnings()]
+            [*spec.warnings_in(run), *_unfinished_warmup(rise, total_steps), *summary.warnings()]
         ),
     )
 
 
-class _Seen:
-    """What is known of an lr that is looked at block by block, in the order of the steps."""
+class _Summary:
+    """The numbers of a plan, gathered from blocks of values in the order of their steps."""
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
@@ -104,8 +106,8 @@ class _Seen:
         self.peak, self.peak_step = -np.inf, 0
         self.lowest, self.lowest_step = np.inf, 0
 
-    def look(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
-        """Take note of the *lrs* at *steps*; one that is no number is an error of *param*."""
+    def add(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
+        """Add the *lrs* at *steps*; one that is not finite is an error at *param*."""
         require_finite(lrs, steps, param)
         self.first = self.first if self.num_seen else float(lrs[0])
         self.last = float(lrs[-1])
@@ -115,13 +117,13 @@ class _Seen:
         if lrs[low] < self.lowest:
             self.lowest, self.lowest_step = float(lrs[low]), int(steps[low])
         gaps = steps[-1] - steps[0] >= len(steps)
-        # Of what is sampled each value stands for the steps up to the next one.
+        # A sampled value stands for all steps up to the next sample.
         area = lrs @ np.diff(steps, append=self.total_steps) if gaps else lrs.sum()
         self.area += float(area)
         self.num_seen += len(steps)
 
     def warnings(self) -> Iterator[str]:
-        """Yield what is probably not meant, and that not every step was looked at."""
+        """Yield that lr is negative somewhere, and that not every step was computed."""
         if self.lowest < 0:
             yield (
                 f"schedule: lr goes below 0, to {self.lowest:.4g} at step {self.lowest_step}, by "
@@ -134,13 +136,13 @@ class _Seen:
             )
 
 
-def _endless_rise(rise: int, total_steps: int) -> Iterator[str]:
+def _unfinished_warmup(rise: int, total_steps: int) -> Iterator[str]:
     if rise >= total_steps:
         yield f"schedule: lr is still in its warmup when the run of {total_steps} steps ends"
 
 
 def _first(warnings: Iterable[str]) -> list[str]:
-    """Return the first warnings, and how many more there are."""
+    """Return the first warnings, and a line with the number of the others."""
     left = iter(warnings)
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)

@@ -1,4 +1,4 @@
-"""Whether the schedules of a run give numbers that its optimizer takes, before it runs."""
+"""Check, before a run, that its schedules give numbers that its optimizer accepts."""
 
 from __future__ import annotations
 
@@ -15,63 +15,65 @@ from numpy.typing import NDArray
 from optcore.plan.sampling import require_finite, sampled
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.make import Schedule, make_schedule
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import Problem, SpecError, dotted
 from optcore.spec.limits import MAX_FLOAT32
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.run import RunSpec, Scheduled
 
-LOOKED_AT = 1_000_000
-"""Steps looked at for one run, those of all its schedules together; longer runs are sampled."""
-MOST_VALUES = 5_000_000
-"""Values computed for that: a schedule that is made of many has several a step."""
-LOOKS_KEPT = 256
-"""Schedules that were right, of which that is remembered: many jobs have the same one."""
-LONGEST_KEPT = 100
-"""Entries that such a schedule's lists have, at most: one of a million values is forgotten."""
+MAX_SAMPLED = 1_000_000
+"""Steps checked for one run, those of all its schedules together; longer runs are sampled."""
+MAX_COMPUTED = 5_000_000
+"""Values computed for them; a schedule made of several has more than one value a step."""
+CACHE_SIZE = 256
+"""Checks whose success is remembered: many jobs have the same schedule, and to check one of a
+million steps or more takes 0.2 s."""
+MAX_CACHED_ENTRIES = 100
+"""Entries in the lists of a schedule in the cache; a list of a million would stay in memory."""
 
 
 def check_values(spec: RunSpec) -> None:
     """
     Refuse schedules of *spec* that give no number, or one beyond its hyperparameter's limits.
 
-    Lr has no limits here but that of float32: a schedule may take it to 0.
+    Lr has no limit here but that of float32: a schedule may take it to 0.
 
     Raises:
         SpecError: with the schedule, the rule, the value and the step.
     """
-    moved = {(_text(m.schedule), m.name, m.value, f): (m, f) for m, f in _moved(spec)}
-    for (text, *_), (one, factor) in moved.items():
-        cost = one.schedule.cost(spec.length)
-        most = min(LOOKED_AT, spec.total_steps * MOST_VALUES // cost)
-        look = _Look(
+    checks = {(_text(s.schedule), s.name, s.value, f): (s, f) for s, f in _with_factors(spec)}
+    for (text, *_), (scheduled, factor) in checks.items():
+        cost = scheduled.schedule.cost(spec.length)
+        affordable = min(MAX_SAMPLED, spec.total_steps * MAX_COMPUTED // cost)
+        check = _Check(
             text=text,
-            name=one.name,
-            value=one.value,
+            name=scheduled.name,
+            value=scheduled.value,
             factor=factor,
-            whose=type(one.spec),
-            param=dotted(one.path),
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
-            most=most // len(moved),
+            whose=type(scheduled.spec),
+            param=dotted(scheduled.path),
+            run=spec.length,
+            num_sampled=affordable // len(checks),
             largest=math.inf if spec.training.precision == "fp64" else MAX_FLOAT32,
-            schedule=one.schedule,
+            schedule=scheduled.schedule,
         )
-        if one.schedule.num_entries() <= LONGEST_KEPT:
-            _check_once(look)
+        if scheduled.schedule.num_entries() <= MAX_CACHED_ENTRIES:
+            _perform_once(check)
         else:
-            _check(look)
+            _perform(check)
 
 
-def _moved(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
-    """Yield what moves, and what its values are multiplied by."""
+def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
+    """Yield what has a schedule, and what the values of that are multiplied by."""
     groups = spec.optimizer.groups
-    for moved in spec.scheduled():
-        match moved.path:
-            case ("optimizer", "groups", int(i), *_) if moved.name == "lr":
-                yield moved, groups[i].lr_scale
+    for scheduled in spec.scheduled():
+        match scheduled.path:
+            case ("optimizer", "groups", int(i), *_) if scheduled.name == "lr":
+                yield scheduled, groups[i].lr_scale
             case _:
-                yield moved, 1.0
-    # The run's schedule moves the lr of every group that has no other: of those the highest.
+                yield scheduled, 1.0
+    # The run's schedule moves the lr of every group without one of its own. Of those, the groups
+    # with the highest factor and the highest product have the highest lr.
     followers = [g for g in spec.groups() if g.schedule is None and "lr" not in g.spec.schedules]
     for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
         if followers:
@@ -80,13 +82,14 @@ def _moved(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return what equal schedules have in common; of one with a long list, something of its own."""
-    return str(schedule) if schedule.num_entries() <= LONGEST_KEPT else f"<{id(schedule)}>"
+    """Return a text that equal schedules share; one with a long list has a text of its own."""
+    short = schedule.num_entries() <= MAX_CACHED_ENTRIES
+    return str(schedule) if short else f"<{id(schedule)}>"
 
 
 @dataclass(frozen=True)
-class _Look:
-    """All that tells whether a schedule is right; its text stands for it."""
+class _Check:
+    """Everything that the outcome depends on; the schedule is compared by its text."""
 
     text: str
     name: str
@@ -94,36 +97,29 @@ class _Look:
     factor: float
     whose: type[OptimizerSpec]
     param: str
-    total_steps: int
-    steps_per_epoch: int
-    most: int
+    run: RunLength
+    num_sampled: int
     largest: float
     schedule: ScheduleSpec = field(compare=False)
 
 
-def _check(look: _Look) -> None:
-    schedule = make_schedule(
-        look.schedule,
-        lr=look.value,
-        total_steps=look.total_steps,
-        steps_per_epoch=look.steps_per_epoch,
-    )
-    steps = sampled(look.total_steps, look.most)
-    check_moved(
+def _perform(check: _Check) -> None:
+    schedule = make_schedule(check.schedule, lr=check.value, **check.run._asdict())
+    check_scheduled(
         schedule,
-        look.name,
-        look.whose,
-        steps,
-        look.param,
-        factor=look.factor,
-        largest=look.largest,
+        check.name,
+        check.whose,
+        sampled(check.run.total_steps, check.num_sampled),
+        check.param,
+        factor=check.factor,
+        largest=check.largest,
     )
 
 
-_check_once = lru_cache(maxsize=LOOKS_KEPT)(_check)
+_perform_once = lru_cache(maxsize=CACHE_SIZE)(_perform)
 
 
-def check_moved(
+def check_scheduled(
     schedule: Schedule,
     name: str,
     whose: type[OptimizerSpec],
@@ -134,16 +130,16 @@ def check_moved(
     largest: float = math.inf,
 ) -> None:
     """
-    Refuse a *schedule* that gives, at one of *steps*, what the hyperparameter *name* cannot be.
+    Refuse a *schedule* whose value at one of *steps* the hyperparameter *name* may not have.
 
     Args:
         schedule: of a hyperparameter.
         name: of the hyperparameter.
         whose: the optimizer that has it.
-        steps: where to look.
+        steps: to check.
         param: where the schedule is written.
         factor: what the values are multiplied by (a group's lr_scale).
-        largest: number that the parameters can hold.
+        largest: the largest number that the parameters can hold.
 
     Raises:
         SpecError: with the schedule, the rule, the value and the step.

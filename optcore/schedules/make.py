@@ -31,7 +31,7 @@ class Schedule(Protocol):
     def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
 
 
-class Planned:
+class PlannedSchedule:
     """A schedule that depends on the step alone: a pure function of t."""
 
     def __init__(self, curve: Curve) -> None:
@@ -53,7 +53,7 @@ class Planned:
         return lr
 
 
-class Followed(Planned):
+class MetricDrivenSchedule(PlannedSchedule):
     """
     A schedule that a metric moves as well as the step: plateau or greedy, behind its warmup.
 
@@ -92,7 +92,7 @@ def make_schedule(
     """
     Return the schedule that *spec* says: a pure function of t, in float64.
 
-    For plateau and greedy it is a `Followed`, which also takes a metric, by ``observe``.
+    For plateau and greedy it is a `MetricDrivenSchedule`, which also takes a metric (``observe``).
 
     Args:
         spec: as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
@@ -116,10 +116,10 @@ def make_schedule(
     if problems := list(parsed.problems_in(run)):
         raise SpecError([Problem(dotted(p.path), p.message) for p in problems])
     if not isinstance(parsed, MetricDriven):
-        return Planned(_curve(parsed, lr, run))
+        return PlannedSchedule(_curve(parsed, lr, run))
     state = parsed.state(lr)
     lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
-    return Followed(parsed.behind_warmup(lr_now, run), state)
+    return MetricDrivenSchedule(parsed.behind_warmup(lr_now, run), state)
 
 
 def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:

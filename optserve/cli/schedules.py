@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from optcore.plan.preview import PreviewSpec
-from optcore.plan.schedule import plan
+from optcore.plan.schedule import plan_schedule
 from optcore.schedules.make import make_schedule
 from optcore.schedules.picture import svg
 from optcore.spec.errors import Problem, SpecError
@@ -54,7 +54,9 @@ def plot(
     steps, epoch = asked.total_steps, asked.steps_per_epoch
     schedule = make_schedule(asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch)
     lrs = schedule(np.arange(steps))
-    known = plan(asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch, values=lrs)
+    known = plan_schedule(
+        asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch, values=lrs
+    )
     width = min(max(out.width, MIN_WIDTH), MAX_WIDTH)
     title = f"{asked.schedule.kind}, {steps} steps"
     for line in chart(f"lr of {title}", lrs.tolist(), width=width, height=HEIGHT):

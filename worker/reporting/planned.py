@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.schedules.make import Followed, Schedule, make_schedule
+from optcore.schedules.make import MetricDrivenSchedule, Schedule, make_schedule
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
 from optcore.training.run import shown_group
@@ -38,7 +38,7 @@ class OffPlan(NamedTuple):
     group: str
 
 
-class Plan:
+class LrPlan:
     """
     What lr should be at every step in every group, computed from the spec alone.
 
@@ -104,7 +104,7 @@ class _Planned:
 
     def at(self, t: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Return it for the updates *t*, in ascending order, or None if it cannot be planned."""
-        if isinstance(self._schedule, Followed):
+        if isinstance(self._schedule, MetricDrivenSchedule):
             return None
         first, last = int(t[0]), int(t[-1])
         if not self._first <= first <= last < self._first + len(self._values):

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import optcore
-from optcore.schedules.make import Followed
+from optcore.schedules.make import MetricDrivenSchedule
 from optcore.spec.errors import SpecError
 from tests.support.optcore.goldens import GOLDEN_DIR, Case
 from tests.support.optcore.schedule_words import Translated, momentum_of, translated
@@ -121,7 +121,7 @@ def test_lr_is_the_frameworks_own_at_every_step(one: Recorded) -> None:
 @params(lambda one: one.case["drive"] == "step(metric)")
 def test_lr_follows_the_metrics_as_the_framework_does(one: Recorded) -> None:
     schedule = one.make()
-    assert isinstance(schedule, Followed)
+    assert isinstance(schedule, MetricDrivenSchedule)
     lrs = [schedule(0)]
 
     for t, metric in enumerate(one.case["metrics"][: len(one.lr) - 1]):

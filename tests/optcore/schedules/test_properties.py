@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore
-from optcore.plan.schedule import plan
+from optcore.plan.schedule import plan_schedule
 from optcore.schedules.catalogue import SCHEDULES
 from tests.support.optcore.schedule_specs import (
     EPOCH,
@@ -47,7 +47,7 @@ def test_lr_is_finite_and_not_negative_unless_the_plan_warns(
     assert np.isfinite(schedule(np.arange(10 * TOTAL))).all()
     warned = [
         text
-        for text in plan(parsed, lr=lr, total_steps=TOTAL, steps_per_epoch=EPOCH).warnings
+        for text in plan_schedule(parsed, lr=lr, total_steps=TOTAL, steps_per_epoch=EPOCH).warnings
         if "goes below 0" in text
     ]
     assert bool(warned) == bool((lrs < 0).any())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import optcore
-from optcore.plan.schedule import plan
+from optcore.plan.schedule import plan_schedule
 from optcore.spec.errors import SpecError
 from tests.support.optcore.schedule_specs import fixed
 
@@ -238,7 +238,7 @@ WARNED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("spec", "warning"), WARNED)
 def test_what_is_probably_not_meant_is_a_warning(spec: dict[str, Any], warning: str) -> None:
-    known = plan(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
+    known = plan_schedule(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert known.warnings == [warning]
 
@@ -259,7 +259,7 @@ TORCH_RISE = {"kind": "linear", "start_fraction": 0.1, "end_fraction": 1.0, "len
     ids=lambda spec: str(spec["kind"]),
 )
 def test_a_rise_counts_wherever_it_is(spec: dict[str, Any]) -> None:
-    known = plan(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
+    known = plan_schedule(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert known.warmup_share == 0.2
     assert known.warnings == []
@@ -294,7 +294,9 @@ NOT_FINITE: list[tuple[dict[str, Any], float, str]] = [
 @pytest.mark.parametrize(("spec", "lr", "got"), NOT_FINITE)
 def test_a_plan_is_refused_where_lr_is_no_number(spec: dict[str, Any], lr: float, got: str) -> None:
     with pytest.raises(SpecError) as caught:
-        plan(fixed(spec), lr=lr, total_steps=100, steps_per_epoch=10, param="groups[1].schedule")
+        plan_schedule(
+            fixed(spec), lr=lr, total_steps=100, steps_per_epoch=10, param="groups[1].schedule"
+        )
 
     assert str(caught.value) == (
         "groups[1].schedule: groups[1].schedule must give a finite number at every step, " + got
@@ -304,7 +306,7 @@ def test_a_plan_is_refused_where_lr_is_no_number(spec: dict[str, Any], lr: float
 def test_a_plan_is_of_every_step() -> None:
     spec = fixed({"kind": "linear", "warmup": {"length": 25, "after": "delay"}, "length": 75})
 
-    known = plan(spec, lr=0.1, total_steps=100, steps_per_epoch=10)
+    known = plan_schedule(spec, lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert (known.first, known.peak, known.peak_step) == (0.0, 0.1, 25)
     assert known.last == pytest.approx(0.1 / 75)

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 import optcore
-from optcore.schedules.make import Followed
+from optcore.schedules.make import MetricDrivenSchedule
 
 
-def greedy(**fields: Any) -> Followed:
+def greedy(**fields: Any) -> MetricDrivenSchedule:
     spec = {"kind": "greedy", "patience": 1, "factor": 0.5, "min_lr": 0.01, **fields}
     schedule = optcore.make_schedule(spec, lr=0.1, total_steps=100)
-    assert isinstance(schedule, Followed)
+    assert isinstance(schedule, MetricDrivenSchedule)
     return schedule
 
 
-def after(schedule: Followed, *metrics: float) -> list[float]:
+def after(schedule: MetricDrivenSchedule, *metrics: float) -> list[float]:
     lrs = []
     for metric in metrics:
         schedule.observe(metric)
