@@ -32,6 +32,7 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import new_fields, new_id
 from store.jobs.series import PLAIN
+from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare
 
@@ -52,7 +53,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as store,
+        connect(server.url) as store,
     ):
         prepare(store)
         jobs = [filled(store, chosen.rows, seed) for seed in range(COMPARED)]

@@ -36,6 +36,7 @@ from store.jobs.calls import Claim
 from store.jobs.record import Record, new_fields, new_id
 from store.jobs.series import PLAIN
 from store.redis import keys
+from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare
 from store.storage.artifacts import Storage
@@ -56,7 +57,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         data = values()

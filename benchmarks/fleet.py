@@ -21,6 +21,7 @@ from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.record import SUMMARY, new_fields, new_id
 from store.redis import keys
+from store.redis.connect import connect
 from store.redis.functions import Call, send
 from store.redis.server import prepare
 
@@ -53,7 +54,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         client.config_set("appendfsync", "no")  # the disk is not what is measured

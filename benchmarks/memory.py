@@ -23,6 +23,7 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.series import PLAIN
 from store.redis import keys
+from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare
 
@@ -39,7 +40,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         client.config_set("appendfsync", "no")  # memory is measured, not time

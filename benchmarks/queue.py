@@ -32,6 +32,7 @@ from optserve.local import stack
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id
 from store.redis import keys
+from store.redis.connect import connect
 from store.redis.functions import send
 
 JOB: dict[str, Any] = {
@@ -58,7 +59,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
-        redis.from_url(running.redis_url) as client,
+        connect(running.redis_url) as client,
     ):
         queue = Queue("peer", connection=client, serializer=JSONSerializer)
         accepted = compare(

@@ -34,6 +34,7 @@ from optserve.local import stack
 from optserve.local.ports import listening_port
 from store.jobs import calls
 from store.jobs.record import new_fields, new_id
+from store.redis.connect import connect
 from store.redis.functions import send
 
 JOBS = 20
@@ -102,7 +103,7 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
-        redis.from_url(running.redis_url) as client,
+        connect(running.redis_url) as client,
     ):
         ids = [submit(client) for _ in range(JOBS)]
         api, store = running.processes()["api"], running.processes()["server"]

@@ -6,11 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-import redis
-
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.series import PLAIN
+from store.redis.connect import connect
 from store.redis.functions import send
 
 STEPS_PER_S = 100
@@ -20,7 +19,7 @@ WRITE_S = 0.1
 
 def train(url: str, ids: Sequence[str]) -> None:
     """Claim every job, and store steps until ended."""
-    with redis.from_url(url) as client:
+    with connect(url) as client:
         held = []
         for i in range(len(ids)):
             call = calls.claim(

@@ -19,6 +19,7 @@ import redis
 
 from optserve.local.processes import Child
 from optserve.local.valkey import ServerError, binary
+from store.redis.connect import connect
 
 URL = "url"
 """File beside its data that says where a server is reached."""
@@ -145,7 +146,7 @@ class EmbeddedServer:
         deadline, unreadable = time.monotonic() + START_S, ""
         while time.monotonic() < deadline and wanted() and not unreadable:
             try:
-                with redis.from_url(self.url, socket_timeout=5, retry=None) as client:
+                with connect(self.url) as client:
                     client.ping()
             except redis.BusyLoadingError:  # it has a long file, and comes forward
                 deadline = time.monotonic() + START_S

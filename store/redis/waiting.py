@@ -16,14 +16,13 @@ import redis
 from redis.exceptions import AuthenticationError, AuthorizationError
 
 from store.errors import StoreUnsafe
+from store.redis.connect import connect
 from store.redis.functions import UNAVAILABLE, cannot_write
 from store.redis.server import prepare
 from store.settings import BadSettings, Settings, read_settings
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 5.0
-"""Seconds the store gets to answer, each time that it is asked."""
 AGAIN_S = 0.5
 """Seconds before it is asked again."""
 
@@ -61,9 +60,7 @@ def _client(settings: Settings) -> redis.Redis:
     except ValueError as error:
         _refuse(str(error))
     try:
-        return redis.from_url(
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=None
-        )
+        return connect(url)
     except ValueError:  # its text may hold a part of the password
         _refuse("REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH")
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from api.metrics.streams.open_streams import OpenStreams
 from api.metrics.streams.poller import Poller
@@ -15,6 +13,7 @@ from api.metrics.streams.response import EventStream
 from api.metrics.streams.subscriber import Subscriber
 from store.jobs.calls import Monitored
 from store.jobs.views import Store
+from store.redis.connect import connect_async
 from store.redis.unreachable import UNREACHABLE
 from store.settings import Settings
 
@@ -67,11 +66,4 @@ def connect(url: str) -> redis.asyncio.Redis:
     It does not retry: a stream that cannot reach the store tries again itself, and keeps sending
     pings meanwhile.
     """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.asyncio.Redis.from_pool(pool)
+    return connect_async(url, max_connections=CONNECTIONS, timeout_s=TIMEOUT_S)
