@@ -69,7 +69,7 @@ class Campaign:
 
     def run(self) -> Report:
         """Do it all; the report says what was wrong."""
-        with Client(self.url, patience_s=PATIENCE_S) as client:
+        with Client(self.url, retry_for_s=PATIENCE_S) as client:
             return _Run(self, client).report()
 
 

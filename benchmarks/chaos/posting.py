@@ -85,7 +85,7 @@ class Posting:
         if self._over.is_set():
             return None
         try:
-            with Client(self._url, patience_s=PATIENCE_S) as client:
+            with Client(self._url, retry_for_s=PATIENCE_S) as client:
                 return post(client, kind, self._soak, self._parents).id
         except ClientError as error:
             log.warning("a job could not be posted: %s", error)

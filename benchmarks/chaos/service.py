@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.chaos import proc
 from optserve.client import Client
-from optserve.client.errors import StackError
 from optserve.local import embedded
+from optserve.local.errors import StackError
 from optserve.local.ports import listening_port, url_at
 from optserve.local.processes import Child, python
 from optserve.local.settings import HOST

@@ -16,8 +16,9 @@ from optserve.cli import jobs as shown
 from optserve.cli.files import BadFile, read_object
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
 from optserve.cli.output.terminal import err, out, visible
-from optserve.client.errors import ClientError, StackError
+from optserve.client.errors import ClientError
 from optserve.contract.states import State
+from optserve.local.errors import StackError
 
 app = typer.Typer(
     help="Training as a service: post a job, read the lr and loss of every step.",

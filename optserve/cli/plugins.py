@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import typer
 
-from optserve.client.errors import StackError
+from optserve.local.errors import StackError
 
 GROUP = "optserve.commands"
 OF_THE_SERVICE = {
@@ -54,5 +54,5 @@ def _add_missing(app: typer.Typer, name: str, why: str) -> None:
             'pip install "optserve[server]"; or use its container images.'
         )
 
-    about = f"{OF_THE_SERVICE.get(name, '')} (Needs optserve[server].)".strip()
-    app.command(name, help=about, context_settings=ANY_ARGUMENTS)(command)
+    about = f"{OF_THE_SERVICE.get(name, '')} (The service is not installed.)"
+    app.command(name, help=about.strip(), context_settings=ANY_ARGUMENTS)(command)

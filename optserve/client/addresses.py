@@ -1,4 +1,4 @@
-"""Addresses as people write and read them: checked, and shown without their secrets."""
+"""URLs of services: checked, and shown without their passwords."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
 _PASSWORD = re.compile(r"([?&]password=)[^&#]*")
 
 
-def checked(url: str) -> httpx.URL:
-    """Return *url*, which must be the address of a service, or raise `BadAddress`."""
+def parse_url(url: str) -> httpx.URL:
+    """Return *url* parsed; raise `BadAddress` if it cannot be that of a service."""
     try:
         parsed = httpx.URL(url.rstrip("/"))
     except httpx.InvalidURL as error:
@@ -28,14 +28,14 @@ def checked(url: str) -> httpx.URL:
     return parsed
 
 
-def masked(url: str) -> str:
-    """Return *url* for a message or a log: without user, password, or password in the query."""
+def redact(url: str) -> str:
+    """Return *url* without user and password, and without a password in its query."""
     # Up to the last @: an unquoted @ or / in a password must not leave the rest of it visible.
     return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub("://***@", url))
 
 
 def job_path(job_id: str, *rest: str) -> str:
-    """Return the path of a job, or of something it has, whatever the names hold."""
+    """Return the path of a job, or of something below it; every name is percent-encoded."""
     return "/".join(["/v1/jobs", *(_segment(name) for name in (job_id, *rest))])
 
 
@@ -43,8 +43,9 @@ def _segment(name: str) -> str:
     if not name:
         raise BadAddress("the id of a job and the name of a file must not be empty")
     quoted = quote(name.encode(errors="surrogateescape"), safe="")
+    # "." and ".." are removed by URL normalization, also when sent on by proxies.
     return quoted.replace(".", "%2E") if set(name) == {"."} else quoted
 
 
 def _rule(url: str) -> str:
-    return f"the URL of a service must be like http://127.0.0.1:8000, got {masked(url)!r}"
+    return f"the URL of a service must be like http://127.0.0.1:8000, got {redact(url)!r}"

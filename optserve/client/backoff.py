@@ -1,19 +1,19 @@
-"""How long something that went away is waited for, and how often it is asked for again."""
+"""Retries: how long to keep trying, and how long to wait between two attempts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Seconds between two attempts: doubled each time."""
+INITIAL_DELAY_S, MAX_DELAY_S = 0.1, 5.0
+"""Seconds between two attempts: doubled each time, up to the maximum."""
 
 
-class Patience:
+class Backoff:
     """
-    A wait that is bounded as a whole, with pauses that grow.
+    Exponential backoff with a deadline for all attempts together.
 
-    It starts with `begin`, or with the first `wait`; `renew` starts it afresh.
+    The deadline counts from `start`, or from the first `wait`.
     """
 
     def __init__(
@@ -23,30 +23,31 @@ class Patience:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._total_s, self._clock, self._sleep = total_s, clock, sleep
-        self.renew()
+        self.total_s = total_s
+        self._clock, self._sleep = clock, sleep
+        self.reset()
 
-    def renew(self) -> None:
-        """Forget the failures so far."""
+    def reset(self) -> None:
+        """Forget the failures so far: the deadline and the delays start over."""
         self._deadline: float | None = None
-        self._pause = FIRST_PAUSE_S
+        self._delay_s = INITIAL_DELAY_S
 
-    def begin(self) -> None:
-        """Count from now, unless that has begun."""
+    def start(self) -> None:
+        """Set the deadline, unless it is set already."""
         if self._deadline is None:
-            self._deadline = self._clock() + self._total_s
+            self._deadline = self._clock() + self.total_s
 
-    def left_s(self) -> float:
-        """Return the seconds left, never below zero."""
+    def remaining_s(self) -> float:
+        """Return the seconds until the deadline, never below zero."""
         if self._deadline is None:
-            return self._total_s
+            return self.total_s
         return max(0.0, self._deadline - self._clock())
 
     def wait(self) -> bool:
-        """Pause before the next attempt; return False, at once, if there shall be none."""
-        self.begin()
-        if self.left_s() == 0:
+        """Sleep until the next attempt is due; return False, without sleeping, if there is none."""
+        self.start()
+        if self.remaining_s() == 0:
             return False
-        self._sleep(min(self._pause, self.left_s()))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
-        return self.left_s() > 0
+        self._sleep(min(self._delay_s, self.remaining_s()))
+        self._delay_s = min(2 * self._delay_s, MAX_DELAY_S)
+        return self.remaining_s() > 0

@@ -1,4 +1,4 @@
-"""HTTP with one service: what comes back is a typed answer or a `ClientError`."""
+"""HTTP to one service: every request returns a typed answer or raises a `ClientError`."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from optcore.spec.errors import problems
-from optserve.client.addresses import checked, masked
+from optserve.client.addresses import parse_url, redact
 from optserve.client.errors import NotTheService, ServiceError, Unreachable
 from optserve.contract.answers.problems import Problem
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Params = dict[str, str | float | Sequence[str]]
+"""Of a query."""
 
 ANSWER_S = 30.0
-"""Seconds an answer may take."""
+"""Seconds that an answer may take."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-"""Failures before the first byte of the request went out."""
+"""Failures before the first byte of the request was sent."""
 
 
 class Connection:
     """
-    HTTP with one service.
+    HTTP to one service.
 
     Attributes:
         url: of the service, without its secrets.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = checked(url)
-        self.url = masked(str(parsed))
-        # A proxy of the environment is for what is far away.
+        parsed = parse_url(url)
+        self.url = redact(str(parsed))
+        # HTTP_PROXY is often set on machines whose proxy cannot reach their own loopback.
         self._http = httpx.Client(
             base_url=parsed, timeout=ANSWER_S, trust_env=not _is_loopback(parsed.host)
         )
 
-    def ask(
+    def request(
         self,
         answer: type[Answer],
         method: str,
@@ -47,16 +49,16 @@ class Connection:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str | float | Sequence[str]] | None = None,
+        params: Params | None = None,
         timeout_s: float = ANSWER_S,
     ) -> Answer:
         """
-        Return what the service answers.
+        Return the service's answer.
 
         Raises:
-            ServiceError: it refused.
+            ServiceError: it refused the request.
             NotTheService: something else answered.
-            Unreachable: nothing did.
+            Unreachable: nothing answered.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         try:
@@ -69,7 +71,7 @@ class Connection:
         try:
             return answer.model_validate_json(response.content)
         except ValidationError as error:
-            raise self.not_understood(f"{method} {path}", error) from None
+            raise self.unexpected_answer(f"{method} {path}", error) from None
 
     @contextmanager
     def stream(
@@ -77,10 +79,10 @@ class Connection:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str | int] | None = None,
+        params: Params | None = None,
         silence_s: float = ANSWER_S,
     ) -> Iterator[httpx.Response]:
-        """Give an answer that is read while it comes; a break in it is `Unreachable`."""
+        """Open an answer that is read as it arrives; if it breaks off, that is `Unreachable`."""
         timeout = httpx.Timeout(ANSWER_S, read=silence_s)
         try:
             with self._http.stream(
@@ -93,23 +95,23 @@ class Connection:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def not_understood(self, asked: str, error: ValidationError) -> NotTheService:
-        """Return the error for an answer to *asked* that is not what it should be."""
+    def unexpected_answer(self, request: str, error: ValidationError) -> NotTheService:
+        """Return the error for an answer to *request* that does not have the expected form."""
         (problem, *_), _ = problems(error.errors(include_url=False)[:1], None)
         return NotTheService(
-            f"{self.url} answered {asked} with something this optserve does not understand "
+            f"{self.url} answered {request} with something this optserve does not understand "
             f"({problem.param}: {problem.message}); "
             "is it another service, or another version of this one?"
         )
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self._http.close()
 
     def _check(self, response: httpx.Response) -> None:
         if response.is_success:
             return
-        said = f"{response.status_code} {response.reason_phrase}".strip()
+        status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.is_redirect:
             raise NotTheService(f"{self.url} moved to {response.headers['location']}; use that URL")
         try:
@@ -118,14 +120,14 @@ class Connection:
             pass
         if response.is_client_error:
             raise NotTheService(
-                f"{self.url} answered {response.request.method} {response.url.path} with {said}, "
+                f"{self.url} answered {response.request.method} {response.url.path} with {status}, "
                 "not as an optserve service does; does something else listen there?"
             )
         raise ServiceError(
             Problem(
                 title=response.reason_phrase,
                 status=response.status_code,
-                detail=f"{self.url} answered {said}",
+                detail=f"{self.url} answered {status}",
                 code="unknown",
             )
         )
@@ -135,6 +137,11 @@ class Connection:
         return Unreachable(
             f"{self.url} does not answer: {why}", sent=not isinstance(error, NEVER_SENT)
         )
+
+
+def given(**params: str | float | Sequence[str] | None) -> Params:
+    """Return the parameters that are not None."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,39 +1,33 @@
 """
-What can go wrong between a client and its service, and where one is to be started.
+What can go wrong between a client and its service.
 
-    StackError         the local stack cannot be started
     ClientError
-      BadAddress       the URL cannot be one of a service (also a ValueError)
-      BadJob           the job cannot be said in JSON (also a ValueError)
+      BadAddress       the URL cannot be that of a service (also a ValueError)
+      BadJob           the job cannot be represented as JSON (also a ValueError)
       ServiceError     the service refused the request; .problem
-      NotTheService    what answered is something else
-      Unreachable      nobody answers
+      NotTheService    something other than an optserve service answered
+      Unreachable      nothing answered
         Unanswered     a job was sent and no answer came: it may have been accepted
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from optcore.spec.errors import lines
 from optserve.contract.answers.problems import Problem
 
-AWAY = 503
-"""Status of a service that cannot do anything now, but soon may."""
-
-
-class StackError(Exception):
-    """The local stack cannot be started; the text says why and what to do."""
-
 
 class ClientError(Exception):
-    """A request that came to nothing; the text says why and what to do."""
+    """A request failed; the text says why and what to do."""
 
 
 class BadAddress(ClientError, ValueError):
-    """The URL cannot be one of a service."""
+    """The URL cannot be that of a service."""
 
 
 class BadJob(ClientError, ValueError):
-    """The job holds what JSON cannot say."""
+    """The job holds what JSON cannot represent."""
 
 
 class ServiceError(ClientError):
@@ -41,7 +35,7 @@ class ServiceError(ClientError):
     The service refused a request.
 
     Attributes:
-        problem: what it said.
+        problem: its answer.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -52,7 +46,13 @@ class ServiceError(ClientError):
     @property
     def refused(self) -> bool:
         """Whether the request is at fault, and nothing was done."""
-        return self.problem.status < 500  # noqa: PLR2004
+        return self.problem.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed soon."""
+        # 502 and 504 come from proxies, and do not say whether the service did what was asked.
+        return self.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class NotTheService(ClientError):
@@ -64,8 +64,11 @@ class Unreachable(ClientError):
     The service does not answer.
 
     Attributes:
-        sent: whether it may have heard the request all the same.
+        sent: whether the service may have received the request all the same.
+        is_temporary: whether the same request may succeed soon.
     """
+
+    is_temporary = True
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
         super().__init__(message)
@@ -74,16 +77,16 @@ class Unreachable(ClientError):
 
 class Unanswered(Unreachable):
     """
-    A job was sent, and it is not known whether it was accepted.
+    A job was sent, and whether it was accepted is unknown.
 
     Attributes:
-        idempotency_key: submitting the same job with it finds the job or makes it, never both.
+        idempotency_key: submitting the same job with it returns that job or creates it.
     """
 
     def __init__(self, cause: ClientError, idempotency_key: str) -> None:
         super().__init__(
-            f"{cause}\nIt is not known whether the job was accepted. Submit it again with the "
-            f"idempotency key {idempotency_key}: that finds it or makes it, and never a second one",
+            f"{cause}\nThe job may or may not have been accepted. Submit it again with the "
+            f"idempotency key {idempotency_key}: that never creates a second job",
             sent=True,
         )
         self.idempotency_key = idempotency_key

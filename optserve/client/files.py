@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
     """
-    Write *parts* to *path*: all of them, or there is what was there before.
+    Write *parts* to *path*; if that fails, the file is what it was before.
 
-    They are drafted beside it under a name that no other file has, and no other call of this takes.
+    They go to a temporary file in the same folder, which then replaces *path*.
     """
+    # Random, so that two downloads of one file at a time do not write into each other.
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with draft.open("xb") as file:

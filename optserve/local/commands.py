@@ -16,9 +16,9 @@ import typer
 from optcore.data.sources.fetch import fetch_mnist
 from optserve.cli.options import DEFAULT_HOME, Home, Port
 from optserve.cli.output.terminal import out
-from optserve.client.errors import StackError
 from optserve.local import demo as demonstration
 from optserve.local import stack
+from optserve.local.errors import StackError
 from optserve.local.settings import HOST
 
 datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)

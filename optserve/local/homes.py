@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optserve.client import Client
-from optserve.client.errors import BadAddress, StackError
+from optserve.client.errors import BadAddress
+from optserve.local.errors import StackError
 
 LEFTOVERS_S = 20.0
 """Seconds the processes of a stack that was killed get to end, before another one starts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optserve.client.errors import StackError
+from optserve.local.errors import StackError
 from store.settings import BadSettings, Settings, read_settings
 
 HOST = "127.0.0.1"

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from optserve.client import Client
-from optserve.client.errors import ClientError, StackError
+from optserve.client.errors import ClientError
 from optserve.local import homes
+from optserve.local.errors import StackError
 from optserve.local.ports import CannotListen, listening_port, url_at
 from optserve.local.processes import Child, python
 from optserve.local.settings import HOST, settings_of

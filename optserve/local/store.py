@@ -9,11 +9,12 @@ from pathlib import Path
 
 import redis
 
-from optserve.client.addresses import masked
-from optserve.client.errors import StackError
+from optserve.client.addresses import redact
 from optserve.local.embedded import EmbeddedServer
+from optserve.local.errors import StackError
 from optserve.local.valkey import ServerError
 from store.errors import StoreUnsafe
+from store.redis.connect import connect
 from store.redis.server import prepare
 
 START_S = 60.0
@@ -79,7 +80,7 @@ class Store:
 
     def _prepared(self, *, last: bool) -> bool:
         """Return whether the server is ready now; if this is the *last* try, it must be."""
-        name = masked(self.url)
+        name = redact(self.url)
         try:
             with _client(self.url) as client:
                 prepare(client)
@@ -98,9 +99,9 @@ class Store:
 
 def _client(url: str) -> redis.Redis:
     try:
-        return redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        return connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S)
     except ValueError:  # its text may hold the password, or a part of it
         raise StackError(
             "REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, "
-            f"got {masked(url)!r}"
+            f"got {redact(url)!r}"
         ) from None

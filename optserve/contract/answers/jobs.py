@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from optserve.contract.answers.base import Page, WireModel
 from optserve.contract.requests.clone import Keep
 from optserve.contract.states import Outcome, Reason, State
@@ -148,5 +150,5 @@ class UnreadableJob(WireModel):
 class JobPage(Page[ListedJob]):
     """One page of a list of jobs."""
 
-    unreadable: list[UnreadableJob] = []
+    unreadable: list[UnreadableJob] = Field(default_factory=list)
     """Jobs that belong on this page but cannot be read."""

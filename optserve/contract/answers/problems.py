@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from optserve.contract.answers.base import WireModel
 
 
@@ -23,7 +25,7 @@ class Problem(WireModel):
     detail: str
     code: str
     """For programs: an identifier that does not change."""
-    errors: list[InvalidParam] = []
+    errors: list[InvalidParam] = Field(default_factory=list)
     """What is wrong with the request: the first 20 errors."""
     more_errors: int = 0
     """How many further errors there are."""

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import redis
 
-from optserve.client.addresses import masked
-from optserve.client.errors import StackError
+from optserve.client.addresses import redact
 from optserve.local import homes
 from optserve.local.doctor import aof, folders, jobs, store
 from optserve.local.doctor.findings import Examined, Finding
 from optserve.local.embedded import EmbeddedServer, url_of
+from optserve.local.errors import StackError
 from optserve.local.settings import settings_of
 from optserve.local.valkey import ServerError
+from store.redis.connect import connect
 from store.storage.artifacts import Storage
 
 ANSWER_S = 10.0
@@ -133,12 +134,12 @@ def _store(examined: Examined, hold: int | None) -> Iterator[redis.Redis]:
         if url is None:
             raise NotThere("not looked at: it is not the stack's own; set REDIS_URL to it")
         client = running.enter_context(
-            redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+            connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S)
         )
         try:
             client.ping()
         except redis.RedisError as error:
             raise NotThere(
-                f"the Redis server at {masked(url)} does not answer: {error}", "start it"
+                f"the Redis server at {redact(url)} does not answer: {error}", "start it"
             ) from None
         yield client

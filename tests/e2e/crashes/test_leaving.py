@@ -89,7 +89,7 @@ def deployed(running: Stack, *, times: int, seed: int) -> None:
     draw = random.Random(seed)
     training = {"steps": 1000, "seed": 5, "checkpoint_every": None, "evaluate_every": None}
     spec = {**SHORT, "training": training, "labels": {"deployed": str(seed)}}
-    with Client(running.url, patience_s=60) as client:
+    with Client(running.url, retry_for_s=60) as client:
         jobs = [client.submit(spec).id for _ in range(4)]
         for _ in range(times):
             while sum(not client.job(job_id).state.final for job_id in jobs[-8:]) < 4:

@@ -33,7 +33,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def all_jobs(running: Stack) -> list[ListedJob]:
     """Return all jobs there are."""
     found: list[ListedJob] = []
-    with Client(running.url, patience_s=60) as client:
+    with Client(running.url, retry_for_s=60) as client:
         after: str | None = None
         while True:
             page = client.jobs(after=after, limit=1000)
@@ -72,7 +72,7 @@ def what_is_accepted_ends(running: Stack, *, jobs: int, kills: int, seed: int) -
 
     def all_ended() -> bool:
         running.look_after()
-        with Client(running.url, patience_s=60) as client:
+        with Client(running.url, retry_for_s=60) as client:
             return not client.jobs(state=State.QUEUED, limit=1).data and not (
                 client.jobs(state=State.RUNNING, limit=1).data
             )

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from optserve.client import Client
-from optserve.client.errors import StackError
+from optserve.local.errors import StackError
 from optserve.contract.states import State
 from optserve.local import embedded, stack
 from optserve.local.embedded import EmbeddedServer

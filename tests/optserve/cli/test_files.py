@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optserve.cli.files import BadFile, read_object
-from optserve.client.files import write_whole
+from optserve.client.files import write_atomically
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_writing_a_file_leaves_one_that_is_called_like_its_draft(tmp_path: Path)
     target, neighbour = tmp_path / "rows.csv", tmp_path / "rows.csv.part"
     neighbour.write_text("somebody's own")
 
-    write_whole(target, [b"step,", b"lr"])
+    write_atomically(target, [b"step,", b"lr"])
 
     assert target.read_text() == "step,lr"
     assert neighbour.read_text() == "somebody's own"
@@ -74,11 +74,11 @@ def test_two_who_write_to_one_path_do_not_share_a_draft(tmp_path: Path) -> None:
 
     def parts() -> Iterator[bytes]:
         yield b"begun before, "
-        write_whole(target, [b"written meanwhile"])
+        write_atomically(target, [b"written meanwhile"])
         assert target.read_text() == "written meanwhile"
         yield b"ended after"
 
-    write_whole(target, parts())
+    write_atomically(target, parts())
 
     assert target.read_text() == "begun before, ended after"
     assert list(tmp_path.iterdir()) == [target]
@@ -93,7 +93,7 @@ def test_a_file_that_was_not_written_whole_is_what_it_was(tmp_path: Path) -> Non
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        write_whole(target, parts())
+        write_atomically(target, parts())
 
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]

@@ -6,7 +6,7 @@ from typing import Any
 from optserve.cli.output.chart import chart
 from optserve.cli.output.pictures import of_job, of_jobs
 from optserve.client import Client
-from optserve.contract.answers.charts import XAxis, Chart, Comparison
+from optserve.contract.answers.charts import Chart, Comparison, XAxis
 from optserve.contract.states import State
 from tests.optserve.cli.test_terminal import ID, on_terminal, piped
 from tests.support.http.scripted import Scripted, answers

@@ -1,8 +1,8 @@
-"""Addresses that are shown keep their secrets."""
+"""URLs that are shown have no passwords."""
 
 import pytest
 
-from optserve.client.addresses import masked
+from optserve.client.addresses import redact
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from optserve.client.addresses import masked
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert masked(url) == shown
+    assert redact(url) == shown

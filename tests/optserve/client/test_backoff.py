@@ -1,10 +1,10 @@
-"""Waiting for what went away."""
+"""Delays between attempts, and their deadline."""
 
-from optserve.client.backoff import Patience
+from optserve.client.backoff import Backoff
 
 
 class Time:
-    """A clock that only moves when somebody sleeps."""
+    """A clock that only moves when something sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -20,11 +20,11 @@ class Time:
         self.now += seconds
 
 
-def test_pauses_double_and_the_whole_wait_is_bounded() -> None:
+def test_delays_double_and_end_at_the_deadline() -> None:
     time = Time()
-    patience = Patience(20, clock=time.clock, sleep=time.sleep)
+    backoff = Backoff(20, clock=time.clock, sleep=time.sleep)
 
-    while patience.wait():
+    while backoff.wait():
         pass
 
     assert time.slept[:7] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
@@ -32,26 +32,26 @@ def test_pauses_double_and_the_whole_wait_is_bounded() -> None:
     assert time.now == 20
 
 
-def test_progress_starts_the_wait_afresh() -> None:
+def test_reset_starts_the_deadline_and_the_delays_over() -> None:
     time = Time()
-    patience = Patience(1, clock=time.clock, sleep=time.sleep)
-    while patience.wait():
+    backoff = Backoff(1, clock=time.clock, sleep=time.sleep)
+    while backoff.wait():
         pass
     time.now += 1000
 
-    patience.renew()
+    backoff.reset()
 
-    assert patience.left_s() == 1
-    assert patience.wait()
+    assert backoff.remaining_s() == 1
+    assert backoff.wait()
     assert time.slept[-1] == 0.1
 
 
-def test_a_wait_that_has_begun_counts_the_attempts_too() -> None:
+def test_time_spent_in_attempts_counts_after_start() -> None:
     time = Time()
-    patience = Patience(10, clock=time.clock, sleep=time.sleep)
-    patience.begin()
+    backoff = Backoff(10, clock=time.clock, sleep=time.sleep)
+    backoff.start()
     time.now = 11
 
-    assert patience.left_s() == 0
-    assert not patience.wait()
+    assert backoff.remaining_s() == 0
+    assert not backoff.wait()
     assert time.slept == []

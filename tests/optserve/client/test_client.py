@@ -1,4 +1,4 @@
-"""The client against servers that fail in every way a service can."""
+"""The client against servers that fail in every way that a service can."""
 
 import json
 import threading
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from optserve.client import Client
-from optserve.client import client as client_module
 from optserve.client.errors import (
     BadAddress,
     BadJob,
@@ -43,14 +42,14 @@ def steps_of(updates: list[Any]) -> list[int]:
 # ------------------------------------------------------------------ submitting
 
 
-def test_a_job_is_sent_as_it_was_written() -> None:
+def test_a_mapping_is_sent_unchanged() -> None:
     with Scripted(answers(201, JOB)) as server, Client(server.url) as client:
         client.submit(SPEC)
 
     assert json.loads(server.requests[0][3]) == SPEC
 
 
-def test_submit_is_repeated_with_its_key_while_the_service_is_away() -> None:
+def test_submit_is_repeated_with_the_same_key_while_the_service_is_unavailable() -> None:
     with Scripted(hangs_up, away(), answers(201, JOB)) as server, Client(server.url) as client:
         job = client.submit(SPEC)
 
@@ -62,7 +61,7 @@ def test_submit_is_repeated_with_its_key_while_the_service_is_away() -> None:
 
 
 @pytest.mark.parametrize("status", [422, 404, 429])
-def test_what_the_service_refuses_is_not_asked_again(status: int) -> None:
+def test_a_refused_request_is_not_repeated(status: int) -> None:
     problem = {"title": "No", "status": status, "detail": "lr must be positive", "code": "x"}
     with (
         Scripted(answers(status, problem)) as server,
@@ -74,7 +73,7 @@ def test_what_the_service_refuses_is_not_asked_again(status: int) -> None:
     assert len(server.requests) == 1
 
 
-def test_of_many_mistakes_it_is_told_how_many_more_there_are() -> None:
+def test_an_error_says_how_many_more_mistakes_there_are() -> None:
     errors = [{"param": f"f{i}", "message": "unknown field"} for i in range(2)]
     problem = {"title": "No", "status": 422, "detail": "", "code": "x"}
     with (
@@ -88,7 +87,7 @@ def test_of_many_mistakes_it_is_told_how_many_more_there_are() -> None:
     assert caught.value.problem.more_errors == 7
 
 
-def test_specs_are_listed_where_they_are_asked_for() -> None:
+def test_lists_have_specs_on_request() -> None:
     specs: list[dict[str, Any] | None] = [None, {"model": {}}]
     rows = [{**JOB, "spec": spec} for spec in specs]
     page = {"object": "list", "data": rows, "has_more": True, "next": "job_1"}
@@ -99,7 +98,7 @@ def test_specs_are_listed_where_they_are_asked_for() -> None:
     assert (listed.has_more, listed.next) == (True, "job_1")
     assert [request[1] for request in server.requests] == [
         "/v1/jobs?limit=20",
-        "/v1/jobs?limit=3&spec=true&after=job_2",
+        "/v1/jobs?limit=3&after=job_2&spec=true",
     ]
 
 
@@ -108,13 +107,13 @@ def test_specs_are_listed_where_they_are_asked_for() -> None:
     [[away()], [hangs_up], [answers(500, b"oops", "text/plain")]],
     ids=["503", "hangs up", "500"],
 )
-def test_giving_up_says_that_the_job_may_have_been_accepted_and_how_to_repeat(
+def test_giving_up_says_that_the_job_may_have_been_accepted_and_how_to_retry(
     script: list[Step],
 ) -> None:
     with (
         Scripted(*script) as server,
-        Client(server.url, patience_s=0.3) as client,
-        pytest.raises(Unanswered, match="It is not known whether the job was accepted") as caught,
+        Client(server.url, retry_for_s=0.3) as client,
+        pytest.raises(Unanswered, match="The job may or may not have been accepted") as caught,
     ):
         client.submit(SPEC, idempotency_key="mine")
 
@@ -122,7 +121,7 @@ def test_giving_up_says_that_the_job_may_have_been_accepted_and_how_to_repeat(
     assert "with the idempotency key mine" in str(caught.value)
 
 
-def test_a_server_error_other_than_503_is_not_asked_again() -> None:
+def test_a_server_error_other_than_503_is_not_retried() -> None:
     with (
         Scripted(answers(500, b"oops", "text/plain")) as server,
         Client(server.url) as client,
@@ -133,21 +132,21 @@ def test_a_server_error_other_than_503_is_not_asked_again() -> None:
     assert len(server.requests) == 1
 
 
-def test_submit_to_a_service_that_never_answers_is_bounded_by_the_patience() -> None:
+def test_submit_to_a_service_that_never_answers_is_bounded_by_retry_for_s() -> None:
     """Its own timeout of 30 seconds would be longer than this test may take."""
     over = threading.Event()
     with (
         Scripted(waits_for(over)) as server,
-        Client(server.url, patience_s=0.3) as client,
+        Client(server.url, retry_for_s=0.3) as client,
     ):
         with pytest.raises(Unanswered):
             client.submit(SPEC)
         over.set()
 
 
-def test_a_job_that_never_left_is_not_said_to_be_in_doubt() -> None:
+def test_a_job_that_was_never_sent_is_unreachable_not_unanswered() -> None:
     with (
-        Client("http://127.0.0.1:1", patience_s=0.2) as client,
+        Client("http://127.0.0.1:1", retry_for_s=0.2) as client,
         pytest.raises(Unreachable, match=r"^http://127.0.0.1:1 does not answer") as caught,
     ):
         client.submit(SPEC)
@@ -156,20 +155,23 @@ def test_a_job_that_never_left_is_not_said_to_be_in_doubt() -> None:
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "ü", "x" * 256])
-def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
+def test_an_idempotency_key_that_a_header_cannot_hold_is_refused(key: str) -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(BadJob, match="1 to 255 ASCII"):
         client.submit(SPEC, idempotency_key=key)
 
 
-def test_a_job_that_json_cannot_say_is_refused() -> None:
-    with Client("http://127.0.0.1:1") as client, pytest.raises(BadJob, match="what JSON can say"):
+def test_a_job_that_json_cannot_represent_is_refused() -> None:
+    with (
+        Client("http://127.0.0.1:1") as client,
+        pytest.raises(BadJob, match="representable as JSON"),
+    ):
         client.submit({"optimizer": object()})
 
 
 # ------------------------------------------------------------------- following
 
 
-def test_following_goes_on_after_503_and_after_a_stream_without_an_end() -> None:
+def test_following_continues_after_503_and_after_a_stream_without_an_end() -> None:
     script = [
         away(),
         streams(state("running"), rows(0, 1)),
@@ -191,13 +193,13 @@ def test_following_goes_on_after_503_and_after_a_stream_without_an_end() -> None
     [streams(state("running")), streams(), hangs_up, away()],
     ids=["says the same", "says nothing", "hangs up", "503"],
 )
-def test_following_gives_up_after_its_patience_without_progress(forever: Step) -> None:
+def test_following_gives_up_after_retry_for_s_without_progress(forever: Step) -> None:
     script = [streams(state("running"), rows(0)), forever]
     got: list[Any] = []
     with (
         Scripted(*script) as server,
-        Client(server.url, patience_s=0.5) as client,
-        pytest.raises(Unreachable, match=r"Given up after 0.5 s; the job itself goes on"),
+        Client(server.url, retry_for_s=0.5) as client,
+        pytest.raises(Unreachable, match=r"Gave up after 0.5 s; the job itself continues"),
     ):
         got.extend(client.follow("job_1"))  # it keeps what came before the failure
 
@@ -205,15 +207,12 @@ def test_following_gives_up_after_its_patience_without_progress(forever: Step) -
     assert 3 <= len(server.requests) <= 6  # paused, not hammered
 
 
-def test_a_quiet_job_is_followed_for_longer_than_the_patience(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Connections that hold for a while and break show that the service is there."""
-    monkeypatch.setattr(client_module, "HELD_S", 0.1)
+def test_a_job_that_sends_nothing_is_followed_for_longer_than_retry_for_s() -> None:
+    """Connections that stay open for a while show that the service is there."""
     held = streams(state("queued"), _Timer(0.15))
     with (
         Scripted(*[held] * 4, streams(end(0))) as server,
-        Client(server.url, patience_s=0.3) as client,
+        Client(server.url, retry_for_s=0.3, stable_after_s=0.1) as client,
     ):
         updates = list(client.follow("job_1"))
 
@@ -232,7 +231,7 @@ class _Timer(threading.Event):
         return super().wait(self._after_s)
 
 
-def test_steps_that_were_cut_come_anew_also_across_a_broken_connection() -> None:
+def test_truncated_steps_are_sent_again_across_a_broken_connection() -> None:
     script = [
         streams(state("running"), rows(0, 1, 2), truncated(1)),
         streams(rows(1, truncations=1)),
@@ -246,7 +245,7 @@ def test_steps_that_were_cut_come_anew_also_across_a_broken_connection() -> None
     assert server.headers("Last-Event-ID") == [None, "0.1", "1.1"]
 
 
-def test_a_job_is_restarted_and_other_bits_are_accepted() -> None:
+def test_restart_and_accept_are_repeated_until_answered() -> None:
     with Scripted(hangs_up, answers(200, JOB)) as server, Client(server.url) as client:
         client.restart("job_1")
         client.accept("job_1")
@@ -259,7 +258,7 @@ def test_a_job_is_restarted_and_other_bits_are_accepted() -> None:
     ]
 
 
-def test_columns_that_a_newer_service_adds_are_no_obstacle() -> None:
+def test_columns_added_by_a_newer_service_are_kept() -> None:
     data = {"columns": ["step", "grad_norm", "loss", "lr"], "rows": [[0, 9.0, "NaN", 0.5]]}
     event = f"event: rows\ndata: {json.dumps(data)}\nid: 0\n\n"
     with Scripted(streams(event, end(1))) as server, Client(server.url) as client:
@@ -271,7 +270,7 @@ def test_columns_that_a_newer_service_adds_are_no_obstacle() -> None:
     assert row.value("grad_norm") == 9.0
 
 
-# ----------------------------------------------------------- what else listens
+# ----------------------------------------------------- other services and odd names
 
 
 @pytest.mark.parametrize(
@@ -288,7 +287,7 @@ def test_columns_that_a_newer_service_adds_are_no_obstacle() -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_an_answer_that_is_not_the_services_is_a_sentence(step: Step, message: str) -> None:
+def test_an_answer_of_another_service_is_explained(step: Step, message: str) -> None:
     with (
         Scripted(step) as server,
         Client(server.url) as client,
@@ -306,12 +305,12 @@ def test_an_answer_that_is_not_the_services_is_a_sentence(step: Step, message: s
     ],
     ids=["a page", "another event", "columns that are missing"],
 )
-def test_a_stream_that_is_not_the_services_is_a_sentence(step: Step) -> None:
+def test_a_stream_of_another_service_is_refused(step: Step) -> None:
     with Scripted(step) as server, Client(server.url) as client, pytest.raises(NotTheService):
         list(client.follow("job_1"))
 
 
-def test_whatever_answers_is_not_taken_for_a_service_that_is_ready() -> None:
+def test_ready_is_false_where_another_service_answers() -> None:
     with Scripted(answers(200, b"<html>", "text/html")) as server, Client(server.url) as client:
         assert not client.ready()
     with Scripted(answers(200, {"status": "ok"})) as server, Client(server.url) as client:
@@ -328,7 +327,7 @@ def test_whatever_answers_is_not_taken_for_a_service_that_is_ready() -> None:
         ("\udcff", "/v1/jobs/%FF"),
     ],
 )
-def test_an_id_stays_one_segment_of_the_path(job_id: str, path: str) -> None:
+def test_an_id_is_one_segment_of_the_path(job_id: str, path: str) -> None:
     with Scripted(answers(200, JOB)) as server, Client(server.url) as client:
         client.job(job_id)
 
@@ -338,12 +337,12 @@ def test_an_id_stays_one_segment_of_the_path(job_id: str, path: str) -> None:
 @pytest.mark.parametrize(
     "url", ["localhost:8000", "ftp://x", "http://", "http://a:b", "http://a b", "http://a:99999"]
 )
-def test_a_url_that_cannot_be_a_services_is_refused(url: str) -> None:
+def test_a_url_that_no_service_can_have_is_refused(url: str) -> None:
     with pytest.raises(BadAddress, match=r"must be like http://127\.0\.0\.1:8000, got"):
         Client(url)
 
 
-def test_a_password_in_the_url_is_used_and_never_shown() -> None:
+def test_a_password_in_the_url_is_sent_and_never_shown() -> None:
     with Scripted(answers(200, JOB), hangs_up) as server:
         url = server.url.replace("http://", "http://ann:s3cret@")
         with Client(url) as client:
@@ -355,7 +354,7 @@ def test_a_password_in_the_url_is_used_and_never_shown() -> None:
     assert "s3cret" not in str(caught.value) + client.url
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+def test_http_proxy_is_ignored_for_loopback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -363,7 +362,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         assert client.job("job_1").id == "job_1"
 
 
-def test_a_file_is_downloaded_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     def breaks_off(request: Any) -> None:  # a length that the body does not have
         request.send_response(200)
         request.send_header("Content-Length", "100")
