@@ -32,8 +32,16 @@ ALLOWED = {
     "worker.processes.tether": [],
     "optserve.contract": ["optserve.contract", "optcore.spec"],
     "optserve.client": ["optserve.client", "optserve.contract", "optcore.spec", "optcore.plan"],
-    "optserve": ["optserve", *TORCH_FREE_OPTCORE, "optcore.data.sources.fetch"],
-    "optserve.local": ["optserve", "store", "optcore.spec"],
+    "optserve": ["optserve.client", "optserve.contract"],
+    "optserve.__main__": ["optserve.cli"],
+    "optserve.cli": [
+        *("optserve.cli", "optserve.client", "optserve.contract"),
+        *("optserve.local.homes", "optserve.local.errors"),
+        *(*TORCH_FREE_OPTCORE, "optcore.data.sources.fetch"),
+    ],
+    "optserve.local": ["optserve", "store", "optcore.spec", "optcore.data.sources.fetch"],
+    "optserve.local.homes": ["optserve.client", "optserve.local.errors"],
+    "optserve.local.errors": [],
 }
 """Module or package -> what it may import of ours; the longest name that fits holds."""
 

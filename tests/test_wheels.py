@@ -199,10 +199,11 @@ def test_the_client_asks_for_no_server_and_no_torch(client_wheel: Wheel) -> None
 
 def test_the_service_adds_the_commands_that_are_explained_without_it(service_wheel: Wheel) -> None:
     with zipfile.ZipFile(service_wheel.path) as archive:
-        (name,) = [n for n in archive.namelist() if n.endswith("/entry_points.txt")]
-        section, *lines = archive.read(name).decode().split("\n")
+        (file,) = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
+        section, *lines = archive.read(file).decode().split("\n")
 
-    points = [metadata.EntryPoint(*line.split(" = "), group=GROUP) for line in lines if line]
+    pairs = [line.split(" = ") for line in lines if line]
+    points = [metadata.EntryPoint(name=name, value=value, group=GROUP) for name, value in pairs]
 
     assert section == f"[{GROUP}]"
     assert {point.name for point in points} == set(OF_THE_SERVICE)
