@@ -70,6 +70,7 @@ class ScheduleSpec(Spec, ABC):
     def _resolve_warmup(cls, data: Any) -> Any:  # noqa: ANN401
         if not isinstance(data, dict):
             return data
+        # The default depends on the class and the dialect, which the fields of Warmup cannot see.
         warmup, dialect = data.get("warmup"), data.get("dialect")
         after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
         if isinstance(warmup, dict) and warmup.get("after") is None:
@@ -180,7 +181,7 @@ def at_least_a_step(
 
 def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
     """Yield that the field *name*, *base* raised to *power* over the run, overflows."""
-    largest = 1e300
+    largest = 1e300  # less than the largest float64, so that its product with lr is finite too
     if base > 1 and power * math.log(base) > math.log(largest):
         yield RunProblem(
             (name,),

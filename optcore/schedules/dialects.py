@@ -86,6 +86,7 @@ class Dialectal(ScheduleSpec):
 
     @model_validator(mode="after")
     def _dialect_exists(self) -> Self:
+        # Not a Literal of each class: its error could not say which schedule lacks the dialect.
         known = ("plain", *self.DIALECTS)
         if self.dialect not in known:
             reject(

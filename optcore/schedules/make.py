@@ -45,6 +45,7 @@ class PlannedSchedule:
         """Return lr at the update after *t* updates."""
         at = np.asarray(t, np.float64)
         if at.ndim == 0:
+            # The same path as an array's, so that both give the same bits.
             return float(self._curve(at.reshape(1))[0])
         lr = np.empty(at.shape, np.float64)
         flat, out = at.reshape(-1), lr.reshape(-1)
@@ -70,7 +71,7 @@ class MetricDrivenSchedule(PlannedSchedule):
         return self._state.spec.metric
 
     def observe(self, value: float) -> None:
-        """Take note of the metric's next *value*."""
+        """Observe the next *value* of the metric."""
         self._state.observe(value)
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class MetricDrivenSchedule(PlannedSchedule):
         return self._state.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore a *state* that `state_dict` returned."""
         self._state.load_state_dict(state)
 
 

@@ -287,6 +287,7 @@ def polynomial(
             whole: Any = n * np.maximum(np.ceil(at / n), one)
         else:
             at, whole = np.minimum(at, n), n
+        # TF1's graph optimizer turns only divisions by a constant into products.
         part = at / whole if cycle else numbers.share(at, n)
         return lr_at(numbers.power(one - part, exponent))
 

@@ -175,6 +175,7 @@ def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
         t = np.arange(1, size, dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
+        # One step after each low point torch adds: its ratio would divide by 0 there.
         lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
         if floor == 0:
             return _lifted(np.float32(lr), ratios, lifts, lift)

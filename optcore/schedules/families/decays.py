@@ -12,8 +12,11 @@ from pydantic import Field
 from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, finite_power
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
-from optcore.schedules.numerics.recursion import SETTLING, Single, from_table
+from optcore.schedules.numerics.recursion import Single, from_table
 from optcore.spec.duration import Duration, RunLength
+
+SETTLING = 16_384
+"""Products after which a recursion checks whether they still change."""
 
 
 class Decay(Dialectal):
@@ -160,7 +163,8 @@ def recursive_exponential(*, lr: float, rate: float) -> Curve:
             for start in range(0, size, SETTLING):
                 block = values[max(0, start - 1) : start + SETTLING]
                 block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
-                if block[-1] * factor == block[-1]:  # 0, or as small as it gets
+                # 0, or so small that each product is rounded to it again: the rest is known.
+                if block[-1] * factor == block[-1]:
                     values[start + SETTLING :] = block[-1]
                     break
         return values

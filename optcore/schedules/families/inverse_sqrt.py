@@ -91,6 +91,7 @@ def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 
     def f(t: Array) -> Array:
+        # At t = 0 the rise is 0 and so the minimum; the fall only must not divide by 0.
         fall = 1 / np.sqrt(np.maximum(t, 1e-300))
         return np.asarray(factor * np.minimum(fall, rise * t))
 

@@ -105,6 +105,7 @@ class Values(ScheduleSpec):
 
 def multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
     """Return f(t) = lr * factors[0] * ... * factors[t - 1]."""
+    # One product after another, as the frameworks compute them: powers would round differently.
     return values(values=np.multiply.accumulate([lr, *factors]).tolist())
 
 

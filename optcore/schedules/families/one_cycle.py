@@ -143,6 +143,7 @@ def one_cycle(
 
     def f(t: Array) -> Array:
         at = np.minimum(t, length - 1) if past_end == "hold" else t
+        # At an edge itself the phase before it still counts, as in torch.
         phase = np.searchsorted(inner, at, side="left")
         x = (at - begin[phase]) / span[phase]
         a, b = levels_from[phase], levels_to[phase]

@@ -178,6 +178,7 @@ def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve
     low = np.float32(lr) * np.float32(factor)
     if length is None or factor == 0:
         return lambda t: np.full_like(t, low)
+    # torch divides by the factor at the end, which does not always give lr back exactly.
     high = low / np.float32(factor)
     return lambda t: np.where(t < length, low, high)
 

@@ -150,6 +150,7 @@ def _cycle(
     inside = one - along * (one - grow)
     cycle = np.floor(numbers.log(inside) / numbers.log(np.asarray(grow)))
     if edges == "exact":
+        # The logarithm is rounded, and may put the first step of a cycle into the one before.
         cycle -= n * begin(cycle) > t
         cycle += n * begin(cycle + one) <= t
     if edges == "exact":

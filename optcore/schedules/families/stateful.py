@@ -21,7 +21,7 @@ Metric = Literal["test_loss", "test_accuracy", "train_loss"]
 
 
 class MetricDriven(ScheduleSpec):
-    """A schedule that is told a metric now and then, and moves lr by it."""
+    """A schedule whose lr changes when a metric is observed."""
 
     STATEFUL: ClassVar[bool] = True
     AFTER: ClassVar[After] = "overlap"
@@ -41,7 +41,7 @@ class MetricDriven(ScheduleSpec):
     """Changes of lr up to this size are not made."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield that nothing is known beforehand."""
+        """Yield that the plan of lr is not what the run will do."""
         yield from super().warnings_in(run)
         yield (
             f"schedule: lr depends on {self.metric}, so its plan shows it as if that never changed"
@@ -49,10 +49,10 @@ class MetricDriven(ScheduleSpec):
 
     @abstractmethod
     def state(self, lr: float) -> MetricDrivenLr:
-        """Return the lr before the first observation, where it is *lr*."""
+        """Return the lr before the first observation, with the value *lr*."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return lambda t: np.full_like(t, lr)  # what is known before the first observation
+        return lambda t: np.full_like(t, lr)  # all that is known before a run
 
 
 class Plateau(MetricDriven, Dialectal):
@@ -148,15 +148,15 @@ class Greedy(MetricDriven):
 
 class MetricDrivenLr(ABC):
     """
-    An lr that follows a metric.
+    A learning rate that observations of a metric change.
 
     Attributes:
-        spec: what it is to do.
-        lr: the learning rate from here on, until the next observation.
+        spec: the schedule.
+        lr: the learning rate until the next observation.
     """
 
     COUNTERS: tuple[str, ...]
-    """Its state besides lr and best: names of whole numbers."""
+    """Names of the attributes that make up its state besides lr and best: whole numbers."""
 
     def __init__(self, spec: MetricDriven, lr: float) -> None:
         self.spec = spec
@@ -172,7 +172,7 @@ class MetricDrivenLr(ABC):
 
     @abstractmethod
     def observe(self, value: float) -> None:
-        """Take note of the metric's next *value*, and move lr."""
+        """Observe the next *value* of the metric, which may change lr."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs, as JSON: what is not finite is a string."""
@@ -181,10 +181,10 @@ class MetricDrivenLr(ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """
-        Go on from a *state* that `state_dict` gave.
+        Restore a *state* that `state_dict` returned.
 
         Raises:
-            ValueError: it is the state of something else.
+            ValueError: *state* is that of another schedule.
         """
         expected = set(self.state_dict())
         if set(state) != expected:
@@ -197,6 +197,7 @@ class MetricDrivenLr(ABC):
 
     def beats_best(self, value: float, threshold: float, mode: str) -> bool:
         """Return whether *value* is better than the best by *threshold*; NaN never is."""
+        # In torch's order of operations: the last bit of the bar may decide.
         if self.spec.mode == "min":
             bar = self.best * (1 - threshold) if mode == "rel" else self.best - threshold
             return value < bar
@@ -213,7 +214,7 @@ class PlateauLr(MetricDrivenLr):
     cooling: int
 
     def observe(self, value: float) -> None:
-        """Take note of the metric's next *value*; lr falls when too many were no better."""
+        """Observe the next *value* of the metric; lr falls when too many were no better."""
         spec = self.spec
         if self.cooling and spec.in_cooldown == "ignore":
             self.cooling -= 1
@@ -222,6 +223,7 @@ class PlateauLr(MetricDrivenLr):
             self.best, self.bad = value, 0
         else:
             self.bad += 1
+        # torch counts no bad observation while it cools down, but keeps a best one seen then.
         if self.cooling:
             self.cooling -= 1
             self.bad = 0
@@ -252,12 +254,12 @@ class GreedyLr(MetricDrivenLr):
         return {**super().state_dict(), "recent": [_plain(value) for value in self.recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a *state* that `state_dict` gave."""
+        """Restore a *state* that `state_dict` returned."""
         super().load_state_dict(state)
         self.recent = [float(value) for value in state["recent"]]
 
     def observe(self, value: float) -> None:
-        """Take note of the metric's next *value*; lr rises while it improves, or falls."""
+        """Observe the next *value* of the metric; lr rises while it improves, else falls."""
         spec = self.spec
         self.recent = [*self.recent, value][-spec.window :]
         value = math.fsum(self.recent) / len(self.recent) if spec.window > 1 else value
@@ -290,12 +292,12 @@ class GreedyLr(MetricDrivenLr):
             if self.at_floor >= self.spec.reset_after:
                 self.lr = self.first_lr
                 self.restart()
-                # transformers begins the cooldown also after it started again.
+                # As in transformers, whose cooldown begins also after a restart.
                 self.skip = self.spec.cooldown
 
 
 def _plain(value: float) -> float | str:
-    """Return *value* as JSON has it."""
+    """Return *value* for JSON, which has no NaN and no infinities."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

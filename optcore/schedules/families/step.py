@@ -138,6 +138,7 @@ def recursive_multi_step(*, lr: float, milestones: Sequence[int], gamma: float) 
     at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
+    # After the last milestone the search finds infinity, which no t equals.
     edges = np.asarray([*powers, math.inf])
     levels = np.asarray([*powers.values(), 1.0], np.float32)
 

@@ -1,5 +1,5 @@
 """
-The numbers a schedule is computed in.
+The numbers that a schedule is computed in.
 
 Most frameworks compute lr in Python's floats. TF, Keras and MindSpore's cells compute it in
 float32, one operation after another, and how far that is from the formula grows with the run:
@@ -19,7 +19,7 @@ from optcore.schedules.numerics.float32 import cosf, sinf
 
 Array = NDArray[np.floating[Any]]
 Curve = Callable[[Array], Array]
-"""t >= 0, maybe fractional (a compressed schedule is asked between its steps), to lr."""
+"""From t >= 0 to lr. A schedule compressed by its warmup is computed between steps, too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Numbers:
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
-        """Of every value."""
+        """The type of every value."""
         return np.float32 if self.single else np.float64
 
     def steps(self, t: Array) -> Array:
@@ -98,6 +98,7 @@ class Numbers:
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
                 return _power(base, exponent, DOUBLE_ZERO)
+            # numpy's power of float32 numbers differs from this in one of a thousand.
             wide = _power(
                 np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
             )

@@ -17,8 +17,6 @@ from optcore.schedules.numerics.numbers import Array, Curve, Numbers
 
 Single = NDArray[np.float32]
 SINGLE = Numbers(single=True)
-SETTLING = 16_384
-"""Products computed before it is looked whether they still change."""
 
 
 def products(first: float, factors: Callable[[Single], Single]) -> Curve:
@@ -27,14 +25,14 @@ def products(first: float, factors: Callable[[Single], Single]) -> Curve:
     def table(size: int) -> Single:
         steps = np.arange(1, size, dtype=np.float32)
         values = np.concatenate([np.asarray([first], np.float32), factors(steps)])
-        with np.errstate(under="ignore"):
+        with np.errstate(under="ignore"):  # a product that has become 0 is right
             return np.asarray(np.multiply.accumulate(values, dtype=np.float32))
 
     return from_table(table)
 
 
 def from_table(table: Callable[[int], Single]) -> Curve:
-    """Return f(t) = table(size)[t], made anew, twice as long, where it is too short."""
+    """Return f(t) = table(size)[t], computed anew, twice as long, when it is too short."""
     known = np.empty(0, np.float32)
 
     def f(t: Array) -> Array:
