@@ -1,1 +1,1 @@
-"""What a job may name, and schedules seen before they run."""
+"""The catalogue: optimizers, schedules, models, datasets; and previews of schedules."""

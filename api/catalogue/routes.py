@@ -1,7 +1,7 @@
 """
-The catalogue: what a job may name, read from the same specs that validate it.
+Routes of the catalogue, generated from the same specs that validate jobs.
 
-Its routes are no coroutines, as the first answer of each takes a second to make.
+They are not coroutines: the first response of each takes up to a second to compute.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fastapi import APIRouter
 from api.http.problems import documented
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.base import Spec, dialects_of
-from optcore.spec.datasets import DATASETS
-from optcore.spec.models import MODELS
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.networks.models import MODELS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optserve.contract.answers.base import Page
 from optserve.contract.answers.catalogue import CatalogueEntry, CatalogueField
 from store.errors import NameNotFound
@@ -36,7 +36,7 @@ NOUNS: dict[str, Mapping[str, type[Spec]]] = {
 
 @router.get("/optimizers")
 def list_optimizers() -> Page[CatalogueEntry]:
-    """Return every optimizer."""
+    """Return all optimizers."""
     return _page("optimizer")
 
 
@@ -48,7 +48,7 @@ def read_optimizer(name: str) -> CatalogueEntry:
 
 @router.get("/schedules")
 def list_schedules() -> Page[CatalogueEntry]:
-    """Return every schedule."""
+    """Return all schedules."""
     return _page("schedule")
 
 
@@ -60,7 +60,7 @@ def read_schedule(name: str) -> CatalogueEntry:
 
 @router.get("/models")
 def list_models() -> Page[CatalogueEntry]:
-    """Return every model."""
+    """Return all models."""
     return _page("model")
 
 
@@ -72,7 +72,7 @@ def read_model(name: str) -> CatalogueEntry:
 
 @router.get("/datasets")
 def list_datasets() -> Page[CatalogueEntry]:
-    """Return every dataset."""
+    """Return all datasets."""
     return _page("dataset")
 
 
@@ -113,30 +113,34 @@ ANY_SCHEDULE: dict[str, Any] = {
     "required": ["kind"],
     "description": "A schedule, as /v1/schedules/{kind} describes it.",
 }
-"""What stands for a schedule inside another: written out, the list would be 20 times as long."""
+"""Replaces the schema of a nested schedule: in full, a list would be 20 times as long."""
 
 
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*, which points to the entries of what it is made of."""
+    """Return the JSON schema of *spec*, which refers to the catalogue for nested schedules."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
-    own = _pointing(definitions[spec.__name__] if "$ref" in schema else schema)
+    own = _with_references(definitions[spec.__name__] if "$ref" in schema else schema)
     schedules = {kind.__name__ for kind in SCHEDULES.values()}
-    kept = {name: _pointing(part) for name, part in definitions.items() if name not in schedules}
+    available = {
+        name: _with_references(part) for name, part in definitions.items() if name not in schedules
+    }
     used: dict[str, Any] = {}
-    while missing := {n for n in kept if f'"#/$defs/{n}"' in json.dumps([own, used])} - {*used}:
-        used |= {name: kept[name] for name in missing}
+    while missing := {n for n in available if f'"#/$defs/{n}"' in json.dumps([own, used])} - {
+        *used
+    }:
+        used |= {name: available[name] for name in missing}
     return {"$defs": used, **own} if used else own
 
 
-def _pointing(node: Any) -> Any:  # noqa: ANN401  any part of a JSON schema
+def _with_references(node: Any) -> Any:  # noqa: ANN401  any part of a JSON schema
     if isinstance(node, list):
-        return [_pointing(item) for item in node]
+        return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
     if "cosine" in node.get("discriminator", {}).get("mapping", {}):
         return ANY_SCHEDULE
-    return {name: _pointing(value) for name, value in node.items()}
+    return {name: _with_references(value) for name, value in node.items()}
 
 
 def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueField:
@@ -154,7 +158,7 @@ def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueF
 
 
 def _type(described: Mapping[str, Any]) -> str:
-    """Return a field's type in a word or two, with its limits."""
+    """Return the type of a field, with its limits, in a few words."""
     if "const" in described:
         return repr(described["const"])
     if "enum" in described:
@@ -169,5 +173,5 @@ def _type(described: Mapping[str, Any]) -> str:
         "exclusiveMaximum": "< {}",
         "maximum": "<= {}",
     }
-    shown = [text.format(described[key]) for key, text in limits.items() if key in described]
-    return " ".join([str(described.get("type", "object")), *shown])
+    bounds = [text.format(described[key]) for key, text in limits.items() if key in described]
+    return " ".join([str(described.get("type", "object")), *bounds])

@@ -1,1 +1,1 @@
-"""What all routes share: bodies, parameters, problems, downloads, and fair turns for large work."""
+"""What all routes share: bodies, parameters, errors, downloads, and the thread pool."""

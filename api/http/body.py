@@ -1,4 +1,4 @@
-"""What a request body may be, before anything looks at what it says."""
+"""Request bodies: size, content type, and strict JSON, before anything is validated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import answer, told
-from api.http.thread_pool import BODY, BODY_SIZE, work_of
+from api.http.problems import answer, job_error_response
+from api.http.thread_pool import BODY, BODY_SIZE, threads_of
 from optserve.contract import strict_json
 from store.errors import Busy
 
@@ -21,7 +21,7 @@ METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class BadBody(Exception):
-    """The body is not a JSON text that could be a request."""
+    """The body cannot be the body of any request."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -30,18 +30,18 @@ class BadBody(Exception):
 
 class StrictBody:
     """
-    Middleware that lets through only bodies that are one finite, unambiguous JSON text.
+    Middleware that passes on only bodies that are one finite, unambiguous JSON text.
 
-    The size is counted while it arrives. Rejected: what is no JSON or no UTF-8, a name that an
-    object has twice, NaN, infinities and numbers that become them, deep nesting, more objects and
-    lists than anything needs. A body that is not small is parsed in a thread.
+    Rejected: bodies that are not UTF-8 or not JSON, duplicate names in an object, NaN, infinities
+    and numbers that overflow to them, deep nesting, and too many objects and lists. The size is
+    limited while the body arrives. A large body is parsed in a thread.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the body of a request, and hand it on or answer."""
+        """Check the body of a request; pass it on, or answer with the error."""
         if scope["type"] != "http" or scope["method"] not in METHODS:
             await self._app(scope, receive, send)
             return
@@ -50,15 +50,15 @@ class StrictBody:
             if body:
                 _check_type(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
                 scope[BODY_SIZE] = len(body)
-                scope[BODY] = await work_of(scope).do(len(body), check, body)
+                scope[BODY] = await threads_of(scope).run(len(body), check, body)
         except BadBody as error:
             await _answer(error)(scope, receive, send)
             return
         except Busy as error:
-            await told(error)(scope, receive, send)
+            await job_error_response(error)(scope, receive, send)
             return
         waiting = [body]
-        del body  # an answer may be streamed for long
+        del body  # else it is held until the response ends, which a stream may do hours later
 
         async def replay() -> Message:
             if waiting:
@@ -68,7 +68,7 @@ class StrictBody:
         await self._app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytes:
-        body = bytearray()  # not a list of parts, which takes many times what small ones have
+        body = bytearray()  # a list of many small parts would take many times their bytes
         while True:
             message = await receive()
             if message["type"] != "http.request":
@@ -92,8 +92,8 @@ def _check_type(content_type: str) -> None:
         )
 
 
-def check(body: bytes) -> Any:  # noqa: ANN401  whatever it says
-    """Return what *body* says, or raise `BadBody` unless it is a JSON text without traps."""
+def check(body: bytes) -> Any:  # noqa: ANN401  any JSON
+    """Return the parsed *body*, or raise `BadBody` unless it is strict JSON."""
     try:
         return strict_json.parse(body)
     except strict_json.NotStrict as error:

@@ -1,4 +1,4 @@
-"""What routes are given: the tenant, the store, the record of the job in the path."""
+"""Dependencies of routes: the tenant, the store, the record of the job in the path."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import redis
 import redis.asyncio
 from fastapi import Depends, Request
 
-from api.http.thread_pool import RequestWork, work_of
+from api.http.thread_pool import RequestThreads, threads_of
 from api.metrics.charts.reader import SeriesReader
-from api.metrics.streams.hub import Desk
+from api.metrics.streams.hub import StreamHub
 from optserve.contract.answers.jobs import Job, ListedJob
 from store.jobs.record import Record
 from store.jobs.views import Store
 from store.storage.pool import StoragePool
 
 
-async def _work(request: Request) -> RequestWork:
-    return work_of(request.scope)
+async def _threads(request: Request) -> RequestThreads:
+    return threads_of(request.scope)
 
 
 async def _tenant() -> str:
@@ -42,11 +42,11 @@ async def _blocking_client(request: Request) -> redis.Redis:
     return client
 
 
-async def _shown(request: Request) -> Callable[[Record], Job]:
+async def _render(request: Request) -> Callable[[Record], Job]:
     return partial(Record.job, offer_after_s=request.app.state.offer_after_s)
 
 
-async def _listed(request: Request) -> Callable[..., ListedJob]:
+async def _render_listed(request: Request) -> Callable[..., ListedJob]:
     return partial(Record.listed, offer_after_s=request.app.state.offer_after_s)
 
 
@@ -55,36 +55,36 @@ async def _files(request: Request) -> StoragePool:
     return files
 
 
-async def _reader(request: Request) -> SeriesReader:
-    reader: SeriesReader = request.app.state.reader
+async def _series_reader(request: Request) -> SeriesReader:
+    reader: SeriesReader = request.app.state.series_reader
     return reader
 
 
-async def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+async def _stream_hub(request: Request) -> StreamHub:
+    hub: StreamHub = request.app.state.stream_hub
+    return hub
 
 
-Effort = Annotated[RequestWork, Depends(_work)]
-"""For work that would hold up the event loop, were the request large."""
+Threads = Annotated[RequestThreads, Depends(_threads)]
+"""For computing that would block the event loop if the request is large."""
 TenantName = Annotated[str, Depends(_tenant)]
-"""Whose jobs the request is about."""
+"""The tenant whose jobs the request is about."""
 JobStore = Annotated[Store, Depends(_store)]
 """For reading."""
 Client = Annotated[redis.asyncio.Redis, Depends(_client)]
 """For writing."""
 BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
-"""For routes that ring the bell, which is RQ's and blocks."""
-Shown = Annotated[Callable[[Record], Job], Depends(_shown)]
-"""What a client sees of a record, with the settings of this service."""
-Listed = Annotated[Callable[..., ListedJob], Depends(_listed)]
-"""What a client sees of a record in a list."""
+"""For waking workers, which goes through RQ, which has no async client."""
+RenderJob = Annotated[Callable[[Record], Job], Depends(_render)]
+"""Makes a job's representation from its record, with the settings of this service."""
+RenderListedJob = Annotated[Callable[..., ListedJob], Depends(_render_listed)]
+"""Makes the representation of a job in a list."""
 StoredFiles = Annotated[StoragePool, Depends(_files)]
-"""The only way to a file: who asks otherwise hangs with the storage, and others with it."""
-ChartReader = Annotated[SeriesReader, Depends(_reader)]
-"""For series that are looked at; it keeps what it has read."""
-StreamDesk = Annotated[Desk, Depends(_desk)]
-"""For routes that answer with a stream of events."""
+"""The only way to files. Any other way, a storage that hangs would hang the whole process."""
+ChartReader = Annotated[SeriesReader, Depends(_series_reader)]
+"""Reads series for charts, and caches them."""
+Hub = Annotated[StreamHub, Depends(_stream_hub)]
+"""For routes that answer with an event stream."""
 
 
 async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
@@ -92,4 +92,4 @@ async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
 
 
 JobRecord = Annotated[Record, Depends(_record)]
-"""The record of the job that the path names, or 404."""
+"""The record of the job in the path; 404 if there is none."""

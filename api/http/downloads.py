@@ -1,4 +1,4 @@
-"""Files of the storage as answers: streamed in parts, each read in a thread that may hang."""
+"""Files of the storage as responses, streamed in parts that are read in threads of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from api.connections.client_connection import Line
+from api.connections.client_connection import connection_of
 from store.errors import StorageUnavailable
 from store.storage.pool import OpenFile
 
@@ -18,18 +18,19 @@ log = logging.getLogger(__name__)
 
 class Download(FileResponse):
     """
-    An open file as an answer: whole, or the ranges that are asked for.
+    An open file as a response: whole, or the requested ranges.
 
-    Starlette's, but for how it looks at the file: what it would ask of the system in a thread that
-    all share is known already, and its parts come from the file that is open. A part that cannot be
-    read breaks the connection: nobody takes what came for the whole.
+    Starlette would stat and read the file in threads that all requests share, which hang with the
+    storage. Here the size is known already, and parts are read through the open file, in threads
+    reserved for the storage. If a part cannot be read, the connection is aborted, so that a client
+    never takes a part for the whole.
 
     Args:
-        file: closed in the end.
-        filename: under which a browser saves it.
-        media_type: of it.
-        headers: further ones.
-        status_code: where nothing but a range was asked for, it is 206.
+        file: closed when the response ends.
+        filename: suggested name for a browser.
+        media_type: of the content.
+        headers: additional headers.
+        status_code: of a complete response; a range has 206.
     """
 
     chunk_size = 256 * 1024
@@ -54,15 +55,15 @@ class Download(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the file."""
         try:
             await super().__call__(scope, receive, send)
         except StorageUnavailable as error:
             log.warning("a download ends before its file does: %s", error)
-            line: Line | None = scope.get("state", {}).get("line")
-            if line is None:
+            connection = connection_of(scope)
+            if connection is None:
                 raise
-            line.cut()
+            connection.abort()
         finally:
             self._file.close()
 

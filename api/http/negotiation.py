@@ -1,4 +1,4 @@
-"""Which of the forms that an answer may have a client likes most, by its Accept header."""
+"""Content negotiation: the Accept header."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ Form = TypeVar("Form")
 
 def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
     """
-    Return the form that an Accept header likes most; of equal ones the first.
+    Return the form that an Accept header prefers; among equals, the first.
 
     Args:
-        accept: the header; an empty one likes all.
-        media_types: of the forms there are.
+        accept: the header; an empty one accepts all.
+        media_types: the media type of each available form.
 
     Raises:
-        NotAcceptable: it likes none of them.
+        NotAcceptable: the header accepts none of them.
     """
-    liked = {
-        form: _liked(accept.strip() or "*/*", media_type)
+    weights = {
+        form: _weight_of(accept.strip() or "*/*", media_type)
         for form, media_type in media_types.items()
     }
-    best = max(liked, key=lambda form: liked[form])
-    if not liked[best] > 0:
+    best = max(weights, key=lambda form: weights[form])
+    if not weights[best] > 0:
         raise NotAcceptable(accept, media_types.values())
     return best
 
 
-def _liked(accept: str, media_type: str) -> float:
-    """Return the weight of a media type, which is that of the narrowest range it is in."""
+def _weight_of(accept: str, media_type: str) -> float:
+    """Return the weight of a media type: that of the most specific range that contains it."""
     ranges = ["*/*", media_type.partition("/")[0] + "/*", media_type]
-    narrowest, weight = -1, 0.0
+    specificity, weight = -1, 0.0
     for part in accept.split(","):
         kind, *parameters = (word.strip().lower() for word in part.split(";"))
-        if kind in ranges and ranges.index(kind) > narrowest:
-            narrowest, weight = ranges.index(kind), _weight(parameters)
+        if kind in ranges and ranges.index(kind) > specificity:
+            specificity, weight = ranges.index(kind), _weight(parameters)
     return weight
 
 

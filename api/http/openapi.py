@@ -1,4 +1,4 @@
-"""The OpenAPI schema: what FastAPI derives from the routes, and the problems they answer with."""
+"""The OpenAPI schema: FastAPI's, with the schema of errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REF = "#/components/schemas/{model}"
 
 
 def install(app: FastAPI) -> None:
-    """Make *app* describe its errors too."""
+    """Add the schema of errors to that of *app*."""
     derived = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Query parameters: one that a route does not know is an error, never ignored."""
+"""Query parameters: unknown ones are an error, never ignored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optserve.contract.requests.job import LABEL_NAME, MAX_LABELS
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
 FILTERED = "/v1/jobs"
-"""The route that takes them."""
+"""The route that has them."""
 
 
 async def only_known(request: Request) -> None:
@@ -33,12 +33,12 @@ async def only_known(request: Request) -> None:
     ]
     if unknown:
         known += [f"{LABEL}NAME"] if filtered else []
-        told = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
-        raise RequestValidationError([*told, _further(len(unknown) - len(told))])
+        shown = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
+        raise RequestValidationError([*shown, _further(len(unknown) - len(shown))])
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels that a list is filtered by."""
+    """Return the labels by which a list is filtered."""
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }
@@ -52,21 +52,21 @@ def labels_of(query: Mapping[str, str]) -> dict[str, str]:
 
 
 async def require_no_body(request: Request) -> None:
-    """Raise where a request has something in its body that nobody would look at."""
+    """Raise if a request has a body, which would be ignored."""
     body = (await request.body()).strip()
     if body not in {b"", b"{}"}:
-        mistake = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
-        raise RequestValidationError([mistake])
+        error = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
+        raise RequestValidationError([error])
 
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
-    """Return the error of a cursor that points to where nothing can be, as pydantic says it."""
+    """Return the error of a cursor beyond its limit, in pydantic's words."""
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])
 
 
 def require_once(param: str, names: Sequence[str]) -> None:
-    """Raise unless each of *names*, which a parameter holds, is another one."""
+    """Raise if a parameter has one of *names* twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -75,7 +75,7 @@ def require_once(param: str, names: Sequence[str]) -> None:
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:
-    """Yield the query parameters of a route and of what it depends on."""
+    """Yield the query parameters of a route and of its dependencies."""
     yield from (field.alias for field in dependant.query_params)
     for each in dependant.dependencies:
         yield from _declared(each)

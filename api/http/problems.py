@@ -1,4 +1,4 @@
-"""Errors as answers: every one is a problem body in the form of RFC 9457."""
+"""Errors as responses: every error is a problem document of RFC 9457."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from api.http.spec_body import Checked
+from api.http.spec_body import ValidatedBody
 from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
 from optcore.spec.errors import Problem as SpecProblem
 from optserve.contract.answers.problems import InvalidParam, Problem
@@ -22,18 +22,18 @@ from store.storage.usable import FULL, NO_DESCRIPTOR
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-AWAY = "the store does not answer; try again"
-UNKNOWN = (
-    "the store does not answer, and it is not known whether it has accepted this; "
+STORE_DOWN = "the store does not answer; try again"
+STORE_DOWN_POST = (
+    "the store does not answer, and it is not known whether the request was accepted; "
     "send it again with the same Idempotency-Key"
 )
 RETRY_AFTER_S = 2
-"""Seconds after which a client may try again while the store is away."""
+"""Retry-After while the store does not answer, in seconds."""
 MAX_DETAIL = 2000
-"""Characters of an explanation; what a client has sent is part of some."""
+"""Characters of a detail, which may quote what the client has sent."""
 
 RETRY_FULL_S = 60
-"""Seconds after which a client may try again while the storage is full."""
+"""Retry-After while the storage is full, in seconds."""
 
 
 def answer(
@@ -49,23 +49,23 @@ def answer(
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
 
-def refusal(mistakes: Sequence[InvalidParam], more: int) -> Response:
-    """Return the response to a request with *mistakes*, and *more* that are not told."""
+def invalid_response(errors: Sequence[InvalidParam], more: int) -> Response:
+    """Return the response to a request with *errors*, and *more* that are not listed."""
     problem = Problem(
         title=INVALID_TITLE,
         status=422,
-        detail="; ".join(lines([(m.param, m.message) for m in mistakes], more)),
+        detail="; ".join(lines([(m.param, m.message) for m in errors], more)),
         code="invalid_request",
-        errors=list(mistakes),
+        errors=list(errors),
         more_errors=more,
     )
     return Response(problem.model_dump_json(), problem.status, media_type=MEDIA_TYPE)
 
 
 def invalid(param: str, message: str, value: object) -> RequestValidationError:
-    """Return the error for a query parameter that breaks a rule that no type says."""
-    mistake = {"type": RULE, "loc": ("query", param), "msg": message, "input": value}
-    return RequestValidationError([mistake])
+    """Return the error of a query parameter that breaks a rule other than its type's."""
+    error = {"type": RULE, "loc": ("query", param), "msg": message, "input": value}
+    return RequestValidationError([error])
 
 
 def documented(*errors: type[JobError]) -> dict[int | str, dict[str, Any]]:
@@ -80,54 +80,54 @@ def _described(title: str) -> dict[str, Any]:
 
 INVALID_TITLE = "The request is not valid"
 EVERYWHERE: dict[int | str, dict[str, Any]] = {422: _described(INVALID_TITLE)}
-"""The OpenAPI entries of errors that any route may answer with."""
+"""The OpenAPI entries of errors that any route may return."""
 
 
 def install(app: FastAPI) -> None:
-    """Make *app* answer its errors with problems."""
+    """Make *app* respond to errors with problem documents."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SpecError, _spec_error)
     app.add_exception_handler(JobError, _job_error)
     app.add_exception_handler(HTTPException, _http)
     for error in UNAVAILABLE:
         app.add_exception_handler(error, _unavailable)
-    app.add_exception_handler(OSError, _of_system)
-    app.add_exception_handler(Exception, _ours)
+    app.add_exception_handler(OSError, _os_error)
+    app.add_exception_handler(Exception, _internal)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
-    told, more = first_of(error.errors())
-    body = error.body.data if isinstance(error.body, Checked) else error.body
-    return refusal([_mistake(details, body) for details in told], more)
+    shown, more = first_of(error.errors())
+    body = error.body.data if isinstance(error.body, ValidatedBody) else error.body
+    return invalid_response([_invalid_param(details, body) for details in shown], more)
 
 
 async def _spec_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, SpecError)
-    return refusal([_told(problem) for problem in error.problems], error.more)
+    return invalid_response([_as_param(problem) for problem in error.problems], error.more)
 
 
-def _mistake(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return what one of pydantic's errors says, without the place the value came from."""
+def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
+    """Return one of pydantic's errors; its path leaves out the source (body, query)."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)
-    return _told(problem)
+    return _as_param(problem)
 
 
-def _told(problem: SpecProblem) -> InvalidParam:
+def _as_param(problem: SpecProblem) -> InvalidParam:
     return InvalidParam(param=problem.param, message=problem.message)
 
 
 async def _job_error(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, JobError)
-    return told(error)
+    return job_error_response(error)
 
 
-def told(error: JobError) -> Response:
+def job_error_response(error: JobError) -> Response:
     """Return *error* as a response."""
     again = {"Retry-After": str(RETRY_AFTER_S)} if error.status == StoreUnavailable.status else None
     return answer(
@@ -152,44 +152,44 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("%s %s: the store is away: %s", request.method, request.url.path, error)
+    log.warning("%s %s: the store does not answer: %s", request.method, request.url.path, error)
     return answer(
         status=StoreUnavailable.status,
         title=StoreUnavailable.title,
-        detail=UNKNOWN if request.method == "POST" else AWAY,
+        detail=STORE_DOWN_POST if request.method == "POST" else STORE_DOWN,
         code=StoreUnavailable.code,
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
-async def _of_system(request: Request, error: Exception) -> Response:
+async def _os_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
     if error.errno in NO_DESCRIPTOR:
         log.warning("%s %s: no descriptor is left: %s", request.method, request.url.path, error)
         return answer(
             status=503,
             title="The service is out of descriptors",
-            detail="the service has as many files and connections open as it may; try again",
+            detail="the service has reached its limit of open files and connections; try again",
             code="out_of_descriptors",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
     if error.errno not in FULL:
-        return await _ours(request, error)
+        return await _internal(request, error)
     log.warning("%s %s: the storage is full: %s", request.method, request.url.path, error)
     return answer(
         status=StoreUnavailable.status,
         title="The storage is full",
-        detail="the storage has no room for the files of this; try again when there is space",
+        detail="the storage has no space for the files of this request; try again later",
         code="storage_full",
         headers={"Retry-After": str(RETRY_FULL_S)},
     )
 
 
-async def _ours(request: Request, error: Exception) -> Response:
+async def _internal(request: Request, error: Exception) -> Response:
     log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
     return answer(
         status=500,
         title="Internal error",
-        detail="this is a mistake of the service; its log says more",
+        detail="this is an error of the service; its log has the details",
         code="internal_error",
     )

@@ -1,8 +1,9 @@
 """
-Bodies that are specs: validated before FastAPI would, in a thread where they are not small.
+Bodies that are specs: validated in a thread where they are large.
 
-FastAPI validates on the event loop. A route of this kind hands it what was found already: the spec,
-or what is wrong with it, which FastAPI then tells with whatever else is wrong with the request.
+FastAPI would validate them on the event loop. A `SpecBodyRoute` validates before FastAPI does, and
+hands it the result: the spec, or its errors, which FastAPI then reports together with those of
+parameters and headers.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from api.http.thread_pool import BODY, work_of
+from api.http.thread_pool import BODY, threads_of
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedBody:
     """
-    A body that was validated.
+    A body that is validated already.
 
     Attributes:
-        data: what its text says.
-        spec: what it is.
-        error: or why it is none.
+        data: the parsed JSON.
+        spec: the spec, if it is valid.
+        error: its errors, if it is not.
     """
 
     data: object
@@ -36,41 +37,41 @@ class Checked:
     error: ValidationError | None = None
 
 
-def _found(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    if not isinstance(value, Checked):
+def _result(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    if not isinstance(value, ValidatedBody):
         return handler(value)
     if value.error is not None:
         raise value.error
     return value.spec
 
 
-Posted = Annotated[T, WrapValidator(_found)]
-"""A body of a `PostedRoute`."""
+SpecBody = Annotated[T, WrapValidator(_result)]
+"""A body of a `SpecBodyRoute`."""
 
 
 class _Request(Request):
-    """A request whose body is validated when FastAPI asks for it."""
+    """A request that validates its body when FastAPI asks for it."""
 
     adapter: TypeAdapter[Any]
 
-    async def json(self) -> Checked:
-        """Return the body, which is asked for once."""
-        work, data = work_of(self.scope), self.scope.pop(BODY, None)
-        return await work.do(work.size, _checked, self.adapter, data)
+    async def json(self) -> ValidatedBody:
+        """Return the validated body; it can be taken once, since the scope would keep it alive."""
+        threads, data = threads_of(self.scope), self.scope.pop(BODY, None)
+        return await threads.run(threads.size, _validated, self.adapter, data)
 
 
-def _checked(adapter: TypeAdapter[Any], data: object) -> Checked:
+def _validated(adapter: TypeAdapter[Any], data: object) -> ValidatedBody:
     try:
-        return Checked(data, adapter.validate_python(data))
+        return ValidatedBody(data, adapter.validate_python(data))
     except ValidationError as error:
-        return Checked(data, error=error)
+        return ValidatedBody(data, error=error)
 
 
-class PostedRoute(APIRoute):
+class SpecBodyRoute(APIRoute):
     """A route whose body, if it has one, is validated off the event loop."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers requests."""
+        """Return the handler of the route, around which the body is validated."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -78,9 +79,9 @@ class PostedRoute(APIRoute):
         assert model is not None
         adapter: TypeAdapter[Any] = TypeAdapter(model)
 
-        async def checking(request: Request) -> Response:
-            checked = _Request(request.scope, request.receive)
-            checked.adapter = adapter
-            return await handle(checked)
+        async def validate(request: Request) -> Response:
+            validating = _Request(request.scope, request.receive)
+            validating.adapter = adapter
+            return await handle(validating)
 
-        return checking
+        return validate

@@ -1,10 +1,10 @@
 """
-Work for a request that would hold up all others: done in a few threads, whose turns are fair.
+A thread pool for requests with much to compute, shared fairly between clients.
 
-A large body takes a second to be parsed, checked and planned. On the event loop nobody else would
-be answered meanwhile; in threads that all share, a few clients could take them all. So there are
-few threads of their own, and clients take turns: each waits behind its own requests, and behind one
-of every other client, however many those have sent.
+Parsing, checking and planning a large body takes up to a second. On the event loop it would delay
+every other request; in starlette's thread pool a few clients could occupy all threads. So these
+requests have a small pool of their own, in which clients take turns: a request waits behind earlier
+ones of its client, and behind one of every other client, however many those have sent.
 """
 
 from __future__ import annotations
@@ -25,109 +25,110 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 2
-"""More of them compute no faster, as the interpreter runs one at a time, and delay the loop."""
-WAITING = 256
-"""Requests that may wait, those of all clients together."""
-WAITING_OF_ONE = 32
-"""Requests that may wait of one client."""
-PATIENCE_S = 20.0
-"""Seconds that a request waits for its turn."""
+"""More would compute no faster, since the interpreter runs one at a time, and delay the loop."""
+MAX_WAITING = 256
+"""Requests that may wait, of all clients together."""
+MAX_WAITING_PER_CLIENT = 32
+TIMEOUT_S = 20.0
+"""How long a request waits for a thread."""
 BODY, BODY_SIZE = "optserve.body", "optserve.body_size"
-"""Where the ASGI scope of a request holds what its body says, and how many bytes that takes."""
+"""Keys of an ASGI scope: the parsed body of the request, and its size in bytes."""
 SMALL = 2048
-"""Bytes of JSON whose work is done at once: a job is parsed sooner than a thread is woken."""
+"""Bytes of JSON that are processed on the event loop: faster than waking a thread."""
 VALUES_PER_BYTE = 10
-"""Values of a schedule that are computed as soon as a byte of a spec is parsed."""
+"""Values of a schedule computed in the time that one byte of a spec takes to parse. It makes the
+cost of both comparable, in bytes."""
 
 
-class Turns:
+class FairSemaphore:
     """
-    Turns where only some may go at a time: each client's in their order, and the clients in turn.
+    A semaphore whose waiters are served round-robin by client, and in order within a client.
 
     Args:
-        num: how many may go at a time.
-        waiting: how many may wait.
-        waiting_of_one: how many of one client.
-        patience_s: seconds for which they wait.
+        num: number of holders at a time.
+        max_waiting: number of waiters.
+        max_waiting_per_client: number of waiters of one client.
+        timeout_s: how long they wait.
     """
 
     def __init__(
         self,
         num: int,
         *,
-        waiting: int = WAITING,
-        waiting_of_one: int = WAITING_OF_ONE,
-        patience_s: float = PATIENCE_S,
+        max_waiting: int = MAX_WAITING,
+        max_waiting_per_client: int = MAX_WAITING_PER_CLIENT,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._free, self._patience_s = num, patience_s
-        self._most, self._most_of_one = waiting, waiting_of_one
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        self._free, self._timeout_s = num, timeout_s
+        self._max_waiting, self._max_per_client = max_waiting, max_waiting_per_client
+        # The order of the clients is the order of their turns: the next one is the first.
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
     def num_waiting(self) -> int:
-        """How many wait."""
-        return sum(map(len, self._lines.values()))
+        """Number of waiters."""
+        return sum(map(len, self._queues.values()))
 
     @asynccontextmanager
-    async def turn(self, client: str, *, begun: bool = False) -> AsyncIterator[None]:
+    async def acquired(self, client: str, *, must: bool = False) -> AsyncIterator[None]:
         """
-        Wait for a turn of *client*, and have it for as long as the context lasts.
+        Wait for the semaphore, and hold it for as long as the context lasts.
 
         Args:
-            client: whose.
-            begun: an answer has begun: it waits however long, as nobody can be told any more.
+            client: whose turn is used.
+            must: wait without limits. For a response that has begun: it is too late for an error.
 
         Raises:
-            Busy: too many wait, or it took too long.
+            Busy: too many wait, or the wait timed out.
         """
         if self._free:
             self._free -= 1
         else:
-            await self._wait(client, begun=begun)
+            await self._wait(client, must=must)
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
-    async def _wait(self, client: str, *, begun: bool) -> None:
-        line = self._lines.setdefault(client, deque())
-        full = len(line) >= self._most_of_one or self.num_waiting >= self._most
-        if full and not begun:
+    async def _wait(self, client: str, *, must: bool) -> None:
+        queue = self._queues.setdefault(client, deque())
+        full = len(queue) >= self._max_per_client or self.num_waiting >= self._max_waiting
+        if full and not must:
             raise Busy(self.num_waiting)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.append(turn)
+        queue.append(turn)
         try:
-            async with asyncio.timeout(None if begun else self._patience_s):
+            async with asyncio.timeout(None if must else self._timeout_s):
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # it was given in the same moment
-            elif turn in line:
-                line.remove(turn)
+                self._release()  # granted just as the wait ended: the next one has it
+            elif turn in queue:
+                queue.remove(turn)
             if isinstance(error, TimeoutError):
                 raise Busy(self.num_waiting) from None
             raise
 
-    def _pass_on(self) -> None:
-        """Give a turn to the client that has had none for longest."""
-        for client, line in list(self._lines.items()):
-            del self._lines[client]
-            while line:
-                turn = line.popleft()
+    def _release(self) -> None:
+        """Pass the turn to the client that has had none for longest."""
+        for client, queue in list(self._queues.items()):
+            del self._queues[client]
+            while queue:
+                turn = queue.popleft()
                 if not turn.done():
-                    if line:
-                        self._lines[client] = line  # behind all others
+                    if queue:
+                        self._queues[client] = queue  # behind all other clients
                     turn.set_result(None)
                     return
         self._free += 1
 
 
-class Work:
-    """The threads of a process, and the turns of its clients."""
+class FairThreadPool:
+    """The threads of this process for large requests."""
 
     def __init__(self) -> None:
-        self._turns = Turns(THREADS)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
+        self._semaphore = FairSemaphore(THREADS)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
 
     async def run(
         self, client: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -138,56 +139,64 @@ class Work:
         Raises:
             Busy: it was not called.
         """
-        async with self._turns.turn(client):
-            return await self._called(partial(function, *args, **kwargs))
+        async with self._semaphore.acquired(client):
+            return await self._call(partial(function, *args, **kwargs))
 
-    async def parts(self, client: str, parts: Iterator[str]) -> AsyncIterator[str]:
-        """Yield *parts*, each made in a thread, when it is the turn of *client*."""
+    async def iterate(self, client: str, parts: Iterator[str]) -> AsyncIterator[str]:
+        """Yield *parts*, each computed in a thread, when it is the turn of *client*."""
         while True:
-            async with self._turns.turn(client, begun=True):
-                part = await self._called(partial(next, parts, None))
+            async with self._semaphore.acquired(client, must=True):
+                part = await self._call(partial(next, parts, None))
             if part is None:
                 return
             yield part
 
-    async def _called(self, function: Callable[[], T]) -> T:
+    async def _call(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def close(self) -> None:
-        """Let the threads end; what they do is not waited for."""
+        """End the threads without waiting for what they do."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class RequestWork:
+class RequestThreads:
     """
-    The work of one request.
+    The thread pool, for one request.
 
     Args:
-        work: of the process.
-        client: whose turn it takes.
-        size: bytes of its body.
+        pool: of this process.
+        client: whose turns the request uses.
+        size: size of its body, in bytes.
     """
 
-    def __init__(self, work: Work, client: str, size: int) -> None:
-        self._work, self._client, self.size = work, client, size
+    def __init__(self, pool: FairThreadPool, client: str, size: int) -> None:
+        self._pool, self._client, self.size = pool, client, size
 
-    async def do(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(
+        self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """
-        Call *function*: at once if *size*, in bytes of JSON, is small; else in a thread.
+        Call *function* in a thread; directly if *size* is small.
+
+        Args:
+            size: what it has to process, in bytes of JSON.
+            function: what is called.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
 
         Raises:
             Busy: it was not called.
         """
         if size <= SMALL:
             return function(*args, **kwargs)
-        return await self._work.run(self._client, function, *args, **kwargs)
+        return await self._pool.run(self._client, function, *args, **kwargs)
 
-    def parts(self, parts: Iterator[str]) -> AsyncIterator[str]:
-        """Yield the *parts* of an answer that has begun, each made in a thread."""
-        return self._work.parts(self._client, parts)
+    def iterate(self, parts: Iterator[str]) -> AsyncIterator[str]:
+        """Yield the *parts* of a response that has begun, each computed in a thread."""
+        return self._pool.iterate(self._client, parts)
 
 
-def work_of(scope: Scope) -> RequestWork:
-    """Return the work of the request with this ASGI *scope*."""
+def threads_of(scope: Scope) -> RequestThreads:
+    """Return the thread pool for the request with this ASGI *scope*."""
     host, _ = scope.get("client") or ("", 0)
-    return RequestWork(scope["app"].state.work, host, scope.get(BODY_SIZE, 0))
+    return RequestThreads(scope["app"].state.thread_pool, host, scope.get(BODY_SIZE, 0))

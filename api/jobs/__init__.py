@@ -1,1 +1,1 @@
-"""Jobs: submitted, validated, listed, cloned, and asked to cancel, kill, pause or resume."""
+"""Jobs: submit, validate, list, clone, and the actions on them."""

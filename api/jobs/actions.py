@@ -1,4 +1,4 @@
-"""What may be asked of a job that was posted. Every request may be repeated."""
+"""The actions on a submitted job. All of them are idempotent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.http.dependencies import BlockingClient, Client, Effort, Shown, TenantName
+from api.http.dependencies import BlockingClient, Client, RenderJob, TenantName, Threads
 from api.http.params import require_no_body
 from api.http.problems import documented
 from api.jobs.responses import job_response
-from api.jobs.wakeups import ring
+from api.jobs.wakeups import wake_workers
 from optserve.contract.answers.jobs import Job
 from store.errors import JobEnded, JobNotFound, JobRunning
 from store.jobs import calls
@@ -25,8 +25,8 @@ router = APIRouter(
 )
 
 
-class Asking:
-    """One request about the job in the path, and its answer: the job afterwards."""
+class JobAction:
+    """One action on the job in the path. The response is the job afterwards."""
 
     def __init__(
         self,
@@ -34,23 +34,23 @@ class Asking:
         job_id: str,
         tenant: TenantName,
         client: Client,
-        ringing: BlockingClient,
-        shown: Shown,
-        work: Effort,
+        blocking_client: BlockingClient,
+        render: RenderJob,
+        threads: Threads,
     ) -> None:
         self.job_id, self.tenant = job_id, tenant
-        self._client, self._ringing = client, ringing
-        self._shown, self._work = shown, work
+        self._client, self._blocking_client = client, blocking_client
+        self._render, self._threads = render, threads
 
-    async def ask(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Response:
-        """Ask for *action*, and ring where that makes work."""
-        asked = await send_async(self._client, calls.ask(self.tenant, self.job_id, action))
-        if asked.record is None:
+    async def request(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Response:
+        """Request *action*: of a running job, its worker carries it out."""
+        result = await send_async(self._client, calls.ask(self.tenant, self.job_id, action))
+        if result.record is None:
             raise JobNotFound(self.job_id)
-        return await self._answer(asked.record, asked.bells)
+        return await self._respond(result.record, result.bells)
 
     async def change(self, call: Call[Changed], what: str) -> Response:
-        """Let a waiting job go on otherwise; *what* becomes of it is for errors."""
+        """Change how a queued or paused job continues; *what* completes "cannot ..." in errors."""
         changed = await send_async(self._client, call)
         if changed.record is None:
             raise JobNotFound(self.job_id)
@@ -58,64 +58,65 @@ class Asking:
             raise JobRunning(self.job_id, what)
         if changed.outcome == "ended":
             raise JobEnded(self.job_id, changed.record.state, what)
-        return await self._answer(changed.record, changed.bells)
+        return await self._respond(changed.record, changed.bells)
 
-    async def _answer(self, record: Record, bells: Sequence[str]) -> Response:
+    async def _respond(self, record: Record, bells: Sequence[str]) -> Response:
         if bells:
-            await run_in_threadpool(ring, self._ringing, bells, self.job_id)
-        return await job_response(record, shown=self._shown, work=self._work)
+            await run_in_threadpool(wake_workers, self._blocking_client, bells, self.job_id)
+        return await job_response(record, render=self._render, threads=self._threads)
 
 
-Request = Annotated[Asking, Depends()]
+Action = Annotated[JobAction, Depends()]
 
 
 @router.post("/cancel", response_model=Job, responses=documented(JobNotFound))
-async def cancel_job(request: Request) -> Response:
-    """End a job: a queued one at once, a running one after it has saved a checkpoint."""
-    return await request.ask("cancel")
+async def cancel_job(action: Action) -> Response:
+    """Cancel a job: a queued one at once, a running one after it has saved a checkpoint."""
+    return await action.request("cancel")
 
 
 @router.post("/kill", response_model=Job, responses=documented(JobNotFound))
-async def kill_job(request: Request) -> Response:
-    """End a job without saving anything."""
-    return await request.ask("kill")
+async def kill_job(action: Action) -> Response:
+    """End a job at once, without saving a checkpoint."""
+    return await action.request("kill")
 
 
 @router.post("/pause", response_model=Job, responses=documented(JobNotFound))
-async def pause_job(request: Request) -> Response:
-    """Put a job aside: a running one after it has saved a checkpoint."""
-    return await request.ask("pause")
+async def pause_job(action: Action) -> Response:
+    """Pause a job: a queued one at once, a running one after it has saved a checkpoint."""
+    return await action.request("pause")
 
 
 @router.post("/resume", response_model=Job, responses=documented(JobNotFound))
-async def resume_job(request: Request) -> Response:
-    """Put a paused job back into the queue; it continues from its checkpoint."""
-    return await request.ask("resume")
+async def resume_job(action: Action) -> Response:
+    """Put a paused job back into the queue. It continues from its checkpoint."""
+    return await action.request("resume")
 
 
 @router.post("/restart", response_model=Job, responses=documented(JobNotFound, JobRunning))
-async def restart_job(request: Request) -> Response:
+async def restart_job(action: Action) -> Response:
     """
-    Let a queued or paused job begin again at step 0, on any worker of its device.
+    Restart a queued or paused job from step 0, on any worker for its device.
 
-    Its steps, checkpoints and fingerprint are forgotten; the history keeps how many steps there
-    were. For a job whose worker is gone for good (`waiting_for: fingerprint`) and that must have
-    the same bits from its first step to its last. A running job is refused: pause it first.
+    Its steps, checkpoints and fingerprint are deleted; the history records how many steps there
+    were. Use it when the job's worker is gone for good (`waiting_for: fingerprint`) and all steps
+    must be computed with the same bits. A running job is refused: pause it first.
     """
-    call = calls.restart(request.tenant, request.job_id)
-    return await request.change(call, "be restarted")
+    call = calls.restart(action.tenant, action.job_id)
+    return await action.change(call, "be restarted")
 
 
 @router.post("/accept", response_model=Job, responses=documented(JobNotFound, JobRunning))
-async def accept_other_bits(request: Request) -> Response:
+async def accept_other_bits(action: Action) -> Response:
     """
-    Let a queued or paused job go on from its last checkpoint on any worker of its device.
+    Let any worker for its device continue a queued or paused job from its last checkpoint.
 
-    The next worker's numbers may differ from what the former one would have given, in their last
-    bits: `bitwise` is false from then on. Steps after the checkpoint are cut, because the new ones
-    could not be equal to them; the history keeps how many there were. For a job whose worker is
-    gone for good (`waiting_for: fingerprint`) and whose steps so far are worth more than their last
-    bits. A job that any worker may have is left as it is. A running job is refused: pause it first.
+    On other hardware, numbers may differ in their last bits from what the previous worker would
+    have computed: `bitwise` is false from then on. Steps after the checkpoint are truncated, since
+    the new ones may differ from them; the history records how many there were. Use it when the
+    job's worker is gone for good (`waiting_for: fingerprint`) and its steps so far matter more than
+    equal bits. A job that is not bound to a fingerprint is left unchanged. A running job is
+    refused: pause it first.
     """
-    call = calls.accept(request.tenant, request.job_id)
-    return await request.change(call, "go on with other bits")
+    call = calls.accept(action.tenant, action.job_id)
+    return await action.change(call, "go on with other bits")

@@ -1,4 +1,4 @@
-"""What a clone takes from its parent, and whether it fits."""
+"""What a clone takes from its parent: the spec, the checkpoint, and whether they fit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from store.jobs.record import Pointer, Record
 from store.storage.artifacts import MODEL
 
 MAX_POSTED = 3 * 2**20
-"""Bytes of a job as JSON, its changes merged: each clone may add a body's worth of them."""
+"""Bytes of a merged spec as JSON. Each clone may add as much as a body holds, clone after clone."""
 
 
 def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     """
-    Return the job that *parent* is with the changes of *clone*.
+    Return the spec of *parent* with the changes of *clone*.
 
     Raises:
-        SpecError: it is none, or its numbers cannot be, or clone after clone made it too large.
+        SpecError: it is not valid, a schedule is not finite, or it has become too large.
     """
     data = merge_patch(parent.posted, clone.changes)
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
@@ -37,31 +37,31 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
 
 def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     """
-    Return the state of *parent* that *clone* names.
+    Return the checkpoint of *parent* that *clone* names.
 
     Raises:
-        NothingToClone: the job has kept no such state.
-        SpecError: the step is none that is kept, or the state has no optimizer.
+        NothingToClone: the job has no such checkpoint.
+        SpecError: no checkpoint of that step is retained, or it has no optimizer state.
     """
     network = _network(parent)
-    kept = parent.kept()
+    retained = parent.kept()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
                 f"job {parent.id} has kept no best state: training.keep_best asks for one"
             )
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
-    if not kept and network is None:
+    if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
     if clone.source == "last":
         last = network or parent.checkpoints[-1]
-        return _with_optimizer(parent, last, kept) if clone.keep == "optimizer" else last
-    for pointer in kept:
+        return _with_optimizer(parent, last, retained) if clone.keep == "optimizer" else last
+    for pointer in retained:
         if pointer.step == clone.source:
             return pointer
     if network is not None and network.step == clone.source:
-        return _with_optimizer(parent, network, kept) if clone.keep == "optimizer" else network
-    steps = [*kept, *([network] if network is not None else [])]
+        return _with_optimizer(parent, network, retained) if clone.keep == "optimizer" else network
+    steps = [*retained, *([network] if network is not None else [])]
     raise SpecError(
         [
             Problem(
@@ -74,15 +74,15 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 
 
 def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
-    """Raise `SpecError` unless what is kept of *parent* fits the network of *spec*."""
+    """Raise `SpecError` unless the checkpoints of *parent* fit the network of *spec*."""
     before = parent.spec
     theirs = {parameter.name: parameter for parameter in before.parameters()}
     for parameter in spec.parameters():
         known = theirs.pop(parameter.name, None)
         if known != parameter:
-            raise _misfit(parent, parameter.name, _told(known), _told(parameter))
+            raise _misfit(parent, parameter.name, _text(known), _text(parameter))
     for parameter in theirs.values():
-        raise _misfit(parent, parameter.name, _told(parameter), _told(None))
+        raise _misfit(parent, parameter.name, _text(parameter), _text(None))
     kinds = before.optimizer.kind, spec.optimizer.kind
     if keep == "optimizer" and kinds[0] != kinds[1]:
         raise SpecError(
@@ -97,18 +97,18 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
 
 
 def _network(parent: Record) -> Pointer | None:
-    """Return the network that *parent* ended with, if it has succeeded."""
+    """Return the final network of *parent*, if it has succeeded."""
     if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
         return None
     file = parent.artifacts[MODEL]
     return Pointer(parent.rows, file["path"], file["sha256"])
 
 
-def _with_optimizer(parent: Record, last: Pointer, kept: list[Pointer]) -> Pointer:
-    """Return *last* if it is a checkpoint; of the end of a run only the network is kept."""
-    if last in kept:
+def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> Pointer:
+    """Return *last* if it is a checkpoint: at the end of a run only the network is saved."""
+    if last in retained:
         return last
-    where = f"; the optimizer is kept at {_listed(kept)}" if kept else ""
+    where = f"; the optimizer is kept at {_listed(retained)}" if retained else ""
     raise SpecError(
         [
             Problem(
@@ -124,7 +124,7 @@ def _listed(pointers: Iterable[Pointer]) -> str:
     return ", ".join(str(pointer.step) for pointer in pointers)
 
 
-def _told(parameter: Parameter | None) -> str:
+def _text(parameter: Parameter | None) -> str:
     if parameter is None:
         return "none"
     return f"{parameter.module} of shape {list(parameter.shape)}"

@@ -1,4 +1,4 @@
-"""Clones: jobs that begin with the weights of another one."""
+"""Clones: jobs that start from the weights of another job."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.http.dependencies import BlockingClient, Client, Effort, Shown, StoredFiles, TenantName
+from api.http.dependencies import (
+    BlockingClient,
+    Client,
+    RenderJob,
+    StoredFiles,
+    TenantName,
+    Threads,
+)
 from api.http.problems import documented
-from api.http.spec_body import Posted, PostedRoute
+from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of
-from api.jobs.responses import accepted
-from api.jobs.wakeups import ring
+from api.jobs.responses import submitted_response
+from api.jobs.wakeups import wake_workers
 from optserve.contract.answers.jobs import Job
 from optserve.contract.requests.clone import CloneSpec, Keep
 from optserve.contract.requests.job import JobSpec
@@ -26,14 +33,14 @@ from store.redis.functions import send_async
 from store.storage import starting_state
 from store.storage.starting_state import Damaged, Gone
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=PostedRoute)
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=SpecBodyRoute)
 
 TRIES = 5
-"""Times that a job is looked up again whose checkpoint was swept while it was copied."""
+"""How often the parent is read again if its checkpoint is deleted while it is being copied."""
 
 
-class Cloning:
-    """What it takes to make a clone of the job in the path."""
+class Cloner:
+    """Makes a clone of the job in the path."""
 
     def __init__(
         self,
@@ -41,38 +48,38 @@ class Cloning:
         tenant: TenantName,
         client: Client,
         files: StoredFiles,
-        work: Effort,
+        threads: Threads,
     ) -> None:
         self._job_id, self._tenant = job_id, tenant
-        self._client, self._files, self._work = client, files, work
+        self._client, self._files, self._threads = client, files, threads
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
-        """Return what became of the same request before, or make the clone."""
-        body_sha = await self._work.do(self._work.size, clone.sha256, self._job_id)
-        if key:  # before all else: what it asked for need not be there any more
+        """Make the clone; a repeated request with the same key returns the first one's."""
+        body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
+        if key:  # first of all: by now the parent, or its checkpoint, may be gone
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
             known = await send_async(self._client, recall)
             if known is not None:
                 return known
         parent = await self._parent()
-        spec = await self._work.do(self._size(parent), merged, parent, clone)
+        spec = await self._threads.run(self._size(parent), merged, parent, clone)
         new = new_id()
-        inherited = await self._taken(clone, spec, new)
-        fields = await self._work.do(self._size(parent), new_fields, spec, inherited)
+        inherited = await self._starting_state(clone, spec, new)
+        fields = await self._threads.run(self._size(parent), new_fields, spec, inherited)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
-        if submitted.outcome != "created":  # somebody else was faster
-            await self._forget(new)
+        if submitted.outcome != "created":  # the same request came twice at the same time
+            await self._discard(new)
         return submitted
 
-    async def _taken(self, clone: CloneSpec, spec: JobSpec, new: str) -> Inherited:
-        """Return the copy of what the clone begins with; a job that runs may sweep it meanwhile."""
+    async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> Inherited:
+        """Copy the checkpoint to start from; a running parent may delete it meanwhile."""
         for _ in range(TRIES):
             parent = await self._parent()
             source = source_of(parent, clone)
-            await self._work.do(self._size(parent), check_fits, parent, spec, clone.keep)
+            await self._threads.run(self._size(parent), check_fits, parent, spec, clone.keep)
             try:
-                copy = await self._copied(source, new, clone.keep)
+                copy = await self._copy(source, new, clone.keep)
             except Gone:
                 continue
             except Damaged as error:
@@ -84,8 +91,8 @@ class Cloning:
             f"what job {parent.id} has kept of step {source.step} is not in this service's storage"
         )
 
-    async def _copied(self, source: Pointer, new: str, keep: Keep) -> Pointer:
-        """Copy *source* for a job; a copy that nobody waits for any more is removed."""
+    async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
+        """Copy *source* for the clone; the copy is removed if the request is cancelled."""
         files, unwanted = self._files, threading.Event()
         size = await files.read(source.path, 0, files.storage.size, source.path)
         try:
@@ -104,8 +111,8 @@ class Cloning:
             unwanted.set()
             raise
 
-    async def _forget(self, new: str) -> None:
-        """Remove the copy for a job that was not made; else it is removed as nobody's later."""
+    async def _discard(self, new: str) -> None:
+        """Remove the copy for a job that was not made; if that fails, retention does so later."""
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)
@@ -117,8 +124,8 @@ class Cloning:
         return record
 
     def _size(self, parent: Record) -> int:
-        """Return the bytes of JSON that must be looked at to make a clone of *parent*."""
-        return self._work.size + len(parent.fields["spec"])
+        """Return how many bytes of JSON must be processed to clone *parent*."""
+        return self._threads.size + len(parent.fields["spec"])
 
 
 @router.post(
@@ -129,22 +136,22 @@ class Cloning:
 )
 async def clone_job(
     *,
-    clone: Posted[CloneSpec],
-    cloning: Annotated[Cloning, Depends()],
-    ringing: BlockingClient,
-    shown: Shown,
-    work: Effort,
+    clone: SpecBody[CloneSpec],
+    cloner: Annotated[Cloner, Depends()],
+    blocking_client: BlockingClient,
+    render: RenderJob,
+    threads: Threads,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
     """
-    Post a job that begins with the weights of this one, at its own step 0.
+    Submit a job that starts from the weights of this one, at its own step 0.
 
-    `changes` is a JSON merge patch (RFC 7396) on this job as it was posted: what it left to
-    defaults is left to them still. The network's parameters must stay the same. The new job has a
-    copy of what it begins with: whatever becomes of this one, it can be trained.
+    `changes` is a JSON merge patch (RFC 7396) on this job's spec as submitted; fields it left at
+    their defaults stay there. The network's parameters must not change. The new job has its own
+    copy of the weights, so it does not depend on what happens to this one.
     """
-    submitted = await cloning.submit(clone, idempotency_key or "")
-    answer = await accepted(submitted, shown=shown, work=work)
+    submitted = await cloner.submit(clone, idempotency_key or "")
+    response = await submitted_response(submitted, render=render, threads=threads)
     if submitted.bells:
-        await run_in_threadpool(ring, ringing, submitted.bells, submitted.record.id)
-    return answer
+        await run_in_threadpool(wake_workers, blocking_client, submitted.bells, submitted.record.id)
+    return response

@@ -1,4 +1,4 @@
-"""What a job leaves behind: its history and its files."""
+"""The history of a job: its entries, as pages and as a stream."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 
-from api.http.dependencies import JobRecord, JobStore, StoredFiles, StreamDesk
-from api.http.downloads import Download
+from api.http.dependencies import Hub, JobRecord, JobStore
 from api.http.params import beyond
 from api.http.problems import documented
-from api.metrics.streams.open_streams import EventStream
+from api.metrics.streams.response import EventStream
 from api.metrics.streams.subscription import follow_history
 from optserve.contract.answers.base import Page
-from optserve.contract.answers.checkpoints import Checkpoint
 from optserve.contract.answers.history import Event
-from store.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound, StorageUnavailable
+from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 
-LAST = 2**63 - 1
-"""Number of the last entry that a history can have."""
+MAX_ENTRY = 2**63 - 1
+"""The largest number of an entry."""
+After = Annotated[
+    int,
+    Query(ge=0, le=MAX_ENTRY, description="Return only entries after this one; 0 for all."),
+]
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
@@ -28,10 +30,10 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 async def list_events(
     record: JobRecord,
     store: JobStore,
-    after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
+    after: After = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[Event]:
-    """Return a job's history, oldest first: every transition, who caused it and why."""
+    """Return a job's history, oldest first: every transition, with its cause."""
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
     events = found[:limit]
     return Page(
@@ -49,67 +51,24 @@ async def list_events(
 async def stream_events(
     record: JobRecord,
     store: JobStore,
-    desk: StreamDesk,
-    after: Annotated[int, Query(ge=0, le=LAST, description="The last entry you have.")] = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, le=LAST)] = None,
+    hub: Hub,
+    after: After = 0,
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, le=MAX_ENTRY, description="The id of the last event received."),
+    ] = None,
 ) -> EventStream:
     """
-    Follow a job's history as server-sent events, to the entry that ends it.
+    Stream a job's history as server-sent events, up to its last entry.
 
-    The name of each is its kind, its id the number of the entry: a connection that breaks is
-    resumed by sending it back as `Last-Event-ID`.
+    An event's name is the kind of the entry, its id the entry's number. To resume after the
+    connection breaks, send the last id as `Last-Event-ID`.
     """
     last, name = (after, "after") if last_event_id is None else (last_event_id, "last-event-id")
-    there_are = int(record.fields["rev"])
-    if last > there_are:
-        raise beyond("less_than_equal", name, last, le=there_are)
-    if "events" in record.archive and last < there_are:
-        # What a stream cannot read ends it without a word; here it can still be said.
+    newest = int(record.fields["rev"])
+    if last > newest:
+        raise beyond("less_than_equal", name, last, le=newest)
+    if "events" in record.archive and last < newest:
+        # Once the stream has begun, an unreadable archive can only end it; here it is an error.
         await store.events(record.tenant, record.id, after=last, limit=1)
-    return desk.stream(partial(follow_history, record, last))
-
-
-@router.get("/checkpoints", responses=documented(JobNotFound, StorageUnavailable))
-async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkpoint]:
-    """Return the states of a job that are kept, oldest first: any of them can be cloned."""
-    data = [
-        Checkpoint(
-            step=kept.step,
-            sha256=kept.sha256,
-            size=await files.read(kept.path, 0, files.storage.size, kept.path),
-            best=record.best is not None and kept.step == record.best.step,
-        )
-        for kept in record.kept()
-    ]
-    return Page(data=data, has_more=False, next=None)
-
-
-@router.get(
-    "/artifacts/{name}",
-    response_class=Download,
-    responses=documented(JobNotFound, ArtifactNotFound, ArchiveUnreadable, StorageUnavailable),
-)
-async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Download:
-    """
-    Return a file of a finished job.
-
-    - `model.safetensors`: its network, as it was evaluated.
-    - `ema.safetensors`: the moving average of its weights, if it kept one.
-    - `best.safetensors`: its network where it was best, if it kept that.
-    """
-    artifacts = record.artifacts
-    if name not in artifacts:
-        raise ArtifactNotFound(name, artifacts)
-    try:
-        file = await files.open(artifacts[name]["path"])
-    except FileNotFoundError:
-        raise ArchiveUnreadable(artifacts[name]["path"], "is missing") from None
-    return Download(
-        file,
-        filename=name,
-        media_type="application/octet-stream",
-        headers={
-            "X-Content-Type-Options": "nosniff",
-            "ETag": f'"{artifacts[name]["sha256"]}"',
-        },
-    )
+    return hub.stream(partial(follow_history, record, last))

@@ -1,4 +1,4 @@
-"""Pages of jobs: rows are gathered until there are enough, or they are too long together."""
+"""Pages of jobs, limited in number and in bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from api.http.thread_pool import RequestWork
+from api.http.thread_pool import RequestThreads
 from optserve.contract.answers.jobs import ListedJob, UnreadableJob
 from store.errors import JobNotFound, RecordUnreadable
 from store.jobs.calls import Unreadable
@@ -17,16 +17,16 @@ from store.jobs.views import Store
 log = logging.getLogger(__name__)
 
 MAX_PAGE = 4 * 2**20 - 1024
-"""Bytes of a page's rows; the first one is always there."""
+"""Bytes of a page's rows. The first row is included whatever its size."""
 OLD_PER_PAGE = 64
-"""Records of the release before, whose specs must be read for their names, in one page."""
+"""Records of the previous release in one page: their names must be read from their specs."""
 MAX_WHY = 300
-"""Characters of why a job cannot be read."""
+"""Characters of the reason why a job cannot be read."""
 ROWS_AT_ONCE = 32
-"""Rows that are made between two looks at other requests."""
+"""Rows made before the event loop may run other requests."""
 
-Listed = Callable[..., ListedJob]
-"""What a client sees of a record in a list; see `Record.listed`."""
+Render = Callable[..., ListedJob]
+"""Makes the representation of a job in a list; see `Record.listed`."""
 
 
 @dataclass
@@ -35,12 +35,12 @@ class Rows:
     The rows of a page.
 
     Attributes:
-        texts: of each, in JSON.
-        unreadable: those of which there is no row, and why, in JSON.
-        last: id of the last one.
-        size: bytes of all.
-        old: how many of them are of the release before.
-        full: whether there was one more that did not fit.
+        texts: each row, as JSON.
+        unreadable: the jobs that cannot be read, with the reason, as JSON.
+        last: id of the last job.
+        size: bytes of all rows.
+        old: number of rows from records of the previous release.
+        full: whether a further row did not fit.
     """
 
     texts: list[bytes] = field(default_factory=list)
@@ -51,21 +51,21 @@ class Rows:
     full: bool = False
 
     def add(self, job_id: str, text: bytes) -> None:
-        """Add a row, if it fits."""
+        """Add a row if it fits."""
         self.full = bool(self.texts) and self.size + len(text) + 1 > MAX_PAGE
         if not self.full:
             self.texts.append(text)
             self.last, self.size = job_id, self.size + len(text) + 1
 
     def skip(self, job_id: str, why: str) -> None:
-        """Leave out a job that cannot be read, and say so: the others are listed all the same."""
+        """List a job as unreadable; it does not keep the others from being listed."""
         log.warning("%s cannot be listed: %s", job_id, why)
         text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
         self.unreadable.append(text)
         self.size += len(text) + 1
 
     def page(self, rest: str | None) -> bytes:
-        """Return the page as JSON; *rest*: what follows it if all of the rows did fit."""
+        """Return the page as JSON; *rest* is the cursor behind it, if all rows fit."""
         after = self.last if self.full else rest
         end = b'"has_more":false,"next":null}' if after is None else _more(after)
         lists = b'"data":[%b],"unreadable":[%b],' % tuple(
@@ -80,19 +80,19 @@ async def page(
     found: tuple[list[str], str | None],
     *,
     with_spec: bool,
-    listed: Listed,
-    work: RequestWork,
+    render: Render,
+    threads: RequestThreads,
 ) -> bytes:
     """
     Return a page of jobs as JSON.
 
     Args:
-        store: where they are.
-        tenant: whose they are.
-        found: their ids, and what follows them.
-        with_spec: whether their specs are shown.
-        listed: what is shown of one.
-        work: of the request.
+        store: where the jobs are.
+        tenant: their owner.
+        found: their ids, and the cursor behind them.
+        with_spec: whether to include their specs.
+        render: makes the representation of one.
+        threads: of the request.
     """
     ids, rest = found
     rows = Rows()
@@ -101,8 +101,8 @@ async def page(
             rows.skip(record.id, record.why)
             continue
         try:
-            rows.add(record.id, await _row(store, record, with_spec, listed, work))
-        except JobNotFound:  # it was removed meanwhile
+            rows.add(record.id, await _row(store, record, with_spec, render, threads))
+        except JobNotFound:  # deleted meanwhile
             continue
         except RecordUnreadable as error:
             rows.skip(record.id, str(error))
@@ -117,22 +117,24 @@ async def page(
 
 
 async def _row(
-    store: Store, record: Record, with_spec: bool, listed: Listed, work: RequestWork
+    store: Store, record: Record, with_spec: bool, render: Render, threads: RequestThreads
 ) -> bytes:
     spec: str | None = None
     if with_spec or not record.is_called:
         spec = await store.spec(record, most=MAX_PAGE)
     if spec is None and not record.is_called:
         record = Record({**record.fields, **UNKNOWN})
-    return await work.do(len(spec or ""), _text, record, spec, with_spec=with_spec, listed=listed)
+    return await threads.run(
+        len(spec or ""), _text, record, spec, with_spec=with_spec, render=render
+    )
 
 
 UNKNOWN = {"name": "", "labels": "{}", "time_limit_s": ""}
-"""What is shown of a record of the release before whose spec is larger than a page."""
+"""Fields of a record of the previous release whose spec is larger than a page."""
 
 
-def _text(record: Record, spec: str | None, *, with_spec: bool, listed: Listed) -> bytes:
-    return listed(record, spec, with_spec=with_spec).model_dump_json().encode()
+def _text(record: Record, spec: str | None, *, with_spec: bool, render: Render) -> bytes:
+    return render(record, spec, with_spec=with_spec).model_dump_json().encode()
 
 
 def _more(after: str) -> bytes:

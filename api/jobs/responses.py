@@ -1,4 +1,4 @@
-"""A job as an answer: made in a thread where its spec is large."""
+"""A job as a response, encoded in a thread if its spec is large."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Callable, Mapping
 
 from fastapi import Response
 
-from api.http.thread_pool import RequestWork
+from api.http.thread_pool import RequestThreads
 from optserve.contract.answers.jobs import Job
 from store.errors import IdempotencyConflict
 from store.jobs.calls import Submitted
 from store.jobs.record import Record
 
-Shows = Callable[[Record], Job]
-"""What a client sees of a record."""
+Render = Callable[[Record], Job]
+"""Makes the representation of a job."""
 
 
-async def accepted(submitted: Submitted, *, shown: Shows, work: RequestWork) -> Response:
+async def submitted_response(
+    submitted: Submitted, *, render: Render, threads: RequestThreads
+) -> Response:
     """
-    Return the job that was *submitted*, and where it is.
+    Return the submitted job, with its URL in `Location`.
 
     Raises:
-        IdempotencyConflict: its key belongs to another job.
+        IdempotencyConflict: the key was used for another request.
     """
     record = submitted.record
     if submitted.outcome == "conflict":
@@ -29,21 +31,21 @@ async def accepted(submitted: Submitted, *, shown: Shows, work: RequestWork) -> 
     headers = {"Location": f"/v1/jobs/{record.id}"}
     if submitted.outcome == "replayed":
         headers["Idempotent-Replayed"] = "true"
-    return await job_response(record, shown=shown, work=work, status=201, headers=headers)
+    return await job_response(record, render=render, threads=threads, status=201, headers=headers)
 
 
 async def job_response(
     record: Record,
     *,
-    shown: Shows,
-    work: RequestWork,
+    render: Render,
+    threads: RequestThreads,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the job of *record*."""
-    text = await work.do(len(record.fields.get("spec", "")), _text, record, shown)
+    text = await threads.run(len(record.fields.get("spec", "")), _text, record, render)
     return Response(text, status, headers, "application/json")
 
 
-def _text(record: Record, shown: Shows) -> str:
-    return shown(record).model_dump_json()
+def _text(record: Record, render: Render) -> str:
+    return render(record).model_dump_json()

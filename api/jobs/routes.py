@@ -88,6 +88,7 @@ def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
 
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
 async def validate_job(spec: SpecBody[JobSpec], threads: Threads) -> Response:
+    """Return the plan of a job: its spec with all defaults, sizes, and warnings. Nothing runs."""
     text = await threads.run(threads.size + _cost(spec), _plan, spec)
     return Response(text, media_type="application/json")
 

@@ -1,1 +1,1 @@
-"""What is known of every step of a job: polled, exported, charted and streamed."""
+"""The rows of a job, one per step: pages, exports, charts and streams."""

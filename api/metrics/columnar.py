@@ -1,4 +1,4 @@
-"""Rows as Parquet and Arrow, while they are read. Whoever imports this has imported pyarrow."""
+"""Encoders for Parquet and Arrow. Importing this imports pyarrow, which takes 40 MB."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.jobs.record import Record
 
 
 class Parquet:
-    """Rows as a Parquet file; its last bytes make it one."""
+    """Rows as a Parquet file."""
 
     def __init__(self, record: Record, columns: Sequence[str]) -> None:
         self._parts: list[bytes] = []
@@ -19,21 +19,21 @@ class Parquet:
 
     def begin(self) -> bytes:
         """Return the first bytes."""
-        return _taken(self._parts)
+        return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
         """Return a row group."""
         self._writer.write(first, data)
-        return _taken(self._parts)
+        return _drain(self._parts)
 
     def end(self) -> bytes:
         """Return the footer."""
         self._writer.close()
-        return _taken(self._parts)
+        return _drain(self._parts)
 
 
 class Arrow:
-    """Rows as a stream of Arrow's record batches."""
+    """Rows as an Arrow IPC stream."""
 
     def __init__(self, record: Record, columns: Sequence[str]) -> None:
         self._parts: list[bytes] = []
@@ -43,20 +43,20 @@ class Arrow:
 
     def begin(self) -> bytes:
         """Return the schema."""
-        return _taken(self._parts)
+        return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
         """Return a record batch."""
         self._writer.write_batch(batch(self._schema, self._series, first, data))
-        return _taken(self._parts)
+        return _drain(self._parts)
 
     def end(self) -> bytes:
-        """Return the mark of the end."""
+        """Return the end-of-stream marker."""
         self._writer.close()
-        return _taken(self._parts)
+        return _drain(self._parts)
 
 
-def _taken(parts: list[bytes]) -> bytes:
-    found = b"".join(parts)
+def _drain(parts: list[bytes]) -> bytes:
+    data = b"".join(parts)
     parts.clear()
-    return found
+    return data

@@ -1,4 +1,4 @@
-"""Columns of a job's series: a request may name only those that the job has, each once."""
+"""The column parameter: a request may name each column of the job once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from optcore.spec.errors import did_you_mean, short_repr
 from store.jobs.record import Record
 
 
-def columns_of(record: Record, asked: Sequence[str], *, also: Sequence[str] = ()) -> list[str]:
+def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()) -> list[str]:
     """
-    Return the columns that are asked for, in that order; all of the job's for none.
+    Return the requested columns in order; all columns of the job if none is requested.
 
     Args:
         record: of the job.
-        asked: texts that name one or several (``loss,lr``).
-        also: what may be named besides the job's columns.
+        texts: each with one name or several (``loss,lr``).
+        also: further names to accept.
     """
-    names = [name.strip() for text in asked for name in text.split(",")]
+    names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
         require_column(record, name, "columns", also=also)
     require_once("columns", names)

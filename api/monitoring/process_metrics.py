@@ -16,8 +16,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from api.connections.connections import ALL, PEER, Connections
-from api.connections.refusals import Why
-from api.metrics.streams.hub import Desk
+from api.connections.refusals import CloseReason
+from api.metrics.streams.hub import StreamHub
 from store.storage.pool import StoragePool
 
 ANSWERS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -36,7 +36,7 @@ class ProcessMetrics:
         store_seconds: how long calls of the store took.
     """
 
-    def __init__(self, desk: Desk, files: StoragePool, connections: Connections) -> None:
+    def __init__(self, hub: StreamHub, files: StoragePool, connections: Connections) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -58,7 +58,7 @@ class ProcessMetrics:
             buckets=STORE_S,
             registry=self.registry,
         )
-        self.registry.register(_Streams(desk))
+        self.registry.register(_Streams(hub))
         self.registry.register(_Connections(connections))
         Gauge(
             "optserve_hung_file_calls",
@@ -77,15 +77,15 @@ class ProcessMetrics:
 class _Streams(Collector):
     """What is known of the streams."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, hub: StreamHub) -> None:
+        self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
         """Yield it as it is now."""
-        streams = self._desk.streams
+        streams = self._hub.streams
         yield GaugeMetricFamily("optserve_streams", "Streams that are open.", streams.num_open)
         yield GaugeMetricFamily(
-            "optserve_streamed_jobs", "Jobs that are watched.", self._desk.reader.num_jobs
+            "optserve_streamed_jobs", "Jobs that are watched.", self._hub.poller.num_jobs
         )
         yield CounterMetricFamily(
             "optserve_streams_dropped",
@@ -125,8 +125,8 @@ class _Connections(Collector):
         yield _counted(
             "optserve_connections_closed",
             "Connections that the service has closed, by what their clients did or did not do.",
-            "why",
-            {why: found.closed[why] for why in Why},
+            "reason",
+            {reason: found.closed[reason] for reason in CloseReason},
         )
         yield CounterMetricFamily(
             "optserve_out_of_descriptors",

@@ -10,13 +10,13 @@ from api.monitoring.process_metrics import OTHER, ProcessMetrics
 
 
 class CountedRequests:
-    """Counts every request, and how long its answer took; of a stream, until it began."""
+    """Counts every request and its duration; of a stream, the time until it began."""
 
     def __init__(self, app: ASGIApp, *, metrics: list[ProcessMetrics]) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, and count it."""
+        """Pass a request on, and count it."""
         if scope["type"] != "http" or not self._metrics:
             await self._app(scope, receive, send)
             return
@@ -35,7 +35,7 @@ class CountedRequests:
                 seconds=time.perf_counter() - start,
             )
 
-        async def noting(message: Message) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -45,6 +45,6 @@ class CountedRequests:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, observe)
         finally:
             count()

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""The route that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
-from api.http.dependencies import StreamDesk
+from api.http.dependencies import Hub
 from api.monitoring.process_metrics import ProcessMetrics
 from api.monitoring.service_metrics import families
 
@@ -23,8 +23,8 @@ async def _process(request: Request) -> ProcessMetrics:
     return metrics
 
 
-class _Found:
-    """What was found, in the form in which Prometheus' library wants it."""
+class _Registry:
+    """Metrics as a registry of Prometheus' library, which writes nothing else."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -35,13 +35,14 @@ class _Found:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def scrape(
-    desk: StreamDesk, process: Annotated[ProcessMetrics, Depends(_process)]
+    hub: Hub, process: Annotated[ProcessMetrics, Depends(_process)]
 ) -> PlainTextResponse:
     """
-    Return what Prometheus monitors, in its text format: of the service, and of this process.
+    Return the metrics of the service and of this process, in Prometheus' text format.
 
-    While the store does not answer: `optserve_store_up 0`, and what this process knows by itself.
+    While the store does not answer, `optserve_store_up` is 0 and the metrics of the service are
+    missing.
     """
-    found = [*families(await desk.monitored()), *process.registry.collect()]
-    text = generate_latest(cast("CollectorRegistry", _Found(found)))
+    found = [*families(await hub.monitored()), *process.registry.collect()]
+    text = generate_latest(cast("CollectorRegistry", _Registry(found)))
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

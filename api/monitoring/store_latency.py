@@ -1,4 +1,4 @@
-"""How long calls of the store take, as this process sees it."""
+"""The latency of calls to the store, as this process sees it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import redis.asyncio
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 Observe = Callable[[float], object]
-"""Gets the seconds of a call."""
+"""Called with the duration of a call, in seconds."""
 
 
 def time_calls(client: redis.asyncio.Redis, observe: Observe) -> None:
-    """Tell *observe* how long each call of *client* takes, and each of its pipelines."""
+    """Call *observe* with the duration of each call and each pipeline of *client*."""
     untyped: Any = client
     plain = untyped.pipeline
 

@@ -1,4 +1,4 @@
-"""The service itself: who works, what waits, whether it is well."""
+"""Workers, queue and health checks."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ router = APIRouter(tags=["system"])
 
 
 class Health(WireModel):
-    """All is well; otherwise the answer is an error."""
+    """The service is healthy; otherwise the response is an error."""
 
     status: str = "ok"
 
 
 @router.get("/v1/workers")
 async def list_workers(store: JobStore) -> Page[Worker]:
-    """Return the workers that are alive."""
+    """Return the live workers."""
     return Page(data=await store.workers(), has_more=False, next=None)
 
 
 @router.get("/v1/queue")
 async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
-    """Return what waits, and who is there to take it."""
+    """Return the number of waiting jobs and of the workers that can take them."""
     return await store.queue(tenant)
 
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Tell that this process answers."""
+    """Check that this process responds."""
     return Health()
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=documented(StoreUnavailable))
 async def readyz(store: JobStore) -> Health:
-    """Tell that jobs can be accepted: the store answers and has what it needs."""
+    """Check that jobs can be accepted: the store answers, and has its functions loaded."""
     await store.ready()
     return Health()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import redis.asyncio
@@ -33,13 +33,17 @@ INDEXED_PER_PAGE = 200
 LISTED_AT_ONCE = 128
 """Records that the server reads at a time: it does nothing else meanwhile."""
 TRIES = 5
-"""How often a history is read again whose entries are moved meanwhile."""
+"""How often rows or a history are read again that are truncated or moved meanwhile."""
 MAX_ENTRIES = 2**53
 """More than any history has."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
 RENAMED_KINDS = {"rows_cut": "rows_truncated"}
 """Stored kind -> the kind that clients see. Stored entries never change, so both stay."""
+
+
+class TruncatedMeanwhile(Exception):
+    """Rows of a job were truncated since its record was read: read the record again."""
 
 
 class MovedMeanwhile(Exception):
@@ -54,14 +58,14 @@ class Progress(NamedTuple):
         state: where it stands.
         rows: how many are stored.
         attempt: how many workers have begun it.
-        cuts: the first row of those that were cut, each time that rows were.
+        truncations: the first row removed, for each time that rows were truncated.
         events: entries of its history.
     """
 
     state: State
     rows: int
     attempt: int
-    cuts: list[int]
+    truncations: list[int]
     events: int
 
 
@@ -207,16 +211,17 @@ class Store:
         return found
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
-        """Return the stored rows of a job from *first* on, *count* at most."""
+        """Return *count* stored rows of a job from *first* on; raises as `data` does."""
         return list(record.series.unpack(await self.data(record, first=first, count=count)))
 
     async def data(self, record: Record, *, first: int, count: int) -> bytes:
         """
-        Return the stored rows of a job from *first* on, *count* at most, as they are packed.
+        Return *count* stored rows of a job from *first* on, as they are packed.
 
-        They are the same wherever they lie. Fewer than there were a moment ago: some were cut.
+        They are the same wherever they lie.
 
         Raises:
+            TruncatedMeanwhile: there are fewer.
             JobNotFound: it ended long ago, and was not kept any longer.
             ArchiveUnreadable: they lie in a file that is missing or damaged.
             StorageUnavailable: they lie in a file that cannot be had now.
@@ -233,8 +238,31 @@ class Store:
                 return data
             file = await self._moved(record, "rows")
             if file is None:
-                return data
-        return await self._read(archived.rows, file, first=first, count=count)
+                raise TruncatedMeanwhile
+        data = await self._read(archived.rows, file, first=first, count=count)
+        if len(data) < count * record.series.width:
+            raise TruncatedMeanwhile
+        return data
+
+    async def require_untruncated(self, record: Record) -> None:
+        """Raise `TruncatedMeanwhile` if rows of a job were truncated since *record* was read."""
+        progress = await self.progress(record.tenant, record.id)
+        if progress.truncations != record.truncations:
+            raise TruncatedMeanwhile
+
+    async def untruncated(self, record: Record, read: Callable[[Record], Awaitable[T]]) -> T:
+        """
+        Return what *read* returns for a job, called again with a new record after a truncation.
+
+        Raises:
+            StoreUnavailable: rows were truncated again and again.
+        """
+        for _ in range(TRIES):
+            try:
+                return await read(record)
+            except TruncatedMeanwhile:
+                record = await self.record(record.tenant, record.id)
+        raise StoreUnavailable(f"rows of job {record.id} are being truncated; try again")
 
     async def marks(self, record: Record) -> bytes:
         """
@@ -382,12 +410,12 @@ class Store:
 
 
 def _progress(
-    state: bytes | None, rows: bytes, attempt: bytes, cuts: bytes | None, events: bytes
+    state: bytes | None, rows: bytes, attempt: bytes, truncations: bytes | None, events: bytes
 ) -> Progress | None:
     if state is None:
         return None
-    cut = json.loads(cuts) if cuts else []
-    return Progress(State(state.decode()), int(rows), int(attempt), cut, int(events))
+    first = json.loads(truncations) if truncations else []
+    return Progress(State(state.decode()), int(rows), int(attempt), first, int(events))
 
 
 def _event(number: int, entry: bytes) -> Event:

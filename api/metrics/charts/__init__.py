@@ -1,1 +1,1 @@
-"""Charts: what an eye can see of a series, however long it is."""
+"""Charts: series of any length in few enough points to draw."""

@@ -1,4 +1,4 @@
-"""Axes: what a row of a series stands above."""
+"""The axes of a chart: from row numbers to positions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from store.jobs.series import unpack_marks
 
 Rows = NDArray[np.int64]
 Axis = Callable[[Rows], NDArray[np.generic]]
-"""From rows to where they lie; ascending."""
+"""Maps row numbers to positions, monotonically."""
 
 DECIMALS = 6
-"""Of seconds. Marks have two; between them steps are spread evenly."""
+"""Decimals of seconds. Marks have two; steps between two marks are interpolated."""
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
-    """Return the steps of *rows*: the same."""
+    """Return the steps of *rows*, which are their numbers."""
     return rows
 
 
 def examples(spec: RunSpec) -> Axis:
-    """Return how many examples a run has seen by the end of a row; an epoch's last may have few."""
+    """Return the axis of examples seen by the end of a step; an epoch's last batch may be short."""
     of_epoch, of_step = spec.dataset.train_examples, spec.examples_per_step
 
     def seen(rows: Rows) -> NDArray[np.int64]:
@@ -38,13 +38,13 @@ def examples(spec: RunSpec) -> Axis:
 
 def seconds(marks: bytes) -> Axis:
     """
-    Return how long a job had been trained by the end of a row, in seconds.
+    Return the axis of seconds trained by the end of a step.
 
     Args:
-        marks: see `store.redis.keys.MARKS`; rows behind the last one lie where that does.
+        marks: see `store.redis.keys.MARKS`. Rows after the last mark have its time.
     """
     known, times = unpack_marks(marks)
-    counts = np.concatenate([[0.0], known])  # as interp wants them: it would convert them each time
+    counts = np.concatenate([[0.0], known])  # in float64, which interp would convert to each time
     times = np.concatenate([[0.0], times])
 
     def trained(rows: Rows) -> NDArray[np.float64]:
@@ -55,12 +55,12 @@ def seconds(marks: bytes) -> Axis:
 
 
 def between(axis: Axis, num_rows: int, first: float | None, last: float | None) -> tuple[int, int]:
-    """Return the first and the last of so many rows that lie from *first* to *last*, both meant."""
+    """Return the first and last row whose positions are in *first* to *last*, both included."""
 
-    def where(row: int) -> float:
+    def position(row: int) -> float:
         return float(axis(np.asarray([row]))[0])
 
     rows = range(num_rows)
-    begin = 0 if first is None else bisect_left(rows, first, key=where)
-    end = num_rows if last is None else bisect_right(rows, last, key=where)
+    begin = 0 if first is None else bisect_left(rows, first, key=position)
+    end = num_rows if last is None else bisect_right(rows, last, key=position)
     return begin, end - 1

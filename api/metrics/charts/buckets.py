@@ -1,4 +1,4 @@
-"""Buckets: neighbouring rows in a few numbers, of which nothing that stands out is missing."""
+"""Buckets: consecutive rows summarized in a few numbers, without losing any extreme."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Buckets = NDArray[np.void]
-"""Of the shape (buckets, columns), or (buckets,) for one column; each is a `BUCKET`."""
+"""Shape (buckets, columns), or (buckets,) for one column; dtype `BUCKET`."""
 
 BUCKET = np.dtype(
     [
@@ -24,22 +24,22 @@ BUCKET = np.dtype(
     ]
 )
 """
-The smallest and the largest finite value and the first one that is not finite, each with the first
-row that has it (`NOWHERE` if none has), and how many are NaN, Infinity and -Infinity.
+The smallest and the largest finite value and the first non-finite value, each with the first row
+that has it (`NOWHERE` if none has), and the counts of NaN, Infinity and -Infinity.
 """
 COUNTS = ("nan", "infinity", "minus_infinity")
 NOWHERE = np.iinfo(np.int64).max
 EMPTY = np.array((np.inf, NOWHERE, -np.inf, NOWHERE, np.nan, NOWHERE, 0, 0, 0), BUCKET)
-"""A bucket of no rows: added to others it changes nothing."""
+"""A bucket of no rows, the neutral element when buckets are merged."""
 
 
 class Points(NamedTuple):
     """
-    What is drawn of a column.
+    The points of a curve.
 
     Attributes:
         steps: ascending.
-        values: one for each.
+        values: one per step.
     """
 
     steps: NDArray[np.int64]
@@ -48,13 +48,13 @@ class Points(NamedTuple):
 
 def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
     """
-    Return the buckets of rows *first* and on.
+    Return the buckets of consecutive rows.
 
     Args:
         values: (rows, columns), float64.
         first: number of the first row.
-        size: rows of a bucket; bucket i has the rows from i * size on. Where the rows begin or end
-            within a bucket, it has those that there are.
+        size: rows per bucket. Bucket i begins at row i * size; the first and the last one may be
+            incomplete.
     """
     num_rows, num_columns = values.shape
     head = min(-first % size, num_rows)
@@ -74,12 +74,12 @@ def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
 
 def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
     """
-    Return each *factor* of *buckets* as one.
+    Merge *buckets*, each *factor* of them into one.
 
     Args:
         buckets: (buckets, columns).
-        first: number of the first; the new bucket i has those from i * factor on.
-        factor: how many become one.
+        first: number of the first one. The merged bucket i begins at bucket i * factor.
+        factor: how many are merged into one.
     """
     lead, (num, num_columns) = first % factor, buckets.shape
     count = -(-(lead + num) // factor) if num else 0
@@ -101,31 +101,33 @@ def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
 
 def points(buckets: Buckets) -> Points:
     """
-    Return what is drawn of *buckets* of one column: two points of each at most.
+    Return the points of *buckets* of one column, at most two per bucket.
 
-    They are its smallest and its largest value, the earlier one first; one point if the two are
-    the same; and where no value is finite, the first of them.
+    They are the smallest and the largest value, in order of their steps: one point if they are the
+    same. If no value is finite, the point is the first one.
     """
     swapped = buckets["high_at"] < buckets["low_at"]
-    lost = buckets["low_at"] == NOWHERE
+    no_finite = buckets["low_at"] == NOWHERE
     steps = np.stack([buckets["low_at"], buckets["high_at"]], axis=1)
     values = np.stack([buckets["low"], buckets["high"]], axis=1)
     steps[swapped], values[swapped] = steps[swapped, ::-1], values[swapped, ::-1]
-    steps[lost, 0], values[lost, 0] = buckets["odd_at"][lost], buckets["odd"][lost]
-    drawn = np.stack([np.ones_like(lost), ~lost & (steps[:, 0] != steps[:, 1])], axis=1)
+    steps[no_finite, 0] = buckets["odd_at"][no_finite]
+    values[no_finite, 0] = buckets["odd"][no_finite]
+    drawn = np.stack([np.ones_like(no_finite), ~no_finite & (steps[:, 0] != steps[:, 1])], axis=1)
     return Points(steps[drawn], values[drawn])
 
 
 def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
-    """Return a bucket for each of the groups in *values*: (groups, rows of each, columns)."""
+    """Return a bucket for each group of *values*: (groups, rows per group, columns)."""
     count, size, num_columns = values.shape
     found = np.full((count, num_columns), EMPTY)
     starts = first + size * np.arange(count)[:, np.newaxis]
     finite = np.isfinite(values)
-    if not (whole := bool(finite.all())):
-        _note_odd(found, values, finite, starts)
-    lows = values if whole else np.where(finite, values, np.inf)
-    highs = values if whole else np.where(finite, values, -np.inf)
+    # Almost all series are finite everywhere, and the two copies below are half of the time.
+    if not (all_finite := bool(finite.all())):
+        _fill_odd(found, values, finite, starts)
+    lows = values if all_finite else np.where(finite, values, np.inf)
+    highs = values if all_finite else np.where(finite, values, -np.inf)
     some = finite.any(axis=1)
     for value, at, among, chosen in (
         ("low", "low_at", lows, lows.argmin(axis=1)),
@@ -136,13 +138,13 @@ def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
     return found
 
 
-def _note_odd(
+def _fill_odd(
     found: Buckets,
     values: NDArray[np.float64],
     finite: NDArray[np.bool_],
     starts: NDArray[np.int64],
 ) -> None:
-    """Put what is not finite among *values* into *found*."""
+    """Fill in the fields of *found* about non-finite values."""
     chosen = finite.argmin(axis=1)
     odd = ~finite.all(axis=1)
     found["odd"] = np.where(odd, _taken(values, chosen), np.nan)
@@ -153,5 +155,5 @@ def _note_odd(
 
 
 def _taken(among: NDArray[np.generic], chosen: NDArray[np.intp]) -> NDArray[np.generic]:
-    """Return of each group and column of *among* the entry that was *chosen*."""
+    """Return the *chosen* entry of each group and column of *among*."""
     return np.take_along_axis(among, chosen[:, np.newaxis], axis=1)[:, 0]

@@ -1,4 +1,4 @@
-"""Several jobs beside each other, above one axis."""
+"""Curves of several jobs above one axis."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from api.metrics.charts import axes, responses
 from api.metrics.charts.axes import Axis
 from api.metrics.charts.reader import SeriesReader, bucket_size
-from optserve.contract.answers.charts import XAxis, ComparedJob
+from optserve.contract.answers.charts import ComparedJob, XAxis
 from store.jobs.record import Record
 from store.jobs.views import Store
 
-NO_TIMES = "it was trained before times were kept of its steps"
+NO_TIMES = "it was trained before the times of steps were recorded"
 
 
 class Side(NamedTuple):
     """
-    One of the jobs that are compared.
+    One of the compared jobs.
 
     Attributes:
         record: of the job.
-        axis: where its rows lie; None if nobody knows.
+        axis: positions of its rows; None if they are unknown.
     """
 
     record: Record
@@ -32,7 +32,7 @@ class Side(NamedTuple):
 
 
 async def side(store: Store, record: Record, along: XAxis) -> Side:
-    """Return a job as it is compared *along* steps, examples or seconds."""
+    """Return a job with its axis: steps, examples or seconds."""
     if along is XAxis.STEP:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
@@ -44,7 +44,7 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
 
 
 def end(sides: Sequence[Side], along: XAxis) -> float | None:
-    """Return what lies behind all the rows that *sides* have or will have, None for times."""
+    """Return the end of the axis for all rows that *sides* will have; None for seconds."""
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
@@ -62,16 +62,16 @@ async def curves(
     max_points: int,
 ) -> list[ComparedJob]:
     """
-    Return a column of each of *sides* for the eye.
+    Return a curve of each of *sides*.
 
     Args:
-        reader: of their rows.
+        reader: reads their rows.
         sides: the jobs.
-        column: what is compared.
-        along: what by: by step, all have the same buckets.
-        first: where to begin, on the axis; None for the beginning.
-        last: where to end; None for the end.
-        max_points: for each job.
+        column: the compared column.
+        along: the axis. By step, all jobs have the same buckets.
+        first: beginning of the range on the axis; None for all.
+        last: end of the range on the axis; None for all.
+        max_points: points per job.
     """
     ranges = [
         axes.between(axis, record.rows, first, last) if axis else (0, -1) for record, axis in sides

@@ -1,4 +1,4 @@
-"""What a chart is asked for, and what is wrong with it."""
+"""Parameters of charts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from fastapi import Query
 
 from api.http.problems import invalid
 from optcore.spec.errors import short_repr
-from optserve.contract.answers.charts import MIN_POINTS, MAX_POINTS
+from optserve.contract.answers.charts import MAX_POINTS, MIN_POINTS
 
 MaxPoints = Annotated[
     int,
-    Query(ge=MIN_POINTS, le=MAX_POINTS, description="Of a curve, at most: two of a bucket."),
+    Query(ge=MIN_POINTS, le=MAX_POINTS, description="Points of a curve at most, two per bucket."),
 ]
 
 
 def require_range(first: float | None, last: float | None, end: float | None) -> None:
     """
-    Raise unless the range from *first* to *last* is one.
+    Raise unless *first* to *last* is a range.
 
     Args:
-        first: None for the beginning.
-        last: None for the end.
-        end: both must be below it; None if nobody knows where it is.
+        first: its beginning; None for all.
+        last: its end; None for all.
+        end: both must be below it; None if it is unknown.
     """
     if end is not None:
         for name, value in (("first", first), ("last", last)):
@@ -36,5 +36,5 @@ def require_range(first: float | None, last: float | None, end: float | None) ->
 
 
 def _plain(number: float) -> str:
-    """Return a number as a person writes it: 10 for 10.0."""
+    """Return a number without a trailing .0."""
     return short_repr(int(number) if number % 1 == 0 else number)

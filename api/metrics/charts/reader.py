@@ -1,4 +1,4 @@
-"""Reading a series for a chart: in stretches, and only what is not known yet."""
+"""Reads a series for a chart: what is cached is not read again, and the rest in blocks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from api.metrics.charts.buckets import BUCKET, Buckets, coarser, summarize
-from api.metrics.charts.cache import Cache, KeptBuckets
-from store.errors import StoreUnavailable
+from api.metrics.charts.cache import BucketCache, CachedBuckets
 from store.jobs.record import Record
 from store.jobs.views import Store
 
-STRETCH = 2**16
+BLOCK = 2**16
 """Rows read at a time: 1 MB of two columns."""
-QUICK = 2**12
-"""Rows that are summarized at once; more of them would hold up other requests."""
-TRIES = 5
-"""How often a series is read again whose rows are cut meanwhile."""
+INLINE_ROWS = 2**12
+"""Rows summarized on the event loop; more would delay other requests, so a thread does it."""
 
 
 class View(NamedTuple):
@@ -30,7 +27,7 @@ class View(NamedTuple):
         record: of the job, as it was when its rows were read.
         first: the first row.
         stop: the row after the last one; *first* if there is none.
-        size: rows of a bucket. Bucket i has the rows from i * size on.
+        size: rows per bucket. Bucket i begins at row i * size.
         columns: their names.
         buckets: (buckets, columns).
     """
@@ -43,16 +40,12 @@ class View(NamedTuple):
     buckets: Buckets
 
 
-class _RowsCut(Exception):
-    """The store had less rows than the record said: they were cut meanwhile."""
-
-
 class SeriesReader:
-    """Reads series, and keeps what it has read in buckets."""
+    """Reads series in buckets, and caches them."""
 
-    def __init__(self, store: Store, cache: Cache | None = None) -> None:
+    def __init__(self, store: Store, cache: BucketCache | None = None) -> None:
         self._store = store
-        self._cache = cache or Cache()
+        self._cache = cache or BucketCache()
 
     async def view(
         self,
@@ -72,64 +65,60 @@ class SeriesReader:
             columns: their names.
             first: the first row.
             last: the last row; None for the last one there is.
-            max_points: buckets are so large that two points for each are not more.
-            size: rows of a bucket at least; a power of two.
+            max_points: buckets are so large that two points of each are not more.
+            size: minimum of rows per bucket; a power of two.
 
         Raises:
-            StoreUnavailable: rows are cut again and again.
+            StoreUnavailable: rows were truncated again and again.
         """
-        for _ in range(TRIES):
+
+        async def read(record: Record) -> View:
             stop = record.rows if last is None else min(last + 1, record.rows)
             stop = max(stop, first)
             fitting = max(size, bucket_size(first, stop, max_points))
-            try:
-                buckets = await self._buckets(record, columns, first, stop, fitting)
-            except _RowsCut:
-                buckets = None
-            now = await self._store.progress(record.tenant, record.id)
-            if buckets is not None and now.cuts == record.truncations:
-                return View(record, first, stop, fitting, columns, buckets)
-            record = await self._store.record(record.tenant, record.id)
-        raise StoreUnavailable(f"rows of job {record.id} are being cut; try again")
+            buckets = await self._buckets(record, columns, first, stop, fitting)
+            await self._store.require_untruncated(record)
+            return View(record, first, stop, fitting, columns, buckets)
+
+        return await self._store.untruncated(record, read)
 
     async def _buckets(
         self, record: Record, columns: Sequence[str], first: int, stop: int, size: int
     ) -> Buckets:
         chosen = [record.series.columns.index(name) for name in columns]
-        kept = self._cache.of(record)
-        if size < kept.size:
+        cached = self._cache.of(record)
+        if size < cached.size:  # the cached buckets are too coarse for this range
             return _joined(await self._summarized(record, chosen, first, stop, size), chosen)
-        async with kept.lock:
-            await self._extend(kept, record)
-            begin, end = kept.whole(first, stop)
-            whole = kept.between(begin, end)[:, chosen]
-        self._cache.keep(kept)
-        head = await self._summarized(record, chosen, first, begin, kept.size)
-        tail = await self._summarized(record, chosen, end, stop, kept.size)
+        async with cached.lock:
+            await self._extend(cached, record)
+            begin, end = cached.whole(first, stop)
+            whole = cached.between(begin, end)[:, chosen]
+        self._cache.put(cached)
+        head = await self._summarized(record, chosen, first, begin, cached.size)
+        tail = await self._summarized(record, chosen, end, stop, cached.size)
         found = _joined([*head, whole, *tail], chosen)
-        return coarser(found, first // kept.size, size // kept.size)
+        return coarser(found, first // cached.size, size // cached.size)
 
-    async def _extend(self, kept: KeptBuckets, record: Record) -> None:
-        """Make *kept* what it can be for *record*."""
-        kept.renew(record)
-        first, count = kept.rows, kept.missing(record)
+    async def _extend(self, cached: CachedBuckets, record: Record) -> None:
+        """Bring *cached* up to date with *record*."""
+        cached.renew(record)
+        first, count = cached.rows, cached.missing(record)
         if count:
+            # All columns, whichever this chart shows: the next one may show others.
             every = range(len(record.series.columns))
-            more = await self._summarized(record, every, first, first + count, kept.size)
-            kept.extend(count, more)
+            more = await self._summarized(record, every, first, first + count, cached.size)
+            cached.extend(count, more)
 
     async def _summarized(
         self, record: Record, chosen: Sequence[int], first: int, stop: int, size: int
     ) -> list[Buckets]:
-        """Return the buckets of rows *first* to before *stop*, read in stretches."""
+        """Return the buckets of rows *first* to before *stop*, read in blocks."""
         found = []
         while first < stop:
-            count = min((first // STRETCH + 1) * STRETCH, stop) - first
+            count = min((first // BLOCK + 1) * BLOCK, stop) - first
             data = await self._store.data(record, first=first, count=count)
-            if len(data) < count * record.series.width:
-                raise _RowsCut
             values = np.frombuffer(data, "<f8").reshape(count, -1)[:, chosen]
-            if count <= QUICK:
+            if count <= INLINE_ROWS:
                 found.append(summarize(values, first, size))
             else:
                 found.append(await asyncio.to_thread(summarize, values, first, size))
@@ -139,7 +128,7 @@ class SeriesReader:
 
 def bucket_size(first: int, stop: int, max_points: int) -> int:
     """
-    Return how many rows a bucket has: 1 if there is a point for each, else a power of two.
+    Return the number of rows per bucket: 1 if every row can be a point, else a power of two.
 
     Args:
         first: the first row.

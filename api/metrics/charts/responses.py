@@ -1,4 +1,4 @@
-"""Answers: buckets as points."""
+"""Responses: buckets as points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.jobs.record import Record
 
 
 def chart(view: View) -> Chart:
-    """Return columns of a job for the eye."""
+    """Return the chart of one job."""
     record = view.record
     curves = {name: Curve(**_curve(view.buckets[:, i])) for i, name in enumerate(view.columns)}
     return Chart(
@@ -30,19 +30,19 @@ def chart(view: View) -> Chart:
 
 
 def compared(view: View, axis: Axis) -> ComparedJob:
-    """Return the one column of one of several jobs for the eye."""
+    """Return the curve of one of several jobs."""
     curve = _curve(view.buckets[:, 0])
     for part in (curve, curve["not_finite"]):
         part["x"] = axis(np.asarray(part["steps"], np.int64)).tolist()
     return ComparedJob(**_facts(view.record), bucket=view.size, **curve)
 
 
-def omitted(record: Record, why: str) -> ComparedJob:
-    """Return one of several jobs of which nothing can be drawn."""
+def omitted(record: Record, reason: str) -> ComparedJob:
+    """Return one of several jobs without a curve."""
     curve = _curve(np.empty(0, BUCKET))
     for part in (curve, curve["not_finite"]):
         part["x"] = []
-    return ComparedJob(**{**_facts(record), "omitted": why}, bucket=1, **curve)
+    return ComparedJob(**{**_facts(record), "omitted": reason}, bucket=1, **curve)
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Charts: series for the eye, of one job or of several."""
+"""Routes of charts, of one job or of several."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from api.http.problems import documented
 from api.metrics.charts import comparison, responses
 from api.metrics.charts.params import MaxPoints, require_range
 from api.metrics.columns import columns_of, require_column
-from optserve.contract.answers.charts import XAxis, Chart, Comparison, MAX_COMPARED_JOBS
 from optserve.contract.answers.base import WireModel
+from optserve.contract.answers.charts import MAX_COMPARED_JOBS, Chart, Comparison, XAxis
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 
 router = APIRouter(prefix="/v1", tags=["metrics"])
 
 
-def _answers(model: type[WireModel]) -> dict[int | str, dict[str, Any]]:
+def _responses(model: type[WireModel]) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": model}, **documented(JobNotFound, ArchiveUnreadable, StorageUnavailable)}
 
 
-@router.get("/jobs/{job_id}/metrics/chart", responses=_answers(Chart))
+@router.get("/jobs/{job_id}/metrics/chart", responses=_responses(Chart))
 async def chart_metrics(
     *,
     record: JobRecord,
     reader: ChartReader,
     columns: Annotated[
-        list[str], Query(description="loss, or loss,lr; default: all that the job has.")
+        list[str], Query(description="Names such as loss or loss,lr; default: all columns.")
     ] = [],  # noqa: B006  FastAPI copies it
     max_points: MaxPoints = 2000,
-    first: Annotated[int, Query(ge=0, description="The first step to show.")] = 0,
+    first: Annotated[int, Query(ge=0, description="First step of the range.")] = 0,
     last: Annotated[
-        int | None, Query(ge=0, description="The last one; default: the last there is.")
+        int | None, Query(ge=0, description="Last step of the range; default: the last there is.")
     ] = None,
 ) -> Response:
     """
-    Return a job's series for the eye: the smallest and the largest value of every bucket of steps.
+    Return a chart of a job: the smallest and the largest value in each bucket of steps.
 
-    No spike is missing, and NaN and infinities are counted; the same question has the same answer.
-    A range of `max_points` steps or less has every step in it.
+    No spike is lost, NaN and infinities are counted, and equal requests have equal answers. A range
+    of at most `max_points` steps contains every step.
     """
     names = columns_of(record, columns)
     require_range(first or None, last, record.num_steps)
@@ -49,31 +49,38 @@ async def chart_metrics(
     return _json(responses.chart(view))
 
 
-@router.get("/metrics/chart", responses=_answers(Comparison))
+@router.get("/metrics/chart", responses=_responses(Comparison))
 async def compare_jobs(
     *,
     tenant: TenantName,
     store: JobStore,
     reader: ChartReader,
     job: Annotated[
-        list[str], Query(min_length=1, max_length=MAX_COMPARED_JOBS, description="Once for each job.")
+        list[str],
+        Query(
+            min_length=1,
+            max_length=MAX_COMPARED_JOBS,
+            description="Id of a job; repeat it for each job.",
+        ),
     ],
     column: str = "loss",
-    x: Annotated[XAxis, Query(description="What the jobs are laid beside each other by.")] = (
+    x: Annotated[XAxis, Query(description="The axis on which the jobs are aligned.")] = (
         XAxis.STEP
     ),
     max_points: MaxPoints = 1000,
     first: Annotated[
-        float | None, Query(ge=0, allow_inf_nan=False, description="Where to begin, on x.")
+        float | None,
+        Query(ge=0, allow_inf_nan=False, description="Beginning of the range, in units of x."),
     ] = None,
     last: Annotated[
-        float | None, Query(ge=0, allow_inf_nan=False, description="Where to end, on x.")
+        float | None,
+        Query(ge=0, allow_inf_nan=False, description="End of the range, in units of x."),
     ] = None,
 ) -> Response:
     """
-    Return a column of several jobs for the eye, aligned by step, examples seen or seconds trained.
+    Return a chart of one column of several jobs, by step, examples seen or seconds trained.
 
-    Compared by step, all jobs have the same buckets. `max_points` holds for each job.
+    By step, all jobs have the same buckets. `max_points` applies to each job.
     """
     require_once("job", job)
     records = [await store.record(tenant, job_id) for job_id in job]

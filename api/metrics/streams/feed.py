@@ -69,7 +69,11 @@ class Feed:
     def __init__(self, record: Record, now: float, waker: Waker) -> None:
         self.record = record
         self.cursor = Cursor(record.rows - 1, len(record.truncations))
-        self.state, self.attempt, self.truncations = record.state, record.attempt, record.truncations
+        self.state, self.attempt, self.truncations = (
+            record.state,
+            record.attempt,
+            record.truncations,
+        )
         self.entries = int(record.fields["rev"])
         self.ended = self.abandoned = False
         self.subscribers: set[Subscriber] = set()
@@ -93,7 +97,7 @@ class Feed:
     def update(self, progress: Progress, now: float) -> bool:
         """Publish what *progress* changes, new rows aside; return whether anything changed."""
         known = (self.state, self.truncations, self.entries, self.cursor.last + 1)
-        changed = known != (progress.state, progress.cuts, progress.events, progress.rows)
+        changed = known != (progress.state, progress.truncations, progress.events, progress.rows)
         if progress.events != self.entries:
             self.entries = progress.events
             self.wake()
@@ -102,9 +106,9 @@ class Feed:
             self.state = progress.state
             data = events.state(progress.state, progress.attempt)
             self._publish(self.cursor, data, now, state=progress.state)
-        if progress.cuts != self.truncations:
-            self.truncations = progress.cuts
-            valid = self.cursor.after(progress.cuts)
+        if progress.truncations != self.truncations:
+            self.truncations = progress.truncations
+            valid = self.cursor.after(progress.truncations)
             # Subscribers that have none of the removed rows get no event, but their cursors must
             # count the truncation all the same.
             data = events.truncated(valid) if valid.last < self.cursor.last else b""

@@ -13,7 +13,7 @@ from api.metrics.streams.subscriber import Subscriber, Waker
 from optserve.contract.states import State
 from store.errors import JobError
 from store.jobs.record import Record
-from store.jobs.views import Progress, Store
+from store.jobs.views import Progress, Store, TruncatedMeanwhile
 from store.redis.unreachable import UNREACHABLE
 
 log = logging.getLogger(__name__)
@@ -205,8 +205,10 @@ class Poller:
         feed = job.feed
         first = feed.cursor.last + 1
         count = min(progress.rows - first, ROWS_PER_POLL)
-        # Fewer come if rows were truncated meanwhile; the next poll publishes the truncation.
-        batch = await self._store.rows(feed.record, first=first, count=count)
+        try:
+            batch = await self._store.rows(feed.record, first=first, count=count)
+        except TruncatedMeanwhile:
+            return  # the next poll publishes the truncation
         for start in range(0, len(batch), ROWS_PER_EVENT):
             feed.add(batch[start : start + ROWS_PER_EVENT], now)
         streams = sum(other.num_streams for other in self._jobs.values())

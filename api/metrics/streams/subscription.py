@@ -12,7 +12,7 @@ from api.metrics.streams.poller import POLL_S, RETRY_S, ROWS_PER_EVENT, Poller
 from api.metrics.streams.subscriber import Subscriber
 from optserve.contract.states import State
 from store.jobs.record import Record
-from store.jobs.views import Store
+from store.jobs.views import Store, TruncatedMeanwhile
 from store.redis.unreachable import UNREACHABLE
 
 BYTES_PER_WRITE = 16 * 1024
@@ -89,8 +89,8 @@ class Subscription:
         except UNREACHABLE:
             await asyncio.sleep(RETRY_S)
             return self._ping()
-        if not batch:
-            await asyncio.sleep(POLL_S)  # truncated: the poller publishes it with its next poll
+        except TruncatedMeanwhile:
+            await asyncio.sleep(POLL_S)  # the poller publishes the truncation with its next poll
             return self._ping()
         self.cursor = Cursor(self.cursor.last + len(batch), self.cursor.truncations)
         return events.rows(record.series.columns, batch, self.cursor)

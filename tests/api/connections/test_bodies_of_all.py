@@ -114,20 +114,20 @@ def test_another_address_keeps_its_older_body_while_one_has_most_bytes(served: S
 
 def test_where_whole_bodies_have_too_many_bytes_only_those_that_are_not_whole_are_cut() -> None:
     """As these wait for their turn, a large body that comes is refused, and a small one is not."""
-    bodies, cut = Bodies(1000), []
+    bodies, refused = Bodies(1000), []
 
     def come(name: str, size: int, *, whole: bool) -> None:
-        bodies.add(name, size, peer="127.0.0.1", cut=lambda: cut.append(name))
+        bodies.add(name, size, peer="127.0.0.1", refuse=lambda: refused.append(name))
         if whole:
             bodies.finish(name)
-        bodies.bound()
+        bodies.enforce()
 
     come("worked on", 600, whole=True)
     come("waits", 390, whole=True)
     come("large", 20, whole=False)
     come("small", 20, whole=True)
 
-    assert cut == ["large"]
+    assert refused == ["large"]
     assert bodies.total == 1010
     for name in ("worked on", "waits", "large", "small"):
         bodies.forget(name)

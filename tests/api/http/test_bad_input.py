@@ -237,8 +237,8 @@ async def test_an_event_id_that_no_stream_gave_is_named(
         (
             "metrics",
             "3.1",
-            "last-event-id must be one that this job's stream has given: "
-            "its steps were cut 0 times, got '3.1'",
+            "last-event-id must be an id of this job's stream: "
+            "its steps were truncated 0 times, got '3.1'",
         ),
         ("events", "2", "last-event-id must be at most 1, got 2"),
         ("events", "-1", "last-event-id must be at least 0, got '-1'"),

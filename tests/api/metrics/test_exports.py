@@ -20,7 +20,6 @@ import redis
 from fastapi.responses import StreamingResponse
 
 from api.metrics.exports import Extract, export
-from control.retention import House
 from optserve.contract.requests.exports import ExportForm
 from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
@@ -34,6 +33,7 @@ from store.settings import Settings
 from store.storage.artifacts import Storage
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import LEASE_MS, SPEC, append, begin, some_rows, submit
+from tests.support.store.rounds import Rounds
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ def end(client: redis.Redis, held: Claim, home: Path) -> None:
     storage = Storage(home / "storage")
     storage.job_folder("local", held.job_id).mkdir(parents=True)
     send(client, calls.fail(held, reason="error", detail="enough"))
-    House(client, storage, Settings()).keep()
+    Rounds(client, storage, Settings()).run()
     eventually(lambda: client.zcard(keys.UNARCHIVED) == 0)  # the service may be at it too
 
 

@@ -156,7 +156,7 @@ async def test_a_job_whose_times_were_not_kept_is_omitted_and_said_to_be(
     assert [len(curve["steps"]) for curve in data] == [40, 0, 0]
     assert [curve["omitted"] for curve in data] == [
         None,
-        "it was trained before times were kept of its steps",
+        "it was trained before the times of steps were recorded",
         None,
     ]
 

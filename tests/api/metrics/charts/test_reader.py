@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from api.metrics.charts.buckets import BUCKET, Buckets, summarize
-from api.metrics.charts.cache import OVERHEAD_BYTES, Cache
+from api.metrics.charts.cache import OVERHEAD_BYTES, BucketCache
 from api.metrics.charts.reader import SeriesReader, View, bucket_size
 from store.jobs import calls
 from store.jobs.calls import Claim
@@ -196,7 +196,7 @@ async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store
 async def test_a_little_cache_forgets_and_the_answer_is_the_same(
     client: redis.Redis, store: Store
 ) -> None:
-    cache = Cache(max_bytes=32_000)
+    cache = BucketCache(max_bytes=32_000)
     reader = SeriesReader(store, cache)
     jobs = []
     for seed in range(4):
@@ -211,13 +211,13 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
 
 
 def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
-    cache = Cache(max_bytes=2 * (OVERHEAD_BYTES + 10 * 2 * BUCKET.itemsize))
+    cache = BucketCache(max_bytes=2 * (OVERHEAD_BYTES + 10 * 2 * BUCKET.itemsize))
     one, other, third = [record_of(client, begun(client).job_id) for _ in range(3)]
     for record in (one, other):
-        keep(cache, record)
+        fill(cache, record)
     cache.of(one)
 
-    keep(cache, third)
+    fill(cache, third)
 
     assert [cache.of(record).rows for record in (one, other, third)] == [640, 0, 640]
 
@@ -225,7 +225,7 @@ def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
 async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
     client: redis.Redis, store: Store
 ) -> None:
-    cache = Cache()
+    cache = BucketCache()
     reader = SeriesReader(store, cache)
     held = begun(client)
     record = record_of(client, held.job_id)
@@ -238,23 +238,23 @@ async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
 
 
 def test_jobs_of_few_rows_are_let_go_of_too(client: redis.Redis) -> None:
-    cache = Cache(max_bytes=10 * OVERHEAD_BYTES)
+    cache = BucketCache(max_bytes=10 * OVERHEAD_BYTES)
     records = [record_of(client, begun(client).job_id) for _ in range(12)]
 
     for record in records:
-        keep(cache, record, buckets=1)
+        fill(cache, record, buckets=1)
 
     assert 0 < cache.num_jobs < 10
     assert cache.num_bytes == cache.num_jobs * (OVERHEAD_BYTES + 2 * BUCKET.itemsize)
 
 
 def test_an_entry_takes_no_more_than_is_counted(client: redis.Redis) -> None:
-    cache, record, count = Cache(), record_of(client, begun(client).job_id), 1000
+    cache, record, count = BucketCache(), record_of(client, begun(client).job_id), 1000
     records = [Record({**record.fields, "id": f"job_{i}"}) for i in range(count)]
     tracemalloc.start()
 
     for each in records:
-        keep(cache, each, buckets=1)
+        fill(cache, each, buckets=1)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -263,7 +263,7 @@ def test_an_entry_takes_no_more_than_is_counted(client: redis.Redis) -> None:
 
 
 def test_those_who_look_at_a_job_at_once_share_its_lock(client: redis.Redis) -> None:
-    cache, record = Cache(), record_of(client, begun(client).job_id)
+    cache, record = BucketCache(), record_of(client, begun(client).job_id)
 
     one, other = cache.of(record), cache.of(record)
 
@@ -275,11 +275,11 @@ async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, st
     put(client, held, odd_rows(1, 5000))
     record = record_of(client, held.job_id)
 
-    kept = Cache().of(record)
+    cached = BucketCache().of(record)
     view = await look(SeriesReader(store), record, points=4)
 
-    assert kept.size == 2048
-    assert record.total_steps // kept.size < 2**16
+    assert cached.size == 2048
+    assert record.total_steps // cached.size < 2**16
     short = begun(client)
     put(client, short, odd_rows(1, 5000))
     same = await look(SeriesReader(store), record_of(client, short.job_id), points=4)
@@ -300,10 +300,10 @@ def test_buckets_are_the_smallest_that_give_few_enough_points(max_points: int) -
             assert 2 * (-(-stop // half) - first // half) > max_points
 
 
-def keep(cache: Cache, record: Record, buckets: int = 10) -> None:
-    kept = cache.of(record)
-    kept.extend(64 * buckets, [np.zeros((buckets, 2), BUCKET)])
-    cache.keep(kept)
+def fill(cache: BucketCache, record: Record, buckets: int = 10) -> None:
+    cached = cache.of(record)
+    cached.extend(64 * buckets, [np.zeros((buckets, 2), BUCKET)])
+    cache.put(cached)
 
 
 def restarted(client: redis.Redis, held: Claim) -> Claim:

@@ -4,46 +4,46 @@ import asyncio
 
 import pytest
 
-from api.metrics.streams.subscriber import AT_A_TIME, Waker, Watcher
+from api.metrics.streams.subscriber import WAKE_AT_ONCE, Subscriber, Waker
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_what_else_is_asked_comes_in_between() -> None:
-    woken: list[Watcher] = []
+    woken: list[Subscriber] = []
     most_at_once = 0
 
-    async def watch(watcher: Watcher) -> None:
-        await watcher.wait()
-        woken.append(watcher)
+    async def watch(subscriber: Subscriber) -> None:
+        await subscriber.wait()
+        woken.append(subscriber)
 
-    watchers = [Watcher() for _ in range(10 * AT_A_TIME)]
+    subscribers = [Subscriber() for _ in range(10 * WAKE_AT_ONCE)]
     async with asyncio.TaskGroup() as group:
-        for watcher in watchers:
-            group.create_task(watch(watcher))
+        for subscriber in subscribers:
+            group.create_task(watch(subscriber))
         await asyncio.sleep(0)
         waker = Waker()
-        waker.wake(watchers)
-        while len(woken) < len(watchers):
+        waker.wake(subscribers)
+        while len(woken) < len(subscribers):
             before = len(woken)
             await asyncio.sleep(0)  # a turn of somebody else
             most_at_once = max(most_at_once, len(woken) - before)
 
-    assert 0 < most_at_once <= AT_A_TIME
+    assert 0 < most_at_once <= WAKE_AT_ONCE
 
 
 async def test_all_are_woken_who_are_called_one_after_another() -> None:
     waker = Waker()
-    watchers = [Watcher() for _ in range(3 * AT_A_TIME)]
+    subscribers = [Subscriber() for _ in range(3 * WAKE_AT_ONCE)]
 
-    waker.wake(watchers[:-1])
-    waker.wake(watchers[-1:])
-    waker.wake(watchers)
+    waker.wake(subscribers[:-1])
+    waker.wake(subscribers[-1:])
+    waker.wake(subscribers)
 
     async with asyncio.timeout(5):
-        await asyncio.gather(*(watcher.wait() for watcher in watchers))
+        await asyncio.gather(*(subscriber.wait() for subscriber in subscribers))
         for _ in range(10):
             await asyncio.sleep(0)
-        again = Watcher()
+        again = Subscriber()
         waker.wake([again])
         await again.wait()
