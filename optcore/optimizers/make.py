@@ -69,7 +69,7 @@ def make_optimizer(
         >>> optimizer.param_groups[0]["lr"]
         0.001
     """
-    parsed = _parse(spec)
+    parsed = parse(spec)
     everything = list(named_parameters)
     named = dict(_trainable(everything))
     if isinstance(parsed, Lbfgs):
@@ -88,6 +88,14 @@ def make_optimizer(
         grad_scales=GradScales([_grad_scale(group) for group in groups]),
         plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
+
+
+def parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
+    """Return *spec* as a spec, or raise `SpecError`."""
+    try:
+        return _parser.validate_python(spec)
+    except ValidationError as error:
+        raise SpecError.of(error, spec) from None
 
 
 def module_types(model: nn.Module) -> dict[str, str]:
@@ -172,13 +180,6 @@ class ScheduledValue:
             self._start = t
             self._block = self._schedule(np.arange(t, t + BLOCK))
         return float(self._block[t - self._start]) * self._factor
-
-
-def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
-    try:
-        return _parser.validate_python(spec)
-    except ValidationError as error:
-        raise SpecError.of(error, spec) from None
 
 
 def _check_lbfgs(spec: Lbfgs, schedule: ScheduleSpec) -> None:

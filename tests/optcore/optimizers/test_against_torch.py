@@ -1,4 +1,4 @@
-"""torch's state_dict loads where torch has the optimizer, and ours loads into torch's."""
+"""Optimizers in the dialect torch against torch's own: trajectories, and states exchanged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 import optcore
-from tests.support.optcore.contract import engines, train, weights
+from tests.support.optcore.optimizer_specs import TORCH, TORCH_LR, engines
+from tests.support.optcore.optimizer_steps import network, train, weights
 
-OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
+CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {}),
     "momentum": (torch.optim.SGD, {"momentum": 0.9}),
     "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
@@ -28,18 +29,60 @@ OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adafactor": (torch.optim.Adafactor, {}),
     "muon": (torch.optim.Muon, {}),
 }
+"""torch's class for each of our names, and its arguments."""
+every_kind = pytest.mark.parametrize("kind", TORCH)
 
 
-def network() -> nn.Module:
+def matrix_network() -> nn.Module:
     torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(300, 9, bias=False), nn.Tanh()).double()
+    return nn.Sequential(
+        nn.Linear(300, 256, bias=False), nn.Tanh(), nn.Linear(256, 9, bias=False), nn.Tanh()
+    ).double()
 
 
-@pytest.mark.parametrize(("kind", "engine"), [pair for pair in engines() if pair[0] in OPTIMIZERS])
+@every_kind
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_the_torch_dialect_equals_torch(kind: str, engine: str, weight_decay: float) -> None:
+    ours, theirs = network(torch.float64), network(torch.float64)
+    settings = {"lr": TORCH_LR[kind], "weight_decay": weight_decay}
+
+    train(
+        ours,
+        optcore.make_optimizer(
+            ours.named_parameters(), {"kind": kind, "engine": engine, **settings}
+        ),
+        range(30),
+    )
+    train(theirs, TORCH[kind](theirs.parameters(), **settings), range(30))
+
+    for a, b in zip(weights(ours), weights(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
+
+
+@every_kind
+def test_uneven_counts_still_equal_torch(kind: str) -> None:
+    ours, theirs = network(torch.float64), network(torch.float64)
+    mine = optcore.make_optimizer(ours.named_parameters(), {"kind": kind, "lr": 0.01})
+    torchs = TORCH[kind](theirs.parameters(), lr=0.01)
+
+    for step in range(6):
+        for model, optimizer in ((ours, mine), (theirs, torchs)):
+            optimizer.zero_grad()
+            model(torch.full((1, 300), 0.1 * step, dtype=torch.float64)).square().mean().backward()
+            if step in (0, 3):
+                dict(model.named_parameters())["0.bias"].grad = None
+            optimizer.step()
+
+    for a, b in zip(weights(ours), weights(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "engine"), [pair for pair in engines() if pair[0] in CLASSES])
 def test_states_are_exchanged_and_trajectories_go_on(kind: str, engine: str) -> None:
-    make, arguments = OPTIMIZERS[kind]
+    make, arguments = CLASSES[kind]
     spec = {"kind": kind, "engine": engine}
-    ours, theirs = network(), network()
+    ours, theirs = matrix_network(), matrix_network()
     mine = optcore.make_optimizer(ours.named_parameters(), {**spec, "lr": 0.01})
     torchs = make(theirs.parameters(), lr=0.01, **arguments)
     train(ours, mine, range(4))
@@ -57,9 +100,9 @@ def test_states_are_exchanged_and_trajectories_go_on(kind: str, engine: str) -> 
         torch.testing.assert_close(a, b, rtol=rtol, atol=1e-11)
 
 
-def test_asgd_steps_by_the_lr_of_the_update_before_and_takes_it_along() -> None:
+def test_asgd_steps_by_the_lr_of_the_update_before_and_saves_it() -> None:
     """Its eta is state there: computed at the end of an update, with the lr of then."""
-    ours, theirs = network(), network()
+    ours, theirs = matrix_network(), matrix_network()
     mine = optcore.make_optimizer(ours.named_parameters(), {"kind": "asgd", "lambd": 0.5, "t0": 3})
     torchs: torch.optim.Optimizer = torch.optim.ASGD(theirs.parameters(), lambd=0.5, t0=3)
     for step in range(8):
@@ -97,3 +140,27 @@ def test_lazy_adam_and_torchs_sparse_adam_exchange_states() -> None:
     look_up(range(4, 9))
 
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-9, atol=1e-11)
+
+
+def test_a_state_of_another_optimizer_is_refused() -> None:
+    model = network(torch.float64)
+    adam = optcore.make_optimizer(model.named_parameters(), {"kind": "adam"})
+    train(model, adam, range(1))
+    rmsprop = optcore.make_optimizer(model.named_parameters(), {"kind": "rmsprop"})
+
+    with pytest.raises(
+        ValueError, match=r"must have the slots of rmsprop \(square_avg\), got exp_avg, exp_avg_sq"
+    ):
+        rmsprop.load_state_dict(
+            {**adam.state_dict(), "param_groups": rmsprop.state_dict()["param_groups"]}
+        )
+
+
+def test_a_switch_of_torch_that_the_rule_does_not_know_is_refused() -> None:
+    model = network(torch.float64)
+    amsgrad = torch.optim.Adam(model.parameters(), amsgrad=True)
+
+    with pytest.raises(ValueError, match="amsgrad must be False for this optimizer, got True"):
+        optcore.make_optimizer(model.named_parameters(), {"kind": "adam"}).load_state_dict(
+            amsgrad.state_dict()
+        )
