@@ -30,6 +30,7 @@ from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
 from optcore.schedules.families.stateful import Greedy, Plateau
 from optcore.schedules.families.step import MultiStep, Step
+from optcore.spec.base import kind_of
 
 Simple = (
     Constant
@@ -62,23 +63,18 @@ Simple = (
 Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | Shift
 """Schedules made of others."""
 
-MetricDriven = Plateau | Greedy
-"""Schedules that keep state: they can be no part of another."""
+Stateful = Plateau | Greedy
+"""Schedules that a metric moves, so that they cannot be part of another."""
 
 Part = Annotated[Simple | Composed, Field(discriminator="kind")]
 """A schedule that larger ones may be made of: any that keeps no state."""
 
-AnySchedule = Annotated[Part | MetricDriven, Field(discriminator="kind")]
+AnySchedule = Annotated[Part | Stateful, Field(discriminator="kind")]
 """One of the schedules, told apart by `kind`."""
 
 
-def _kind(spec: type[ScheduleSpec]) -> str:
-    (kind,) = get_args(spec.model_fields["kind"].annotation)
-    return str(kind)
-
-
 SCHEDULES: dict[str, type[ScheduleSpec]] = {
-    _kind(spec): spec for group in (Simple, MetricDriven, Composed) for spec in get_args(group)
+    kind_of(spec): spec for group in (Simple, Stateful, Composed) for spec in get_args(group)
 }
 """Every schedule by its name, in the order of the gallery."""
 

@@ -122,9 +122,14 @@ def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noq
     found: dict[str, type[AnySpec]] = {}
     for cls in get_args(get_args(union)[0]):
         assert issubclass(cls, base)
-        (kind,) = get_args(cls.model_fields["kind"].annotation)
-        found[kind] = cls
+        found[kind_of(cls)] = cls
     return dict(sorted(found.items()))
+
+
+def kind_of(cls: type[Spec]) -> str:
+    """Return the value of the field ``kind`` that tells *cls* apart from others."""
+    (kind,) = get_args(cls.model_fields["kind"].annotation)
+    return str(kind)
 
 
 def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:

@@ -97,7 +97,9 @@ def close(name: str, params: dict[str, Any], base: float, theirs: list[float]) -
 
 @settings(max_examples=300, deadline=None)
 @given(schedulers(list(CLASSES)), st.floats(1e-3, 1))
-def test_every_scheduler_is_torchs(one: tuple[str, dict[str, Any]], base: float) -> None:
+def test_every_schedule_equals_torchs_scheduler(
+    one: tuple[str, dict[str, Any]], base: float
+) -> None:
     name, params = one
 
     theirs = run(lambda optimizer: getattr(lr_scheduler, name)(optimizer, **params), base)
@@ -112,7 +114,7 @@ def test_every_scheduler_is_torchs(one: tuple[str, dict[str, Any]], base: float)
     st.integers(1, 20),
     st.floats(1e-3, 1),
 )
-def test_a_sequence_is_torchs(
+def test_a_chain_equals_torchs_sequence(
     parts: list[tuple[str, dict[str, Any]]], first: int, second: int, base: float
 ) -> None:
     # A cyclic scheduler resets the lr that those after it begin from; torch divides by the
@@ -139,7 +141,7 @@ def test_a_sequence_is_torchs(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(schedulers(MULTIPLYING), min_size=1, max_size=3), st.floats(1e-3, 1))
-def test_schedulers_chained_are_torchs(
+def test_a_product_equals_torchs_chained_scheduler(
     parts: list[tuple[str, dict[str, Any]]], base: float
 ) -> None:
     theirs = run(
@@ -163,7 +165,7 @@ def test_schedulers_chained_are_torchs(
     threshold_mode=st.sampled_from(["rel", "abs"]),
     low=LOW,
 )
-def test_the_plateau_is_torchs(metrics: list[float], low: float, **params: Any) -> None:
+def test_plateau_equals_torchs(metrics: list[float], low: float, **params: Any) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     theirs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, min_lr=low, **params)
     ours: Any = optcore.make_schedule(

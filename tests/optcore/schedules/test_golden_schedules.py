@@ -119,7 +119,7 @@ def test_lr_is_the_frameworks_own_at_every_step(one: Recorded) -> None:
 
 
 @params(lambda one: one.case["drive"] == "step(metric)")
-def test_lr_follows_the_metrics_as_the_framework_does(one: Recorded) -> None:
+def test_a_metric_driven_lr_is_the_frameworks_own(one: Recorded) -> None:
     schedule = one.make()
     assert isinstance(schedule, MetricDrivenSchedule)
     lrs = [schedule(0)]
@@ -132,7 +132,7 @@ def test_lr_follows_the_metrics_as_the_framework_does(one: Recorded) -> None:
 
 
 @params(lambda one: one.case["drive"] == "step(metric)")
-def test_a_follower_that_is_resumed_goes_on_as_if_nothing_had_been(one: Recorded) -> None:
+def test_a_resumed_metric_driven_schedule_gives_the_same_lrs(one: Recorded) -> None:
     schedule = one.make()
     for metric in one.case["metrics"][: len(one.lr) - 1]:
         schedule.observe(metric)
@@ -144,7 +144,7 @@ def test_a_follower_that_is_resumed_goes_on_as_if_nothing_had_been(one: Recorded
 
 
 @params(lambda one: "momentum" in one.case)
-def test_momentum_is_moved_by_the_same_functions(one: Recorded) -> None:
+def test_schedules_of_momentum_are_the_same_functions(one: Recorded) -> None:
     steps = len(one.case["momentum"])
     params = {name: value for name, value in one.case["params"].items() if name != "lr"}
     found = momentum_of(one.case["schedule"], params, steps)
@@ -187,7 +187,7 @@ def close(ours: NDArray[Any], theirs: NDArray[Any], precision: str) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=RTOL[precision], atol=atol)
 
 
-def test_few_cases_are_excepted_and_every_rule_takes_some(
+def test_few_cases_are_excepted_and_every_rule_excepts_some(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     taken = Counter(rule for one in ALL if (rule := exception_for(one)) is not None)
@@ -201,7 +201,7 @@ def test_few_cases_are_excepted_and_every_rule_takes_some(
         assert set(taken) == set(EXCEPTIONS)
 
 
-def test_every_recorded_case_is_seen() -> None:
+def test_every_recorded_case_is_compared() -> None:
     """A folder that was not found, or a loader that skips, would pass on nothing."""
     seen = Counter(one.framework for one in ALL)
 

@@ -60,7 +60,7 @@ def test_lr_is_finite_and_not_negative_unless_the_plan_warns(
 
 @settings(max_examples=60, deadline=None)
 @given(spec=schedules(), lr=st.floats(1e-6, 10), at=st.integers(0, TOTAL - 1))
-def test_a_job_resumed_at_any_step_sees_the_same_lr(
+def test_a_schedule_made_again_gives_the_same_lr_from_any_step_on(
     spec: dict[str, Any], lr: float, at: int
 ) -> None:
     whole = made(spec, lr)(np.arange(TOTAL))
@@ -77,7 +77,9 @@ def test_a_job_resumed_at_any_step_sees_the_same_lr(
     lengths=st.lists(st.integers(4, 12), min_size=3, max_size=3),
     lr=st.floats(1e-6, 10),
 )
-def test_a_chain_is_its_parts(parts: list[dict[str, Any]], lengths: list[int], lr: float) -> None:
+def test_a_chain_equals_its_parts_one_after_another(
+    parts: list[dict[str, Any]], lengths: list[int], lr: float
+) -> None:
     # Parts as long as their place: what a length of null means, and what a list must have.
     parts = [part for part in parts if not {"values", "one_cycle"} & kinds_in(part)]
     parts = parts or [{"kind": "constant"}]
@@ -105,7 +107,7 @@ def test_a_chain_is_its_parts(parts: list[dict[str, Any]], lengths: list[int], l
     start=st.floats(0, 1),
     after=st.sampled_from(["delay", "overlap"]),
 )
-def test_a_warmup_is_a_rise_and_the_schedule_itself(
+def test_behind_a_warmup_is_the_schedule_itself(
     spec: dict[str, Any], lr: float, length: int, start: float, after: str
 ) -> None:
     warmup = {"length": length, "start": start, "after": after}

@@ -237,7 +237,9 @@ WARNED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("spec", "warning"), WARNED)
-def test_what_is_probably_not_meant_is_a_warning(spec: dict[str, Any], warning: str) -> None:
+def test_a_spec_that_is_probably_not_meant_has_a_warning(
+    spec: dict[str, Any], warning: str
+) -> None:
     known = plan_schedule(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert known.warnings == [warning]
@@ -258,7 +260,7 @@ TORCH_RISE = {"kind": "linear", "start_fraction": 0.1, "end_fraction": 1.0, "len
     ],
     ids=lambda spec: str(spec["kind"]),
 )
-def test_a_rise_counts_wherever_it_is(spec: dict[str, Any]) -> None:
+def test_warmup_share_counts_every_form_of_warmup(spec: dict[str, Any]) -> None:
     known = plan_schedule(fixed(spec), lr=0.1, total_steps=100, steps_per_epoch=10)
 
     assert known.warmup_share == 0.2
@@ -292,7 +294,9 @@ NOT_FINITE: list[tuple[dict[str, Any], float, str]] = [
 
 
 @pytest.mark.parametrize(("spec", "lr", "got"), NOT_FINITE)
-def test_a_plan_is_refused_where_lr_is_no_number(spec: dict[str, Any], lr: float, got: str) -> None:
+def test_a_plan_where_lr_is_not_finite_is_refused(
+    spec: dict[str, Any], lr: float, got: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         plan_schedule(
             fixed(spec), lr=lr, total_steps=100, steps_per_epoch=10, param="groups[1].schedule"
@@ -303,7 +307,7 @@ def test_a_plan_is_refused_where_lr_is_no_number(spec: dict[str, Any], lr: float
     )
 
 
-def test_a_plan_is_of_every_step() -> None:
+def test_a_plan_is_computed_at_every_step() -> None:
     spec = fixed({"kind": "linear", "warmup": {"length": 25, "after": "delay"}, "length": 75})
 
     known = plan_schedule(spec, lr=0.1, total_steps=100, steps_per_epoch=10)

@@ -8,12 +8,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import optcore
+from optcore.schedules.base import ScheduleSpec
 from optcore.spec.errors import SpecError
 
 
 def lrs(spec: dict[str, Any], *, lr: float = 1.0, total_steps: int = 12) -> list[float]:
     schedule = optcore.make_schedule(spec, lr=lr, total_steps=total_steps, steps_per_epoch=4)
     return [round(x, 12) for x in schedule(np.arange(total_steps + 1))]
+
+
+def test_a_schedule_without_a_formula_cannot_be_made() -> None:
+    class Forgotten(ScheduleSpec):
+        kind: str = "forgotten"
+
+    with pytest.raises(TypeError, match="_formula"):
+        Forgotten.parse({})
 
 
 def test_constant() -> None:
@@ -28,7 +37,7 @@ def test_cosine_falls_to_its_end_and_stays() -> None:
     assert values[4:] == [0.2] * 9
 
 
-def test_cosine_is_as_long_as_the_run_unless_told() -> None:
+def test_cosine_without_a_length_is_as_long_as_the_run() -> None:
     values = lrs({"kind": "cosine"})
 
     assert values[6] == 0.5
@@ -42,7 +51,7 @@ def test_linear() -> None:
     ]  # fmt: skip
 
 
-def test_step_multiplies_at_the_first_step_of_each_stair() -> None:
+def test_step_multiplies_at_the_first_step_of_each_interval() -> None:
     assert lrs({"kind": "step", "every": 5, "gamma": 0.1})[3:7] == [1.0, 1.0, 0.1, 0.1]
 
 
@@ -60,7 +69,9 @@ def test_piecewise_takes_the_new_value_at_the_boundary() -> None:
         ("compress", [0, 0.25, 0.5, 0.75, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8]),
     ],
 )
-def test_warmup_has_three_meanings(after: str, expected: list[float]) -> None:
+def test_after_decides_where_the_schedule_is_behind_its_warmup(
+    after: str, expected: list[float]
+) -> None:
     values = lrs({"kind": "linear", "warmup": {"length": 4, "after": after}})
 
     assert values[:9] == [round(x, 12) for x in expected]
@@ -78,7 +89,7 @@ def test_warmup_has_three_meanings(after: str, expected: list[float]) -> None:
         ("tf1", 0.003466),
     ],
 )
-def test_a_warmup_that_says_no_more_means_what_the_dialect_does(dialect: str, last: float) -> None:
+def test_the_default_of_after_depends_on_the_dialect(dialect: str, last: float) -> None:
     spec = {"kind": "cosine", "dialect": dialect, "length": 10, "warmup": {"length": 3}}
 
     schedule = optcore.make_schedule(spec, lr=1.0, total_steps=11)
@@ -94,7 +105,7 @@ def test_a_warmup_of_paddleocr_moves_the_boundaries() -> None:
     assert lrs({**spec, **warmup})[3:8] == [1, 0.5, 0.5, 0.1, 0.1]
 
 
-def test_warmup_starts_where_it_is_told_and_rises_to_the_first_value() -> None:
+def test_a_warmup_rises_from_start_to_the_first_value() -> None:
     spec = {
         "kind": "piecewise",
         "boundaries": [5],
@@ -105,7 +116,7 @@ def test_warmup_starts_where_it_is_told_and_rises_to_the_first_value() -> None:
     assert lrs(spec)[:9] == [0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1]
 
 
-def test_boundaries_stay_where_they_were_put_unless_the_warmup_says_otherwise() -> None:
+def test_a_warmup_leaves_boundaries_in_place_unless_after_says_otherwise() -> None:
     spec: dict[str, Any] = {"kind": "piecewise", "boundaries": [10], "values": [1.0, 0.1]}
 
     assert lrs({**spec, "warmup": {"length": 4}})[9:11] == [1.0, 0.1]
@@ -116,9 +127,7 @@ def test_boundaries_stay_where_they_were_put_unless_the_warmup_says_otherwise() 
 
 
 @given(total=st.integers(2, 300), length=st.integers(1, 299), boundary=st.integers(1, 299))
-def test_a_compressed_boundary_falls_on_the_step_that_arithmetic_says(
-    total: int, length: int, boundary: int
-) -> None:
+def test_a_compressed_boundary_is_at_its_exact_step(total: int, length: int, boundary: int) -> None:
     """In whole numbers: the boundary is reached where (t - w) * T >= b * (T - w)."""
     assume(length < total)
     spec = {
@@ -142,7 +151,7 @@ def test_a_number_gives_a_number_and_an_array_an_array() -> None:
     assert schedule([0, 4]).tolist() == [0.1, 0.0]
 
 
-def test_what_does_not_fit_the_run_is_refused() -> None:
+def test_a_duration_that_does_not_fit_the_run_is_refused() -> None:
     with pytest.raises(SpecError, match="length must be shorter than the run of 5 steps, got 5 st"):
         optcore.make_schedule({"kind": "cosine", "warmup": {"length": 5}}, lr=1.0, total_steps=5)
 

@@ -33,7 +33,7 @@ def test_lr_stays_within_its_bounds() -> None:
     assert after(greedy(min_lr=0.08), 5, 5, 5, 5) == [0.1, 0.1, 0.08, 0.08]
 
 
-def test_a_rest_and_a_cooldown_skip_observations() -> None:
+def test_rest_and_cooldown_skip_observations() -> None:
     assert after(greedy(rest=2), 5, 4, 3, 2, 1, 0) == [0.1, 0.2, 0.2, 0.2, 0.2, 0.4]
     assert after(greedy(cooldown=1), 5, 5, 5, 5, 5, 5) == [0.1, 0.1, 0.05, 0.05, 0.05, 0.025]
 
@@ -52,7 +52,7 @@ def test_the_metric_is_averaged_over_a_window() -> None:
 
 
 @pytest.mark.parametrize("kind", ["greedy", "plateau"])
-def test_its_state_is_json_and_complete(kind: str) -> None:
+def test_the_state_is_json_and_complete(kind: str) -> None:
     spec = {"kind": kind, "patience": 1, "factor": 0.5, "cooldown": 2, "warmup": {"length": 5}}
     metrics = [3.0, 2.0, 2.0, 2.5, 1.0, float("nan"), 1.0, 1.0, 1.0, 0.5]
     whole: Any = optcore.make_schedule(spec, lr=0.1, total_steps=100)
@@ -68,6 +68,6 @@ def test_its_state_is_json_and_complete(kind: str) -> None:
         assert resumed.state_dict() == whole.state_dict()
 
 
-def test_the_state_of_something_else_is_refused() -> None:
+def test_the_state_of_another_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="state must have at_floor, bad, best, good, lr, recent"):
         greedy().load_state_dict({"lr": 0.1})

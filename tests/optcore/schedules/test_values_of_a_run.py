@@ -75,7 +75,7 @@ def group(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_schedule_that_does_not_fit_the_run(
+def test_a_schedule_that_does_not_fit_the_run_is_refused(
     data: dict[str, Any], param: str, message: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
@@ -103,7 +103,9 @@ def test_a_schedule_that_does_not_fit_the_run(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_schedule_that_takes_too_long(schedule: dict[str, Any], param: str, message: str) -> None:
+def test_a_schedule_that_takes_too_long_is_refused(
+    schedule: dict[str, Any], param: str, message: str
+) -> None:
     data = run({}, schedule=schedule, training={"steps": 100_000_000})
 
     with pytest.raises(SpecError) as caught:
@@ -159,7 +161,7 @@ def to(value: float) -> dict[str, Any]:
         ),
     ],
 )  # fmt: skip
-def test_a_schedule_that_leaves_its_hyperparameters_limits(
+def test_a_schedule_beyond_its_hyperparameters_limits_is_refused(
     data: dict[str, Any], param: str, message: str
 ) -> None:
     spec = RunSpec.parse(data)
@@ -172,7 +174,7 @@ def test_a_schedule_that_leaves_its_hyperparameters_limits(
     assert problem.message.startswith(message)
 
 
-def test_what_fits_is_accepted() -> None:
+def test_schedules_that_fit_are_accepted() -> None:
     optimizer = {
         "schedules": {"lr": {"kind": "cosine"}, "weight_decay": {"kind": "linear"}},
         **group(schedule={"kind": "linear"}, momentum={"kind": "linear", "value": 0.5}),
@@ -184,7 +186,7 @@ def test_what_fits_is_accepted() -> None:
     assert RunSpec.parse(spec.model_dump()) == spec
 
 
-def test_a_long_run_is_looked_at_in_few_places_and_at_both_ends() -> None:
+def test_a_long_run_is_sampled_with_both_ends_whole() -> None:
     steps = sampled(100_000_000, 5000)
 
     assert len(steps) < 7000
