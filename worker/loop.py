@@ -1,7 +1,7 @@
 """
-A worker's post: it claims jobs, one after another, and sees each through with a trainer.
+A worker's loop: it claims jobs, one after another, and lets a trainer train each.
 
-It claims none while its machine is not fit to train on; a thread looks whether it is again.
+While its machine cannot train it claims none; a thread checks the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -21,79 +21,93 @@ from store.jobs import calls
 from store.jobs.calls import Cause, Claim
 from store.jobs.record import Record
 from store.redis import doorbell
+from store.redis.connect import connect
 from store.redis.functions import Fenced, send
 from store.settings import Settings
-from worker.machine import Machine, folders
-from worker.processes.trainers import TrainerDied, Trainers
+from worker.machine import Machine, folder_check
+from worker.processes.trainers import MODULE, TrainerDied, Trainers
 
 log = logging.getLogger(__name__)
 
 HELLO_S = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 GONE_AFTER_MS = 20_000
-"""Milliseconds without one after which a worker counts as gone."""
-AGAIN_S = 0.5
+"""Milliseconds without a heartbeat after which a worker counts as gone."""
+RETRY_S = 0.5
 """Seconds before another trainer is started in place of one that died before it was ready."""
 ANSWER_S = 10.0
-"""Seconds that the store gets to answer a sign of life."""
+"""Seconds that the store gets to answer a heartbeat."""
 POLL_S = 0.75
-"""Seconds between two looks at whether the job in hand is to be killed: its trainer may hear of
-nothing."""
+"""How often the worker polls whether its job is to be killed. A trainer in a long call into C does
+not poll, and a kill has to take effect within two seconds."""
 
 
-class Post:
+class WorkerLoop:
     """
-    One worker: its name, its device, its trainer.
+    The jobs of one worker.
+
+    Args:
+        client: of the store.
+        settings: of the service.
+        device: what to train on: cpu or cuda.
+        trainer_module: with the `main` that a trainer runs.
 
     Attributes:
-        id: unique, and readable: host, process, a few random digits.
-        device: what it trains on: cpu or cuda.
+        id: unique and readable: host, process, a few random digits.
+        device: as given.
         draining: whether it takes no more jobs.
-        unwell: why its machine is not fit to train on; empty if it is.
+        unwell: why its machine cannot train; empty if it can.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, device: str) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        device: str,
+        *,
+        trainer_module: str = MODULE,
+    ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.device = device
         self.draining = False
         self.unwell = ""
         self._client, self._settings = client, settings
-        self._trainers = Trainers(device)
-        self._machine = Machine(folders(settings))
+        self._trainers = Trainers(device, trainer_module)
+        self._machine = Machine(folder_check(settings))
         self._fingerprint = ""
-        self._held: Claim | None = None
+        self._claimed: Claim | None = None
         self._gone, self._opened = threading.Event(), False
 
     def open(self) -> None:
         """
-        Say hello, and go on saying so; ring for what waits already; prepare a trainer.
+        Register with the store, ring for jobs that wait already, and prepare a trainer.
 
         Raises:
-            RedisError: the store is away; nothing was begun.
+            RedisError: the store is away; nothing was started.
         """
-        self._look_at_machine()
+        self._check_machine()
         self._hello(self._client)
         doorbell.ring(self._client, self.device, self.id)
-        threading.Thread(target=self._stay_present, name="presence", daemon=True).start()
+        threading.Thread(target=self._keep_present, name="presence", daemon=True).start()
         self._trainers.prepare()
         self._opened = True
 
     @property
-    def why_not(self) -> str:
+    def not_ready(self) -> str:
         """Why it takes no jobs now; empty if it does."""
         if not self._opened:
             return "it has not begun: its store is waited for"
         return "it is leaving" if self.draining else self.unwell
 
     def close(self) -> None:
-        """End the trainer and say goodbye."""
+        """End the trainer and deregister."""
         self._gone.set()
         self._trainers.close()
         try:
-            with redis.from_url(self._settings.store_url, socket_timeout=2, retry=None) as client:
+            with connect(self._settings.store_url, timeout_s=2) as client:
                 send(client, calls.bye(self.id))
         except redis.RedisError as error:
-            log.warning("%s could not say goodbye: %s", self.id, error)
+            log.warning("%s could not deregister: %s", self.id, error)
 
     def drain(self) -> None:
         """Take no more jobs; let the present one be saved and given back."""
@@ -101,38 +115,39 @@ class Post:
         self._trainers.drain()
 
     def work(self) -> None:
-        """Take runnable jobs until there is none left, or the machine is not fit to train on."""
+        """Train runnable jobs until there is none left, or the machine cannot train."""
         while not self.unwell and self._is_ready():
             token = secrets.token_hex(16)
-            record = self._claim(token)
+            record = self._next_record(token)
             if record is None:
                 return
-            self._held = Claim(record.tenant, record.id, token)
+            self._claimed = Claim(record.tenant, record.id, token)
             try:
-                self._see_through(record, self._held)
+                self._train(self._claimed, record)
             finally:
-                self._held = None
+                self._claimed = None
 
     def _is_ready(self) -> bool:
-        """Wait for a trainer that is ready; return whether to take a job: not when leaving."""
+        """Wait for a trainer that is ready; return whether to take a job: False when leaving."""
         while not self.draining:
             try:
-                self._know_fingerprint()
+                self._learn_fingerprint()
             except TrainerDied as death:
                 log.warning("no job is taken: %s", death)
-                time.sleep(AGAIN_S)
+                time.sleep(RETRY_S)
             else:
-                return not self.draining  # since then
+                return not self.draining  # it may have changed meanwhile
         return False
 
-    def _know_fingerprint(self) -> None:
-        """Wait for a trainer that is ready, and say what its bits depend on if that is news."""
+    def _learn_fingerprint(self) -> None:
+        """Wait for a trainer that is ready, and tell the store its fingerprint if that is new."""
         fingerprint = self._trainers.fingerprint()
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint
             self._hello(self._client)
 
-    def _claim(self, token: str) -> Record | None:
+    def _next_record(self, token: str) -> Record | None:
+        """Claim the next runnable job; return its record, or None if there is none."""
         claim = calls.claim(
             self.id,
             device=self.device,
@@ -142,84 +157,84 @@ class Post:
         )
         return send(self._client, claim)
 
-    def _see_through(self, record: Record, held: Claim) -> None:
+    def _train(self, claim: Claim, record: Record) -> None:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         try:
-            ended = self._trainers.train(held)
+            ended = self._trainers.train(claim, record)
         except TrainerDied as death:
             log.warning("%s: %s", record.id, death)
-            self._give_back(held, str(death), "left" if self.draining else "crashed")
+            self._give_back(claim, str(death), "left" if self.draining else "crashed")
         except BaseException:
-            # A second signal: leave at once, but not with the job in hand.
+            # A second signal: leave at once, but give the job back.
             self._trainers.close()
-            self._give_back(held, "the worker was told to leave at once")
+            self._give_back(claim, "the worker was told to leave at once")
             raise
         else:
             log.info("%s: attempt %d ended: %s", record.id, record.attempt, ended.outcome)
-            if ended.fault:  # first: the bell is not for this worker
-                self._be_unwell(ended.fault, self._client)
-            self._ring(ended.bells, held)
+            if ended.fault:  # before the bell rings: it is not for this worker
+                self._set_unwell(ended.fault, self._client)
+            self._ring(ended.wakeups, claim)
         finally:
             if not self.draining:
                 self._trainers.prepare()
 
-    def _give_back(self, held: Claim, why: str, cause: Cause = "left") -> None:
+    def _give_back(self, claim: Claim, why: str, cause: Cause = "left") -> None:
         try:
-            moved = send(self._client, calls.release(held, why=why, cause=cause))
+            released = send(self._client, calls.release(claim, why=why, cause=cause))
         except Fenced:
             return
-        self._ring(moved.bells, held)
+        self._ring(released.bells, claim)
 
-    def _ring(self, devices: Sequence[str], held: Claim) -> None:
+    def _ring(self, devices: Sequence[str], claim: Claim) -> None:
         for device in devices:
             try:
-                doorbell.ring(self._client, device, held.job_id)
+                doorbell.ring(self._client, device, claim.job_id)
             except redis.RedisError as error:  # the reaper rings again
-                log.warning("the bell for %s could not be rung: %s", device, error)
+                log.warning("the doorbell for %s could not be rung: %s", device, error)
 
-    def _stay_present(self) -> None:
-        # A connection of its own: the main thread's is busy waiting for the bell.
-        client = redis.from_url(self._settings.store_url, socket_timeout=ANSWER_S)
+    def _keep_present(self) -> None:
+        # A connection of its own: the main thread's is blocked in a read of the queue.
+        client = connect(self._settings.store_url, timeout_s=ANSWER_S)
         hello_at = time.monotonic() + HELLO_S
         while not self._gone.wait(POLL_S):
             try:
-                self._kill_if_wanted(client)
+                self._kill_if_requested(client)
                 due = time.monotonic() >= hello_at
-                if self.unwell or (due and self._held is None):
-                    self._look_again(client)
+                if self.unwell or (due and self._claimed is None):
+                    self._check_machine_again(client)
                 if due:
                     hello_at = time.monotonic() + HELLO_S
                     self._hello(client)
             except redis.RedisError as error:
                 log.warning("%s could not reach the store: %s", self.id, error)
 
-    def _kill_if_wanted(self, client: redis.Redis) -> None:
-        """End the trainer if its job is to be killed; the main thread hears of it, and goes on."""
-        held = self._held
-        if held is None:
+    def _kill_if_requested(self, client: redis.Redis) -> None:
+        """Kill the trainer if its job is to be killed; the main thread gets a `TrainerDied`."""
+        claim = self._claimed
+        if claim is None:
             return
         with contextlib.suppress(Fenced):
-            wish = send(client, calls.wanted(held))
-            if wish == "kill" and self._held is held:
+            requested_action = send(client, calls.wanted(claim))
+            if requested_action == "kill" and self._claimed is claim:
                 self._trainers.kill()
 
-    def _look_at_machine(self) -> None:
-        self.unwell = self._machine.look()
+    def _check_machine(self) -> None:
+        self.unwell = self._machine.problem()
         if self.unwell:
             log.error("%s takes no jobs: %s", self.id, self.unwell)
 
-    def _look_again(self, client: redis.Redis) -> None:
-        """Find out whether the machine is well; if it is again, ring for what waits."""
-        before, now = self.unwell, self._machine.look()
+    def _check_machine_again(self, client: redis.Redis) -> None:
+        """Check the machine; if it can train again, ring for jobs that wait."""
+        before, now = self.unwell, self._machine.problem()
         if now and now != before:
-            self._be_unwell(now, client)
+            self._set_unwell(now, client)
         elif before and not now:
             self.unwell = ""
             log.info("%s takes jobs again", self.id)
             self._hello(client)
             doorbell.ring(client, self.device, self.id)
 
-    def _be_unwell(self, why: str, client: redis.Redis) -> None:
+    def _set_unwell(self, why: str, client: redis.Redis) -> None:
         self.unwell = why
         log.error("%s takes no jobs: %s", self.id, why)
         self._hello(client)
@@ -228,7 +243,7 @@ class Post:
         hello = calls.hello(
             self.id,
             ttl_ms=GONE_AFTER_MS,
-            claim=self._held,
+            claim=self._claimed,
             device=self.device,
             fingerprint=self._fingerprint,
             host=socket.gethostname(),

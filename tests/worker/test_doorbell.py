@@ -14,13 +14,13 @@ from worker.doorbell import Listener, Message
 
 
 class Counter:
-    """A post that only counts."""
+    """A worker's loop that only counts."""
 
     def __init__(self) -> None:
         self.rings = 0
 
     def work(self) -> None:
-        """Answer a ring."""
+        """Count a ring."""
         self.rings += 1
 
     def drain(self) -> None:
@@ -29,9 +29,9 @@ class Counter:
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Counter:
+def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
     counter = Counter()
-    monkeypatch.setattr(Listener, "post", counter, raising=False)
+    monkeypatch.setattr(Listener, "loop", counter, raising=False)
     return counter
 
 
@@ -42,13 +42,13 @@ def listen(client: redis.Redis) -> None:
     listener.work(burst=True, logging_level="CRITICAL")
 
 
-def test_a_ring_is_answered(client: redis.Redis, post: Counter) -> None:
+def test_a_ring_is_answered(client: redis.Redis, counter: Counter) -> None:
     doorbell.ring(client, "cpu", "job_1")
     doorbell.ring(client, "cpu", "job_1")
 
     listen(client)
 
-    assert post.rings == 2
+    assert counter.rings == 2
     assert client.llen(f"rq:queue:{queue_name('cpu')}") == 0
 
 
@@ -74,7 +74,7 @@ CALLABLE = f"{__name__}.{called.__name__}"
     ids=str,
 )
 def test_what_else_a_message_names_is_never_called(
-    client: redis.Redis, post: Counter, names: dict[str, Any]
+    client: redis.Redis, counter: Counter, names: dict[str, Any]
 ) -> None:
     """Whoever can write to Redis must not thereby run code on a worker."""
     CALLED.clear()
@@ -88,15 +88,15 @@ def test_what_else_a_message_names_is_never_called(
     listen(client)
 
     assert CALLED == []
-    assert post.rings == (1 if names["func"] == doorbell.ANSWER else 0)
+    assert counter.rings == (1 if names["func"] == doorbell.ANSWER else 0)
 
 
 def test_a_message_that_is_refused_does_not_stop_the_next(
-    client: redis.Redis, post: Counter
+    client: redis.Redis, counter: Counter
 ) -> None:
     Queue(queue_name("cpu"), connection=client, serializer=JSONSerializer).enqueue("os.getpid")
     doorbell.ring(client, "cpu", "job_1")
 
     listen(client)
 
-    assert post.rings == 1
+    assert counter.rings == 1

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.calls import Claim
+from store.jobs.record import Record, new_fields
 from store.redis.server import prepare
+from store.settings import Settings
 from tests.support.machine.processes import alive, descendants, eventually, parent, priorities
-from worker.processes import forks
-from worker.processes import trainers as workers_trainers
+from tests.support.store.protocol import SPEC, storage_of
 from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
 
 
@@ -27,8 +29,12 @@ def _settings(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) 
     """Say to trainers where the store and their files are."""
     with pytest.MonkeyPatch.context() as patch, redis.from_url(server.url) as client:
         prepare(client)
+        home = tmp_path_factory.mktemp("home")
+        storage = Settings(home=home).storage_dir
+        storage.mkdir()
+        storage_of(client, storage)
         patch.setenv("OPTSERVE_REDIS_URL", server.url)
-        patch.setenv("OPTSERVE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("OPTSERVE_HOME", str(home))
         yield
 
 
@@ -51,10 +57,8 @@ def fresh(_settings: None) -> Iterator[Trainers]:
 @pytest.fixture(scope="module")
 def hanging(_settings: None) -> Iterator[Trainers]:
     """Those of a worker whose jobs never end."""
-    trainers = Trainers("cpu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers_trainers, "MODULE", "tests.support.strange.hanging")
-        trainers.fingerprint()
+    trainers = Trainers("cpu", "tests.support.strange.hanging")
+    trainers.fingerprint()
     yield trainers
     trainers.close()
 
@@ -71,6 +75,12 @@ def replaced(trainers: Trainers, pid: int) -> bool:
 
 NOBODYS = Claim("local", "job_1", "token")
 """A claim that the store knows nothing of."""
+RECORD = Record(
+    {
+        **new_fields(JobSpec.parse(SPEC)),
+        **{"id": NOBODYS.job_id, "tenant": NOBODYS.tenant, "attempt": "1", "checkpoints": "[]"},
+    }
+)
 
 
 def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
@@ -84,7 +94,7 @@ def test_a_trainer_that_dies_at_work_is_noticed(hanging: Trainers) -> None:
     threading.Timer(0.5, os.kill, (first, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with signal SIGKILL"):
-        hanging.train(NOBODYS)
+        hanging.train(NOBODYS, RECORD)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -102,14 +112,14 @@ def test_a_job_whose_trainer_ends_before_it_begins_is_given_to_another(
 
     threading.Timer(0.2, end).start()
 
-    assert trainers.train(NOBODYS).outcome == "fenced"
+    assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
     assert not alive(first)
 
 
 def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
     trainers: Trainers,
 ) -> None:
-    assert trainers.train(NOBODYS).outcome == "fenced"
+    assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
     assert trainers._trainer is None
 
 
@@ -142,7 +152,7 @@ def test_what_trainers_are_forked_from_is_replaced_too(hanging: Trainers) -> Non
     threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
-        hanging.train(NOBODYS)
+        hanging.train(NOBODYS, RECORD)
     eventually(lambda: not alive(first))
     assert parent(pid_of(hanging)) != server
 
@@ -172,20 +182,23 @@ def test_a_trainer_is_prepared_at_the_priority_of_its_worker(fresh: Trainers) ->
     assert seen == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
-def test_a_server_that_does_not_answer_is_replaced(
-    fresh: Trainers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forks, "ANSWER_S", 1.0)
-    first = pid_of(fresh)
-    server = parent(first)
+@pytest.mark.usefixtures("_settings")
+def test_a_server_that_does_not_answer_is_replaced() -> None:
+    trainers = Trainers("cpu", answer_s=1.0)
+    try:
+        first = pid_of(trainers)
+        server = parent(first)
 
-    os.kill(server, signal.SIGSTOP)
-    assert pid_of(fresh) != first
-    eventually(lambda: not alive(first) and not alive(server))
+        os.kill(server, signal.SIGSTOP)
+        assert pid_of(trainers) != first
+        eventually(lambda: not alive(first) and not alive(server))
+    finally:
+        trainers.close()
 
 
+@pytest.mark.usefixtures("_settings")
 def test_a_server_whose_imports_fail_is_replaced(
-    fresh: Trainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where memory is short for a moment: what was half imported would stay so."""
     mark, module = tmp_path / "tried", tmp_path / "once.py"
@@ -198,13 +211,15 @@ def test_a_server_whose_imports_fail_is_replaced(
         "    raise MemoryError\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(workers_trainers, "MODULE", "once")
+    trainers = Trainers("cpu", "once")
+    try:
+        with pytest.raises(TrainerDied, match="ended with the process that it is forked from"):
+            trainers.fingerprint()
 
-    with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
-        fresh.fingerprint()
-
-    assert fresh.train(NOBODYS).outcome == "fenced"
-    assert mark.exists()
+        assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
+        assert mark.exists()
+    finally:
+        trainers.close()
 
 
 def test_what_was_asked_and_not_heard_confuses_nobody(trainers: Trainers) -> None:
@@ -212,10 +227,10 @@ def test_what_was_asked_and_not_heard_confuses_nobody(trainers: Trainers) -> Non
     first = pid_of(trainers)
     assert trainers._server is not None
 
-    trainers._server.send({"look": first})
+    trainers._server.send({"poll": first})
     os.kill(first, signal.SIGKILL)
     eventually(lambda: not alive(first))
-    trainers._server.send({"look": first})
+    trainers._server.send({"poll": first})
 
     eventually(lambda: replaced(trainers, first))
     assert alive(pid_of(trainers))
@@ -239,7 +254,7 @@ def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(fresh: Trainers) -
     with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
         fresh.fingerprint()
     with pytest.raises(TrainerDied, match="the worker leaves"):
-        fresh.train(NOBODYS)
+        fresh.train(NOBODYS, RECORD)
 
 
 def test_a_trainer_for_which_descriptors_run_out_leaves_none_open(trainers: Trainers) -> None:
@@ -290,8 +305,8 @@ def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn(
 ) -> None:
     """Each takes as long to import as torch itself, with every worker that is started."""
     program = (
-        "import sys, threading; from worker.attempt.runner import Workshop, warm_up; "
-        "warm_up(); print(Workshop('cpu', threading.Event()).fingerprint); "
+        "import sys, threading; from worker.attempt.runner import JobRunner, warm_up; "
+        "warm_up(); print(JobRunner('cpu', threading.Event()).fingerprint); "
         "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy') "
         "if name in sys.modules])"
     )

@@ -1,4 +1,4 @@
-"""Files of the storage: waited for while it is full, or fails for a moment."""
+"""Files of the storage: read and written again until the storage has space and works."""
 
 from __future__ import annotations
 
@@ -14,88 +14,100 @@ from store.jobs.calls import Claim
 from store.storage.artifacts import STORE, Storage
 from store.storage.usable import FULL, described, is_fault
 from worker.attempt.lease import Lease, Phase
-from worker.reporting.retry import Patience
+from worker.reporting.retry import RetryingSender
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 NOT_MOUNTED = f"the storage lacks the file {STORE!r}: it is not mounted, or another folder is"
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """Seconds between two tries."""
 
 
 class MachineFault(Exception):
-    """This machine is not fit to go on with the job: the text says why. Another one may be."""
+    """This machine cannot go on with the job, for the reason in the text; another may."""
 
 
 @dataclass(frozen=True)
 class Disk:
     """
-    Reads and writes files, as soon as that can be done.
+    Reads and writes files of the storage, and tries again while that fails.
 
-    While the storage is full the run waits, and its history says so. While it fails otherwise (it
-    is read-only, its server does not answer, a file is not there) the run waits for some seconds:
-    such an error proves nothing about what lies there.
+    While the storage is full the run waits, and the job's history says so. While it fails in
+    another way (it is read-only, its server does not answer, a file is missing) the run waits for
+    *patience_s* only: the error says nothing about the files, and another machine may not have it.
 
-    What is not mounted is an empty folder, as good as any to write to: nothing is written to one
-    without the name of its store.
+    A storage that is not mounted looks like an empty folder that can be written to. So nothing is
+    read or written while the file with the store's name is missing.
 
     Attributes:
         storage: where the files lie.
-        held: the job.
-        patience: the way to the store.
-        lease: on the job; is kept meanwhile.
-        patience_s: seconds for which a storage that fails is waited for.
-        give_up: raises where somebody wants the run to end meanwhile.
+        claim: on the job.
+        sender: of calls to the store.
+        lease: on the job; it is kept meanwhile.
+        patience_s: seconds after which a storage that fails is a `MachineFault`.
+        check_requests: raises if the run is to end; called before each new try.
     """
 
     storage: Storage
-    held: Claim
-    patience: Patience
+    claim: Claim
+    sender: RetryingSender
     lease: Lease
     patience_s: float
-    give_up: Callable[[], None] = field(default=lambda: None)
+    check_requests: Callable[[], None] = field(default=lambda: None)
 
-    def do(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
+    def read(self, work: Callable[[], T]) -> T:
         """
-        Return what *work* returns, which reads or writes files; repeat it while it cannot.
+        Return what *work* returns, which reads files while the run is set up.
 
         Raises:
             MachineFault: the storage has failed for too long.
         """
+        return self._retried(work, "setup")
+
+    def write_when_space(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
+        """
+        Return what *work* returns, which writes files, once there is space for them.
+
+        Raises:
+            MachineFault: the storage has failed for too long.
+        """
+        return self._retried(work, phase)
+
+    def _retried(self, work: Callable[[], T], phase: Phase) -> T:
         full = failing = False
         began = time.monotonic()
         while True:
-            self.lease.phase(phase)
             try:
-                self._require_mounted()
-                done = work()
+                with self.lease.phase(phase):
+                    self._require_mounted()
+                    done = work()
             except OSError as error:
                 if error.errno in FULL:
                     if not full:
-                        log.warning("%s waits: %s", self.held.job_id, error)
-                        self._say("storage_full", why=str(error.strerror))
+                        log.warning("%s waits: %s", self.claim.job_id, error)
+                        self._note("storage_full", why=str(error.strerror))
                     full = True
                 elif not is_fault(error):
                     raise
                 else:
                     if not failing:
-                        log.warning("%s waits: %s", self.held.job_id, described(error))
+                        log.warning("%s waits: %s", self.claim.job_id, described(error))
                     failing = True
                     if time.monotonic() - began >= self.patience_s:
                         raise MachineFault(described(error)) from error
             else:
                 if full:
-                    self._say("storage_has_room")
+                    self._note("storage_has_room")
                 return done
-            self.give_up()
-            time.sleep(min(AGAIN_S, self.patience_s) if failing else AGAIN_S)
+            self.check_requests()
+            time.sleep(min(RETRY_S, self.patience_s) if failing else RETRY_S)
 
     def _require_mounted(self) -> None:
         if not self.storage.named:
             raise FileNotFoundError(errno.ENOENT, NOT_MOUNTED, str(self.storage.root))
 
-    def _say(self, kind: str, **data: str) -> None:
-        self.lease.phase("store")
-        self.patience.send(calls.noted(self.held, kind=kind, data=data))
+    def _note(self, kind: str, **data: str) -> None:
+        with self.lease.phase("store"):
+            self.sender.send(calls.noted(self.claim, kind=kind, data=data))

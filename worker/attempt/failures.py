@@ -1,4 +1,4 @@
-"""Why an attempt failed: a reason that the job's client understands, or a fault of the machine."""
+"""Why an attempt failed: a reason for the job's client, or a fault of this machine."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (MemoryError, Reason.OUT_OF_MEMORY),
 )
 CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""In the text of the RuntimeError that torch raises where memory for a CPU tensor is short."""
-
-
+"""In the text of the RuntimeError that torch raises when it has no memory for a CPU tensor."""
 NOT_THE_MACHINE = ("device-side assert", "CUDA out of memory")
-"""In the text of errors of a GPU that are the job's own."""
+"""In the text of a GPU's errors that the job itself causes."""
 
 
 class Fault(NamedTuple):
@@ -40,7 +38,7 @@ class Fault(NamedTuple):
 
     Attributes:
         why: in words.
-        cause: fault; or crashed, where it may be the job all the same: that is tried a few times.
+        cause: fault; or crashed, where it may be the job after all: a few crashes end it.
     """
 
     why: str
@@ -48,7 +46,7 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: Exception, settings: Settings) -> Fault | None:
-    """Return what is wrong with this machine, if that is why an attempt raised *error*."""
+    """Return what is wrong with this machine, if that made an attempt raise *error*."""
     if isinstance(error, MachineFault):
         return Fault(str(error), "fault")
     if isinstance(error, OSError) and is_fault(error):
@@ -62,7 +60,7 @@ def fault_of(error: Exception, settings: Settings) -> Fault | None:
 
 
 def reason_of(error: Exception) -> tuple[Reason, str]:
-    """Return why a job failed that raised *error*, and the details in words."""
+    """Return why a job that raised *error* failed, and the details in words."""
     lines = str(error).splitlines() or [type(error).__name__]
     for kind, reason in REASONS:
         if isinstance(error, kind):
@@ -70,5 +68,5 @@ def reason_of(error: Exception) -> tuple[Reason, str]:
     if isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error):
         return Reason.OUT_OF_MEMORY, lines[0]
     where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(where.filename).name}:{where.lineno}"
-    return Reason.ERROR, f"{type(error).__name__}: {error} ({place})"
+    line = f"{Path(where.filename).name}:{where.lineno}"
+    return Reason.ERROR, f"{type(error).__name__}: {error} ({line})"

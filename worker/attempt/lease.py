@@ -1,8 +1,7 @@
-"""The lease on a job: kept only while the run moves, so that a hung one is noticed."""
+"""The lease on a job: renewed only while the run moves, so that a hung one is noticed."""
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import logging
 import os
@@ -11,6 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -20,21 +21,22 @@ from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis.functions import Fenced, send
 from store.settings import Settings
-from worker.reporting.retry import PATIENCE_S
+from worker.reporting.retry import GIVE_UP_AFTER_S
 
 log = logging.getLogger(__name__)
 
 Phase = Literal["setup", "step", "checkpoint", "store"]
+"""What an attempt is at, as far as its time limits go."""
 
-STORE_LIMIT_S = PATIENCE_S + 60.0
-"""Seconds a run may wait for the store: whoever waits for it gives up first."""
+STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
+"""Limit of the phase store: a call that is retried gives up sooner, with an error of its own."""
 STEP_FACTOR = 20
-"""A step may also last this many times the median of the last ones."""
+"""A step may also take this many times the median of the last ones."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
-"""Seconds after which the timer does what this thread should have done."""
+"""Seconds after the limit at which the timer ends the process, if the thread has not."""
 GRACE_S = 2.0
-"""Seconds a run may take to notice that its job was taken from it."""
+"""Seconds an attempt gets to end by itself once its job was taken away."""
 STALLED = 75
 """Exit code of a trainer whose run no longer moved."""
 LEFT = 0
@@ -43,37 +45,43 @@ LEFT = 0
 
 class Lease:
     """
-    Renews the lease from a thread for as long as the run moves, unless its rows do so.
+    Keeps the lease on a job, as long as the run moves.
 
-    A run that does not move within its phase's limit is over: the stacks of all threads go to
-    the log, and the process exits, so that the job can be trained elsewhere. Should it not
-    let this thread run either (it sleeps in C and holds the interpreter), a timer does the same.
+    A thread renews it unless the run's rows do so. A run that does not move within the limit of its
+    phase is over: the stacks of all threads go to the log and the process exits, so that the job
+    can be trained elsewhere. A timer in C does the same in place of the thread, for a run that
+    holds the interpreter.
 
-    What is asked of a run that is not set up yet needs nothing to be saved: the job is given back
-    here and now, and the process exits.
+    A run that is being set up has nothing to save. If it is requested to end then, or the worker is
+    to leave, the thread gives the job back at once and the process exits.
+
+    Outside any `phase` the attempt counts as waiting for the store.
 
     Args:
-        held: the job.
+        claim: on the job.
         client: of the store.
         settings: of the service.
         leaving: set when the worker was told to leave.
+        clock: seconds, never going back.
 
     Attributes:
-        request: what the client asks for, as the store last said: '', pause, cancel or kill.
-        interrupt: set when something is asked of the run.
+        requested_action: what the store last asked for: '', pause, cancel, kill or timeout.
+        interrupt: set when something is requested of the run.
     """
 
     def __init__(
         self,
-        held: Claim,
+        claim: Claim,
         client: redis.Redis,
         settings: Settings,
         leaving: threading.Event | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.request = ""
+        self.requested_action = ""
         self.interrupt = threading.Event()
         self._leaving = leaving or threading.Event()
-        self._held, self._client, self._lease_s = held, client, settings.lease_s
+        self._claim, self._client, self._lease_s = claim, client, settings.lease_s
         self._limits_s: dict[Phase, float] = {
             "setup": settings.setup_limit_s,
             "step": settings.step_limit_s,
@@ -81,29 +89,40 @@ class Lease:
             "store": STORE_LIMIT_S,
         }
         self._pause_s = min(1.0, self._lease_s / RENEWALS_PER_LEASE)
-        self._phase: Phase = "setup"
-        self._moved_at = self._beat_at = self._renewed_at = time.monotonic()
+        self._clock = clock
+        self._phase: Phase = "store"
+        self._moved_at = self._beat_at = self._renewed_at = clock()
         self._beats, self._seen = 0, 0
         self._steps: deque[float] = deque(maxlen=100)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def phase(self, phase: Phase) -> None:
-        """Enter *phase*: its limit counts from now."""
-        self._phase, self._moved_at = phase, time.monotonic()
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Be in *phase*, and then in the one before again; each time its limit counts anew."""
+        before = self._phase
+        self._enter(phase)
+        try:
+            yield
+        finally:
+            self._enter(before)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._moved_at = phase, self._clock()
         self._beat_at = self._moved_at
         self._set_timer(self._limit_s())
 
     def beat(self, *, steps: int, renewed_at: float) -> None:
         """
-        Say that the run has moved.
+        Note that the run has moved.
 
         Args:
             steps: by so many; 0 for part of one, which counts as one.
-            renewed_at: when the store was last sent rows that it took, which renewed the lease.
+            renewed_at: when the last confirmed rows were sent: they renewed the lease.
         """
+        # Two plain assignments, and no lock: the loop does this in every period.
         self._beats += max(1, steps)
-        self._beat_at, self._renewed_at = time.monotonic(), renewed_at
+        self._beat_at, self._renewed_at = self._clock(), renewed_at
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -126,9 +145,9 @@ class Lease:
             if left < 0:
                 self._give_up(still)
             self._set_timer(left)
-            if time.monotonic() - self._renewed_at >= self._pause_s:
+            if self._clock() - self._renewed_at >= self._pause_s:
                 self._renew()
-            if self.request or self._leaving.is_set():
+            if self.requested_action or self._leaving.is_set():
                 self.interrupt.set()
                 if self._phase == "setup":
                     self._give_back()
@@ -141,26 +160,26 @@ class Lease:
                 self._steps.append((beat_at - self._moved_at) / (beats - self._seen))
                 self._moved_at = beat_at
             self._seen = beats
-        return time.monotonic() - self._moved_at
+        return self._clock() - self._moved_at
 
     def _renew(self) -> None:
         try:
-            renewal = calls.renew(self._held, lease_ms=int(self._lease_s * 1000))
-            self.request = send(self._client, renewal)
+            renewal = calls.renew(self._claim, lease_ms=int(self._lease_s * 1000))
+            self.requested_action = send(self._client, renewal)
         except Fenced:
             # Either the attempt is just ending, or the job belongs to somebody else by now.
             if not self._closing.wait(GRACE_S):
-                log.warning("%s: the job was taken from this worker", self._held.job_id)
+                log.warning("%s: the job was taken from this worker", self._claim.job_id)
                 os._exit(STALLED)
         except redis.RedisError as error:
-            log.warning("%s: the lease could not be renewed: %s", self._held.job_id, error)
+            log.warning("%s: the lease could not be renewed: %s", self._claim.job_id, error)
 
     def _give_back(self) -> None:
         """Give the job back for a run that has nothing to save, and end the process."""
-        why = f"{self.request} requested" if self.request else "the worker leaves"
-        with contextlib.suppress(redis.RedisError, Fenced):  # its worker, or the reaper, will
-            send(self._client, calls.release(self._held, why=f"{why} while the run was set up"))
-        log.info("%s: %s while the run was set up", self._held.job_id, why)
+        why = f"{self.requested_action} requested" if self.requested_action else "the worker leaves"
+        with suppress(redis.RedisError, Fenced):  # its worker, or the reaper, will
+            send(self._client, calls.release(self._claim, why=f"{why} while the run was set up"))
+        log.info("%s: %s while the run was set up", self._claim.job_id, why)
         os._exit(LEFT)
 
     def _limit_s(self) -> float:
@@ -175,6 +194,6 @@ class Lease:
         faulthandler.dump_traceback_later(after_s, exit=True, file=sys.stderr)
 
     def _give_up(self, still: float) -> None:
-        log.error("%s: no progress for %.0f s in phase %s", self._held.job_id, still, self._phase)
+        log.error("%s: no progress for %.0f s in phase %s", self._claim.job_id, still, self._phase)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         os._exit(STALLED)

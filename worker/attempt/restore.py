@@ -1,7 +1,7 @@
 """
-How an attempt begins: where its last good checkpoint left the job, or at its first step.
+How an attempt's run is set up: from the job's last usable checkpoint, or at its first step.
 
-A clone's first step begins with the weights of another job.
+The first step of a clone starts from the weights of another job.
 """
 
 from __future__ import annotations
@@ -19,135 +19,135 @@ from optcore.training.run import Run
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import Pointer, Record
-from store.settings import Settings
-from store.storage.artifacts import Storage
 from worker.attempt.disk import Disk, MachineFault
 from worker.attempt.lease import Lease
-from worker.reporting.retry import Patience
+from worker.attempt.session import Tools
+from worker.reporting.retry import RetryingSender
 
 log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job was begun where bits come out differently; another worker must go on with it."""
+    """The job's rows were computed where bits come out differently; another worker must resume."""
 
 
 class ParentUnusable(Exception):
-    """What a clone should begin with is damaged, or does not fit its run."""
+    """What a clone starts from is damaged, or does not fit its run."""
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Restorer:
     """
-    What it takes to begin.
+    Sets up the run of a claimed job.
 
     Attributes:
-        held: the job.
-        patience: the way to the store.
-        disk: the way to files.
-        storage: where checkpoints lie.
-        settings: of the service.
-        device: cpu or cuda.
+        claim: on the job.
+        record: of the job, as it was claimed.
+        tools: of the trainer.
+        sender: of calls to the store.
+        disk: reads files.
+        lease: on the job.
     """
 
-    held: Claim
-    patience: Patience
+    claim: Claim
+    record: Record
+    tools: Tools
+    sender: RetryingSender
     disk: Disk
-    storage: Storage
-    settings: Settings
-    device: str
+    lease: Lease
 
-    def run(self, record: Record, lease: Lease) -> Run:
+    def run(self) -> Run:
         """
-        Return the run of *record*, ready for its next step.
+        Return the run, ready for its next step.
 
-        Checkpoints that were read and are damaged are reported and forgotten, from the last one
-        back. One that cannot be read now is waited for; one that has long been missing from a
-        storage that is well is passed over, and nothing is forgotten.
-
-        Args:
-            record: of the job.
-            lease: is told what is waited for.
+        It resumes from the last checkpoint that can be used. A damaged one is reported, and the
+        store forgets it. One that cannot be read is waited for; if it has long been missing from a
+        storage that otherwise works, it is skipped, and the store still points to it.
 
         Raises:
-            OtherBits: its rows were computed where bits come out differently.
+            OtherBits: the job's rows were computed where bits come out differently.
             DatasetMissing: the data directory does not hold the dataset.
-            ParentUnusable: it is a clone, and its copy of what to begin with is of no use.
+            ParentUnusable: the job is a clone, and its copy of what it starts from is of no use.
             MachineFault: files cannot be read here.
         """
-        here = fingerprint(machine_facts(torch.device(self.device)))
+        record = self.record
+        here = fingerprint(machine_facts(torch.device(self.tools.device)))
         if record.fingerprint == here:
+            # Sums depend on the number of threads: to be exact, it is that of the first attempt.
             torch.set_num_threads(int(record.facts["threads"]))
         pointers = record.checkpoints[::-1]
-        run = self._start(record) if pointers else self._first(record)
-        facts = run.facts()
-        lease.phase("store")
-        bits_from = self.patience.send(
-            calls.begun(self.held, fingerprint=fingerprint(facts), facts=facts)
-        )
-        if bits_from is None:
-            raise OtherBits(f"its rows were computed by {record.fingerprint}")
+        run = self._start() if pointers else self._first()
+        bits_from = self._begun(run)
         for left, pointer in zip(range(len(pointers))[::-1], pointers, strict=True):
             try:
                 self._restore(run, pointer, exact=pointer.step > bits_from)
             except CheckpointUnusable as error:
                 log.warning("%s: %s", record.id, error)
-                lease.phase("store")
-                self.patience.send(calls.refused(self.held, path=pointer.path, why=str(error)))
-                # Whatever was restored of it is not to be trusted.
-                run = self._start(record) if left else self._first(record)
+                with self.lease.phase("store"):
+                    self.sender.send(calls.refused(self.claim, path=pointer.path, why=str(error)))
+                # It may have been restored in part.
+                run = self._start() if left else self._first()
             except MachineFault as fault:
-                if not self._is_lost(record, fault):
+                if not self._is_lost(fault):
                     raise
-                log.warning("%s: a checkpoint is passed over: %s", record.id, fault)
-                lease.phase("store")
+                log.warning("%s: a checkpoint is skipped: %s", record.id, fault)
                 step = pointers[len(pointers) - left].step if left else 0
-                self.patience.send(
-                    calls.passed_over(self.held, path=pointer.path, why=str(fault), step=step)
-                )
-                run = run if left else self._first(record)
+                with self.lease.phase("store"):
+                    self.sender.send(
+                        calls.passed_over(self.claim, path=pointer.path, why=str(fault), step=step)
+                    )
+                run = run if left else self._first()
             else:
                 return run
         return run
 
+    def _begun(self, run: Run) -> int:
+        """Tell the store where the run is computed; return the row since which bits are equal."""
+        facts = run.facts()
+        with self.lease.phase("store"):
+            bits_from = self.sender.send(
+                calls.begun(self.claim, fingerprint=fingerprint(facts), facts=facts)
+            )
+        if bits_from is None:
+            raise OtherBits(f"its rows were computed by {self.record.fingerprint}")
+        return bits_from
+
     def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:
-        path = self.storage.path(pointer.path)
-        self.disk.do(
-            lambda: checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact),
-            phase="setup",
-        )
+        path = self.tools.storage.path(pointer.path)
+        self.disk.read(lambda: checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact))
 
-    def _is_lost(self, record: Record, fault: MachineFault) -> bool:
-        """Return whether what is missing has long been so, from a storage that is there."""
+    def _is_lost(self, fault: MachineFault) -> bool:
+        """Return whether a file is missing, and has long been, from a storage that is mounted."""
         missing = isinstance(fault.__cause__, FileNotFoundError)
-        return missing and self.storage.named and record.fault_s >= self.settings.missing_after_s
+        long = self.record.fault_s >= self.tools.settings.missing_after_s
+        return missing and self.tools.storage.named and long
 
-    def _first(self, record: Record) -> Run:
+    def _first(self) -> Run:
         """Return the run at its first step: with fresh weights, or with those of its parent."""
-        inherited = record.inherited
+        inherited = self.record.inherited
         if inherited is None:
-            return self._start(record)
+            return self._start()
         try:
-            return self.disk.do(
+            return self.disk.read(
                 lambda: begin_from(
-                    record.spec.run_spec(),
-                    self.storage.path(inherited.path),
+                    self.record.spec.run_spec(),
+                    self.tools.storage.path(inherited.path),
                     keep=inherited.keep,
-                    data_dir=self.settings.data_dir,
-                    device=self.device,
+                    data_dir=self.tools.settings.data_dir,
+                    device=self.tools.device,
                     sha256=inherited.sha256,
-                ),
-                phase="setup",
+                )
             )
         except CheckpointUnusable as error:
             raise ParentUnusable(f"what it should begin with is of no use: {error}") from None
         except MachineFault as fault:
-            if not self._is_lost(record, fault):
+            if not self._is_lost(fault):
                 raise
             raise ParentUnusable(f"what it should begin with is missing: {fault}") from None
 
-    def _start(self, record: Record) -> Run:
-        spec, settings = record.spec.run_spec(), self.settings
-        return self.disk.do(
-            lambda: Run.start(spec, data_dir=settings.data_dir, device=self.device), phase="setup"
+    def _start(self) -> Run:
+        """Return the run at its first step, with fresh weights."""
+        spec, tools = self.record.spec.run_spec(), self.tools
+        return self.disk.read(
+            lambda: Run.start(spec, data_dir=tools.settings.data_dir, device=tools.device)
         )

@@ -1,4 +1,4 @@
-"""Where jobs are trained, one after another, in a process that nothing of them outlives."""
+"""Where jobs are trained, one after another, in a process that leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
 import torch
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from optcore.spec.run import RunSpec
 from optcore.training.fingerprint import fingerprint, machine_facts
@@ -20,52 +17,56 @@ from optcore.training.loop import train
 from optcore.training.run import Run
 from optserve.contract.states import Reason
 from store.jobs.calls import Claim
+from store.jobs.record import Record
+from store.redis.connect import connect
 from store.redis.functions import Fenced
 from store.settings import Settings
 from store.storage.artifacts import Storage
-from worker.attempt.attempt import Attempt, Outcome, Tools
+from worker.attempt.attempt import Attempt, Outcome
+from worker.attempt.session import Tools, Train
 
 log = logging.getLogger(__name__)
 
 MAX_GROWTH_BYTES = 2 << 30
-"""Memory a trainer may have gained before another one takes its place."""
-
-
+"""Memory a trainer may have gained before another one replaces it."""
 CLEAN = ("succeeded", "released", f"failed: {Reason.DIVERGED}", f"failed: {Reason.DATASET_MISSING}")
-"""Outcomes after which the same process may take another job."""
+"""Outcomes after which the same process may take another job. After any other, something may be
+left that the next job would notice: memory, or a GPU in an error state."""
 
 
-class Trained(NamedTuple):
+class AttemptResult(NamedTuple):
     """
-    What became of a job.
+    How an attempt ended.
 
     Attributes:
-        outcome: how its attempt ended.
+        outcome: what became of the job.
         clean: whether this process may take another one.
-        bells: devices whose idle workers should hear that the job is there to be taken.
+        wakeups: devices whose idle workers should hear that the job is runnable.
     """
 
     outcome: Outcome
     clean: bool
-    bells: list[str]
+    wakeups: list[str]
 
 
-class Workshop:
+class JobRunner:
     """
-    What all jobs of a trainer share: connection, storage, threads, flags.
+    Trains the jobs of one trainer, with the connection, storage and threads they share.
 
     Args:
         device: cpu or cuda.
         leaving: set when the present job is to be saved and given back.
+        train: makes the steps.
     """
 
-    def __init__(self, device: str, leaving: threading.Event) -> None:
+    def __init__(self, device: str, leaving: threading.Event, *, train: Train = train) -> None:
         settings = Settings()
-        # `Patience` retries by itself, for longer than a client library would.
-        client = redis.from_url(settings.store_url, socket_timeout=10, retry=Retry(NoBackoff(), 0))
-        self._tools = Tools(client, Storage(settings.storage_dir), settings, device, leaving)
+        # `RetryingSender` retries, for longer than a client library would.
+        client = connect(settings.store_url, timeout_s=10)
+        storage = Storage(settings.storage_dir)
+        self._tools = Tools(client, storage, settings, device, leaving, train)
         self._threads = max(1, len(os.sched_getaffinity(0)) // settings.workers_on_machine)
-        self._tidy()
+        self._reset()
         self._memory = memory_bytes()
 
     @property
@@ -73,31 +74,32 @@ class Workshop:
         """Equal for all trainers whose bits are equal."""
         return fingerprint(machine_facts(torch.device(self._tools.device)))
 
-    def train(self, held: Claim) -> Trained:
+    def train(self, claim: Claim, record: Record) -> AttemptResult:
         """Train a job that was claimed."""
-        attempt = Attempt(held, self._tools)
+        attempt = Attempt(claim, record, self._tools)
         try:
             outcome = attempt.train()
         except Fenced:
-            log.warning("%s: the job was taken from this worker", held.job_id)
-            return Trained("fenced", clean=False, bells=[])
-        self._tidy()
+            log.warning("%s: the job was taken from this worker", claim.job_id)
+            return AttemptResult("fenced", clean=False, wakeups=[])
+        self._reset()
         clean = outcome in CLEAN and memory_bytes() - self._memory < MAX_GROWTH_BYTES
-        return Trained(outcome, clean, attempt.bells)
+        return AttemptResult(outcome, clean, attempt.wakeups)
 
-    def _tidy(self) -> None:
-        """Put back what a job may have changed for the next one."""
+    def _reset(self) -> None:
+        """Reset what a job may have changed in this process."""
         gc.collect()
         torch.set_num_threads(self._threads)
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
-        torch.set_deterministic_debug_mode("error")  # the other call for it imports a compiler
+        # `use_deterministic_algorithms` does the same, and imports torch's compiler for it.
+        torch.set_deterministic_debug_mode("error")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
 
 
-REHEARSAL = {
+WARM_UP_SPEC = {
     "model": {
         "kind": "sequential",
         "layers": [
@@ -111,20 +113,20 @@ REHEARSAL = {
     "dataset": {"kind": "digits"},
     "training": {"steps": 2},
 }
-"""A run whose first steps need what those of any other run need."""
+"""A small run. Its first steps initialize what those of any run need: threads, BLAS, kernels."""
 
 
 def warm_up() -> None:
-    """Do once, ahead of need, what the first step of a process would otherwise wait for."""
+    """Make the first steps of this process ahead of need: they take longer than the later ones."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for engine in ("eager", "fused"):
-        spec = RunSpec.parse({**REHEARSAL, "optimizer": {"kind": "adam", "engine": engine}})
+        spec = RunSpec.parse({**WARM_UP_SPEC, "optimizer": {"kind": "adam", "engine": engine}})
         for _ in train(Run.start(spec, data_dir=Path())):
             pass
 
 
 def memory_bytes() -> int:
-    """Return the memory that this process holds; 0 where the system does not tell."""
+    """Return the resident memory of this process; 0 where there is no /proc."""
     status = Path("/proc/self/statm")
     if not status.exists():
         return 0

@@ -16,29 +16,33 @@ from typing import Any
 from worker.processes.forkserver import MESSAGE_BYTES
 
 ANSWER_S = 10.0
-"""Seconds that a server gets to answer before it is killed; it imports before it is asked."""
-LOOK_S = 0.01
-"""Seconds between two looks at whether a process has ended."""
+"""Seconds that a server gets to answer before it is killed. Its imports do not count: its first
+fork has written a line before it is asked anything."""
+POLL_S = 0.01
+"""Seconds between two questions whether a process has ended."""
 
 
 class ServerDied(Exception):
-    """There is no fork server any more, and none of its forks: the kernel ended them with it."""
+    """The fork server has ended, and its forks with it: the kernel ends them together."""
 
 
 class ForkServer:
     """
     A process that has imported what training needs, and forks trainers.
 
-    To be started from the worker's main thread: the kernel ends it when that thread ends.
+    Start it from the worker's main thread: the kernel ends it when that thread ends.
 
     Args:
         module: with the `main` that a fork runs.
         environment: of the process and of its forks.
+        answer_s: seconds that it gets to answer before it is killed.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str], *, answer_s: float = ANSWER_S
+    ) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(ANSWER_S)
+        self._socket.settimeout(answer_s)
         self._sent = 0
         command = [
             sys.executable,
@@ -65,16 +69,16 @@ class ForkServer:
         """Send a request; return its number."""
         self._sent += 1
         message = json.dumps({"number": self._sent, **request}).encode()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `hear` will tell
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` raises
             socket.send_fds(self._socket, [message], descriptors)
         return self._sent
 
-    def hear(self, number: int) -> dict[str, Any]:
+    def receive(self, number: int) -> dict[str, Any]:
         """
         Wait for the answer to the request of that number.
 
         Raises:
-            ServerDied: there will be none.
+            ServerDied: there will be no answer.
         """
         while True:
             try:
@@ -86,7 +90,8 @@ class ForkServer:
                 self._process.wait()
                 raise ServerDied
             answer: dict[str, Any] = json.loads(message)
-            if answer["number"] == number:  # else whoever asked was interrupted
+            # Other answers belong to requests that a signal handler's exception interrupted.
+            if answer["number"] == number:
                 return answer
 
     def kill(self) -> None:
@@ -94,7 +99,7 @@ class ForkServer:
         self._process.kill()
 
     def close(self) -> None:
-        """Do the same, and wait for it."""
+        """End the process and wait until it has ended."""
         self.kill()
         self._process.wait()
         self._socket.close()
@@ -102,12 +107,12 @@ class ForkServer:
 
 class Fork:
     """
-    A process that was forked from a server.
+    A process that is forked from a server.
 
     Args:
-        server: to fork it.
+        server: that forks it.
         device: of the trainer that it is to be.
-        descriptors: which it hears and speaks on.
+        descriptors: that it reads from and writes to.
     """
 
     def __init__(self, server: ForkServer, device: str, descriptors: tuple[int, int]) -> None:
@@ -120,13 +125,13 @@ class Fork:
     @property
     def pid(self) -> int:
         """
-        Its number, to be asked for once it has said something.
+        The id of the process. Waits for the fork, so ask once the process has written something.
 
         Raises:
-            ServerDied: there never was such a process, or it went with the server.
+            ServerDied: the server ended, before the fork or after it.
         """
         if not self._pid:
-            self._pid = int(self._server.hear(self._number)["pid"])
+            self._pid = int(self._server.receive(self._number)["pid"])
         return self._pid
 
     @property
@@ -134,8 +139,8 @@ class Fork:
         """Whether it has ended."""
         if self._code is None and not self._lost:
             try:
-                number = self._server.send({"look": self.pid})
-                self._code = self._server.hear(number)["code"]
+                number = self._server.send({"poll": self.pid})
+                self._code = self._server.receive(number)["code"]
             except ServerDied:
                 self._lost = True
         return self._code is not None or self._lost
@@ -146,17 +151,17 @@ class Fork:
         while not self.ended:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         return True
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it has not ended; safe in a signal handler, once it has a number."""
+        """Send it a signal, if it has not ended; safe in a signal handler, once its id is known."""
         if self._pid and self._code is None and self._server.alive:
-            with contextlib.suppress(ProcessLookupError):  # it is just going with its server
+            with contextlib.suppress(ProcessLookupError):  # it just ended with its server
                 os.kill(self._pid, number)
 
     def __str__(self) -> str:
-        """Say who it is, and how it ended if it has."""
+        """Return its name, and how it ended if it has."""
         name = f"trainer {self._pid}" if self._pid else "trainer"
         if self._lost:
             return f"{name} ended with the process that it is forked from"

@@ -1,12 +1,12 @@
 """
-The lock on a GPU: one trainer at a time, whatever became of the one before.
+The lock on a GPU: one trainer at a time.
 
-The kernel frees it when the process ends, however it ends. So a trainer that was thought dead, and
-is not, cannot share the card with the one that took its job.
+The kernel frees it when the process ends, however it ends. So a trainer that its worker has lost,
+and that still runs, cannot share the card with the one that took its job.
 
-The lock bears the card's UUID. An index is no name for a card: every container that is given one
-card sees it as number 0, so that two containers with a card each would wait for each other, and the
-same card may be 0 in one container and 3 in another.
+The lock has the name of the card's UUID. An index does not name a card: a container that is given
+one card sees it as number 0, so that two containers with different cards would wait for each other,
+and the same card may be 0 in one container and 3 in another.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.2
+RETRY_S = 0.2
 """Seconds between two tries."""
 ANSWER_S = 60.0
-"""Seconds that nvidia-smi gets; where the driver is not kept loaded it needs several."""
+"""Seconds that nvidia-smi gets: it takes several where the driver is not kept loaded."""
 QUERY = ("--query-gpu=index,uuid", "--format=csv,noheader")
 UUID = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     """
-    Return the name of the GPU that a process will use: the UUID of the first one it is shown.
+    Return the name of the GPU that a process will use: the UUID of its first visible one.
 
-    CUDA is not touched: nvidia-smi knows the cards. It numbers them by their place on the bus, as
-    CUDA does where CUDA_DEVICE_ORDER is PCI_BUS_ID (trainers have it so). A slice of a card (MIG)
-    is named by its own UUID in CUDA_VISIBLE_DEVICES.
+    nvidia-smi is asked, so that CUDA stays untouched. It numbers cards by PCI bus id, as CUDA does
+    where CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card (MIG) is named by
+    its own UUID in CUDA_VISIBLE_DEVICES.
 
-    Where no UUID can be had, the name is what CUDA_VISIBLE_DEVICES says, or 0, and nothing else:
-    neither host nor container. Two containers on different cards then have the same name, and the
-    second one waits, and says so; with the container in it, two on the same card would have
-    different names, and would train on it at once. Waiting can be seen and mended.
+    Without nvidia-smi the name is the first entry of CUDA_VISIBLE_DEVICES, or 0. It does not name
+    host or container: two containers with different cards then share a name, and the second one
+    waits and logs that. With the container in the name, two containers with the same card would
+    train on it at once, which nothing would show.
 
     Args:
-        environment: of the process; its PATH is where nvidia-smi is looked for.
+        environment: of the process; nvidia-smi is looked up on its PATH.
     """
     shown = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     if UUID.fullmatch(shown):
@@ -54,14 +54,14 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     cards = _cards(environment)
     if shown.isdecimal() or not shown:
         found = [uuid for index, uuid in cards if index == str(int(shown or 0))]
-    else:  # as CUDA has it, as much of a UUID as one card alone begins with
+    else:  # CUDA also accepts the beginning of a UUID, if one card alone has it
         found = [uuid for _, uuid in cards if uuid.startswith(shown)]
     if len(found) == 1:
         return found[0]
     name = "".join(c if c.isalnum() or c == "-" else "_" for c in shown) or "0"
     log.warning(
-        "nvidia-smi does not tell the UUID of GPU %s: its lock is named %s, as that of any other "
-        "GPU so called; set CUDA_VISIBLE_DEVICES to the UUID (nvidia-smi -L)",
+        "nvidia-smi does not list the UUID of GPU %s: its lock is named %s, like that of any other "
+        "GPU with this name; set CUDA_VISIBLE_DEVICES to the UUID (nvidia-smi -L)",
         shown or 0,
         name,
     )
@@ -75,10 +75,10 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
     Args:
         folder: of the locks; the same for all workers of this machine.
         name: of the GPU.
-        wait: for so many seconds, before looking again.
+        wait: sleeps so many seconds before the next try.
 
     Returns:
-        the descriptor that holds the lock: not inherited by what this process starts.
+        The descriptor that holds the lock; child processes do not inherit it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -91,7 +91,7 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
                 told = True
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
                 log.warning("waits for GPU %s, which another trainer holds (%s)", name, holder)
-            wait(LOOK_S)
+            wait(RETRY_S)
         else:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

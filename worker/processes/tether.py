@@ -1,10 +1,10 @@
 """
-Processes that do not outlive the one that started them.
+Processes that end with the one that started them.
 
     python -m worker.processes.tether SIGNAL PARENT COMMAND ARG...
 
-becomes COMMAND, which gets SIGNAL when the thread of PARENT that started it ends: also when it is
-killed outright. (Linux; elsewhere COMMAND runs untethered.)
+becomes COMMAND, which gets SIGNAL when the thread of PARENT that started it ends, also by SIGKILL.
+(Linux only; elsewhere COMMAND runs untethered.)
 """
 
 from __future__ import annotations

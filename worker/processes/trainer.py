@@ -1,9 +1,11 @@
 """
-A trainer: a process that is forked from the fork server, for a worker.
+A trainer: a process forked from the fork server of a worker, which trains one job at a time.
 
-It does once what a first step needs, says on a pipe that it is ready, then waits on another for
-jobs, trains one at a time, and says that it begins each and what became of it. It ends when the
-pipe is closed or its worker dies.
+It speaks JSON lines on two pipes. First it makes the steps of a small run, and writes
+``{"fingerprint": F}``: it is ready. Then it reads jobs, ``{"claim": {...}, "record": {...}}``, and
+answers each with ``{"begins": ID}``, and at its end ``{"job_id", "outcome", "clean", "wakeups"}``.
+The record is the one that the worker has claimed, so that a trainer need not read it again. A
+trainer ends when its pipe is closed or its worker dies.
 """
 
 from __future__ import annotations
@@ -14,25 +16,34 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import IO
 
 from store.jobs.calls import Claim
+from store.jobs.record import Record
 from store.settings import Settings
-from worker.attempt.runner import Workshop, warm_up
+from worker.attempt.runner import JobRunner, warm_up
 from worker.processes.gpu import gpu_name, lock_gpu
 
 log = logging.getLogger(__name__)
 
 
-def main(device: str, hears: int, says: int) -> None:
+def main(
+    device: str,
+    reads: int,
+    writes: int,
+    *,
+    make_runner: Callable[[str, threading.Event], JobRunner] = JobRunner,
+) -> None:
     """
-    Prepare, then train what comes.
+    Prepare, then train the jobs that come.
 
     Args:
         device: what to train on: cpu or cuda.
-        hears: descriptor that jobs come from.
-        says: descriptor for what is to be said.
+        reads: descriptor that jobs come from.
+        writes: descriptor for answers.
+        make_runner: returns what trains them, for a device and a flag that says to leave.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True
@@ -46,27 +57,29 @@ def main(device: str, hears: int, says: int) -> None:
             sys.exit()
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
     if device == "cuda":  # before anything touches it
         lock_gpu(Settings().run_dir, gpu_name())
     warm_up()
-    workshop = Workshop(device, leaving)
-    with os.fdopen(hears) as jobs, os.fdopen(says, "w") as answers:
-        _say(answers, {"fingerprint": workshop.fingerprint})
+    runner = make_runner(device, leaving)
+    with os.fdopen(reads) as jobs, os.fdopen(writes, "w") as answers:
+        _write(answers, {"fingerprint": runner.fingerprint})
         for line in jobs:
             working.set()
-            held = Claim(**json.loads(line))
-            _say(answers, {"begins": held.job_id})
-            outcome, clean, bells = workshop.train(held)
-            clean = clean and not leaving.is_set()  # who is to leave would give the next one back
+            job = json.loads(line)
+            claim, record = Claim(**job["claim"]), Record(job["record"])
+            _write(answers, {"begins": claim.job_id})
+            outcome, clean, wakeups = runner.train(claim, record)
+            # A trainer that is to leave would give its next job back.
+            clean = clean and not leaving.is_set()
             working.clear()
-            said = {"job_id": held.job_id, "outcome": outcome, "clean": clean, "bells": bells}
-            _say(answers, said)
+            answer = {"job_id": claim.job_id, "outcome": outcome, "clean": clean}
+            _write(answers, {**answer, "wakeups": wakeups})
             if not clean or leaving.is_set():
                 logging.shutdown()
-                os._exit(0)  # a second or more of tidying up, on a busy machine, would help nobody
+                os._exit(0)  # the interpreter's own end takes a second or more on a busy machine
 
 
-def _say(answers: IO[str], message: dict[str, object]) -> None:
+def _write(answers: IO[str], message: dict[str, object]) -> None:
     answers.write(json.dumps(message) + "\n")
     answers.flush()

@@ -1,10 +1,9 @@
 """
-Trainers, as their worker sees them: processes that are ready ahead of need.
+The trainer of a worker: a process that is ready ahead of need.
 
-One is forked before there is work, from a process that has done the imports, which cost seconds.
-It takes one job after another for as long as each ends cleanly; after anything else another one
-takes its place. All is started from the worker's main thread: the kernel ends it when that thread
-ends.
+It is forked before there is a job, from a process that has done the imports, which take seconds.
+It trains one job after another as long as each ends cleanly; after any other end it is replaced.
+Processes are started from the worker's main thread only: the kernel ends them with that thread.
 """
 
 from __future__ import annotations
@@ -20,26 +19,27 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from store.jobs.calls import Claim
-from worker.processes.forks import Fork, ForkServer, ServerDied
+from store.jobs.record import Record
+from worker.processes.forks import ANSWER_S, Fork, ForkServer, ServerDied
 
 log = logging.getLogger(__name__)
 
 SPIN_COUNT = "2000"
 """
-How often torch's threads look for one another before they sleep, unless the environment says how
-to wait. Those that spin hold the core which the last one needs as soon as anything else runs on the
-machine; those that sleep at once are slow on a quiet one (docs/decisions/0005).
+How often a thread of torch spins before it sleeps, unless the environment sets how to wait. As soon
+as anything else runs on the machine, threads that spin hold the core that the last one needs;
+threads that sleep at once are slow on a quiet machine (docs/decisions/0005).
 """
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
-"""What an environment says it with."""
+"""Environment variables that set how to wait."""
 DEVICE_ORDER = "PCI_BUS_ID"
-"""How CUDA numbers the GPUs: as nvidia-smi does, so that the lock is on the card that is used."""
+"""CUDA numbers the GPUs as nvidia-smi does, so that the lock is on the card that is used."""
 MODULE = "worker.processes.trainer"
-"""What a trainer runs; tests have trainers that misbehave."""
+"""With the `main` that a trainer runs."""
 FAULT = "fault: "
-"""What an outcome begins with for which this machine is to blame."""
+"""Prefix of an outcome that is due to this machine, not to the job."""
 LEAVE_S = 8.0
-"""Seconds a trainer gets to leave before it is killed."""
+"""Seconds a trainer gets to end before it is killed."""
 
 
 class Ended(NamedTuple):
@@ -47,25 +47,25 @@ class Ended(NamedTuple):
     How an attempt at a job ended.
 
     Attributes:
-        outcome: as `worker.attempt.attempt` says it.
-        bells: devices whose idle workers should hear that the job is there to be taken.
+        outcome: an `worker.attempt.attempt.Outcome`.
+        wakeups: devices whose idle workers should hear that the job is runnable.
     """
 
     outcome: str
-    bells: list[str]
+    wakeups: list[str]
 
     @property
     def fault(self) -> str:
-        """What is wrong with this machine, if that ended it; else empty."""
+        """What is wrong with this machine, if that ended the attempt; else empty."""
         return self.outcome.removeprefix(FAULT) if self.outcome.startswith(FAULT) else ""
 
 
 class TrainerDied(Exception):
-    """The trainer ended without a word about its job."""
+    """The trainer ended without an answer about its job."""
 
 
 class NotBegun(TrainerDied):
-    """The trainer ended before it had begun its job: another one can."""
+    """The trainer ended before it began its job: another trainer can."""
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -75,16 +75,23 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class Trainers:
-    """The trainer of a worker, the one that replaces it, and what both are forked from."""
+    """
+    The trainer of a worker, the one that replaces it, and the server both are forked from.
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    Args:
+        device: cpu or cuda.
+        module: with the `main` that a trainer runs.
+        answer_s: seconds that the fork server gets to answer before it is replaced.
+    """
+
+    def __init__(self, device: str, module: str = MODULE, *, answer_s: float = ANSWER_S) -> None:
+        self._device, self._module, self._answer_s = device, module, answer_s
         self._server: ForkServer | None = None
         self._trainer: Trainer | None = None
         self._leaving = threading.Event()
 
     def prepare(self) -> None:
-        """Have a trainer that is alive, unless the worker leaves; from the main thread only."""
+        """Start a trainer if there is none, unless the worker leaves; from the main thread only."""
         if self._leaving.is_set():
             return
         if self._trainer is not None and self._trainer.ready and not self._trainer.alive():
@@ -92,18 +99,20 @@ class Trainers:
         if self._server is not None and not self._server.alive:
             self.close()
         if self._server is None:
-            self._server = ForkServer(MODULE, environment(os.environ))
+            self._server = ForkServer(
+                self._module, environment(os.environ), answer_s=self._answer_s
+            )
         if self._trainer is None:
             self._trainer = Trainer(self._server, self._device)
-        if self._leaving.is_set():  # since then, and there may have been nobody to tell
+        if self._leaving.is_set():  # `drain` may have come while there was no server to kill
             self._server.kill()
 
     def fingerprint(self) -> str:
         """
-        Return that of the trainer, once it is ready.
+        Return the fingerprint of the trainer, once it is ready.
 
         Raises:
-            TrainerDied: it ended before it was, or the worker leaves.
+            TrainerDied: it ended before that, or the worker leaves.
         """
         self.prepare()
         if self._trainer is None:
@@ -114,37 +123,37 @@ class Trainers:
             self._trainer = None
             raise
 
-    def train(self, held: Claim) -> Ended:
+    def train(self, claim: Claim, record: Record) -> Ended:
         """
-        Let a trainer see the job through; return what became of it.
+        Let a trainer train the job; return how that ended.
 
-        A trainer may be told to leave, or be killed, at the moment at which it gets the job; then
-        the next one gets it, as nothing has been done about it.
+        A trainer may be told to leave, or be killed, at the moment at which it gets the job. Then
+        the next trainer gets it, as nothing was done about it yet.
 
         Raises:
-            TrainerDied: the trainer ended without a word, or the worker leaves.
+            TrainerDied: the trainer ended without an answer, or the worker leaves.
         """
         try:
-            answer = self._try(held)
+            answer = self._try(claim, record)
         except NotBegun as death:
-            log.warning("%s: another trainer begins it: %s", held.job_id, death)
-            answer = self._try(held)
+            log.warning("%s: another trainer begins it: %s", claim.job_id, death)
+            answer = self._try(claim, record)
         if not answer["clean"]:
             self._dismiss()
-        return Ended(str(answer["outcome"]), list(answer["bells"]))
+        return Ended(str(answer["outcome"]), list(answer["wakeups"]))
 
-    def _try(self, held: Claim) -> dict[str, Any]:
+    def _try(self, claim: Claim, record: Record) -> dict[str, Any]:
         self.prepare()
         if self._trainer is None:
             raise TrainerDied("the worker leaves")
         try:
-            return self._trainer.train(held)
+            return self._trainer.train(claim, record)
         except TrainerDied:
             self._trainer = None
             raise
 
     def kill(self) -> None:
-        """End the trainer at once, whatever it does; safe in any thread."""
+        """Kill the trainer; safe in any thread."""
         trainer = self._trainer
         if trainer is not None and trainer.ready:
             trainer.signal(signal.SIGKILL)
@@ -158,10 +167,10 @@ class Trainers:
             self._server.kill()
 
     def close(self) -> None:
-        """End the trainer, whatever it does, and what it was forked from."""
+        """End the trainer and the fork server."""
         if self._trainer is not None:
             if self._server is not None and not self._trainer.ready:
-                self._server.kill()  # nobody waits for imports any more
+                self._server.kill()  # else the trainer would first finish its imports
             self._dismiss()
         if self._server is not None:
             self._server.close()
@@ -177,25 +186,24 @@ class Trainer:
     """
     One trainer process and the two pipes to it.
 
-    A line to it is a job to train; lines from it say that it is ready, which job it begins, and how
-    that ended.
+    `worker.processes.trainer` describes the messages.
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
         with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
-            hears, to_it = os.pipe()
-            its.callback(os.close, hears)
+            reads, to_it = os.pipe()
+            its.callback(os.close, reads)
             self._jobs = ours.enter_context(os.fdopen(to_it, "w"))
-            from_it, says = os.pipe()
-            its.callback(os.close, says)
+            from_it, writes = os.pipe()
+            its.callback(os.close, writes)
             self._answers = ours.enter_context(os.fdopen(from_it))
-            self._fork = Fork(server, device, (hears, says))
-            ours.pop_all()  # they stay open
+            self._fork = Fork(server, device, (reads, writes))
+            ours.pop_all()  # they stay open; the fork has copies of its own two ends
         self._fingerprint: str | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether it has said that it is."""
+        """Whether it has said that it is ready."""
         return self._fingerprint is not None
 
     def alive(self) -> bool:
@@ -203,35 +211,36 @@ class Trainer:
         return not self._fork.ended
 
     def fingerprint(self) -> str:
-        """Wait until the trainer is ready; return what its bits depend on."""
+        """Wait until the trainer is ready; return its fingerprint."""
         if self._fingerprint is None:
-            said = self._hear()
+            answer = self._read()
             try:
                 log.info("trainer %d is ready", self._fork.pid)
             except ServerDied:
                 raise self._death() from None
-            self._fingerprint = str(said["fingerprint"])
+            self._fingerprint = str(answer["fingerprint"])
         return self._fingerprint
 
-    def train(self, held: Claim) -> dict[str, Any]:
+    def train(self, claim: Claim, record: Record) -> dict[str, Any]:
         """
-        Hand over a job and wait for how it ended.
+        Hand over a job and wait for its end.
 
         Raises:
-            NotBegun: the process ended before it said that it begins.
+            NotBegun: the process ended before it said that it begins the job.
             TrainerDied: it ended later.
         """
         self.fingerprint()
         try:
-            print(json.dumps(asdict(held)), file=self._jobs, flush=True)
-            self._hear()
+            job = {"claim": asdict(claim), "record": dict(record.fields)}
+            print(json.dumps(job), file=self._jobs, flush=True)
+            self._read()
         except BrokenPipeError:
             raise NotBegun(str(self._death())) from None
         except TrainerDied as death:
             raise NotBegun(str(death)) from None
-        return self._hear()
+        return self._read()
 
-    def _hear(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
             raise self._death()
@@ -243,7 +252,7 @@ class Trainer:
         self._fork.signal(number)
 
     def end(self) -> None:
-        """Ask the process to leave, and kill it if it does not."""
+        """Ask the process to end, and kill it if it does not."""
         with contextlib.suppress(BrokenPipeError):  # there is a job that it never took
             self._jobs.close()
         if not self._fork.wait(LEAVE_S):

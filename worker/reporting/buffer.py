@@ -1,4 +1,4 @@
-"""Rows on their way: taken from the loop at little cost, kept in order until they are stored."""
+"""Rows that are not stored yet: taken from the loop at little cost and kept in order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from optcore.training.reports import StepReport
 from store.jobs.series import FLOAT64
 
 BATCH_BYTES = 2**20
-"""Bytes that go to the store at once, about: it serves others between two batches."""
+"""Size of a batch, about. A Redis server runs one call at a time: larger ones delay others."""
 
 
 class Batch(NamedTuple):
     """
-    Some rows, one after another.
+    Consecutive rows.
 
     Attributes:
         first: number of the first.
-        data: as the store keeps them.
-        lrs: that of every group of parameters in each of them, float64, if there are several.
+        data: packed as the store keeps them.
+        lrs: the lr of every parameter group in each row, float64; empty if there is one group.
     """
 
     first: int
@@ -29,25 +29,26 @@ class Batch(NamedTuple):
     lrs: bytes
 
 
-class Rows:
+class RowBuffer:
     """
-    Rows that are not stored yet, in order.
+    The rows of a run that are not stored yet, in order.
 
-    One thread adds, at every step, and extending a list needs no lock, though steps are made
-    meanwhile and others take from its front: item by item it goes to where the list ends by then.
-    Whoever looks at rows first packs what was added: its numbers go to an array, which keeps none
-    of the objects that they came in. Who adds often should also `pack` often: soon after, these
-    objects are still in the processor's caches, and those of the next steps take their place there.
+    The loop adds rows, a second thread removes them. Adding takes no lock: extending a list is
+    atomic in CPython, and `pack` only deletes from its front.
+
+    `pack` moves what was added to arrays of numbers, which keep none of the objects that the rows
+    came in. A loop that adds often should also pack often: soon after they were made, these objects
+    are still in the processor's caches, and the ones freed are used again by the next steps.
 
     Args:
         first: number of the first row.
         width: columns of a row.
-        groups: of parameters, whose lrs come with each row; 0 if there is only one.
-        most_bytes: of rows and lrs, before the rows are too many.
+        groups: number of parameter groups, whose lrs come with each row; 0 if there is only one.
+        most_bytes: size of rows and lrs at which the buffer is saturated.
 
     Attributes:
-        add: takes the row of a step, the one after the last.
-        add_all: takes those of many, one after another: what came before an error is there.
+        add: adds the row of a step, the one after the last.
+        add_all: adds the rows of many steps; if the iterator raises, those before are there.
         first: number of the first row that is not stored.
     """
 
@@ -56,15 +57,16 @@ class Rows:
         self._width, self._groups = width, groups
         self._most_bytes = most_bytes
         self._added: list[StepReport] = []
-        # No more than that: a step may take 0.1 ms.
+        # The list's own methods: a step may take 0.1 ms, and a Python call shows at that rate.
         self.add, self.add_all = self._added.append, self._added.extend
-        self._lock = threading.RLock()  # of all that follows
+        self._lock = threading.RLock()  # guards all that follows
+        self._space = threading.Condition(self._lock)
         self._values, self._lrs = array("d"), array("d")
 
     def pack(self) -> None:
         """Move what was added to the arrays."""
         with self._lock:
-            added = self._added[:]  # more may come meanwhile
+            added = self._added[:]  # the loop may add more meanwhile
             if not added:
                 return
             row = self.first + len(self._values) // self._width
@@ -81,14 +83,19 @@ class Rows:
             del self._added[: len(added)]
 
     @property
-    def too_many(self) -> bool:
-        """Whether whoever adds should let the others catch up."""
+    def saturated(self) -> bool:
+        """Whether the loop should wait for space before it adds more."""
         with self._lock:
             self.pack()
             return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
 
+    def wait_for_space(self, *, timeout_s: float) -> bool:
+        """Wait until the buffer is not saturated, at most *timeout_s*; return whether it is not."""
+        with self._space:
+            return self._space.wait_for(lambda: not self.saturated, timeout=timeout_s)
+
     def batch(self) -> Batch:
-        """Return the first rows, at most so many as should go at once; they stay until `drop`."""
+        """Return the first rows, no more than should be sent at once; they stay until `drop`."""
         with self._lock:
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
             return Batch(
@@ -98,10 +105,11 @@ class Rows:
             )
 
     def drop(self, batch: Batch) -> None:
-        """Forget the rows of *batch*, the first ones: they are stored."""
-        with self._lock:
+        """Remove the rows of *batch*, the first ones: they are stored."""
+        with self._space:
             del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
             self.first += len(batch.data) // FLOAT64 // self._width
+            self._space.notify_all()
 
     def __len__(self) -> int:
         with self._lock:

@@ -1,51 +1,55 @@
-"""The books of an attempt: what is kept of rows that the store has, and held against the plan."""
+"""Rows that the store has confirmed, and that are not yet in the journal or checked."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from store.redis.functions import CHUNK_ROWS
+from store.redis.constants import CHUNK_ROWS
 from worker.reporting.buffer import Batch
 from worker.reporting.journal import Journal
-from worker.reporting.planned import OffPlan, Plan
+from worker.reporting.planned import LrPlan, OffPlan
 
-PAUSE_S = 5.0
-"""Seconds between two entries: each costs the more for few rows."""
+FLUSH_EVERY_S = 5.0
+"""Seconds between two flushes. One costs as much for a few rows as for some thousand, and takes
+the interpreter from the loop meanwhile."""
 
 
-class Books:
+class ConfirmedRows:
     """
-    Rows that are stored go here, and from here to the journal and against the plan, many at once.
+    Collects stored rows; a flush appends them to the journal and compares their lrs with the plan.
 
     Args:
         plan: what lr should be.
-        journal: keeps the rows for a store that loses some.
+        journal: keeps the rows for a store that loses some; None keeps none.
+        clock: seconds, never going back.
     """
 
-    def __init__(self, plan: Plan, journal: Journal | None) -> None:
-        self._plan, self._journal = plan, journal
-        self._loose = list[Batch]()
-        self._entered_at = time.monotonic()
+    def __init__(
+        self, plan: LrPlan, journal: Journal | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._plan, self._journal, self._clock = plan, journal, clock
+        self._pending = list[Batch]()
+        self._flushed_at = clock()
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
         """Take rows, those after the last."""
-        self._loose.append(batch)
+        self._pending.append(batch)
 
     @property
     def due(self) -> bool:
-        """Whether rows should be entered."""
-        if not self._loose:
+        """Whether the rows should be flushed."""
+        if not self._pending:
             return False
-        first, last = self._loose[0], self._loose[-1]
-        late = time.monotonic() - self._entered_at >= PAUSE_S
+        first, last = self._pending[0], self._pending[-1]
+        late = self._clock() - self._flushed_at >= FLUSH_EVERY_S
         return late or last.first - first.first >= CHUNK_ROWS
 
-    def enter(self) -> OffPlan | None:
-        """Enter what there is; return the first lr that was not planned, once."""
-        batches, self._loose = self._loose, []
-        self._entered_at = time.monotonic()
+    def flush(self) -> OffPlan | None:
+        """Journal and check all rows taken so far; return the first lr that is off plan, once."""
+        batches, self._pending = self._pending, []
+        self._flushed_at = self._clock()
         if not batches:
             return None
         data = b"".join(batch.data for batch in batches)
@@ -60,7 +64,7 @@ class Books:
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """
-        Yield the packed rows from *first* to before *end* that were entered, as a journal does.
+        Yield the flushed rows from *first* to before *end*, packed, as `Journal.rows` does.
 
         Raises:
             ValueError: they are not all there.

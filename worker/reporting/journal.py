@@ -1,4 +1,4 @@
-"""The journal of an attempt: its rows in a local file, for a store that lost some of them."""
+"""The journal of an attempt: its rows in a file, for a store that loses some of them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from store.redis.functions import CHUNK_ROWS
+from store.redis.constants import CHUNK_ROWS
 
 log = logging.getLogger(__name__)
 
 NAME = "journal"
-"""Of the file, in the folder of the attempt."""
+"""The file's name, in the folder of the attempt."""
 
 
 class Journal:
     """
-    Every row of an attempt that the store has, one after another.
+    Every row of an attempt that the store has confirmed, in order.
 
-    The store keeps what it accepts, but its disk may not: one that comes back without its last rows
-    asks for them. Rows before the attempt need not be here: had the store lost these, it would have
-    forgotten the claim too, and another attempt would compute them again.
+    A Redis server may lose its last second of writes in a crash; then it asks for the rows that it
+    lacks. Rows of earlier attempts are not needed: a store that has lost those has also lost the
+    claim, and the next attempt computes them again.
 
     Args:
-        path: of the file, which is begun anew; removed when the attempt ends.
+        path: of the file, which is overwritten, and removed when the attempt ends.
         first: number of its first row.
         width: bytes of a row.
     """
@@ -35,27 +35,27 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._file = path.open("a+b", buffering=0)
-        self._whole = True
+        self._complete = True
 
     def add(self, data: bytes) -> None:
-        """Append packed rows, those after the last; a full disk ends the journal, not the run."""
-        if not self._whole:
+        """Append packed rows, those after the last; an error ends the journal, not the run."""
+        if not self._complete:
             return
         try:
-            self._whole = self._file.write(data) == len(data)
+            self._complete = self._file.write(data) == len(data)
         except OSError as error:
-            self._whole = False
-            log.warning("%s is not kept any more: %s", self._path, error)
+            self._complete = False
+            log.warning("%s is no longer written: %s", self._path, error)
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """
-        Yield the packed rows from *first* to before *end*, in parts, each with its first row.
+        Yield the packed rows from *first* to before *end*, in chunks, each with its first row.
 
         Raises:
             ValueError: they are not all there.
         """
-        if not self._whole:
-            raise ValueError("the journal is not whole")
+        if not self._complete:
+            raise ValueError("the journal is not complete")
         if first < self._first:
             raise ValueError(f"first must be at least {self._first}, got {first}")
         for row in range(first, end, CHUNK_ROWS):

@@ -1,4 +1,4 @@
-"""News of a run beside its rows: evaluations, and the best state so far."""
+"""What a run sends to the store beside its rows: evaluations, and the best state so far."""
 
 from __future__ import annotations
 
@@ -14,95 +14,95 @@ from store.jobs.record import BestPointer
 from store.redis.functions import Call
 
 Send = Callable[[Call[Any]], Any]
-"""Sends a call, with patience, and returns what it says."""
+"""Sends a call, retrying while the store is away, and returns its answer."""
 
 
-class News:
+class Outbox:
     """
-    What the store is to hear of, in order, until it has heard.
+    Evaluations, in order, and the latest best state, until the store has them.
 
-    The loop brings it, a thread tells it.
+    The loop adds, the reporter's thread sends.
 
     Args:
-        held: the job.
-        lock: notified whenever the store has heard something.
+        claim: on the job.
+        lock: notified whenever something was stored.
 
     Attributes:
         last_evaluation: the latest, if there was one.
     """
 
-    def __init__(self, held: Claim, lock: threading.Condition) -> None:
+    def __init__(self, claim: Claim, lock: threading.Condition) -> None:
         self.last_evaluation: Evaluation | None = None
-        self._held, self._lock = held, lock
-        self._evaluations, self._told = list[Evaluation](), list[Evaluation]()
+        self._claim, self._lock = claim, lock
+        self._evaluations, self._sent = list[Evaluation](), list[Evaluation]()
         self._best: BestPointer | None = None
-        self._telling: BestPointer | None = None
+        self._sending: BestPointer | None = None
         self._needed: list[str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._evaluations) or self._best is not None
 
-    def evaluation(self, report: Evaluation) -> None:
-        """Take an evaluation."""
+    def add_evaluation(self, report: Evaluation) -> None:
+        """Add an evaluation."""
         with self._lock:
             self.last_evaluation = report
             self._evaluations.append(report)
 
-    def best(self, best: BestPointer) -> None:
-        """Take the best state so far, whose files are whole."""
+    def set_best(self, best: BestPointer) -> None:
+        """Set the best state so far; its files are complete."""
         with self._lock:
             self._best = best
 
-    def unheard(self) -> BestPointer | None:
-        """Take back a best state that the store was not told of, and will not be; return it."""
+    def withdraw_best(self) -> BestPointer | None:
+        """Remove and return a best state that was not sent, so that its files can be deleted."""
         with self._lock:
-            if self._best is self._telling:
+            if self._best is self._sending:
                 return None
-            unheard, self._best = self._best, None
-        return unheard
+            withdrawn, self._best = self._best, None
+        return withdrawn
 
-    def needed(self) -> list[str] | None:
-        """Return what the files of the job are needed for, if the store has just said so."""
+    def pop_needed(self) -> list[str] | None:
+        """Return the paths of the files that the job needs, if the store has just listed them."""
         with self._lock:
             needed, self._needed = self._needed, None
             if needed is not None and self._best is not None:
-                needed.append(self._best.path)
+                needed.append(self._best.path)  # newer than the store's list
         return needed
 
-    def tell(self, send: Send, *, rows: int) -> None:
-        """Tell what there is to a store that has *rows* rows."""
+    def send_all(self, send: Send, *, rows: int) -> None:
+        """Send everything to a store that has *rows* rows."""
         while self._evaluations:
             report = self._evaluations[0]
             send(self._evaluated(report))
             with self._lock:
-                self._told.append(self._evaluations.pop(0))
+                self._sent.append(self._evaluations.pop(0))
                 self._lock.notify_all()
-        self._tell_best(send, rows)
+        self._send_best(send, rows)
 
-    def tell_again(self, send: Send) -> None:
-        """Tell the evaluations that the store had heard of, for one that lost some."""
-        for report in self._told:
+    def resend_evaluations(self, send: Send) -> None:
+        """Send again the evaluations that were sent, to a store that has lost some."""
+        for report in self._sent:
             send(self._evaluated(report))
 
-    def _tell_best(self, send: Send, rows: int) -> None:
+    def _send_best(self, send: Send, rows: int) -> None:
         with self._lock:
             best = self._best
             if best is None or best.step > rows:
-                return  # rows before it go first
-            self._telling = best
-        needed = send(calls.best_kept(self._held, **vars(best)))
+                return  # the rows before it go first: the store refuses a pointer beyond them
+            self._sending = best
+        needed = send(calls.best_kept(self._claim, **vars(best)))
         with self._lock:
             if self._best is best:
                 self._best = None
-            self._telling, self._needed = None, needed
+            self._sending, self._needed = None, needed
             self._lock.notify_all()
 
     def _evaluated(self, report: Evaluation) -> Call[None]:
-        return calls.evaluated(self._held, step=report.step, data=measured(report))
+        return calls.evaluated(self._claim, step=report.step, data=metrics_of(report))
 
 
-def measured(report: Evaluation) -> dict[str, Any]:
-    """Return what an evaluation found, without what was not asked for."""
+def metrics_of(report: Evaluation) -> dict[str, Any]:
+    """Return the metrics of an evaluation, without those that the job does not ask for."""
     found = asdict(report)
     del found["examples"], found["best"]
     return {name: value for name, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Rows sent without waiting for an answer, by a loop that has no time to."""
+"""Rows written without waiting for the answer."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from worker.reporting.buffer import Batch
 log = logging.getLogger(__name__)
 
 
-class Express:
+class PipelinedWriter:
     """
-    A connection of its own, on which one call at a time is under way.
+    A connection of its own with at most one call in flight.
 
-    It is not for trouble: an error of any kind, in what the call says too, closes it, and the rows
-    that were under way get no answer. Whoever has time must send them again, and will be told what
-    was wrong; that does no harm, as rows that the store has must only be equal.
+    It handles no errors: any, also one that the answer reports, closes the connection, and the
+    rows in flight stay unanswered. `Reporter` sends them again on another connection and raises
+    what is still wrong. Sending rows twice does no harm: the store accepts rows that it has if they
+    are equal.
 
     Args:
-        client: of the store; the connection is one of its pool.
+        client: of the store; the connection comes from its pool.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self._pool = client.connection_pool
         self._connection: Any = None  # half of its methods are not typed
-        self._under_way: tuple[Batch, Call[str]] | None = None
+        self._in_flight: tuple[Batch, Call[str]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -37,12 +38,12 @@ class Express:
         return self._connection is not None
 
     @property
-    def waits(self) -> bool:
-        """Whether there is no answer yet to what was sent."""
-        return self._under_way is not None
+    def awaits_answer(self) -> bool:
+        """Whether a call is in flight."""
+        return self._in_flight is not None
 
     def open(self) -> None:
-        """Connect, if the store lets us; that takes time."""
+        """Connect, if the store can be reached; this may take time."""
         with contextlib.suppress(redis.RedisError):
             self._connection = self._pool.get_connection()
 
@@ -50,41 +51,43 @@ class Express:
         """
         Send *call*, which stores *batch*; return whether the connection took it.
 
-        There must be no other under way: then all of the system's buffer is free, and taking some
-        ten thousand bytes is no more than copying them.
+        No other call may be in flight: then the socket's send buffer is empty, and handing it some
+        ten thousand bytes is a copy that does not block.
         """
-        assert self._under_way is None
+        assert self._in_flight is None
         try:
+            # A health check would send a PING and wait for the answer.
             self._connection.send_command("FCALL", call.function, 0, *call.args, check_health=False)
-            self._under_way = batch, call
+            self._in_flight = batch, call
         except Exception:  # the thread sends these rows again, and raises what is still wrong
             self._close_after_error()
         return self.is_open
 
-    def heard(self, *, within_s: float) -> tuple[Batch, str] | None:
-        """Return the rows that were sent and what the store says, once it has said so."""
-        if self._under_way is None:
+    def receive(self, *, within_s: float) -> tuple[Batch, str] | None:
+        """Return the batch in flight and the store's answer, or None if there is no answer yet."""
+        if self._in_flight is None:
             return None
-        batch, call = self._under_way
+        batch, call = self._in_flight
         try:
-            answer = self._connection.read_response(timeout=within_s, disconnect_on_error=False)
-            said = call.read(answer)
+            reply = self._connection.read_response(timeout=within_s, disconnect_on_error=False)
+            answer = call.read(reply)
         except redis.TimeoutError:
             return None
-        except Exception:  # of the connection, or what the store says: it is heard again
+        except Exception:  # of the connection, or of the store: it is raised when sent again
             self._close_after_error()
             return None
-        self._under_way = None
-        return batch, said
+        self._in_flight = None
+        return batch, answer
 
     def close(self) -> None:
-        """Give the connection back; what is under way gets no answer."""
+        """Give the connection back; a call in flight stays unanswered."""
         if self._connection is None:
             return
-        if self._under_way is not None:
-            self._connection.disconnect()  # the answer is not for whoever has it next
+        if self._in_flight is not None:
+            # Its answer must not be read by whoever gets this connection next.
+            self._connection.disconnect()
         self._pool.release(self._connection)
-        self._connection = self._under_way = None
+        self._connection = self._in_flight = None
 
     def _close_after_error(self) -> None:
         log.debug("rows are sent again", exc_info=True)

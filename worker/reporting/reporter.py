@@ -1,137 +1,173 @@
-"""Reporting: rows leave the loop at once, and nobody waits for them to be stored."""
+"""
+Reporting: rows leave the loop at once, and training does not wait until they are stored.
+
+Two senders write the rows of a run to the store, under one lock: the loop, which writes without
+waiting for the answer, and the reporter's thread, which waits and retries. A step may be shorter
+than it takes to hand the interpreter to another thread, so in the normal case the loop does it all.
+
+The loop's connection (`PipelinedWriter`) is in one of three states, at first CLOSED::
+
+                        thread: all rows sent, connection opened
+              +---------------------------------------------------------+
+              |                                                         |
+              v          loop: a batch sent                             |
+            IDLE ------------------------------> IN FLIGHT              |
+            |    <------------------------------ |                      |
+            |      loop or thread: the answer    | break: an error,     |
+            |                                    | a refusal, or no     |
+            | break: an error                    | answer in SETTLE_S   |
+            +-------------------> CLOSED <-------+                      |
+                                  |                                     |
+                                  +-------------------------------------+
+
+Who may send, and when (`Cadence` tells the time):
+
+- The loop polls (`send_rows`). It sends in state IDLE only, a period after rows were last sent, and
+  at most PIPELINED_BYTES, which the socket takes without blocking. If the thread has the lock, it
+  sends nothing.
+- The thread sends when it is woken: in state CLOSED, by rows too many for the loop, by an answer
+  that is late, by evaluations and best states, and by whoever waits for rows to be stored. It also
+  sends when the loop has not polled for ABSENT_S, as in a step of a minute.
+- In state IN FLIGHT, the thread first waits SETTLE_S for the answer, so that a slow store does not
+  get the rows twice.
+
+What may be dropped, and when: a row leaves the buffer only when the store has confirmed it, to the
+loop or to the thread. A break drops the connection and the answer, never the rows: they are still
+the first in the buffer, and the thread sends them again. Stored rows that arrive twice must be
+equal, else the store refuses them.
+
+What happens on a break: the loop only notes it and wakes the thread. The thread sends the rows with
+retries, so it gets the error that the loop did not look at: an unreachable store is waited for,
+rows that the store has lost are sent again from the journal, and whatever else the store refuses
+is raised by the loop's next `check`. Then the thread opens the connection again.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from types import TracebackType
 from typing import Self, TypeVar
 
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.redis.functions import CHUNK_ROWS, Call, Gap
-from worker.reporting.buffer import Batch, Rows
-from worker.reporting.confirmed import Books
+from store.redis.constants import CHUNK_ROWS
+from store.redis.functions import Call, Gap
+from worker.reporting.buffer import Batch, RowBuffer
+from worker.reporting.cadence import ABSENT_S, Cadence
+from worker.reporting.confirmed import ConfirmedRows
 from worker.reporting.journal import Journal
-from worker.reporting.outbox import News
-from worker.reporting.planned import Plan
-from worker.reporting.retry import PATIENCE_S, Patience
+from worker.reporting.outbox import Outbox
+from worker.reporting.pipelined import PipelinedWriter
+from worker.reporting.planned import LrPlan
+from worker.reporting.retry import GIVE_UP_AFTER_S, RetryingSender
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAUSE_S = 0.1
-"""Seconds between two writes of rows: those that come meanwhile go together. Nobody sees more than
-ten updates a second."""
-LOOK_S = 0.05
-"""Seconds between two looks at whether the store is away."""
-ABSENT_S = 0.5
-"""Seconds without a look of the loop after which the thread sees to the rows."""
-ANSWER_S = 0.25
-"""Seconds for which the loop leaves rows without an answer; then the thread sees to them."""
 SETTLE_S = 2.0
-"""Seconds for which the thread waits for that answer. A slow store should not get them twice."""
-EXPRESS_BYTES = 2**15
-"""What the loop may send by itself: copying that is soon done."""
+"""Seconds for which the thread waits for the answer to rows that the loop sent."""
+PIPELINED_BYTES = 2**15
+"""What the loop may send at once: well below a socket's send buffer, so that it never blocks."""
+WAIT_S = 0.05
+"""How often a loop that waits for the store looks whether that is away, or has refused."""
 
 
 class Reporter:
     """
-    The way of a run's rows and evaluations to the store.
+    Writes a run's rows, evaluations and best states to the store; see the module's docstring.
 
-    The loop never waits for the network: `take` and `take_all` only extend a list, and `post` sends
-    what has come without waiting for the answer, which a later one finds. A thread does everything
-    else: news, many rows at once, the last ones, those of a loop that does not come by, and
-    whatever goes wrong. For a step may be shorter than it takes to hand the interpreter to another
-    thread.
-
-    A write that fails for want of a store is repeated; what the store refuses is raised by the
-    next `check`. No row is ever dropped: when too many wait, the loop has to wait for `room`.
+    No row is ever dropped. When too many are not stored (`saturated`), the loop has to wait for
+    space.
 
     Args:
-        held: the job.
-        patience: the way to the store.
+        claim: on the job.
+        sender: of calls to the store.
         plan: what rows hold, and what lr should be.
         first: number of the first row.
         lease_ms: every write extends the lease by this much.
         journal: keeps the rows for a store that loses some.
-        most_bytes: of rows that are not stored, before the loop has to wait.
-        interrupt: set when the client asks for something.
+        most_bytes: size of rows that are not stored, before the loop has to wait.
+        interrupt: set when something is requested of the run.
+        cadence: the clock of both senders.
+        writer: of the loop's rows; by default one of *sender*.
 
     Attributes:
-        take: takes the report of a step, the one after the last; `post` is to be called soon.
-        take_all: takes those of many, as they are made.
-        pack: makes what was taken smaller; worth its while for some ten reports.
-        request: what the client asks for, as the store last said: '', pause, cancel or kill.
-        held_up_s: seconds that the loop had to wait.
-        renewed_at: when the last rows were sent that the store has, by the monotonic clock: it
-            renewed the lease then, or later.
-        news: what else the store is to hear of; again, `post` is to be called soon.
+        take: takes the report of a step, the one after the last; call `send_rows` soon after.
+        take_all: takes the reports of many steps, as they are made.
+        pack: compacts what was taken; worth its while for some ten reports.
+        cadence: as given.
+        outbox: evaluations and best states to be sent; call `send_rows` soon after adding.
+        requested_action: what the store last asked for: '', pause, cancel, kill or timeout.
+        held_up_s: seconds for which the loop had to wait for space.
+        renewed_at: when the last confirmed rows were sent, by the cadence's clock; the store
+            extended the lease then, or later.
     """
 
     def __init__(
         self,
-        held: Claim,
-        patience: Patience,
-        plan: Plan,
+        claim: Claim,
+        sender: RetryingSender,
+        plan: LrPlan,
         *,
         first: int,
         lease_ms: int,
         journal: Journal | None = None,
         most_bytes: int = 64 * 2**20,
         interrupt: threading.Event | None = None,
+        cadence: Cadence | None = None,
+        writer: PipelinedWriter | None = None,
     ) -> None:
-        self.request = ""
+        self.requested_action = ""
         self.held_up_s = self.renewed_at = 0.0
-        self._held, self._patience, self._lease_ms = held, patience, lease_ms
+        self.cadence = cadence or Cadence()
+        self._claim, self._sender, self._lease_ms = claim, sender, lease_ms
         self._interrupt = interrupt or threading.Event()
-        self._books = Books(plan, journal)
+        self._confirmed = ConfirmedRows(plan, journal, self.cadence.clock)
         self._width = plan.series.width
-        self._rows = Rows(
+        self._rows = RowBuffer(
             first=first,
             width=len(plan.series.columns),
             groups=plan.groups if plan.groups > 1 else 0,
             most_bytes=most_bytes,
         )
-        self.take, self.take_all = self._rows.add, self._rows.add_all  # without a call in between
+        # The buffer's own methods, without a call in between: they are on the path of every step.
+        self.take, self.take_all = self._rows.add, self._rows.add_all
         self.pack = self._rows.pack
-        self._pen = threading.RLock()  # of whoever writes, the loop or the thread
-        self._express = patience.express()
-        self._sent_at = self._looked_at = 0.0
-        self._lock = threading.Condition(threading.Lock())  # of what is to be written
-        self.news = News(held, self._lock)
+        self._write_lock = threading.RLock()  # held by the sender that writes
+        self._writer = writer or sender.pipelined_writer()
+        self._lock = threading.Condition(threading.Lock())  # notified when something was stored
+        self.outbox = Outbox(claim, self._lock)
         self._error: Exception | None = None
         self._closing = False
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._write_all, name="reporter", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
-    def post(self) -> None:
-        """Send what has come, if it is time to; find the answer to what was sent before."""
-        seen_to = True
-        if self._pen.acquire(blocking=False):  # else the thread is writing
+    def send_rows(self) -> None:
+        """Send rows if a period is over and the loop may; receive the answer to those before."""
+        done = True
+        if self._write_lock.acquire(blocking=False):  # else the thread is writing
             try:
-                seen_to = self._post()
+                done = self._send_rows()
             finally:
-                self._pen.release()
-        if self.news or not seen_to:
+                self._write_lock.release()
+        if self.outbox or not done:
             self._wake.set()
 
     @property
-    def full(self) -> bool:
-        """Whether the loop should wait for `room` before its next row."""
-        return self._rows.too_many
+    def saturated(self) -> bool:
+        """Whether the loop should wait for space before its next row."""
+        return self._rows.saturated
 
-    def room(self) -> bool:
-        """Return whether there is room for rows; wait a moment for it, which is counted."""
-        began = time.monotonic()
+    def wait_for_space(self) -> bool:
+        """Wait a moment for space for rows, and count the time; return whether there is some."""
+        began = self.cadence.clock()
         self._wake.set()
-        with self._lock:
-            self._lock.wait_for(lambda: self._error or not self.full, timeout=LOOK_S)
-        self.held_up_s += time.monotonic() - began
+        found = self._rows.wait_for_space(timeout_s=WAIT_S)
+        self.held_up_s += self.cadence.clock() - began
         self.check()
-        return not self.full
+        return found
 
     def check(self) -> None:
         """Raise what the store refused, if it did."""
@@ -143,49 +179,45 @@ class Reporter:
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
-                lambda: self._error or not self._has_work(), timeout=2 * PATIENCE_S
+                lambda: self._error or not self._has_work(), timeout=2 * GIVE_UP_AFTER_S
             )
         self.check()
-        assert stored  # the writer gives up, with an error, long before
-        with self._pen:
-            self._enter()
+        assert stored  # the thread gives up, with an error, long before
+        with self._write_lock:
+            self._flush_confirmed()
 
-    def stored(self) -> bool:
-        """Return whether all is stored that was taken; wait for it unless the store is away."""
+    def all_stored(self) -> bool:
+        """Wait until everything taken is stored; return False at once if the store is away."""
         self._wake.set()
         with self._lock:
             while self._has_work() and not self._error:
-                if self._patience.waits:
+                if self._sender.retrying:
                     return False
-                self._lock.wait(LOOK_S)
+                self._lock.wait(WAIT_S)
         self.check()
         return True
 
     def send(self, call: Call[T]) -> T:
-        """
-        Run *call*, once everything taken so far is stored.
-
-        A store that has lost rows gets them again.
-        """
+        """Send *call* and return its answer; a store that has lost rows gets them again first."""
         try:
-            return self._patience.send(call)
+            return self._sender.send(call)
         except Gap as gap:
-            self._refill(gap)
+            self._resend(gap)
         return self.send(call)
 
-    def _refill(self, gap: Gap) -> None:
-        """Give the store the rows that it had before, and what was evaluated in them."""
+    def _resend(self, gap: Gap) -> None:
+        """Send the rows that the store had before, and the evaluations among them."""
         if gap.rows >= self._rows.first:
             raise gap
-        log.warning("%s: %s: they are sent again", self._held.job_id, gap)
-        with self._pen:
-            self._enter()
+        log.warning("%s: %s: they are sent again", self._claim.job_id, gap)
+        with self._write_lock:
+            self._flush_confirmed()
             try:
-                for first, data in self._books.rows(gap.rows, self._rows.first):
+                for first, data in self._confirmed.rows(gap.rows, self._rows.first):
                     self.send(self._append(first, data))
             except ValueError:
                 raise gap from None
-            self.news.tell_again(self._patience.send)
+            self.outbox.resend_evaluations(self._sender.send)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -202,87 +234,86 @@ class Reporter:
         self._thread.join()
 
     def _has_work(self) -> bool:
-        return len(self._rows) > 0 or bool(self.news)
+        return len(self._rows) > 0 or bool(self.outbox)
 
-    def _post(self) -> bool:
-        """Do what `post` says; return False where the thread has to see to it."""
-        now = self._looked_at = time.monotonic()
-        self._hear(within_s=0)
-        if self._express.waits:
-            return now - self._sent_at < ANSWER_S
-        if not len(self._rows) or now - self._sent_at < PAUSE_S:
+    def _send_rows(self) -> bool:
+        """Do what `send_rows` says, as the holder of the lock; return False to wake the thread."""
+        self.cadence.polled()
+        self._receive(within_s=0)
+        if self._writer.awaits_answer:
+            return not self.cadence.answer_is_late
+        if not len(self._rows) or not self.cadence.may_send:
             return True
-        if not self._express.is_open or len(self._rows) * self._width > EXPRESS_BYTES:
+        if not self._writer.is_open or len(self._rows) * self._width > PIPELINED_BYTES:
             return False
-        batch, self._sent_at = self._rows.batch(), now
-        return self._express.send(batch, self._append(batch.first, batch.data))
+        batch = self._rows.batch()
+        self.cadence.sent()
+        return self._writer.send(batch, self._append(batch.first, batch.data))
 
-    def _hear(self, *, within_s: float) -> None:
-        """Take the answer to the rows that were posted, if it is there within that time."""
-        found = self._express.heard(within_s=within_s)
+    def _receive(self, *, within_s: float) -> None:
+        """Take the answer to the rows in flight, if it comes within that time."""
+        found = self._writer.receive(within_s=within_s)
         if found is not None:
-            self._stored(*found)
+            self._store_has(*found)
 
-    def _write_all(self) -> None:
+    def _run(self) -> None:
+        """Be the thread: write whenever woken, or when the loop is absent, until closed."""
         try:
             while not self._closing or self._has_work():
-                asked = self._closing or self._wake.wait(self._until_absent_s() or ABSENT_S)
-                if asked:
+                woken = self._closing or self._wake.wait(self.cadence.until_absent_s() or ABSENT_S)
+                if woken:
                     self._wake.clear()
-                with self._pen:
-                    if asked or not self._until_absent_s():
-                        self._write()
-                    if self._books.due:
-                        self._enter()
-            with self._pen:
-                self._enter()
-        except Exception as error:  # the loop must hear of it: nothing is stored any more
+                with self._write_lock:
+                    if woken or not self.cadence.until_absent_s():
+                        self._write_all()
+                    if self._confirmed.due:
+                        self._flush_confirmed()
+            with self._write_lock:
+                self._flush_confirmed()
+        except Exception as error:  # for `check`: from here on nothing is stored any more
             with self._lock:
                 self._error = error
                 self._lock.notify_all()
         finally:
-            with self._pen:
-                self._express.close()
+            with self._write_lock:
+                self._writer.close()
 
-    def _until_absent_s(self) -> float:
-        """Return for how many seconds the thread still leaves the rows to the loop."""
-        return max(0.0, self._looked_at + ABSENT_S - time.monotonic())
-
-    def _write(self) -> None:
-        """Write all there is."""
-        self._hear(within_s=SETTLE_S)
-        if self._express.waits:
-            self._express.close()
+    def _write_all(self) -> None:
+        """Write all rows, then the outbox, with retries; then let the loop send again."""
+        self._receive(within_s=SETTLE_S)
+        if self._writer.awaits_answer:
+            self._writer.close()
         while len(self._rows):
-            batch, self._sent_at = self._rows.batch(), time.monotonic()
-            self._stored(batch, self.send(self._append(batch.first, batch.data)))
-            if len(self._rows) < CHUNK_ROWS:
+            batch = self._rows.batch()
+            self.cadence.sent()
+            self._store_has(batch, self.send(self._append(batch.first, batch.data)))
+            if len(self._rows) < CHUNK_ROWS:  # they came meanwhile: the loop sends them
                 break
-            if self._books.due:  # there is much to catch up with
-                self._enter()
-        self.news.tell(self.send, rows=self._rows.first)
-        if not self._express.is_open and not self._closing:
-            self._express.open()
+            if self._confirmed.due:  # a long backlog would wait here in memory
+                self._flush_confirmed()
+        self.outbox.send_all(self.send, rows=self._rows.first)
+        if not self._writer.is_open and not self._closing:
+            self._writer.open()
 
-    def _stored(self, batch: Batch, request: str) -> None:
+    def _store_has(self, batch: Batch, requested_action: str) -> None:
         """Note that the store has *batch*, and what it asks for."""
-        self.request, self.renewed_at = request, self._sent_at
-        if request:
+        self.requested_action, self.renewed_at = requested_action, self.cadence.sent_at
+        if requested_action:
             self._interrupt.set()
-        self._books.add(batch)
+        self._confirmed.add(batch)
         with self._lock:
             self._rows.drop(batch)
             self._lock.notify_all()
 
-    def _enter(self) -> None:
-        """Enter the rows stored since into the books; say so if an lr was not the planned one."""
-        off = self._books.enter()
+    def _flush_confirmed(self) -> None:
+        """Journal and check the rows stored since; tell the store if an lr was off plan."""
+        off = self._confirmed.flush()
         if off is not None:
-            self._patience.send(calls.off_plan(self._held, **off._asdict()))
+            self._sender.send(calls.off_plan(self._claim, **off._asdict()))
 
     def _append(self, first: int, data: bytes) -> Call[str]:
         return calls.append(
-            self._held,
+            self._claim,
             first=first,
             width=self._width,
             data=data,

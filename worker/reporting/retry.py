@@ -1,4 +1,4 @@
-"""Patience with a store that is away: training goes on, and what it has to say waits."""
+"""Calls to a store that may be away: they are retried while training goes on."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from typing import TypeVar
 import redis
 
 from store.redis.functions import UNAVAILABLE, Call, send
-from worker.reporting.pipelined import Express
+from worker.reporting.pipelined import PipelinedWriter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PATIENCE_S = 600.0
-"""Seconds for which a store that is away is waited for."""
-LEAVING_PATIENCE_S = 4.0
+GIVE_UP_AFTER_S = 600.0
+"""Seconds after which a store that stays away is an error."""
+GIVE_UP_WHEN_LEAVING_S = 4.0
 """The same once the worker was told to leave: it is killed soon after."""
 RETRY_S = 0.25
 """Seconds between two tries."""
 
 
-class Patience:
+class RetryingSender:
     """
-    Sends calls until the store takes them.
+    Sends calls, and sends them again until the store answers. A repeated call changes nothing.
 
     Args:
         client: of the store; does not retry by itself.
         leaving: set when the worker was told to leave.
 
     Attributes:
-        waits: whether somebody is waiting for a store that is away.
+        retrying: whether a call is waiting for a store that is away.
     """
 
     def __init__(self, client: redis.Redis, leaving: threading.Event) -> None:
-        self.waits = False
+        self.retrying = False
         self._client, self._leaving = client, leaving
 
-    def express(self) -> Express:
-        """Return the way of rows that are not waited for: it has no patience."""
-        return Express(self._client)
+    def pipelined_writer(self) -> PipelinedWriter:
+        """Return a writer of rows on a connection of its own; it does not retry."""
+        return PipelinedWriter(self._client)
 
     def send(self, call: Call[T]) -> T:
         """
-        Run *call* and return what it says, after as many tries as it takes.
+        Send *call* and return its answer.
 
         Raises:
-            RedisError: the store stayed away for too long, or found the call wrong.
+            RedisError: the store stayed away for too long, or rejects the call.
         """
         began = time.monotonic()
-        told = False
+        logged = False
         while True:
             try:
                 answer = send(self._client, call)
             except UNAVAILABLE as error:
-                self.waits = True
-                if not told:
-                    log.warning("%s waits: the store is away: %s", call.name, error)
-                    told = True
-                limit = LEAVING_PATIENCE_S if self._leaving.is_set() else PATIENCE_S
+                self.retrying = True
+                if not logged:
+                    log.warning("%s is retried: the store is away: %s", call.name, error)
+                    logged = True
+                limit = GIVE_UP_WHEN_LEAVING_S if self._leaving.is_set() else GIVE_UP_AFTER_S
                 if time.monotonic() - began > limit:
                     raise
             else:
-                self.waits = False
+                self.retrying = False
                 return answer
             time.sleep(RETRY_S)

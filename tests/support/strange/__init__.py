@@ -22,10 +22,8 @@ def put(module: ModuleType, **names: object) -> None:
 def work(name: str) -> None:
     """Be a worker whose trainers run the `main` of the module *name*."""
     from worker import main  # noqa: PLC0415  not in the trainers
-    from worker.processes import trainers  # noqa: PLC0415  not in the trainers
 
-    trainers.MODULE = f"tests.support.strange.{name}"
-    main.main()
+    main.main(trainer_module=f"tests.support.strange.{name}")
 
 
 def train(change: Callable[[], None], *begin: Any) -> None:

@@ -8,9 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from optcore.training.reports import Report
-from tests.support.strange import put, train, work
+from tests.support.strange import work
+
+if TYPE_CHECKING:
+    from optcore.training.reports import Report
+    from optcore.training.run import Run
 
 SLEEPS, SLEEPS_ALONE, SPINS, DIES = 101, 102, 103, 104
 """Seeds: of a run that sleeps; that does so in C and lets no other thread run; that computes for
@@ -32,26 +37,23 @@ DEEDS: dict[int, Callable[[], object]] = {
 }
 
 
-def _change() -> None:
+def _misled(run: Run) -> Iterator[Report]:
+    """Make the steps of *run*, and do at AT_STEP what its seed says."""
     from optcore.training import loop  # noqa: PLC0415  not in the worker
-    from optcore.training.run import Run  # noqa: PLC0415
-    from worker.attempt import attempt  # noqa: PLC0415
 
-    really = loop.train
-
-    def misled(run: Run) -> Iterator[Report]:
-        for report in really(run):
-            yield report
-            if run.row >= AT_STEP and run.spec.training.seed in DEEDS:
-                sys.stderr.write(f"{MARK}{time.time()}\n")
-                DEEDS[run.spec.training.seed]()
-
-    put(attempt, train=misled)
+    for report in loop.train(run):
+        yield report
+        if run.row >= AT_STEP and run.spec.training.seed in DEEDS:
+            sys.stderr.write(f"{MARK}{time.time()}\n")
+            DEEDS[run.spec.training.seed]()
 
 
-def main(device: str, hears: int, says: int) -> None:
+def main(*begin: Any) -> None:
     """Be a trainer."""
-    train(_change, device, hears, says)
+    from worker.attempt.runner import JobRunner  # noqa: PLC0415  not in the worker
+    from worker.processes import trainer  # noqa: PLC0415
+
+    trainer.main(*begin, make_runner=partial(JobRunner, train=_misled))
 
 
 if __name__ == "__main__":

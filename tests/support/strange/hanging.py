@@ -5,23 +5,19 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.support.strange import put, train, work
-
-
-def _change() -> None:
-    from worker.attempt import runner  # noqa: PLC0415  not in the worker
-    from worker.processes import trainer  # noqa: PLC0415
-
-    class Hanging(runner.Workshop):
-        def train(self, held: object) -> Any:
-            time.sleep(3600)
-
-    put(trainer, Workshop=Hanging)
+from tests.support.strange import work
 
 
 def main(*begin: Any) -> None:
     """Be such a trainer."""
-    train(_change, *begin)
+    from worker.attempt import runner  # noqa: PLC0415  not in the worker
+    from worker.processes import trainer  # noqa: PLC0415
+
+    class Hanging(runner.JobRunner):
+        def train(self, *_: object) -> Any:
+            time.sleep(3600)
+
+    trainer.main(*begin, make_runner=Hanging)
 
 
 if __name__ == "__main__":

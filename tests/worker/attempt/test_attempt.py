@@ -13,24 +13,31 @@ from optcore.training.reports import Report
 from optcore.training.run import Run
 from store.jobs import calls
 from store.jobs.calls import Claim
+from store.jobs.record import Record
 from store.redis.functions import Fenced, send
 from store.settings import Settings
 from tests.support.store.protocol import claim, record_of, storage_of, submit
-from worker.attempt import attempt
-from worker.attempt.attempt import Attempt, Tools
+from worker.attempt.attempt import Attempt
+from worker.attempt.session import Tools, Train
 
 
 @pytest.fixture
-def held(client: redis.Redis) -> Claim:
-    """A job that was claimed."""
-    job_id = submit(client)
-    assert claim(client, "t") is not None
-    return Claim("local", job_id, "t")
+def record(client: redis.Redis) -> Record:
+    """That of a job that was claimed."""
+    submit(client)
+    record = claim(client, "t")
+    assert record is not None
+    return record
 
 
-def attempt_at(held: Claim, client: redis.Redis, home: Path) -> Attempt:
-    tools = Tools(client, storage_of(client, home), Settings(home=home), "cpu", threading.Event())
-    return Attempt(held, tools)
+def claim_on(record: Record) -> Claim:
+    return Claim(record.tenant, record.id, "t")
+
+
+def attempt_at(record: Record, client: redis.Redis, home: Path, train: Train) -> Attempt:
+    storage, leaving = storage_of(client, home), threading.Event()
+    tools = Tools(client, storage, Settings(home=home), "cpu", leaving, train)
+    return Attempt(claim_on(record), record, tools)
 
 
 def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
@@ -45,37 +52,46 @@ def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
 
 
 def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
-    held: Claim,
+    record: Record,
     client: redis.Redis,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It may well go wrong for that: another attempt has swept its files."""
 
     def lose() -> None:
-        send(client, calls.release(held, why="the worker went away", cause="crashed"))
-
-    monkeypatch.setattr(attempt, "train", failing(lose))
+        claim = claim_on(record)
+        send(client, calls.release(claim, why="the worker went away", cause="crashed"))
 
     with pytest.raises(Fenced):
-        attempt_at(held, client, tmp_path).train()
+        attempt_at(record, client, tmp_path, failing(lose)).train()
 
     assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
-    assert record_of(client, held.job_id).state == "queued"
+    assert record_of(client, record.id).state == "queued"
 
 
 def test_an_attempt_that_goes_wrong_logs_where(
-    held: Claim,
+    record: Record,
     client: redis.Redis,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(attempt, "train", failing(lambda: None))
-
-    assert attempt_at(held, client, tmp_path).train() == "failed: error"
+    assert attempt_at(record, client, tmp_path, failing(lambda: None)).train() == "failed: error"
 
     (entry,) = [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
     assert entry.exc_info is not None
     assert isinstance(entry.exc_info[1], ArithmeticError)
+
+
+def test_an_attempt_whose_claim_is_over_writes_nothing(
+    record: Record, client: redis.Redis, tmp_path: Path
+) -> None:
+    """It has the record from its worker, and does not ask the store whether it is still so."""
+    send(client, calls.release(claim_on(record), why="the worker went away", cause="crashed"))
+    before = record_of(client, record.id)
+
+    with pytest.raises(Fenced):
+        attempt_at(record, client, tmp_path, loop.train).train()
+
+    assert record_of(client, record.id) == before
+    assert not list((tmp_path / "jobs").rglob("*"))

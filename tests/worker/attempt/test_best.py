@@ -15,7 +15,8 @@ from store.settings import Settings
 from store.storage.artifacts import BEST
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import claim, history, record_of, storage_of, submit
-from worker.attempt.attempt import Attempt, Tools
+from worker.attempt.attempt import Attempt
+from worker.attempt.session import Tools
 
 TRAINING = {
     "steps": 200,
@@ -42,7 +43,7 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", threading.Event())
     claimed = claim(client, "t")
     assert claimed is not None
-    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), tools)
+    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), claimed, tools)
     process = client.info("server")["process_id"]
     outcomes = list[str]()
 
@@ -85,7 +86,7 @@ def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
     claimed = claim(client, "t")
     assert claimed is not None
     tools = Tools(store, storage, Settings(home=tmp_path), "cpu", leaving)
-    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), tools)
+    attempt = Attempt(Claim(claimed.tenant, job_id, "t"), claimed, tools)
     process = client.info("server")["process_id"]
     thread = threading.Thread(target=attempt.train, daemon=True)
     thread.start()

@@ -9,13 +9,13 @@ import pytest
 
 from optcore.training.reports import StepReport
 from store.jobs.series import FLOAT64, PLAIN, Series
-from worker.reporting.buffer import BATCH_BYTES, Rows
+from worker.reporting.buffer import BATCH_BYTES, RowBuffer
 
 WIDE = Series(("lr", "loss", "grad_norm"), 3)
 
 
 def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
-    rows = Rows(first=5, width=3, most_bytes=2**20)
+    rows = RowBuffer(first=5, width=3, most_bytes=2**20)
     for step in range(5, 15):
         rows.add(StepReport(step, 0.1, 0.2, values=(step,)))
 
@@ -33,7 +33,7 @@ def test_a_batch_holds_what_was_added_and_stays_until_it_is_dropped() -> None:
 
 
 def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
-    rows = Rows(first=0, width=2, groups=3, most_bytes=2**30)
+    rows = RowBuffer(first=0, width=2, groups=3, most_bytes=2**30)
     count = 2 * BATCH_BYTES // PLAIN.width + 7
     for step in range(count):
         rows.add(StepReport(step, 0.0, step, (step, step + 0.25, step + 0.5)))
@@ -53,7 +53,7 @@ def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
 
 
 def test_a_row_that_is_packed_is_kept_as_a_number_only() -> None:
-    rows = Rows(first=0, width=2, most_bytes=2**20)
+    rows = RowBuffer(first=0, width=2, most_bytes=2**20)
     number = 0.1 + 0.2
     held = sys.getrefcount(number)
     rows.add(StepReport(0, number, 1.0))
@@ -66,25 +66,25 @@ def test_a_row_that_is_packed_is_kept_as_a_number_only() -> None:
 
 
 def test_there_are_too_many_until_enough_are_dropped() -> None:
-    rows = Rows(first=0, width=2, most_bytes=100 * PLAIN.width)
+    rows = RowBuffer(first=0, width=2, most_bytes=100 * PLAIN.width)
 
     for step in range(99):
         rows.add(StepReport(step, 0.0, 1.0))
-    before = rows.too_many
+    before = rows.saturated
     rows.add(StepReport(99, 0.0, 1.0))
-    then = rows.too_many
+    then = rows.saturated
     rows.drop(rows.batch())
 
-    assert (before, then, rows.too_many) == (False, True, False)
+    assert (before, then, rows.saturated) == (False, True, False)
 
 
 def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
     groups, limit = 100, 2**20
     row_bytes = FLOAT64 * (2 + groups)
-    rows = Rows(first=0, width=2, groups=groups, most_bytes=limit)
+    rows = RowBuffer(first=0, width=2, groups=groups, most_bytes=limit)
 
     count = 0
-    while not rows.too_many:
+    while not rows.saturated:
         rows.add(StepReport(count, 0.0, 1.0, tuple(float(count + i) for i in range(groups))))
         count += 1
     batch = rows.batch()
@@ -92,11 +92,11 @@ def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
 
     assert limit <= count * row_bytes < limit + row_bytes
     assert (len(batch.data), len(batch.lrs)) == (count * PLAIN.width, count * FLOAT64 * groups)
-    assert not rows.too_many
+    assert not rows.saturated
 
 
 def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
-    rows, count, found = Rows(first=0, width=2, groups=2, most_bytes=2**30), 200_000, []
+    rows, count, found = RowBuffer(first=0, width=2, groups=2, most_bytes=2**30), 200_000, []
 
     def take() -> None:
         taken = 0
@@ -127,7 +127,7 @@ def test_what_came_before_an_error_is_there() -> None:
             yield StepReport(step, 0.1, step)
         raise ValueError("loss must be finite")
 
-    rows = Rows(first=0, width=2, most_bytes=2**20)
+    rows = RowBuffer(first=0, width=2, most_bytes=2**20)
 
     with pytest.raises(ValueError, match="loss must be finite"):
         rows.add_all(reports())
@@ -136,7 +136,7 @@ def test_what_came_before_an_error_is_there() -> None:
 
 
 def test_a_step_that_is_not_the_next_one_is_noticed() -> None:
-    rows = Rows(first=3, width=2, most_bytes=2**20)
+    rows = RowBuffer(first=3, width=2, most_bytes=2**20)
     rows.add(StepReport(3, 0.1, 0.2))
     rows.add(StepReport(5, 0.1, 0.2))
 

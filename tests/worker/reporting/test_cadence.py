@@ -1,29 +1,26 @@
-"""When a loop of short steps looks up from them, and what it must not miss meanwhile."""
+"""When a loop of short steps polls, and what it must not miss meanwhile."""
 
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import redis
 
-from optcore.training.loop import train
+from optcore.training import loop
 from optcore.training.reports import Report
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from store.jobs.calls import Claim
 from store.settings import Settings
-from tests.support.store.protocol import LEASE_MS, SPEC, begin, claim, history, storage_of, submit
-from worker.attempt import attempt
-from worker.attempt.attempt import LOOK_S, Attempt, Stop, Tools
-from worker.attempt.lease import Lease
-from worker.reporting.cadence import CLOCK_READS, Cadence
-from worker.reporting.planned import LrPlan
-from worker.reporting.reporter import Reporter
-from worker.reporting.retry import RetryingSender
+from tests.support.store.protocol import SPEC, begin, claim, history, storage_of, submit
+from tests.support.worker.sessions import session_of, train_session
+from worker.attempt.attempt import Attempt
+from worker.attempt.session import Stop, Tools, Train
+from worker.reporting.cadence import ABSENT_S, ANSWER_S, CLOCK_READS, POLL_S, Cadence
 
 
 class Clock:
@@ -38,33 +35,35 @@ class Clock:
 
 def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
     clock = Clock()
-    pace = Cadence(0, 2.0, clock)
-    at_once = pace.ask(1)
+    cadence = Cadence(2.0, clock=clock)
+    cadence.start(0)
+    at_once = cadence.steps_left(1)
 
-    begun = pace.begin()
+    begun = cadence.begin_period()
     clock.now += 1.5
-    before = pace.ask(2)
+    before = cadence.steps_left(2)
     clock.now += 0.5
-    after = pace.ask(3)
+    after = cadence.steps_left(3)
 
     assert (at_once, begun, before, after) == (0, 1, 1, 0)
 
 
 def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_last_ones() -> None:
     clock = Clock()
-    pace = Cadence(10, CLOCK_READS * 1.0, clock)
-    pace.begin()
+    cadence = Cadence(CLOCK_READS * 1.0, clock=clock)
+    cadence.start(10)
+    cadence.begin_period()
 
     clock.now += 1.0
-    quick = pace.ask(110)
+    quick = cadence.steps_left(110)
     clock.now += 2.0
-    slow = pace.ask(120)
+    slow = cadence.steps_left(120)
     clock.now += 3.0
-    over = pace.ask(210)
+    over = cadence.steps_left(210)
     clock.now += 100.0  # for whatever is done then; it is not the steps'
-    again = pace.begin()
+    again = cadence.begin_period()
     clock.now += 2.0
-    later = pace.ask(250)
+    later = cadence.steps_left(250)
 
     assert (quick, slow, over, again, later) == (100, 5, 0, 30, 20)
 
@@ -73,11 +72,34 @@ def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_la
 @pytest.mark.parametrize("after_s", [0.0, 60.0])
 def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
     clock = Clock()
-    pace = Cadence(10, 100.0, clock)
-    pace.begin()
+    cadence = Cadence(100.0, clock=clock)
+    cadence.start(10)
+    cadence.begin_period()
     clock.now += after_s
 
-    assert pace.ask(row) == 1
+    assert cadence.steps_left(row) == 1
+
+
+def test_rows_leave_once_in_a_period_and_are_the_threads_if_the_loop_is_absent() -> None:
+    clock = Clock()
+    cadence = Cadence(1.0, clock=clock)
+    absent = cadence.until_absent_s()
+
+    cadence.polled()
+    first = cadence.may_send
+    cadence.sent()
+    cadence.polled()
+    at_once, late_at_once = cadence.may_send, cadence.answer_is_late
+    clock.now += ANSWER_S
+    cadence.polled()
+    late = cadence.answer_is_late
+    clock.now += 1.0
+    not_polled = cadence.may_send
+    cadence.polled()
+
+    assert (absent, first, at_once, late_at_once, late) == (0.0, True, False, False, True)
+    assert (not_polled, cadence.may_send) == (False, True)
+    assert cadence.until_absent_s() == ABSENT_S
 
 
 # ------------------------------------------------------------------ the loop
@@ -85,77 +107,82 @@ def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
 TRAINING = {"steps": 2000, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
 
 
+class NotingCadence(Cadence):
+    """A cadence that notes when the loop polls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.polls = list[float]()
+
+    def polled(self) -> None:
+        """Note it."""
+        self.polls.append(time.monotonic())
+        super().polled()
+
+
 def followed(
-    client: redis.Redis, root: Path, leaving: threading.Event, **changes: object
+    client: redis.Redis,
+    root: Path,
+    leaving: threading.Event,
+    train: Train = loop.train,
+    changes: Mapping[str, object] | None = None,
 ) -> tuple[Run, list[float]]:
-    """Return a run as far as it was followed, and when the loop looked up from it."""
-    training = {**TRAINING, **changes}
+    """Return a run as far as it was trained, and when the loop polled."""
+    training = {**TRAINING, **(changes or {})}
     submit(client, training=training)
-    held = begin(client)
+    held, cadence = begin(client), NotingCadence()
     run = Run.start(JobSpec.parse({**SPEC, "training": training}).run_spec(), data_dir=root)
-    looked = list[float]()
     with (
-        Lease(held, client, Settings()) as lease,
-        Reporter(
-            held, RetryingSender(client, leaving), LrPlan(run.spec), first=0, lease_ms=LEASE_MS
-        ) as reporter,
+        session_of(
+            client, held, run, root, leaving=leaving, train=train, cadence=cadence
+        ) as session,
+        contextlib.suppress(Stop),
     ):
-        post = reporter.post
-
-        def noted() -> None:
-            looked.append(time.monotonic())
-            post()
-
-        reporter.post = noted  # type: ignore[method-assign]  # it still does what it did
-        tools = Tools(client, storage_of(client, root), Settings(), "cpu", leaving)
-        with contextlib.suppress(Stop):
-            Attempt(held, tools).follow(run, reporter, lease, root)
-    return run, looked
+        train_session(session, client)
+    return run, cadence.polls
 
 
 @pytest.mark.parametrize("changes", [{}, {"steps": 300, "accumulate": 8}])
-def test_a_loop_of_short_steps_looks_up_once_in_a_period(
+def test_a_loop_of_short_steps_polls_once_in_a_period(
     client: redis.Redis, tmp_path: Path, changes: dict[str, int]
 ) -> None:
-    run, looked = followed(client, tmp_path, threading.Event(), **changes)
+    run, polls = followed(client, tmp_path, threading.Event(), changes=changes)
 
-    *between, _ = (after - before for before, after in pairwise(looked))  # but the last evaluation
+    *between, _ = (after - before for before, after in pairwise(polls))  # but the last evaluation
     assert run.finished
     assert between
-    assert min(between) >= LOOK_S
+    assert min(between) >= POLL_S
 
 
-def test_a_loop_whose_steps_become_long_still_looks_up_soon(
-    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_loop_whose_steps_become_long_still_polls_soon(
+    client: redis.Redis, tmp_path: Path
 ) -> None:
     """Here some hundred times as long: by the pace of those before, 1000 would go in a period."""
     leaving, quick, long_s = threading.Event(), 1000, 0.02
 
     def slowed(run: Run) -> Iterator[Report]:
-        for report in train(run):
+        for report in loop.train(run):
             yield report
             if run.row >= quick:
                 leaving.set()
                 time.sleep(long_s)
 
-    monkeypatch.setattr(attempt, "train", slowed)
-
-    run, _ = followed(client, tmp_path, leaving)
+    run, _ = followed(client, tmp_path, leaving, slowed)
 
     assert quick <= run.row <= quick + 400
 
 
-def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_looks_up(
-    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_polls(
+    client: redis.Redis, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(attempt, "LOOK_S", 3600.0)
     training = {"steps": 100, "device": "cpu", "checkpoint_every": 7, "evaluate_every": 40}
     job_id = submit(client, training=training)
-    assert claim(client, "t") is not None
-    storage = storage_of(client, tmp_path)
-    tools = Tools(client, storage, Settings(home=tmp_path), "cpu", threading.Event())
+    record = claim(client, "t")
+    assert record is not None
+    storage, leaving = storage_of(client, tmp_path), threading.Event()
+    tools = Tools(client, storage, Settings(home=tmp_path), "cpu", leaving, poll_s=3600.0)
 
-    outcome = Attempt(Claim("local", job_id, "t"), tools).train()
+    outcome = Attempt(Claim("local", job_id, "t"), record, tools).train()
 
     steps = [e["data"]["step"] for e in history(client, job_id) if e["kind"] == "checkpointed"]
     assert outcome == "succeeded"

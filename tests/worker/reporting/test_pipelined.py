@@ -4,8 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,19 +23,16 @@ from store.jobs.calls import Claim
 from store.jobs.series import PLAIN, Row
 from store.redis import keys
 from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send
-from store.settings import Settings
-from store.storage.artifacts import Storage
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import record_of, rows_of
-from tests.worker.reporting.test_reporter import LEASE_MS, SPEC, claimed, stopped
-from worker.attempt import attempt
-from worker.attempt.attempt import Tools
-from worker.attempt.lease import Lease
+from tests.support.worker.reporting import LEASE_MS, SPEC, NotingWriter, claimed, frozen
+from tests.support.worker.sessions import session_of, train_session
 from worker.reporting.buffer import Batch
+from worker.reporting.cadence import POLL_S
 from worker.reporting.journal import Journal
 from worker.reporting.pipelined import PipelinedWriter
 from worker.reporting.planned import LrPlan
-from worker.reporting.reporter import PIPELINED_BYTES, PAUSE_S, Reporter
+from worker.reporting.reporter import PIPELINED_BYTES, Reporter
 from worker.reporting.retry import RetryingSender
 
 ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
@@ -49,22 +44,17 @@ def held(client: redis.Redis) -> Claim:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def sent() -> list[int]:
     """The first rows of what the loop itself has sent."""
-    found: list[int] = []
-    send_rows = PipelinedWriter.send
-
-    def noted(self: PipelinedWriter, batch: Batch, call: Call[str]) -> bool:
-        found.append(batch.first)
-        return send_rows(self, batch, call)
-
-    monkeypatch.setattr(PipelinedWriter, "send", noted)
-    return found
+    return []
 
 
-def reporter_of(client: redis.Redis, held: Claim, journal: Journal | None = None) -> Reporter:
-    patience, plan = RetryingSender(client, threading.Event()), LrPlan(JobSpec.parse(SPEC))
-    return Reporter(held, patience, plan, first=0, lease_ms=LEASE_MS, journal=journal)
+def reporter_of(
+    client: redis.Redis, held: Claim, sent: list[int], journal: Journal | None = None
+) -> Reporter:
+    sender, plan = RetryingSender(client, threading.Event()), LrPlan(JobSpec.parse(SPEC))
+    writer = NotingWriter(client, sent)
+    return Reporter(held, sender, plan, first=0, lease_ms=LEASE_MS, journal=journal, writer=writer)
 
 
 def take(reporter: Reporter, first: int, end: int) -> None:
@@ -72,7 +62,7 @@ def take(reporter: Reporter, first: int, end: int) -> None:
     for step in range(first, end):
         lr, loss = ROWS[step]
         reporter.take(StepReport(step, lr, loss))
-    reporter.post()
+    reporter.send_rows()
 
 
 def stored(client: redis.Redis, held: Claim, rows: int) -> None:
@@ -94,16 +84,6 @@ def roll_back(client: redis.Redis, to: dict[bytes, bytes]) -> None:
         client.restore(name, 0, content)
 
 
-@contextmanager
-def frozen(client: redis.Redis) -> Iterator[int]:
-    """Let the server stand still; its process."""
-    process = stopped(client)
-    try:
-        yield process
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
 def append(held: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
     """Return the first *rows*, and the call that stores them."""
     data = PLAIN.pack(rows)
@@ -114,12 +94,12 @@ def append(held: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
 
 
 def opened(client: redis.Redis) -> PipelinedWriter:
-    express = PipelinedWriter(client)
-    express.open()
-    return express
+    writer = PipelinedWriter(client)
+    writer.open()
+    return writer
 
 
-def by_express(reporter: Reporter, sent: list[int], first: int) -> int:
+def sent_by_loop(reporter: Reporter, sent: list[int], first: int) -> int:
     """Take a row and another, from *first* on, until the loop sends one; return the next."""
     before = len(sent)
     for step in range(first, first + 500):
@@ -131,40 +111,40 @@ def by_express(reporter: Reporter, sent: list[int], first: int) -> int:
 
 
 def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Claim) -> None:
-    express = opened(client)
+    writer = opened(client)
     batch, call = append(held, ROWS[:3])
     with frozen(client):
-        took = express.send(batch, call)
-        before = express.heard(within_s=0.1)
+        took = writer.send(batch, call)
+        before = writer.receive(within_s=0.1)
 
     assert (took, before) == (True, None)
-    assert express.heard(within_s=10) == (batch, "")
-    assert (express.is_open, express.waits) == (True, False)
+    assert writer.receive(within_s=10) == (batch, "")
+    assert (writer.is_open, writer.awaits_answer) == (True, False)
     assert rows_of(client, held.job_id) == ROWS[:3]
-    express.close()
+    writer.close()
 
 
 def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Claim) -> None:
-    express = opened(client)
-    express.send(*append(Claim(held.tenant, held.job_id, "other"), ROWS[:3]))
+    writer = opened(client)
+    writer.send(*append(Claim(held.tenant, held.job_id, "other"), ROWS[:3]))
 
-    assert express.heard(within_s=10) is None
-    assert (express.is_open, express.waits) == (False, False)
+    assert writer.receive(within_s=10) is None
+    assert (writer.is_open, writer.awaits_answer) == (False, False)
 
 
 def test_without_a_store_nothing_is_open() -> None:
-    express = opened(redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)))
+    writer = opened(redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)))
 
-    assert (express.is_open, express.waits) == (False, False)
+    assert (writer.is_open, writer.awaits_answer) == (False, False)
 
 
 def test_who_has_the_connection_after_it_gets_no_answer_of_another(
     server: EmbeddedServer, client: redis.Redis, held: Claim
 ) -> None:
     alone = redis.from_url(server.url, max_connections=1)
-    express = opened(alone)
-    express.send(*append(held, ROWS[:3]))
-    express.close()
+    writer = opened(alone)
+    writer.send(*append(held, ROWS[:3]))
+    writer.close()
 
     assert alone.ping() is True
     assert alone.echo("mine") == b"mine"
@@ -172,9 +152,9 @@ def test_who_has_the_connection_after_it_gets_no_answer_of_another(
 
 
 def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Claim, sent: list[int]) -> None:
-    with reporter_of(client, held) as reporter:
-        end = by_express(reporter, sent, 0)
-        after = by_express(reporter, sent, end)
+    with reporter_of(client, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
+        after = sent_by_loop(reporter, sent, end)
         reporter.flush()
 
     assert sent == sorted(set(sent))
@@ -186,8 +166,8 @@ def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
 ) -> None:
     """Who waited here, for a client without a time limit, would wait for ever."""
     patient = redis.from_url(server.url, socket_timeout=None)
-    with reporter_of(patient, held) as reporter:
-        end = by_express(reporter, sent, 0)
+    with reporter_of(patient, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
         stored(client, held, end)
         with frozen(client):
             for step in range(end, end + 1000):
@@ -202,13 +182,13 @@ def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
     client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     end, in_vain = 0, 0
-    with reporter_of(client, held) as reporter:
+    with reporter_of(client, held, sent) as reporter:
         for _ in range(5):
-            end = by_express(reporter, sent, end)
+            end = sent_by_loop(reporter, sent, end)
             stored(client, held, end)
             times = len(sent)
             with frozen(client) as process:
-                time.sleep(PAUSE_S)
+                time.sleep(POLL_S)
                 take(reporter, end, end + 1)
                 end += 1
                 in_vain += len(sent) - times
@@ -224,8 +204,8 @@ def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
     client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     """Its next step may take a minute."""
-    with reporter_of(client, held) as reporter:
-        end = by_express(reporter, sent, 0)
+    with reporter_of(client, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
         times = len(sent)
         take(reporter, end, end + 1)  # too soon after the last to be sent at once
 
@@ -237,11 +217,11 @@ def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
     client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
     assert len(ROWS) * PLAIN.width > PIPELINED_BYTES
-    with reporter_of(client, held) as reporter:
-        end = by_express(reporter, sent, 0)
+    with reporter_of(client, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
         stored(client, held, end)
         times = len(sent)
-        time.sleep(PAUSE_S)
+        time.sleep(POLL_S)
         take(reporter, end, len(ROWS))
         stored(client, held, len(ROWS))
 
@@ -254,14 +234,14 @@ def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
 ) -> None:
     """They are not in the journal yet: that is written every few seconds."""
     journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
-    with journal, reporter_of(client, held, journal) as reporter:
-        end = by_express(reporter, sent, 0)
+    with journal, reporter_of(client, held, sent, journal) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
         stored(client, held, end)
         then = snapshot(client)
-        end = by_express(reporter, sent, end)
+        end = sent_by_loop(reporter, sent, end)
         stored(client, held, end)
         roll_back(client, then)
-        end = by_express(reporter, sent, end)
+        end = sent_by_loop(reporter, sent, end)
         reporter.flush()
 
     assert rows_of(client, held.job_id) == ROWS[:end]
@@ -272,13 +252,13 @@ def test_an_attempt_whose_journal_lost_rows_too_is_over(
 ) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, first=0, width=PLAIN.width)
-    with journal, reporter_of(client, held, journal) as reporter:
+    with journal, reporter_of(client, held, sent, journal) as reporter:
         then = snapshot(client)
-        end = by_express(reporter, sent, 0)
+        end = sent_by_loop(reporter, sent, 0)
         reporter.flush()
         os.truncate(path, path.stat().st_size - 1)
         roll_back(client, then)
-        by_express(reporter, sent, end)
+        sent_by_loop(reporter, sent, end)
         with pytest.raises(Gap, match="the store has 0 rows and was sent later ones"):
             reporter.flush()
 
@@ -288,11 +268,11 @@ def test_an_attempt_whose_journal_lost_rows_too_is_over(
 def test_a_loop_whose_job_was_taken_away_hears_of_it(
     client: redis.Redis, held: Claim, sent: list[int]
 ) -> None:
-    with reporter_of(client, held) as reporter:
-        end = by_express(reporter, sent, 0)
+    with reporter_of(client, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
         stored(client, held, end)
         client.hset(keys.JOB % (held.tenant, held.job_id), "token", "other")
-        by_express(reporter, sent, end)
+        sent_by_loop(reporter, sent, end)
         with pytest.raises(Fenced):
             reporter.flush()
 
@@ -305,10 +285,10 @@ def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
     """Whoever had the job before has stored more rows than its checkpoint."""
     _, call = append(held, ROWS[:600])
     send(client, call)
-    with reporter_of(client, held) as reporter:
-        end = by_express(reporter, sent, by_express(reporter, sent, 0))
+    with reporter_of(client, held, sent) as reporter:
+        end = sent_by_loop(reporter, sent, sent_by_loop(reporter, sent, 0))
         reporter.take(StepReport(end, 0.1, 0.5))
-        by_express(reporter, sent, end + 1)
+        sent_by_loop(reporter, sent, end + 1)
         with pytest.raises(ReplayDiffers, match=f"step {end} was computed again and differs"):
             reporter.flush()
 
@@ -316,22 +296,19 @@ def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
 
 
 def test_rows_of_steps_made_ahead_are_sent_together(
-    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[int]
+    client: redis.Redis, tmp_path: Path, sent: list[int]
 ) -> None:
     """As on a GPU: the first of them must not go alone, and leave the others for later."""
     training = {"steps": 3200, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
     spec = JobSpec.parse({**SPEC, "training": training})
-    held, leaving = claimed(client, spec), threading.Event()
-    monkeypatch.setattr(attempt, "train", partial(train, ahead=32))
-    tools = Tools(client, Storage(tmp_path), Settings(), "cpu", leaving)
+    claim, ahead = claimed(client, spec), partial(train, ahead=32)
     run = Run.start(spec.run_spec(), data_dir=Path("/nonexistent"))
-    with (
-        Lease(held, client, Settings()) as lease,
-        Reporter(held, RetryingSender(client, leaving), LrPlan(spec), first=0, lease_ms=LEASE_MS) as it,
-    ):
-        attempt.Attempt(held, tools).follow(run, it, lease, tmp_path / "1-t")
-        it.flush()
+    writer = NotingWriter(client, sent)
+
+    with session_of(client, claim, run, tmp_path, train=ahead, writer=writer) as session:
+        train_session(session, client)
+        session.reporter.flush()
 
     assert sent
     assert {first % 32 for first in sent} == {0}
-    assert len(rows_of(client, held.job_id)) == 3200
+    assert len(rows_of(client, claim.job_id)) == 3200

@@ -17,25 +17,16 @@ from optcore.training.reports import StepReport
 from optcore.training.run import Run
 from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
-from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import Record, new_fields, new_id
+from store.jobs.record import Record
 from store.jobs.series import PLAIN, Row
 from store.redis import keys
-from store.redis.functions import send
 from tests.support.store.protocol import history, record_of, rows_of
+from tests.support.worker.reporting import LEASE_MS, SPEC, claimed, stopped
 from worker.reporting.planned import LrPlan
 from worker.reporting.reporter import Reporter
 from worker.reporting.retry import RetryingSender
 
-SPEC: dict[str, Any] = {
-    "model": {"kind": "mlp"},
-    "dataset": {"kind": "digits"},
-    "optimizer": {"kind": "adam", "lr": 0.1},
-    "schedule": {"kind": "cosine", "warmup": {"length": 3}},
-    "training": {"steps": 40, "device": "cpu"},
-}
-LEASE_MS = 30_000
 BOUND_BYTES = 2**17
 
 
@@ -47,16 +38,6 @@ def spec() -> JobSpec:
 @pytest.fixture
 def held(client: redis.Redis, spec: JobSpec) -> Claim:
     return claimed(client, spec)
-
-
-def claimed(client: redis.Redis, spec: JobSpec) -> Claim:
-    """Return a job of *spec* that is ours."""
-    call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
-    send(client, call)
-    claim = calls.claim("w", device="cpu", fingerprint="f", token="t", lease_ms=LEASE_MS)
-    record = send(client, claim)
-    assert record is not None
-    return Claim(record.tenant, record.id, "t")
 
 
 def planned(spec: JobSpec) -> list[float]:
@@ -75,27 +56,20 @@ def report(client: redis.Redis, held: Claim, spec: JobSpec, lrs: list[float]) ->
     with Reporter(held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step, lr in enumerate(lrs):
             reporter.take(StepReport(step, lr, 1.0))
-        reporter.post()
+        reporter.send_rows()
         reporter.flush()
     raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
     return Record.from_hash(raw)
 
 
-def stopped(client: redis.Redis) -> int:
-    """Stop the server and return its process."""
-    process = client.info("server")["process_id"]
-    os.kill(process, signal.SIGSTOP)
-    return int(process)
-
-
 def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
     """Report *rows* from *first* on until it is full; return the next one."""
     for step in range(first, len(rows)):
-        if reporter.full:
+        if reporter.saturated:
             return step
         lr, loss = rows[step]
         reporter.take(StepReport(step, lr, loss))
-        reporter.post()
+        reporter.send_rows()
     return len(rows)
 
 
@@ -111,12 +85,12 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
     with reporter:
         process = stopped(client)
         taken = added(reporter, rows)
-        waited = [reporter.room() for _ in range(10)]
+        waited = [reporter.wait_for_space() for _ in range(10)]
         os.kill(process, signal.SIGCONT)
 
         end = taken
         while end < len(rows):
-            end = added(reporter, rows, end) if reporter.room() else end
+            end = added(reporter, rows, end) if reporter.wait_for_space() else end
         reporter.flush()
 
     record = record_of(client, held.job_id)
@@ -159,7 +133,7 @@ def test_a_step_that_was_left_out_is_noticed(
     with Reporter(held, patience, LrPlan(spec), first=3, lease_ms=LEASE_MS) as reporter:
         reporter.take(StepReport(4, 0.1, 1.0))
         with pytest.raises(AssertionError):
-            reporter.post()
+            reporter.send_rows()
 
 
 def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
