@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
 from optcore.schedules.families.piecewise import Constant
-from optcore.spec.duration import MAX_STEPS, steps_in
+from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
 from optcore.spec.networks.activations import LogSoftmax
@@ -33,7 +33,7 @@ MAX_COST = 1_000_000_000
 
 
 def check_parts(run: RunSpec) -> None:
-    """Raise the first thing about *run* that no part of it shows by itself."""
+    """Reject the first thing in *run* that is wrong only together with another part of it."""
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
@@ -73,7 +73,7 @@ def _work_is_bounded(run: RunSpec) -> None:
             f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
             names,
         )
-    why = too_many(moved.schedule for moved in run.scheduled())
+    why = too_many(each.schedule for each in run.scheduled())
     if why is not None:
         reject(["schedule"], why, None)
 
@@ -249,7 +249,7 @@ def _eps_counts(run: RunSpec) -> None:
 def _durations_have_steps(run: RunSpec) -> None:
     for name in ("evaluate_every", "checkpoint_every"):
         duration = getattr(run.training, name)
-        if duration is not None and steps_in(duration, run.steps_per_epoch) < 1:
+        if duration is not None and run.length.steps(duration) < 1:
             reject(
                 ["training", name],
                 f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
@@ -266,11 +266,11 @@ def _lr_has_one_schedule(run: RunSpec) -> None:
             reject(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
 
 
-def _check_follower(run: RunSpec, moved: Scheduled) -> None:
-    kind = moved.schedule.kind
-    if moved.path != ("schedule",):
+def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
+    kind = scheduled.schedule.kind
+    if scheduled.path != ("schedule",):
         reject(
-            [*moved.path, "kind"],
+            [*scheduled.path, "kind"],
             f"kind {kind} follows a metric and is only for the run's own schedule",
             kind,
         )
@@ -284,20 +284,20 @@ def _check_follower(run: RunSpec, moved: Scheduled) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
-    for moved in run.scheduled():
-        if moved.schedule.STATEFUL:
-            _check_follower(run, moved)
-        for path, message, value in moved.schedule.problems_in(run.length):
-            reject([*moved.path, *path], message, value)
-        cost = moved.schedule.cost(run.length)
+    for scheduled in run.scheduled():
+        if scheduled.schedule.STATEFUL:
+            _check_metric_driven(run, scheduled)
+        for path, message, value in scheduled.schedule.problems_in(run.length):
+            reject([*scheduled.path, *path], message, value)
+        cost = scheduled.schedule.cost(run.length)
         if cost > MAX_COST:
             reject(
-                [*moved.path],
+                [*scheduled.path],
                 f"schedule must come to at most {MAX_COST} values, those of all its parts "
                 f"together, got {cost} in {run.total_steps} steps",
-                moved.schedule.kind,
+                scheduled.schedule.kind,
             )
-        repeated += moved.schedule.num_repeated(run.length)
+        repeated += scheduled.schedule.num_repeated(run.length)
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],

@@ -1,4 +1,4 @@
-"""A run: model, dataset, optimizer, schedule, training; and the plan that follows from them."""
+"""A run: model, dataset, optimizer, schedule, training; and what follows from them together."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from optcore.spec.training import COMPUTED, OBSERVED, Training
 @dataclass(frozen=True)
 class Scheduled:
     """
-    A number that a schedule moves over the run.
+    A hyperparameter that has a schedule.
 
     Attributes:
         path: where the schedule is written.
         name: of the hyperparameter.
-        schedule: what moves it.
-        spec: the optimizer, as it holds there.
+        schedule: its schedule.
+        spec: the optimizer, with the fields that hold there.
     """
 
     path: tuple[str | int, ...]
@@ -46,7 +46,7 @@ class Scheduled:
 
     @property
     def value(self) -> float:
-        """What the schedule starts from."""
+        """The value that the schedule starts from."""
         return self.spec.hyperparameters()[self.name]
 
 

@@ -20,7 +20,7 @@ RATE = st.floats(0, 10)
 FACTOR = st.floats(0.01, 1.2)
 
 
-def said(required: dict[str, Any] | None = None, **optional: Any) -> Specs:
+def fields(required: dict[str, Any] | None = None, **optional: Any) -> Specs:
     return st.fixed_dictionaries(required or {}, optional=optional)
 
 
@@ -37,13 +37,13 @@ PIECES = increasing(1).flatmap(
         }
     )
 )
-FALL = st.one_of(
-    said(length=DURATION, end=RATE), said(length=DURATION, end_fraction=st.floats(0, 1))
+ENDS = st.one_of(
+    fields(length=DURATION, end=RATE), fields(length=DURATION, end_fraction=st.floats(0, 1))
 )
 
 
-def fall(required: dict[str, Any] | None = None, **optional: Any) -> Specs:
-    return st.builds(lambda a, b: {**a, **b}, FALL, said(required, **optional))
+def annealing(required: dict[str, Any] | None = None, **optional: Any) -> Specs:
+    return st.builds(lambda a, b: {**a, **b}, ENDS, fields(required, **optional))
 
 
 DECAY = {"every": DURATION, "staircase": st.booleans()}
@@ -53,11 +53,11 @@ LINE: dict[str, Any] = {
     "alpha": st.floats(0, 1),
     "beta": st.floats(0, 1),
 }
-FOLLOWS: dict[str, Any] = {
+METRIC: dict[str, Any] = {
     "metric": st.sampled_from(["test_loss", "test_accuracy"]),
     "patience": st.integers(0, 5),
 }
-ONE_CYCLE = said(
+ONE_CYCLE = fields(
     {"pct_start": st.floats(0.1, 0.45)},
     div_factor=st.floats(1.1, 50),
     start=RATE,
@@ -67,46 +67,46 @@ ONE_CYCLE = said(
 )
 
 SIMPLE: dict[str, Specs] = {
-    "constant": said(factor=st.floats(0, 1), length=DURATION),
+    "constant": fields(factor=st.floats(0, 1), length=DURATION),
     "piecewise": PIECES,
-    "step": said({"every": DURATION}, gamma=FACTOR),
-    "multi_step": said({"milestones": increasing(0)}, gamma=FACTOR),
-    "multiplicative": said({"factors": st.lists(FACTOR, min_size=1, max_size=60)}),
-    "values": said(
+    "step": fields({"every": DURATION}, gamma=FACTOR),
+    "multi_step": fields({"milestones": increasing(0)}, gamma=FACTOR),
+    "multiplicative": fields({"factors": st.lists(FACTOR, min_size=1, max_size=60)}),
+    "values": fields(
         {"values": st.lists(RATE, min_size=TOTAL, max_size=TOTAL)}, relative=st.booleans()
     ),
-    "cosine": fall(past_end=st.sampled_from(["hold", "rise"])),
-    "linear": fall(start_fraction=st.floats(0.01, 1)),
-    "polynomial": fall(power=st.floats(0.1, 5), cycle=st.booleans()),
-    "tanh": fall(lower=st.floats(-9, -1), upper=st.floats(0, 5)),
-    "rex": fall(),
-    "wsd": said(
+    "cosine": annealing(past_end=st.sampled_from(["hold", "rise"])),
+    "linear": annealing(start_fraction=st.floats(0.01, 1)),
+    "polynomial": annealing(power=st.floats(0.1, 5), cycle=st.booleans()),
+    "tanh": annealing(lower=st.floats(-9, -1), upper=st.floats(0, 5)),
+    "rex": annealing(),
+    "wsd": fields(
         {"decay": st.integers(1, 4)},
         shape=st.sampled_from(["linear", "cosine", "one_minus_sqrt", "one_minus_square"]),
         end=RATE,
     ),
-    "exponential": said({"rate": FACTOR}, **DECAY),
-    "natural_exponential": said({"rate": st.floats(0, 2)}, **DECAY),
-    "inverse_time": said({"rate": st.floats(0, 2)}, **DECAY),
-    "noam": said({"d_model": st.integers(1, 1024), "warmup_steps": DURATION}),
-    "inverse_sqrt": said(timescale=DURATION),
-    "cosine_restarts": said(
+    "exponential": fields({"rate": FACTOR}, **DECAY),
+    "natural_exponential": fields({"rate": st.floats(0, 2)}, **DECAY),
+    "inverse_time": fields({"rate": st.floats(0, 2)}, **DECAY),
+    "noam": fields({"d_model": st.integers(1, 1024), "warmup_steps": DURATION}),
+    "inverse_sqrt": fields(timescale=DURATION),
+    "cosine_restarts": fields(
         {"length": DURATION}, t_mul=st.floats(1, 3), m_mul=st.floats(0, 1.2), end=RATE
     ),
-    "cyclical_cosine": said({"length": DURATION}, end=RATE),
-    "two_step_cosine": fall({"first": DURATION}),
-    "linear_cosine": said(None, **LINE),
-    "noisy_linear_cosine": said(None, seed=st.integers(0, 9), **LINE),
+    "cyclical_cosine": fields({"length": DURATION}, end=RATE),
+    "two_step_cosine": annealing({"first": DURATION}),
+    "linear_cosine": fields(None, **LINE),
+    "noisy_linear_cosine": fields(None, seed=st.integers(0, 9), **LINE),
     "one_cycle": ONE_CYCLE,
-    "cyclic": said(
+    "cyclic": fields(
         {"base": RATE},
         up=DURATION,
         down=DURATION,
         mode=st.sampled_from(["triangular", "triangular2", "exp_range"]),
         gamma=st.floats(0.5, 1),
     ),
-    "plateau": said(None, factor=st.floats(0.1, 0.9), **FOLLOWS),
-    "greedy": said(None, factor=st.floats(0.1, 0.9), **FOLLOWS),
+    "plateau": fields(None, factor=st.floats(0.1, 0.9), **METRIC),
+    "greedy": fields(None, factor=st.floats(0.1, 0.9), **METRIC),
 }
 STATEFUL = {"plateau", "greedy"}
 
@@ -121,32 +121,32 @@ def simple(draw: st.DrawFn, *, stateful: bool) -> dict[str, Any]:
     return spec if dialect == "plain" else {**spec, "dialect": dialect}
 
 
-def around(inner: Specs) -> Specs:
-    return st.one_of(*(wrapped(kind, fields, inner) for kind, fields in WRAPPED.items()))
+def modified(inner: Specs) -> Specs:
+    return st.one_of(*(modifier(kind, fields, inner) for kind, fields in MODIFIERS.items()))
 
 
-def wrapped(kind: str, fields: Specs, inner: Specs) -> Specs:
+def modifier(kind: str, fields: Specs, inner: Specs) -> Specs:
     # A list must have one value per step, which those inside have not.
     fitting = inner.filter(lambda part: "values" not in str(part))
     return st.builds(lambda a, b: {"kind": kind, "schedule": a, **b}, fitting, fields)
 
 
-WRAPPED: dict[str, Specs] = {
-    "cycle": said({"length": st.integers(12, 30)}, factor=FACTOR),
-    "scale": said({"factor": st.floats(0, 2)}),
-    "clamp": said(min=st.floats(0, 0.1), max=st.floats(0.2, 1)),
-    "noise": said({"std": st.floats(0, 1)}, seed=st.integers(0, 2**40), begin=DURATION),
-    "per_epoch": said(),
-    "shift": said({"by": st.integers(1, 20)}),
+MODIFIERS: dict[str, Specs] = {
+    "cycle": fields({"length": st.integers(12, 30)}, factor=FACTOR),
+    "scale": fields({"factor": st.floats(0, 2)}),
+    "clamp": fields(min=st.floats(0, 0.1), max=st.floats(0.2, 1)),
+    "noise": fields({"std": st.floats(0, 1)}, seed=st.integers(0, 2**40), begin=DURATION),
+    "per_epoch": fields(),
+    "shift": fields({"by": st.integers(1, 20)}),
 }
-MADE_OF = {"chain", "product"}
-SPECS = {*SIMPLE, *WRAPPED, *MADE_OF}
+COMBINATORS = {"chain", "product"}
+SPECS = {*SIMPLE, *MODIFIERS, *COMBINATORS}
 
 
 def combined(inner: Specs) -> Specs:
-    fitting = inner.filter(lambda part: not {"values", "one_cycle"} & words(part))
+    fitting = inner.filter(lambda part: not {"values", "one_cycle"} & kinds(part))
     return st.one_of(
-        around(inner.filter(lambda part: "one_cycle" not in words(part))),
+        modified(inner.filter(lambda part: "one_cycle" not in kinds(part))),
         st.builds(
             lambda a, b, at: {"kind": "chain", "schedules": [a, b], "boundaries": [at]},
             fitting,
@@ -157,7 +157,7 @@ def combined(inner: Specs) -> Specs:
     )
 
 
-def words(spec: dict[str, Any]) -> set[str]:
+def kinds(spec: dict[str, Any]) -> set[str]:
     return set(str(spec).replace("'", " ").split())
 
 
@@ -170,7 +170,7 @@ def schedules(draw: st.DrawFn, *, stateful: bool = True, warmups: bool = True) -
     return spec
 
 
-WARMUP = said(
+WARMUP = fields(
     {"length": st.integers(1, 10), "start": st.floats(0.001, 1)},
     after=st.sampled_from(["delay", "overlap", "compress"]),
     shape=st.sampled_from(["linear", "cosine", "exponential", "constant"]),
