@@ -29,7 +29,7 @@ from packaging.version import Version
 from optserve.cli.plugins import GROUP, OF_THE_SERVICE
 from optserve.local.embedded import url_of
 from optserve.local.ports import listening_port
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 from tests.support.machine.environments import Environment, variables
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT

@@ -1,1 +1,1 @@
-"""The `optserve` command, a file per group of subcommands."""
+"""The `optserve` command: a file per group of subcommands."""

@@ -1,4 +1,4 @@
-"""Commands that ask something of a job that was posted."""
+"""Commands that act on a job: cancel, pause, restart and others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
 
 
 def kill(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """End a job at once; nothing more of it is saved."""
+    """End a job at once, without saving anything."""
     with service(url, home) as client:
         _say(client.kill(job_id), "killed")
 
 
 def pause(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """Put a job aside; a running one saves a checkpoint first."""
+    """Pause a job; a running one saves a checkpoint first."""
     with service(url, home) as client:
         _say(client.pause(job_id), "paused")
 
@@ -32,16 +32,16 @@ def resume(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
 
 
 def restart(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """Let a queued or paused job begin again at step 0, on any worker of its device."""
+    """Let a queued or paused job start again at step 0, on any worker of its device."""
     with service(url, home) as client:
         _say(client.restart(job_id))
 
 
 def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """
-    Let a queued or paused job go on from its checkpoint where bits come out differently.
+    Let a queued or paused job continue from its checkpoint on hardware that computes other bits.
 
-    For a job whose worker is gone for good. Its steps after the checkpoint are cut.
+    For a job whose worker is gone for good. Its steps after the checkpoint are discarded.
     """
     with service(url, home) as client:
         _say(client.accept(job_id))

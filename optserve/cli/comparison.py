@@ -1,4 +1,4 @@
-"""``optserve compare``: several jobs over each other in the terminal."""
+"""``optserve compare``: several jobs drawn over each other in the terminal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from optserve.contract.answers.charts import XAxis
 
 def compare(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...")],
-    column: Annotated[str, typer.Option(help="What is compared.")] = "loss",
-    x: Annotated[XAxis, typer.Option(help="Along what.")] = XAxis.STEP,
+    column: Annotated[str, typer.Option(help="The column to compare.")] = "loss",
+    x: Annotated[XAxis, typer.Option(help="The x axis.")] = XAxis.STEP,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Draw several jobs over each other: by step, examples seen or seconds trained."""
+    """Draw a column of several jobs over each other."""
     with service(url, home) as client:
         found = client.compare(job_ids, column=column, x=x)
-    for line in pictures.of_jobs(found, out.width):
+    for line in pictures.comparison_chart(found, out.width):
         out.say(line)
     header = ["", "job", "steps", "name"]
     rows = [

@@ -1,4 +1,4 @@
-"""``optserve convert``: somebody else's configuration as parts of a job."""
+"""``optserve convert``: another framework's configuration as parts of a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from optcore.recipes.paddleocr import convert_file
 
 
-def command(
+def convert(
     file: Annotated[Path, typer.Argument(help="A PaddleOCR configuration, in YAML.")],
 ) -> None:
     """Print a PaddleOCR configuration's optimizer and schedule as parts of a job."""

@@ -1,4 +1,4 @@
-"""The command that takes the steps of a job home, for other programs to read."""
+"""``optserve metrics``: the steps of a job, in a format that other programs read."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ def metrics(
     job_id: JobId,
     *,
     form: Annotated[
-        ExportForm, typer.Option("--format", help="Arrow is a stream.")
+        ExportForm, typer.Option("--format", help="arrow is Arrow's stream format.")
     ] = ExportForm.CSV,
-    columns: Annotated[
-        str | None, typer.Option(help="Some of the job's, in this order: loss,lr")
-    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Only these, in this order: loss,lr")] = None,
     after: Annotated[int, typer.Option(min=-1, help="Only steps after this one.")] = -1,
     file: Annotated[
         Path | None,
-        typer.Option("--out", help="Written whole or not at all. Default: standard output."),
+        typer.Option("--out", help="Written completely or not at all. Default: standard output."),
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Take the steps of a job home: CSV, NDJSON, Parquet or Arrow, every bit."""
+    """Export the steps of a job as CSV, NDJSON, Parquet or Arrow, with every bit."""
     if file is None and not form.is_text and sys.stdout.isatty():
         err.say(
-            f"{form} is not for the eye: write it to a file with --out FILE, or into a pipe",
+            f"{form} is a binary format: write it to a file with --out FILE, or into a pipe",
             style="red",
         )
         raise typer.Exit(FAILED)
@@ -48,6 +46,7 @@ def metrics(
                 after=after,
             )
             sys.stdout.flush()
-        except BrokenPipeError:  # who reads it has enough
+        except BrokenPipeError:  # the reader has closed the pipe, as `head` does
+            # Python flushes stdout at exit, and would print a second BrokenPipeError.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(FAILED) from None

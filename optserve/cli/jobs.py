@@ -1,124 +1,89 @@
-"""Jobs as the command shows them: a list, the facts of one, its picture, its history."""
+"""Commands that post jobs and show them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
 
-from optserve.cli.output import live, pictures
-from optserve.cli.output.tables import print_table
-from optserve.cli.output.terminal import Terminal, visible
-from optserve.client import Client
-from optserve.contract.answers.checkpoints import Checkpoint
-from optserve.contract.answers.history import Event
-from optserve.contract.answers.jobs import Job, ListedJob
+import typer
+
+from optserve.cli.files import read_object
+from optserve.cli.options import DEFAULT_HOME, FAILED, BadOption, Home, JobId, Url, service
+from optserve.cli.output import reports
+from optserve.cli.output.terminal import err, out, visible
 from optserve.contract.states import State
 
-
-def jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:
-    """Print a line per job; on a narrow terminal only names are cut."""
-    header = ["job", "state", "step", "accuracy", "name"]
-    rows = [
-        [
-            job.id,
-            f"{job.state}: {job.reason}" if job.reason else str(job.state),
-            f"{job.step}/{job.total_steps}",
-            f"{job.result.test_accuracy:.2%}" if job.result else "",
-            job.name,
-        ]
-        for job in found
-    ]
-    print_table(terminal, header, rows)
+MAX_LIMIT = 1000
 
 
-def facts(job: Job, terminal: Terminal) -> None:
-    """Print what is worth a line each."""
-    for name, value in _facts(job).items():
-        terminal.say(f"{name:<12} {visible(value)}")
+def submit(
+    file: Annotated[Path, typer.Argument(help="The job as JSON; - for standard input.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Equal keys with equal jobs are one job. Default: a new key."),
+    ] = None,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Post a job."""
+    spec = read_object(file)
+    with service(url, home) as client:
+        for warning in client.validate(spec).warnings:
+            err.say(f"warning: {warning}", style="yellow")
+        job = client.submit(spec, idempotency_key=idempotency_key)
+        out.say(f"{job.id}  {client.url}/v1/jobs/{job.id}")
+        if follow and not reports.follow_and_report(client, job, out):
+            raise typer.Exit(FAILED)
 
 
-def picture(client: Client, job_id: str, terminal: Terminal) -> None:
-    """Print lr and loss of every step, drawn."""
-    found = client.chart(job_id, columns=list(pictures.HEIGHTS))
-    for line in pictures.of_job(found, terminal.width):
-        terminal.say(line)
+def jobs(
+    state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only jobs with NAME=VALUE; repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LIMIT)] = 20,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """List jobs, newest first."""
+    labels = dict(_pair(text) for text in label or [])
+    with service(url, home) as client:
+        page = client.jobs(state=state, labels=labels, limit=limit)
+        found, unreadable = page.data, page.unreadable
+        while page.has_more and len(found) < limit:  # a page of large rows holds fewer
+            left = limit - len(found)
+            page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
+            found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
+    reports.print_jobs(found, out)
+    for job in unreadable:
+        err.say(f"{visible(job.id)} cannot be read: {visible(job.detail)}")
+    if page.has_more:
+        err.say(f"there are more jobs; list them with --limit {min(MAX_LIMIT, 2 * limit)}")
 
 
-def history(events: Iterable[Event], terminal: Terminal) -> None:
-    """Print a line per event, cut to the width of a terminal."""
-    for event in events:
-        data = ", ".join(f"{name} {value}" for name, value in event.data.items())
-        line = visible(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<16} {data}")
-        if terminal.is_terminal:
-            terminal.print(line, overflow="ellipsis", no_wrap=True)
-        else:
-            terminal.say(line)
+def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """List the stored states of a job."""
+    with service(url, home) as client:
+        reports.print_checkpoints(client.checkpoints(job_id), out)
 
 
-def follow(client: Client, job: Job, terminal: Terminal) -> bool:
-    """Show a job until it ends; return whether it succeeded."""
-    try:
-        end = live.follow(client, job, terminal)
-    except KeyboardInterrupt:
-        terminal.say(f"the job goes on; `optserve cancel {job.id}` would end it")
-        raise
-    picture(client, job.id, terminal)
-    facts(client.job(job.id), terminal)
-    return end.state is State.SUCCEEDED
+def show(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option(help="Follow its history to its end.")] = False,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show a job: its state, lr and loss of its steps, its history."""
+    with service(url, home) as client:
+        reports.print_facts(client.job(job_id), out)
+        reports.print_chart(client, job_id, out)
+        entries = client.follow_events(job_id) if follow else client.events(job_id)
+        reports.print_history(entries, out)
 
 
-def checkpoints(found: Sequence[Checkpoint], terminal: Terminal) -> None:
-    """Print a line per state that is kept."""
-    header = ["step", "bytes", "best", "sha256"]
-    rows = [
-        [
-            str(kept.step),
-            "gone" if kept.size is None else str(kept.size),
-            "best" if kept.best else "",
-            kept.sha256,
-        ]
-        for kept in found
-    ]
-    print_table(terminal, header, rows)
-
-
-def _facts(job: Job) -> dict[str, str]:
-    optimizer, schedule = job.spec.get("optimizer", {}), job.spec.get("schedule", {})
-    found = {
-        "job": job.id,
-        "name": job.name,
-        "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
-        "state": f"{job.state}: {job.reason}: {job.detail}" if job.reason else str(job.state),
-        "steps": f"{job.step} of {job.total_steps}"
-        + (", stopped early" * (job.outcome == "early_stopped")),
-        "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
-        f"lr {optimizer.get('lr')}",
-        "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
-    }
-    if job.stalled_s:
-        found["stalled"] = f"{job.stalled_s:.1f} s, until its steps were stored"
-    if not job.bitwise:
-        found["bits"] = (
-            "not those of one undisturbed run: it went on where they come out differently"
-        )
-    if job.queue_position is not None:
-        found["queue"] = f"{job.queue_position} before it" if job.queue_position else "next"
-    if job.waiting_for:
-        found["waits for"] = _awaited(job)
-    if job.parent:
-        found["begins with"] = (
-            f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
-        )
-    if job.best:
-        found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
-    if job.result:
-        found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
-    if job.digest:
-        found["digest"] = job.digest
-    return {name: value for name, value in found.items() if value}
-
-
-def _awaited(job: Job) -> str:
-    if job.waiting_for == "worker":
-        return f"a worker with device {job.spec.get('training', {}).get('device')}"
-    ways = " or ".join(f"optserve {offer} {job.id}" for offer in job.offers)
-    return "a worker whose bits are those of its steps" + (f"; or: {ways}" if ways else "")
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadOption(f"--label must be NAME=VALUE, got {text!r}")
+    return name, value

@@ -1,4 +1,4 @@
-"""What several commands may be given, and the service that follows from it."""
+"""Options that several commands share, and the client that they select."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ DEFAULT_HOME = Path(".optserve")
 DEFAULT_URL = "http://127.0.0.1:8000"
 MAX_PORT = 65535
 FAILED = 1
-"""Exit code of a command that did not come to what was asked for."""
+"""Exit code of a command that failed."""
+
+
+class BadOption(Exception):
+    """An option has a value that it cannot have; the text says which."""
+
 
 Home = Annotated[
-    Path, typer.Option(envvar="OPTSERVE_HOME", help="Where the local stack keeps everything.")
+    Path, typer.Option(envvar="OPTSERVE_HOME", help="Folder of the local stack's files.")
 ]
 Port = Annotated[
     int,
-    typer.Option(envvar="OPTSERVE_PORT", min=0, max=MAX_PORT, help="0 for any free one."),
+    typer.Option(envvar="OPTSERVE_PORT", min=0, max=MAX_PORT, help="0 for any free port."),
 ]
 Url = Annotated[
     str | None,
     typer.Option(
-        envvar="OPTSERVE_URL", help="The service. Default: the stack on --home, else port 8000."
+        envvar="OPTSERVE_URL",
+        help="URL of the service. Default: the stack on --home, else port 8000.",
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB")]

@@ -1,4 +1,4 @@
-"""``optserve schedule``: schedules drawn where you are, without a service."""
+"""``optserve schedule``: schedules drawn locally, without a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optserve.cli.output.chart import chart
 from optserve.cli.output.terminal import out
 from optserve.contract.requests.job import JobSpec
 
-app = typer.Typer(help="Schedules, seen before they run.", no_args_is_help=True)
+app = typer.Typer(help="Draw schedules without running them.", no_args_is_help=True)
 
 HEIGHT = 12
 """Lines of the picture in the terminal."""
@@ -27,7 +27,7 @@ MIN_WIDTH, MAX_WIDTH = 40, 100
 
 @app.callback()
 def schedule() -> None:
-    """Schedules, seen before they run."""
+    """Draw schedules without running them."""
 
 
 @app.command()
@@ -38,42 +38,44 @@ def plot(
             help="A schedule as JSON, the name of one, a file with a schedule or a job, or -."
         ),
     ],
-    lr: Annotated[float | None, typer.Option(help="What it starts from. Default: 1.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The base lr. Default: 1.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the run. Default: 1000.")] = None,
     steps_per_epoch: Annotated[
         int | None, typer.Option(help="For durations in epochs. Default: 1.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Write a picture here too: a .svg file.")
+        Path | None, typer.Option("--to", help="Also write a picture to this .svg file.")
     ] = None,
 ) -> None:
-    """Draw lr at every step, with what it comes to."""
+    """Draw lr at every step, with a summary."""
     if to is not None and to.suffix != ".svg":
         raise SpecError([Problem("--to", f"to must be a .svg file, got {str(to)!r}")])
-    asked = preview_of(read(spec), lr=lr, steps=steps, steps_per_epoch=steps_per_epoch)
-    steps, epoch = asked.total_steps, asked.steps_per_epoch
-    schedule = make_schedule(asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch)
+    preview = preview_of(read(spec), lr=lr, steps=steps, steps_per_epoch=steps_per_epoch)
+    steps, epoch = preview.total_steps, preview.steps_per_epoch
+    schedule = make_schedule(
+        preview.schedule, lr=preview.lr, total_steps=steps, steps_per_epoch=epoch
+    )
     lrs = schedule(np.arange(steps))
-    known = plan_schedule(
-        asked.schedule, lr=asked.lr, total_steps=steps, steps_per_epoch=epoch, values=lrs
+    summary = plan_schedule(
+        preview.schedule, lr=preview.lr, total_steps=steps, steps_per_epoch=epoch, values=lrs
     )
     width = min(max(out.width, MIN_WIDTH), MAX_WIDTH)
-    title = f"{asked.schedule.kind}, {steps} steps"
+    title = f"{preview.schedule.kind}, {steps} steps"
     for line in chart(f"lr of {title}", lrs.tolist(), width=width, height=HEIGHT):
         out.say(line)
     out.say(
-        f"first {known.first:g}  peak {known.peak:g} at step {known.peak_step}  "
-        f"last {known.last:g}  area {known.area:g}  warmup {known.warmup_share:.0%}"
+        f"first {summary.first:g}  peak {summary.peak:g} at step {summary.peak_step}  "
+        f"last {summary.last:g}  area {summary.area:g}  warmup {summary.warmup_share:.0%}"
     )
-    for warning in known.warnings:
+    for warning in summary.warnings:
         out.say(f"warning: {warning}", style="yellow")
     if to is not None:
         to.write_text(svg({"lr": lrs}, title=title))
-        out.say(f"{to} is written")
+        out.say(f"wrote {to}")
 
 
 def read(text: str) -> dict[str, Any]:
-    """Return the object that *text* is, names or lies in the file of."""
+    """Return the schedule or job that *text* is, or that is in the file of this name."""
     if text.lstrip().startswith("{"):
         return parse_object(text.encode(), "the schedule must be given")
     path = Path(text)
@@ -85,7 +87,7 @@ def read(text: str) -> dict[str, Any]:
 def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
-    """Return what to draw for *data*, a schedule or a job; what is given goes before the job's."""
+    """Return what to draw for *data*, a schedule or a job; arguments override the job's values."""
     asked: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:
         job = JobSpec.parse(data)

@@ -13,8 +13,7 @@ from typing import Any
 import typer
 
 from optcore.data.sources.fetch import fetch_mnist
-from optserve.cli import jobs
-from optserve.cli.output import live
+from optserve.cli.output import live, reports
 from optserve.cli.output.terminal import Terminal
 from optserve.client import Client
 from optserve.contract.states import State
@@ -55,7 +54,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
         if end.state is not State.SUCCEEDED:
             out.say(f"the job ended {end.state}: {end.reason}: {end.detail}")
             raise typer.Exit(1)
-        jobs.picture(client, job.id, out)
+        reports.print_chart(client, job.id, out)
         result = client.job(job.id).result
         assert result is not None  # a job that succeeded has one
         where = f"{url}/v1/jobs/{job.id}"

@@ -26,7 +26,7 @@ from store.redis.functions import send
 from store.redis.server import prepare
 from store.storage.artifacts import STORE, Storage
 from store.storage.usable import require_usable
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 from tests.support.store.protocol import append, begin, some_rows, submit
 
 MARK = b"$4\r\nlast\r\n"

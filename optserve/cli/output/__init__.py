@@ -1,1 +1,1 @@
-"""What the command prints: text, tables, pictures and live lines."""
+"""What the command prints: reports of jobs, tables, charts and a live line."""

@@ -1,4 +1,4 @@
-"""Pictures in the terminal that hide nothing: each column spans all values that fall into it."""
+"""Charts as text. Each column spans all values that fall into it, so that no spike is lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Bit of the dot in each column and line of a braille character."""
 WALL, CORNER, FLOOR = "\u2502", "\u2514", "\u2500"
 NOT_FINITE = "x"
-"""Stands in the top line where a value is NaN or infinite."""
+"""Marks, in the top line, a column with a NaN or infinite value."""
 LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
-"""Each draws one of several curves; x has its meaning already."""
+"""One for each of several curves; without x, which is `NOT_FINITE`."""
 SEVERAL = "*"
-"""Stands where curves lie over each other."""
+"""Drawn where curves overlap."""
 
 
 class Curve(NamedTuple):
@@ -25,9 +25,9 @@ class Curve(NamedTuple):
     Points to draw.
 
     Attributes:
-        x: where they are, ascending.
-        values: one for each.
-        end: up to where the last value holds.
+        x: positions, ascending.
+        values: one for each position.
+        end: the position up to which the last value holds.
     """
 
     x: Sequence[float]
@@ -36,7 +36,7 @@ class Curve(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What a picture has room for: from *start*, *span* wide; from *low* to *high*."""
+    """The area of a chart: x from *start*, *span* wide; values from *low* to *high*."""
 
     start: float
     span: float
@@ -48,10 +48,10 @@ class _Frame(NamedTuple):
 
 
 class _Trace(NamedTuple):
-    """A curve in a picture: lowest and highest dot of each column; columns with lost values."""
+    """A curve in dots: lowest and highest of each column; columns with a NaN or infinity."""
 
     spans: list[tuple[int, int] | None]
-    lost: set[int]
+    not_finite: set[int]
 
 
 def chart(
@@ -67,15 +67,15 @@ def chart(
     Return *values*, from left to right, as lines of text.
 
     A column of dots reaches from the smallest to the largest value that falls into it, so that a
-    spike of one step is seen whatever the width.
+    spike of one step shows at any width.
 
     Args:
         title: of the first line.
         values: not empty.
         width: of the lines, in characters, labels included.
         height: of the picture, in lines.
-        steps: of the values, ascending; one after another from 0 on unless given.
-        total: how many steps there are; as many as values unless given.
+        steps: of the values, ascending; default: 0, 1, ...
+        total: number of steps; default: as many as values.
     """
     total = len(values) if total is None else total
     frame = _frame(values, 0, total, width=width, height=height)
@@ -105,7 +105,7 @@ def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) ->
             for y in range(span[0], span[1] + 1) if span else ():
                 line = cells[height - 1 - y]
                 line[column] = letter if line[column] == " " else SEVERAL
-        _mark(cells, trace.lost)
+        _mark(cells, trace.not_finite)
     return _framed(title, cells, frame, f"{start:.6g}", f"{end:.6g}")
 
 
@@ -121,7 +121,7 @@ def _frame(
 def _framed(
     title: str, cells: Sequence[Sequence[str]], frame: _Frame, first: str, last: str
 ) -> list[str]:
-    """Return *cells* with what stands around them."""
+    """Return *cells* with title, labels and axes around them."""
     margin = frame.margin
     labels = {0: f"{frame.high:.4g}", frame.height - 1: f"{frame.low:.4g}"}
     lines = [f"{'':{margin}}  {title}"]
@@ -133,39 +133,39 @@ def _framed(
 
 
 def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
-    """Return *curve* in a picture of so many columns and dots."""
+    """Return *curve* in *columns* columns of *dots* dots."""
     spans: list[tuple[int, int] | None] = []
-    lost: set[int] = set()
+    not_finite: set[int] = set()
     before: int | None = None
-    for x, bucket in enumerate(_dealt(curve, frame, columns)):
+    for x, bucket in enumerate(_buckets(curve, frame, columns)):
         finite = [value for value in bucket if math.isfinite(value)]
         if len(finite) < len(bucket):
-            lost.add(x * frame.columns // columns)
+            not_finite.add(x * frame.columns // columns)
         if not finite:
             before = None
             spans.append(None)
             continue
         bottom, top = (_dot(value, frame, dots) for value in (min(finite), max(finite)))
-        if before is not None:  # join it to the column before
+        if before is not None:  # a steep curve must not fall apart into dots
             bottom, top = min(bottom, before), max(top, before)
         spans.append((bottom, top))
         before = _dot(finite[-1], frame, dots)
-    return _Trace(spans, lost)
+    return _Trace(spans, not_finite)
 
 
-def _dealt(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
-    """Return the values that fall into each of *count* columns; one holds until the next."""
+def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
+    """Return the values in each of *count* columns; an empty one repeats the last value."""
 
     def column(x: float) -> int:
         return min(int((x - frame.start) * count // frame.span), count - 1)
 
-    dealt: list[list[float]] = [[] for _ in range(count)]
+    buckets: list[list[float]] = [[] for _ in range(count)]
     for x, value in zip(curve.x, curve.values, strict=True):
-        dealt[column(x)].append(value)
+        buckets[column(x)].append(value)
     if curve.x:
         for i in range(column(curve.x[0]) + 1, column(curve.end) + 1):
-            dealt[i] = dealt[i] or dealt[i - 1][-1:]
-    return dealt
+            buckets[i] = buckets[i] or buckets[i - 1][-1:]
+    return buckets
 
 
 def _braille(trace: _Trace, frame: _Frame) -> list[list[str]]:
@@ -175,12 +175,12 @@ def _braille(trace: _Trace, frame: _Frame) -> list[list[str]]:
             line, dot = divmod(DOTS_PER_LINE * frame.height - 1 - y, DOTS_PER_LINE)
             bits[line][x // DOTS_PER_COLUMN] |= BITS[x % DOTS_PER_COLUMN][dot]
     cells = [[chr(BRAILLE + b) if b else " " for b in line] for line in bits]
-    _mark(cells, trace.lost)
+    _mark(cells, trace.not_finite)
     return cells
 
 
-def _mark(cells: list[list[str]], lost: set[int]) -> None:
-    for column in lost:
+def _mark(cells: list[list[str]], columns: set[int]) -> None:
+    for column in columns:
         cells[0][column] = NOT_FINITE
 
 

@@ -1,4 +1,4 @@
-"""Following a job in the terminal: one live line, or a line now and then where nobody watches."""
+"""The progress of a job: one live line in a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optserve.contract.states import State
 
 REFRESH_PER_S = 8
 QUIET_S = 5.0
-"""Seconds between two lines where the output is no terminal."""
+"""Seconds between two lines where the output is not a terminal."""
 WINDOW_S = 5.0
 """Seconds over which the speed is measured."""
 
@@ -28,27 +28,27 @@ class Speed:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, steps: int) -> None:
-        """Take note that *steps* are done by now."""
+        """Note that *steps* are done by now."""
         now = self._clock()
-        self._seen.append((now, steps))
-        while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:  # noqa: PLR2004
-            self._seen.popleft()
+        self._samples.append((now, steps))
+        while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW_S:  # noqa: PLR2004
+            self._samples.popleft()
 
     def __call__(self) -> float:
-        """Return the speed; 0 while it is not known."""
-        (first_at, first), (last_at, last) = self._seen[0], self._seen[-1]
+        """Return the speed; 0 while it is unknown."""
+        (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
 
 def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
-    """Show a job's progress until it ends, and return how it did."""
+    """Show a job's progress until it ends; return how it ended."""
     last: MetricRow | None = None
     speed = Speed()
     state = job.state
-    shown_at = -math.inf
+    printed_at = -math.inf
     with Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True) as live:
         for update in client.follow(job.id):
             if isinstance(update, StreamEnd):
@@ -57,6 +57,7 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
                 last = update[-1]
                 speed.update(last.step + 1)
             elif isinstance(update, RowsTruncated):
+                # The steps before are trained no faster for having been trained twice.
                 last, speed = None, Speed()
                 speed.update(update.step)
             else:
@@ -64,14 +65,14 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
             line = progress_line(state, last, job.total_steps, speed() if last else 0.0)
             if console.is_terminal:
                 live.update(Text(visible(line), no_wrap=True, overflow="ellipsis"))
-            elif time.monotonic() - shown_at > QUIET_S:
-                shown_at = time.monotonic()
+            elif time.monotonic() - printed_at > QUIET_S:
+                printed_at = time.monotonic()
                 console.say(line)
-    raise AssertionError("a followed job ends")
+    raise AssertionError("client.follow ends only with a StreamEnd")
 
 
 def progress_line(state: State, last: MetricRow | None, total: int, per_second: float) -> str:
-    """Return where a job stands after its *last* step: lr, loss, speed and time left."""
+    """Return the lr and loss of the *last* step, the speed and the time left."""
     if last is None:
         return f"{state} ..."
     done = last.step + 1

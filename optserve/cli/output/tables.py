@@ -1,4 +1,4 @@
-"""Tables: aligned for people, separated by tabs for programs."""
+"""Tables: aligned in a terminal, separated by tabs elsewhere."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ GAP = "  "
 
 def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
-    Print *rows*: on a terminal below *header*, elsewhere without it and with tabs between.
+    Print *rows*: with *header* and aligned in a terminal, else separated by tabs alone.
 
-    On a terminal only the last column is cut to what room the others leave.
+    Where a terminal is too narrow, only the last column is truncated.
     """
     rows = [[visible(cell) for cell in row] for row in rows]
     if not terminal.is_terminal:
@@ -30,11 +30,12 @@ def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequen
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Return *rows* as lines; only cells of the last column are cut, so that *width* suffices."""
+    """Return *rows* as lines of at most *width*; only the last column is truncated."""
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    room = width - sum(widths) - len(GAP) * len(widths)
+    left = width - sum(widths) - len(GAP) * len(widths)
     return [
-        GAP.join([*map(_padded, cells, widths), _cut(last, room)]).rstrip() for *cells, last in rows
+        GAP.join([*map(_padded, cells, widths), _truncated(last, left)]).rstrip()
+        for *cells, last in rows
     ]
 
 
@@ -42,9 +43,9 @@ def _padded(cell: str, width: int) -> str:
     return cell + " " * (width - cell_len(cell))
 
 
-def _cut(text: str, room: int) -> str:
-    if room <= 0:
+def _truncated(text: str, width: int) -> str:
+    if width <= 0:
         return ""
-    cut = Text(text)
-    cut.truncate(room, overflow="ellipsis")
-    return cut.plain
+    line = Text(text)  # it counts cells, of which CJK characters have two
+    line.truncate(width, overflow="ellipsis")
+    return line.plain

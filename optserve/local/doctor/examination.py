@@ -133,9 +133,7 @@ def _store(examined: Examined, hold: int | None) -> Iterator[redis.Redis]:
             url = url_of(examined.home)
         if url is None:
             raise NotThere("not looked at: it is not the stack's own; set REDIS_URL to it")
-        client = running.enter_context(
-            connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S)
-        )
+        client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
         try:
             client.ping()
         except redis.RedisError as error:

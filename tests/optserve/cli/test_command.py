@@ -1,4 +1,4 @@
-"""The command beside a service that fails: sentences, and nothing that it does not need."""
+"""The command against a service that answers well, badly, or not at all."""
 
 import json
 import os
@@ -9,27 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.support.http.scripted import JOB, Scripted, Step, answers, away, hangs_up
+from tests.support.checkout import ROOT
+from tests.support.http.scripted import JOB, PLAN, Scripted, Step, answers, away, hangs_up
 
-PLAN: dict[str, Any] = {
-    "spec": {},
-    "total_steps": 4,
-    "steps_per_epoch": 4,
-    "num_parameters": 1,
-    "layers": [],
-    "groups": [],
-    "lr": {
-        "first": 0,
-        "peak": 1,
-        "peak_step": 0,
-        "last": 0,
-        "lowest": 0,
-        "area": 1,
-        "warmup_share": 0,
-    },
-    "warnings": ["lr never reaches its end of 0"],
-}
 SPEC = {"optimizer": {"kind": "adam"}}
 WITHOUT_SERVER = """
 import sys
@@ -48,7 +30,7 @@ def optserve(
     )
 
 
-def test_submit_sends_what_was_written_and_prints_the_warnings() -> None:
+def test_submit_sends_the_file_unchanged_and_prints_warnings() -> None:
     with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
         done = optserve("submit", "-", "--url", server.url, stdin=json.dumps(SPEC))
 
@@ -57,7 +39,7 @@ def test_submit_sends_what_was_written_and_prints_the_warnings() -> None:
     assert [json.loads(body) for _, _, _, body in server.requests] == [SPEC, SPEC]
 
 
-def test_submit_repeats_with_the_key_it_is_given() -> None:
+def test_submit_sends_the_idempotency_key_it_was_given() -> None:
     with Scripted(answers(200, PLAN), answers(201, JOB)) as server:
         optserve(
             "submit",
@@ -103,7 +85,7 @@ def test_a_client_needs_no_embedded_server(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:40] if not callable(value) else "",
 )
-def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str) -> None:
+def test_an_error_is_printed_without_a_traceback(args: list[Any], step: Step, message: str) -> None:
     with Scripted(step) as server:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "optserve", *args],
@@ -119,7 +101,7 @@ def test_what_goes_wrong_is_a_sentence(args: list[Any], step: Step, message: str
 
 
 @pytest.mark.parametrize("action", ["cancel", "kill", "pause", "resume", "restart", "accept"])
-def test_what_may_be_asked_of_a_job_is_a_command(action: str) -> None:
+def test_every_action_on_a_job_is_a_command(action: str) -> None:
     with Scripted(answers(200, {**JOB, "state": "paused"})) as server:
         done = optserve(action, "job_1", "--url", server.url)
 
@@ -127,7 +109,7 @@ def test_what_may_be_asked_of_a_job_is_a_command(action: str) -> None:
     assert server.requests[0][:2] == ("POST", f"/v1/jobs/job_1/{action}")
 
 
-def test_a_job_that_waits_shows_what_would_help() -> None:
+def test_a_job_that_waits_for_a_fingerprint_shows_the_offers() -> None:
     waiting = {
         **JOB,
         "waiting_for": "fingerprint",
@@ -141,10 +123,10 @@ def test_a_job_that_waits_shows_what_would_help() -> None:
         done = optserve("show", "job_1", "--url", server.url)
 
     assert "optserve restart job_1 or optserve accept job_1" in done.stdout, done.stderr
-    assert "not those of one undisturbed run" in done.stdout
+    assert "not those of one uninterrupted run" in done.stdout
 
 
-def test_checkpoints_are_lines_for_programs() -> None:
+def test_checkpoints_in_a_pipe_are_separated_by_tabs() -> None:
     found = [
         {"object": "checkpoint", "step": 3, "sha256": "aa", "size": 70, "best": True},
         {"object": "checkpoint", "step": 6, "sha256": "bb", "size": None, "best": False},
@@ -153,10 +135,10 @@ def test_checkpoints_are_lines_for_programs() -> None:
     with Scripted(answers(200, page)) as server:
         done = optserve("checkpoints", "job_1", "--url", server.url)
 
-    assert done.stdout == "3\t70\tbest\taa\n6\tgone\t\tbb\n", done.stderr
+    assert done.stdout == "3\t70\tbest\taa\n6\tmissing\t\tbb\n", done.stderr
 
 
-def test_jobs_are_listed_from_as_many_pages_as_it_takes() -> None:
+def test_jobs_reads_as_many_pages_as_it_takes() -> None:
     def page(*names: str, more: bool) -> dict[str, Any]:
         rows = [{**JOB, "id": name, "spec": None} for name in names]
         return {"object": "list", "data": rows, "has_more": more, "next": names[-1]}
@@ -167,14 +149,14 @@ def test_jobs_are_listed_from_as_many_pages_as_it_takes() -> None:
         done = optserve("jobs", "--limit", "3", "--url", server.url)
 
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["d", "c", "b"]
-    assert done.stderr == "there are more; see them with --limit 6\n"
+    assert done.stderr == "there are more jobs; list them with --limit 6\n"
     assert [request[1] for request in server.requests] == [
         "/v1/jobs?limit=3",
         "/v1/jobs?limit=1&after=c",
     ]
 
 
-def test_no_setting_of_a_developer_leaks_into_the_tests() -> None:
+def test_settings_of_the_developer_do_not_reach_the_tests() -> None:
     probe = "tests/optserve/cli/test_command.py::test_the_environment_is_clean"
     leaky = {**os.environ, "REDIS_URL": "redis://nowhere", "OPTSERVE_LEASE_S": "nonsense"}
 
@@ -196,5 +178,5 @@ def test_the_environment_is_clean() -> None:
     assert names == []
 
 
-def test_the_packages_say_that_they_are_typed() -> None:
+def test_the_packages_have_a_py_typed_marker() -> None:
     assert all((ROOT / name / "py.typed").exists() for name in ("optserve", "optcore"))

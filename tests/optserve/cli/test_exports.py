@@ -114,7 +114,7 @@ def test_what_is_not_for_the_eye_is_not_put_on_a_terminal() -> None:
 
     assert done.returncode == 1
     assert done.stderr.decode() == (
-        "arrow is not for the eye: write it to a file with --out FILE, or into a pipe\n"
+        "arrow is a binary format: write it to a file with --out FILE, or into a pipe\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Job files: what is wrong with them is said in a sentence."""
+"""Job files: errors in them are explained."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from optserve.cli.files import BadFile, read_object
 from optserve.client.files import write_atomically
 
 
-def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_job_is_read_unchanged(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"optimizer": {"lr": 1e-3}}')
 
     assert read_object(tmp_path / "job.json") == {"optimizer": {"lr": 0.001}}
@@ -28,7 +28,7 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
     ids=["broken", "a list", "UTF-16", "twice", "infinite", "deep"],
 )
-def test_a_file_that_holds_no_job_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_without_a_job_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "job.json").write_bytes(content)
 
     with pytest.raises(BadFile, match=message):
@@ -44,13 +44,13 @@ def test_a_file_that_holds_no_job_is_refused(tmp_path: Path, content: bytes, mes
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, name: str, message: str) -> None:
+def test_a_file_that_cannot_be_read_is_explained(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(BadFile, match=message):
         read_object(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     file.touch(mode=0)
 
@@ -58,18 +58,20 @@ def test_a_file_of_somebody_else_is_a_sentence(tmp_path: Path) -> None:
         read_object(file)
 
 
-def test_writing_a_file_leaves_one_that_is_called_like_its_draft(tmp_path: Path) -> None:
+def test_a_neighbour_named_like_a_temporary_file_is_left_alone(
+    tmp_path: Path,
+) -> None:
     target, neighbour = tmp_path / "rows.csv", tmp_path / "rows.csv.part"
-    neighbour.write_text("somebody's own")
+    neighbour.write_text("another program's")
 
     write_atomically(target, [b"step,", b"lr"])
 
     assert target.read_text() == "step,lr"
-    assert neighbour.read_text() == "somebody's own"
+    assert neighbour.read_text() == "another program's"
     assert sorted(tmp_path.iterdir()) == [target, neighbour]
 
 
-def test_two_who_write_to_one_path_do_not_share_a_draft(tmp_path: Path) -> None:
+def test_two_writers_of_one_path_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     target = tmp_path / "rows.csv"
 
     def parts() -> Iterator[bytes]:
@@ -84,7 +86,7 @@ def test_two_who_write_to_one_path_do_not_share_a_draft(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_file_that_was_not_written_whole_is_what_it_was(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_the_file_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "rows.csv"
     target.write_text("before")
 

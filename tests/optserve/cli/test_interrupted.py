@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of a command's first second: no traceback, and an exit code that says so."""
+"""Ctrl-C at any moment of a command's first second: no traceback, and exit code 130."""
 
 import random
 import socket
@@ -14,14 +14,14 @@ from optserve.__main__ import main
 print("here", flush=True)
 main()
 """
-"""From the mark on all is ours; before it the interpreter itself begins."""
+"""Prints a mark once the interpreter itself has started, before which Ctrl-C is Python's."""
 COMMAND = [sys.executable, "-P", "-c", MARKED]
 LEFT = "interrupted before the service was ready; all of it has ended\n"
 SEED = 7
 
 
 def interrupted(after_s: float, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and interrupt it so many seconds after it began."""
+    """Run a command and interrupt it *after_s* seconds after the mark."""
     process = subprocess.Popen(
         [*COMMAND, *args],
         stdout=subprocess.PIPE,
@@ -37,13 +37,13 @@ def interrupted(after_s: float, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def moments(count: int) -> list[float]:
-    """Return when to interrupt, in seconds: at once, while it imports, when it is at work."""
+    """Return when to interrupt, in seconds: at once, during imports, at work."""
     draw = random.Random(SEED)
     return [0.0, *(draw.uniform(0, 1.5) for _ in range(count - 1))]
 
 
 @pytest.mark.parametrize("after_s", moments(8))
-def test_a_command_that_waits_for_an_answer_ends_without_a_word(after_s: float) -> None:
+def test_an_interrupted_command_prints_nothing(after_s: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
@@ -53,14 +53,14 @@ def test_a_command_that_waits_for_an_answer_ends_without_a_word(after_s: float) 
 
 
 @pytest.mark.parametrize("after_s", moments(4))
-def test_a_stack_that_was_begun_ends_in_order(after_s: float, tmp_path: Path) -> None:
+def test_an_interrupted_stack_ends_in_order(after_s: float, tmp_path: Path) -> None:
     done = interrupted(after_s, "up", "--home", str(tmp_path), "--port", "0")
 
     assert (done.returncode, done.stdout, done.stderr) in [(130, "", ""), (1, "", LEFT)]
 
 
-def test_a_command_in_the_background_of_a_shell_goes_on(tmp_path: Path) -> None:
-    """A shell lets what it starts there ignore the signal."""
+def test_a_command_in_the_background_of_a_shell_ignores_ctrl_c(tmp_path: Path) -> None:
+    """A shell starts background commands with SIGINT ignored."""
     fetch = ["datasets", "fetch", "none", "--home", str(tmp_path)]
     process = subprocess.Popen(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *COMMAND, *fetch],

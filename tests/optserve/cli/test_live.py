@@ -1,4 +1,4 @@
-"""The live line."""
+"""The live line of a followed job."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from optserve.contract.states import State
 from tests.support.http.scripted import JOB, Scripted, end, rows, streams, truncated
 
 
-def test_the_line_says_step_lr_loss_speed_and_time_left() -> None:
+def test_the_line_shows_step_lr_loss_speed_and_time_left() -> None:
     last = MetricRow(step=99, lr=0.001, loss=0.5)
 
     line = progress_line(State.RUNNING, last, 600, 25.0)
@@ -28,7 +28,7 @@ def test_an_lr_of_any_size_keeps_its_first_digits(lr: float, shown: str) -> None
     assert shown in progress_line(State.RUNNING, MetricRow(step=0, lr=lr, loss=1), 600, 0)
 
 
-def test_a_job_is_followed_over_cuts_to_its_end() -> None:
+def test_a_job_is_followed_over_truncations_to_its_end() -> None:
     script = streams(rows(0, 1, 2), truncated(1), rows(1, 2, truncations=1), end(3))
     with Scripted(script) as server, Client(server.url) as client:
         over = follow(client, Job.model_validate(JOB), Terminal())
@@ -37,11 +37,11 @@ def test_a_job_is_followed_over_cuts_to_its_end() -> None:
     assert len(server.requests) == 1
 
 
-def test_before_the_first_step_the_line_says_the_state() -> None:
+def test_before_the_first_step_the_line_shows_the_state() -> None:
     assert progress_line(State.QUEUED, None, 600, 0.0) == "queued ..."
 
 
-def test_speed_is_that_of_the_last_seconds() -> None:
+def test_speed_is_measured_over_the_last_seconds() -> None:
     now = 0.0
     speed = Speed(clock=lambda: now)
     for second in range(20):

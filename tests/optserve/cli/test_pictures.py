@@ -1,16 +1,17 @@
-"""What the service says of jobs, drawn."""
+"""Charts and comparisons drawn as text."""
 
 import math
 from typing import Any
 
 from optserve.cli.output.chart import chart
-from optserve.cli.output.pictures import of_job, of_jobs
+from optserve.cli.output.pictures import comparison_chart, job_chart
 from optserve.client import Client
 from optserve.contract.answers.charts import Chart, Comparison, XAxis
 from optserve.contract.states import State
-from tests.optserve.cli.test_terminal import ID, on_terminal, piped
 from tests.support.http.scripted import Scripted, answers
+from tests.support.machine.terminal import on_terminal, piped
 
+ID = "job_01a1fcc6-8a39-71a0-a3db-707480a8ffda"
 NOTHING: dict[str, list[int]] = {"steps": [], "nan": [], "infinity": [], "minus_infinity": []}
 
 
@@ -18,7 +19,7 @@ def curve(*values: float | str) -> dict[str, Any]:
     return {"steps": list(range(len(values))), "values": list(values), "not_finite": NOTHING}
 
 
-def job_chart(total: int, **columns: dict[str, Any]) -> dict[str, Any]:
+def chart_of(total: int, **columns: dict[str, Any]) -> dict[str, Any]:
     facts = {"job": "job_1", "state": "running", "total": total, "first": 0, "last": total - 1}
     return {**facts, "bucket": 1, "returned": 2 * total, "columns": columns}
 
@@ -42,36 +43,36 @@ def comparison(*jobs: dict[str, Any]) -> dict[str, Any]:
     return {"column": "loss", "x": "step", "returned": 4, "data": list(jobs)}
 
 
-def test_a_chart_of_every_step_is_drawn_as_the_steps_are() -> None:
+def test_a_chart_with_every_step_is_drawn_like_the_values_themselves() -> None:
     losses = [1 / (i + 1) for i in range(500)]
-    found = job_chart(500, loss=curve(*losses), lr=curve(*[0.1] * 500))
+    found = chart_of(500, loss=curve(*losses), lr=curve(*[0.1] * 500))
 
-    lines = of_job(Chart.model_validate(found), 80)
+    lines = job_chart(Chart.model_validate(found), 80)
 
     assert lines[:11] == chart("loss", losses, width=80, height=8)
     assert lines[11:] == chart("lr", [0.1] * 500, width=80, height=6)
 
 
-def test_a_bucket_with_a_lost_value_among_finite_ones_is_marked() -> None:
+def test_a_bucket_with_a_nan_among_finite_values_is_marked() -> None:
     losses = curve(*[1.0] * 100)
     losses["not_finite"] = {**NOTHING, "steps": [50], "nan": [3]}
-    found = Chart.model_validate(job_chart(1000, loss=losses, lr=curve(0.1)))
+    found = Chart.model_validate(chart_of(1000, loss=losses, lr=curve(0.1)))
 
-    assert "x" in of_job(found, 80)[1]
+    assert "x" in job_chart(found, 80)[1]
 
 
-def test_a_job_without_steps_has_no_picture() -> None:
-    found = job_chart(0, loss=curve(), lr=curve())
+def test_a_job_without_steps_is_not_drawn() -> None:
+    found = chart_of(0, loss=curve(), lr=curve())
     both = comparison(compared("a"), compared("b"))
 
-    assert of_job(Chart.model_validate(found), 80) == []
-    assert of_jobs(Comparison.model_validate(both), 80) == []
+    assert job_chart(Chart.model_validate(found), 80) == []
+    assert comparison_chart(Comparison.model_validate(both), 80) == []
 
 
-def test_a_client_reads_charts_as_they_are_sent() -> None:
+def test_the_client_returns_charts() -> None:
     with (
         Scripted(
-            answers(200, job_chart(2, loss=curve("NaN", "-Infinity"), lr=curve(0.1, 5e-324)))
+            answers(200, chart_of(2, loss=curve("NaN", "-Infinity"), lr=curve(0.1, 5e-324)))
         ) as server,
         Client(server.url) as client,
     ):
@@ -86,7 +87,7 @@ def test_a_client_reads_charts_as_they_are_sent() -> None:
     assert path == f"/v1/jobs/job_1/metrics/chart?{asked}"
 
 
-def test_a_client_compares_jobs() -> None:
+def test_the_client_returns_comparisons() -> None:
     with (
         Scripted(answers(200, comparison(compared("a", 1.0), compared("b", 2.0)))) as server,
         Client(server.url) as client,

@@ -36,7 +36,7 @@ def test_a_schedule_is_drawn_within_80_columns() -> None:
     assert "first 0.1  peak 0.1 at step 0  last 6.16838e-06" in text
 
 
-def test_the_name_of_a_schedule_is_enough() -> None:
+def test_a_schedule_may_be_given_by_name() -> None:
     assert "rex, 1000 steps" in plot("rex")
 
 
@@ -51,7 +51,7 @@ def test_a_job_is_drawn_with_its_own_lr_and_steps(tmp_path: Path) -> None:
     assert "warmup 10%" in text
 
 
-def test_a_picture_is_written(tmp_path: Path) -> None:
+def test_to_writes_an_svg_file(tmp_path: Path) -> None:
     file = tmp_path / "lr.svg"
 
     plot("cosine", "--to", str(file))
@@ -72,6 +72,6 @@ def test_warnings_are_shown() -> None:
         (["cosine", "--to", "lr.png"], r"to must be a \.svg file, got 'lr.png'"),
     ],
 )
-def test_what_cannot_be_drawn_is_a_sentence(args: list[str], message: str) -> None:
+def test_what_cannot_be_drawn_is_explained(args: list[str], message: str) -> None:
     with pytest.raises((SpecError, BadFile), match=message):
         RUNNER.invoke(app, ["schedule", "plot", *args], catch_exceptions=False)

@@ -1,10 +1,5 @@
-"""What is printed: text of others as text, on a real terminal and into a pipe."""
+"""Untrusted text in the output, in a real terminal and in a pipe."""
 
-import os
-import pty
-import subprocess
-import sys
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,8 +8,8 @@ from rich.cells import cell_len
 from optserve.cli.output.tables import aligned
 from optserve.cli.output.terminal import visible
 from tests.support.http.scripted import JOB, Scripted, answers
+from tests.support.machine.terminal import on_terminal, piped
 
-COMMAND = [sys.executable, "-P", "-m", "optserve"]
 ID = "job_01a1fcc6-8a39-71a0-a3db-707480a8ffda"
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e\u2028[red]x[/red] :smile:\nforged line"
 SHOWN = r"\x1b]0;owned\x07\x9b31m\u202e\u2028[red]x[/red] :smile:\nforged line"
@@ -22,30 +17,6 @@ SHOWN = r"\x1b]0;owned\x07\x9b31m\u202e\u2028[red]x[/red] :smile:\nforged line"
 
 def page(*jobs: dict[str, Any]) -> dict[str, Any]:
     return {"data": [{**JOB, "id": ID, **job} for job in jobs], "has_more": False, "next": None}
-
-
-def on_terminal(*args: str) -> str:
-    """Return what the command writes to a terminal of 80 columns."""
-    terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *args],
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        env={**os.environ, "COLUMNS": "80", "TERM": "dumb"},
-    )
-    os.close(end)
-    written = b""
-    with suppress(OSError):  # how the end of a terminal is told
-        while part := os.read(terminal, 4096):
-            written += part
-    os.close(terminal)
-    process.wait()
-    return written.decode().replace("\r\n", "\n")
-
-
-def piped(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *args], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +28,11 @@ def piped(*args: str) -> subprocess.CompletedProcess[str]:
         ("\u202eabc\u2066\u061c\u2028\udcff", r"\u202eabc\u2066\u061c\u2028\udcff"),
     ],
 )
-def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-def test_names_reach_a_terminal_as_text() -> None:
+def test_control_characters_in_names_do_not_reach_a_terminal() -> None:
     labels = {"team": EVIL}
     with Scripted(answers(200, page({"name": EVIL, "labels": labels}))) as server:
         listed = on_terminal("jobs", "--url", server.url)
@@ -75,14 +46,14 @@ def test_names_reach_a_terminal_as_text() -> None:
     assert "[red]x[/red] :smile:" in refused
 
 
-def test_names_reach_a_pipe_as_text() -> None:
+def test_control_characters_in_names_do_not_reach_a_pipe() -> None:
     with Scripted(answers(200, page({"name": EVIL}))) as server:
         done = piped("jobs", "--url", server.url)
 
     assert done.stdout == f"{ID}\tqueued\t0/4\t\t{SHOWN}\n"
 
 
-def test_on_80_columns_only_names_are_cut() -> None:
+def test_in_80_columns_only_names_are_truncated() -> None:
     result = {"test_loss": 0.1, "test_accuracy": 0.98765}
     jobs = page(
         {"name": "a name that is much too long for the room that is left", "result": result},
@@ -96,7 +67,7 @@ def test_on_80_columns_only_names_are_cut() -> None:
         assert whole in text
 
 
-def test_a_list_of_usual_jobs_fits_80_columns() -> None:
+def test_a_list_of_ordinary_jobs_fits_80_columns() -> None:
     rows = [
         ["job", "state", "step", "accuracy", "name"],
         [ID, "succeeded", "600/600", "98.07%", "demo: mnist, adam, cosine after a warmup"],
@@ -110,7 +81,7 @@ def test_a_list_of_usual_jobs_fits_80_columns() -> None:
     assert lines[2].endswith("字字字 …")
 
 
-def test_a_list_in_a_pipe_is_whole_and_separated_by_tabs() -> None:
+def test_a_list_in_a_pipe_is_complete_and_separated_by_tabs() -> None:
     name = "n" * 200
     with Scripted(answers(200, page({"name": name}, {"state": "failed"}))) as server:
         done = piped("jobs", "--url", server.url)

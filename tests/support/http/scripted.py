@@ -47,7 +47,26 @@ JOB: dict[str, Any] = {
     "ended_at": None,
     "spec": {},
 }
-"""A job as the service tells of one."""
+"""A job as the service returns it."""
+PLAN: dict[str, Any] = {
+    "spec": {},
+    "total_steps": 4,
+    "steps_per_epoch": 4,
+    "num_parameters": 1,
+    "layers": [],
+    "groups": [],
+    "lr": {
+        "first": 0,
+        "peak": 1,
+        "peak_step": 0,
+        "last": 0,
+        "lowest": 0,
+        "area": 1,
+        "warmup_share": 0,
+    },
+    "warnings": ["lr never reaches its end of 0"],
+}
+"""The answer to a job that is validated."""
 
 Step = Callable[[BaseHTTPRequestHandler], None]
 

@@ -17,7 +17,7 @@ from optserve.client import Client
 from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
 from optserve.local.processes import Child, python
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 from tests.support.machine.processes import eventually
 
 Age = Literal["old", "new"]
