@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 STORE_TIMEOUT_S = 5.0
 """How long a request waits for a connection, and for an answer of the store."""
 RETRIES = 3
-"""Retries of a command, within half a second: after that the client gets 503, and decides itself."""
+"""Retries of a command, within half a second: then the client gets 503, and decides itself."""
 CONNECTIONS = 32
 """Connections to the store for all requests except streams, which have their own."""
 SHUTDOWN_S = 3
@@ -144,7 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
-    """Stop the service if one of its tasks failed: without a reaper, lost jobs stay "running"."""
+    """Stop the service if one of its tasks failed: it would go on without streams or limits."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
         signal.raise_signal(signal.SIGTERM)

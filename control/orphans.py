@@ -1,4 +1,9 @@
-"""Files in the storage that belong to nobody any more: found by looking through all folders."""
+"""
+Orphans: files that no record points to and no attempt may write to; they are deleted.
+
+A worker that died or a clone that was rejected leaves some behind. They are found by looking
+through the folders of all jobs.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,10 @@ from pathlib import Path
 import redis
 
 from control.isolation import isolated
+from control.storage import StorageCheck
 from store.jobs import calls
 from store.redis.functions import send
-from store.storage.artifacts import SWEPT, Storage
+from store.storage.artifacts import DELETABLE, Storage
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +38,34 @@ begins with before its record exists.
 
 class Orphans:
     """
-    Looks for files that no record points to and that nobody may be writing, and removes them.
+    Deletes files that no record points to and that nobody may be writing.
 
     Args:
         client: of the store.
         storage: where the files lie.
+        check: whether it can be used, and whose it is.
         clock: seconds.
     """
 
+    name = "orphans"
+    period_s = 1.0
+
     def __init__(
-        self, client: redis.Redis, storage: Storage, clock: Callable[[], float] = time.monotonic
+        self,
+        client: redis.Redis,
+        storage: Storage,
+        check: StorageCheck,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._storage, self._clock = client, storage, clock
+        self._client, self._storage, self._check, self._clock = client, storage, check, clock
         self._folders: Iterator[tuple[str, str]] = iter(())
         self._looked_at = -LOOK_THROUGH_S
+
+    def run(self) -> None:
+        """Look through a few folders, in a storage that is this store's."""
+        with self._check.use() as usable:
+            if usable and self._check.ours:
+                self.look_through()
 
     def look_through(self) -> None:
         """Look through a few folders; begin anew every ten minutes."""
@@ -57,16 +77,18 @@ class Orphans:
         for tenant, job_id in some:
             with (
                 isolated(self._client, "files", f"{tenant}/{job_id}"),
-                suppress(FileNotFoundError),  # it was swept meanwhile, by another API process, say
+                suppress(FileNotFoundError),  # another process has deleted it meanwhile
             ):
                 self._tidy(tenant, job_id)
 
     def _tidy(self, tenant: str, job_id: str) -> None:
-        attempts = self._storage.attempts(tenant, job_id)  # first: who makes one later is known
+        # Listed before the record is read: an attempt that is claimed in between has no folder here,
+        # and the record knows every earlier one.
+        attempts = self._storage.attempts(tenant, job_id)
         owned = send(self._client, calls.owned(tenant, job_id))
         if owned is None:
             if self._storage.idle_s(tenant, job_id) > ORPHAN_S:
-                log.info("%s/%s has files and no record: they are removed", tenant, job_id)
+                log.info("%s/%s has files and no record: they are deleted", tenant, job_id)
                 self._storage.remove(tenant, job_id)
             return
         needed = [self._storage.root / path for path in owned.paths]
@@ -76,26 +98,26 @@ class Orphans:
             if attempt.name == f"{owned.attempt}-{owned.token}":
                 continue  # its worker writes there
             for entry in _unneeded(attempt, needed):
-                log.info("%s belongs to nobody any more: it is removed", entry)
+                log.info("%s is an orphan and is deleted", entry)
                 shutil.rmtree(entry, ignore_errors=True)
 
     def _tidy_archive(self, folder: Path, needed: list[Path]) -> None:
-        """Remove what somebody wrote who was not the first, or died of it."""
+        """Delete drafts, and files of a process that was not the first to archive the job."""
         if not any(path.is_relative_to(folder) for path in needed):
-            return  # somebody may be about to point to what lies there
+            return  # a process may be about to point the record at what lies there
         for path in folder.glob("*"):
             if path not in needed:
                 _remove(path)
 
     def _tidy_history(self, folder: Path, needed: list[Path]) -> None:
-        """Remove parts of a history that were joined with others, or that nobody points to."""
+        """Delete parts of a history that were joined with others, or that no record points to."""
         for path in folder.glob("*"):
             if path not in needed and self._storage.age_s(path) > ORPHAN_S:
                 _remove(path)
 
 
 def _remove(path: Path) -> None:
-    log.info("%s belongs to nobody any more: it is removed", path)
+    log.info("%s is an orphan and is deleted", path)
     path.unlink(missing_ok=True)
 
 
@@ -103,5 +125,5 @@ def _unneeded(attempt: Path, needed: list[Path]) -> list[Path]:
     """Return what may go of the folder of an attempt that is over: all of it, or some states."""
     if not any(path.is_relative_to(attempt) for path in needed):
         return [attempt]
-    states = [entry for name in SWEPT for entry in attempt.glob(f"{name}/*")]
+    states = [entry for name in DELETABLE for entry in attempt.glob(f"{name}/*")]
     return [entry for entry in states if not any(path.is_relative_to(entry) for path in needed)]

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     offer_after_s: float = Field(300.0, ge=0)
     """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
     offers to be restarted, or to go on with other bits."""
+    control: Literal["api", "separate"] = "api"
+    """Where leases are watched, and ended jobs archived and removed: `api`, in every API process;
+    `separate`, only in processes of their own (``python -m control.main``)."""
     keep_days: float | None = Field(None, ge=0)
     """For how many days jobs that have ended are kept, with all that belongs to them. Default: for
     ever."""

@@ -22,7 +22,7 @@ ARCHIVE = "archive"
 """Folder of a job with what was moved out of the store when it had ended."""
 HISTORY = "history"
 """Folder of a job with the older entries of a long history."""
-SWEPT = ("checkpoints", "best")
+DELETABLE = ("checkpoints", "best")
 """Folders of an attempt whose entries go when no record needs them any more."""
 
 
@@ -67,19 +67,19 @@ class Storage:
             if each == self.root:
                 return
 
-    def sweep_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
+    def delete_checkpoints(self, attempt: Path, needed: Collection[str]) -> None:
         """
-        Remove the checkpoints of a job, and what was best in it, where they are not *needed*.
+        Delete the checkpoints and best states of a job that are not *needed*.
 
         Args:
             attempt: folder of the attempt that asks. Those of later ones are left alone: it may
                 have lost the job without knowing.
-            needed: their paths, as a record keeps them; one may lie deeper in what is kept.
+            needed: their paths, as a record has them; one may lie deeper in what is retained.
         """
-        kept = [self.root / path for path in needed]
-        for path in (p for folder in SWEPT for p in attempt.parent.glob(f"*/{folder}/*")):
+        retained = [self.root / path for path in needed]
+        for path in (p for folder in DELETABLE for p in attempt.parent.glob(f"*/{folder}/*")):
             later = _number(path.parents[1]) > _number(attempt)
-            if not later and not any(needs.is_relative_to(path) for needs in kept):
+            if not later and not any(each.is_relative_to(path) for each in retained):
                 shutil.rmtree(path, ignore_errors=True)
 
     def folders(self) -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ class Storage:
         for folder in (self.root / "jobs").glob("*/*"):
             yield folder.parent.name, folder.name
 
-    def weigh(self, tenant: str, job_id: str) -> int:
+    def measure(self, tenant: str, job_id: str) -> int:
         """Return the bytes of all files of a job."""
         return sum(_size(path) for path in self.job_folder(tenant, job_id).rglob("*"))
 
@@ -131,7 +131,7 @@ class Storage:
         try:
             files = [path] if path.is_file() else list(path.iterdir())
             return sum(file.stat().st_size for file in files)
-        except (FileNotFoundError, NotADirectoryError):  # it may be swept at any moment
+        except (FileNotFoundError, NotADirectoryError):  # it may be deleted at any moment
             return None
 
     def relative(self, path: Path) -> str:
@@ -158,7 +158,7 @@ class Storage:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
-    except OSError:  # swept meanwhile
+    except OSError:  # deleted meanwhile
         return 0
 
 

@@ -10,9 +10,8 @@ import httpx
 import pytest
 import redis
 
-from control import retention
 from control.orphans import Orphans
-from control.retention import House
+from control.storage import StorageCheck
 from store.archive import archive
 from store.archive.parquet import File
 from store.jobs import calls
@@ -23,6 +22,7 @@ from store.settings import Settings
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import ROWS, fail, files, keys_of, moved, rows, run
 from tests.support.store.protocol import ask, begin, record_of, rows_of, submit
+from tests.support.store.rounds import Rounds
 
 
 def endings(client: redis.Redis, storage: Storage) -> dict[str, str]:
@@ -54,14 +54,14 @@ def endings(client: redis.Redis, storage: Storage) -> dict[str, str]:
 
 @pytest.mark.anyio
 async def test_however_a_job_ends_its_rows_leave_the_store_and_are_read_as_before(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     ended = endings(client, storage)
     pages = {
         job: (await http.get(f"/v1/jobs/{job}/metrics?after=4000")).json() for job in ended.values()
     }
 
-    moved(client, house)
+    moved(client, rounds)
 
     for way, job_id in ended.items():
         assert record_of(client, job_id).state.final, way
@@ -75,37 +75,37 @@ async def test_however_a_job_ends_its_rows_leave_the_store_and_are_read_as_befor
 
 
 def test_a_job_that_never_had_rows_needs_no_file(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     job_id = submit(client)
     ask(client, job_id, "cancel")
 
-    house.keep()
+    rounds.run()
 
     assert client.zcard(keys.UNARCHIVED) == 0
     assert not storage.job_folder("local", job_id).exists()
 
 
 def test_a_job_that_goes_on_keeps_its_rows_in_the_store(
-    client: redis.Redis, storage: Storage, house: House
+    client: redis.Redis, storage: Storage, rounds: Rounds
 ) -> None:
     held = run(client, storage)
 
-    house.keep()
+    rounds.run()
     send(client, calls.release(held, why="test"))
-    house.keep()
+    rounds.run()
 
     assert rows_of(client, held.job_id) == rows()
 
 
 def test_the_file_says_whose_rows_it_has_and_when_they_were_stored(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = run(client, storage)
     marks = client.get(keys.MARKS % ("local", held.job_id))
     fail(client, held)
 
-    house.keep()
+    rounds.run()
 
     (path,) = files(storage, held.job_id, "*.parquet")
     file = File(path)
@@ -134,7 +134,7 @@ def test_two_who_do_it_at_once_leave_one_file(
 
 
 def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = run(client, storage)
     fail(client, held)
@@ -142,13 +142,13 @@ def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
     folder.mkdir(parents=True)
     for name in (".draft-0", "0-rows.parquet"):
         (folder / name).write_bytes(b"half of it")
-    before = Orphans(client, storage)
+    before = Orphans(client, storage, StorageCheck(client, storage))
     before.look_through()
     before.look_through()
     assert len(files(storage, held.job_id)) == 2
 
     for _ in range(3):
-        house.keep()
+        rounds.run()
 
     (path,) = files(storage, held.job_id)
     assert path.read_bytes()[:4] == b"PAR1"
@@ -156,34 +156,32 @@ def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
 
 def test_rows_stay_while_the_storage_is_away_and_move_later(
     client: redis.Redis,
-    house: House,
+    rounds: Rounds,
     storage: Storage,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retention, "AGAIN_S", 0)
     held = run(client, storage)
     fail(client, held)
     storage.root.rename(storage.root.with_name("not mounted"))
 
-    house.keep()
+    rounds.run()
 
-    assert "housekeeping waits: the storage" in caplog.text
+    assert "archive and retention wait: the storage" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     storage.root.with_name("not mounted").rename(storage.root)
-    house.keep()
+    rounds.run()
     assert len(files(storage, held.job_id, "*.parquet")) == 1
 
 
 def test_a_storage_without_the_other_files_of_a_job_is_away(
-    client: redis.Redis, house: House, storage: Storage, caplog: pytest.LogCaptureFixture
+    client: redis.Redis, rounds: Rounds, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = run(client, storage)
     shutil.rmtree(storage.root)
     storage.root.mkdir()
     fail(client, held)
 
-    house.keep()
+    rounds.run()
 
     assert "it lacks the file 'store' that this store has put there" in caplog.text
     assert rows_of(client, held.job_id) == rows()
@@ -191,14 +189,14 @@ def test_a_storage_without_the_other_files_of_a_job_is_away(
 
 
 def test_a_job_whose_folder_is_gone_holds_up_no_other(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     lost, sound = run(client, storage), run(client, storage)
     for held in (lost, sound):
         fail(client, held)
     shutil.rmtree(storage.job_folder("local", lost.job_id))
 
-    house.archive()
+    rounds.run("archive")
 
     assert rows_of(client, lost.job_id) == rows()
     assert len(files(storage, sound.job_id, "*.parquet")) == 1
@@ -217,13 +215,13 @@ def test_while_somebody_has_a_job_nobody_else_is_given_it(
 
 
 def test_rows_that_the_store_lacks_are_never_taken_for_all(
-    client: redis.Redis, house: House, storage: Storage, caplog: pytest.LogCaptureFixture
+    client: redis.Redis, rounds: Rounds, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = run(client, storage)
     fail(client, held)
     client.delete(keys.ROWS % ("local", held.job_id, 1))
 
-    house.archive()
+    rounds.run("archive")
 
     assert "the store lacks rows from 0 on, of 9000" in caplog.text
     assert files(storage, held.job_id) == []
@@ -233,12 +231,12 @@ def test_rows_that_the_store_lacks_are_never_taken_for_all(
 def test_a_job_that_is_not_kept_takes_its_file_along(client: redis.Redis, storage: Storage) -> None:
     held = run(client, storage)
     fail(client, held)
-    House(client, storage, Settings(keep_bytes=10**9)).keep()
-    weighed = client.hget(keys.BYTES, f"local/{held.job_id}")
+    Rounds(client, storage, Settings(keep_bytes=10**9)).run()
+    measured = client.hget(keys.BYTES, f"local/{held.job_id}")
     size = sum(each.stat().st_size for each in files(storage, held.job_id))
 
-    House(client, storage, Settings(keep_jobs=0)).keep()
+    Rounds(client, storage, Settings(keep_jobs=0)).run()
 
-    assert weighed == str(size).encode()
+    assert measured == str(size).encode()
     assert keys_of(client, held.job_id) == set()
     assert not storage.job_folder("local", held.job_id).exists()

@@ -9,16 +9,17 @@ import httpx
 import pytest
 import redis
 
-from control.retention import PER_ROUND, House
+from control.isolation import PER_ROUND
 from store.jobs import calls
 from store.jobs.calls import SetAside
 from store.redis import keys
-from store.redis.functions import send
 from store.redis.constants import FORMAT
+from store.redis.functions import send
 from store.settings import Settings
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import fail, files, run
 from tests.support.store.protocol import reap
+from tests.support.store.rounds import Rounds
 
 MANY = 100
 COUNT = 5
@@ -124,7 +125,7 @@ async def test_a_damaged_record_keeps_no_other_job_from_being_moved(
     *,
     http: httpx.AsyncClient,
     client: redis.Redis,
-    house: House,
+    rounds: Rounds,
     storage: Storage,
     ended: list[str],
     harm: Callable[[redis.Redis, str], None],
@@ -133,7 +134,7 @@ async def test_a_damaged_record_keeps_no_other_job_from_being_moved(
     harm(client, name_of(odd))
 
     for _ in range(ROUNDS):
-        house.keep()
+        rounds.run()
 
     assert all(len(files(storage, job_id, "*-rows.parquet")) == 1 for job_id in others)
     for job_id in others:
@@ -144,10 +145,10 @@ async def test_a_damaged_record_keeps_no_other_job_from_being_moved(
 
 @pytest.mark.anyio
 async def test_a_damaged_archive_is_told_of_and_the_others_are_read(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage, ended: list[str]
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage, ended: list[str]
 ) -> None:
     for _ in range(ROUNDS):
-        house.keep()
+        rounds.run()
     odd, *others = ended
     (file,) = files(storage, odd, "*-rows.parquet")
     file.write_bytes(b"x" * file.stat().st_size)
@@ -164,14 +165,14 @@ async def test_a_damaged_archive_is_told_of_and_the_others_are_read(
 def test_a_folder_that_is_none_keeps_no_other_job_from_being_swept(
     client: redis.Redis, storage: Storage, ended: list[str]
 ) -> None:
-    house = House(client, storage, Settings(keep_jobs=0))
+    rounds = Rounds(client, storage, Settings(keep_jobs=0))
     odd, *others = ended
     folder = storage.job_folder("local", odd)
     shutil.rmtree(folder)
     folder.write_text("no folder")
 
     for _ in range(ROUNDS):
-        house.keep()
+        rounds.run()
 
     assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
     assert client.zcard(keys.ENDED) == 0
@@ -182,14 +183,14 @@ def test_a_folder_that_is_none_keeps_no_other_job_from_being_swept(
 def test_many_folders_that_stay_keep_no_other_job_from_being_swept(
     client: redis.Redis, storage: Storage, ended: list[str]
 ) -> None:
-    house = House(client, storage, Settings(keep_jobs=0))
+    rounds = Rounds(client, storage, Settings(keep_jobs=0))
     odd, others = ended[: 2 * PER_ROUND], ended[2 * PER_ROUND :]
     for job_id in odd:
         shutil.rmtree(storage.job_folder("local", job_id))
         storage.job_folder("local", job_id).write_text("no folder")
 
     for _ in range(ROUNDS):
-        house.keep()
+        rounds.run()
 
     assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
 

@@ -9,16 +9,16 @@ import httpx
 import pytest
 import redis
 
-from control.retention import House
 from store.archive import histories
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis import keys
-from store.redis.functions import send
 from store.redis.constants import HISTORY_ENTRIES
+from store.redis.functions import send
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import moved
 from tests.support.store.protocol import append, begin, record_of, some_rows, submit
+from tests.support.store.rounds import Rounds
 
 pytestmark = pytest.mark.anyio
 
@@ -56,12 +56,12 @@ async def pages(http: httpx.AsyncClient, job_id: str, limit: int) -> list[dict[s
 
 @pytest.mark.parametrize("limit", [7, 150, 1000])
 async def test_it_reads_as_if_it_had_never_been_moved(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage, limit: int
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage, limit: int
 ) -> None:
     held = begun(client, storage)
     for first in range(1, 1800, 450):
         evaluate(client, held, first, 450)
-        house.keep()
+        rounds.run()
 
     found = await pages(http, held.job_id, limit)
 
@@ -72,13 +72,13 @@ async def test_it_reads_as_if_it_had_never_been_moved(
 
 
 async def test_what_the_store_keeps_of_a_history_is_bounded(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = begun(client, storage)
-    house.keep()
+    rounds.run()
     for first in range(1, 6000, HISTORY_ENTRIES):
         evaluate(client, held, first, HISTORY_ENTRIES)
-        house.shorten_histories()
+        rounds.run("histories")
 
     evaluations = client.hlen(keys.EVALUATIONS % ("local", held.job_id))
     parts = json.loads(record_of(client, held.job_id).fields["history"])
@@ -89,12 +89,12 @@ async def test_what_the_store_keeps_of_a_history_is_bounded(
 
 
 async def test_an_evaluation_that_is_told_again_is_no_new_entry(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     """A run that goes on from its checkpoint evaluates once more what the history has long ago."""
     held = begun(client, storage)
     evaluate(client, held, 1, 600)
-    house.keep()
+    rounds.run()
     before = record_of(client, held.job_id).fields["rev"]
 
     evaluate(client, held, 1, 600)
@@ -104,12 +104,12 @@ async def test_an_evaluation_that_is_told_again_is_no_new_entry(
 
 
 async def test_steps_that_were_cut_may_be_evaluated_anew(
-    client: redis.Redis, house: House, storage: Storage
+    client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = begun(client, storage)
     append(client, held, 0, some_rows(0, 600))
     evaluate(client, held, 1, 600)
-    house.keep()
+    rounds.run()
     send(client, calls.release(held, why="test"))
     send(client, calls.restart("local", held.job_id))
     held = begin(client, "t2")
@@ -121,11 +121,11 @@ async def test_steps_that_were_cut_may_be_evaluated_anew(
 
 
 async def test_a_stream_of_a_history_goes_on_through_the_move(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = begun(client, storage)
     evaluate(client, held, 1, 900)
-    house.keep()
+    rounds.run()
     send(client, calls.fail(held, reason="error", detail="enough"))
 
     streamed = (await http.get(f"/v1/jobs/{held.job_id}/events/stream")).text
@@ -135,16 +135,16 @@ async def test_a_stream_of_a_history_goes_on_through_the_move(
 
 
 async def test_it_is_whole_once_the_job_has_ended_and_lies_in_files_alone(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = begun(client, storage)
     append(client, held, 0, some_rows(0, 10))
     evaluate(client, held, 1, 1000)
-    house.keep()
+    rounds.run()
     send(client, calls.fail(held, reason="error", detail="enough"))
     before = await pages(http, held.job_id, 300)
 
-    moved(client, house)
+    moved(client, rounds)
 
     assert in_store(client, held) == 0
     assert await pages(http, held.job_id, 300) == before
@@ -152,10 +152,10 @@ async def test_it_is_whole_once_the_job_has_ended_and_lies_in_files_alone(
 
 
 async def test_of_several_who_move_entries_at_once_one_is_first(
-    client: redis.Redis, storage: Storage, house: House
+    client: redis.Redis, storage: Storage, rounds: Rounds
 ) -> None:
     held = begun(client, storage)
-    house.keep()
+    rounds.run()
     for first in range(1, 2400, 600):
         evaluate(client, held, first, 600)
         with ThreadPoolExecutor(4) as threads:
@@ -174,14 +174,14 @@ async def test_of_several_who_move_entries_at_once_one_is_first(
 
 
 async def test_while_the_storage_is_away_entries_stay_in_the_store(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = begun(client, storage)
-    house.keep()
+    rounds.run()
     storage.root.rename(storage.root.with_name("away"))
     evaluate(client, held, 1, 900)
 
-    house.shorten_histories()
+    rounds.run("histories")
 
     assert in_store(client, held) == 902
     assert len(await pages(http, held.job_id, 500)) == 902

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from control.orphans import LOOK_THROUGH_S, ORPHAN_S
-from control.retention import House
+from control.retention import Retention
+from control.storage import StorageCheck
 from optserve.contract.states import State
 from store.jobs import calls
 from store.jobs.calls import Claim
@@ -17,12 +18,13 @@ from store.redis.functions import send
 from store.settings import Settings
 from store.storage.artifacts import Storage
 from tests.support.store.protocol import append, ask, begin, claim, some_rows, state_of, submit
+from tests.support.store.rounds import Rounds
 
 DAY_MS = 24 * 3600 * 1000
 
 
-def house(client: redis.Redis, storage: Storage, **kept: float) -> House:
-    return House(client, storage, Settings.model_validate(kept))
+def keeping(client: redis.Redis, storage: Storage, **settings: float) -> Rounds:
+    return Rounds(client, storage, Settings.model_validate(settings))
 
 
 def file_of(storage: Storage, held: Claim, attempt: int, name: str, *, size: int = 10) -> str:
@@ -53,7 +55,7 @@ def test_everything_is_kept_by_default(client: redis.Redis, storage: Storage) ->
     job_id = finished(client, storage)
     client.zadd(keys.ENDED, {f"local/{job_id}": 1})
 
-    house(client, storage).keep()
+    keeping(client, storage).run()
 
     assert state_of(client, job_id) is State.SUCCEEDED
 
@@ -61,7 +63,7 @@ def test_everything_is_kept_by_default(client: redis.Redis, storage: Storage) ->
 def test_the_oldest_go_and_nothing_of_them_stays(client: redis.Redis, storage: Storage) -> None:
     old, new = [finished(client, storage, key=f"key {i}") for i in range(2)]
 
-    house(client, storage, keep_jobs=1).keep()
+    keeping(client, storage, keep_jobs=1).run()
 
     assert keys_of(client, old) == []
     assert client.keys("*idempotency*") != []  # that of the other
@@ -77,9 +79,9 @@ def test_what_ended_too_many_days_ago_goes(client: redis.Redis, storage: Storage
     yesterday = 1000 * time.time() - DAY_MS
     client.zadd(keys.ENDED, {f"local/{old}": yesterday})
 
-    house(client, storage, keep_days=1.5).keep()
+    keeping(client, storage, keep_days=1.5).run()
     before = [job_id for _, job_id in storage.folders()]
-    house(client, storage, keep_days=0.5).keep()
+    keeping(client, storage, keep_days=0.5).run()
 
     assert sorted(before) == sorted([old, new])
     assert [job_id for _, job_id in storage.folders()] == [new]
@@ -90,10 +92,10 @@ def test_the_oldest_go_until_what_is_left_is_small_enough(
 ) -> None:
     jobs = [finished(client, storage, size=100_000) for _ in range(4)]
 
-    house(client, storage, keep_bytes=250_000).keep()
+    keeping(client, storage, keep_bytes=250_000).run()
 
     assert {job_id for _, job_id in storage.folders()} == set(jobs[2:])
-    weights = sum(storage.weigh("local", job_id) for job_id in jobs[2:])
+    weights = sum(storage.measure("local", job_id) for job_id in jobs[2:])
     assert client.hget(keys.BYTES, "all") == str(weights).encode()
     assert weights > 200_000  # and a file with the rows of each
 
@@ -104,7 +106,7 @@ def test_what_has_not_ended_is_never_removed(client: redis.Redis, storage: Stora
     queued, paused = submit(client), submit(client)
     ask(client, paused, "pause")
 
-    house(client, storage, keep_days=0, keep_jobs=0, keep_bytes=0).keep()
+    keeping(client, storage, keep_days=0, keep_jobs=0, keep_bytes=0).run()
 
     states = [state_of(client, job_id) for job_id in (running, queued, paused)]
     assert states == [State.RUNNING, State.QUEUED, State.PAUSED]
@@ -114,10 +116,12 @@ def test_a_crash_before_the_files_are_gone_is_made_up_for(
     client: redis.Redis, storage: Storage
 ) -> None:
     job_id = finished(client, storage)
-    house(client, storage, keep_jobs=0).expire()  # and dies
+    Retention(
+        client, storage, StorageCheck(client, storage), Settings(keep_jobs=0)
+    ).expire()  # and dies
     between = (keys_of(client, job_id), storage.job_folder("local", job_id).exists())
 
-    house(client, storage).keep()  # another process, or the same one later
+    keeping(client, storage).run()  # another process, or the same one later
 
     assert between == ([], True)
     assert not storage.job_folder("local", job_id).exists()
@@ -141,7 +145,7 @@ def test_what_an_attempt_left_behind_goes_unless_it_is_pointed_to(
     holder = begin(client, token="c" * 32)
     new = file_of(storage, holder, 2, "checkpoints/.draft/state.json")
 
-    rounds(house(client, storage))
+    look_through(Rounds(client, storage))
 
     there = [storage.path(path).exists() for path in (kept, left, lost, new)]
     assert there == [True, False, False, True]
@@ -157,7 +161,7 @@ def test_the_files_of_a_clone_that_was_not_made_go_after_an_hour(
     for path in (old, old.parent):
         os.utime(path, (long_ago, long_ago))
 
-    rounds(house(client, storage))
+    look_through(Rounds(client, storage))
 
     assert (fresh.exists(), old.exists()) == (True, False)
 
@@ -166,14 +170,14 @@ def test_a_store_that_was_emptied_removes_nothing(
     client: redis.Redis, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
     job_id = finished(client, storage)
-    rounds(house(client, storage))
+    look_through(Rounds(client, storage))
     folder = storage.job_folder("local", job_id)
     long_ago = time.time() - 2 * ORPHAN_S
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (long_ago, long_ago))
     client.flushdb()
 
-    rounds(house(client, storage))
+    look_through(Rounds(client, storage))
 
     assert folder.exists()
     assert "belongs to another store" in caplog.text
@@ -183,19 +187,20 @@ def test_folders_are_looked_through_again_after_a_while(
     client: redis.Redis, storage: Storage
 ) -> None:
     now = [0.0]
-    keeper = House(client, storage, Settings(), clock=lambda: now[0])
+    rounds = Rounds(client, storage, clock=lambda: now[0])
     job_id = finished(client, storage)
-    rounds(keeper)
+    look_through(rounds)
     lost = file_of(storage, Claim("local", job_id, "b" * 32), 2, "model.safetensors")
 
-    rounds(keeper)
+    look_through(rounds)
     before = storage.path(lost).exists()
     now[0] += LOOK_THROUGH_S
-    rounds(keeper)
+    look_through(rounds)
 
     assert (before, storage.path(lost).exists()) == (True, False)
 
 
-def rounds(keeper: House) -> None:
+def look_through(rounds: Rounds) -> None:
+    """Let all folders be listed, looked through and tidied."""
     for _ in range(3):
-        keeper.keep()
+        rounds.run()

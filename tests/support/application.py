@@ -9,12 +9,12 @@ import redis
 import redis.asyncio
 
 from api.app import create_app
-from control.retention import House
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.views import Store
 from store.settings import Settings
 from store.storage.artifacts import Storage
 from store.storage.pool import StoragePool
+from tests.support.store.rounds import Rounds
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
-def house(client: redis.Redis, storage: Storage) -> House:
-    return House(client, storage, Settings())
+def rounds(client: redis.Redis, storage: Storage) -> Rounds:
+    return Rounds(client, storage)
 
 
 @pytest.fixture

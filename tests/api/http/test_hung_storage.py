@@ -15,7 +15,6 @@ import redis.asyncio
 from fastapi import FastAPI
 
 from api.app import create_app
-from control.retention import House
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
@@ -26,6 +25,7 @@ from store.storage.artifacts import Storage
 from store.storage.pool import StoragePool
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import append, begin, claim, some_rows, state_of, submit
+from tests.support.store.rounds import Rounds
 
 READERS = 60
 """More than asyncio's executor has threads on a machine of 32 processors."""
@@ -71,7 +71,7 @@ def moved(client: redis.Redis, home: Path) -> tuple[str, Path]:
     folder = storage.archive_folder("local", ended.job_id)
 
     def there() -> bool:
-        House(client, storage, Settings()).keep()
+        Rounds(client, storage, Settings()).run()
         return list(folder.glob("*-rows.parquet")) != []
 
     eventually(there)
@@ -80,7 +80,7 @@ def moved(client: redis.Redis, home: Path) -> tuple[str, Path]:
 
 
 @pytest.mark.anyio
-async def test_a_lost_job_is_taken_back_while_files_hang(
+async def test_a_lost_job_is_requeued_while_files_hang(
     http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
 ) -> None:
     job_id, path = await asyncio.to_thread(moved, client, tmp_path)
@@ -105,7 +105,7 @@ async def test_a_lost_job_is_taken_back_while_files_hang(
 
 
 @pytest.mark.anyio
-async def test_who_waits_for_a_file_that_hangs_is_told_so(
+async def test_a_request_for_a_hanging_file_times_out(
     app: FastAPI,
     http: httpx.AsyncClient,
     client: redis.Redis,

@@ -10,13 +10,13 @@ import httpx
 import pytest
 import redis
 
-from control.retention import House
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
 from store.storage.artifacts import Storage
 from tests.support.store.archiving import files, harmed, keys_of, moved, refusal, rows
 from tests.support.store.protocol import append, begin, submit
+from tests.support.store.rounds import Rounds
 
 FACTS = {
     "layout": "2",
@@ -96,27 +96,27 @@ def lived(client: redis.Redis, storage: Storage, *, looks: int) -> str:
 
 
 @pytest.mark.parametrize("looks", [5, 500])
-def test_a_job_that_ended_takes_six_kilobytes_of_the_store(
-    client: redis.Redis, house: House, storage: Storage, looks: int
+def test_an_ended_job_takes_six_kilobytes_of_the_store(
+    client: redis.Redis, rounds: Rounds, storage: Storage, looks: int
 ) -> None:
     job_id = lived(client, storage, looks=looks)
 
-    house.keep()
+    rounds.run()
 
     assert bytes_of(client, job_id) <= RECORD_AND_HISTORY
     assert keys_of(client, job_id) == {"job"}
 
 
 @pytest.mark.anyio
-async def test_a_long_history_is_read_from_its_file_as_before(
-    http: httpx.AsyncClient, client: redis.Redis, house: House, storage: Storage
+async def test_an_archived_history_reads_as_before(
+    http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     job_id = lived(client, storage, looks=60)
     path = f"/v1/jobs/{job_id}/events"
     before = (await http.get(f"{path}?limit=1000")).json()
     _, streamed = (await http.get(f"{path}/stream")).text.split("\n\n", 1)  # retry: differs
 
-    moved(client, house)
+    moved(client, rounds)
 
     assert keys_of(client, job_id) == {"job"}
     assert (await http.get(f"{path}?limit=1000")).json() == before
@@ -134,17 +134,17 @@ async def test_a_long_history_is_read_from_its_file_as_before(
 @pytest.mark.anyio
 @pytest.mark.parametrize("harm", ["missing", "damaged", "cut short"])
 @pytest.mark.parametrize("path", ["events", "events/stream"])
-async def test_a_history_that_is_not_what_was_written_is_an_error_and_no_silence(
+async def test_a_damaged_history_is_an_error_and_not_an_empty_page(
     *,
     http: httpx.AsyncClient,
     client: redis.Redis,
-    house: House,
+    rounds: Rounds,
     storage: Storage,
     harm: str,
     path: str,
 ) -> None:
     job_id = lived(client, storage, looks=60)
-    moved(client, house)
+    moved(client, rounds)
     (file,) = files(storage, job_id, "*.jsonl")
     said = harmed(storage, file, harm)
 

@@ -32,7 +32,7 @@ from tests.support.store.rounds import Rounds
         "metrics/chart",
     ],
 )
-async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
+async def test_a_damaged_file_is_an_error_and_not_an_empty_answer(
     *,
     http: httpx.AsyncClient,
     client: redis.Redis,
@@ -53,7 +53,7 @@ async def test_a_file_that_is_not_what_was_written_is_an_error_and_no_silence(
 
 
 @pytest.mark.anyio
-async def test_who_has_all_steps_is_told_the_end_without_the_file(
+async def test_a_client_with_all_steps_gets_the_end_without_the_file(
     http: httpx.AsyncClient, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     held = run(client, storage)
@@ -87,7 +87,7 @@ async def test_a_record_read_before_its_rows_moved_finds_them_in_the_file(
 
 
 @pytest.mark.anyio
-async def test_a_slow_file_holds_up_nobody_who_follows_another_job(
+async def test_a_slow_file_does_not_delay_streams_of_other_jobs(
     store: Store, client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     poller, subscriber = Poller(store), Subscriber()

@@ -31,6 +31,7 @@ from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
 from store.storage.artifacts import Storage
+from tests.support.http.exports import MEDIA_TYPES, metrics_of
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import LEASE_MS, SPEC, append, begin, some_rows, submit
 from tests.support.store.rounds import Rounds
@@ -66,10 +67,6 @@ def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Claim:
         call = calls.append(held, first=first, width=series.width, data=part, lease_ms=LEASE_MS)
         send(client, call)
     return held
-
-
-def metrics_of(job_id: str) -> str:
-    return f"/v1/jobs/{job_id}/metrics"
 
 
 def end(client: redis.Redis, held: Claim, home: Path) -> None:
@@ -124,12 +121,6 @@ READERS: dict[str, Callable[[bytes], tuple[list[str], np.ndarray[Any, Any]]]] = 
     "parquet": from_parquet,
     "arrow": from_arrow,
 }
-MEDIA_TYPES = {
-    "csv": "text/csv",
-    "ndjson": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-    "arrow": "application/vnd.apache.arrow.stream",
-}
 
 
 def same_bits(form: str, found: np.ndarray[Any, Any], data: bytes) -> bool:
@@ -143,7 +134,7 @@ def same_bits(form: str, found: np.ndarray[Any, Any], data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("form", READERS)
-async def test_doubles_come_back_bit_for_bit(
+async def test_exported_doubles_are_exact_to_the_bit(
     http: httpx.AsyncClient, data: bytes, job_id: str, form: str
 ) -> None:
     answer = await http.get(metrics_of(job_id), headers={"Accept": MEDIA_TYPES[form]})
@@ -175,7 +166,9 @@ async def test_some_columns_of_some_rows(
     assert np.isnan(found[:, 1:][~kept]).all()
 
 
-async def test_the_text_of_numbers(http: httpx.AsyncClient, client: redis.Redis) -> None:
+async def test_numbers_are_written_as_the_shortest_exact_text(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
     rows = [(0.1, float("nan"), -0.0), (1e-7, float("inf"), 1e22), (5e-324, -float("inf"), 3.0)]
     path = metrics_of(running(client, WIDE.pack(rows)).job_id)
 
@@ -207,7 +200,7 @@ async def test_a_job_without_rows_has_an_empty_export(
         assert (names, len(found)) == (["step", "lr", "loss"], 0)
 
 
-async def test_the_whole_parquet_of_a_job_that_ended_is_its_file(
+async def test_the_complete_parquet_export_of_an_ended_job_is_its_file(
     http: httpx.AsyncClient, client: redis.Redis, tmp_path: Path
 ) -> None:
     held = running(client, bits_of(np.random.default_rng(3), 5000))
@@ -225,7 +218,7 @@ async def test_the_whole_parquet_of_a_job_that_ended_is_its_file(
     assert pq.read_metadata(file).metadata[b"optserve.job"] == held.job_id.encode()
 
 
-async def test_a_limit_beyond_the_end_gives_what_there_is(
+async def test_a_limit_beyond_the_end_gives_all_rows(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = running(client, Series().pack(some_rows(0, 5)), Series())
@@ -236,13 +229,13 @@ async def test_a_limit_beyond_the_end_gives_what_there_is(
     assert [line.partition(",")[0] for line in answer.text.splitlines()] == ["step", "3", "4"]
 
 
-def test_bits_have_what_is_hard(data: bytes) -> None:
+def test_the_test_data_has_every_hard_case(data: bytes) -> None:
     patterns = {struct.unpack("<Q", data[i : i + 8])[0] for i in range(0, 240, 8)}
     assert {0x7FF0000000000001, 0xFFF8000000C0FFEE, 1 << 63} <= patterns
 
 
 @pytest.mark.parametrize("form", [ExportForm.CSV, ExportForm.PARQUET])
-async def test_an_append_while_an_export_is_sent_adds_nothing_to_it(
+async def test_rows_appended_during_an_export_are_not_in_it(
     client: redis.Redis, store: Store, data: bytes, form: ExportForm
 ) -> None:
     held = running(client, data)

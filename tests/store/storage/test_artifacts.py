@@ -15,7 +15,7 @@ def test_a_sweep_leaves_what_is_needed_and_what_later_attempts_made(tmp_path: Pa
     for path in paths:
         path.mkdir(parents=True)
 
-    storage.sweep_checkpoints(attempts[1], [storage.relative(paths[1])])
+    storage.delete_checkpoints(attempts[1], [storage.relative(paths[1])])
 
     assert [path.exists() for path in paths] == [False, True, False, False, True, True]
 
@@ -28,7 +28,7 @@ def test_a_sweep_keeps_the_best_state_and_what_it_lies_in(tmp_path: Path) -> Non
         path.mkdir(parents=True)
     needed = [storage.relative(paths[0]), storage.relative(paths[3] / "model.safetensors")]
 
-    storage.sweep_checkpoints(attempts[1], needed)
+    storage.delete_checkpoints(attempts[1], needed)
 
     assert [path.exists() for path in paths] == [True, False, False, True]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import redis
 
-from control.retention import House
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.series import Row
@@ -20,6 +19,7 @@ from store.storage.artifacts import Storage
 from store.storage.usable import require_usable
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import append, begin, some_rows, submit
+from tests.support.store.rounds import Rounds
 
 ROWS = 9000
 """Three chunks."""
@@ -50,9 +50,9 @@ def files(storage: Storage, job_id: str, kind: str = "*") -> list[Path]:
     return list(storage.archive_folder("local", job_id).glob(kind))
 
 
-def moved(client: redis.Redis, house: House) -> None:
+def moved(client: redis.Redis, rounds: Rounds) -> None:
     """Let the rows of all jobs that have ended be moved; the service may be at it too."""
-    house.keep()
+    rounds.run()
     eventually(lambda: client.zcard(keys.UNARCHIVED) == 0)
 
 
