@@ -15,8 +15,8 @@ from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.optcore.training.test_resume import CASES
 from tests.support.optcore.continuing import NOWHERE, finish, row_of
+from tests.support.optcore.resume_cases import CASES
 
 pytestmark = pytest.mark.gpu
 

@@ -18,7 +18,7 @@ def names(optimizer: FlatOptimizer) -> list[list[str]]:
     return [group["param_names"] for group in optimizer.param_groups]
 
 
-def test_the_first_group_that_matches_holds_and_the_rest_is_a_group() -> None:
+def test_a_parameter_is_in_the_first_group_that_matches_or_in_the_rest() -> None:
     optimizer = grouped(
         {
             "weight_decay": 0.1,
@@ -51,7 +51,7 @@ MOVING = {"kind": "linear", "value": 0.1, "end": 0.05}
         {"dialect": "paddleocr", "no_weight_decay_name": "bias"},
     ],
 )
-def test_a_number_of_a_group_does_not_move_with_the_optimizers(spec: dict[str, Any]) -> None:
+def test_a_number_of_a_group_ignores_the_schedule_of_the_optimizer(spec: dict[str, Any]) -> None:
     optimizer = optcore.make_optimizer(
         image_network().named_parameters(),
         {"kind": "adamw", "lr": 0.1, "weight_decay": MOVING, **spec},
@@ -64,7 +64,7 @@ def test_a_number_of_a_group_does_not_move_with_the_optimizers(spec: dict[str, A
     assert decays["0.bias"] == decays["4.bias"] == 0
 
 
-def test_a_group_may_move_a_number_by_itself() -> None:
+def test_a_group_may_schedule_a_number_by_itself() -> None:
     slower = {**MOVING, "value": 0.2}
     optimizer = optcore.make_optimizer(
         image_network().named_parameters(),
@@ -79,7 +79,7 @@ def test_a_group_may_move_a_number_by_itself() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.1, 0.1]
 
 
-def test_norms_and_biases_are_not_decayed_by_a_preset() -> None:
+def test_the_preset_no_decay_norm_bias() -> None:
     optimizer = grouped({"weight_decay": 0.1, "groups": [{"preset": "no_decay_norm_bias"}]})
 
     decayed = {
@@ -92,7 +92,7 @@ def test_norms_and_biases_are_not_decayed_by_a_preset() -> None:
     assert decayed == {"0.weight", "4.weight"}
 
 
-def test_lr_falls_from_the_last_layer_to_the_first_by_a_preset() -> None:
+def test_the_preset_layer_decay() -> None:
     optimizer = grouped({"lr": 1.0, "groups": [{"preset": "layer_decay", "factor": 0.5}]})
 
     lrs = {n: group["lr"] for group in optimizer.param_groups for n in group["param_names"]}
@@ -157,7 +157,7 @@ def test_what_paddleocr_does_not_decay_keeps_everything_else_of_its_group() -> N
     }
 
 
-def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
+def test_muon_trains_parameters_that_are_no_matrices_by_adamw() -> None:
     optimizer = grouped({"kind": "muon"})
 
     assert names(optimizer) == [
@@ -167,7 +167,7 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
     assert [update.kind for update in optimizer._group_updates] == ["muon", "adamw"]
 
 
-def test_muons_adamw_shares_what_is_said_of_all() -> None:
+def test_the_adamw_of_muon_shares_the_common_options() -> None:
     optimizer = optcore.make_optimizer(
         image_network().named_parameters(),
         {

@@ -1,11 +1,8 @@
-"""A run that goes on in another process is the same run: every lr, every loss, every tensor."""
+"""A run resumed in another process is the same run: every lr, every loss, every tensor."""
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -20,63 +17,23 @@ from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
-from optcore.training.reports import Evaluation, StepReport
+from optcore.training.reports import Evaluation
 from optcore.training.run import Run
 from optcore.training.seeds import seed_everything
-from tests.support.optcore.continuing import NOWHERE, finish, row_of
-
-SEED = 20
-STEPS = 24
-"""Of a run, 8 to the epoch."""
-NETWORK: dict[str, Any] = {
-    "kind": "sequential",
-    "layers": [
-        {"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
-        {"kind": "batch_norm"},
-        {"kind": "relu"},
-        {"kind": "flatten"},
-        {"kind": "dropout", "p": 0.2},
-        {"kind": "linear", "out_features": 10},
-    ],
-}
-COSINE = {"kind": "cosine"}
-SHORT: list[dict[str, Any]] = [
-    {"kind": "constant", "factor": 0.5, "length": 9},
-    {"kind": "piecewise", "boundaries": [5, 13], "values": [0.01, 0.004, 0.001]},
-    {"kind": "step", "every": 7, "gamma": 0.6},
-    {"kind": "multi_step", "milestones": [6, 16], "gamma": 0.3},
-    {"kind": "multiplicative", "factors": [0.9] * 10},
-    {"kind": "values", "values": [0.01 - i * 1e-4 for i in range(STEPS)]},
-    {**COSINE, "warmup": {"length": 5}},
-    {"kind": "linear"},
-    {"kind": "polynomial", "power": 2.0},
-    {"kind": "tanh"},
-    {"kind": "rex"},
-    {"kind": "wsd", "decay": 8},
-    {"kind": "exponential", "rate": 0.5, "every": 8},
-    {"kind": "natural_exponential", "rate": 1.0, "every": 8},
-    {"kind": "inverse_time", "rate": 1.0, "every": 8},
-    {"kind": "noam", "d_model": 64, "warmup_steps": 6},
-    {"kind": "inverse_sqrt", "timescale": 5},
-    {"kind": "cosine_restarts", "length": 7},
-    {"kind": "cyclical_cosine", "length": 7},
-    {"kind": "two_step_cosine", "first": 9},
-    {"kind": "linear_cosine"},
-    {"kind": "noisy_linear_cosine", "seed": 1},
-    {"kind": "one_cycle"},
-    {"kind": "cyclic", "base": 0.001, "up": 5},
-    {"kind": "plateau", "metric": "train_loss", "patience": 0, "threshold": 0.5},
-    {"kind": "greedy", "metric": "train_loss", "patience": 0},
-    {"kind": "chain", "schedules": [{"kind": "linear"}, COSINE], "boundaries": [9]},
-    {"kind": "cycle", "schedule": {"kind": "rex"}, "length": 9, "factor": 0.7},
-    {"kind": "scale", "schedule": COSINE, "factor": 0.5},
-    {"kind": "product", "schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 5}]},
-    {"kind": "clamp", "schedule": COSINE, "min": 0.002, "max": 0.008},
-    {"kind": "noise", "schedule": COSINE, "std": 0.001, "begin": 5},
-    {"kind": "per_epoch", "schedule": COSINE},
-    {"kind": "shift", "schedule": COSINE, "by": 5},
-]
-"""A schedule of every kind."""
+from tests.support.optcore.continuing import finish
+from tests.support.optcore.resume_cases import (
+    CASES,
+    OTHERS,
+    RARER,
+    SEED,
+    SHORT,
+    STEPS,
+    after,
+    continued,
+    spec_of,
+    started,
+    stopped,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,93 +44,9 @@ def deterministic() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def spec_of(optimizer: str, schedule: object = None, **training: object) -> dict[str, Any]:
-    """A run with shuffling, dropout, BatchNorm, accumulation and averaged weights."""
-    alone = optimizer == "lbfgs"
-    return {
-        "model": NETWORK,
-        "dataset": {"kind": "digits", "batch_size": 190 if alone else 95},
-        "optimizer": {"kind": optimizer, "lr": 0.01},
-        "schedule": schedule or ({"kind": "constant"} if alone else SHORT[6]),
-        "training": {
-            "steps": STEPS,
-            "seed": 5,
-            "accumulate": 1 if alone else 2,
-            "ema": {"decay": 0.9},
-            "evaluate_every": 5,
-            **training,
-        },
-    }
-
-
-def cases(kind: str, precision: str) -> dict[str, dict[str, Any]]:
-    """One optimizer with every schedule."""
-    return {
-        f"{kind}-{schedule['kind']}-{precision}": spec_of(kind, schedule, precision=precision)
-        for schedule in SHORT
-    }
-
-
-OTHERS = {
-    "float16 with a scale that moves": spec_of(
-        "adam",
-        precision="fp16",
-        loss_scale={"kind": "dynamic", "start": 2.0**40, "window": 3},
-        columns=["grad_norm", "update_ratio", "loss_scale"],
-    ),
-    "bfloat16 parameters with float32 copies": {
-        **spec_of("adam", precision="bf16_true"),
-        "optimizer": {"kind": "adam", "lr": 0.01, "multi_precision": True},
-    },
-    "lookahead, and gradients clipped together": spec_of(
-        "momentum", lookahead={"every": 3}, clip={"kind": "global_norm", "max": 0.5}
-    ),
-    "lbfgs with one iteration a step": {
-        **spec_of("lbfgs"),
-        "optimizer": {"kind": "lbfgs", "lr": 0.1, "max_iter": 1},
-    },
-    "losses above a limit skipped": spec_of(
-        "sgd", on_divergence="skip", loss_limit=2.2, accumulate=3
-    ),
-}
-CASES = {**{kind: spec_of(kind) for kind in OPTIMIZERS}, **cases("adam", "fp32"), **OTHERS}
-"""Every optimizer with one schedule, and one of them with every schedule."""
-RARER = {
-    name: spec
-    for kind, precision in product(("momentum", "adam", "lion"), ("fp32", "bf16"))
-    for name, spec in cases(kind, precision).items()
-    if name not in CASES
-}
-"""Three optimizers with every schedule in two precisions."""
-
-
 def test_every_schedule_and_optimizer_is_among_the_cases() -> None:
     assert {schedule["kind"] for schedule in SHORT} == set(SCHEDULES)
     assert set(OPTIMIZERS) < set(CASES)
-
-
-def started(spec: dict[str, Any]) -> Run:
-    return Run.start(RunSpec.parse(spec), data_dir=NOWHERE)
-
-
-def stopped(spec: dict[str, Any], reports: int) -> tuple[Run, list[list[Any]]]:
-    """Return the run after so many reports, signs of life among them, and its rows so far."""
-    run, rows = started(spec), list[list[Any]]()
-    for report in islice(train(run), reports):
-        if isinstance(report, StepReport):
-            rows.append(row_of(report))
-    return run, rows
-
-
-def after(spec: dict[str, Any], step: int) -> tuple[Run, list[list[Any]]]:
-    """Return the run after *step* steps, and its rows."""
-    run, rows = started(spec), list[list[Any]]()
-    for report in train(run):
-        if isinstance(report, StepReport):
-            rows.append(row_of(report))
-        if len(rows) == step:
-            break
-    return run, rows
 
 
 @pytest.fixture(scope="module")
@@ -188,29 +61,8 @@ def rarer_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[
     return continued(RARER, tmp_path_factory.mktemp("resume"))
 
 
-def continued(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what one new process makes of a checkpoint of each case, with the rows before it."""
-    draw = random.Random(SEED)
-    torch.use_deterministic_algorithms(True)
-    before, asked = [], []
-    for i, spec in enumerate(cases.values()):
-        total = 2 * STEPS if spec["training"]["accumulate"] > 1 else STEPS
-        run, rows = stopped(spec, draw.randrange(1, total))
-        saved = checkpoint.save(run, folder / str(i))
-        before.append({"before": rows, "micro": run.micro, "position": run.batches.position})
-        asked.append({"spec": spec, "checkpoint": str(saved.path), "sha256": saved.sha256})
-    (folder / "cases.json").write_text(json.dumps(asked))
-    command = [sys.executable, "-m", "tests.support.optcore.continuing"]
-    subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
-    results = json.loads((folder / "results.json").read_text())
-    return {
-        name: {**known, **result}
-        for name, known, result in zip(cases, before, results, strict=True)
-    }
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_goes_on_in_a_new_process_with_the_same_bits(
+def test_a_run_resumes_in_a_new_process_with_the_same_bits(
     name: str, elsewhere: dict[str, dict[str, Any]]
 ) -> None:
     goes_on(CASES[name], elsewhere[name])
@@ -218,7 +70,7 @@ def test_a_run_goes_on_in_a_new_process_with_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RARER)
-def test_every_schedule_goes_on_with_three_optimizers_in_two_precisions(
+def test_every_schedule_resumes_with_three_optimizers_in_two_precisions(
     name: str, rarer_elsewhere: dict[str, dict[str, Any]]
 ) -> None:
     goes_on(RARER[name], rarer_elsewhere[name])
@@ -233,7 +85,7 @@ def goes_on(spec: dict[str, Any], resumed: dict[str, Any]) -> None:
     assert len(undisturbed["rows"]) == STEPS
 
 
-def test_the_moments_are_mid_epoch_and_mid_accumulation(
+def test_many_runs_were_stopped_within_an_epoch_or_an_accumulation(
     elsewhere: dict[str, dict[str, Any]],
 ) -> None:
     within = [case for case in elsewhere.values() if case["micro"]]
@@ -243,7 +95,7 @@ def test_the_moments_are_mid_epoch_and_mid_accumulation(
     assert sum(not case["rows"] for case in elsewhere.values()) < len(CASES) / 10
 
 
-def test_the_scale_that_moves_did_move_and_steps_were_skipped() -> None:
+def test_the_dynamic_loss_scale_changed_and_steps_were_skipped() -> None:
     names = ("float16 with a scale that moves", "losses above a limit skipped")
     skipping, limited = (finish(started(OTHERS[name]))["rows"] for name in names)
 
@@ -302,9 +154,9 @@ def _forget_batches(run: Run) -> None:
 
 
 def _forget_plateau(run: Run) -> None:
-    for schedule in run.optimizer.followed():
+    for schedule in run.optimizer.metric_driven():
         schedule.load_state_dict(
-            started(run.spec.model_dump()).optimizer.followed()[0].state_dict()
+            started(run.spec.model_dump()).optimizer.metric_driven()[0].state_dict()
         )
 
 
@@ -379,7 +231,7 @@ FOLLOWING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("forgets", [False, True])
-def test_a_schedule_that_follows_the_loss_goes_on_where_it_was(
+def test_a_schedule_that_follows_the_loss_resumes_with_its_state(
     forgets: bool, tmp_path: Path
 ) -> None:
     spec = {**spec_of("momentum"), **FOLLOWING}
@@ -413,7 +265,7 @@ def test_a_run_that_is_never_evaluated_cannot_be_followed() -> None:
     )
 
 
-def test_generators_of_python_and_numpy_go_on_too(tmp_path: Path) -> None:
+def test_generators_of_python_and_numpy_are_restored_too(tmp_path: Path) -> None:
     """Nothing of ours draws from them; a layer or a dataset of somebody else's might."""
 
     def draws() -> tuple[float, float, float]:
@@ -451,7 +303,7 @@ def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
     assert resumed.row < STEPS
 
 
-def test_a_loss_scale_that_has_moved_is_what_gradients_are_divided_by(tmp_path: Path) -> None:
+def test_gradients_of_a_resumed_run_are_divided_by_its_current_loss_scale(tmp_path: Path) -> None:
     """Momentum, unlike Adam, would take larger steps with another."""
     scale = {"kind": "dynamic", "start": 2.0**20, "window": 2}
     spec = spec_of("momentum", precision="fp16", loss_scale=scale, accumulate=1)

@@ -48,7 +48,7 @@ def is_flat(net: nn.Module, optimizer: FlatOptimizer) -> bool:
     return {param.untyped_storage().data_ptr() for param in net.parameters()} == expected
 
 
-def test_parameters_given_new_memory_are_taken_back_with_their_values() -> None:
+def test_parameters_given_new_memory_return_to_the_buffer_with_their_values() -> None:
     pair = twin_steps(give_new_memory)
 
     close(pair)
@@ -66,7 +66,7 @@ def test_parameters_are_views_again_after_the_step_that_found_them_moved() -> No
     assert is_flat(net, optimizer)
 
 
-def test_a_model_made_double_takes_its_slots_and_counts_along() -> None:
+def test_a_model_made_double_keeps_its_slots_and_counts() -> None:
     """Torch's own optimizers fail here: their slots stay behind in float32."""
     net = model()
     optimizer = ours(net)
@@ -88,7 +88,7 @@ def test_a_model_made_double_takes_its_slots_and_counts_along() -> None:
 
 
 @pytest.mark.parametrize("kind", TORCH)
-def test_a_model_made_double_and_back_goes_on(kind: str) -> None:
+def test_a_model_made_double_and_back_continues(kind: str) -> None:
     net = model()
     optimizer = ours(net, kind)
     step(net, optimizer)
@@ -102,7 +102,7 @@ def test_a_model_made_double_and_back_goes_on(kind: str) -> None:
     assert {buffer.dtype for buffer in buffers(optimizer)} == {torch.float32}
 
 
-def test_a_part_of_a_model_made_double_lies_in_a_buffer_of_its_own() -> None:
+def test_a_part_of_a_model_made_double_gets_a_buffer_of_its_own() -> None:
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
     optimizer = ours(net)
     net[1].double()
@@ -128,7 +128,7 @@ def test_a_loaded_state_dict_is_trained_on(assign: bool) -> None:
         torch.__future__.set_swap_module_params_on_conversion(swap)
 
 
-def test_parameters_that_were_replaced_are_said_to_be_missed() -> None:
+def test_a_step_warns_when_the_parameters_were_replaced() -> None:
     """load_state_dict(assign=True) makes new objects, which no optimizer can know of."""
     net = model()
     optimizer = ours(net)
@@ -150,7 +150,7 @@ def test_a_gradient_made_with_a_graph_is_used() -> None:
     close(pair)
 
 
-def test_gradients_accumulate_until_they_are_forgotten() -> None:
+def test_gradients_accumulate_until_zero_grad() -> None:
     pair = model(), model()
     for net, optimizer in zip(pair, ours_and_torchs(pair), strict=True):
         for _ in range(3):
@@ -163,7 +163,7 @@ def test_gradients_accumulate_until_they_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
-def test_both_ways_to_forget_gradients_work(set_to_none: bool) -> None:
+def test_zero_grad_works_with_and_without_set_to_none(set_to_none: bool) -> None:
     pair = model(), model()
     for net, optimizer in zip(pair, ours_and_torchs(pair), strict=True):
         for _ in range(3):
@@ -190,7 +190,7 @@ def test_a_gradient_scaler_with_clipping_gives_what_torch_gives() -> None:
     close(pair)
 
 
-def test_a_step_skipped_by_the_scaler_changes_and_counts_nothing() -> None:
+def test_a_step_skipped_by_the_scaler_changes_no_weight_and_no_count() -> None:
     net = model()
     optimizer = ours(net)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
@@ -206,7 +206,7 @@ def test_a_step_skipped_by_the_scaler_changes_and_counts_nothing() -> None:
     assert scaler.get_scale() == 512.0
 
 
-def test_a_saved_optimizer_holds_its_slots_and_not_whole_buffers() -> None:
+def test_a_saved_state_holds_slots_and_not_whole_buffers() -> None:
     net = nn.Sequential(nn.Linear(100, 100), nn.Linear(100, 1))
     optimizer = ours(net)
     optimizer.zero_grad()
@@ -240,7 +240,7 @@ def test_released_parameters_have_memory_of_their_own_until_the_next_step() -> N
 
 
 @pytest.mark.parametrize("kind", TORCH)
-def test_a_copy_of_model_and_optimizer_goes_its_own_way(kind: str) -> None:
+def test_a_copy_of_model_and_optimizer_is_independent(kind: str) -> None:
     net = model()
     optimizer = ours(net, kind)
     step(net, optimizer)
