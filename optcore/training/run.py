@@ -215,7 +215,7 @@ class Run:
             "test_accuracy": evaluation.accuracy,
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
         }
-        for schedule in self.optimizer.followed():
+        for schedule in self.optimizer.metric_driven():
             if schedule.metric != "train_loss" or self.loss_count:
                 schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0

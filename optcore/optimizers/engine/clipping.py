@@ -1,4 +1,4 @@
-"""The factor that gradients are multiplied by: unscaled, and clipped by their global norm."""
+"""The factor that gradients are multiplied by: loss scale and clipping by a global norm."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class GradScale:
     How gradients are scaled before anything else.
 
     Attributes:
-        loss_scale: what they come multiplied by.
-        largest: their largest norm, all together; 0 for no limit.
-        like_torch: whether the limit is torch's formula.
-        scope: what is told apart: the gradients of groups with equal scales share one norm.
+        loss_scale: factor that they come multiplied by.
+        largest: largest norm of all of them together; 0 for no limit.
+        like_torch: whether torch's formula applies.
+        scope: distinguishes groups: those with equal scales share one norm.
     """
 
     loss_scale: float = 1.0
@@ -60,7 +60,7 @@ class GradScales:
 
     @property
     def loss_scale(self) -> float:
-        """What all gradients come multiplied by."""
+        """Factor that all gradients come multiplied by."""
         return next(iter(self._members)).loss_scale
 
     @loss_scale.setter
@@ -70,7 +70,7 @@ class GradScales:
         }
 
     def add_like_the_first(self) -> None:
-        """Take one more group, scaled together with the first."""
+        """Add a group that is scaled together with the first."""
         next(iter(self._members.values())).append(self._num_groups)
         self._num_groups += 1
 

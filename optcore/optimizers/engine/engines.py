@@ -1,10 +1,10 @@
 """
-Engines: what runs a rule over flat memory. They hold no rule's math.
+Engines run a rule over flat memory; the math is the rule's.
 
-    Eager    traces the rule and runs it in place, slice by slice; always there
-    Fused    torch's own fused kernel, where the rule is exactly that kernel's
+    Eager    traces the rule and runs it in place, slice by slice; exists for every rule
+    Fused    torch's own fused kernel, where the rule is exactly what it computes
 
-Which one computes is chosen once, before the first update: another engine has other last bits.
+The engine is chosen once, before the first update: another one gives other last bits.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from optcore.optimizers.engine.program import Program, trace
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 MIN_SLICE, MAX_SLICE = 131_072, 524_288
-"""Elements per slice: long enough that waking the threads costs little, short enough that a few
+"""Elements per slice: enough that waking the threads costs little, and few enough that several
 buffers of that length stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
 20 ms at 32k, 14.5 at 64k, 13 at 128k, 10.9 at 512k, 10.1 at 1M; torch's foreach kernels: 17.)"""
 SCRATCH_SHARE = 20
-"""Scratch is at most 1/20 of a model of more than a few million parameters."""
+"""Scratch buffers take at most 1/20 of the size of a model of a few million parameters or more."""
 
 
 class Engine(Protocol):
@@ -58,7 +58,7 @@ class Eager:
         names, program = self._program(values)
         arguments = [values[name] for name in names]
         size = sum([param.numel() for param in spans.params])
-        # A single pass gains nothing from a slice that stays in the cache.
+        # With a single pass nothing is read again, so there is nothing to keep in the cache.
         length = size if program.num_passes == 1 else slice_length(size, program.num_scratch)
         if spans.stored is not None:
             self._run_wide(program, spans, arguments, length)
@@ -68,7 +68,7 @@ class Eager:
 
     @property
     def scratch_bytes(self) -> int:
-        """Memory held besides parameters, gradients and slots."""
+        """Size of the scratch buffers."""
         return self._scratch.nbytes
 
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
@@ -99,7 +99,7 @@ class Eager:
     def _run_wide(
         self, program: Program, spans: Spans, arguments: list[float], length: int
     ) -> None:
-        """Update float32 copies from gradients of less, and store the result as what they are."""
+        """Update float32 copies with gradients of less, and store the results in that dtype."""
         assert spans.stored is not None
         for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
             for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
@@ -123,7 +123,7 @@ class Fused:
 
 
 class Carrying:
-    """Around an engine: hands it the numbers that the update before has left."""
+    """Passes the numbers that the previous update left to the engine that it wraps."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Carrying:
         self._engine, self._carries, self._flags = engine, carries, flags
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place, and leave numbers to the next."""
+        """Apply update *t* to *spans*, in place, and store the numbers for the next."""
         carried = self._carries(0, numbers, self._flags)
         if t > 1:
             carried = {name: float(kept[0]) for name, kept in spans.carried.items()}
@@ -145,13 +145,13 @@ class Carrying:
 
 
 def slice_length(size: int, num_scratch: int) -> int:
-    """Return how many elements to update at a time in a model of *size* parameters."""
+    """Return the number of elements per slice in a model of *size* parameters."""
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
 
 
 class _Scratch:
-    """Buffers that are reused by every slice of every update."""
+    """Buffers that every slice of every update uses again."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}

@@ -1,13 +1,13 @@
 """
 Flat buffers: the parameters of one group, one dtype and one device, in one piece of memory.
 
-The model's parameters become views of the buffer, each slot is a buffer of the same layout, so
-that one kernel serves a whole model. Gradients stay where autograd leaves them: small ones are
-gathered into a buffer before the update, large ones are read where they are (measured: a
-persistent gradient buffer costs a zeroing and an accumulation per step, 1.4x on 11M parameters).
+The parameters of the model become views of the buffer, and each slot is a buffer of the same
+layout, so that one kernel call updates a whole model. Gradients stay where autograd puts them:
+small ones are gathered into a buffer before the update, large ones are read in place. (A persistent
+buffer for gradients costs a zeroing and an accumulation per step: 1.4x on 11M parameters.)
 
 Layout: large parameters first, then the small ones next to each other, each segment on a
-128-byte boundary. Padding is part of no parameter and its values mean nothing.
+128-byte boundary. Padding belongs to no parameter, and its values mean nothing.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ FLOAT32_BYTES = 4
 MASTER = "master_weight"
 """Slot of the float32 copy of bfloat16 and float16 parameters."""
 LARGE = 65_536
-"""Elements from which a gradient is read in place: copying it would cost more than a call. (Below,
-one call over gathered memory wins: Adam over 6 tensors of 20k in all, 17.9 us against 25.3.)"""
+"""Elements from which a gradient is read in place: copying it costs more than another call. Below,
+one call over gathered memory is faster: Adam over 6 tensors of 20k in all, 17.9 us against 25.3."""
 
 
 @dataclass(frozen=True)
 class Segment:
     """
-    Where a parameter lies in its buffer.
+    The place of a parameter in its buffer.
 
     Attributes:
         name: the parameter's.
         param: the parameter itself, a view of the buffer.
         start: offset of its first element.
-        strides: the parameter's, dense in memory order (channels_last keeps its own).
+        strides: of the parameter, without gaps (channels_last keeps its own).
     """
 
     name: str
@@ -59,15 +59,15 @@ class Segment:
 
 class Spans(NamedTuple):
     """
-    Stretches of memory that one call updates: lists of equal length, one item per stretch.
+    Ranges of memory that one call updates: lists of equal length, one item per range.
 
     Attributes:
         params: 1-D each, of the parameter buffer.
         grads: 1-D each, same length and dtype.
-        slots: one list per slot, 1-D each, of the slot's buffer.
-        stored: the parameter buffer's, where *params* are of its float32 copy.
+        slots: one list per slot, 1-D each, of the buffer of the slot.
+        stored: ranges of the parameter buffer, where *params* are those of its float32 copy.
         segment: the parameter, where there is only one.
-        carried: numbers that the update before has left, name -> one for each parameter.
+        carried: numbers that the previous update left, name -> one for each parameter.
     """
 
     params: list[Tensor]
@@ -80,7 +80,7 @@ class Spans(NamedTuple):
 
 class FlatState:
     """
-    One flat layout with its slots and counters.
+    Parameters in one buffer, with their slots and counters.
 
     Attributes:
         segments: the parameters, in buffer order.
@@ -102,18 +102,19 @@ class FlatState:
         sparse_ahead: int = 0,
     ) -> None:
         """
-        Move the parameters into a new buffer; their values stay, slots start afresh.
+        Move the parameters, with their values, into a new buffer; slots get their first values.
 
         Args:
             named: name and parameter, all of one dtype and device.
-            first_values: slot -> what it is filled with; `COPY` for the parameter's values.
+            first_values: slot -> first value; `COPY` for the value of the parameter.
             takes_sparse: whether row-sparse gradients are made dense; else they are refused.
-            whose: what refuses them, in words.
-            carried: numbers that each parameter's update leaves to its next.
-            separately: whether each parameter is to be updated by itself.
+            whose: the optimizer, for the error that refuses them.
+            carried: names of the numbers that an update of a parameter leaves to the next.
+            separately: whether each parameter is updated by itself.
             multi_precision: whether parameters of less than float32 get a float32 copy, which
-                is what is updated, and float32 slots.
-            sparse_ahead: how many updates ahead a row-sparse gradient is counted (Paddle's Adam).
+                is then what is updated, and float32 slots.
+            sparse_ahead: how many updates ahead of t a row-sparse gradient is applied
+                (Paddle's Adam).
         """
         self._takes_sparse, self._whose, self._separately = takes_sparse, whose, separately
         self._sparse_ahead = sparse_ahead
@@ -192,9 +193,9 @@ class FlatState:
 
     def updates(self) -> list[tuple[int, Spans]]:
         """
-        Count one more update for every parameter that has a gradient; return their memory by t.
+        Count one more update of each parameter with a gradient; return (t, memory) of each.
 
-        Parameters without a gradient are left out, slots and counters included, as in torch.
+        Parameters without a gradient keep their slots and counters, as in torch.
         """
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
@@ -217,7 +218,7 @@ class FlatState:
         return [(self.t[0], Spans(params, stretches, slots, stored, None, self._carried))]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
-        """Do the same parameter by parameter: some have no gradient, or had none before."""
+        """Do the same parameter by parameter: they have no gradient, or different counts."""
         found = []
         for i, grad in enumerate(grads):
             if grad is None:
@@ -237,7 +238,7 @@ class FlatState:
     def _of(
         self, columns: list[list[Tensor]]
     ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
-        """Return params, slots and stored of what `_stretch` gave, in columns."""
+        """Return params, slots and stored from *columns* of what `_stretch` returns."""
         if not self.has_master:
             return columns[0], columns[1:], None
         return columns[0], columns[1:-1], columns[-1]
@@ -252,12 +253,12 @@ class FlatState:
             segment.param.grad = grad.to_dense()
 
     def _stretch(self, start: int, stop: int) -> list[Tensor]:
-        """Return this part of the buffers: what is updated, each slot, then what is stored."""
+        """Return a range of every buffer: what is updated, each slot, then what is stored."""
         stored = [self.params] if self.has_master else []
         return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
     def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
-        """Return *grad*, of parameter *i*, as the 1-D tensor that lies as the parameter does."""
+        """Return *grad*, of parameter *i*, as a 1-D tensor in the memory order of the parameter."""
         strides = self.segments[i].strides
         if grad.dtype != self.params.dtype or grad.stride() != strides:
             copy = torch.empty_strided(

@@ -18,6 +18,7 @@ from optcore.optimizers.engine.flat import MASTER
 from optcore.optimizers.engine.group_update import GroupUpdate
 from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, states_to_torch
+from optcore.optimizers.scheduled import MetricDrivenValue, Plan
 from optcore.schedules.make import MetricDrivenSchedule
 
 NOTHING_TO_UPDATE = (
@@ -28,9 +29,6 @@ NOTHING_TO_UPDATE = (
 _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 """torch's own, without the decorator that keeps torch.compile away: it imports torch._dynamo, which
 takes 1.3 seconds of CPU."""
-
-Plan = Callable[[int], float]
-"""From the number of updates made so far to the value of a hyperparameter for the next."""
 
 
 class FlatOptimizer(torch.optim.Optimizer):
@@ -95,12 +93,10 @@ class FlatOptimizer(torch.optim.Optimizer):
     def loss_scale(self, scale: float) -> None:
         self._grad_scales.loss_scale = scale
 
-    def followed(self) -> list[MetricDrivenSchedule]:
+    def metric_driven(self) -> list[MetricDrivenSchedule]:
         """Return the schedules that follow a metric, group by group."""
-        found = [
-            getattr(plan, "followed", None) for plans in self._plans for plan in plans.values()
-        ]
-        return [schedule for schedule in found if schedule is not None]
+        plans = [plan for plans in self._plans for plan in plans.values()]
+        return [plan.schedule for plan in plans if isinstance(plan, MetricDrivenValue)]
 
     def states(self) -> list[GroupState]:
         """Return the states of all groups."""

@@ -1,4 +1,4 @@
-"""Parameters in memory of their own, with slots of their own shapes: for rules that see shapes."""
+"""The state of parameters that stay in their own memory: for rules that need shapes or rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans
 
 class PerTensorState:
     """
-    What `FlatState` is, without a buffer.
+    The same as `FlatState` without a buffer: every slot is a tensor of its own.
 
     Attributes:
         segments: the parameters.
@@ -36,10 +36,10 @@ class PerTensorState:
 
         Args:
             named: name and parameter.
-            first_values: slot -> what it is filled with; `COPY` for the parameter's values.
-            shapes: from a parameter's shape to those of its slots; None for its own.
-            takes_sparse: whether row-sparse gradients are passed on; else they are refused.
-            whose: what refuses them, in words.
+            first_values: slot -> first value; `COPY` for the value of the parameter.
+            shapes: from the shape of a parameter to those of its slots; None for the same shape.
+            takes_sparse: whether row-sparse gradients are accepted; else they are refused.
+            whose: the optimizer, for the error that refuses them.
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
         """
@@ -57,10 +57,10 @@ class PerTensorState:
         return dict(self._slots[i])
 
     def adopt(self) -> None:
-        """Do nothing: parameters are wherever they are."""
+        """Do nothing: the parameters are not moved."""
 
     def release(self) -> None:
-        """Do nothing: parameters have memory of their own."""
+        """Do nothing: the parameters have memory of their own."""
 
     def moved(self) -> bool:
         """Return whether a parameter has another dtype or device than its slots."""
@@ -72,7 +72,7 @@ class PerTensorState:
         return now == list(zip(self._dtypes, self._devices, strict=True))
 
     def updates(self) -> list[tuple[int, Spans]]:
-        """Count one more update for every parameter that has a gradient; return them one by one."""
+        """Count one more update of each parameter with a gradient; return (t, memory) of each."""
         found = []
         for i, segment in enumerate(self.segments):
             grad = segment.param.grad

@@ -1,11 +1,10 @@
 """
 A rule as a program that runs in place: no temporaries beyond a few scratch buffers.
 
-A rule is pure: each operation of its arithmetic gives a new tensor. Run as it stands over a
-large buffer it spends most of its time in fresh memory. So it is traced once, each operation is
-given the place its result goes to (a parameter's or slot's own memory as soon as the old value
-is no longer needed, else a scratch buffer that is free), and the same operations in the same
-order then give the same bits, in half the time of torch's foreach kernels.
+A rule is pure: each of its operations returns a new tensor. Run as it stands over a large buffer,
+it spends most of its time allocating memory. So it is traced once, and each operation is given
+the memory that its result goes to (`_Allocator`). The same operations in the same order give the
+same bits, in half the time of torch's foreach kernels.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _COMMUTATIVE = {torch.add, torch.mul}
 
 
 class _Tracer(GraphAppendingTracer):
-    """Records operations; a symbol stands for a number that is not 0."""
+    """Records operations; the proxy of a number is true, for a number that is not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         return True
@@ -42,9 +41,9 @@ class Program:
     A traced rule.
 
     Attributes:
-        num_scratch: how many scratch buffers `run` wants.
-        num_passes: how many operations go over the memory.
-        source: the Python that runs, for people.
+        num_scratch: number of scratch buffers that `run` takes.
+        num_passes: number of operations that read and write whole tensors.
+        source: the Python code that runs, for debugging.
     """
 
     def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
@@ -76,71 +75,112 @@ def trace(
     tracer = _Tracer(graph)
     states = [graph.placeholder(name) for name in ("param", "grad", *slots)]
     values = {name: graph.placeholder(name) for name in numbers}
-    scratch_goes_after = graph.placeholder("_end")
+    # Placeholders come before all operations, so scratch buffers are inserted before this one.
+    end = graph.placeholder("_end")
     results = update(
         *(fx.Proxy(node, tracer) for node in states),
         **{name: fx.Proxy(node, tracer) for name, node in values.items()},
         **constants,
     )
-    # What update returns are proxies here, whatever its types say.
-    homes = {
-        result.node: home  # type: ignore[attr-defined]
-        for result, home in zip(results, [states[0], *states[2:]], strict=True)
+    # The results are proxies here, whatever the types of *update* say.
+    destinations = {
+        result.node: state  # type: ignore[attr-defined]
+        for result, state in zip(results, [states[0], *states[2:]], strict=True)
     }
     graph.output(None)
-    num_scratch = _write_in_place(graph, states, homes, scratch_goes_after)
-    graph.erase_node(scratch_goes_after)
+    num_scratch = _write_in_place(graph, states, _Allocator(graph, destinations, end))
+    graph.erase_node(end)
     graph.lint()
     return Program(graph, num_scratch)
 
 
-def _write_in_place(
-    graph: fx.Graph, states: Sequence[fx.Node], homes: Mapping[fx.Node, fx.Node], end: fx.Node
-) -> int:
+def _write_in_place(graph: fx.Graph, states: Sequence[fx.Node], memory: _Allocator) -> int:
     """Give every tensor operation of *graph* its ``out=``; return the number of scratch buffers."""
-    order = {node: i for i, node in enumerate(graph.nodes)}
-    last_use = {node: max((order[user] for user in node.users), default=-1) for node in order}
     tensors = set(states)
-    scratch: list[fx.Node] = []
-    free: list[fx.Node] = []
-    held: dict[fx.Node, fx.Node] = {}
-    final = {home: order[node] for node, home in homes.items() if node.op != "placeholder"}
-    lent: dict[fx.Node, fx.Node] = {}
-
-    def dead_home(node: fx.Node) -> fx.Node | None:
-        """Return a state's memory that is free from *node* until after its last use."""
-        for operand in node.all_input_nodes:
-            home = lent.get(operand, operand)
-            dies = last_use[operand] == order[node]
-            if dies and home in final and last_use[node] <= final[home]:
-                return home
-        return None
-
     for node in [n for n in graph.nodes if n.op in ("call_function", "call_method")]:
         if not any(operand in tensors for operand in node.all_input_nodes):
-            continue  # arithmetic of numbers
+            continue  # arithmetic of Python numbers
         tensors.add(node)
         _use_torch_function(node, tensors)
+        node.kwargs = {**node.kwargs, "out": memory.out(node)}
+    return len(memory.scratch)
+
+
+class _Allocator:
+    """
+    Chooses the memory of every result: register allocation by a linear scan over the operations.
+
+    The registers are the parameter, its slots, and as few scratch buffers as possible. Every
+    scratch buffer of a slice takes room in the cache, so a result goes to, in this order:
+
+    1. the parameter or slot whose new value it is;
+    2. a parameter or slot whose old value is used here for the last time, if its new value is
+       written only after the last use of this result;
+    3. a scratch buffer whose value is no longer needed, else a new one.
+
+    Attributes:
+        scratch: placeholders of the scratch buffers.
+    """
+
+    def __init__(
+        self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
+    ) -> None:
+        """
+        Look at *graph* before any operation has an ``out=``.
+
+        Args:
+            graph: placeholders, operations, output.
+            destinations: result -> the parameter or slot whose new value it is.
+            end: placeholder before which those of scratch buffers go.
+        """
+        self.scratch: list[fx.Node] = []
+        self._graph, self._destinations, self._end = graph, destinations, end
+        self._order = {node: i for i, node in enumerate(graph.nodes)}
+        self._last_use = {
+            node: max((self._order[user] for user in node.users), default=-1)
+            for node in self._order
+        }
+        self._written = {
+            state: self._order[node]
+            for node, state in destinations.items()
+            if node.op != "placeholder"  # a state that the rule returns as it is
+        }
+        self._borrowed: dict[fx.Node, fx.Node] = {}
+        self._in_scratch: dict[fx.Node, fx.Node] = {}
+        self._free: list[fx.Node] = []
+
+    def out(self, node: fx.Node) -> fx.Node:
+        """Return the memory for the result of *node*, the next tensor operation."""
         for operand in node.all_input_nodes:
-            if operand in held and last_use[operand] == order[node]:
-                free.append(held.pop(operand))
-        home = homes.get(node)
-        # Elementwise, so the old value may be an operand of the very operation that replaces it.
-        if home is not None and last_use[home] <= order[node]:
-            place = home
-        else:
-            assert home is None, f"{home} is read after its new value {node} is known"
-            if (borrowed := dead_home(node)) is not None:
-                lent[node] = borrowed
-                node.kwargs = {**node.kwargs, "out": borrowed}
-                continue
-            if not free:
-                with graph.inserting_before(end):
-                    scratch.append(graph.placeholder(f"scratch{len(scratch)}"))
-                free.append(scratch[-1])
-            place = held[node] = free.pop()
-        node.kwargs = {**node.kwargs, "out": place}
-    return len(scratch)
+            if operand in self._in_scratch and self._dies(operand, node):
+                self._free.append(self._in_scratch.pop(operand))
+        state = self._destinations.get(node)
+        # Operations are elementwise: one may read the old value that it overwrites.
+        if state is not None and self._last_use[state] <= self._order[node]:
+            return state
+        assert state is None, f"{state} is read after its new value {node} is known"
+        if (state := self._dead_state(node)) is not None:
+            self._borrowed[node] = state
+            return state
+        if not self._free:
+            with self._graph.inserting_before(self._end):
+                self.scratch.append(self._graph.placeholder(f"scratch{len(self.scratch)}"))
+            self._free.append(self.scratch[-1])
+        self._in_scratch[node] = self._free.pop()
+        return self._in_scratch[node]
+
+    def _dies(self, operand: fx.Node, node: fx.Node) -> bool:
+        return self._last_use[operand] == self._order[node]
+
+    def _dead_state(self, node: fx.Node) -> fx.Node | None:
+        """Return a state whose memory is free from *node* until after the last use of *node*."""
+        for operand in node.all_input_nodes:
+            state = self._borrowed.get(operand, operand)
+            written = self._written.get(state)
+            unwritten = written is not None and self._last_use[node] <= written
+            if unwritten and self._dies(operand, node):
+                return state
+        return None
 
 
 def _use_torch_function(node: fx.Node, tensors: set[fx.Node]) -> None:

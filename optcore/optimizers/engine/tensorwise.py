@@ -1,14 +1,14 @@
 """
-Engines for what is not one pass over flat memory.
+Engines for what one pass over flat memory cannot compute.
 
-    Normed         a rule that scales each parameter by norms: two passes
-    Whole          a rule that sees a parameter as it is shaped
-    ByRows         a rule that leaves rows without a gradient alone
+    Normed         for a rule that scales each parameter by norms: two passes
+    Whole          for a rule that needs the shape of a parameter
+    ByRows         for a rule that skips rows without a gradient
 
-and, around any engine whose spans hold one parameter each:
+and wrappers of an engine whose spans hold one parameter each:
 
-    ClippedByNorm  each gradient limited by its own norm
-    Centralized    each gradient without the means of its rows
+    ClippedByNorm  limits each gradient by its own norm
+    Centralized    subtracts the mean of each row of a gradient
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 
 class Normed(Eager):
-    """Measures each parameter first, slice by slice, then runs the rule with what that gives."""
+    """Computes the norms of each parameter, slice by slice, then runs the rule with them."""
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
@@ -45,7 +45,7 @@ class Normed(Eager):
 
 
 class Whole:
-    """Runs a rule on each parameter as it is shaped."""
+    """Runs a rule on each parameter in its own shape."""
 
     name = "eager"
 
@@ -94,7 +94,7 @@ class ByRows(Whole):
 
 
 def _flattened(spans: Spans) -> Spans | None:
-    """Return *spans*, of one parameter, in one dimension; None where they do not lie alike."""
+    """Return *spans*, of one parameter, in one dimension; None if one is not contiguous."""
     stored = spans.stored or []
     tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
     if not all(tensor.is_contiguous() for tensor in tensors):
@@ -108,7 +108,7 @@ def _flattened(spans: Spans) -> Spans | None:
 
 
 class ClippedByNorm:
-    """Another engine, on gradients whose norm is at most *largest*."""
+    """Scales each gradient to a norm of at most *largest*, and runs another engine."""
 
     def __init__(self, engine: Engine, largest: float) -> None:
         self.name, self._engine, self._largest = engine.name, engine, largest
@@ -124,22 +124,22 @@ class ClippedByNorm:
 
 class Centralized:
     """
-    Another engine, on gradients without the means of their rows.
+    Subtracts the mean of each row from a gradient, and runs another engine.
 
-    A gradient is unscaled and clipped first. In MindSpore weight decay that joins the gradient
-    is part of it by then, so it is centralized too.
+    The gradient is unscaled and clipped first. In MindSpore, weight decay that joins the gradient
+    is added before, so it is centralized too.
     """
 
     def __init__(
         self, engine: Engine, of_limited: Engine, transforms: Transforms, *, with_decay: bool
     ) -> None:
         """
-        Centralize for *of_limited*.
+        Wrap two engines.
 
         Args:
-            engine: for the parameters whose gradient stays as it is.
-            of_limited: for the others: the same, but for gradients unscaled and clipped already.
-            transforms: what *engine* does to a gradient.
+            engine: for parameters whose gradient is not centralized.
+            of_limited: for the others: the same, for gradients already unscaled and clipped.
+            transforms: those that *engine* applies.
             with_decay: whether the decay is centralized too.
         """
         self.name, self._engine, self._of_limited = engine.name, engine, of_limited

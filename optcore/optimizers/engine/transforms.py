@@ -1,8 +1,8 @@
 """
-What happens to a gradient before the rule sees it, and to a parameter around the rule.
+Transforms of a gradient before the rule gets it, and of a parameter around the rule.
 
-One function for every rule, written like a rule and traced together with it, so that unscaling,
-clipping, regularizing and the update are one pass over memory.
+They are written like a rule and traced together with it, so that unscaling, clipping,
+regularization and the update are one pass over memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AVERAGE = "average"
 @dataclass(frozen=True)
 class Transforms:
     """
-    Which of the steps around a rule there are.
+    Which transforms there are around a rule.
 
     Attributes:
         scaled: gradients are multiplied by ``grad_scale``: unscaled and clipped.
@@ -46,7 +46,7 @@ class Transforms:
 
     @property
     def arguments(self) -> list[str]:
-        """Names of the numbers that the steps take."""
+        """Names of the numbers that the transforms take."""
         names = ["l1", "l2"]
         if self.scaled:
             names.append("grad_scale")
@@ -64,7 +64,7 @@ class Transforms:
 def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
     """Return *rule* with *transforms* around it."""
 
-    # **given are numbers and flags; rules type each of theirs.
+    # **given are numbers and flags, which each rule types for itself.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         *own, average = slots if transforms.averaged else (*slots, None)
         if rule.shapes is None:
@@ -78,14 +78,14 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         mean = torch.lerp(results[0], average, given["average_momentum"])
         return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
 
-    # Likewise.
+    # The same here.
     def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
         own = slots[:-1] if transforms.averaged else slots
         param, grad = _before(param, grad, given, transforms)
         return rule.norms(param, grad, *own, **_left(given, transforms))
 
-    # Engines ask a rule's update for its arguments; a function may have this attribute (PEP 362).
+    # Engines read the arguments of a rule from its signature; PEP 362 lets a function set one.
     update.__signature__ = _signature(rule.update, transforms)  # type: ignore[attr-defined]
     changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
     return _averaging(changed, transforms) if transforms.averaged else changed
@@ -134,7 +134,7 @@ def _shrunk(
 
 
 def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:
-    """Return *grad* unscaled and clipped, the first of the steps."""
+    """Return *grad* unscaled and clipped, which is the first transform."""
     if transforms.scaled:
         grad = grad * given["grad_scale"]
     if transforms.clamped:
@@ -143,13 +143,13 @@ def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> T
 
 
 def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
-    """Return *given* for the rule: without the decay, if that is done."""
+    """Return *given* for the rule: without the decay, if a transform has applied it."""
     done = transforms.regularized or transforms.decoupled
     return {**given, "weight_decay": 0.0} if done else given
 
 
 def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
-    """Return those of *given* that *update* takes."""
+    """Return those of *given* that are arguments of *update*."""
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return given
@@ -172,7 +172,7 @@ def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Si
 
 
 def _averaging(rule: Rule, transforms: Transforms) -> Rule:
-    """Return *rule* with the average as a last slot."""
+    """Return *rule* with the average as its last slot."""
 
     def slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
         return {**rule.slots(numbers, flags), AVERAGE: COPY}

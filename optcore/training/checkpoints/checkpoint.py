@@ -149,7 +149,7 @@ def _put(
     """Put *run* where a checkpoint was made, whose facts and tensors these are."""
     parts = _parts(state)
     run.model.load_state_dict(model)
-    for schedule, known in zip(run.optimizer.followed(), facts["followed"], strict=True):
+    for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
     run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
     for name in COUNTERS:
@@ -244,7 +244,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "spec": run.spec.model_dump(mode="json"),
         **{name: getattr(run, name) for name in COUNTERS},
         **{name: follower.state_dict() for name, follower in _followers(run).items()},
-        "followed": [schedule.state_dict() for schedule in run.optimizer.followed()],
+        "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],
         "epoch": run.batches.epoch,
         "position": run.batches.position,
         "counts": run.optimizer.named_counts(),
