@@ -27,15 +27,17 @@ from urllib.parse import urlsplit
 import redis
 
 from benchmarks.harness import duration, machine, percentile
-from benchmarks.watching.processes import Cpu, process, rss, tell
+from benchmarks.watching.processes import process, tell
 from benchmarks.watching.trainers import STEPS_PER_S
 from optserve.contract.requests.job import JobSpec
 from optserve.local import stack
 from optserve.local.ports import listening_port
 from store.jobs import calls
-from store.jobs.record import new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
 from store.redis.connect import connect
 from store.redis.functions import send
+from tests.support.machine.usage import Cpu, rss
 
 JOBS = 20
 WATCHERS = 1000

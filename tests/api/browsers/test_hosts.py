@@ -55,13 +55,15 @@ async def asked(
 
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("host", ALLOWED)
-async def test_this_machines_names_and_any_address_are_allowed(host: str, listens_on: str) -> None:
+async def test_names_of_this_machine_and_ip_addresses_are_allowed(
+    host: str, listens_on: str
+) -> None:
     assert (await asked([host], listens_on=listens_on)).status_code == 200
 
 
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("host", REFUSED)
-async def test_another_name_is_refused_whatever_is_listened_on(host: str, listens_on: str) -> None:
+async def test_other_names_are_refused_on_any_interface(host: str, listens_on: str) -> None:
     """A port that is published on loopback is 0.0.0.0 inside, and a browser is near."""
     answer = await asked([host], listens_on=listens_on)
 
@@ -75,7 +77,7 @@ async def test_another_name_is_refused_whatever_is_listened_on(host: str, listen
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
-async def test_there_is_one_host(hosts: list[str]) -> None:
+async def test_a_request_must_have_one_host_header(hosts: list[str]) -> None:
     answer = await asked(hosts)
 
     assert answer.status_code == 400
@@ -95,7 +97,5 @@ async def test_there_is_one_host(hosts: list[str]) -> None:
         (["*"], "evil.example", 200),
     ],
 )
-async def test_the_names_that_are_set_are_allowed(
-    allowed: list[str], host: str, status: int
-) -> None:
+async def test_configured_names_are_allowed(allowed: list[str], host: str, status: int) -> None:
     assert (await asked([host], allowed=allowed)).status_code == status

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from benchmarks.watching.processes import rss
 from optserve.local.stack import Stack
-from tests.api.connections.conftest import STALL_S
 from tests.support.http.raw import BUFFER, connected, metric
+from tests.support.http.short_limits import STALL_S
 from tests.support.machine.processes import eventually
+from tests.support.machine.usage import rss
 from tests.support.service.stacks import stack_with
 from tests.support.store.parents import Parent
 from tests.support.store.protocol import append, begin, some_rows, submit
@@ -110,7 +110,7 @@ def _begun(running: Stack, jobs: Jobs) -> None:
     ],
 )
 @pytest.mark.usefixtures("_begun")
-def test_an_answer_that_nobody_reads_is_cut_in_time_and_counted(
+def test_an_unread_response_is_aborted_in_time_and_counted(
     running: Stack, jobs: Jobs, kind: str
 ) -> None:
     raw, api = raw_of(kind, jobs), running.processes()["api"]
@@ -130,7 +130,7 @@ def test_an_answer_that_nobody_reads_is_cut_in_time_and_counted(
     eventually(lambda: metric(running, "optserve_connections") <= 2)
 
 
-def test_who_reads_slowly_is_left_alone(running: Stack, jobs: Jobs) -> None:
+def test_a_slow_reader_is_not_disconnected(running: Stack, jobs: Jobs) -> None:
     """Twice as slowly as it has patience for, were it asked to read all of it."""
     raw = request("GET", f"/v1/jobs/{jobs.running}/metrics?limit=10000")
     found = 0
@@ -144,7 +144,7 @@ def test_who_reads_slowly_is_left_alone(running: Stack, jobs: Jobs) -> None:
     assert found > 500_000
 
 
-def test_too_much_that_waits_for_all_cuts_those_that_have_not_read_for_longest(
+def test_beyond_the_limit_of_unsent_bytes_the_longest_stalled_are_disconnected(
     tmp_path: Path,
 ) -> None:
     """One megabyte may wait here, and each page has half of one; nobody is out of patience yet."""

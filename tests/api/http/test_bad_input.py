@@ -104,7 +104,7 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
         ('"adam"', "body", "body must be an object, got 'adam'"),
     ],
 )
-async def test_a_wrong_job_is_refused_with_field_and_rule(
+async def test_an_invalid_job_is_refused_with_field_and_rule(
     http: httpx.AsyncClient, client: redis.Redis, body: str, param: str, message: str
 ) -> None:
     problem = await refused(http, body)
@@ -134,7 +134,7 @@ async def test_a_wrong_job_is_refused_with_field_and_rule(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_a_body_that_is_no_plain_json_text_is_refused(
+async def test_a_body_that_is_not_strict_json_is_refused(
     http: httpx.AsyncClient, client: redis.Redis, body: str | bytes, status: int, detail: str
 ) -> None:
     problem = await refused(http, body)
@@ -165,7 +165,7 @@ async def test_a_label_name_must_be_plain(http: httpx.AsyncClient, name: str) ->
     await refused(http, with_("labels", {name: "x"}))
 
 
-async def test_every_mistake_is_told_at_once(http: httpx.AsyncClient) -> None:
+async def test_all_errors_are_reported_at_once(http: httpx.AsyncClient) -> None:
     body = json.dumps(
         {**JOB, "optimizer": {"kind": "adam", "lr": -1, "beta1": 2}, "labels": {"a": 1}}
     )
@@ -203,7 +203,7 @@ async def test_a_schedule_that_outlasts_the_run_is_a_warning(http: httpx.AsyncCl
         ("events?after=-1", "after", "after must be at least 0, got '-1'"),
     ],
 )
-async def test_a_wrong_cursor_is_named(
+async def test_an_invalid_cursor_is_named(
     http: httpx.AsyncClient, path: str, param: str, message: str
 ) -> None:
     job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
@@ -215,9 +215,7 @@ async def test_a_wrong_cursor_is_named(
 
 
 @pytest.mark.parametrize("event_id", ["x", "-2", "1.", "1.x", "1e3", "9" * 10])
-async def test_an_event_id_that_no_stream_gave_is_named(
-    http: httpx.AsyncClient, event_id: str
-) -> None:
+async def test_a_malformed_event_id_is_named(http: httpx.AsyncClient, event_id: str) -> None:
     job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
 
     response = await http.get(
@@ -268,7 +266,7 @@ async def test_an_unknown_state_is_named(http: httpx.AsyncClient) -> None:
     )
 
 
-async def test_what_does_not_exist_is_a_problem_too(http: httpx.AsyncClient) -> None:
+async def test_unknown_paths_and_methods_are_problems_too(http: httpx.AsyncClient) -> None:
     for path, code in (
         ("/v1/jobs/job_0", "job_not_found"),
         ("/v1/jobs/job_0/metrics", "job_not_found"),
@@ -287,7 +285,7 @@ async def test_what_does_not_exist_is_a_problem_too(http: httpx.AsyncClient) -> 
     assert (await http.delete("/v1/jobs")).json()["code"] == "method_not_allowed"
 
 
-async def test_a_wrong_name_in_the_catalogue_gets_the_nearest_right_one(
+async def test_an_unknown_name_in_the_catalogue_gets_the_nearest_one(
     http: httpx.AsyncClient,
 ) -> None:
     problem = (await http.get("/v1/optimizers/adma")).json()
@@ -331,7 +329,7 @@ async def test_a_cursor_beyond_what_the_store_can_count_is_refused(
     assert response.json()["errors"][0]["param"] == "after"
 
 
-async def test_a_name_that_is_not_this_machines_is_refused(http: httpx.AsyncClient) -> None:
+async def test_a_foreign_host_is_refused(http: httpx.AsyncClient) -> None:
     """A web page could point its own name here and read the answers."""
     response = await http.get("/v1/jobs", headers={"host": "evil.example"})
 
@@ -339,9 +337,7 @@ async def test_a_name_that_is_not_this_machines_is_refused(http: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("action", ["cancel", "kill", "pause", "resume", "restart", "accept"])
-async def test_an_action_refuses_a_body_that_it_would_not_look_at(
-    http: httpx.AsyncClient, action: str
-) -> None:
+async def test_an_action_refuses_a_body(http: httpx.AsyncClient, action: str) -> None:
     job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
     before = (await http.get(f"/v1/jobs/{job_id}")).json()
 
@@ -368,7 +364,7 @@ async def test_an_action_refuses_a_body_that_it_would_not_look_at(
         ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}"),
     ],
 )
-async def test_a_wrong_parameter_of_a_list_is_named(
+async def test_an_invalid_parameter_of_a_list_is_named(
     http: httpx.AsyncClient, query: str, said: str
 ) -> None:
     answer = await http.get(f"/v1/jobs?{query}")
@@ -377,7 +373,7 @@ async def test_a_wrong_parameter_of_a_list_is_named(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_may_be_asked_for_without_a_body(http: httpx.AsyncClient, path: str) -> None:
+async def test_health_answers_head_requests(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.head(path)
 
     assert (answer.status_code, answer.content) == (200, b"")

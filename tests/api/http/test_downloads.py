@@ -76,7 +76,7 @@ async def sent(response: Response, method: str, headers: dict[str, str]) -> tupl
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("headers", ASKED, ids=lambda asked: str(asked)[:60])
-async def test_ranges_and_headers_are_those_of_starlette(
+async def test_ranges_and_headers_equal_those_of_starlette(
     path: Path, method: str, headers: dict[str, str]
 ) -> None:
     more = {"filename": "model.bin", "media_type": "a/b", "headers": {"ETag": ETAG}}
@@ -89,7 +89,7 @@ async def test_ranges_and_headers_are_those_of_starlette(
     assert found == await sent(theirs, method, headers)
 
 
-async def test_a_file_that_is_removed_while_it_is_sent_is_sent_whole(path: Path) -> None:
+async def test_a_file_removed_during_the_download_is_sent_whole(path: Path) -> None:
     file = await StoragePool(Storage(path.parent)).open("file")
     whole = path.read_bytes()
 
@@ -100,7 +100,7 @@ async def test_a_file_that_is_removed_while_it_is_sent_is_sent_whole(path: Path)
     assert (status, body) == (200, whole)
 
 
-async def test_what_is_no_file_is_not_found(tmp_path: Path) -> None:
+async def test_a_path_that_is_not_a_file_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / STORE).write_text("somebody's")
     pool = StoragePool(Storage(tmp_path))

@@ -11,7 +11,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("path", ["/v1/schedules", "/openapi.json"])
-async def test_the_first_answer_holds_up_nobody(http: httpx.AsyncClient, path: str) -> None:
+async def test_the_first_response_does_not_block_the_event_loop(
+    http: httpx.AsyncClient, path: str
+) -> None:
     _described.cache_clear()
     loop = asyncio.get_running_loop()
     began, held_up = loop.time(), 0.0

@@ -38,7 +38,9 @@ async def submitted(http: httpx.AsyncClient, number: int) -> httpx.Response:
     return await http.post("/v1/jobs", json=SPEC, headers=headers, timeout=30)
 
 
-async def test_a_full_disk_refuses_jobs_and_loses_none(disk: Disk, tmp_path: Path) -> None:
+async def test_a_store_on_a_full_disk_refuses_jobs_and_loses_none(
+    disk: Disk, tmp_path: Path
+) -> None:
     """The server dies at the first byte it cannot write, and comes back with all it answered."""
     with EmbeddedServer(disk.root) as server:
         async with connected(server.url, tmp_path) as http:
@@ -52,7 +54,7 @@ async def test_a_full_disk_refuses_jobs_and_loses_none(disk: Disk, tmp_path: Pat
 
             refused = response
             with contextlib.suppress(ServerError):
-                server.look_after()  # as the stack does: it may die again at once
+                server.supervise()  # as the stack does: it may die again at once
             still_full = await submitted(http, number)
             disk.free()
             server.stop()
@@ -80,7 +82,7 @@ async def _all(http: httpx.AsyncClient) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "value"), [("maxmemory", "1mb"), ("min-replicas-to-write", "1")])
-async def test_a_store_that_refuses_writes_is_a_503_and_reading_goes_on(
+async def test_a_store_that_refuses_writes_is_a_503_and_reads_still_work(
     http: httpx.AsyncClient, client: redis.Redis, name: str, value: str
 ) -> None:
     job_id = (await submitted(http, 0)).json()["id"]
@@ -113,7 +115,7 @@ async def test_a_replica_is_a_503(http: httpx.AsyncClient, client: redis.Redis) 
 
 
 @pytest.mark.parametrize("said", ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN"])
-def test_what_a_store_says_that_cannot_write(said: str) -> None:
+def test_errors_of_a_store_that_cannot_write_are_recognized(said: str) -> None:
     from store.redis.functions import cannot_write  # noqa: PLC0415
 
     assert cannot_write(redis.ResponseError(f"{said} for some reason"))

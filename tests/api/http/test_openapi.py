@@ -15,14 +15,14 @@ async def schema(http: httpx.AsyncClient) -> dict[str, Any]:
     return (await http.get("/openapi.json")).json()  # type: ignore[no-any-return]
 
 
-async def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
+async def test_every_reference_of_the_schema_resolves(schema: dict[str, Any]) -> None:
     names = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(schema)))
 
     assert "Problem" in names
     assert names <= schema["components"]["schemas"].keys()
 
 
-async def test_invalid_requests_are_documented_as_what_they_are_answered_with(
+async def test_the_schema_documents_the_responses_to_invalid_requests(
     schema: dict[str, Any],
 ) -> None:
     for path, operations in schema["paths"].items():
@@ -33,7 +33,7 @@ async def test_invalid_requests_are_documented_as_what_they_are_answered_with(
 
 
 @pytest.mark.parametrize(("noun", "most"), [("schedules", 230_000), ("optimizers", 400_000)])
-async def test_a_catalogue_points_to_schedules_and_does_not_repeat_them(
+async def test_the_catalogue_refers_to_schedules_instead_of_repeating_them(
     http: httpx.AsyncClient, noun: str, most: int
 ) -> None:
     answer = await http.get(f"/v1/{noun}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from optserve.local.stack import Stack
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
+from tests.support.http.hung_files import PATIENCE_S, Jobs
 from tests.support.machine.faulty_files import FaultyFiles
 from tests.support.machine.processes import eventually
 from tests.support.service.stacks import stack_with
 from tests.support.store.parents import Parent
 from tests.support.store.protocol import append, ask, begin, record_of, some_rows, submit
-
-PATIENCE_S = 2.0
-"""Seconds after which a request is told that its file does not answer."""
 
 
 @pytest.fixture(scope="package")
@@ -59,15 +56,6 @@ def store(running: Stack) -> Iterator[redis.Redis]:
         for job_id in left:  # they would be claimed first
             ask(client, job_id.decode(), "kill")
         yield client
-
-
-@dataclass
-class Jobs:
-    """One job of each kind; those that have ended lie in files."""
-
-    queued: str
-    running: str
-    ended: str
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ async def refused(http: httpx.AsyncClient, parent: Parent, **body: Any) -> dict[
 
 def copies(parent: Parent, job: dict[str, Any]) -> dict[str, bytes]:
     """Return name and content of what the clone has."""
-    inherited = record_of(parent.client, job["id"]).inherited
+    inherited = record_of(parent.client, job["id"]).starting_state
     assert inherited is not None
     path = parent.root / inherited.path
     files = [path] if path.is_file() else sorted(path.iterdir())
@@ -68,7 +68,9 @@ async def test_a_clone_has_a_copy_of_the_last_weights(
     assert found["model.safetensors"] == b"model of step-6"
 
 
-async def test_it_outlives_what_its_parent_sweeps(http: httpx.AsyncClient, parent: Parent) -> None:
+async def test_a_clone_does_not_depend_on_its_parents_checkpoints(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
     job = await cloned(http, parent, keep="optimizer", **{"from": 3})
 
     shutil.rmtree(parent.root / "jobs" / "local" / parent.id)
@@ -90,7 +92,7 @@ async def test_the_best_state_is_cloned(http: httpx.AsyncClient, parent: Parent)
 
 
 @pytest.mark.parametrize("source", ["last", 10])
-async def test_of_a_job_that_has_succeeded_the_network_is_taken(
+async def test_a_clone_of_a_succeeded_job_starts_from_its_final_network(
     http: httpx.AsyncClient, parent: Parent, source: str | int
 ) -> None:
     parent.succeeded()
@@ -112,7 +114,7 @@ async def test_a_clone_may_be_cloned(http: httpx.AsyncClient, parent: Parent) ->
 # ------------------------------------------------------------------ what is different
 
 
-async def test_clone_after_clone_a_job_becomes_no_larger_than_a_few_bodies(
+async def test_the_size_of_a_merged_spec_is_limited(
     http: httpx.AsyncClient, client: redis.Redis, root: Path
 ) -> None:
     moving = {"kind": "values", "values": [0.123456789] * 85_000}
@@ -136,7 +138,7 @@ async def test_clone_after_clone_a_job_becomes_no_larger_than_a_few_bodies(
     ]
 
 
-async def test_changes_are_merged_into_the_job_as_it_was_posted(
+async def test_changes_are_merged_into_the_submitted_spec(
     http: httpx.AsyncClient, client: redis.Redis, root: Path
 ) -> None:
     parent = Parent(
@@ -178,7 +180,7 @@ async def test_changes_are_merged_into_the_job_as_it_was_posted(
         ),
     ],
 )
-async def test_a_job_that_submit_would_refuse_is_refused(
+async def test_a_clone_that_submit_would_refuse_is_refused(
     http: httpx.AsyncClient, parent: Parent, changes: Any, param: str, message: str
 ) -> None:
     problem = await refused(http, parent, changes=changes)
@@ -202,7 +204,7 @@ async def test_a_job_that_submit_would_refuse_is_refused(
         ),
     ],
 )
-async def test_weights_that_do_not_fit_name_the_first_parameter(
+async def test_a_network_of_other_parameters_is_refused_with_the_first_one_named(
     http: httpx.AsyncClient, parent: Parent, model: Any, message: str
 ) -> None:
     problem = await refused(http, parent, changes={"model": model})
@@ -218,7 +220,7 @@ async def test_weights_that_do_not_fit_name_the_first_parameter(
 # ------------------------------------------------------------------ what is not there
 
 
-async def test_a_job_that_has_kept_nothing_says_so(
+async def test_a_job_without_checkpoints_cannot_be_cloned(
     http: httpx.AsyncClient, client: redis.Redis, root: Path
 ) -> None:
     parent = Parent(client, root)
@@ -236,7 +238,7 @@ async def test_a_job_that_has_kept_nothing_says_so(
     assert (await http.post("/v1/jobs/job_0/clone", json={})).status_code == 404
 
 
-async def test_a_step_that_is_not_kept_names_those_that_are(
+async def test_an_unknown_step_is_refused_with_the_retained_ones_named(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
     problem = await refused(http, parent, **{"from": 4})
@@ -251,7 +253,7 @@ async def test_a_step_that_is_not_kept_names_those_that_are(
     ]
 
 
-async def test_no_optimizer_is_kept_of_the_end_of_a_run(
+async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
     parent.succeeded()
@@ -268,7 +270,7 @@ async def test_no_optimizer_is_kept_of_the_end_of_a_run(
     await cloned(http, parent, keep="optimizer", **{"from": 6})
 
 
-async def test_another_kind_of_optimizer_has_other_slots(
+async def test_the_optimizer_state_cannot_be_cloned_into_another_kind(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
     changes = {"optimizer": {"kind": "lion", "lr": 0.1}}
@@ -284,7 +286,7 @@ async def test_another_kind_of_optimizer_has_other_slots(
     ]
 
 
-async def test_damage_is_noticed_before_there_is_a_job(
+async def test_a_damaged_checkpoint_is_refused_and_no_job_is_made(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
     (path,) = parent.root.glob("**/step-6/model.safetensors")
@@ -298,7 +300,9 @@ async def test_damage_is_noticed_before_there_is_a_job(
     )
 
 
-async def test_files_that_are_elsewhere_are_told(http: httpx.AsyncClient, parent: Parent) -> None:
+async def test_a_checkpoint_in_another_storage_is_refused(
+    http: httpx.AsyncClient, parent: Parent
+) -> None:
     shutil.rmtree(parent.root / "jobs" / "local" / parent.id)
 
     problem = await refused(http, parent)
@@ -311,7 +315,7 @@ async def test_files_that_are_elsewhere_are_told(http: httpx.AsyncClient, parent
 # ------------------------------------------------------------------ again
 
 
-async def test_an_idempotency_key_makes_one_clone_even_when_its_parent_is_gone(
+async def test_an_idempotency_key_returns_the_first_clone_even_after_its_parent_is_deleted(
     http: httpx.AsyncClient, parent: Parent
 ) -> None:
     headers = {"Idempotency-Key": "k"}

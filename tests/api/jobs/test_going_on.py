@@ -42,7 +42,7 @@ def fail(client: redis.Redis, held: Claim) -> None:
     send(client, calls.fail(held, reason="error", detail="x"))
 
 
-async def test_a_job_says_what_it_waits_for_and_offers_a_way_out(
+async def test_a_queued_job_says_what_it_waits_for_and_which_actions_help(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     path = f"/v1/jobs/{left(client)}"
@@ -57,7 +57,7 @@ async def test_a_job_says_what_it_waits_for_and_offers_a_way_out(
 
 
 @pytest.mark.parametrize(("action", "step"), [("restart", 0), ("accept", 6)])
-async def test_a_way_out_is_taken_once_however_often_it_is_asked_for(
+async def test_restart_and_accept_are_idempotent(
     http: httpx.AsyncClient, client: redis.Redis, action: str, step: int
 ) -> None:
     job_id = left(client)
@@ -75,7 +75,7 @@ async def test_a_way_out_is_taken_once_however_often_it_is_asked_for(
 @pytest.mark.parametrize(
     ("action", "what"), [("restart", "be restarted"), ("accept", "go on with other bits")]
 )
-async def test_a_job_that_does_not_wait_refuses(
+async def test_a_running_or_ended_job_refuses_restart_and_accept(
     http: httpx.AsyncClient, client: redis.Redis, action: str, what: str
 ) -> None:
     job_id = submit(client)
@@ -113,7 +113,9 @@ async def test_a_job_that_does_not_wait_refuses(
         ("-1", [0], "-1.1"),
     ],
 )
-def test_a_place_is_what_is_left_of_it_after_cuts(seen: str, cuts: list[int], kept: str) -> None:
+def test_a_cursor_moves_back_to_the_last_row_that_truncations_left(
+    seen: str, cuts: list[int], kept: str
+) -> None:
     assert str(Cursor.parse(seen).after(cuts)) == kept
 
 
@@ -126,7 +128,7 @@ def parsed(text: str) -> list[tuple[str, Any, str | None]]:
     return found
 
 
-async def test_who_comes_back_after_a_cut_is_told_what_to_forget(
+async def test_a_client_that_resumes_after_a_truncation_gets_a_truncated_event(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = left(client)
@@ -152,7 +154,7 @@ async def test_who_comes_back_after_a_cut_is_told_what_to_forget(
     assert [event_id for _, _, event_id in parsed((await http.get(path)).text)][1] == "13.1"
 
 
-async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
+async def test_polling_after_a_truncation_is_a_409_with_the_step_to_resume_from(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = left(client)
@@ -177,7 +179,7 @@ async def test_who_polls_is_told_of_a_cut_and_where_to_go_on(
     assert anew["truncations"] == 1
 
 
-async def test_who_follows_while_rows_are_cut_is_told_at_once(
+async def test_a_truncation_during_a_stream_is_an_event_of_it(
     client: redis.Redis, store: Store
 ) -> None:
     job_id = left(client)
@@ -209,7 +211,7 @@ async def test_who_follows_while_rows_are_cut_is_told_at_once(
 
 
 @pytest.mark.parametrize("form", [ExportForm.CSV, ExportForm.PARQUET])
-async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_left(
+async def test_an_export_truncated_before_it_begins_has_the_remaining_rows(
     client: redis.Redis, store: Store, form: ExportForm
 ) -> None:
     job_id = left(client)
@@ -228,17 +230,20 @@ async def test_an_export_whose_rows_are_cut_before_it_begins_has_those_that_are_
         assert pq.read_table(io.BytesIO(content)).num_rows == 6
 
 
-async def test_an_export_whose_rows_are_cut_again_and_again_is_to_be_tried_later(
-    http: httpx.AsyncClient, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job_id = left(client)
-    progress = Store.progress
+class TruncatedAgain(Store):
+    """A store in which rows were truncated once more whenever somebody asks."""
 
-    async def once_more(self: Store, tenant: str, job_id: str) -> Progress:
-        found = await progress(self, tenant, job_id)
+    async def progress(self, tenant: str, job_id: str) -> Progress:
+        found = await super().progress(tenant, job_id)
         return found._replace(truncations=[*found.truncations, 6])
 
-    monkeypatch.setattr(Store, "progress", once_more)
+
+async def test_an_export_truncated_again_and_again_is_a_503_with_retry_after(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = left(client)
+    app: Any = http._transport.app  # type: ignore[attr-defined]
+    app.state.store = TruncatedAgain(app.state.client, app.state.files)
 
     answer = await http.get(f"/v1/jobs/{job_id}/metrics?format=csv")
 

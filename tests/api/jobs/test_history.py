@@ -28,7 +28,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_history_is_streamed_to_the_entry_that_ends_it(
+async def test_a_history_is_streamed_up_to_its_last_entry(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = submit(client)
@@ -57,7 +57,7 @@ async def test_a_history_is_streamed_to_the_entry_that_ends_it(
     assert [event["data"] for event in streamed] == listed
 
 
-async def test_a_broken_stream_is_resumed_by_the_last_event_id(
+async def test_a_stream_resumes_after_the_last_event_id(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = submit(client)
@@ -72,7 +72,7 @@ async def test_a_broken_stream_is_resumed_by_the_last_event_id(
     assert nothing == []
 
 
-async def test_a_stream_ends_when_its_job_is_not_kept(
+async def test_a_stream_ends_when_its_job_is_deleted(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = submit(client)
@@ -83,7 +83,7 @@ async def test_a_stream_ends_when_its_job_is_not_kept(
     assert (await http.get(path)).status_code == 404
 
 
-async def test_a_stream_ends_when_its_job_is_removed_while_a_client_catches_up(
+async def test_a_stream_ends_when_its_job_is_deleted_while_a_client_catches_up(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     app: Any = http._transport.app  # type: ignore[attr-defined]  # of ASGITransport

@@ -36,7 +36,7 @@ def append(client: redis.Redis, held: Claim, rows: Sequence[Row], series: Series
     send(client, calls.append(held, first=0, width=series.width, data=data, lease_ms=60_000))
 
 
-async def test_a_posted_job_is_queued_and_says_where_it_is(http: httpx.AsyncClient) -> None:
+async def test_a_submitted_job_is_queued_with_its_url_in_location(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/jobs", json=JOB)
 
     job = response.json()
@@ -54,7 +54,7 @@ async def test_ids_are_uuids_of_version_7_and_sort_by_age(http: httpx.AsyncClien
     assert all(job_id.startswith("job_") and job_id[18] == "7" for job_id in ids)
 
 
-async def test_a_queued_job_has_a_place_and_the_queue_says_what_waits_where(
+async def test_a_queued_job_has_a_queue_position_and_the_queue_lists_its_lanes(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     on_any, on_gpu = [
@@ -89,7 +89,7 @@ async def test_an_idempotency_key_makes_one_job(http: httpx.AsyncClient) -> None
     assert first.json()["id"] in other.json()["detail"]
 
 
-async def test_cancel_pause_and_resume_return_the_job_and_may_be_repeated(
+async def test_cancel_pause_and_resume_return_the_job_and_are_idempotent(
     http: httpx.AsyncClient,
 ) -> None:
     job_id = (await post(http))["id"]
@@ -102,7 +102,7 @@ async def test_cancel_pause_and_resume_return_the_job_and_may_be_repeated(
     assert [await do("cancel"), await do("cancel")] == ["cancelled", "cancelled"]
 
 
-async def test_validate_shows_the_plan_and_makes_nothing(http: httpx.AsyncClient) -> None:
+async def test_validate_returns_the_plan_and_creates_no_job(http: httpx.AsyncClient) -> None:
     body = {
         **JOB,
         "model": {"kind": "mnist_cnn"},
@@ -137,7 +137,7 @@ async def test_validate_shows_the_plan_and_makes_nothing(http: httpx.AsyncClient
     assert (await http.get("/v1/jobs")).json()["data"] == []
 
 
-async def test_validate_warns_of_an_lr_that_is_not_used(http: httpx.AsyncClient) -> None:
+async def test_validate_warns_of_an_unused_lr(http: httpx.AsyncClient) -> None:
     body = {
         **JOB,
         "optimizer": {"kind": "adam", "lr": 0.1},
@@ -152,7 +152,7 @@ async def test_validate_warns_of_an_lr_that_is_not_used(http: httpx.AsyncClient)
     ]
 
 
-async def test_rows_come_back_bit_for_bit_with_a_cursor(
+async def test_pages_of_rows_are_exact_to_the_bit(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = (await post(http))["id"]
@@ -172,7 +172,7 @@ async def test_rows_come_back_bit_for_bit_with_a_cursor(
     assert seen == [{"step": i, "lr": lr, "loss": loss} for i, (lr, loss) in enumerate(rows)]
 
 
-async def test_what_is_not_finite_is_a_string(http: httpx.AsyncClient, client: redis.Redis) -> None:
+async def test_non_finite_values_are_strings(http: httpx.AsyncClient, client: redis.Redis) -> None:
     job_id = (await post(http))["id"]
     held = claim(client)
     rows = [(0.1, float("nan")), (0.1, float("inf")), (0.1, float("-inf"))]
@@ -183,7 +183,7 @@ async def test_what_is_not_finite_is_a_string(http: httpx.AsyncClient, client: r
     assert [row["loss"] for row in page["data"]] == ["NaN", "Infinity", "-Infinity"]
 
 
-async def test_rows_have_the_columns_of_their_job_and_no_others(
+async def test_rows_have_exactly_the_columns_of_their_job(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = (await post(http))["id"]
@@ -201,7 +201,7 @@ async def test_rows_have_the_columns_of_their_job_and_no_others(
     assert (await http.get(f"/v1/jobs/{job_id}")).json()["columns"] == list(series.columns)
 
 
-async def test_a_stream_says_the_columns_of_its_rows(
+async def test_a_stream_names_the_columns_of_its_rows(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = (await post(http))["id"]
@@ -216,7 +216,7 @@ async def test_a_stream_says_the_columns_of_its_rows(
     assert '{"columns":["step","lr","loss","grad_norm"],"rows":[[0,0.1,2.0,3.5]]}' in text
 
 
-async def test_a_run_that_stopped_early_has_the_steps_it_made_and_no_more(
+async def test_a_run_that_stopped_early_has_exactly_the_steps_it_made(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     path = f"/v1/jobs/{(await post(http))['id']}"
@@ -254,7 +254,7 @@ async def test_a_job_without_rows_has_an_empty_page(http: httpx.AsyncClient) -> 
     assert page == {"object": "list", "data": [], "has_more": False, "next": -1, "truncations": 0}
 
 
-async def test_the_history_is_told_in_pages(http: httpx.AsyncClient) -> None:
+async def test_the_history_is_returned_in_pages(http: httpx.AsyncClient) -> None:
     job_id = (await post(http))["id"]
     await http.post(f"/v1/jobs/{job_id}/pause")
     await http.post(f"/v1/jobs/{job_id}/resume")
@@ -288,7 +288,9 @@ async def test_workers_and_queue(http: httpx.AsyncClient, client: redis.Redis) -
     }
 
 
-async def test_an_artifact_that_is_not_there_says_so(http: httpx.AsyncClient) -> None:
+async def test_a_missing_artifact_is_a_404_with_the_names_there_are(
+    http: httpx.AsyncClient,
+) -> None:
     job_id = (await post(http))["id"]
 
     problem = (await http.get(f"/v1/jobs/{job_id}/artifacts/model.safetensors")).json()

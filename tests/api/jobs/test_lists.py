@@ -12,7 +12,8 @@ from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.record import SUMMARY, Record, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import SUMMARY, Record, new_fields
 from store.jobs.views import LISTED_AT_ONCE, Store
 from store.redis import keys
 from store.redis.functions import send
@@ -73,7 +74,7 @@ async def test_jobs_are_listed_newest_first_in_pages(http: httpx.AsyncClient) ->
     assert listed == sorted(posted, reverse=True)
 
 
-async def test_a_page_may_be_longer_than_what_the_server_reads_at_a_time(
+async def test_a_page_may_need_several_reads_of_the_server(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     ids = [submitted(client) for _ in range(2 * LISTED_AT_ONCE + 1)]
@@ -84,7 +85,7 @@ async def test_a_page_may_be_longer_than_what_the_server_reads_at_a_time(
     assert {job["queue_position"] for job in page["data"]} == {None}
 
 
-async def test_a_row_is_the_job_without_what_is_large(
+async def test_a_row_is_the_job_without_its_large_fields(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job = await post(http, time_limit_s=12.5, priority=3, name="ä", labels={"team": 'o"cr'})
@@ -145,7 +146,7 @@ async def test_a_page_with_specs_ends_early_too(
     assert {len(job["spec"]["schedule"]["values"]) for job in rows} == {150_000}
 
 
-async def test_a_spec_that_is_larger_than_a_page_is_not_in_it(
+async def test_a_spec_larger_than_a_page_is_null(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = submitted(client)
@@ -174,7 +175,7 @@ async def test_jobs_are_found_by_state_and_label(http: httpx.AsyncClient) -> Non
     assert await found(http, "label.odd=a%3Db%20%C3%BC") == [other["id"]]
 
 
-async def test_jobs_with_a_label_come_in_pages(
+async def test_jobs_of_a_label_are_listed_in_pages(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     ids = [submitted(client, labels={"n": str(i % 2), "all": "y"}) for i in range(11)]
@@ -186,7 +187,7 @@ async def test_jobs_with_a_label_come_in_pages(
     assert [len(page["data"]) for page in taken] == [2, 2, 1]
 
 
-async def test_what_few_jobs_carry_is_found_among_many(
+async def test_a_rare_label_is_found_among_many_jobs(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     """The server looks at so many at a time, and the page at some of those times."""
@@ -207,7 +208,7 @@ async def test_what_few_jobs_carry_is_found_among_many(
     assert len(taken) > 1
 
 
-async def test_a_removed_job_carries_no_label_any_more(
+async def test_a_deleted_job_is_not_found_by_its_label(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job = await post(http)
@@ -230,7 +231,7 @@ async def test_too_many_labels_are_refused(http: httpx.AsyncClient) -> None:
     ]
 
 
-async def test_jobs_of_the_release_before_are_listed_and_found(
+async def test_jobs_of_the_previous_release_are_listed_and_found(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     old = [submitted(client, name=f"old {i}", time_limit_s=0.1) for i in range(3)]
@@ -249,7 +250,7 @@ async def test_jobs_of_the_release_before_are_listed_and_found(
     assert client.hget(keys.JOB % ("local", old[0]), "labels") is not None  # looked up once
 
 
-async def test_a_job_that_the_release_before_submits_meanwhile_is_found(
+async def test_a_job_submitted_meanwhile_by_the_previous_release_is_found(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     """Two versions on one store: whoever submits, the next list knows."""
@@ -262,7 +263,7 @@ async def test_a_job_that_the_release_before_submits_meanwhile_is_found(
         assert await found(http, "label.team=ocr") == sorted(ids, reverse=True)
 
 
-async def test_a_job_that_the_release_before_removes_is_found_no_more(
+async def test_a_job_deleted_by_the_previous_release_is_not_found(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     gone, stays = submitted(client), submitted(client)
@@ -275,7 +276,7 @@ async def test_a_job_that_the_release_before_removes_is_found_no_more(
     assert await found(http, "label.team=ocr") == [stays]
 
 
-async def test_an_old_spec_that_cannot_be_read_keeps_no_other_from_being_found(
+async def test_an_unreadable_old_spec_does_not_hide_other_jobs_from_a_search(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     ids = [submitted(client) for _ in range(3)]
@@ -287,7 +288,7 @@ async def test_an_old_spec_that_cannot_be_read_keeps_no_other_from_being_found(
 
 
 @pytest.mark.parametrize("field", ["rows", "parent", "labels", "state"])
-async def test_a_record_that_cannot_be_read_keeps_no_other_from_being_listed(
+async def test_an_unreadable_record_does_not_hide_other_jobs_from_a_list(
     http: httpx.AsyncClient, client: redis.Redis, field: str
 ) -> None:
     ids = [submitted(client) for _ in range(3)]
@@ -296,7 +297,7 @@ async def test_a_record_that_cannot_be_read_keeps_no_other_from_being_listed(
     assert ids_of(await pages(http)) == [ids[2], ids[0]]
 
 
-def test_old_jobs_are_looked_through_some_at_a_time(client: redis.Redis) -> None:
+def test_old_jobs_are_indexed_in_batches(client: redis.Redis) -> None:
     for _ in range(600):
         as_the_release_before(client, submitted(client))
 

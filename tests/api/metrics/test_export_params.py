@@ -6,7 +6,7 @@ import httpx
 import pytest
 import redis
 
-from tests.api.metrics.test_exports import MEDIA_TYPES, metrics_of
+from tests.support.http.exports import MEDIA_TYPES, metrics_of
 from tests.support.store.protocol import submit
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
         ("TEXT/CSV ; Q=1", "text/csv"),
     ],
 )
-async def test_accept_chooses(
+async def test_accept_chooses_the_media_type(
     http: httpx.AsyncClient, client: redis.Redis, accept: str, found: str
 ) -> None:
     answer = await http.get(metrics_of(submit(client)), headers={"Accept": accept})
@@ -33,7 +33,7 @@ async def test_accept_chooses(
     assert answer.headers["vary"] == "Accept"
 
 
-async def test_what_cannot_be_had_is_not_acceptable(
+async def test_an_unavailable_media_type_is_a_406(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     path = metrics_of(submit(client))
@@ -84,7 +84,7 @@ async def test_what_cannot_be_had_is_not_acceptable(
         ("format=parquet&after=10", "after", "after must be below 10, got 10"),
     ],
 )
-async def test_a_wrong_export_is_refused_with_field_and_rule(
+async def test_invalid_parameters_of_an_export_are_named_with_their_rule(
     http: httpx.AsyncClient, client: redis.Redis, query: str, param: str, message: str
 ) -> None:
     job_id = submit(client)
@@ -96,13 +96,13 @@ async def test_a_wrong_export_is_refused_with_field_and_rule(
     assert answer.json()["errors"] == [{"param": param, "message": said}]
 
 
-async def test_an_export_of_no_job_is_none(http: httpx.AsyncClient) -> None:
+async def test_an_export_of_an_unknown_job_is_a_404(http: httpx.AsyncClient) -> None:
     answer = await http.get(f"{metrics_of('job_0')}?format=parquet")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
-async def test_openapi_names_the_forms(http: httpx.AsyncClient) -> None:
+async def test_openapi_lists_the_media_types_of_exports(http: httpx.AsyncClient) -> None:
     paths = (await http.get("/openapi.json")).json()["paths"]
 
     answers = paths["/v1/jobs/{job_id}/metrics"]["get"]["responses"]

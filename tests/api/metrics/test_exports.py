@@ -24,7 +24,8 @@ from optserve.contract.requests.exports import ExportForm
 from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
 from store.jobs.series import Series
 from store.jobs.views import Store
 from store.redis import keys

@@ -120,11 +120,11 @@ def metric(running: Served, name: str, **labels: str) -> float:
 
 
 @contextmanager
-def counted(running: Served, why: str, count: int | None = None) -> Iterator[None]:
-    """See the counter of connections that were closed go up meanwhile; by *count*, if given."""
-    before = metric(running, "optserve_connections_closed_total", why=why)
+def counted(running: Served, reason: str, count: int | None = None) -> Iterator[None]:
+    """Check that the counter of connections closed for *reason* rises, by *count* if given."""
+    before = metric(running, "optserve_connections_closed_total", reason=reason)
     yield
-    more = metric(running, "optserve_connections_closed_total", why=why) - before
+    more = metric(running, "optserve_connections_closed_total", reason=reason) - before
     assert more == count if count is not None else more > 0
 
 

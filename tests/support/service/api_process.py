@@ -40,6 +40,11 @@ class ApiProcess:
         return False
 
 
+def without_settings() -> dict[str, str]:
+    """Return this process's environment without settings, which a stack that runs may have set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OPTSERVE_")}
+
+
 @contextlib.contextmanager
 def api_process(
     redis_url: str,
@@ -73,7 +78,7 @@ def api_process(
         log.open("wb") as output,
         subprocess.Popen(
             [*limit, sys.executable, "-m", "api.app"],
-            env={**os.environ, **environment},
+            env={**without_settings(), **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process,

@@ -50,7 +50,7 @@ def assert_same(buckets: Buckets, column: int, expected: list[dict[str, float]])
 
 
 @given(SERIES, st.integers(0, 200), SIZES)
-def test_buckets_are_what_a_loop_finds(
+def test_buckets_equal_those_of_a_plain_loop(
     rows: list[tuple[float, float]], first: int, size: int
 ) -> None:
     buckets = summarize(array(rows), first, size)
@@ -60,7 +60,7 @@ def test_buckets_are_what_a_loop_finds(
 
 
 @given(SERIES, st.integers(0, 200), SIZES, st.sampled_from([1, 2, 8]))
-def test_coarser_buckets_are_those_of_the_rows(
+def test_merged_buckets_equal_those_of_the_rows(
     rows: list[tuple[float, float]], first: int, size: int, factor: int
 ) -> None:
     fine = summarize(array(rows), first, size)
@@ -98,7 +98,7 @@ def test_buckets_of_one_row_are_the_rows(values: list[float], first: int) -> Non
 
 
 @pytest.mark.parametrize("wrong", [63, 65])
-def test_a_wrong_edge_would_be_seen(wrong: int) -> None:
+def test_the_reference_notices_a_wrong_edge(wrong: int) -> None:
     values = [float(row % 64 == 63) for row in range(640)]
 
     right, other = (by_hand(values, 0, size) for size in (64, wrong))
@@ -109,7 +109,7 @@ def test_a_wrong_edge_would_be_seen(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("odd", [1e9, NAN, INFINITY, -INFINITY])
-def test_one_odd_row_of_100_000_is_in_its_place(odd: float) -> None:
+def test_one_non_finite_row_of_100_000_is_in_its_bucket(odd: float) -> None:
     for row in (0, 63, 64, 54_321, 99_999):
         values = np.zeros((100_000, 1))
         values[row] = odd

@@ -79,7 +79,7 @@ async def test_a_chart_has_the_extremes_of_every_bucket(
         assert data["returned"] == sum(len(c["steps"]) for c in data["columns"].values())
 
 
-async def test_a_range_with_few_steps_has_every_step_bit_for_bit(
+async def test_a_short_range_has_every_step_exact_to_the_bit(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held, rows = begun(client), odd_rows(1, 10_000)
@@ -91,7 +91,7 @@ async def test_a_range_with_few_steps_has_every_step_bit_for_bit(
     assert same(rows_in(data, "loss"), {i: rows[i][1] for i in range(4000, 5000)})
 
 
-async def test_the_same_question_has_the_same_answer(
+async def test_equal_requests_have_equal_answers(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = begun(client)
@@ -103,7 +103,7 @@ async def test_the_same_question_has_the_same_answer(
     assert len(answers) == 1
 
 
-async def test_values_that_are_not_finite_are_those_words(
+async def test_non_finite_values_are_counted_and_written_as_strings(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = begun(client)
@@ -140,7 +140,7 @@ async def test_values_that_are_not_finite_are_those_words(
     }
 
 
-async def test_a_bucket_without_a_finite_value_has_a_point(
+async def test_a_bucket_without_finite_values_has_a_point(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = begun(client)
@@ -159,7 +159,7 @@ async def test_a_bucket_without_a_finite_value_has_a_point(
     }
 
 
-async def test_some_columns_are_asked_for_in_one_word_or_several(
+async def test_columns_are_given_in_one_parameter_or_several(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = begun(client)
@@ -183,7 +183,7 @@ async def test_a_job_without_steps_has_an_empty_chart(
     assert data["columns"]["loss"]["values"] == []
 
 
-async def test_a_wrong_question_is_refused_with_its_rule(
+async def test_invalid_parameters_are_refused_with_their_rule(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     job_id = submit(client)
@@ -196,7 +196,7 @@ async def test_a_wrong_question_is_refused_with_its_rule(
         assert response.json()["errors"] == [{"param": param, "message": named}]
 
 
-async def test_a_chart_of_no_job_is_refused(http: httpx.AsyncClient) -> None:
+async def test_a_chart_of_an_unknown_job_is_a_404(http: httpx.AsyncClient) -> None:
     response = await http.get("/v1/jobs/job_0/metrics/chart")
 
     assert response.status_code == 404

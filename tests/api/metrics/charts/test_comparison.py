@@ -94,7 +94,7 @@ async def test_by_step_all_jobs_have_the_same_buckets(
         assert curve["total"] == len(rows)
 
 
-async def test_by_examples_a_point_lies_where_its_examples_are_counted_with_short_last_batches(
+async def test_by_examples_the_axis_counts_short_last_batches(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     jobs = {}
@@ -119,13 +119,13 @@ async def test_by_examples_a_point_lies_where_its_examples_are_counted_with_shor
         assert curve["steps"] == list(range(200))
 
 
-async def test_the_examples_of_an_epoch_are_those_of_the_spec() -> None:
+async def test_the_examples_per_epoch_are_those_of_the_spec() -> None:
     spec = JobSpec.parse(SPEC)
 
     assert (spec.dataset.train_examples, spec.steps_per_epoch) == (1500, 15)
 
 
-async def test_by_seconds_a_point_lies_between_the_marks_around_it(
+async def test_by_seconds_points_are_interpolated_between_marks(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     held = begun(client)
@@ -142,7 +142,7 @@ async def test_by_seconds_a_point_lies_between_the_marks_around_it(
     assert curve["omitted"] is None
 
 
-async def test_a_job_whose_times_were_not_kept_is_omitted_and_said_to_be(
+async def test_a_job_without_times_is_omitted_with_the_reason(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     timed, old, new = begun(client), begun(client), submit(client)
@@ -161,7 +161,9 @@ async def test_a_job_whose_times_were_not_kept_is_omitted_and_said_to_be(
     ]
 
 
-async def test_a_range_is_one_of_the_axis(http: httpx.AsyncClient, client: redis.Redis) -> None:
+async def test_a_range_is_in_units_of_the_axis(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
     held = begun(client)
     put(client, held, odd_rows(1, 40))
     mark(client, held.job_id)
@@ -172,7 +174,7 @@ async def test_a_range_is_one_of_the_axis(http: httpx.AsyncClient, client: redis
         assert curve["steps"] == steps, (x, first, last)
 
 
-async def test_a_job_of_many_marks_does_not_hold_up_other_requests(
+async def test_a_job_of_many_marks_does_not_delay_other_requests(
     client: redis.Redis, store: Store
 ) -> None:
     held = begun(client)
@@ -207,7 +209,7 @@ async def test_a_spike_of_one_job_is_in_its_curve(
     assert set(flat["values"]) == {1.0}
 
 
-async def test_a_wrong_question_is_refused_with_its_rule(
+async def test_invalid_parameters_are_refused_with_their_rule(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     one, other = submit(client), submit(client)
@@ -221,9 +223,7 @@ async def test_a_wrong_question_is_refused_with_its_rule(
         assert response.json()["errors"] == [{"param": param, "message": expected}]
 
 
-async def test_the_job_that_is_missing_is_named(
-    http: httpx.AsyncClient, client: redis.Redis
-) -> None:
+async def test_an_unknown_job_is_named(http: httpx.AsyncClient, client: redis.Redis) -> None:
     response = await http.get(PATH, params={"job": [submit(client), "job_0"]})
 
     assert response.status_code == 404

@@ -38,7 +38,7 @@ def assert_equal(one: Buckets, other: Buckets) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_a_growing_series_looks_as_if_it_were_read_at_once(
+async def test_a_growing_series_gives_the_same_buckets_as_one_read(
     client: redis.Redis, store: Store, seed: int
 ) -> None:
     random = Random(seed)
@@ -61,7 +61,7 @@ async def test_a_growing_series_looks_as_if_it_were_read_at_once(
         assert_equal(view.buckets, summarize(np.array(rows[first:stop]), first, view.size))
 
 
-async def test_buckets_do_not_end_where_a_stretch_that_is_read_does(
+async def test_buckets_do_not_depend_on_the_blocks_that_are_read(
     client: redis.Redis, store: Store
 ) -> None:
     held, odd = begun(client), odd_rows(1, 150_000)
@@ -75,7 +75,7 @@ async def test_buckets_do_not_end_where_a_stretch_that_is_read_does(
         assert_equal(view.buckets, summarize(rows[first:], first, size))
 
 
-async def test_a_full_bucket_stays_until_buckets_are_larger(
+async def test_a_full_bucket_stays_the_same_until_the_bucket_size_grows(
     client: redis.Redis, store: Store
 ) -> None:
     held, reader = begun(client), SeriesReader(store)
@@ -98,7 +98,7 @@ async def test_a_full_bucket_stays_until_buckets_are_larger(
     assert grew >= 6
 
 
-async def test_rows_that_were_cut_and_computed_anew_are_not_remembered(
+async def test_truncated_rows_that_were_computed_again_are_not_served_from_the_cache(
     client: redis.Redis, store: Store
 ) -> None:
     held, reader = begun(client), SeriesReader(store)
@@ -116,7 +116,7 @@ async def test_rows_that_were_cut_and_computed_anew_are_not_remembered(
     assert_equal(stale.buckets, fresh.buckets)
 
 
-async def test_rows_that_are_gone_when_they_are_read_are_not_shown(
+async def test_rows_truncated_during_the_read_are_not_in_the_chart(
     client: redis.Redis, store: Store
 ) -> None:
     held, reader = begun(client), SeriesReader(store)
@@ -130,9 +130,7 @@ async def test_rows_that_are_gone_when_they_are_read_are_not_shown(
     assert (view.stop, view.record.rows, len(view.buckets)) == (0, 0, 0)
 
 
-async def test_what_was_only_observed_is_shown_as_it_was_last(
-    client: redis.Redis, store: Store
-) -> None:
+async def test_observed_columns_show_their_latest_values(client: redis.Redis, store: Store) -> None:
     held, reader = begun(client, series=WIDE), SeriesReader(store)
     rows = odd_rows(1, 10_000, width=3)
     put(client, held, rows, series=WIDE)
@@ -152,7 +150,7 @@ async def test_what_was_only_observed_is_shown_as_it_was_last(
     assert view.buckets["high"][-1, 2] == 1e6 + 8500
 
 
-async def test_what_was_observed_behind_a_checkpoint_that_was_refused_is_shown_as_it_was_last(
+async def test_observed_columns_after_a_refused_checkpoint_show_their_latest_values(
     client: redis.Redis, store: Store
 ) -> None:
     held, reader = begun(client, series=WIDE), SeriesReader(store)
@@ -193,7 +191,7 @@ async def test_a_job_that_has_ended_is_not_read_again(client: redis.Redis, store
         assert_equal(view.buckets, summarize(rows, 0, view.size))
 
 
-async def test_a_little_cache_forgets_and_the_answer_is_the_same(
+async def test_eviction_from_a_small_cache_does_not_change_the_answer(
     client: redis.Redis, store: Store
 ) -> None:
     cache = BucketCache(max_bytes=32_000)
@@ -210,7 +208,7 @@ async def test_a_little_cache_forgets_and_the_answer_is_the_same(
         assert 0 < cache.num_bytes <= 32_000
 
 
-def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
+def test_the_most_recently_used_jobs_stay_in_the_cache(client: redis.Redis) -> None:
     cache = BucketCache(max_bytes=2 * (OVERHEAD_BYTES + 10 * 2 * BUCKET.itemsize))
     one, other, third = [record_of(client, begun(client).job_id) for _ in range(3)]
     for record in (one, other):
@@ -222,7 +220,7 @@ def test_what_was_looked_at_last_is_kept(client: redis.Redis) -> None:
     assert [cache.of(record).rows for record in (one, other, third)] == [640, 0, 640]
 
 
-async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
+async def test_a_job_without_buckets_takes_no_memory_in_the_cache(
     client: redis.Redis, store: Store
 ) -> None:
     cache = BucketCache()
@@ -237,7 +235,7 @@ async def test_nothing_is_held_of_jobs_that_nothing_is_kept_of(
     assert (cache.num_jobs, cache.num_bytes, known()) == (0, 0, None)
 
 
-def test_jobs_of_few_rows_are_let_go_of_too(client: redis.Redis) -> None:
+def test_jobs_of_few_rows_are_evicted_too(client: redis.Redis) -> None:
     cache = BucketCache(max_bytes=10 * OVERHEAD_BYTES)
     records = [record_of(client, begun(client).job_id) for _ in range(12)]
 
@@ -248,7 +246,7 @@ def test_jobs_of_few_rows_are_let_go_of_too(client: redis.Redis) -> None:
     assert cache.num_bytes == cache.num_jobs * (OVERHEAD_BYTES + 2 * BUCKET.itemsize)
 
 
-def test_an_entry_takes_no_more_than_is_counted(client: redis.Redis) -> None:
+def test_an_entry_takes_no_more_memory_than_is_counted(client: redis.Redis) -> None:
     cache, record, count = BucketCache(), record_of(client, begun(client).job_id), 1000
     records = [Record({**record.fields, "id": f"job_{i}"}) for i in range(count)]
     tracemalloc.start()
@@ -262,7 +260,7 @@ def test_an_entry_takes_no_more_than_is_counted(client: redis.Redis) -> None:
     assert taken <= cache.num_bytes
 
 
-def test_those_who_look_at_a_job_at_once_share_its_lock(client: redis.Redis) -> None:
+def test_concurrent_requests_for_a_job_share_its_lock(client: redis.Redis) -> None:
     cache, record = BucketCache(), record_of(client, begun(client).job_id)
 
     one, other = cache.of(record), cache.of(record)
@@ -270,7 +268,9 @@ def test_those_who_look_at_a_job_at_once_share_its_lock(client: redis.Redis) -> 
     assert one is other
 
 
-async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, store: Store) -> None:
+async def test_a_very_long_job_is_cached_in_larger_buckets(
+    client: redis.Redis, store: Store
+) -> None:
     held = begun(client, training={"steps": 100_000_000, "device": "cpu"})
     put(client, held, odd_rows(1, 5000))
     record = record_of(client, held.job_id)
@@ -287,7 +287,7 @@ async def test_a_very_long_job_is_kept_in_larger_buckets(client: redis.Redis, st
 
 
 @pytest.mark.parametrize("max_points", [2, 3, 10, 2000])
-def test_buckets_are_the_smallest_that_give_few_enough_points(max_points: int) -> None:
+def test_the_bucket_size_is_the_smallest_that_gives_few_enough_points(max_points: int) -> None:
     for first, stop in ((0, 0), (0, max_points), (5, max_points + 6), (63, 4097), (1, 10**8)):
         size = bucket_size(first, stop, max_points)
 

@@ -32,7 +32,7 @@ def hasty(tmp_path: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_the_client_follows_across_streams_that_end_for_their_age(hasty: Stack) -> None:
+def test_the_client_resumes_streams_that_reach_their_age_limit(hasty: Stack) -> None:
     with redis.from_url(hasty.redis_url) as store, Client(hasty.url) as client:
         job_id = submit(store, training={"steps": 300, "device": "cpu"})
         entries = threading.Thread(target=lambda: kinds.extend(_kinds(hasty, job_id)))
@@ -65,7 +65,7 @@ def _kinds(running: Stack, job_id: str) -> list[str]:
         return [entry.kind for entry in client.follow_events(job_id)]
 
 
-def test_a_stream_goes_on_when_the_store_was_away(running: Stack, store: redis.Redis) -> None:
+def test_a_stream_continues_after_the_store_was_down(running: Stack, store: redis.Redis) -> None:
     job_id = submit(store, training={"steps": 300, "device": "cpu"}, priority=100)
     held = begin(store, "away", worker="away", fingerprint="away")
     append(store, held, 0, some_rows(0, 100))
@@ -87,7 +87,7 @@ def test_a_stream_goes_on_when_the_store_was_away(running: Stack, store: redis.R
         assert '"rows":150' in next(lines)
 
 
-def test_a_stream_goes_on_when_the_store_was_busy(running: Stack, store: redis.Redis) -> None:
+def test_a_stream_continues_after_the_store_was_busy(running: Stack, store: redis.Redis) -> None:
     job_id = submit(store, training={"steps": 300, "device": "cpu"}, priority=100)
     held = begin(store, "busy", worker="busy", fingerprint="busy")
     append(store, held, 0, some_rows(0, 100))
@@ -135,7 +135,7 @@ def _says(store: redis.Redis, word: str) -> bool:
     return False
 
 
-def test_pings_cannot_be_set_so_rare_that_clients_take_streams_for_broken() -> None:
+def test_the_ping_interval_has_a_maximum_below_the_clients_timeout() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 30"):
         Settings(stream_ping_s=SILENCE_S)
 
@@ -147,7 +147,7 @@ def _until(lines: Iterator[str], wanted: str) -> bool:
 
 
 def _looked_after(running: Stack, server: int) -> bool:
-    running.look_after()
+    running.supervise()
     return running.processes()["server"] != server
 
 

@@ -9,7 +9,7 @@ from api.metrics.streams.subscriber import WAKE_AT_ONCE, Subscriber, Waker
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_else_is_asked_comes_in_between() -> None:
+async def test_other_tasks_run_while_many_subscribers_are_woken() -> None:
     woken: list[Subscriber] = []
     most_at_once = 0
 
@@ -32,7 +32,7 @@ async def test_what_else_is_asked_comes_in_between() -> None:
     assert 0 < most_at_once <= WAKE_AT_ONCE
 
 
-async def test_all_are_woken_who_are_called_one_after_another() -> None:
+async def test_all_subscribers_of_consecutive_calls_are_woken() -> None:
     waker = Waker()
     subscribers = [Subscriber() for _ in range(3 * WAKE_AT_ONCE)]
 
