@@ -1,4 +1,4 @@
-"""What this process counts of itself: requests, streams, and how fast its store answers."""
+"""Metrics of this process: requests, streams, connections, and the latency of the store."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ ANSWERS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 STORE_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER = "other"
-"""Label of whatever has no name of its own: labels have as many values as there are names here."""
+"""Label of everything outside the fixed names, so that the number of label values is bounded."""
 
 
 class ProcessMetrics:
     """
-    What this process counts of itself.
+    The metrics of this process.
 
     Attributes:
-        registry: of all of it; no other part of the process writes there.
-        store_seconds: how long calls of the store took.
+        registry: holds all of them, and nothing else.
+        store_seconds: durations of calls to the store.
     """
 
     def __init__(self, hub: StreamHub, files: StoragePool, connections: Connections) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "optserve_http_requests",
-            "Requests that were answered, by class of status.",
+            "Requests, by status class.",
             ("method", "route", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "optserve_http_request_seconds",
-            "Seconds until a request was answered; of a stream, until it began.",
+            "Duration of requests in seconds; of a stream, until its response began.",
             ("method", "route"),
             buckets=ANSWERS_S,
             registry=self.registry,
         )
         self.store_seconds = Histogram(
             "optserve_store_seconds",
-            "Seconds that calls of the store took, the wait for a connection included.",
+            "Duration of calls to the store in seconds, including the wait for a connection.",
             buckets=STORE_S,
             registry=self.registry,
         )
@@ -62,7 +62,7 @@ class ProcessMetrics:
         self.registry.register(_Connections(connections))
         Gauge(
             "optserve_hung_file_calls",
-            "Calls on files that have not returned and for which nobody waits any more.",
+            "Calls to files that timed out and have not returned.",
             registry=self.registry,
         ).set_function(lambda: files.given_up)
         ProcessCollector(registry=self.registry)
@@ -75,62 +75,60 @@ class ProcessMetrics:
 
 
 class _Streams(Collector):
-    """What is known of the streams."""
+    """Metrics of the streams."""
 
     def __init__(self, hub: StreamHub) -> None:
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """Yield it as it is now."""
+        """Yield their present values."""
         streams = self._hub.streams
-        yield GaugeMetricFamily("optserve_streams", "Streams that are open.", streams.num_open)
+        yield GaugeMetricFamily("optserve_streams", "Open streams.", streams.num_open)
         yield GaugeMetricFamily(
-            "optserve_streamed_jobs", "Jobs that are watched.", self._hub.poller.num_jobs
+            "optserve_streamed_jobs", "Jobs with open streams.", self._hub.poller.num_jobs
         )
         yield CounterMetricFamily(
             "optserve_streams_dropped",
-            "Clients that were cut off because they did not read, or not fast enough.",
+            "Clients disconnected because they did not read fast enough.",
             streams.dropped,
         )
         yield CounterMetricFamily(
             "optserve_streams_refused",
-            "Clients that found as many streams open as there may be.",
+            "Streams refused because too many were open.",
             streams.refused,
         )
 
 
 class _Connections(Collector):
-    """What is known of the connections of clients."""
+    """Metrics of the client connections."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
-        """Yield it as it is now."""
+        """Yield their present values."""
         found = self._connections
-        yield GaugeMetricFamily(
-            "optserve_connections", "Connections of clients that are open.", found.num_open
-        )
+        yield GaugeMetricFamily("optserve_connections", "Open client connections.", found.num_open)
         yield GaugeMetricFamily(
             "optserve_body_bytes",
-            "Bytes of the bodies of requests whose answers have not begun.",
+            "Bytes of request bodies held in memory.",
             found.bodies.total,
         )
         yield _counted(
             "optserve_connections_refused",
-            "Connections that were refused because too many were open: of all clients, of one.",
+            "Connections refused, by the limit reached: of all connections, of one address.",
             "limit",
             {limit: found.refused[limit] for limit in (ALL, PEER)},
         )
         yield _counted(
             "optserve_connections_closed",
-            "Connections that the service has closed, by what their clients did or did not do.",
+            "Connections closed by the service, by reason.",
             "reason",
             {reason: found.closed[reason] for reason in CloseReason},
         )
         yield CounterMetricFamily(
             "optserve_out_of_descriptors",
-            "Times that this process had no descriptor left when it looked, once a second.",
+            "Checks, made once a second, that found no free descriptor.",
             found.out_of_descriptors,
         )
 

@@ -1,4 +1,4 @@
-"""What the store knows of the whole service: every API process tells the same."""
+"""Metrics of the service, read from the store: the same in every API process."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ SET_ASIDE = (
     "label",
     "worker",
 )
-"""What members that cannot be handled belong to."""
+"""The kinds of members that cannot be processed."""
 ENDINGS = (
     *("succeeded", "cancelled", "paused", "given_back", "machine_fault", "lost"),
     *map(str, Reason),
 )
-"""How an attempt may end: with its job, put aside, given back by a worker that leaves or whose
-machine is not fit to train on, lost with its worker; or with its job's failure, for that reason."""
+"""The outcomes of an attempt: that of its job, paused, given back by a worker that shuts down or
+whose machine is not fit, lost with its worker, or the reason of a failure."""
 
 
 def families(found: Monitored | None) -> Iterator[Metric]:
     """
-    Yield what is known of the service.
+    Yield the metrics of the service.
 
     Args:
-        found: what the store says; None while it does not answer.
+        found: the figures of the store; None while it does not answer.
     """
     yield GaugeMetricFamily(
         "optserve_store_up", "Whether the store answered, 1 or 0.", int(found is not None)
@@ -61,18 +61,16 @@ def families(found: Monitored | None) -> Iterator[Metric]:
 
 def _now(found: Monitored) -> Iterator[Metric]:
     queued = GaugeMetricFamily(
-        "optserve_queued_jobs", "Jobs that wait, by what they wait for.", labels=["lane"]
+        "optserve_queued_jobs", "Queued jobs, by what they wait for.", labels=["lane"]
     )
     for lane, count in _named(found.queued, LANES).items():
         queued.add_metric([lane], count)
     yield queued
-    jobs = GaugeMetricFamily("optserve_jobs", "Jobs there are.", labels=["state"])
+    jobs = GaugeMetricFamily("optserve_jobs", "Jobs.", labels=["state"])
     for state, count in _named(found.jobs, tuple(map(str, State))).items():
         jobs.add_metric([state], count)
     yield jobs
-    workers = GaugeMetricFamily(
-        "optserve_workers", "Workers that are alive.", labels=["device", "state"]
-    )
+    workers = GaugeMetricFamily("optserve_workers", "Live workers.", labels=["device", "state"])
     for name, count in _named(
         found.workers, tuple(f"{device}/{state}" for device in DEVICES for state in WORKER_STATES)
     ).items():
@@ -81,12 +79,12 @@ def _now(found: Monitored) -> Iterator[Metric]:
     yield workers
     yield GaugeMetricFamily(
         "optserve_oldest_queued_seconds",
-        "Seconds that the job has waited which has waited longest; 0 if none waits.",
+        "Seconds that the longest queued job has waited; 0 if none is queued.",
         (found.oldest_ms or 0) / 1000,
     )
     aside = GaugeMetricFamily(
         "optserve_set_aside_members",
-        "Members that could not be handled, by what they belong to; `optserve doctor` names them.",
+        "Members that could not be processed, by kind; `optserve doctor` lists them.",
         labels=["kind"],
     )
     for kind, count in _named(found.set_aside, SET_ASIDE).items():
@@ -94,7 +92,7 @@ def _now(found: Monitored) -> Iterator[Metric]:
     yield aside
     lease = GaugeMetricFamily(
         "optserve_lease_left_seconds",
-        "Seconds until the lease is over that is over first; below 0 if nobody takes its job back.",
+        "Seconds until the first lease expires; below 0 if its job is not requeued.",
     )
     if found.lease_ms is not None:
         lease.add_metric([], found.lease_ms / 1000)
@@ -102,22 +100,22 @@ def _now(found: Monitored) -> Iterator[Metric]:
 
 
 def _counted(counters: Mapping[str, int]) -> Iterator[Metric]:
-    yield CounterMetricFamily("optserve_steps", "Steps that were stored.", counters.get("steps", 0))
+    yield CounterMetricFamily("optserve_steps", "Steps stored.", counters.get("steps", 0))
     yield CounterMetricFamily(
-        "optserve_attempts", "Times that a worker has begun a job.", counters.get("attempts", 0)
+        "optserve_attempts", "Attempts started by workers.", counters.get("attempts", 0)
     )
     ended = CounterMetricFamily(
-        "optserve_attempts_ended", "Attempts that have ended, by outcome.", labels=["outcome"]
+        "optserve_attempts_ended", "Attempts ended, by outcome.", labels=["outcome"]
     )
     prefix = "ended:"
     endings = {k.removeprefix(prefix): n for k, n in counters.items() if k.startswith(prefix)}
-    for how, count in _named(endings, ENDINGS).items():
-        ended.add_metric([how], count)
+    for outcome, count in _named(endings, ENDINGS).items():
+        ended.add_metric([outcome], count)
     yield ended
     yield _waits(counters)
     yield CounterMetricFamily(
         "optserve_stalled_seconds",
-        "Seconds that training waited because its rows could not be stored yet.",
+        "Seconds that training waited because rows could not be stored fast enough.",
         counters.get("held_up_ms", 0) / 1000,
     )
 
@@ -128,14 +126,14 @@ def _waits(counters: Mapping[str, int]) -> Metric:
     bounds = [str(ms / 1000) for ms in WAITS_MS] + ["+Inf"]
     return HistogramMetricFamily(
         "optserve_queue_wait_seconds",
-        "Seconds that jobs waited in the queue for the worker that took them.",
+        "Seconds that jobs waited in the queue until a worker took them.",
         buckets=list(zip(bounds, counts, strict=True)),
         sum_value=counters.get("waited_ms", 0) / 1000,
     )
 
 
 def _named(counts: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
-    """Return the count of each name, and as other that of all that have none of these."""
+    """Return the count of each of *names*, and under `OTHER` the total of all further ones."""
     found = {name: counts.get(name, 0) for name in names}
     rest = sum(count for name, count in counts.items() if name not in found)
     return {**found, OTHER: rest} if rest else found
