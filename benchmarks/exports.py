@@ -30,10 +30,11 @@ from benchmarks.harness import MIN_PAIRS, Comparison, compare, duration, show, t
 from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from optserve.local.ports import listening_port
-from store.archive.archive import archive
+from store.archive.writer import archive
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import Record, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import Record, new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.connect import connect

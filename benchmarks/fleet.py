@@ -19,7 +19,8 @@ from benchmarks.harness import duration, machine
 from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
-from store.jobs.record import SUMMARY, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import SUMMARY, new_fields
 from store.redis import keys
 from store.redis.connect import connect
 from store.redis.functions import Call, send

@@ -30,7 +30,8 @@ from benchmarks.harness import compare, duration, machine, median_interval, show
 from optserve.contract.requests.job import JobSpec
 from optserve.local import stack
 from store.jobs import calls
-from store.jobs.record import new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
 from store.redis import keys
 from store.redis.connect import connect
 from store.redis.functions import send

@@ -42,7 +42,8 @@ from optserve.contract.requests.job import JobSpec
 from optserve.local.embedded import EmbeddedServer
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import Record, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import Record, new_fields
 from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare

@@ -61,6 +61,6 @@ class Histories:
 
 def _archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     # pyarrow takes 40 MB: a process that has archived nothing yet does without.
-    from store.archive.archive import archive  # noqa: PLC0415
+    from store.archive.writer import archive  # noqa: PLC0415
 
     archive(client, storage, tenant, job_id)

@@ -82,7 +82,7 @@ class Orphans:
                 self._tidy(tenant, job_id)
 
     def _tidy(self, tenant: str, job_id: str) -> None:
-        # Listed before the record is read: an attempt that is claimed in between has no folder here,
+        # Listed before the record is read: an attempt claimed in between has no folder in the list,
         # and the record knows every earlier one.
         attempts = self._storage.attempts(tenant, job_id)
         owned = send(self._client, calls.owned(tenant, job_id))

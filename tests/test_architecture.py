@@ -173,7 +173,7 @@ WALL_CLOCKS = {
 }
 READ_THE_CLOCK = {
     "store.storage.artifacts": {("time", "time")},
-    "store.jobs.record": {("time", "time_ns")},
+    "store.jobs.ids": {("time", "time_ns")},
 }
 """How long a folder that no job knows has been left alone is told by its files; an id begins with
 the time at which it was made, so that lists are in order."""

@@ -118,7 +118,7 @@ def test_a_file_that_is_reached_otherwise_is_seen(line: str) -> None:
     "line",
     [
         "await files.read(name, 0, files.storage.size, name)",
-        "await self._read(archived.rows, file, first=first)",
+        "await self._read(reader.rows, file, first=first)",
         "await files.copy(name, 0, starting_state.take, files.storage, unwanted=event)",
         "@router.get('/a')\nasync def read(files: StoredFiles) -> None: ...",
     ],

@@ -12,7 +12,8 @@ from optserve.contract.requests.clone import CloneSpec, Keep, merge_patch
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.errors import NothingToClone
-from store.jobs.record import Pointer, Record
+from store.jobs.pointers import Pointer
+from store.jobs.record import Record
 from store.storage.artifacts import MODEL
 
 MAX_POSTED = 3 * 2**20
@@ -44,11 +45,11 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         SpecError: no checkpoint of that step is retained, or it has no optimizer state.
     """
     network = _network(parent)
-    retained = parent.kept()
+    retained = parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
-                f"job {parent.id} has kept no best state: training.keep_best asks for one"
+                f"job {parent.id} has no best checkpoint: it is saved only with training.keep_best"
             )
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
@@ -66,7 +67,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         [
             Problem(
                 "from",
-                f"from must be last, best, or a step that job {parent.id} has kept "
+                f"from must be last, best, or the step of a checkpoint of job {parent.id} "
                 f"({_listed(steps)}), got {clone.source}",
             )
         ]
@@ -108,13 +109,13 @@ def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> P
     """Return *last* if it is a checkpoint: at the end of a run only the network is saved."""
     if last in retained:
         return last
-    where = f"; the optimizer is kept at {_listed(retained)}" if retained else ""
+    where = f"; the optimizer is saved at {_listed(retained)}" if retained else ""
     raise SpecError(
         [
             Problem(
                 "keep",
                 f"keep must be weights at the end of job {parent.id}, which has succeeded and "
-                f"kept only its network there{where}, got optimizer",
+                f"saved only its network there{where}, got optimizer",
             )
         ]
     )

@@ -28,7 +28,9 @@ from optserve.contract.requests.job import JobSpec
 from store.errors import JobNotFound, NothingToClone, StorageUnavailable
 from store.jobs import calls
 from store.jobs.calls import Submitted
-from store.jobs.record import Inherited, Pointer, Record, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.pointers import Pointer, StartingState
+from store.jobs.record import Record, new_fields
 from store.redis.functions import send_async
 from store.storage import starting_state
 from store.storage.starting_state import Damaged, Gone
@@ -61,6 +63,7 @@ class Cloner:
             known = await send_async(self._client, recall)
             if known is not None:
                 return known
+        # The spec is checked before anything is copied: most errors are in the changes.
         parent = await self._parent()
         spec = await self._threads.run(self._size(parent), merged, parent, clone)
         new = new_id()
@@ -72,7 +75,7 @@ class Cloner:
             await self._discard(new)
         return submitted
 
-    async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> Inherited:
+    async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
         """Copy the checkpoint to start from; a running parent may delete it meanwhile."""
         for _ in range(TRIES):
             parent = await self._parent()
@@ -84,11 +87,11 @@ class Cloner:
                 continue
             except Damaged as error:
                 raise NothingToClone(
-                    f"what job {parent.id} has kept of step {source.step} is damaged: {error}"
+                    f"the checkpoint of job {parent.id} at step {source.step} is damaged: {error}"
                 ) from None
-            return Inherited(parent.id, copy.step, copy.path, copy.sha256, clone.keep)
+            return StartingState(parent.id, copy.step, copy.path, copy.sha256, clone.keep)
         raise NothingToClone(
-            f"what job {parent.id} has kept of step {source.step} is not in this service's storage"
+            f"the checkpoint of job {parent.id} at step {source.step} is not in this service's storage"
         )
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
@@ -107,7 +110,7 @@ class Cloner:
                 keep=keep,
                 unwanted=unwanted,
             )
-        except BaseException:
+        except BaseException:  # a cancellation, too: the thread goes on, and must clean up
             unwanted.set()
             raise
 

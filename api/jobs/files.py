@@ -24,7 +24,7 @@ async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkp
             size=await files.read(pointer.path, 0, files.storage.size, pointer.path),
             best=record.best is not None and pointer.step == record.best.step,
         )
-        for pointer in record.kept()
+        for pointer in record.retained()
     ]
     return Page(data=data, has_more=False, next=None)
 

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from store.jobs import calls
-from store.jobs.record import HistoryPart, Kept, history_parts
+from store.jobs.pointers import HistoryPart, StoredFile, history_parts
 from store.redis import keys
 from store.redis.constants import HISTORY_ENTRIES
 from store.redis.functions import send
@@ -81,16 +81,16 @@ def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
     return found
 
 
-def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> Kept:
+def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredFile:
     folder = storage.history_folder(tenant, job_id)
     if not storage.named:
         raise FileNotFoundError(2, "the storage belongs to no store yet", str(storage.root))
     folder.mkdir(parents=True, exist_ok=True)
     with drafted(folder) as draft:
         sha256 = fill(draft, lambda take: take(text))
-        kept = named(storage, draft, "events.jsonl", sha256)
+        stored = named(storage, draft, "events.jsonl", sha256)
     storage.settle(folder)
-    return kept
+    return stored
 
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:

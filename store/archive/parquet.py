@@ -29,7 +29,7 @@ FORMAT = "1"
 """Version of what the metadata says, and how."""
 PREFIX = "optserve."
 """What our words in the metadata begin with."""
-GROUPS_KEPT = 4
+CACHED_GROUPS = 4
 """Row groups that are kept as they were last unpacked: who reads a series reads on in them."""
 DAMAGE = (pa.ArrowException, zlib.error, KeyError, ValueError, EOFError)
 """What comes of reading a file that is not what was written."""
@@ -163,7 +163,7 @@ class File:
         return b"".join(parts)
 
 
-@lru_cache(maxsize=GROUPS_KEPT)
+@lru_cache(maxsize=CACHED_GROUPS)
 def _group(file: File, group: int) -> bytes:
     """Return the rows of one row group, packed."""
     names = file.words.series.columns

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from pydantic_core import from_json
 
 from optserve.contract.answers.jobs import Job, ListedJob
-from optserve.contract.requests.clone import Keep
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
 from store.errors import RecordUnreadable
+from store.jobs.pointers import BestPointer, Pointer, StartingState, StoredFile, stored_files
 from store.jobs.series import PLAIN, Series
 
 COLUMNS = PLAIN.columns
@@ -35,97 +31,6 @@ SUMMARY = (
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
 """Fields of a record that its row in a list is made of: none that is as large as the spec."""
-
-
-@dataclass(frozen=True)
-class BestPointer:
-    """
-    The best state of a run that a record points to.
-
-    Attributes:
-        step: rows there were when it was found.
-        path: below the storage root.
-        sha256: as that of any checkpoint.
-        metric: what it is best in.
-        value: of that metric.
-    """
-
-    step: int
-    path: str
-    sha256: str
-    metric: str
-    value: float
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer that a record holds; its value is text there."""
-        return cls(**{**data, "value": float(data["value"])})
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """
-    A checkpoint that a record points to.
-
-    Attributes:
-        step: rows there were when it was made.
-        path: below the storage root.
-        sha256: of its facts, which hold those of its other files.
-    """
-
-    step: int
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Kept:
-    """
-    A file to which the store has moved something of a job that has ended.
-
-    Attributes:
-        path: below the storage root.
-        sha256: of the file.
-        size: of the file, in bytes.
-    """
-
-    path: str
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class HistoryPart(Kept):
-    """
-    Part of a history that was moved to a file.
-
-    Attributes:
-        count: entries in it.
-        rank: how often it was joined with others.
-    """
-
-    count: int
-    rank: int
-
-
-@dataclass(frozen=True)
-class Inherited:
-    """
-    What a clone has from its parent: a copy of its own, which outlives the parent's.
-
-    Attributes:
-        job: the parent's id.
-        step: rows the parent had made then.
-        path: of the copy, below the storage root: a checkpoint, or a file with a network.
-        sha256: of the checkpoint's facts, or of that file.
-        keep: what is taken from it.
-    """
-
-    job: str
-    step: int
-    path: str
-    sha256: str
-    keep: Keep
 
 
 @dataclass(frozen=True)
@@ -195,15 +100,15 @@ class Record:
     def checkpoints(self) -> list[Pointer]:
         """Where it may continue, the best last."""
         known = json.loads(self.fields["checkpoints"])
-        return [Pointer(kept["step"], kept["path"], kept["sha256"]) for kept in known]
+        return [Pointer(each["step"], each["path"], each["sha256"]) for each in known]
 
     @property
     def best(self) -> BestPointer | None:
         """The best state so far, if the run keeps one."""
         return BestPointer.of(json.loads(self.fields["best"])) if "best" in self.fields else None
 
-    def kept(self) -> list[Pointer]:
-        """Return where it may continue and what was best, by step, each step once."""
+    def retained(self) -> list[Pointer]:
+        """Return its checkpoints and its best state, by step, each step once."""
         found = {pointer.step: pointer for pointer in self.checkpoints}
         if self.best is not None:
             best = Pointer(self.best.step, self.best.path, self.best.sha256)
@@ -231,9 +136,11 @@ class Record:
         return from_json(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
 
     @property
-    def inherited(self) -> Inherited | None:
+    def starting_state(self) -> StartingState | None:
         """What it begins with, if it is a clone."""
-        return Inherited(**json.loads(self.fields["parent"])) if "parent" in self.fields else None
+        return (
+            StartingState(**json.loads(self.fields["parent"])) if "parent" in self.fields else None
+        )
 
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
@@ -241,9 +148,9 @@ class Record:
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
-    def archive(self) -> dict[str, Kept]:
+    def archive(self) -> dict[str, StoredFile]:
         """Where its rows (``rows``) and its history (``events``) lie if they left the store."""
-        return kept_files(self.fields.get("archive", "{}"))
+        return stored_files(self.fields.get("archive", "{}"))
 
     @property
     def history_moved(self) -> int:
@@ -348,7 +255,7 @@ class Record:
             "attempt": self.attempt,
             "checkpoint_step": int(fields["checkpoint_step"]),
             "verified_rows": int(fields["verified"]),
-            "parent": self.inherited and vars(self.inherited),
+            "parent": self.starting_state and vars(self.starting_state),
             "best": self.best and vars(self.best),
             "bitwise": int(fields.get("bits_from", "0")) == 0,
             "truncations": self.truncations,
@@ -371,19 +278,9 @@ def _damage_told() -> Iterator[None]:
         raise RecordUnreadable(what) from None
 
 
-def kept_files(text: str | bytes) -> dict[str, Kept]:
-    """Return the files that the field ``archive`` of a record names."""
-    return {name: Kept(**file) for name, file in json.loads(text).items()}
-
-
-def history_parts(text: str | bytes) -> list[HistoryPart]:
-    """Return the files that the field ``history`` of a record names, in order."""
-    return [HistoryPart(**part) for part in json.loads(text or "[]")]
-
-
-def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, str]:
+def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
     """Return the fields of a new job's record that follow from its spec and its parent."""
-    parent = {"parent": json.dumps(asdict(inherited))} if inherited else {}
+    parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
     limit = spec.time_limit_s
     return {
         **parent,
@@ -400,27 +297,6 @@ def new_fields(spec: JobSpec, inherited: Inherited | None = None) -> dict[str, s
         "steps_per_epoch": str(spec.steps_per_epoch),
         **Series(spec.columns, spec.num_computed).fields(),
     }
-
-
-_id_lock = threading.Lock()
-_ids = {"last": 0}
-"""Time and count of this process's last id."""
-
-
-def new_id() -> str:
-    """
-    Return ``job_`` and a UUID of version 7.
-
-    Ids of one process are in lexical order that of their making; those of several, to the
-    millisecond.
-    """
-    with _id_lock:
-        now = time.time_ns() // 1_000_000 << 12 | secrets.randbits(11)
-        _ids["last"] = max(now, _ids["last"] + 1)  # later ids of one millisecond count up
-        ms, count = divmod(_ids["last"], 1 << 12)
-    high = ms << 16 | 7 << 12 | count
-    low = 0b10 << 62 | secrets.randbits(62)
-    return f"job_{UUID(int=high << 64 | low)}"
 
 
 def moment(ms: str | None) -> datetime | None:

@@ -12,11 +12,12 @@ import redis.asyncio
 from optserve.contract.answers.history import Event
 from optserve.contract.answers.workers import Lane, Queue, Worker
 from optserve.contract.states import State
-from store.archive import archived
+from store.archive import reader
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
-from store.jobs.record import SUMMARY, HistoryPart, Kept, Record, history_parts, kept_files, moment
+from store.jobs.pointers import HistoryPart, StoredFile, history_parts, stored_files
+from store.jobs.record import SUMMARY, Record, moment
 from store.jobs.series import Row
 from store.redis import keys
 from store.redis.functions import WRONG_TYPE, FunctionsMissing, send_async
@@ -239,7 +240,7 @@ class Store:
             file = await self._moved(record, "rows")
             if file is None:
                 raise TruncatedMeanwhile
-        data = await self._read(archived.rows, file, first=first, count=count)
+        data = await self._read(reader.rows, file, first=first, count=count)
         if len(data) < count * record.series.width:
             raise TruncatedMeanwhile
         return data
@@ -276,7 +277,7 @@ class Store:
             file = None if found else await self._moved(record, "rows")
             if file is None:
                 return found or b""
-        return await self._read(archived.marks, file)
+        return await self._read(reader.marks, file)
 
     async def verify(self, record: Record) -> None:
         """
@@ -286,9 +287,9 @@ class Store:
         """
         file = record.archive.get("rows")
         if file is not None:
-            await self._read(archived.verify, file)
+            await self._read(reader.verify, file)
 
-    async def file(self, record: Record) -> tuple[OpenFile, Kept] | None:
+    async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
         Open the Parquet file with the rows of a job, if they were moved to one.
 
@@ -297,14 +298,14 @@ class Store:
         file = record.archive.get("rows")
         if file is None:
             return None
-        await self._read(archived.verify, file)
+        await self._read(reader.verify, file)
         try:
             return await self._files.open(file.path), file
         except FileNotFoundError:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
-    async def _read(self, read: Callable[..., T], file: Kept, **which: int) -> T:
-        """Return what *read*, one of `archived`, has from a file that may have to be read whole."""
+    async def _read(self, read: Callable[..., T], file: StoredFile, **which: int) -> T:
+        """Return what *read*, of `store.archive.reader`, finds in a file, read whole if need be."""
         try:
             return await self._files.read(
                 file.path, file.size, read, self._files.storage, file, **which
@@ -312,13 +313,13 @@ class Store:
         except FileNotFoundError:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
-    async def _moved(self, record: Record, what: str) -> Kept | None:
+    async def _moved(self, record: Record, what: str) -> StoredFile | None:
         """Return where something of a job lies that was in the store, if it was moved meanwhile."""
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
         if state is None:
             raise JobNotFound(record.id)
-        return kept_files(files or b"{}").get(what)
+        return stored_files(files or b"{}").get(what)
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """
@@ -354,9 +355,9 @@ class Store:
         last, (parts, now_moved, files) = await pipe.execute()
         if int(now_moved or 0) != moved:
             raise MovedMeanwhile
-        file = kept_files(files or b"{}").get("events")
+        file = stored_files(files or b"{}").get("events")
         if file is not None and stop:
-            last = await self._read(archived.events, file, first=start, count=stop - start)
+            last = await self._read(reader.events, file, first=start, count=stop - start)
         found: list[bytes] = []
         begin = 0
         for part in history_parts(parts or b"[]"):
@@ -371,7 +372,7 @@ class Store:
         self, part: HistoryPart, tenant: str, job_id: str, *, first: int, count: int
     ) -> list[bytes]:
         try:
-            return await self._read(archived.events, part, first=first, count=count)
+            return await self._read(reader.events, part, first=first, count=count)
         except ArchiveUnreadable:
             parts = await self._client.hget(keys.JOB % (tenant, job_id), "history")
             if part in history_parts(parts or b"[]"):

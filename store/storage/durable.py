@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from store.jobs.record import Kept
+from store.jobs.pointers import StoredFile
 from store.storage.artifacts import Storage
 
 DRAFT = ".draft-"
@@ -49,8 +49,8 @@ def fill(draft: Path, write: Callable[[Take], object]) -> str:
     return found.hexdigest()
 
 
-def named(storage: Storage, draft: Path, name: str, sha256: str) -> Kept:
+def named(storage: Storage, draft: Path, name: str, sha256: str) -> StoredFile:
     """Give a draft its name."""
     final = draft.with_name(f"{draft.name.removeprefix(DRAFT)}-{name}")
     draft.rename(final)
-    return Kept(storage.relative(final), sha256, final.stat().st_size)
+    return StoredFile(storage.relative(final), sha256, final.stat().st_size)

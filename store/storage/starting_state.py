@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from optserve.contract.requests.clone import Keep
-from store.jobs.record import Pointer
+from store.jobs.pointers import Pointer
 from store.storage.artifacts import Storage
 
 FACTS, WEIGHTS, STATE = "state.json", "model.safetensors", "state.safetensors"

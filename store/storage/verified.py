@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from store.errors import ArchiveUnreadable
-from store.jobs.record import Kept
+from store.jobs.pointers import StoredFile
 from store.storage.artifacts import Storage
 
 
-def read_verified(storage: Storage, kept: Kept) -> bytes:
+def read_verified(storage: Storage, stored: StoredFile) -> bytes:
     """
     Return the content of a file.
 
@@ -17,12 +17,12 @@ def read_verified(storage: Storage, kept: Kept) -> bytes:
         ArchiveUnreadable: it is not what was written.
         OSError: it cannot be read, which says nothing about what it holds.
     """
-    content = storage.path(kept.path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != kept.sha256:
-        raise altered(kept)
+    content = storage.path(stored.path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != stored.sha256:
+        raise altered(stored)
     return content
 
 
-def altered(kept: Kept) -> ArchiveUnreadable:
+def altered(stored: StoredFile) -> ArchiveUnreadable:
     """Return the error that a file is not what was written."""
-    return ArchiveUnreadable(kept.path, f"is damaged: its SHA-256 is not {kept.sha256}")
+    return ArchiveUnreadable(stored.path, f"is damaged: its SHA-256 is not {stored.sha256}")

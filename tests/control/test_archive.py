@@ -12,7 +12,7 @@ import redis
 
 from control.orphans import Orphans
 from control.storage import StorageCheck
-from store.archive import archive
+from store.archive import writer
 from store.archive.parquet import File
 from store.jobs import calls
 from store.jobs.series import PLAIN
@@ -123,11 +123,11 @@ def test_two_who_do_it_at_once_leave_one_file(
 
     def and_another_one_is_first(self: Storage, folder: Path) -> None:
         monkeypatch.setattr(Storage, "settle", settle)
-        archive.archive(client, storage, "local", held.job_id)
+        writer.archive(client, storage, "local", held.job_id)
         settle(self, folder)
 
     monkeypatch.setattr(Storage, "settle", and_another_one_is_first)
-    archive.archive(client, storage, "local", held.job_id)
+    writer.archive(client, storage, "local", held.job_id)
 
     (path,) = files(storage, held.job_id, "*.parquet")
     assert record_of(client, held.job_id).archive["rows"].path == storage.relative(path)

@@ -14,7 +14,8 @@ from optcore.training.checkpoints.checkpoint import Checkpoint
 from optcore.training.checkpoints.files import write_durably
 from optcore.training.run import Run
 from store.jobs import calls
-from store.jobs.record import BestPointer, Record
+from store.jobs.pointers import BestPointer
+from store.jobs.record import Record
 from store.storage.artifacts import BEST, EMA, MODEL, Storage
 from worker.attempt.disk import MachineFault
 from worker.attempt.session import Session, Stop

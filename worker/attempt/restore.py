@@ -18,7 +18,8 @@ from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import Pointer, Record
+from store.jobs.pointers import Pointer
+from store.jobs.record import Record
 from worker.attempt.disk import Disk, MachineFault
 from worker.attempt.lease import Lease
 from worker.attempt.session import Tools
@@ -124,7 +125,7 @@ class Restorer:
 
     def _first(self) -> Run:
         """Return the run at its first step: with fresh weights, or with those of its parent."""
-        inherited = self.record.inherited
+        inherited = self.record.starting_state
         if inherited is None:
             return self._start()
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from optcore.training.reports import Evaluation
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import BestPointer
+from store.jobs.pointers import BestPointer
 from store.redis.functions import Call
 
 Send = Callable[[Call[Any]], Any]

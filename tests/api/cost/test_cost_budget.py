@@ -25,7 +25,7 @@ from tests.support.http.service import Answer, Service
 from tests.support.http.worst import WORST, Bodies, Field
 
 BLOCKED_S = 0.2
-"""Seconds for which nobody else is answered."""
+"""Seconds for which other requests are not answered."""
 CPU_S = 10.0
 """Seconds that the process computes, for the most that is accepted."""
 TRIES = 3
@@ -217,7 +217,7 @@ def test_the_largest_jobs_are_listed_in_small_pages(
 def test_other_requests_are_answered_while_one_client_sends_the_most_expensive(
     service: Service,
 ) -> None:
-    """Not only is the loop free: there is a turn for those who ask for little."""
+    """The event loop is free, and small requests get a turn of the threads, too."""
     body = json.dumps(JOBS["factors"]).encode()
     small = json.dumps(job()).encode()
 

@@ -233,7 +233,7 @@ async def test_a_job_without_checkpoints_cannot_be_cloned(
     assert last["code"] == "nothing_to_clone"
     assert last["detail"] == step["detail"] == f"job {parent.id} has no checkpoint yet"
     assert best["detail"] == (
-        f"job {parent.id} has kept no best state: training.keep_best asks for one"
+        f"job {parent.id} has no best checkpoint: it is saved only with training.keep_best"
     )
     assert (await http.post("/v1/jobs/job_0/clone", json={})).status_code == 404
 
@@ -247,7 +247,7 @@ async def test_an_unknown_step_is_refused_with_the_retained_ones_named(
     assert problem["errors"] == [
         {
             "param": "from",
-            "message": f"from must be last, best, or a step that job {parent.id} has kept (3, 6), "
+            "message": f"from must be last, best, or the step of a checkpoint of job {parent.id} (3, 6), "
             "got 4",
         }
     ]
@@ -264,7 +264,7 @@ async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
         {
             "param": "keep",
             "message": f"keep must be weights at the end of job {parent.id}, which has succeeded "
-            "and kept only its network there; the optimizer is kept at 3, 6, got optimizer",
+            "and saved only its network there; the optimizer is saved at 3, 6, got optimizer",
         }
     ]
     await cloned(http, parent, keep="optimizer", **{"from": 6})
@@ -296,7 +296,7 @@ async def test_a_damaged_checkpoint_is_refused_and_no_job_is_made(
 
     assert (problem["status"], problem["code"]) == (409, "nothing_to_clone")
     assert problem["detail"].startswith(
-        f"what job {parent.id} has kept of step 6 is damaged: model.safetensors must have SHA-256"
+        f"the checkpoint of job {parent.id} at step 6 is damaged: model.safetensors must have SHA-256"
     )
 
 
@@ -308,7 +308,7 @@ async def test_a_checkpoint_in_another_storage_is_refused(
     problem = await refused(http, parent)
 
     assert problem["detail"] == (
-        f"what job {parent.id} has kept of step 6 is not in this service's storage"
+        f"the checkpoint of job {parent.id} at step 6 is not in this service's storage"
     )
 
 

@@ -5,7 +5,7 @@ import redis
 
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import BestPointer, Pointer
+from store.jobs.pointers import BestPointer, Pointer
 from store.redis.functions import Fenced, Gap, send
 from tests.support.store.protocol import append, begin, record_of, release, some_rows, submit
 
@@ -101,11 +101,11 @@ def test_what_is_kept_is_each_step_once(client: redis.Redis) -> None:
     for step in (3, 6):
         checkpointed(client, held, step)
     best_kept(client, held, 3)
-    assert [kept.path for kept in record_of(client, held.job_id).kept()] == ["step-3", "step-6"]
+    assert [kept.path for kept in record_of(client, held.job_id).retained()] == ["step-3", "step-6"]
 
     best_kept(client, held, 5)
 
-    assert record_of(client, held.job_id).kept() == [
+    assert record_of(client, held.job_id).retained() == [
         Pointer(3, "step-3", "s"),
         Pointer(5, "best-5", "s"),
         Pointer(6, "step-6", "s"),

@@ -11,8 +11,8 @@ from store.jobs import calls
 from store.jobs.calls import Changed, Claim
 from store.jobs.record import Record
 from store.redis import keys
-from store.redis.functions import Call, Fenced, ReplayDiffers, send
 from store.redis.constants import CHUNK_ROWS
+from store.redis.functions import Call, Fenced, ReplayDiffers, send
 from tests.support.store.protocol import (
     SPEC,
     append,

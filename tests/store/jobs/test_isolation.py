@@ -14,8 +14,8 @@ from store.jobs import calls
 from store.jobs.calls import Claim, SetAside, Unreadable
 from store.jobs.record import SUMMARY
 from store.redis import keys
-from store.redis.functions import Call, send
 from store.redis.constants import FORMAT
+from store.redis.functions import Call, send
 from tests.support.store.protocol import begin, claim, hello, reap, record_of, submit
 
 MANY = 100

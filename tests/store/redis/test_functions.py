@@ -10,7 +10,9 @@ from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import Pointer, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.pointers import Pointer
+from store.jobs.record import new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import Call, Fenced, Gap, ReplayDiffers, send

@@ -48,7 +48,7 @@ def test_each_file_of_the_folder_is_part_of_the_library() -> None:
 
 
 def test_a_function_names_its_arguments_where_it_begins() -> None:
-    """Arguments are unpacked by name in the first line: an index does not say what it stands for."""
+    """Arguments are unpacked by name in the first line: an index does not say what it is."""
     indexed = re.findall(r"args\[[^]]+\]", SOURCE)
 
     assert set(indexed) <= {"args[1]", "args[2]"}

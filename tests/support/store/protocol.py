@@ -13,7 +13,8 @@ from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
 from store.jobs import calls
 from store.jobs.calls import Claim, Reaped
-from store.jobs.record import Record, new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import Record, new_fields
 from store.jobs.series import PLAIN, Row, Series, unpack_marks
 from store.redis import keys
 from store.redis.functions import send

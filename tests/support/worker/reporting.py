@@ -13,7 +13,8 @@ import redis
 from optserve.contract.requests.job import JobSpec
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.jobs.record import new_fields, new_id
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
 from store.redis.functions import Call, send
 from worker.reporting.buffer import Batch
 from worker.reporting.pipelined import PipelinedWriter

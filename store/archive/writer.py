@@ -19,7 +19,8 @@ import redis
 
 from store.archive.parquet import ROWS_PER_GROUP, File, Words, Writer
 from store.jobs import calls
-from store.jobs.record import Kept, Record
+from store.jobs.pointers import StoredFile
+from store.jobs.record import Record
 from store.redis import keys
 from store.redis.functions import send
 from store.storage.artifacts import Storage
@@ -49,7 +50,7 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         return
     entries: Any = client.lrange(keys.EVENTS % (tenant, job_id), 0, -1)
     long = sum(map(len, entries)) > HISTORY_BYTES
-    made: dict[str, Kept] = {}
+    made: dict[str, StoredFile] = {}
     if record.rows or long:
         folder = _folder(storage, record)
         if record.rows:
@@ -57,7 +58,7 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         if long:
             made["events"] = _events(storage, folder, entries)
         storage.settle(folder)
-    files = {name: asdict(kept) for name, kept in made.items()}
+    files = {name: asdict(stored) for name, stored in made.items()}
     call = calls.archived(
         tenant,
         job_id,
@@ -67,8 +68,8 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     )
     outcome = send(client, call)
     if outcome != "ok":
-        for kept in made.values():
-            storage.path(kept.path).unlink(missing_ok=True)
+        for stored in made.values():
+            storage.path(stored.path).unlink(missing_ok=True)
     if outcome == "differs":
         raise Differs(f"{tenant}/{job_id} is not what it was when its files were written")
 
@@ -89,7 +90,7 @@ def _folder(storage: Storage, record: Record) -> Path:
     return folder
 
 
-def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -> Kept:
+def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -> StoredFile:
     """Write the rows of a job to a file that holds, bit for bit, what the store does."""
     marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
     words = Words(record.id, record.series, marks)
@@ -108,7 +109,7 @@ def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -
         return named(storage, draft, "rows.parquet", sha256)
 
 
-def _events(storage: Storage, folder: Path, entries: Sequence[bytes]) -> Kept:
+def _events(storage: Storage, folder: Path, entries: Sequence[bytes]) -> StoredFile:
     """Write what the store has of a job's history to a file, an entry a line."""
     text = b"".join(entry + b"\n" for entry in entries)
     with drafted(folder) as draft:
