@@ -1,4 +1,4 @@
-"""The RQ side of a worker on a real server: it answers the bell, and nothing else."""
+"""The RQ side of a worker on a real server: it answers the doorbell, and nothing else."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ CALLED: list[str] = []
 
 
 def called(*_: object) -> None:
-    """What must not be called, whatever it is given."""
+    """A function that must not be called."""
     CALLED.append("it was")
 
 
@@ -73,10 +73,10 @@ CALLABLE = f"{__name__}.{called.__name__}"
     ],
     ids=str,
 )
-def test_what_else_a_message_names_is_never_called(
+def test_no_function_but_the_doorbells_is_ever_called(
     client: redis.Redis, counter: Counter, names: dict[str, Any]
 ) -> None:
-    """Whoever can write to Redis must not thereby run code on a worker."""
+    """Write access to Redis must not be a way to run code on a worker."""
     CALLED.clear()
     queue = Queue(queue_name("cpu"), connection=client, serializer=JSONSerializer)
     job = Job.create(names["func"], ["job_1"], connection=client, serializer=JSONSerializer)

@@ -84,7 +84,7 @@ class Disk:
                     self._require_mounted()
                     done = work()
             except OSError as error:
-                if error.errno in FULL:
+                if error.errno in FULL:  # the storage is shared: it is full on all machines
                     if not full:
                         log.warning("%s waits: %s", self.claim.job_id, error)
                         self._note("storage_full", why=str(error.strerror))
@@ -102,6 +102,7 @@ class Disk:
                     self._note("storage_has_room")
                 return done
             self.check_requests()
+            # Some patience is shorter than the pause: then the last try is not late.
             time.sleep(min(RETRY_S, self.patience_s) if failing else RETRY_S)
 
     def _require_mounted(self) -> None:

@@ -51,6 +51,7 @@ def fault_of(error: Exception, settings: Settings) -> Fault | None:
         return Fault(str(error), "fault")
     if isinstance(error, OSError) and is_fault(error):
         return Fault(described(error), "fault")
+    # A missing dataset is the job's failure, a missing folder of all datasets a mount's.
     if isinstance(error, DatasetMissing) and not settings.data_dir.is_dir():
         return Fault(f"the data directory {settings.data_dir} is not there", "fault")
     text = str(error)
@@ -65,6 +66,7 @@ def reason_of(error: Exception) -> tuple[Reason, str]:
     for kind, reason in REASONS:
         if isinstance(error, kind):
             return reason, lines[0]
+    # torch has no class of its own for this, unlike for a GPU's memory.
     if isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error):
         return Reason.OUT_OF_MEMORY, lines[0]
     where = traceback.extract_tb(error.__traceback__)[-1]

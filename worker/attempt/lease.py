@@ -145,6 +145,7 @@ class Lease:
             if left < 0:
                 self._give_up(still)
             self._set_timer(left)
+            # Rows renew the lease too: a loop that sends some needs no extra calls.
             if self._clock() - self._renewed_at >= self._pause_s:
                 self._renew()
             if self.requested_action or self._leaving.is_set():
@@ -184,6 +185,7 @@ class Lease:
 
     def _limit_s(self) -> float:
         limit = self._limits_s[self._phase]
+        # A run whose steps take minutes, all of them, is slow and not hung.
         if self._phase == "step" and self._steps:
             return max(limit, STEP_FACTOR * statistics.median(self._steps))
         return limit

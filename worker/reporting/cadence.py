@@ -76,6 +76,7 @@ class Cadence:
     @property
     def may_send(self) -> bool:
         """Whether a period has passed since rows were last sent: an evaluation polls sooner."""
+        # By the time of the poll: one read of the clock serves all of it.
         return self._polled_at - self.sent_at >= self._poll_s
 
     @property

@@ -55,7 +55,7 @@ class ConfirmedRows:
         data = b"".join(batch.data for batch in batches)
         if self._journal is not None:
             self._journal.add(data)
-        if self._off_plan:
+        if self._off_plan:  # the job is marked: the rest need not be checked
             return None
         lrs = b"".join(batch.lrs for batch in batches)
         off = self._plan.first_off(batches[0].first, data, lrs)

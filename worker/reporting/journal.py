@@ -42,6 +42,7 @@ class Journal:
         if not self._complete:
             return
         try:
+            # Unbuffered, so that a full disk shows here, and `rows` finds what was added.
             self._complete = self._file.write(data) == len(data)
         except OSError as error:
             self._complete = False

@@ -1,4 +1,4 @@
-"""Planned against actual: whether every lr that was applied is the one that was planned."""
+"""Check that every lr that was applied is the one that the spec plans."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from store.jobs.series import Series
 
 LR = COLUMNS.index("lr")
 AHEAD = 4096
-"""Updates for which the plan is made at once."""
+"""Updates whose lrs are computed at once: a call of a schedule costs as much for one."""
 T = "t"
-"""Column of the updates so far, of runs in which they may be less than the steps."""
+"""Column that counts updates, in runs where a step may be skipped."""
 
 
 class OffPlan(NamedTuple):
@@ -29,7 +29,7 @@ class OffPlan(NamedTuple):
         step: 0 for the first.
         planned: lr by the spec.
         applied: lr by the optimizer.
-        group: what the group of parameters was found by; empty if there is only one.
+        group: the pattern of its parameter group; empty if there is only one.
     """
 
     step: int
@@ -40,14 +40,14 @@ class OffPlan(NamedTuple):
 
 class LrPlan:
     """
-    What lr should be at every step in every group, computed from the spec alone.
+    What lr should be at every step, for every parameter group, computed from the spec alone.
 
-    A difference in the last bit counts. What follows the run itself (plateau, greedy) cannot be
-    planned, and is never off.
+    A difference in the last bit counts. The lr of a metric-driven schedule (plateau, greedy) cannot
+    be planned, and is never off plan.
 
     Attributes:
-        series: what a row holds.
-        groups: how many groups of parameters there are.
+        series: the columns of a row.
+        groups: number of parameter groups.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -60,12 +60,12 @@ class LrPlan:
 
     def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
         """
-        Return the first lr that is not planned.
+        Return the first lr that is off plan, or None.
 
         Args:
             first: step of the first row.
             data: packed rows.
-            lrs: where there are several groups, that of each in each of the rows, float64.
+            lrs: the lr of every group in each row, float64; empty if there is one group.
         """
         rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
         shown, steps = rows[:, LR], np.arange(first, first + len(rows))
@@ -95,7 +95,7 @@ class LrPlan:
 
 
 class _Planned:
-    """The lr of a group, computed for many updates at once: a schedule costs the more for few."""
+    """The planned lr of a parameter group."""
 
     def __init__(self, schedule: Schedule, factor: float, total_steps: int) -> None:
         self._schedule, self._factor, self._total_steps = schedule, factor, total_steps
@@ -103,7 +103,7 @@ class _Planned:
         self._values = np.empty(0)
 
     def at(self, t: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """Return it for the updates *t*, in ascending order, or None if it cannot be planned."""
+        """Return the lr of the updates *t*, in ascending order, or None if it cannot be planned."""
         if isinstance(self._schedule, MetricDrivenSchedule):
             return None
         first, last = int(t[0]), int(t[-1])
@@ -115,7 +115,7 @@ class _Planned:
 
 
 def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:
-    """Return the schedule of *group* and what it is multiplied by: its own, else the run's."""
+    """Return the lr schedule of *group*, its own or else the run's, and the factor on it."""
     schedule = make_schedule(
         group.schedule or group.spec.schedules.get("lr") or spec.schedule,
         lr=group.spec.hyperparameters()["lr"],

@@ -67,4 +67,5 @@ class RetryingSender:
             else:
                 self.retrying = False
                 return answer
+            # The pause does not grow: most restarts take a second, and rows wait meanwhile.
             time.sleep(RETRY_S)

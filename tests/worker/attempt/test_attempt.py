@@ -1,4 +1,4 @@
-"""An attempt that goes wrong: what is logged of it, and what is nobody's business any more."""
+"""An attempt that fails: what is logged, and what is not once the job is lost."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ from worker.attempt.session import Tools, Train
 
 @pytest.fixture
 def record(client: redis.Redis) -> Record:
-    """That of a job that was claimed."""
+    """The record of a job that was claimed."""
     submit(client)
     record = claim(client, "t")
     assert record is not None
@@ -41,7 +41,7 @@ def attempt_at(record: Record, client: redis.Redis, home: Path, train: Train) ->
 
 
 def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
-    """Return a training that goes wrong after its first step, and after what is done then."""
+    """Return a training that makes a step, calls *after*, and fails."""
 
     def train(run: Run) -> Iterator[Report]:
         yield next(loop.train(run))
@@ -51,13 +51,13 @@ def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
     return train
 
 
-def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
+def test_an_attempt_that_lost_its_job_reports_no_error(
     record: Record,
     client: redis.Redis,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It may well go wrong for that: another attempt has swept its files."""
+    """It may have failed because the next attempt deleted its files."""
 
     def lose() -> None:
         claim = claim_on(record)
@@ -70,7 +70,7 @@ def test_an_attempt_that_has_lost_its_job_says_nothing_of_how_it_went_wrong(
     assert record_of(client, record.id).state == "queued"
 
 
-def test_an_attempt_that_goes_wrong_logs_where(
+def test_an_attempt_that_fails_logs_the_traceback(
     record: Record,
     client: redis.Redis,
     tmp_path: Path,
@@ -86,7 +86,7 @@ def test_an_attempt_that_goes_wrong_logs_where(
 def test_an_attempt_whose_claim_is_over_writes_nothing(
     record: Record, client: redis.Redis, tmp_path: Path
 ) -> None:
-    """It has the record from its worker, and does not ask the store whether it is still so."""
+    """It has the record from its worker and does not read it again; the token is what counts."""
     send(client, calls.release(claim_on(record), why="the worker went away", cause="crashed"))
     before = record_of(client, record.id)
 

@@ -29,12 +29,12 @@ TRAINING = {
 
 
 def best_states(root: Path) -> list[str]:
-    """Return the names of the best states that are kept; a draft has another name."""
+    """Return the names of the best states, without drafts."""
     (folder,) = root.glob("jobs/*/*/*/best")
     return sorted(name for name in os.listdir(folder) if name.startswith("step-"))
 
 
-def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_back(
+def test_training_goes_on_without_the_store_and_the_best_state_is_recorded_later(
     server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
     job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=TRAINING)
@@ -75,10 +75,10 @@ def test_training_goes_on_and_the_record_hears_of_the_best_once_the_store_is_bac
     assert BEST in record.artifacts
 
 
-def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
+def test_a_checkpoint_made_right_after_a_best_state_was_sent_is_not_deleted(
     server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
-    """What the store answered to the best is older than the checkpoint, and does not name it."""
+    """The store's list of needed files is older than the checkpoint, and does not name it."""
     training = {**TRAINING, "steps": 100_000, "checkpoint_every": 20}
     job_id = submit(client, optimizer={"kind": "sgd", "lr": 0.01}, training=training)
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
@@ -102,6 +102,6 @@ def test_a_checkpoint_made_as_soon_as_the_best_was_told_stays(
     leaving.set()
     thread.join(timeout=60)
 
-    kept = record_of(client, job_id).kept()
+    kept = record_of(client, job_id).retained()
     assert len(kept) >= 3
     assert [pointer for pointer in kept if not storage.path(pointer.path).is_dir()] == []

@@ -1,4 +1,4 @@
-"""An attempt whose rows the store does not take: what it heeds while it waits for space."""
+"""An attempt whose rows the store does not take: which requests it sees meanwhile."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ TRAINING = {
 }
 
 
-def test_a_worker_that_is_to_leave_does_so_while_its_run_is_held_up(
+def test_a_worker_can_leave_while_its_run_is_held_up(
     server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
     submit(client, training=TRAINING)

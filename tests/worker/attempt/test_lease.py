@@ -1,4 +1,4 @@
-"""The lease on a job: renewed for as long as its run moves, by its rows or by the thread."""
+"""The lease on a job: renewed as long as its run moves, by rows or by the thread."""
 
 import time
 from contextlib import suppress
@@ -44,7 +44,7 @@ def noting(server: EmbeddedServer, client: redis.Redis) -> NotingClient:
     return noting
 
 
-def test_rows_renew_it_so_the_thread_need_not(noting: NotingClient, tmp_path: Path) -> None:
+def test_rows_renew_the_lease_in_place_of_the_thread(noting: NotingClient, tmp_path: Path) -> None:
     submit(noting, training=TRAINING)
     claim, settings = begin(noting), Settings(lease_s=LEASE_S)
     run = Run.start(JobSpec.parse({**SPEC, "training": TRAINING}).run_spec(), data_dir=tmp_path)
@@ -64,7 +64,7 @@ def test_rows_renew_it_so_the_thread_need_not(noting: NotingClient, tmp_path: Pa
     assert until_ms / 1000 > time.time()
 
 
-def test_a_run_without_rows_keeps_it_too(noting: NotingClient) -> None:
+def test_the_thread_renews_the_lease_of_a_run_without_rows(noting: NotingClient) -> None:
     submit(noting)
     claim = begin(noting)
 
@@ -74,7 +74,7 @@ def test_a_run_without_rows_keeps_it_too(noting: NotingClient) -> None:
     assert len(noting.renewed) >= 2
 
 
-def test_after_a_phase_comes_the_one_before_again_also_after_an_error(client: redis.Redis) -> None:
+def test_a_phase_ends_in_the_one_before_also_after_an_error(client: redis.Redis) -> None:
     lease = Lease(Claim("local", "job_1", "t"), client, Settings())
     seen = [lease._phase]
 

@@ -1,4 +1,4 @@
-"""Rows between the loop that adds and the thread that takes them."""
+"""The buffer between the loop that adds rows and the thread that stores them."""
 
 import struct
 import sys
@@ -52,7 +52,7 @@ def test_a_batch_is_not_too_large_and_has_the_lrs_of_its_rows() -> None:
     assert lrs == struct.pack(f"<{len(expected)}d", *expected)
 
 
-def test_a_row_that_is_packed_is_kept_as_a_number_only() -> None:
+def test_packing_a_row_drops_its_objects() -> None:
     rows = RowBuffer(first=0, width=2, most_bytes=2**20)
     number = 0.1 + 0.2
     held = sys.getrefcount(number)
@@ -65,7 +65,7 @@ def test_a_row_that_is_packed_is_kept_as_a_number_only() -> None:
     assert list(PLAIN.unpack(rows.batch().data)) == [(number, 1.0)]
 
 
-def test_there_are_too_many_until_enough_are_dropped() -> None:
+def test_the_buffer_is_saturated_until_enough_rows_are_dropped() -> None:
     rows = RowBuffer(first=0, width=2, most_bytes=100 * PLAIN.width)
 
     for step in range(99):
@@ -78,7 +78,7 @@ def test_there_are_too_many_until_enough_are_dropped() -> None:
     assert (before, then, rows.saturated) == (False, True, False)
 
 
-def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
+def test_the_lrs_of_many_groups_count_towards_saturation() -> None:
     groups, limit = 100, 2**20
     row_bytes = FLOAT64 * (2 + groups)
     rows = RowBuffer(first=0, width=2, groups=groups, most_bytes=limit)
@@ -95,7 +95,7 @@ def test_the_lrs_of_many_groups_count_as_what_is_held() -> None:
     assert not rows.saturated
 
 
-def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
+def test_rows_added_by_one_thread_are_taken_by_another_in_order() -> None:
     rows, count, found = RowBuffer(first=0, width=2, groups=2, most_bytes=2**30), 200_000, []
 
     def take() -> None:
@@ -121,7 +121,7 @@ def test_what_one_thread_adds_another_takes_whole_and_in_order() -> None:
     assert list(PLAIN.unpack(lrs)) == [(step, 1) for step in range(count)]
 
 
-def test_what_came_before_an_error_is_there() -> None:
+def test_rows_before_an_error_are_kept() -> None:
     def reports() -> Iterator[StepReport]:
         for step in range(100):
             yield StepReport(step, 0.1, step)
@@ -135,7 +135,7 @@ def test_what_came_before_an_error_is_there() -> None:
     assert list(PLAIN.unpack(rows.batch().data)) == [(0.1, step) for step in range(100)]
 
 
-def test_a_step_that_is_not_the_next_one_is_noticed() -> None:
+def test_a_step_that_is_not_the_next_one_is_an_error() -> None:
     rows = RowBuffer(first=3, width=2, most_bytes=2**20)
     rows.add(StepReport(3, 0.1, 0.2))
     rows.add(StepReport(5, 0.1, 0.2))

@@ -24,7 +24,7 @@ from worker.reporting.cadence import ABSENT_S, ANSWER_S, CLOCK_READS, POLL_S, Ca
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that stands still until it is set."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -33,7 +33,7 @@ class Clock:
         return self.now
 
 
-def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
+def test_the_first_period_is_over_at_once_and_later_ones_after_their_time() -> None:
     clock = Clock()
     cadence = Cadence(2.0, clock=clock)
     cadence.start(0)
@@ -48,7 +48,7 @@ def test_a_period_is_over_at_once_and_then_after_its_time() -> None:
     assert (at_once, begun, before, after) == (0, 1, 1, 0)
 
 
-def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_last_ones() -> None:
+def test_the_steps_between_two_reads_of_the_clock_follow_the_last_speed() -> None:
     clock = Clock()
     cadence = Cadence(CLOCK_READS * 1.0, clock=clock)
     cadence.start(10)
@@ -70,7 +70,9 @@ def test_as_many_steps_are_made_before_asking_again_as_fit_by_the_pace_of_the_la
 
 @pytest.mark.parametrize("row", [10, 11])
 @pytest.mark.parametrize("after_s", [0.0, 60.0])
-def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
+def test_there_is_at_least_one_step_between_two_reads_of_the_clock(
+    row: int, after_s: float
+) -> None:
     clock = Clock()
     cadence = Cadence(100.0, clock=clock)
     cadence.start(10)
@@ -80,7 +82,7 @@ def test_one_step_is_made_even_if_none_fits(row: int, after_s: float) -> None:
     assert cadence.steps_left(row) == 1
 
 
-def test_rows_leave_once_in_a_period_and_are_the_threads_if_the_loop_is_absent() -> None:
+def test_the_loop_sends_once_in_a_period_and_the_thread_when_the_loop_is_absent() -> None:
     clock = Clock()
     cadence = Cadence(1.0, clock=clock)
     absent = cadence.until_absent_s()
@@ -157,7 +159,7 @@ def test_a_loop_of_short_steps_polls_once_in_a_period(
 def test_a_loop_whose_steps_become_long_still_polls_soon(
     client: redis.Redis, tmp_path: Path
 ) -> None:
-    """Here some hundred times as long: by the pace of those before, 1000 would go in a period."""
+    """They become a hundred times as long: at the speed before, 1000 fit into a period."""
     leaving, quick, long_s = threading.Event(), 1000, 0.02
 
     def slowed(run: Run) -> Iterator[Report]:
@@ -172,7 +174,7 @@ def test_a_loop_whose_steps_become_long_still_polls_soon(
     assert quick <= run.row <= quick + 400
 
 
-def test_checkpoints_are_made_when_they_are_due_however_seldom_the_loop_polls(
+def test_checkpoints_are_made_when_due_however_rarely_the_loop_polls(
     client: redis.Redis, tmp_path: Path
 ) -> None:
     training = {"steps": 100, "device": "cpu", "checkpoint_every": 7, "evaluate_every": 40}

@@ -39,7 +39,7 @@ ROWS: list[Row] = [(0.1, float(step)) for step in range(10_000)]
 
 
 @pytest.fixture
-def held(client: redis.Redis) -> Claim:
+def claim(client: redis.Redis) -> Claim:
     return claimed(client, JobSpec.parse(SPEC))
 
 
@@ -50,24 +50,24 @@ def sent() -> list[int]:
 
 
 def reporter_of(
-    client: redis.Redis, held: Claim, sent: list[int], journal: Journal | None = None
+    client: redis.Redis, claim: Claim, sent: list[int], journal: Journal | None = None
 ) -> Reporter:
     sender, plan = RetryingSender(client, threading.Event()), LrPlan(JobSpec.parse(SPEC))
     writer = NotingWriter(client, sent)
-    return Reporter(held, sender, plan, first=0, lease_ms=LEASE_MS, journal=journal, writer=writer)
+    return Reporter(claim, sender, plan, first=0, lease_ms=LEASE_MS, journal=journal, writer=writer)
 
 
 def take(reporter: Reporter, first: int, end: int) -> None:
-    """Take ROWS from *first* to before *end*, and post them."""
+    """Take ROWS from *first* to before *end*, and send them."""
     for step in range(first, end):
         lr, loss = ROWS[step]
         reporter.take(StepReport(step, lr, loss))
     reporter.send_rows()
 
 
-def stored(client: redis.Redis, held: Claim, rows: int) -> None:
-    """Wait until so many are."""
-    eventually(lambda: record_of(client, held.job_id).rows == rows)
+def stored(client: redis.Redis, claim: Claim, rows: int) -> None:
+    """Wait until the store has *rows* rows."""
+    eventually(lambda: record_of(client, claim.job_id).rows == rows)
 
 
 def snapshot(client: redis.Redis) -> dict[bytes, bytes]:
@@ -77,18 +77,18 @@ def snapshot(client: redis.Redis) -> dict[bytes, bytes]:
 
 
 def roll_back(client: redis.Redis, to: dict[bytes, bytes]) -> None:
-    """Let the server hold what it held once."""
+    """Let the server have the keys that it had in *to*."""
     now: Any = client.keys("*")
     client.delete(*now)
     for name, content in to.items():
         client.restore(name, 0, content)
 
 
-def append(held: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
+def append(claim: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
     """Return the first *rows*, and the call that stores them."""
     data = PLAIN.pack(rows)
     call = calls.append(
-        held, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
+        claim, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
     )
     return Batch(0, data, b""), call
 
@@ -110,9 +110,9 @@ def sent_by_loop(reporter: Reporter, sent: list[int], first: int) -> int:
     raise AssertionError("the loop sends nothing")
 
 
-def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Claim) -> None:
+def test_rows_are_sent_at_once_and_answered_later(client: redis.Redis, claim: Claim) -> None:
     writer = opened(client)
-    batch, call = append(held, ROWS[:3])
+    batch, call = append(claim, ROWS[:3])
     with frozen(client):
         took = writer.send(batch, call)
         before = writer.receive(within_s=0.1)
@@ -120,30 +120,32 @@ def test_rows_are_sent_now_and_answered_later(client: redis.Redis, held: Claim) 
     assert (took, before) == (True, None)
     assert writer.receive(within_s=10) == (batch, "")
     assert (writer.is_open, writer.awaits_answer) == (True, False)
-    assert rows_of(client, held.job_id) == ROWS[:3]
+    assert rows_of(client, claim.job_id) == ROWS[:3]
     writer.close()
 
 
-def test_who_is_refused_hears_nothing_and_must_ask_again(client: redis.Redis, held: Claim) -> None:
+def test_a_refused_write_closes_the_connection_without_an_answer(
+    client: redis.Redis, claim: Claim
+) -> None:
     writer = opened(client)
-    writer.send(*append(Claim(held.tenant, held.job_id, "other"), ROWS[:3]))
+    writer.send(*append(Claim(claim.tenant, claim.job_id, "other"), ROWS[:3]))
 
     assert writer.receive(within_s=10) is None
     assert (writer.is_open, writer.awaits_answer) == (False, False)
 
 
-def test_without_a_store_nothing_is_open() -> None:
+def test_without_a_store_the_writer_stays_closed() -> None:
     writer = opened(redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)))
 
     assert (writer.is_open, writer.awaits_answer) == (False, False)
 
 
-def test_who_has_the_connection_after_it_gets_no_answer_of_another(
-    server: EmbeddedServer, client: redis.Redis, held: Claim
+def test_a_closed_writers_connection_is_not_reused_with_its_answer(
+    server: EmbeddedServer, client: redis.Redis, claim: Claim
 ) -> None:
     alone = redis.from_url(server.url, max_connections=1)
     writer = opened(alone)
-    writer.send(*append(held, ROWS[:3]))
+    writer.send(*append(claim, ROWS[:3]))
     writer.close()
 
     assert alone.ping() is True
@@ -151,41 +153,41 @@ def test_who_has_the_connection_after_it_gets_no_answer_of_another(
     alone.close()
 
 
-def test_the_loop_sends_its_rows_itself(client: redis.Redis, held: Claim, sent: list[int]) -> None:
-    with reporter_of(client, held, sent) as reporter:
+def test_the_loop_sends_its_rows_itself(client: redis.Redis, claim: Claim, sent: list[int]) -> None:
+    with reporter_of(client, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, 0)
         after = sent_by_loop(reporter, sent, end)
         reporter.flush()
 
     assert sent == sorted(set(sent))
-    assert rows_of(client, held.job_id) == ROWS[:after]
+    assert rows_of(client, claim.job_id) == ROWS[:after]
 
 
 def test_the_loop_does_not_wait_for_a_server_that_does_not_answer(
-    server: EmbeddedServer, client: redis.Redis, held: Claim, sent: list[int]
+    server: EmbeddedServer, client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
-    """Who waited here, for a client without a time limit, would wait for ever."""
+    """This client has no time limit: a loop that waited would wait for ever."""
     patient = redis.from_url(server.url, socket_timeout=None)
-    with reporter_of(patient, held, sent) as reporter:
+    with reporter_of(patient, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, 0)
-        stored(client, held, end)
+        stored(client, claim, end)
         with frozen(client):
             for step in range(end, end + 1000):
                 take(reporter, step, step + 1)
                 time.sleep(0.001)
         reporter.flush()
 
-    assert rows_of(client, held.job_id) == ROWS[: end + 1000]
+    assert rows_of(client, claim.job_id) == ROWS[: end + 1000]
 
 
 def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
-    client: redis.Redis, held: Claim, sent: list[int]
+    client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
     end, in_vain = 0, 0
-    with reporter_of(client, held, sent) as reporter:
+    with reporter_of(client, claim, sent) as reporter:
         for _ in range(5):
             end = sent_by_loop(reporter, sent, end)
-            stored(client, held, end)
+            stored(client, claim, end)
             times = len(sent)
             with frozen(client) as process:
                 time.sleep(POLL_S)
@@ -197,62 +199,62 @@ def test_rows_sent_on_a_connection_that_breaks_are_sent_again(
         reporter.flush()
 
     assert in_vain
-    assert rows_of(client, held.job_id) == ROWS[:end]
+    assert rows_of(client, claim.job_id) == ROWS[:end]
 
 
-def test_rows_of_a_loop_that_does_not_come_by_are_stored_all_the_same(
-    client: redis.Redis, held: Claim, sent: list[int]
+def test_rows_of_a_loop_that_does_not_poll_are_stored_by_the_thread(
+    client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
     """Its next step may take a minute."""
-    with reporter_of(client, held, sent) as reporter:
+    with reporter_of(client, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, 0)
         times = len(sent)
         take(reporter, end, end + 1)  # too soon after the last to be sent at once
 
-        stored(client, held, end + 1)
+        stored(client, claim, end + 1)
         assert len(sent) == times
 
 
-def test_more_rows_than_the_loop_should_send_are_left_to_the_thread(
-    client: redis.Redis, held: Claim, sent: list[int]
+def test_more_rows_than_the_loop_may_send_are_sent_by_the_thread(
+    client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
     assert len(ROWS) * PLAIN.width > PIPELINED_BYTES
-    with reporter_of(client, held, sent) as reporter:
+    with reporter_of(client, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, 0)
-        stored(client, held, end)
+        stored(client, claim, end)
         times = len(sent)
         time.sleep(POLL_S)
         take(reporter, end, len(ROWS))
-        stored(client, held, len(ROWS))
+        stored(client, claim, len(ROWS))
 
         assert len(sent) == times
-    assert rows_of(client, held.job_id) == ROWS
+    assert rows_of(client, claim.job_id) == ROWS
 
 
-def test_a_store_that_lost_rows_which_it_just_had_gets_them_again(
-    client: redis.Redis, held: Claim, sent: list[int], tmp_path: Path
+def test_a_store_that_lost_its_last_rows_gets_them_again(
+    client: redis.Redis, claim: Claim, sent: list[int], tmp_path: Path
 ) -> None:
     """They are not in the journal yet: that is written every few seconds."""
     journal = Journal(tmp_path / "journal", first=0, width=PLAIN.width)
-    with journal, reporter_of(client, held, sent, journal) as reporter:
+    with journal, reporter_of(client, claim, sent, journal) as reporter:
         end = sent_by_loop(reporter, sent, 0)
-        stored(client, held, end)
+        stored(client, claim, end)
         then = snapshot(client)
         end = sent_by_loop(reporter, sent, end)
-        stored(client, held, end)
+        stored(client, claim, end)
         roll_back(client, then)
         end = sent_by_loop(reporter, sent, end)
         reporter.flush()
 
-    assert rows_of(client, held.job_id) == ROWS[:end]
+    assert rows_of(client, claim.job_id) == ROWS[:end]
 
 
-def test_an_attempt_whose_journal_lost_rows_too_is_over(
-    client: redis.Redis, held: Claim, sent: list[int], tmp_path: Path
+def test_rows_lost_by_store_and_journal_end_the_attempt(
+    client: redis.Redis, claim: Claim, sent: list[int], tmp_path: Path
 ) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, first=0, width=PLAIN.width)
-    with journal, reporter_of(client, held, sent, journal) as reporter:
+    with journal, reporter_of(client, claim, sent, journal) as reporter:
         then = snapshot(client)
         end = sent_by_loop(reporter, sent, 0)
         reporter.flush()
@@ -262,30 +264,30 @@ def test_an_attempt_whose_journal_lost_rows_too_is_over(
         with pytest.raises(Gap, match="the store has 0 rows and was sent later ones"):
             reporter.flush()
 
-    assert rows_of(client, held.job_id) == []
+    assert rows_of(client, claim.job_id) == []
 
 
-def test_a_loop_whose_job_was_taken_away_hears_of_it(
-    client: redis.Redis, held: Claim, sent: list[int]
+def test_losing_the_job_is_raised_in_the_loop(
+    client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
-    with reporter_of(client, held, sent) as reporter:
+    with reporter_of(client, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, 0)
-        stored(client, held, end)
-        client.hset(keys.JOB % (held.tenant, held.job_id), "token", "other")
+        stored(client, claim, end)
+        client.hset(keys.JOB % (claim.tenant, claim.job_id), "token", "other")
         sent_by_loop(reporter, sent, end)
         with pytest.raises(Fenced):
             reporter.flush()
 
-    assert rows_of(client, held.job_id) == ROWS[:end]
+    assert rows_of(client, claim.job_id) == ROWS[:end]
 
 
-def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
-    client: redis.Redis, held: Claim, sent: list[int]
+def test_a_row_that_differs_from_the_stored_one_is_raised_in_the_loop(
+    client: redis.Redis, claim: Claim, sent: list[int]
 ) -> None:
-    """Whoever had the job before has stored more rows than its checkpoint."""
-    _, call = append(held, ROWS[:600])
+    """The attempt before has stored rows after its last checkpoint."""
+    _, call = append(claim, ROWS[:600])
     send(client, call)
-    with reporter_of(client, held, sent) as reporter:
+    with reporter_of(client, claim, sent) as reporter:
         end = sent_by_loop(reporter, sent, sent_by_loop(reporter, sent, 0))
         reporter.take(StepReport(end, 0.1, 0.5))
         sent_by_loop(reporter, sent, end + 1)
@@ -298,7 +300,7 @@ def test_a_loop_that_computes_a_row_otherwise_than_before_hears_of_it(
 def test_rows_of_steps_made_ahead_are_sent_together(
     client: redis.Redis, tmp_path: Path, sent: list[int]
 ) -> None:
-    """As on a GPU: the first of them must not go alone, and leave the others for later."""
+    """On a GPU, steps are made ahead: sending the first alone would delay the others."""
     training = {"steps": 3200, "device": "cpu", "evaluate_every": None, "checkpoint_every": None}
     spec = JobSpec.parse({**SPEC, "training": training})
     claim, ahead = claimed(client, spec), partial(train, ahead=32)

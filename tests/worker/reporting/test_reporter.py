@@ -1,4 +1,4 @@
-"""Rows on their way to a real server."""
+"""Rows, evaluations and planned lrs, reported to a real server."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def spec() -> JobSpec:
 
 
 @pytest.fixture
-def held(client: redis.Redis, spec: JobSpec) -> Claim:
+def claim(client: redis.Redis, spec: JobSpec) -> Claim:
     return claimed(client, spec)
 
 
@@ -50,20 +50,20 @@ def planned(spec: JobSpec) -> list[float]:
     return [float(schedule(t)) for t in range(spec.total_steps)]
 
 
-def report(client: redis.Redis, held: Claim, spec: JobSpec, lrs: list[float]) -> Record:
+def report(client: redis.Redis, claim: Claim, spec: JobSpec, lrs: list[float]) -> Record:
     """Let a reporter write a row for each of *lrs*; return the record afterwards."""
     patience = RetryingSender(client, threading.Event())
-    with Reporter(held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
+    with Reporter(claim, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step, lr in enumerate(lrs):
             reporter.take(StepReport(step, lr, 1.0))
         reporter.send_rows()
         reporter.flush()
-    raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
+    raw: Any = client.hgetall(keys.JOB % (claim.tenant, claim.job_id))
     return Record.from_hash(raw)
 
 
 def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
-    """Report *rows* from *first* on until it is full; return the next one."""
+    """Report *rows* from *first* on until it is saturated; return the next one."""
     for step in range(first, len(rows)):
         if reporter.saturated:
             return step
@@ -73,14 +73,14 @@ def added(reporter: Reporter, rows: list[Row], first: int = 0) -> int:
     return len(rows)
 
 
-def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
-    server: EmbeddedServer, client: redis.Redis, held: Claim, spec: JobSpec
+def test_unstored_rows_are_bounded_and_none_is_lost(
+    server: EmbeddedServer, client: redis.Redis, claim: Claim, spec: JobSpec
 ) -> None:
     store = redis.from_url(server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
     patience = RetryingSender(store, threading.Event())
     rows: list[Row] = [(0.5, float(step)) for step in range(40_000)]
     reporter = Reporter(
-        held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS, most_bytes=BOUND_BYTES
+        claim, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS, most_bytes=BOUND_BYTES
     )
     with reporter:
         process = stopped(client)
@@ -93,59 +93,59 @@ def test_rows_that_wait_for_a_store_are_bounded_and_none_is_lost(
             end = added(reporter, rows, end) if reporter.wait_for_space() else end
         reporter.flush()
 
-    record = record_of(client, held.job_id)
+    record = record_of(client, claim.job_id)
     assert taken * PLAIN.width == BOUND_BYTES
     assert waited == [False] * 10
-    assert rows_of(client, held.job_id) == rows
+    assert rows_of(client, claim.job_id) == rows
     assert record.job().stalled_s == pytest.approx(reporter.held_up_s, abs=0.002)
     assert reporter.held_up_s >= 0.5
 
 
-def test_lrs_as_planned_leave_no_mark(client: redis.Redis, held: Claim, spec: JobSpec) -> None:
-    record = report(client, held, spec, planned(spec))
+def test_a_job_whose_lrs_are_as_planned_is_not_marked(
+    client: redis.Redis, claim: Claim, spec: JobSpec
+) -> None:
+    record = report(client, claim, spec, planned(spec))
 
     assert record.rows == 40
     assert record.job().lr_off_plan_at is None
 
 
 def test_an_lr_that_differs_in_its_last_bit_marks_the_job_once(
-    client: redis.Redis, held: Claim, spec: JobSpec
+    client: redis.Redis, claim: Claim, spec: JobSpec
 ) -> None:
     lrs = planned(spec)
     right = lrs[17]
     lrs[17] = float.fromhex(right.hex()) * (1 + 2**-52)
     lrs[30] = 0.5
 
-    record = report(client, held, spec, lrs)
+    record = report(client, claim, spec, lrs)
 
-    entries = history(client, held.job_id)
+    entries = history(client, claim.job_id)
     told = [entry["data"] for entry in entries if entry["kind"] == "lr_off_plan"]
     assert record.rows == 40  # what was applied is kept as it was
     assert record.job().lr_off_plan_at == 17
     assert told == [{"step": 17, "planned": right, "applied": lrs[17]}]
 
 
-def test_a_step_that_was_left_out_is_noticed(
-    client: redis.Redis, held: Claim, spec: JobSpec
-) -> None:
+def test_a_missing_step_is_an_error(client: redis.Redis, claim: Claim, spec: JobSpec) -> None:
     """What follows would be stored one row too early."""
     patience = RetryingSender(client, threading.Event())
-    with Reporter(held, patience, LrPlan(spec), first=3, lease_ms=LEASE_MS) as reporter:
+    with Reporter(claim, patience, LrPlan(spec), first=3, lease_ms=LEASE_MS) as reporter:
         reporter.take(StepReport(4, 0.1, 1.0))
         with pytest.raises(AssertionError):
             reporter.send_rows()
 
 
-def test_rows_that_nobody_waits_for_are_held_against_the_plan_too(
-    client: redis.Redis, held: Claim, spec: JobSpec
+def test_rows_that_are_not_flushed_are_checked_against_the_plan(
+    client: redis.Redis, claim: Claim, spec: JobSpec
 ) -> None:
     """A run that diverges leaves without waiting for its last rows."""
     with Reporter(
-        held, RetryingSender(client, threading.Event()), LrPlan(spec), first=0, lease_ms=LEASE_MS
+        claim, RetryingSender(client, threading.Event()), LrPlan(spec), first=0, lease_ms=LEASE_MS
     ) as reporter:
         reporter.take(StepReport(0, 0.123, 1.0))
 
-    assert record_of(client, held.job_id).job().lr_off_plan_at == 0
+    assert record_of(client, claim.job_id).job().lr_off_plan_at == 0
 
 
 class Job(NamedTuple):
@@ -159,10 +159,10 @@ class Job(NamedTuple):
 def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = None) -> Job:
     """Return the job of SPEC with *changes* after a real run; group *spoil* gets another lr."""
     spec = JobSpec.parse({**SPEC, **changes})
-    held = claimed(client, spec)
+    claim = claimed(client, spec)
     run = Run.start(spec, data_dir=Path("/nonexistent"))
     patience = RetryingSender(client, threading.Event())
-    with Reporter(held, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
+    with Reporter(claim, patience, LrPlan(spec), first=0, lease_ms=LEASE_MS) as reporter:
         for step_report in train(run):
             if isinstance(step_report, StepReport):
                 lrs = list(step_report.lrs)
@@ -170,10 +170,10 @@ def trained(client: redis.Redis, changes: dict[str, Any], spoil: int | None = No
                     lrs[spoil] *= 1 + 2**-52
                 reporter.take(step_report._replace(lrs=tuple(lrs)))
         reporter.flush()
-    raw: Any = client.hgetall(keys.JOB % (held.tenant, held.job_id))
-    entries = history(client, held.job_id)
+    raw: Any = client.hgetall(keys.JOB % (claim.tenant, claim.job_id))
+    entries = history(client, claim.job_id)
     told = [entry["data"] for entry in entries if entry["kind"] == "lr_off_plan"]
-    rows: Any = client.get(keys.ROWS % (held.tenant, held.job_id, 0))
+    rows: Any = client.get(keys.ROWS % (claim.tenant, claim.job_id, 0))
     return Job(
         Record.from_hash(raw).job().lr_off_plan_at, told, [row[0] for row in PLAIN.unpack(rows)]
     )
@@ -195,7 +195,7 @@ HALVES: list[dict[str, Any]] = [
         ({"kind": "sgd", "lr": 0.1, "groups": HALVES[:1]}, 0.1),
     ],
 )
-def test_the_series_has_an_lr_that_was_applied(
+def test_the_series_has_the_lr_that_was_applied(
     client: redis.Redis, optimizer: dict[str, Any], first_lr: float
 ) -> None:
     job = trained(client, {"optimizer": optimizer, "schedule": {"kind": "constant"}})
@@ -205,7 +205,7 @@ def test_the_series_has_an_lr_that_was_applied(
 
 
 @pytest.mark.parametrize(("spoil", "match"), [(0, "*bias"), (1, "*weight")])
-def test_every_group_is_held_against_its_own_plan(
+def test_every_group_is_checked_against_its_own_plan(
     client: redis.Redis, spoil: int, match: str
 ) -> None:
     job = trained(client, {"optimizer": {"kind": "sgd", "lr": 0.1, "groups": HALVES}}, spoil)
