@@ -1,4 +1,9 @@
-"""Settings, each from an environment variable: ``OPTSERVE_`` and the name in capitals."""
+"""
+The settings of the service, each read from an environment variable.
+
+Its name is ``OPTSERVE_`` and that of the field in capitals. ``docs/settings.md`` is made from the
+texts here by `store.settings_page`.
+"""
 
 from __future__ import annotations
 
@@ -20,120 +25,121 @@ class BadSettings(ValueError):
 
 
 class Settings(BaseSettings):
-    """What may be set; the defaults are those of a single machine."""
+    """All settings; the defaults are for a single machine."""
 
     model_config = SettingsConfigDict(env_prefix="OPTSERVE_", use_attribute_docstrings=True)
 
     home: Path = Path(".optserve")
-    """Where everything lies that has no place of its own."""
+    """Folder for everything that has no folder of its own."""
     redis_url: str | None = Field(
         None, validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL")
     )
-    """The Redis or Valkey server (7 or newer): redis://, rediss:// or unix://. None for the
-    embedded server of the local stack."""
+    """Redis or Valkey server, version 7 or newer: redis://, rediss:// or unix://. The variable may
+    also be called REDIS_URL. Default: the embedded server of `optserve up`."""
     redis_password_file: Path | None = None
-    """File with the password for `redis_url`, which then needs to hold none: what is in a file does
-    not show in a list of processes or in what a container engine tells of a container."""
+    """File with the password of the Redis server, which the URL then need not hold: unlike a
+    variable, a file shows neither in a list of processes nor in `docker inspect`."""
     data: Path | None = None
-    """Datasets, each in a folder of its name; read only. Default: data in home."""
+    """Folder of datasets, one folder each; only read. Default: `data` in OPTSERVE_HOME."""
     storage: Path | None = None
-    """Checkpoints and artifacts; shared by API and workers. Default: storage in home."""
+    """Folder of checkpoints and artifacts, shared by API and workers. Default: `storage` in
+    OPTSERVE_HOME."""
     run: Path | None = None
-    """Locks, one per GPU: the same folder for all workers of a machine. Default: run in home."""
+    """Folder of locks, one per GPU; the same for all workers of a machine. Default: `run` in
+    OPTSERVE_HOME."""
+    control: Literal["api", "separate"] = "api"
+    """Which processes watch leases, and archive and remove ended jobs. `api`: every API process.
+    `separate`: only ``python -m control.main``."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
-    allowed_hosts: list[str] | None = None
-    """Names under which clients may speak to the API, as a JSON list; ``*.example.org`` is a
-    pattern, ``*`` allows any. Default: localhost and the name of this machine, whatever address the
-    API listens on: also behind a port that is published on loopback a browser is near, and a web
-    page could point its own name there and speak to the API as that browser (DNS rebinding). IP
-    addresses are always allowed, since no page can call itself by one."""
     port: int = Field(8000, ge=0, le=65535)
     """Port the API listens on; 0 for any free one."""
+    allowed_hosts: list[str] | None = None
+    """Host names that requests may be addressed to, as a JSON list. ``*.example.org`` is a pattern,
+    ``*`` allows any name; IP addresses are always allowed. Default: localhost and the name of this
+    machine. The check protects against DNS rebinding: a web page that points its own name at this
+    machine cannot use the API through a visitor's browser."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
-    """Largest request body, in bytes."""
+    """Maximum size of a request body; beyond it, 413."""
     max_head_bytes: int = Field(32 * 1024, ge=1024)
-    """Largest first line and headers of a request together, in bytes; beyond it, 414 or 431."""
+    """Maximum size of a request line and headers together; beyond it, 414 or 431."""
     head_timeout_s: float = Field(15.0, gt=0)
-    """Seconds within which the first line and the headers of a request must be there; else 408. A
-    connection that brings nothing at all for so long is closed."""
+    """Seconds a client has to send a request line and headers; after that it gets 408. A connection
+    on which nothing at all arrives is closed."""
     body_timeout_s: float = Field(20.0, gt=0)
-    """Seconds within which the body of a request must be there; else 408. A large one has a second
-    more for every OPTSERVE_BODY_BYTES_PER_S."""
+    """Seconds a client has to send a request body; after that it gets 408. A large body gets a
+    second more for every OPTSERVE_BODY_BYTES_PER_S bytes."""
     body_bytes_per_s: float = Field(4096.0, gt=0)
-    """Bytes a second that a body must bring which takes longer than OPTSERVE_BODY_TIMEOUT_S."""
+    """Minimum rate, in bytes per second, of a request body that takes longer than
+    OPTSERVE_BODY_TIMEOUT_S."""
     idle_timeout_s: float = Field(20.0, gt=0)
-    """Seconds after which a connection is closed on which no further request came."""
+    """Close a connection that has sent no further request for this many seconds."""
     max_connections: int | None = Field(None, ge=1)
     """Maximum open connections per API process; beyond it a client gets 503 with Retry-After.
-    Default: as many as the process may have descriptors (RLIMIT_NOFILE), less 256, and 8,192 at
-    most."""
+    Default: the limit of open files (RLIMIT_NOFILE) less 256, and at most 8,192."""
     max_connections_per_peer: int | None = Field(None, ge=1)
-    """Of those, the maximum of one client address (for IPv6, of one /64 network). Behind a proxy,
-    and behind a port that Docker publishes, all clients have one address. Default: three quarters
-    of all, so that one address never locks the others out."""
+    """Maximum open connections per client address (for IPv6, per /64 network). Behind a proxy or a
+    port published by Docker all clients share one address. Default: three quarters of
+    OPTSERVE_MAX_CONNECTIONS, so that no single address locks out the others."""
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
-    """How many bytes of answers may wait in an API process for clients that do not read them;
-    beyond it, those are disconnected that have not read for longest."""
+    """Maximum bytes of responses that an API process holds for clients that do not read them;
+    beyond it, the clients that have not read for longest are disconnected."""
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of all request bodies that an API process holds at a time: those that are still
-    coming, and those of requests whose answers have not begun. Beyond it, bodies that are not whole
-    get 503 with Retry-After, the oldest ones of the address with most bytes first. Never less than
+    """Maximum bytes of request bodies that an API process holds at a time, from the first byte of a
+    body to the start of the response. Beyond it, incomplete bodies get 503 with Retry-After: those
+    of the client address with the most bytes, the oldest first. Never less than
     OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
-    """How many streams an API process serves at a time; who comes then is told to try again."""
+    """Maximum open streams per API process; beyond it a client gets 503 with Retry-After."""
     stream_ping_s: float = Field(10.0, gt=0, le=30)
-    """After how many seconds of silence a stream shows that it lives: clients take one that was
-    silent for 45 for broken."""
+    """Send a ping on a stream that has been silent for this many seconds. Clients reconnect after
+    45 seconds of silence."""
     stream_stall_s: float = Field(15.0, gt=0)
-    """Disconnect a client that has read nothing of an answer, be it a stream, a download or a page,
-    for this many seconds; of an answer that waits it must read 16 KB each time."""
-    storage_patience_s: float = Field(20.0, gt=0)
-    """Seconds that a request waits for a file of the storage before it gets 503; for a large file,
-    a second more for every 10 MB."""
+    """Disconnect a client that has read nothing of a response (a stream, a download, a page) for
+    this many seconds. Of a response that waits, it must read 16 KB in that time."""
     stream_age_s: float = Field(3600.0, gt=0)
-    """After how many seconds, give or take a tenth, a stream ends and its client resumes it."""
+    """End a stream after this many seconds, give or take a tenth; its client resumes it."""
+    storage_patience_s: float = Field(20.0, gt=0)
+    """Seconds a request waits for a file of the storage before it gets 503; a large file gets a
+    second more for every 10 MB."""
     lease_s: float = Field(30.0, gt=1)
-    """How long, in seconds, a worker that fell silent keeps its job."""
+    """Seconds without a sign of life after which a worker loses its job."""
     setup_limit_s: float = Field(600.0, gt=1)
-    """How long, in seconds, a run may take to be set up before it counts as hung: its trainer is
-    ended, and the job goes on elsewhere."""
+    """Maximum seconds for setting up a run. After that it counts as hung: its trainer is ended, and
+    the job continues elsewhere."""
     step_limit_s: float = Field(60.0, gt=1)
-    """The same for a step, which may also last 20 times as long as the last ones."""
+    """Maximum seconds for a step, or 20 times as long as the last steps took if that is more. After
+    that the run counts as hung."""
     checkpoint_limit_s: float = Field(420.0, gt=1)
-    """The same for the writing of a checkpoint."""
+    """Maximum seconds for writing a checkpoint. After that the run counts as hung."""
     fault_patience_s: float = Field(30.0, ge=0)
-    """How long, in seconds, a run waits for files that cannot be read or written (a mount that is
-    read-only or fails), before its worker gives the job to another one."""
+    """Seconds a run retries a file that cannot be read or written (its mount fails or is read-only)
+    before its worker releases the job for another worker."""
     missing_after_s: float = Field(600.0, ge=0)
-    """For how long, in seconds, the files of a checkpoint must have been missing from a storage
-    that is otherwise well, before its job goes on from an older one."""
+    """Seconds for which the files of a checkpoint must be missing from an otherwise healthy storage
+    before the job continues from an older checkpoint."""
     max_unstored_bytes: int = Field(64 * 2**20, ge=2**16)
-    """How many bytes of a run's rows and of its groups' lrs may wait for a store that is away or
-    slow, before training waits too. The default lasts 10 minutes at 7,000 steps of two columns a
-    second."""
+    """Maximum bytes of a run's metrics that wait for a store that is away or slow; beyond it,
+    training waits. The default lasts 10 minutes at 7,000 steps per second of two columns."""
     offer_after_s: float = Field(300.0, ge=0)
-    """For how long, in seconds, no worker with a job's fingerprint must have lived before the job
-    offers to be restarted, or to go on with other bits."""
-    control: Literal["api", "separate"] = "api"
-    """Where leases are watched, and ended jobs archived and removed: `api`, in every API process;
-    `separate`, only in processes of their own (``python -m control.main``)."""
+    """Seconds without any worker of a job's fingerprint after which the job offers its client to
+    restart it, or to continue it with other bits."""
     keep_days: float | None = Field(None, ge=0)
-    """For how many days jobs that have ended are kept, with all that belongs to them. Default: for
-    ever."""
+    """Remove jobs, with all that belongs to them, this many days after they ended. Default:
+    never."""
     keep_jobs: int | None = Field(None, ge=0)
-    """How many jobs that have ended are kept: the last ones. Default: all."""
+    """Maximum number of ended jobs; beyond it the oldest are removed. Default: no limit."""
     keep_bytes: int | None = Field(None, ge=0)
-    """How many bytes the files of all jobs that have ended may have; the oldest go first. Default:
-    as many as there are."""
+    """Maximum bytes of the files of ended jobs; beyond it the oldest jobs are removed. Default: no
+    limit."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What a worker trains on; auto for a GPU if there is one."""
+    """Device a worker trains on. `auto`: a GPU if the machine has one."""
     worker_host: str = "127.0.0.1"
-    """Address at which a worker says whether it is well, if it has a port for that."""
+    """Address a worker listens on for health checks, if OPTSERVE_WORKER_PORT is set."""
     worker_port: int | None = Field(None, ge=0, le=65535)
-    """Port for ``GET /healthz`` and ``GET /readyz`` of a worker. Default: none."""
+    """Port of a worker's ``GET /healthz`` and ``GET /readyz``. Default: none."""
     workers_on_machine: int = Field(1, ge=1)
-    """Workers that share this machine's cores."""
+    """Number of workers that share the cores of this machine."""
 
     @field_validator("redis_password_file")
     @classmethod
