@@ -87,7 +87,7 @@ def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
-        running.look_after()
+        running.supervise()
         time.sleep(0.05)
 
 

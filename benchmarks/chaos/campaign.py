@@ -53,7 +53,7 @@ class Campaign:
         lease_s: of the service.
         victims: who may be hurt.
         drafts: those in the storage of the service, if all of it may be hurt.
-        look_after: starts again what has died; called all the time, from one thread.
+        supervise: starts again what has died; called all the time, from one thread.
     """
 
     url: str
@@ -65,7 +65,7 @@ class Campaign:
     lease_s: float
     victims: Victims
     drafts: Drafts | None
-    look_after: Callable[[], None]
+    supervise: Callable[[], None]
 
     def run(self) -> Report:
         """Do it all; the report says what was wrong."""
@@ -121,7 +121,7 @@ class _Run:
         jobs = {kind: post(self._client, kind, self._campaign.name, ids) for kind in kinds}
         for job in jobs.values():
             while not self._job(job.id).state.final and time.monotonic() < self._deadline:
-                self._campaign.look_after()
+                self._campaign.supervise()
                 time.sleep(TICK_S)
         return {kind: self._story(job.id) for kind, job in jobs.items()}
 
@@ -139,7 +139,7 @@ class _Run:
         waiting = set(range(self._campaign.num_jobs))
         looked = 0.0
         while waiting and time.monotonic() < self._deadline:
-            self._campaign.look_after()
+            self._campaign.supervise()
             self._striker.wake()
             self._watch()
             ended = self._campaign.num_jobs - len(waiting)
@@ -202,7 +202,7 @@ class _Run:
 
     def _until_there(self) -> None:
         while self._away_since is not None or not self._client.ready():
-            self._campaign.look_after()
+            self._campaign.supervise()
             self._watch()
             time.sleep(TICK_S)
 
@@ -240,7 +240,7 @@ class _Run:
     def _wait(self, condition: Callable[[], bool], for_s: float) -> None:
         deadline = time.monotonic() + for_s
         while not condition() and time.monotonic() < deadline:
-            self._campaign.look_after()
+            self._campaign.supervise()
             time.sleep(LOOK_S)
 
     def _judge(

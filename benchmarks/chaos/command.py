@@ -84,7 +84,7 @@ def command(
             lease_s=lease,
             victims=Given(pids),
             drafts=None,
-            look_after=lambda: None,
+            supervise=lambda: None,
         ).run()
     show(report, out)
     if report.violations:
@@ -105,7 +105,7 @@ def against(
         lease_s=LEASE_S,
         victims=service,
         drafts=Drafts(service.storage),
-        look_after=service.look_after,
+        supervise=service.supervise,
     ).run()
 
 

@@ -70,13 +70,13 @@ class Service:
         with Client(self.url) as client:
             while not (client.ready() and (self.home / "url").exists()):
                 if time.monotonic() > deadline:
-                    raise StackError(f"the service is not ready: {self._up.tail()}")
-                self.look_after()
+                    raise StackError(f"the service is not ready: {self._up.log_tail()}")
+                self.supervise()
                 time.sleep(LOOK_S)
 
-    def look_after(self) -> None:
+    def supervise(self) -> None:
         """Start the stack again if it has died; its parts it looks after itself."""
-        self._up.look_after()
+        self._up.supervise()
 
     def find(self, name: str) -> int | None:
         """Return the process of a part: up, api or server."""
@@ -94,8 +94,8 @@ class Service:
 
     def stop(self) -> None:
         """End it in order."""
-        self._up.ask_to_leave()
-        self._up.leave(LEAVES_S)
+        self._up.terminate()
+        self._up.join(LEAVES_S)
 
 
 @contextmanager

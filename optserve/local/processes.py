@@ -1,7 +1,8 @@
 """
-Processes that this one watches over and that never outlive it.
+Child processes that are restarted when they die, and that never outlive this process.
 
-They are started from the main thread: the kernel ends them when the thread that started them ends.
+They must be started from the main thread: the kernel sends the parent-death signal when the thread
+that started a child ends, not when its process does.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 RESTART_S = 1.0
-"""Seconds between two starts of a process that keeps dying."""
+"""Minimum seconds between two starts of a child that keeps dying."""
 
 
 def python(module: str) -> list[str]:
-    """Return the command that runs *module*, whatever files lie in the working directory."""
+    """Return the command that runs *module*; files in the working directory cannot shadow it."""
     return [sys.executable, "-P", "-m", module]
 
 
 class Child:
     """
-    A process that ends when this one does, and is started again whenever it dies before.
+    A process that ends when this one does; `supervise` restarts it if it dies before.
 
     Attributes:
         name: for the log.
-        deaths: how often `look_after` found it dead.
+        deaths: how many times `supervise` found it dead.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class Child:
         *,
         log_file: Path,
         environment: Mapping[str, str] | None = None,
-        holds: Sequence[int] = (),
-        parting: signal.Signals = signal.SIGTERM,
+        inherited_fds: Sequence[int] = (),
+        death_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         """
         Start it.
@@ -51,23 +52,24 @@ class Child:
         Args:
             name: for the log.
             command: what to run.
-            log_file: gets what it writes.
+            log_file: its standard output and error are appended here.
             environment: variables on top of those of this process.
-            holds: descriptors that it keeps open for as long as it lives.
-            parting: the signal it gets when this process is killed outright.
+            inherited_fds: file descriptors that it keeps open as long as it lives.
+            death_signal: the signal it gets when this process dies.
         """
         self.name = name
         self._command = command
-        # As it is now, for every start. What they start in turn must not see the working
-        # directory either.
+        # A copy: a restart must get the same variables as the first start. PYTHONSAFEPATH does
+        # for its own children what -P does for it.
         self._environment = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
-        self._log_file, self._holds, self._parting = log_file, holds, parting
+        self._log_file, self._inherited_fds = log_file, inherited_fds
+        self._death_signal = death_signal
         self.deaths = 0
         self._start()
 
     def _start(self) -> None:
-        self._started_at, self._told = time.monotonic(), False
-        self._log_begins = _size(self._log_file)
+        self._started_at, self._reported = time.monotonic(), False
+        self._log_start = _size(self._log_file)
         self._process = self._popen()
 
     @property
@@ -77,16 +79,16 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """How the process ended: negative for a signal; None while it runs."""
+        """Its exit code, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def look_after(self) -> None:
-        """Start the process again if it has died; one that keeps dying, now and then."""
+    def supervise(self) -> None:
+        """Restart the process if it has died, at most once per `RESTART_S`."""
         code = self.exit_code
         if code is None:
             return
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             self.deaths += 1
             log.warning("%s ended with %s; its log is %s", self.name, code, self._log_file)
         if time.monotonic() - self._started_at > RESTART_S:
@@ -96,43 +98,45 @@ class Child:
         """Return whether the process runs."""
         return self.exit_code is None
 
-    def ask_to_leave(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM."""
         if self.alive():
             self._process.terminate()
 
-    def leave(self, timeout_s: float) -> None:
-        """Wait for the process to end, and end it if it does not."""
+    def join(self, timeout_s: float) -> None:
+        """Wait for the process to end; kill it if that takes longer than *timeout_s*."""
         try:
             self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            log.warning("%s would not leave and was killed", self.name)
+            log.warning("%s did not end in %g s and was killed", self.name, timeout_s)
             self.kill()
 
     def kill(self) -> None:
-        """End the process as a crash would."""
+        """Send SIGKILL and wait for the process to end."""
         self._process.kill()
         self._process.wait()
 
-    def tail(self, lines: int = 10) -> str:
+    def log_tail(self, lines: int = 10) -> str:
         """Return the end of its log."""
         return "\n".join(_text(self._log_file).splitlines()[-lines:])
 
-    def said(self) -> list[str]:
-        """Return the lines that it has written since it was last started."""
-        return [line for line in _text(self._log_file, self._log_begins).splitlines() if line]
+    def log_lines(self) -> list[str]:
+        """Return the lines of its log since its last start."""
+        return [line for line in _text(self._log_file, self._log_start).splitlines() if line]
 
     def _popen(self) -> subprocess.Popen[bytes]:
-        tether = [*python("worker.processes.tether"), self._parting.name, str(os.getpid())]
+        tether = [*python("worker.processes.tether"), self._death_signal.name, str(os.getpid())]
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
                 [*tether, *self._command],
                 env=self._environment,
-                pass_fds=self._holds,
+                pass_fds=self._inherited_fds,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for this process, which ends its children in order
+                # A group of its own: Ctrl-C reaches this process alone, which stops its children
+                # in order.
+                process_group=0,
             )
 
 
@@ -140,10 +144,10 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _text(file: Path, begin: int = 0) -> str:
-    """Return what *file* holds from byte *begin* on; nothing if it is not there."""
+def _text(file: Path, start: int = 0) -> str:
+    """Return the content of *file* from byte *start* on; nothing if the file is missing."""
     if not file.exists():
         return ""
     with file.open("rb") as opened:
-        opened.seek(begin)
+        opened.seek(start)
         return opened.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The settings of a local stack: those of the environment, and what its command is given."""
+"""The settings of a local stack: from the environment, overridden by its command's options."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from optserve.local.errors import StackError
 from store.settings import BadSettings, Settings, read_settings
 
 HOST = "127.0.0.1"
-"""Where the API listens unless told otherwise: on this machine only."""
+"""Default address of the API: reachable from this machine only."""
 
 
 def settings_of(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
     """
-    Return the settings of the environment, with these.
+    Return the settings from the environment, with these options.
 
     Raises:
-        StackError: one of them is wrong; the text says which.
+        StackError: a setting has an invalid value; the text says which.
     """
     try:
         return read_settings({"home": home, "host": host, "port": port})

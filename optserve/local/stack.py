@@ -1,8 +1,8 @@
 """
-The local stack: server, API and workers as children of one process that watches over them.
+The local stack: server, API and workers as children of one process that supervises them.
 
-A child that dies is started again. When this process ends, for whatever reason, so do they:
-workers first, so that running jobs are saved and given back, the server last.
+A child that dies is restarted. When this process ends, for whatever reason, so do they: workers
+first, so that running jobs are saved and given back, the server last.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from optserve.local.store import Store
 from store.settings import Settings
 
 START_S = 60.0
-"""Seconds until a stack must be ready: torch may have to be read from a slow disk."""
-WORKER_LEAVES_S = 12.0
-"""Seconds a worker gets to save its job: 8 for the checkpoint, some for the rest."""
-API_LEAVES_S = 6.0
-LOOK_S = 0.1
+"""Seconds until a stack must be ready: importing torch from a slow disk takes long."""
+WORKER_STOP_S = 12.0
+"""Seconds that a worker gets to save its job: 8 for the checkpoint, some for the rest."""
+API_STOP_S = 6.0
+POLL_S = 0.1
 
 
 class Stack:
@@ -38,7 +38,7 @@ class Stack:
     A running stack.
 
     Attributes:
-        home: where it keeps everything.
+        home: the folder of its files.
         url: of the API.
         redis_url: of the server.
     """
@@ -49,26 +49,27 @@ class Stack:
         *,
         workers: int,
         stopping: threading.Event,
-        hold: int,
+        lock_fd: int,
         worker_module: str,
+        start_s: float = START_S,
     ) -> None:
         self._settings, self._num_workers = settings, workers
-        self._stopping, self._hold = stopping, hold
-        self._worker_module = worker_module
+        self._stopping, self._lock_fd = stopping, lock_fd
+        self._worker_module, self._start_s = worker_module, start_s
         self.home = settings.home.resolve()
-        given = None if settings.redis_url is None else _store_url(settings)
-        self._store = Store(self.home, given, holds=[hold])
+        url = None if settings.redis_url is None else _store_url(settings)
+        self._store = Store(self.home, url, inherited_fds=[lock_fd])
         self._api: Child | None = None
         self._workers: list[Child] = []
-        # Children read the password of a server that was given from its file.
+        # Without the password of an external server, which children read from its file.
         self.url, self.redis_url = "", settings.redis_url or self._store.url
 
     def start(self) -> None:
         """
-        Start everything and wait until jobs are accepted and a worker listens.
+        Start everything; return once jobs are accepted and every worker is registered.
 
         Raises:
-            StackError: something does not start, or it is no longer wanted.
+            StackError: a part does not start, or the start is interrupted.
         """
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         host = self._settings.host
@@ -91,37 +92,38 @@ class Stack:
         }
 
         self._api = self._child("api", "api.app", environment)
-        # Killed with the embedded server, a worker could only wait for what it cannot save to.
-        parting = signal.SIGKILL if self._store.embedded else signal.SIGTERM
+        # If this process is killed, the embedded server dies with it: a worker that got SIGTERM
+        # would wait in vain to store its job.
+        death_signal = signal.SIGKILL if self._store.embedded else signal.SIGTERM
         for i in range(self._num_workers):
             self._workers.append(
-                self._child(f"worker {i}", self._worker_module, environment, parting)
+                self._child(f"worker {i}", self._worker_module, environment, death_signal)
             )
         self._wait_until_ready()
         (self.home / "url").write_text(self.url)
 
-    def look_after(self) -> None:
-        """Start again what has died."""
-        self._store.look_after()
+    def supervise(self) -> None:
+        """Restart the parts that have died."""
+        self._store.supervise()
         for child in self._children():
-            child.look_after()
+            child.supervise()
 
     def processes(self) -> dict[str, int]:
-        """Return the process of each part: api, worker 0, ..., and server if it is ours."""
+        """Return the pid of each part: api, worker 0, ..., and server if it is embedded."""
         server = self._store.embedded
         found = {child.name: child.pid for child in self._children()}
         return found | ({"server": server.pid} if server is not None else {})
 
     def stop(self) -> None:
-        """End everything, in order."""
+        """Stop everything, in order."""
         (self.home / "url").unlink(missing_ok=True)
         for worker in self._workers:
-            worker.ask_to_leave()
+            worker.terminate()
         for worker in self._workers:
-            worker.leave(WORKER_LEAVES_S)
+            worker.join(WORKER_STOP_S)
         if self._api is not None:
-            self._api.ask_to_leave()
-            self._api.leave(API_LEAVES_S)
+            self._api.terminate()
+            self._api.join(API_STOP_S)
         self._store.stop()
 
     def _child(
@@ -129,7 +131,7 @@ class Stack:
         name: str,
         module: str,
         environment: Mapping[str, str],
-        parting: signal.Signals = signal.SIGTERM,
+        death_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
         log_file = self.home / "logs" / f"{name.replace(' ', '-')}.log"
         return Child(
@@ -137,46 +139,46 @@ class Stack:
             python(module),
             environment=environment,
             log_file=log_file,
-            holds=[self._hold],
-            parting=parting,
+            inherited_fds=[self._lock_fd],
+            death_signal=death_signal,
         )
 
     def _children(self) -> list[Child]:
         return [child for child in (self._api, *self._workers) if child is not None]
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + self._start_s
         with Client(self.url) as client:
             while time.monotonic() < deadline:
                 self._raise_if_stopping()
                 for child in self._children():
                     if child.exit_code == os.EX_CONFIG:
-                        raise StackError(f"{child.name}: {''.join(child.said()[-1:])}")
-                self.look_after()
+                        raise StackError(f"{child.name}: {''.join(child.log_lines()[-1:])}")
+                self.supervise()
                 if self._is_ready(client):
                     return
-                self._stopping.wait(LOOK_S)
-        raise StackError(self._why_not())
+                self._stopping.wait(POLL_S)
+        raise StackError(self._not_ready())
 
     def _is_ready(self, client: Client) -> bool:
-        """Return whether jobs are accepted, and all workers that live now have said hello."""
-        ours = {worker.pid for worker in self._workers}
+        """Return whether jobs are accepted and all live workers are registered."""
+        pids = {worker.pid for worker in self._workers}
         with contextlib.suppress(ClientError):
-            # One that was killed is listed for a while.
-            return client.ready() and ours <= {worker.pid for worker in client.workers()}
+            # Not ==: a worker that was killed stays registered for a while.
+            return client.ready() and pids <= {worker.pid for worker in client.workers()}
         return False
 
-    def _why_not(self) -> str:
-        text = f"the stack is not ready after {START_S:.0f} s; see {self.home / 'logs'}"
+    def _not_ready(self) -> str:
+        text = f"the stack is not ready after {self._start_s:.0f} s; see {self.home / 'logs'}"
         for child in self._children():
             if child.deaths:
                 text += f"\n{child.name} died {child.deaths} times; the end of its log:\n"
-                text += child.tail()
+                text += child.log_tail()
         return text
 
     def _raise_if_stopping(self) -> None:
         if self._stopping.is_set():
-            raise StackError("interrupted before the service was ready; all of it has ended")
+            raise StackError("interrupted before the service was ready; all of it was stopped")
 
 
 @contextlib.contextmanager
@@ -188,30 +190,33 @@ def running(
     workers: int = 1,
     stopping: threading.Event | None = None,
     worker_module: str = "worker.main",
+    start_s: float = START_S,
 ) -> Iterator[Stack]:
     """
-    Run a stack for as long as the context lasts; a home has one at a time.
+    Run a stack as long as the context lasts; a home has one at a time.
 
     Args:
-        home: where it keeps everything.
-        host: address the API listens on.
-        port: of the API; 0 for any free one.
+        home: the folder of its files.
+        host: address that the API listens on.
+        port: of the API; 0 for any free port.
         workers: how many share the machine's cores.
-        stopping: once set, a start that is under way is given up.
+        stopping: once set, a start in progress is abandoned.
         worker_module: what a worker runs; tests have workers that misbehave.
+        start_s: seconds until the stack must be ready.
 
     Raises:
         StackError: it cannot be started.
     """
     stopping = stopping or threading.Event()
     settings = settings_of(home=home, host=host, port=port)
-    with homes.held(home, stopping) as hold:
+    with homes.locked(home, stopping) as lock_fd:
         stack = Stack(
             settings,
             workers=workers,
             stopping=stopping,
-            hold=hold,
+            lock_fd=lock_fd,
             worker_module=worker_module,
+            start_s=start_s,
         )
         try:
             stack.start()
@@ -231,5 +236,5 @@ def _store_url(settings: Settings) -> str:
 
 
 def data_dir(home: Path) -> Path:
-    """Return where the datasets of the stack on *home* lie."""
+    """Return the folder of the datasets of the stack on *home*."""
     return settings_of(home=home).data_dir

@@ -1,4 +1,4 @@
-"""The store of a local stack: an embedded server, or a server that was given."""
+"""The store of a local stack: an embedded server, or an external one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from store.redis.connect import connect
 from store.redis.server import prepare
 
 START_S = 60.0
-"""Seconds until a store must be ready for jobs that is there, or is started again."""
+"""Seconds that a server gets to become ready while it loads its data or is restarted."""
 ANSWER_S = 10.0
-"""Seconds a server may take to answer."""
-LOOK_S = 0.1
+"""Seconds that a server may take to answer."""
+POLL_S = 0.1
 
 
 class Store:
@@ -30,56 +30,56 @@ class Store:
 
     Attributes:
         url: of the server.
-        embedded: the server, if it is the stack's own.
+        embedded: the server; None for an external one.
     """
 
-    def __init__(self, home: Path, given: str | None, *, holds: Sequence[int]) -> None:
+    def __init__(self, home: Path, url: str | None, *, inherited_fds: Sequence[int]) -> None:
         """
-        Prepare, but not start, the store.
+        Prepare the store without starting it.
 
         Args:
             home: of the stack.
-            given: URL of a server; None for an embedded one.
-            holds: descriptors that an embedded server keeps open for as long as it lives.
+            url: of an external server; None for an embedded one.
+            inherited_fds: file descriptors that an embedded server keeps open as long as it lives.
         """
         self.embedded: EmbeddedServer | None = None
-        if given is None:
-            self.embedded = EmbeddedServer(home, holds=holds)
-            given = self.embedded.url
-        self.url = given
+        if url is None:
+            self.embedded = EmbeddedServer(home, inherited_fds=inherited_fds)
+            url = self.embedded.url
+        self.url = url
 
     def start(self, stopping: threading.Event) -> None:
         """
-        Have a server that keeps what it accepts and knows the functions.
+        Start an embedded server; check the server's settings and load the functions into it.
 
         Args:
-            stopping: once set, the start is given up.
+            stopping: once set, the start is abandoned.
 
         Raises:
-            StackError: there is none; the text says why.
+            StackError: the server cannot be used; the text says why.
         """
         if self.embedded is not None:
             try:
-                self.embedded.start(wanted=lambda: not stopping.is_set())
+                self.embedded.start(abandoned=stopping.is_set)
             except ServerError as error:
                 raise StackError(str(error)) from None
         deadline = time.monotonic() + START_S
         while not self._prepared(last=time.monotonic() > deadline or stopping.is_set()):
-            self.look_after()
-            stopping.wait(LOOK_S)
+            self.supervise()
+            stopping.wait(POLL_S)
 
-    def look_after(self) -> None:
-        """Start an embedded server again if it has died."""
+    def supervise(self) -> None:
+        """Restart an embedded server if it has died."""
         if self.embedded is not None:
-            self.embedded.look_after()
+            self.embedded.supervise()
 
     def stop(self) -> None:
-        """End an embedded server."""
+        """Stop an embedded server."""
         if self.embedded is not None:
             self.embedded.stop()
 
     def _prepared(self, *, last: bool) -> bool:
-        """Return whether the server is ready now; if this is the *last* try, it must be."""
+        """Return whether the server is ready; raise if it is not and this is the *last* attempt."""
         name = redact(self.url)
         try:
             with _client(self.url) as client:
@@ -87,9 +87,9 @@ class Store:
         except StoreUnsafe as error:
             raise StackError(str(error)) from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            # An embedded server that has just died is started again; another one is not ours.
-            passes = self.embedded is not None or isinstance(error, redis.BusyLoadingError)
-            if last or not passes:
+            # `supervise` restarts an embedded server; nobody may be there to restart another one.
+            is_temporary = self.embedded is not None or isinstance(error, redis.BusyLoadingError)
+            if last or not is_temporary:
                 raise StackError(f"the Redis server at {name} does not answer: {error}") from None
             return False
         except redis.RedisError as error:
@@ -100,7 +100,7 @@ class Store:
 def _client(url: str) -> redis.Redis:
     try:
         return connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S)
-    except ValueError:  # its text may hold the password, or a part of it
+    except ValueError:  # its message may hold the password
         raise StackError(
             "REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, "
             f"got {redact(url)!r}"

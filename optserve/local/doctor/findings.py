@@ -1,4 +1,4 @@
-"""What checks find, and what they look at."""
+"""What the checks get, and what they return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.settings import Settings
 
 
 class RepairFailed(Exception):
-    """A repair could not be made; the text says why. Nothing has been lost."""
+    """A repair failed; the text says why. Nothing was lost."""
 
 
 @dataclass(frozen=True)
@@ -19,39 +19,39 @@ class Finding:
     What a check found.
 
     Attributes:
-        subject: what was looked at, in a word or two.
-        said: how that is.
-        todo: what to do about it; empty if all is well.
-        repair: puts it right and returns what it did; None where that needs a person.
+        subject: what was checked, in a word or two.
+        message: its condition.
+        todo: what to do about a problem; empty if there is none.
+        repair: fixes the problem and returns what it did; None where that needs a person.
     """
 
     subject: str
-    said: str
+    message: str
     todo: str = ""
     repair: Callable[[], str] | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether all is well."""
+        """Whether there is no problem."""
         return not self.todo
 
 
 @dataclass(frozen=True)
-class Examined:
+class Home:
     """
-    The home that is looked at.
+    The home of a local stack, to be checked.
 
     Attributes:
-        home: its folder.
-        settings: of the environment, with this home.
+        folder: its path.
+        settings: from the environment, for this home.
         running: whether a stack runs on it, or processes of one have not ended yet.
     """
 
-    home: Path
+    folder: Path
     settings: Settings
     running: bool
 
     @property
     def data(self) -> Path:
-        """Where an embedded server keeps everything."""
-        return self.home / "redis"
+        """The folder of an embedded server's data."""
+        return self.folder / "redis"

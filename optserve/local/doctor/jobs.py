@@ -1,4 +1,4 @@
-"""Checks of jobs: what the store says of them fits together, and their files are there."""
+"""Checks of jobs: their records are consistent, and their files exist."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import redis
 
 from optserve.contract.states import State
-from optserve.local.doctor.findings import Examined, Finding
+from optserve.local.doctor.findings import Finding, Home
 from store.errors import RecordUnreadable
 from store.jobs.record import Record
 from store.redis import keys
 from store.storage.artifacts import Storage
 
-AT_A_TIME = 500
-SHOWN = 3
-"""Jobs that are named of those with the same problem."""
+BATCH_SIZE = 500
+MAX_NAMED = 3
+"""How many jobs with the same problem a finding names."""
 RUNNING, QUEUED = frozenset({State.RUNNING}), frozenset({State.QUEUED})
 FINAL = frozenset(state for state in State if state.final)
 MEMBERS = {
@@ -27,25 +27,23 @@ MEMBERS = {
     "endings": (keys.ENDED, FINAL),
     "to be archived": (keys.UNARCHIVED, FINAL),
 }
-"""Sorted sets of ``tenant/id``, and the states of the jobs that belong there."""
+"""Name -> sorted set of ``tenant/id``, and the states of the jobs that belong in it."""
 
 
-def check_members(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether each job that stands in a list of the service is one that belongs there."""
-    del examined
+def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether each of these sets has only jobs that belong in it."""
     for name, (key, states) in MEMBERS.items():
         odd = _twice(partial(_odd, client, key, states))
         subject = f"jobs: {name}"
         if odd:
-            said = f"{_named(odd)} should not be there"
-            yield Finding(subject, said, "--repair takes them out", _removes(client, key, odd))
+            message = f"{_named(odd)} should not be there"
+            yield Finding(subject, message, "--repair takes them out", _removes(client, key, odd))
         else:
-            yield Finding(subject, f"{_many(client.zcard(key), 'job')}, as they should be")
+            yield Finding(subject, f"{_counted(client.zcard(key), 'job')}, as they should be")
 
 
-def check_running(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether each running job has a lease: without one nobody would ever take it back."""
-    del examined
+def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether each running job has a lease; without one it would never be requeued."""
     stuck = _twice(lambda: _without_lease(client))
     if not stuck:
         yield Finding("jobs: running", "each has a lease")
@@ -53,35 +51,34 @@ def check_running(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
 
     def end() -> str:
         client.zadd(keys.LEASES, dict.fromkeys(map(_bytes, stuck), 0))
-        return f"{_many(len(stuck), 'job')} will be taken back as soon as the service runs"
+        return f"{_counted(len(stuck), 'job')} will be taken back as soon as the service runs"
 
-    said = f"{_named(stuck)} run without a lease"
-    yield Finding("jobs: running", said, "--repair lets them be taken back", end)
+    message = f"{_named(stuck)} run without a lease"
+    yield Finding("jobs: running", message, "--repair lets them be taken back", end)
 
 
-def check_records(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether records can be read."""
-    del examined
+def check_records(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether records can be read."""
     odd = _twice(lambda: [job for job, record in _records(client) if not _is_whole(record)])
     yield _finding("jobs: records", odd, "have records that cannot be read", "remove these jobs")
 
 
-def check_archives(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether the files are there to which the rows of jobs that have ended were moved."""
-    storage = Storage(examined.settings.storage_dir)
+def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the archives of ended jobs exist."""
+    storage = Storage(home.settings.storage_dir)
     odd = [
         job
         for job, record in _records(client)
         if _is_whole(record)
         and any(storage.size(kept.path) != kept.size for kept in record.archive.values())
     ]
-    said = "have lost rows or history: the files are gone, or have another size"
-    yield _finding("jobs: archives", odd, said, "mount the right storage, or restore it")
+    message = "have lost rows or history: the files are gone, or have another size"
+    yield _finding("jobs: archives", odd, message, "mount the right storage, or restore it")
 
 
-def check_checkpoints(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether the jobs that are to go on have a checkpoint to go on from."""
-    storage = Storage(examined.settings.storage_dir)
+def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the jobs that will continue have a checkpoint to continue from."""
+    storage = Storage(home.settings.storage_dir)
 
     def odd() -> list[str]:
         return [
@@ -93,26 +90,26 @@ def check_checkpoints(examined: Examined, client: redis.Redis) -> Iterator[Findi
             and not any(storage.size(path) for path in begins)
         ]
 
-    said = "have lost their checkpoints, or what they begin with"
+    message = "have lost their checkpoints, or their starting state"
     todo = "mount the right storage before they go on"
-    yield _finding("jobs: checkpoints", _twice(odd), said, todo)
+    yield _finding("jobs: checkpoints", _twice(odd), message, todo)
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return the files of which a job needs one to begin; none for one that begins afresh."""
+    """Return the files of which a job needs one to start; none if it starts from nothing."""
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
-    return [] if record.inherited is None else [record.inherited.path]
+    return [] if record.starting_state is None else [record.starting_state.path]
 
 
-def _finding(subject: str, odd: Sequence[str], said: str, todo: str) -> Finding:
+def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Finding:
     if odd:
-        return Finding(subject, f"{_named(odd)} {said}", todo)
+        return Finding(subject, f"{_named(odd)} {message}", todo)
     return Finding(subject, "as they should be")
 
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
-    """Return what is found again, if anything is: a service that runs moves jobs meanwhile."""
+    """Return what is found twice: a running service may move a job during the first look."""
     found = look()
     return [job for job in look() if job in set(found)] if found else []
 
@@ -137,7 +134,7 @@ def _without_lease(client: redis.Redis) -> list[str]:
 def _is_whole(record: Record) -> bool:
     try:
         record.job()
-    except RecordUnreadable:  # whatever is in it, it is not what was written
+    except RecordUnreadable:
         return False
     return True
 
@@ -150,10 +147,10 @@ def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
 
 
 def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield what the store has of each job; nothing of one that has no record."""
-    for first in range(0, len(jobs), AT_A_TIME):
+    """Yield the fields of each job's record; none if it has no record."""
+    for first in range(0, len(jobs), BATCH_SIZE):
         pipe = client.pipeline(transaction=False)
-        for job in jobs[first : first + AT_A_TIME]:
+        for job in jobs[first : first + BATCH_SIZE]:
             tenant, _, job_id = job.partition("/")
             pipe.hgetall(_bytes(keys.JOB % (tenant, job_id)))
         for raw in pipe.execute(raise_on_error=False):  # a key may hold something else
@@ -174,13 +171,13 @@ def _members(client: redis.Redis, key: str) -> list[str]:
 def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[[], str]:
     def remove() -> str:
         client.zrem(key, *map(_bytes, members))
-        return f"{_many(len(members), 'job')} taken out"
+        return f"{_counted(len(members), 'job')} taken out"
 
     return remove
 
 
 def _text(raw: bytes) -> str:
-    """Return bytes of the store as text: whatever they are, `_bytes` gives them back."""
+    """Return bytes of the store as text, from which `_bytes` restores them, whatever they are."""
     return raw.decode(errors="surrogateescape")
 
 
@@ -189,9 +186,9 @@ def _bytes(text: str) -> bytes:
 
 
 def _named(jobs: Sequence[str]) -> str:
-    more = f" and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else ""
-    return ", ".join(jobs[:SHOWN]) + more
+    more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
+    return ", ".join(jobs[:MAX_NAMED]) + more
 
 
-def _many(count: int, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

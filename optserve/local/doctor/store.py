@@ -1,4 +1,4 @@
-"""Checks of the store: its settings, its functions, and whose the storage is."""
+"""Checks of the store: its settings, its functions, and whether the storage belongs to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import redis
 
-from optserve.local.doctor.findings import Examined, Finding
+from optserve.local.doctor.findings import Finding, Home
 from store.errors import StoreUnsafe
 from store.jobs import calls
 from store.jobs.calls.isolation import SetAside
@@ -17,36 +17,37 @@ from store.redis.server import check, libraries
 from store.storage.artifacts import STORE
 
 
-def check_settings(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether the store keeps what it accepts."""
-    del examined
+def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the server's settings make it store durably what it accepts."""
     try:
         check(client)
     except StoreUnsafe as error:
-        said, _, todo = str(error).partition(". ")
-        yield Finding("store: settings", said, todo or "use a newer server")
+        message, _, todo = str(error).partition(". ")
+        yield Finding("store: settings", message, todo or "use a newer server")
     else:
         yield Finding("store: settings", "it keeps what it accepts")
 
 
-def check_functions(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look which releases' functions the store has."""
-    del examined
+def check_functions(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Report which releases' functions the store has."""
     names = libraries(client)
-    said = "those of this release " + ("are there" if library_name() in names else "come with it")
+    message = "those of this release " + (
+        "are there" if library_name() in names else "come with it"
+    )
     others = [name for name in names if name != library_name()]
     beside = f", beside those of others: {', '.join(others)}" if others else ""
-    yield Finding("store: functions", said + beside)
+    yield Finding("store: functions", message + beside)
 
 
-def check_set_aside(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look what the service could not handle and has set aside, so that it sees to all others."""
-    del examined
+def check_set_aside(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """List what the service could not handle and has set aside."""
     members = send(client, calls.set_aside_members())
     for each in members:
-        said = f"{each.member} has not been handled since {each.since:%Y-%m-%d %H:%M}: {each.why}"
+        message = (
+            f"{each.member} has not been handled since {each.since:%Y-%m-%d %H:%M}: {each.why}"
+        )
         todo = "mend it; --repair forgets this, until it is tried and fails again"
-        yield Finding(f"set aside: {each.kind}", said, todo, _forgets(client, each))
+        yield Finding(f"set aside: {each.kind}", message, todo, _forgets(client, each))
     if not members:
         yield Finding("set aside", "nothing")
 
@@ -59,17 +60,17 @@ def _forgets(client: redis.Redis, aside: SetAside) -> Callable[[], str]:
     return forget
 
 
-def check_storage(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
-    """Look whether the files in the storage are those of this store."""
-    file = examined.settings.storage_dir / STORE
+def check_storage(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the files in the storage are those of this store."""
+    file = home.settings.storage_dir / STORE
     known = client.get(keys.STORE_ID)
     subject = "storage: name"
     try:
         name = file.read_bytes()
     except FileNotFoundError:
         if client.exists(keys.STORAGE_NAMED):
-            said = f"{file.parent} lacks the file that this store has put there: {file.name}"
-            yield Finding(subject, said, "mount the right folder, or restore the file")
+            message = f"{file.parent} lacks the file that this store has put there: {file.name}"
+            yield Finding(subject, message, "mount the right folder, or restore the file")
         else:
             yield Finding(subject, f"{file.parent} belongs to no store yet")
     except OSError as error:
@@ -82,5 +83,5 @@ def check_storage(examined: Examined, client: redis.Redis) -> Iterator[Finding]:
                 subject, f"{file} is empty: a full disk did that, and the service mends it"
             )
         else:
-            said = f"{file.parent} belongs to another store, or this one was emptied"
-            yield Finding(subject, said, f"see OPTSERVE_STORAGE, or remove {file}")
+            message = f"{file.parent} belongs to another store, or this one was emptied"
+            yield Finding(subject, message, f"see OPTSERVE_STORAGE, or remove {file}")

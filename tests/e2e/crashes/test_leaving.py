@@ -52,7 +52,7 @@ def test_whoever_is_told_to_leave_saves_its_job_and_gives_it_back(pair: Stack, w
             eventually(lambda: not alive(worker), within_s=LEAVES_S - (time.monotonic() - told))
 
         def over() -> bool:
-            pair.look_after()
+            pair.supervise()
             return client.job(job_id).state.final
 
         eventually(over, within_s=120)
@@ -69,7 +69,7 @@ def test_a_trainer_without_a_job_that_is_told_to_leave_takes_none(pair: Stack) -
     with Client(pair.url) as client:
 
         def both_there() -> bool:
-            pair.look_after()
+            pair.supervise()
             return len([w for w in client.workers() if w.fingerprint]) == 2
 
         eventually(both_there, within_s=60)
@@ -102,7 +102,7 @@ def deployed(running: Stack, *, times: int, seed: int) -> None:
             eventually(lambda: not any(alive(pid) for pid in workers), within_s=LEAVES_S)  # noqa: B023
 
             def tended() -> bool:
-                running.look_after()
+                running.supervise()
                 return all(alive(pid) for pid in running.processes().values())
 
             eventually(tended)

@@ -124,7 +124,7 @@ def test_a_ring_that_reaches_a_dead_or_frozen_worker_reaches_another(
     with Client(single.url) as client:
 
         def both_idle() -> bool:
-            single.look_after()
+            single.supervise()
             workers = [worker for worker in client.workers() if alive(worker.pid)]
             return len(workers) == 2 and all(w.state == "idle" and w.fingerprint for w in workers)
 

@@ -107,4 +107,4 @@ def test_clone_is_a_command(service: Client, running: Stack) -> None:
     assert f"weights of {parent.id} after 40 steps" in shown.stdout
     assert "from the terminal" in shown.stdout
     assert wrong.returncode == 1
-    assert "has kept (20, 40, 60), got 41" in wrong.stderr
+    assert "(20, 40, 60), got 41" in wrong.stderr

@@ -100,7 +100,7 @@ def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> Non
         output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 0, output
-    assert "saving what runs, and leaving" in output
+    assert "saving running jobs and stopping" in output
     assert len(children) >= 4
     eventually(lambda: not any(alive(pid) for pid in children), within_s=5)
     assert not (tmp_path / "url").exists()

@@ -287,7 +287,7 @@ def running_again(service: Client, running: Stack, old: int) -> None:
     """Let the stack notice the dead worker, and wait for the new one."""
 
     def replaced() -> bool:
-        running.look_after()
+        running.supervise()
         return any(worker.pid != old for worker in service.workers())
 
     eventually(replaced)

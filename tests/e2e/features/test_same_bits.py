@@ -112,7 +112,7 @@ def patiently(fleet: Stack, client: Client, job_id: str) -> Job:
     found: list[Job] = []
 
     def answers() -> bool:
-        fleet.look_after()
+        fleet.supervise()
         try:
             found.append(client.job(job_id))
         except (ServiceError, Unreachable):

@@ -71,7 +71,7 @@ def what_is_accepted_ends(running: Stack, *, jobs: int, kills: int, seed: int) -
     assert answers.failed == [], f"seed {seed}"
 
     def all_ended() -> bool:
-        running.look_after()
+        running.supervise()
         with Client(running.url, retry_for_s=60) as client:
             return not client.jobs(state=State.QUEUED, limit=1).data and not (
                 client.jobs(state=State.RUNNING, limit=1).data

@@ -46,7 +46,7 @@ def killed(single: Stack) -> None:
 
 def back(single: Stack, client: Client) -> None:
     def ready() -> bool:
-        single.look_after()
+        single.supervise()
         return client.ready()
 
     eventually(ready, within_s=60)

@@ -6,16 +6,18 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 
 from optserve.client import Client
-from optserve.local.errors import StackError
 from optserve.contract.states import State
-from optserve.local import embedded, stack
+from optserve.local import stack
 from optserve.local.embedded import EmbeddedServer
+from optserve.local.errors import StackError
 from optserve.local.store import Store
 from optserve.local.valkey import binary
 from tests.support.machine.processes import alive, command_line, descendants, eventually, kill
@@ -121,11 +123,11 @@ def test_a_part_that_dies_a_few_times_is_waited_for(tmp_path: Path) -> None:
         assert worker.pid == running.processes()["worker 0"]
 
 
-def test_a_part_that_keeps_dying_ends_the_start_with_the_end_of_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stack, "START_S", 5.0)
-    with pytest.raises(StackError) as raised, stack_with(tmp_path, worker_module="nowhere"):
+def test_a_part_that_keeps_dying_ends_the_start_with_the_end_of_its_log(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StackError) as raised,
+        stack.running(home=tmp_path, port=0, worker_module="nowhere", start_s=5.0),
+    ):
         pass
 
     first, second, *log = str(raised.value).splitlines()
@@ -139,8 +141,8 @@ NUM_KEYS = 2000
 
 
 @pytest.fixture
-def slow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home whose server takes five seconds to read its file."""
+def slow_server(tmp_path: Path) -> Callable[..., EmbeddedServer]:
+    """Makes servers that take five seconds to load their file."""
     home = tmp_path / "slow"
     with EmbeddedServer(home) as server, redis.from_url(server.url) as client:
         client.mset({f"key {i}": "value" for i in range(NUM_KEYS)})
@@ -152,22 +154,21 @@ def slow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "slow-server"
     program.write_text(f'#!/bin/sh\nexec {binary()} "$@" {delays}\n')
     program.chmod(0o700)
-    monkeypatch.setattr(embedded, "binary", lambda: str(program))
-    return home
+    return partial(EmbeddedServer, home, program=str(program))
 
 
 def test_a_server_may_read_its_file_for_longer_than_it_may_be_silent(
-    slow_home: Path, monkeypatch: pytest.MonkeyPatch
+    slow_server: Callable[..., EmbeddedServer],
 ) -> None:
-    """One that has worked for years would never start again."""
-    monkeypatch.setattr(embedded, "START_S", 2.5)
-
-    with EmbeddedServer(slow_home) as server, redis.from_url(server.url) as client:
+    """Otherwise a server with years of data would never start again."""
+    with slow_server(start_s=2.5) as server, redis.from_url(server.url) as client:
         assert client.dbsize() == NUM_KEYS
 
 
-def test_a_server_that_dies_while_it_starts_is_started_again(slow_home: Path) -> None:
-    server, first = EmbeddedServer(slow_home), list[int]()
+def test_a_server_that_dies_while_it_starts_is_started_again(
+    slow_server: Callable[..., EmbeddedServer],
+) -> None:
+    server, first = slow_server(), list[int]()
 
     def strike() -> None:
         eventually(lambda: says_that_it_loads(server.url))
@@ -194,12 +195,14 @@ def says_that_it_loads(url: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_given_store_that_reads_its_file_is_waited_for(slow_home: Path, tmp_path: Path) -> None:
-    given, prepared = EmbeddedServer(slow_home), list[bool]()
+def test_a_given_store_that_reads_its_file_is_waited_for(
+    slow_server: Callable[..., EmbeddedServer], tmp_path: Path
+) -> None:
+    given, prepared = slow_server(), list[bool]()
 
     def prepare() -> None:
         eventually(lambda: says_that_it_loads(given.url))
-        Store(tmp_path, given.url, holds=[]).start(threading.Event())
+        Store(tmp_path, given.url, inherited_fds=[]).start(threading.Event())
         prepared.append(True)
 
     thread = threading.Thread(target=prepare)
@@ -221,14 +224,14 @@ def test_garbage_behind_what_the_server_keeps_is_a_sentence_and_can_be_cut_off(
         opened.write(b"\0" * 4096)
 
     refused = optserve("up", home=tmp_path)
-    mended = optserve("doctor", "--repair", home=tmp_path)
+    repaired = optserve("doctor", "--repair", home=tmp_path)
 
     assert refused.returncode == 1
     said, todo = refused.stderr.splitlines()
-    assert said.startswith(f"the embedded server cannot read what it keeps in {file.parents[1]}: ")
-    assert todo == f"See what is wrong with it: optserve doctor --home {tmp_path}"
-    assert mended.returncode == 0
-    assert f"repaired  redis: files: 4096 bytes were cut off {file}" in mended.stdout
+    assert said.startswith(f"the embedded server cannot read its files in {file.parents[1]}: ")
+    assert todo == f"To find out what is wrong: optserve doctor --home {tmp_path}"
+    assert repaired.returncode == 0
+    assert f"repaired  redis: files: 4096 bytes were truncated from {file}" in repaired.stdout
     with stack_with(tmp_path, workers=0) as running, Client(running.url) as client:
         assert client.job(job.id) == job
         assert list(client.metrics(job.id)) == rows

@@ -90,8 +90,8 @@ class Service:
     def end(self, what: str, age: Age) -> None:
         """Let a part leave."""
         child = self._children.pop(f"{what} {age}")
-        child.ask_to_leave()
-        child.leave(15)
+        child.terminate()
+        child.join(15)
 
     def _start(self, what: str, age: Age, module: str, **more: str) -> None:
         environment = {
@@ -116,6 +116,6 @@ class Service:
                 yield self
             finally:
                 for child in self._children.values():
-                    child.ask_to_leave()
+                    child.terminate()
                 for child in self._children.values():
-                    child.leave(15)
+                    child.join(15)

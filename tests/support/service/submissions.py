@@ -67,11 +67,11 @@ def post_all(
             victim = running.processes()[left.pop(0)]
             assert alive(victim)
             kill(victim)
-        running.look_after()
+        running.supervise()
         time.sleep(0.02)
     assert not left, f"{len(left)} kills found nobody"
     while not _is_ready(running.url):
-        running.look_after()
+        running.supervise()
         time.sleep(0.02)
     return answers
 
