@@ -15,14 +15,14 @@ from optcore.spec.datasets.mnist import Mnist
 
 def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     """
-    Return the dataset that *spec* names.
+    Return the dataset of *spec*.
 
     Args:
         spec: which one.
-        data_dir: where datasets lie, each in a folder of its name.
+        data_dir: directory of the datasets, each in a folder of its name.
 
     Raises:
-        DatasetMissing: it is not there, or not what the spec declares.
+        DatasetMissing: it is not there, or has other sizes than the spec declares.
     """
     match spec:
         case Mnist(source="idx"):

@@ -1,4 +1,4 @@
-"""What all specs share: strict parsing, plain errors, defaults that depend on the dialect."""
+"""The base of all specs: strict parsing, plain errors, defaults that depend on the dialect."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Spec(BaseModel):
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Return the spec that *data* (a mapping or a spec) says, or raise `SpecError`."""
+        """Return *data* (a mapping or a spec) as a spec, or raise `SpecError`."""
         try:
             if are_lifted():
                 return parsed_without(cls, data)
@@ -63,7 +63,7 @@ class Spec(BaseModel):
 
     @classmethod
     def parse_accepted(cls, data: object) -> Self:
-        """Return the spec that was accepted once, perhaps by a release with other limits."""
+        """Return *data* as a spec if any release may have accepted it: without limits if needed."""
         try:
             return cls.parse(data)
         except SpecError:
@@ -134,9 +134,9 @@ def kind_of(cls: type[Spec]) -> str:
 
 def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     """
-    Return *data* without the unknown fields that no message is about, and how many those are.
+    Return *data* without the unknown fields beyond those that get a message, and their number.
 
-    An error for each of 80,000 would be made, and thrown away, at every level of the spec.
+    Otherwise pydantic makes an error for each of 80,000, at every level of the spec.
     """
     most = len(cls.model_fields) + MOST_PROBLEMS
     if not isinstance(data, dict) or len(data) <= most or cls.model_config["extra"] != "forbid":
@@ -154,7 +154,7 @@ def _further(number: int) -> InitErrorDetails:
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
-    """Return *error* with what only the class knows: its field names and their limits."""
+    """Return *error* with what only the class has: field names and their limits."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])

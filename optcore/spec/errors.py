@@ -1,12 +1,12 @@
 """
-Turn what pydantic found wrong into sentences: field, rule, value, nearest right name.
+Turn pydantic's errors into sentences: field, rule, value, nearest right name.
 
-    SpecError          a ValueError; what every spec raises on bad input
+    SpecError          a ValueError; every spec raises it on bad input
       .problems        one Problem per mistake, in the order of the fields: the first 20
-      .more            how many further mistakes there are
+      .more            the number of further mistakes
 
-What a client has given may be a megabyte of mistakes. So no more is put into words than is shown,
-and every name and value that a message repeats is cut.
+A request may be a megabyte of mistakes. So only the mistakes that are shown are put into words,
+and every name and value that a message repeats is shortened.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 MOST_PROBLEMS = 20
-"""Mistakes that are put into words; of further ones only the number is told."""
+"""Mistakes that are put into words; further ones are only counted."""
 MAX_VALUE_LENGTH = 80
-"""Characters of a wrong value or name that a message repeats; the rest is cut."""
+"""Characters of a wrong value or name that a message repeats."""
 MOST_COMPARED = 200
-"""Names among which the nearest right one is looked for."""
+"""Names among which the nearest right one is searched."""
 
 ELSEWHERE = {
     "alpha": "rho",
@@ -35,19 +35,19 @@ ELSEWHERE = {
     "learning_rate": "lr",
     "mu": "momentum",
 }
-"""What other libraries call a field of ours, where the two names are not alike."""
+"""Names of our fields in other libraries, where the two are not similar."""
 
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
-"""An integer from which on only its first digits are shown."""
+"""Smallest integer of which a message shows only the first digits."""
 
 RULE = "rule"
-"""Type of the errors that `reject` makes: their message is a whole sentence already."""
+"""Type of the errors that `reject` raises: their message is already a whole sentence."""
 
 MORE = "more"
-"""Type of an error that stands for further ones, which are not told: ``number`` of them."""
+"""Type of an error that stands for ``number`` further ones, which have no message."""
 
 TAG = "~"
-"""First character of the union tags that are no field of the data."""
+"""First character of the union tags that are not in the data."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
 
 
 class Mistakes:
-    """Problems that are gathered; those that are not told are not put into words either."""
+    """Collects problems; those beyond `MOST_PROBLEMS` are counted, without making their message."""
 
     def __init__(self) -> None:
         self._told: list[Problem] = []
         self._more = 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
-        """Add that *param* is wrong, which *message* puts into words."""
+        """Add a problem of *param*, whose text *message* returns."""
         if len(self._told) < MOST_PROBLEMS:
             self._told.append(Problem(param, message()))
         else:
@@ -116,7 +116,7 @@ class Mistakes:
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the name nearest to *given*, or an empty string."""
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
-        return ""  # no slip of the pen, and comparing it would take long
+        return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
     ours = ELSEWHERE.get(given)
     near = (
@@ -128,7 +128,7 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
 
 
 def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
-    """Raise, from inside a validator, that the field at *path* breaks a rule of its own."""
+    """Raise, from inside a validator, the error *message* about the field at *path*."""
     raise ValidationError.from_exception_data(
         "spec",
         [InitErrorDetails(type=PydanticCustomError(RULE, message), loc=tuple(path), input=value)],
@@ -136,7 +136,7 @@ def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
 
 
 def short_repr(value: object) -> str:
-    """Return *value* as a message shows it: like JSON, and never long."""
+    """Return *value* for a message: like JSON, and short."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
@@ -152,7 +152,7 @@ def short_repr(value: object) -> str:
 
 
 def _is_short(value: object, room: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit; that of a megabyte is not even begun."""
+    """Return whether the text of *value* may fit into *room* characters, without making it."""
     left = [value]
     while left and room >= 0:
         here = left.pop()
@@ -168,7 +168,7 @@ def _is_short(value: object, room: int = MAX_VALUE_LENGTH) -> bool:
 
 
 def _first_digits(number: int) -> str:
-    """Return how a very long *number* begins: Python refuses to write thousands of digits."""
+    """Return the first digits of a very long *number*, which Python refuses to convert."""
     digits = int(number.bit_length() * math.log10(2))  # or one more than there are
     sign = "-" if number < 0 else ""
     return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
@@ -185,7 +185,7 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
 
     Args:
         errors: as `ValidationError.errors()` gives them.
-        data: what was validated; tells union tags in a location from field names.
+        data: the input; it distinguishes union tags in a location from field names.
     """
     told, more = first_of(errors)
     return [_problem(error, data) for error in told], more
@@ -196,7 +196,7 @@ def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:
-        # Only says that an earlier field, reported itself, was wrong.
+        # It only repeats that an earlier field was wrong, which has an error of its own.
         if error["type"] == "default_factory_not_called":
             continue
         if error["type"] == MORE:
@@ -232,8 +232,8 @@ def _without_tags(loc: Sequence[str | int], data: object) -> list[str | int]:
     for part, after in zip(loc, [*loc[1:], 0], strict=False):
         if str(part).startswith(TAG):
             continue
-        # An object told apart by its kind: the first part below it is that kind. A field of
-        # the same name (the values of values) ends there, or is a list.
+        # In a union discriminated by kind, the first part below an object is its kind. A field
+        # named like the kind (the values of values) is the last part, or a list.
         field = isinstance(here, Mapping) and part in here and isinstance(after, int)
         if entered and isinstance(here, Mapping) and part == here.get("kind") and not field:
             entered = False

@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit together."""
+"""Checks of a whole run: whether its parts fit together."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
 
 MAX_PARAMETERS = 500_000_000
-"""The largest network, in trainable numbers."""
+"""Largest number of trainable parameters."""
 
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
 
 LARGEST_HALVES = {"bf16_true": (2 - 2**-7) * 2.0**127, "fp16_true": 65_504.0}
-"""The largest number of parameters and slots, by the precision of a run that has halves of them."""
+"""Precision -> the largest number that its parameters and slots of 16 bits hold."""
 
 MAX_COST = 1_000_000_000
 """Values computed for one schedule of a run, those of its parts counted."""
@@ -128,7 +128,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
 
 
 def _numbers_are_held(run: RunSpec) -> None:
-    """Refuse numbers that are infinite among the parameters, and would make those so at once."""
+    """Refuse numbers that the precision of the parameters cannot hold."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
@@ -138,7 +138,7 @@ def _numbers_are_held(run: RunSpec) -> None:
         if group.spec.clip is not None:
             held["clip"] = group.spec.clip.largest
         for name, value in held.items():
-            # What others there are meets only scalars, which are float32 for halves too.
+            # The others are used as scalars, which are float32 also where parameters are less.
             in_slots = name == "lr" or name.startswith("initial_")
             most = halves.get(precision, MAX_FLOAT32) if in_slots else MAX_FLOAT32
             if not abs(value) <= most:
@@ -218,7 +218,7 @@ def _scaled_once(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse what keeps weights, or knows of them, that lookahead would not see."""
+    """Refuse what keeps copies of the weights, which lookahead would not set."""
     if run.training.lookahead is None:
         return
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
@@ -232,7 +232,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
 
 
 def _eps_counts(run: RunSpec) -> None:
-    """Refuse an eps that is 0 among float16 numbers: a first step would divide by it."""
+    """Refuse an eps that float16 rounds to 0: the first step would divide by it."""
     if run.training.precision != "fp16_true" or run.optimizer.multi_precision:
         return
     for group in run.groups():

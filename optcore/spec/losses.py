@@ -1,5 +1,5 @@
 """
-Losses: what a run makes small.
+Losses: what a run minimizes.
 
 Labels are classes. Losses that compare numbers (mse, l1, huber, bce) compare the network's outputs
 with a 1 for the right class and a 0 for the others. Each is a mean, so that a batch twice as large
@@ -17,10 +17,10 @@ from optcore.spec.networks.base import Shape
 
 
 class LossSpec(Spec):
-    """What all losses share: the network's outputs that they take."""
+    """The base of all losses: which outputs of a network they take."""
 
     TAKES: ClassVar[str] = "one feature per class"
-    """The outputs, in words."""
+    """The outputs, for messages."""
     TAKES_LOGARITHMS: ClassVar[bool] = False
     """Whether the outputs must be logarithms of probabilities."""
     OF_SEQUENCES: ClassVar[bool] = False
@@ -50,7 +50,7 @@ class CrossEntropy(LossSpec):
 
     kind: Literal["cross_entropy"]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is distributed over all classes."""
 
 
 class MeanSquaredError(LossSpec):
@@ -98,7 +98,7 @@ class Huber(LossSpec):
 
     kind: Literal["huber"]
     delta: float = Field(1.0, gt=0)
-    """Where squares end."""
+    """Distance from which the loss is linear."""
 
 
 class BinaryCrossEntropy(LossSpec):
@@ -139,9 +139,8 @@ class Ctc(LossSpec):
 
     The network ends with a map of height 1 and one channel more than there are classes: each
     column is a step in time, channel 0 the blank, channel k + 1 class k. The target is the
-    sequence of the example's classes, here of one class. Loss is that of the sequence's length,
-    mean over examples; an example is told right if its best path, repetitions and blanks
-    removed, is its target.
+    sequence of the example's classes, here of one class. The loss is the mean over examples; an
+    example counts as right if its best path, without repetitions and blanks, is its target.
 
     References:
         Graves et al., Connectionist Temporal Classification, 2006. torch.nn.CTCLoss,

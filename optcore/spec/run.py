@@ -52,21 +52,21 @@ class Scheduled:
 
 class RunSpec(Spec):
     """
-    Everything that decides what a run computes.
+    Everything that determines what a run computes.
 
-    Two runs of equal specs on equal machines give equal bits.
+    Runs of equal specs on equal machines give equal bits.
     """
 
     model: AnyModel
     """The network."""
     dataset: AnyDataset
-    """What it learns."""
+    """The data to train on."""
     optimizer: AnyOptimizer
     """How a gradient becomes an update."""
     schedule: AnySchedule = Field(default_factory=lambda: Constant(kind="constant"))
-    """How lr moves over the run."""
+    """How lr changes over the run."""
     training: Training
-    """How long, on what and in which precision."""
+    """How long, on which device and in which precision."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -75,19 +75,19 @@ class RunSpec(Spec):
 
     @property
     def examples_per_step(self) -> int:
-        """Examples of one update; the last of a pass may have less."""
+        """Examples of one update; the last update of a pass may have fewer."""
         return self.dataset.batch_size * self.training.accumulate
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """What scales the loss: fp16 has a dynamic one unless told otherwise."""
+        """The loss scale; by default fp16 has a dynamic one."""
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
         return self.training.loss_scale
 
     @property
     def may_skip(self) -> bool:
-        """Whether a step may be made without an update, so that t falls behind the rows."""
+        """Whether a step may skip its update, so that t falls behind the number of rows."""
         match self.loss_scale:
             case DynamicLossScale():
                 return True
@@ -97,7 +97,7 @@ class RunSpec(Spec):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the series: lr, loss, then other computed ones, then observed ones."""
+        """Columns of the series: lr, loss, then the other computed ones, then the observed ones."""
         asked = self.training.columns
         t = ("t",) if self.may_skip else ()
         computed = tuple(name for name in COMPUTED if name in asked)
@@ -106,12 +106,12 @@ class RunSpec(Spec):
 
     @property
     def num_computed(self) -> int:
-        """How many of the columns, the first ones, a resumed run must compute equal."""
+        """Number of leading columns that a resumed run must compute to the same bits."""
         return sum(name not in OBSERVED for name in self.columns)
 
     @property
     def whole_optimizer(self) -> OptimizerSpec:
-        """The optimizer, with the clip and the loss scale of the training if that has them."""
+        """The optimizer, with the clip and the loss scale of the training where it has them."""
         fields: dict[str, object] = {}
         if self.training.clip is not None:
             fields["clip"] = self.training.clip
@@ -132,7 +132,7 @@ class RunSpec(Spec):
         return found
 
     def scheduled(self) -> Iterator[Scheduled]:
-        """Yield every number that moves: the run's lr, and what optimizer and groups schedule."""
+        """Yield every scheduled number: lr, and those of the optimizer and of its groups."""
         base = self.optimizer
         yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
@@ -151,7 +151,7 @@ class RunSpec(Spec):
                     yield Scheduled(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the parameters in groups, and what holds for each; found out once."""
+        """Return the groups of parameters with the spec of each; they are resolved once."""
         return list(self._groups)
 
     @cached_property
@@ -160,7 +160,7 @@ class RunSpec(Spec):
 
     @property
     def total_steps(self) -> int:
-        """Steps in the whole run: attempted updates, each a row."""
+        """Steps of the whole run: attempted updates, each a row of the series."""
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two

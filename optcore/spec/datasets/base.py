@@ -1,4 +1,4 @@
-"""What all datasets share."""
+"""The base of all datasets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optcore.spec.networks.base import Shape
 
 
 class DatasetSpec(Spec):
-    """What all datasets share: how their examples are served."""
+    """The base of all datasets: how their examples are served."""
 
     kind: str
     """Which dataset."""

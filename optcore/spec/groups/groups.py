@@ -36,7 +36,7 @@ NOT_PER_GROUP = frozenset(
 WILDCARDS = "*?["
 """What makes a name a glob."""
 MOST_SHOWN = 4
-"""Names of a match that are repeated where it is shown."""
+"""Names of a match that `shown_match` lists."""
 
 
 def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given

@@ -17,7 +17,7 @@ from optcore.spec.groups.groups import WILDCARDS, Group, Match, as_match
 @dataclass(frozen=True)
 class Parameter:
     """
-    What a group can ask of a parameter.
+    The facts of a parameter that a group can match.
 
     Attributes:
         name: as in the model.
@@ -38,7 +38,7 @@ Fits = Callable[[Parameter], bool]
 @dataclass(frozen=True)
 class Taken:
     """
-    The parameters that a group of a spec has, or one of several that it stands for.
+    The parameters of a group of a spec, or of one of several that its preset stands for.
 
     Attributes:
         index: of the group in the spec.

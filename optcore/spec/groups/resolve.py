@@ -1,4 +1,4 @@
-"""What holds for which parameters: without tensors, so validate can tell."""
+"""From the groups of a spec to what holds for each parameter, without tensors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ResolvedGroup:
     Parameters that are updated alike.
 
     Attributes:
-        match: what they were found by, in words.
-        names: their names.
-        spec: everything that holds for them; its own groups do not.
-        lr_scale: factor to the learning rate.
-        schedule: of their lr, if it is not the run's.
-        normed_with: what a global norm is of: the group of the spec, or everything that shares the
-            optimizer's clip ("").
+        match: what matched them, for people.
+        names: of the parameters.
+        spec: everything that holds for them; its groups are ignored.
+        lr_scale: factor of the learning rate.
+        schedule: of their lr, if it is not that of the run.
+        normed_with: whose gradients share a global norm: those of one group of the spec, or of all
+            that share the clip of the optimizer ("").
     """
 
     match: str
@@ -48,11 +48,11 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     Return *parameters* in groups: each trainable one in exactly one, the first that matches.
 
     Args:
-        spec: with the groups as a client says them.
+        spec: with the groups as a client wrote them.
         parameters: of the model, in its order.
 
     Raises:
-        SpecError: a group matches nothing, or needs what is not known.
+        SpecError: a group matches nothing, or by what is not known of a parameter.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
@@ -68,7 +68,7 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
 
 
 def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
-    """Return the names of the parameters that a framework leaves undecayed by itself."""
+    """Return the names of the parameters that the framework itself does not decay."""
     parts = str(getattr(spec, "no_weight_decay_name", "")).split()
     found = {p.name for p in parameters if any(part in p.name for part in parts)}
     if getattr(spec, "one_dim_param_no_weight_decay", False):
@@ -80,7 +80,7 @@ def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Paramete
 
 
 def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
-    """Yield *group*, first what *undecayed* names of it: everything else of the group holds."""
+    """Yield *group*, those of its parameters that *undecayed* names as a group of their own."""
     exempt = [name for name in group.names if name in undecayed]
     others = [name for name in group.names if name not in undecayed]
     if exempt:
@@ -132,7 +132,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 def _by_shape(
     groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
 ) -> Iterator[ResolvedGroup]:
-    """Yield *groups*; those of muon as what is a matrix, and what is left to AdamW."""
+    """Yield *groups*; one of muon becomes two, its matrices and what AdamW trains."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
     excluding: dict[tuple[str, ...], Globs] = {}
     for group in groups:

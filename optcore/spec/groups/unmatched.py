@@ -1,4 +1,4 @@
-"""What is said where a group, an order or an exclusion of an optimizer names no parameter."""
+"""Errors where a group, an order or an exclusion of an optimizer names no parameter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Paramet
 
 
 def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` for what muon is to leave out and what is not there."""
+    """Raise `SpecError` for globs of muon's exclude that match no parameter."""
     names = [parameter.name for parameter in parameters]
     given: Mapping[str, Sequence[str]] = {
         "": getattr(spec, "exclude", []),

@@ -1,5 +1,5 @@
 """
-What all layers share, known without torch.
+The base of all layers: shapes, parameters and cost, without torch.
 
 A shape is that of one example, without the batch: ``(channels, height, width)`` or
 ``(features,)``. `optcore.networks` builds torch modules from the same specs.
@@ -40,7 +40,7 @@ RESERVED_NAMES = frozenset(
     }
 )
 # fmt: on
-"""Names that a layer cannot have: torch's modules use them themselves."""
+"""Names that a layer cannot have: attributes of torch's modules."""
 
 
 class ShapeError(ValueError):
@@ -67,7 +67,7 @@ class Parameter:
 
 
 class LayerSpec(Spec):
-    """What all layers share; most keep the shape and have no parameters."""
+    """The base of all layers; most keep the shape and have no parameters."""
 
     kind: str
     """Which layer."""

@@ -19,13 +19,13 @@ from optcore.spec.networks.summary import named
 
 
 class ModelSpec(Spec):
-    """What all models share."""
+    """The base of all models."""
 
     kind: str
     """Which model."""
 
     def network(self, num_classes: int) -> list[AnyLayer]:
-        """Return the layers of the network that tells *num_classes* classes apart."""
+        """Return the layers of the network for *num_classes* classes."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""What each layer of a network makes of an example."""
+"""The shape, parameters and cost of each layer of a network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
 
 def summarize(layers: Sequence[AnyLayer], shape: Shape) -> list[LayerSummary]:
     """
-    Return what each layer makes of an example of *shape*.
+    Return a summary of each layer, for examples of *shape*.
 
     Raises:
         ShapeError: a layer cannot take what the one before it gives.

@@ -28,10 +28,10 @@ from optcore.spec.optimizers.scheduled import take_schedules
 Engine = Literal["auto", "eager", "fused"]
 
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
-"""PaddleOCR runs on Paddle's optimizers; only its defaults are its own."""
+"""Dialects with Paddle's math: PaddleOCR uses its optimizers, with other defaults."""
 
-NOT_NUMBERS = frozenset({"loss_scale"})
-"""Numbers that belong to the optimizer as a whole and to no group."""
+NOT_HYPERPARAMETERS = frozenset({"loss_scale"})
+"""Numbers of a spec that its rule does not take."""
 
 
 def float32(number: float) -> float:
@@ -46,7 +46,7 @@ class OptimizerSpec(Spec):
     """Which optimizer."""
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
-    """Where the optimizer exists; the first is its default."""
+    """Dialects that have the optimizer; the first is its default."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
@@ -61,7 +61,8 @@ class OptimizerSpec(Spec):
     dialect: Dialect = "torch"
     """Whose math, defaults and rounding."""
     engine: Engine = "auto"
-    """What computes the update: the rule itself (eager), torch's fused kernel, or the faster."""
+    """How the update is computed: by the rule itself (eager), by torch's fused kernel (fused), or
+    by the faster of the two (auto)."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 regularization: weight_decay * p is added to the gradient, or decays p itself if
     decoupled."""
@@ -88,43 +89,43 @@ class OptimizerSpec(Spec):
     """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
     more and the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit of the gradient, applied before any regularizer; null for none. A group may have its
-    own, or null: then its gradients do not count in a global norm of the others either."""
+    """Limit of the gradient, applied before any regularizer; null for none. A group may have a clip
+    of its own, or null; its gradients then count in no global norm of the others."""
     loss_scale: float = Field(1.0, gt=0)
-    """What the loss, and so the gradient, comes multiplied by; undone before clipping."""
+    """Factor of the loss, and so of the gradient, which is divided by it before clipping."""
     multi_precision: bool = False
     """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
     average: Average | None = None
     """A moving average of the parameters to evaluate on; null for none."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
-    """Parameters with hyperparameters of their own; the first group that matches holds."""
+    """Parameters with hyperparameters of their own; the first group that matches applies."""
     order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
     """Names of all parameters, in an order that is reported; results do not depend on it."""
     schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
         default_factory=dict, max_length=MAX_MOVED
     )
-    """Hyperparameter -> schedule that moves it over the run, from the number given. May also be
-    written in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+    """Hyperparameter -> schedule of its value, which starts from the number given. A schedule may
+    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
 
     def has_kernel(self) -> bool:
-        """Return whether one of torch's fused kernels computes exactly this."""
+        """Return whether torch has a fused kernel for this optimizer in this dialect."""
         return self.dialect in self.FUSED_IN
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return what the dialect, and the spec, switch in the rule's math."""
+        """Return the flags of the rule, which follow from the dialect and the spec."""
         return {}
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the rule's numbers, as given."""
+        """Return the numbers of the rule, as given."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
-            if type(getattr(self, name)) in (int, float) and name not in NOT_NUMBERS
+            if type(getattr(self, name)) in (int, float) and name not in NOT_HYPERPARAMETERS
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
         """
-        Return the numbers that the dialect's kernel sees as float32.
+        Return the names of the numbers that the dialect's kernel gets as float32.
 
         Paddle, MindSpore and TF1 take all of them so for float32 tensors, and some of them
         (`FLOAT32_IN`) even for float64 tensors. Keras holds lr in float32 whatever the tensors.
@@ -142,7 +143,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether a rule that can decay parameters by itself does."""
+        """Whether a rule that has weight decay of its own applies it."""
         return not self.decoupled_weight_decay
 
     @property
@@ -159,7 +160,7 @@ class OptimizerSpec(Spec):
         """
         Return this spec, without its groups, with *overrides* in place of its own fields.
 
-        A number stays where it is put: what moved it before is left out.
+        A number among *overrides* is constant: a schedule that it had before is dropped.
         """
         if not overrides and not self.groups:
             return self
@@ -170,11 +171,11 @@ class OptimizerSpec(Spec):
 
     def of_group(self, index: int, group: Group) -> Self:
         """
-        Return what holds in *group*; it is asked for several times, and computed once.
+        Return the spec that holds in *group*; it is needed several times and computed once.
 
         Args:
-            index: of it in `groups`.
-            group: that one, or one of those that it stands for, which are alike.
+            index: of the group in `groups`.
+            group: that group, or one of those that its preset stands for, which are alike.
         """
         key = index, group is self.groups[index]
         if key not in self._of_groups:

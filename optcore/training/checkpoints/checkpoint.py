@@ -4,13 +4,13 @@ Checkpoints: a run on disk, whole or not at all.
 A checkpoint is a folder ``step-00000500`` with
 
     model.safetensors   the network: loads with plain safetensors
-    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of a step that
-                        was begun, the order of the examples, torch's generators
+    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
+                        unfinished step, the order of the examples, torch's generators
     state.json          everything else, and the SHA-256 of the other two
 
-Tensors are contiguous, however they lay in memory; how they did is in the fingerprint.
+Tensors are stored contiguous; their memory format is in the fingerprint.
 
-It is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
+The folder is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ COUNTERS = (
     *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
     *("loss_sum", "loss_count"),
 )
-"""Fields of a run that are numbers."""
-KEPT = 3
-"""How many checkpoints of a run stay."""
+"""Fields of a run that are numbers or booleans."""
+NUM_KEPT = 3
+"""Number of checkpoints that are kept of a run."""
 
 DRAFT = ".draft-"
-"""First characters of a folder that is being written; only one process writes to a folder."""
+"""Prefix of a folder that is being written. Only one process writes checkpoints of a run."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """
-    A checkpoint that lies on disk.
+    A checkpoint on disk.
 
     Attributes:
         path: its folder.
@@ -80,7 +80,7 @@ class Checkpoint:
 
 def save(run: Run, folder: Path) -> Checkpoint:
     """
-    Write *run* below *folder* and return where; older checkpoints there but the last are removed.
+    Write *run* below *folder*, and delete older checkpoints there but the last few.
 
     Args:
         run: between two reports of `train`, and settled.
@@ -113,18 +113,18 @@ def restore(
     run: Run, path: Path, *, sha256: str | None = None, exact: bool = True
 ) -> dict[str, Any]:
     """
-    Put *run*, freshly started, where the checkpoint at *path* was made; return its facts.
+    Restore *run* from the checkpoint at *path*; return the facts of the checkpoint.
 
     Args:
-        run: of the same spec; everything in it that changes is replaced.
+        run: of the same spec, just started; all of its state is replaced.
         path: a folder that `save` returned.
         sha256: what `save` returned, if it is known.
-        exact: whether the run must go on with the same bits.
+        exact: whether the run must continue with the same bits.
 
     Raises:
-        CheckpointUnusable: a file is damaged, belongs to another spec, or was made where bits come
-            out differently.
-        OSError: a file is not there, or cannot be read now.
+        CheckpointUnusable: a file is damaged, belongs to another spec, or was made where bits
+            differ.
+        OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(path, sha256=sha256)
     if facts["spec"] != run.spec.model_dump(mode="json"):
@@ -132,7 +132,7 @@ def restore(
     if exact:
         _check_facts(path, facts["facts"], run.facts())
     try:
-        _put(run, facts, model, state)
+        _load(run, facts, model, state)
     except KeyError as error:
         raise CheckpointUnusable(f"{path} does not hold {error}") from None
     except ValueError as error:
@@ -140,13 +140,13 @@ def restore(
     return facts
 
 
-def _put(
+def _load(
     run: Run,
     facts: Mapping[str, Any],
     model: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
 ) -> None:
-    """Put *run* where a checkpoint was made, whose facts and tensors these are."""
+    """Restore *run* from the facts and tensors of a checkpoint."""
     parts = _parts(state)
     run.model.load_state_dict(model)
     for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
@@ -154,8 +154,8 @@ def _put(
     run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
     for name in COUNTERS:
         setattr(run, name, facts[name])
-    for name, follower in _followers(run).items():
-        follower.load_state_dict(facts[name])
+    for name, part in _stateful(run).items():
+        part.load_state_dict(facts[name])
     if run.scaler is not None:
         run.optimizer.loss_scale = run.scaler.scale
     if run.ema is not None:
@@ -171,7 +171,7 @@ def _put(
 
 
 def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
-    """Give parameters the gradients of a step that was begun, lying as autograd lays them."""
+    """Set the gradients of an unfinished step, in the memory format that autograd uses."""
     run.optimizer.zero_grad()
     for name, param in run.model.named_parameters():
         if name in gradients:
@@ -197,14 +197,14 @@ def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return slots
 
 
-def _followers(run: Run) -> dict[str, Scaler | Best]:
-    """Return what in *run* follows it, by name, where there is such."""
+def _stateful(run: Run) -> dict[str, Scaler | Best]:
+    """Return the parts of *run* with a ``state_dict``, by name."""
     found = {"scaler": run.scaler, "kept": run.kept, "stopping": run.stopping}
-    return {name: follower for name, follower in found.items() if follower is not None}
+    return {name: part for name, part in found.items() if part is not None}
 
 
 def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Raise unless bits come out here as they did where the checkpoint was made."""
+    """Raise if bits differ between here and where the checkpoint was made."""
     differing = [
         f"{name} was {theirs.get(name)}, is {ours.get(name)}"
         for name in sorted(theirs.keys() | ours.keys())
@@ -243,7 +243,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "format": FORMAT,
         "spec": run.spec.model_dump(mode="json"),
         **{name: getattr(run, name) for name in COUNTERS},
-        **{name: follower.state_dict() for name, follower in _followers(run).items()},
+        **{name: part.state_dict() for name, part in _stateful(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],
         "epoch": run.batches.epoch,
         "position": run.batches.position,
@@ -256,5 +256,5 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _prune(folder: Path) -> None:
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+    for old in sorted(folder.glob("step-*"))[:-NUM_KEPT]:
         shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The files of a checkpoint: written so that they stay, read only if they are what was written."""
+"""The files of a checkpoint: written durably, and verified when they are read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(
 
     Raises:
         CheckpointUnusable: a file is damaged.
-        OSError: a file is not there, or cannot be read now.
+        OSError: a file does not exist, or cannot be read now.
     """
     content = verified(path / FACTS_FILE, sha256)
     try:
@@ -67,11 +67,11 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def verified(path: Path, sha256: str | None) -> bytes:
     """
-    Return what is in the file at *path*, if it has the *sha256*, where that is known.
+    Return the content of the file at *path*, whose *sha256* is checked if it is known.
 
     Raises:
-        CheckpointUnusable: it was read, and is not what was written.
-        OSError: it cannot be read now, which proves nothing about it.
+        CheckpointUnusable: the content is not what was written.
+        OSError: the file cannot be read now, which does not mean that it is damaged.
     """
     content = path.read_bytes()
     if sha256 is not None and sha256_of(content) != sha256:
@@ -87,7 +87,7 @@ def sha256_of(content: bytes) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in *folder* are on disk."""
+    """Wait until the entries of *folder* are on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

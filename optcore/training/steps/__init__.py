@@ -1,1 +1,1 @@
-"""One step: its batches and their gradients, the update, and what is measured of it."""
+"""One step: the gradients of its batches, the update, and the columns."""

@@ -1,4 +1,4 @@
-"""Steps made ahead of their reports: a GPU does not wait for each loss to reach the host."""
+"""Steps made before their reports: a GPU need not wait until each loss is on the host."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ AHEAD = 32
 """Steps that a GPU may be ahead of the reports."""
 
 Made = tuple[StepReport, Tensor]
-"""A step that was made, and its loss where the device has it."""
+"""The report of a step without its loss, and the loss on the device."""
 
 
 def ahead_of_reports(run: Run, columns: Columns) -> int:
-    """Return how many steps may be made before any is looked at."""
+    """Return the number of steps that may be made before the first is reported."""
     plain = not (run.spec.may_skip or columns.any or run.optimizer.needs_closure)
     return AHEAD if run.device.type == "cuda" and plain else 1
 
 
 def step_ahead(run: Run) -> Made:
-    """Make an update and do not wait for its loss."""
+    """Make an update without waiting for its loss."""
     accumulate, whole, micro = run.spec.training.accumulate, examples(run), 0
     total = torch.zeros((), dtype=torch.float64, device=run.device)
     run.optimizer.zero_grad()
@@ -48,7 +48,7 @@ def step_ahead(run: Run) -> Made:
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
-    """Wait for the losses of the steps *made* and yield them; the run is settled at the last."""
+    """Wait for the losses of the steps *made*; yield their reports. The last settles the run."""
     losses = torch.stack([loss for _, loss in made]).tolist()
     for (without, _), loss in zip(made, losses, strict=True):
         report = without._replace(loss=loss)

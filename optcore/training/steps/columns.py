@@ -1,4 +1,4 @@
-"""What is kept of every step besides lr and loss."""
+"""The columns of a step besides lr and loss."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from optcore.training.run import Run
 
 MEBIBYTE = 2**20
 STATM = Path("/proc/self/statm")
-"""Memory of this process, in pages, where the system tells."""
+"""Memory of this process in pages, on Linux."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Columns:
     """
-    Measures, at each step, the columns that the run's spec asks for.
+    Measures the columns of the spec at each step.
 
     Attributes:
         any: whether there are columns besides lr and loss.
@@ -35,11 +35,11 @@ class Columns:
         self._grad_norm, self._before = math.nan, list[Tensor]()
 
     def restart(self) -> None:
-        """Leave out of the speed whatever was done since the last step."""
+        """Exclude the time since the last step from the speed."""
         self._since = time.perf_counter()
 
     def begin(self) -> None:
-        """Take note of where the weights are, before a step."""
+        """Record the weights before a step."""
         self._grad_norm = math.nan
         if "update_ratio" in self._names:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
@@ -53,7 +53,7 @@ class Columns:
         self._grad_norm = global_norm(params) / scale if there else math.nan
 
     def values(self, scale: float, *, updated: bool) -> tuple[float, ...]:
-        """Return the columns of the step that was made, with what loss scale, and whether."""
+        """Return the columns of a step made with the loss scale *scale*; *updated* if it was."""
         if not self._names:
             return ()
         found = {"t": float(self._run.t - updated), "loss_scale": scale}
@@ -75,7 +75,7 @@ class Columns:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Return the memory of *device* that this process holds; 0 where the system does not tell."""
+    """Return the memory of *device* that this process holds; 0 where it is unknown."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0

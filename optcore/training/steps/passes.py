@@ -1,4 +1,4 @@
-"""What a step is made of: the loss of a batch, its gradient, and whether it may be used."""
+"""The parts of a step: the loss of a batch, its gradient, and whether an update may use it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from optcore.training.reports import Diverged
 from optcore.training.run import Run
 
-NOT_HELD = "without overflow"
-"""In the text of torch's error about a scalar."""
+NOT_REPRESENTABLE = "without overflow"
+"""Part of torch's error about a scalar that does not fit its dtype."""
 
 
 def acceptable(run: Run, loss: float) -> bool:
@@ -22,12 +22,12 @@ def acceptable(run: Run, loss: float) -> bool:
 
 
 def loss_scale(run: Run) -> float:
-    """Return what the loss of this step is multiplied by."""
+    """Return the factor of the loss of this step."""
     return run.spec.optimizer.loss_scale if run.scaler is None else run.scaler.scale
 
 
 def examples(run: Run) -> int:
-    """Return how many examples the present step has, those of batches already seen included."""
+    """Return the number of examples of the current step, including batches already used."""
     batch = run.spec.dataset.batch_size
     seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
     left = len(run.dataset.train) - (run.batches.position - seen)
@@ -47,17 +47,17 @@ def backward(run: Run, loss: Tensor) -> None:
 
 
 @contextmanager
-def overflow_told(run: Run) -> Iterator[None]:
+def overflow_as_divergence(run: Run) -> Iterator[None]:
     """
-    Raise `Diverged` where an update overflows before it is one.
+    Raise `Diverged` where the numbers of an update overflow before it is made.
 
-    Most do in a tensor, and the next loss shows it. But some numbers are computed in Python, and
-    torch refuses a scalar that its tensors cannot hold.
+    An overflow in a tensor shows in the next loss. But some numbers are computed in Python, and
+    torch raises for a scalar that the dtype of its tensors cannot hold.
     """
     try:
         yield
     except (ArithmeticError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and NOT_HELD not in str(error):
+        if isinstance(error, RuntimeError) and NOT_REPRESENTABLE not in str(error):
             raise
         what = f"the update must be made of numbers that its tensors can hold, got: {error}"
         raise Diverged(what, run.row) from None

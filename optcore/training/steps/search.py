@@ -1,8 +1,8 @@
 """
-A step of an optimizer that looks at the loss of one batch as often as it wants, as L-BFGS does.
+A step of an optimizer that evaluates the loss of one batch any number of times, as L-BFGS does.
 
-Such a step may take long. Whoever drives the loop may have it given up meanwhile: the run is then
-as it was before the step, generators and all, and makes the same step again, bit for bit.
+Such a step may take long, so the caller of the loop may interrupt it. The run is then restored to
+its state before the step, including random generators, and repeats the step bit for bit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from optcore.training.seeds import (
     restore_generator_words,
 )
 from optcore.training.steps.columns import Columns
-from optcore.training.steps.passes import acceptable, backward, loss_of, loss_scale, overflow_told
+from optcore.training.steps.passes import (
+    acceptable,
+    backward,
+    loss_of,
+    loss_scale,
+    overflow_as_divergence,
+)
 
 
 class _Unusable(Exception):
@@ -34,8 +40,8 @@ class _Unusable(Exception):
         self.loss = loss
 
 
-class _GivenUp(Exception):
-    """The step is not to be finished."""
+class _Interrupted(Exception):
+    """The step was interrupted."""
 
 
 def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[float, bool]]:
@@ -43,13 +49,13 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
     Let the optimizer search; return the first loss, and whether an update was made.
 
     Yields:
-        a sign of life whenever the step was given up; the run is as before it.
+        the progress whenever the step was interrupted; the run is then as before it.
     """
     while True:
         before = _Before.of(run)
         try:
             return _once(run, columns)
-        except _GivenUp:
+        except _Interrupted:
             before.restore(run)
         yield Progress(run.row)
         columns.begin()
@@ -59,9 +65,9 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
     images, labels = run.batches.next()
     losses: list[float] = []
 
-    def look() -> float:
+    def closure() -> float:
         if run.interrupt.is_set():
-            raise _GivenUp
+            raise _Interrupted
         run.optimizer.zero_grad()
         loss = loss_of(run, images, labels)
         losses.append(loss.item())
@@ -73,8 +79,8 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         return losses[-1]
 
     try:
-        with overflow_told(run):
-            run.optimizer.step(look)
+        with overflow_as_divergence(run):
+            run.optimizer.step(closure)
     except _Unusable as error:
         return error.loss, False
     return losses[0], True
@@ -82,7 +88,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
 
 @dataclass(frozen=True)
 class _Before:
-    """What a search changes, as it was before."""
+    """The state that a search changes, from before it."""
 
     tensors: list[tuple[Tensor, Tensor]]
     memory: dict[str, Any]
@@ -92,7 +98,7 @@ class _Before:
 
     @classmethod
     def of(cls, run: Run) -> _Before:
-        """Return it as it is now."""
+        """Return the current state of *run*."""
         changed = [*(param.detach() for param in run.model.parameters()), *run.model.buffers()]
         batches = run.batches
         return cls(
@@ -104,7 +110,7 @@ class _Before:
         )
 
     def restore(self, run: Run) -> None:
-        """Put *run* back."""
+        """Restore *run* to this state."""
         for tensor, copy in self.tensors:
             tensor.copy_(copy)
         run.optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""A step: the gradients of its batches, and the update, unless there is a reason to skip it."""
+"""A step: the gradients of its batches, and the update, unless it must be skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optcore.training.steps.passes import (
     examples,
     loss_of,
     loss_scale,
-    overflow_told,
+    overflow_as_divergence,
 )
 from optcore.training.steps.search import searched
 
@@ -27,10 +27,10 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
     Make a step of *run* and wait for its loss.
 
     Yields:
-        a sign of life between two batches, and where a long search was given up.
+        the progress between two batches, and where a long search was interrupted.
 
     Returns:
-        what to report. The run has gone on, unless the loss ends it.
+        the report. The run is one step further, unless the loss ends it.
     """
     columns.begin()
     if run.optimizer.needs_closure:
@@ -40,14 +40,14 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         columns.measure_gradient(loss_scale(run))
         updated = acceptable(run, value) and _gradient_is_finite(run)
         if updated:
-            with overflow_told(run):
+            with overflow_as_divergence(run):
                 run.optimizer.step()
     run.micro, scale, row = 0, loss_scale(run), run.row
     if updated:
         applied(run)
         run.loss_sum, run.loss_count = run.loss_sum + value, run.loss_count + 1
     else:
-        run.optimizer.follow_plans()  # to what the update would have been made with
+        run.optimizer.follow_plans()  # so that the report has the lr of the skipped update
     lrs = run.applied_lrs()
     values = columns.values(scale, updated=updated)
     if acceptable(run, value):
@@ -70,7 +70,7 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
 
 
 def applied(run: Run) -> None:
-    """Count an update, and let what follows the weights follow."""
+    """Count an update, and update the copies of the weights."""
     run.t += 1
     if run.slow is not None:
         run.slow.update(run.t)
@@ -104,14 +104,14 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
 
 
 def _statistics(run: Run) -> list[Tensor]:
-    """Return BatchNorm's statistics as they are, where a batch may turn out to spoil them."""
+    """Return a copy of BatchNorm's statistics, if a batch that diverges is to be skipped."""
     if run.spec.training.on_divergence == "fail":
         return []
     return [buffer.clone() for buffer in run.statistics]
 
 
 def _gradient_is_finite(run: Run) -> bool:
-    """Return whether an update may be made from the gradient; looked at only if it matters."""
+    """Return whether the gradient is finite; it is only read if an update may be skipped."""
     drops = run.scaler is not None and run.scaler.drops
     if not drops and run.spec.training.on_divergence == "fail":
         return True
@@ -119,7 +119,7 @@ def _gradient_is_finite(run: Run) -> bool:
 
 
 def _rescale(run: Run, *, finite: bool) -> None:
-    """Let the loss scale learn of a gradient."""
+    """Update the loss scale by whether a gradient was *finite*."""
     if run.scaler is None:
         return
     run.scaler.update(finite=finite)
