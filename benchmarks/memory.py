@@ -62,7 +62,7 @@ def line(steps: int, sizes: list[float]) -> str:
 def measure(client: redis.Redis, steps: int) -> Iterator[float]:
     """Yield the bytes a step takes, now and then, of a job that is reported to *steps*."""
     training = {"steps": steps, "device": "cpu"}
-    held = claimed(
+    held, _ = claimed(
         client,
         JobSpec.parse(
             {

@@ -21,7 +21,8 @@ class Message(Job):
     An RQ job that can only be a ring of the doorbell, whatever is in Redis.
 
     RQ imports and calls any name that it finds in a job, as the function or as a callback, so that
-    whoever can write to Redis could run code here. A message has no callbacks and one function.
+    write access to Redis would be a way to run code here. A message has no callbacks, and only one
+    function is allowed.
     """
 
     success_callback = failure_callback = stopped_callback = None

@@ -18,7 +18,7 @@ def main() -> None:
         found = [client.hmget(WORKER % worker_id, ("host", "unwell")) for worker_id in ids]
     states = [unwell for its_host, unwell in found if its_host == host]
     if not states:
-        sys.exit(f"no worker on {host} has said hello of late")
+        sys.exit(f"no worker on {host} has sent a heartbeat lately")
     for unwell in filter(None, states):
         sys.exit(f"a worker on {host} takes no jobs: {unwell}")
 

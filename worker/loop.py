@@ -183,7 +183,7 @@ class WorkerLoop:
             released = send(self._client, calls.release(claim, why=why, cause=cause))
         except Fenced:
             return
-        self._ring(released.bells, claim)
+        self._ring(released.wakeups, claim)
 
     def _ring(self, devices: Sequence[str], claim: Claim) -> None:
         for device in devices:

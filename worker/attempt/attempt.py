@@ -165,7 +165,7 @@ class Attempt:
         return f"failed: {reason}"
 
     def _release(self, why: str) -> Outcome:
-        self.wakeups = self._sender.send(calls.release(self._claim, why=why)).bells
+        self.wakeups = self._sender.send(calls.release(self._claim, why=why)).wakeups
         return "released"
 
     def _blame_machine(self, fault: Fault) -> Outcome:
@@ -173,7 +173,7 @@ class Attempt:
         log.warning("%s: not on this machine: %s", self._claim.job_id, fault.why)
         why = f"{socket.gethostname()}: {fault.why}"
         call = calls.release(self._claim, why=why, cause=fault.cause)
-        self.wakeups = self._sender.send(call).bells
+        self.wakeups = self._sender.send(call).wakeups
         return f"{FAULT}{fault.why}"
 
 

@@ -102,7 +102,7 @@ class Disk:
                     self._note("storage_has_room")
                 return done
             self.check_requests()
-            # Some patience is shorter than the pause: then the last try is not late.
+            # If *patience_s* is shorter than the pause, it ends with the next try.
             time.sleep(min(RETRY_S, self.patience_s) if failing else RETRY_S)
 
     def _require_mounted(self) -> None:

@@ -82,13 +82,13 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    told = False
+    logged = False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not told:
-                told = True
+            if not logged:
+                logged = True
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
                 log.warning("waits for GPU %s, which another trainer holds (%s)", name, holder)
             wait(RETRY_S)

@@ -203,7 +203,7 @@ class Trainer:
 
     @property
     def ready(self) -> bool:
-        """Whether it has said that it is ready."""
+        """Whether it is ready for a job."""
         return self._fingerprint is not None
 
     def alive(self) -> bool:

@@ -84,7 +84,7 @@ class PipelinedWriter:
         if self._connection is None:
             return
         if self._in_flight is not None:
-            # Its answer must not be read by whoever gets this connection next.
+            # Its answer must not be read by the next user of this connection.
             self._connection.disconnect()
         self._pool.release(self._connection)
         self._connection = self._in_flight = None

@@ -25,9 +25,10 @@ Who may send, and when (`Cadence` tells the time):
 - The loop polls (`send_rows`). It sends in state IDLE only, a period after rows were last sent, and
   at most PIPELINED_BYTES, which the socket takes without blocking. If the thread has the lock, it
   sends nothing.
-- The thread sends when it is woken: in state CLOSED, by rows too many for the loop, by an answer
-  that is late, by evaluations and best states, and by whoever waits for rows to be stored. It also
-  sends when the loop has not polled for ABSENT_S, as in a step of a minute.
+- The thread sends when it is woken, which the loop does when it polls in state CLOSED, when there
+  are more rows than it may send, when an answer is late, when evaluations or best states are to be
+  sent, and when it waits for its rows to be stored. It also sends when the loop has not polled for
+  ABSENT_S, as in a step of a minute.
 - In state IN FLIGHT, the thread first waits SETTLE_S for the answer, so that a slow store does not
   get the rows twice.
 
@@ -37,9 +38,9 @@ the first in the buffer, and the thread sends them again. Stored rows that arriv
 equal, else the store refuses them.
 
 What happens on a break: the loop only notes it and wakes the thread. The thread sends the rows with
-retries, so it gets the error that the loop did not look at: an unreachable store is waited for,
-rows that the store has lost are sent again from the journal, and whatever else the store refuses
-is raised by the loop's next `check`. Then the thread opens the connection again.
+retries, so it gets the error that the loop did not read: while the store is unreachable it waits,
+rows that the store has lost it sends again from the journal, and any other refusal is raised by the
+loop's next `check`. Then it opens the connection again.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ SETTLE_S = 2.0
 PIPELINED_BYTES = 2**15
 """What the loop may send at once: well below a socket's send buffer, so that it never blocks."""
 WAIT_S = 0.05
-"""How often a loop that waits for the store looks whether that is away, or has refused."""
+"""How often a loop that waits for its rows checks for a store that is away, and for errors."""
 
 
 class Reporter:
