@@ -38,5 +38,5 @@ class Reaper:
             log.warning("%s lost its worker", member)
         for member in reaped.overtime:
             log.warning("%s was taken from its worker: its time was over", member)
-        for device in reaped.bells:
+        for device in reaped.wakeups:
             doorbell.ring(self._client, device, "reaper")

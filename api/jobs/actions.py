@@ -47,7 +47,7 @@ class JobAction:
         result = await send_async(self._client, calls.ask(self.tenant, self.job_id, action))
         if result.record is None:
             raise JobNotFound(self.job_id)
-        return await self._respond(result.record, result.bells)
+        return await self._respond(result.record, result.wakeups)
 
     async def change(self, call: Call[Changed], what: str) -> Response:
         """Change how a queued or paused job continues; *what* completes "cannot ..." in errors."""
@@ -58,11 +58,11 @@ class JobAction:
             raise JobRunning(self.job_id, what)
         if changed.outcome == "ended":
             raise JobEnded(self.job_id, changed.record.state, what)
-        return await self._respond(changed.record, changed.bells)
+        return await self._respond(changed.record, changed.wakeups)
 
-    async def _respond(self, record: Record, bells: Sequence[str]) -> Response:
-        if bells:
-            await run_in_threadpool(wake_workers, self._blocking_client, bells, self.job_id)
+    async def _respond(self, record: Record, wakeups: Sequence[str]) -> Response:
+        if wakeups:
+            await run_in_threadpool(wake_workers, self._blocking_client, wakeups, self.job_id)
         return await job_response(record, render=self._render, threads=self._threads)
 
 

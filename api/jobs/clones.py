@@ -91,7 +91,8 @@ class Cloner:
                 ) from None
             return StartingState(parent.id, copy.step, copy.path, copy.sha256, clone.keep)
         raise NothingToClone(
-            f"the checkpoint of job {parent.id} at step {source.step} is not in this service's storage"
+            f"the checkpoint of job {parent.id} at step {source.step} is not in this service's "
+            "storage"
         )
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
@@ -155,6 +156,6 @@ async def clone_job(
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)
-    if submitted.bells:
-        await run_in_threadpool(wake_workers, blocking_client, submitted.bells, submitted.record.id)
+    if submitted.wakeups:
+        await run_in_threadpool(wake_workers, blocking_client, submitted.wakeups, submitted.record.id)
     return response

@@ -71,8 +71,8 @@ async def submit_job(
     )
     submitted = await send_async(client, call)
     response = await submitted_response(submitted, render=render, threads=threads)
-    if submitted.bells:
-        await run_in_threadpool(wake_workers, blocking_client, submitted.bells, submitted.record.id)
+    if submitted.wakeups:
+        await run_in_threadpool(wake_workers, blocking_client, submitted.wakeups, submitted.record.id)
     return response
 
 

@@ -1,18 +1,24 @@
 """
-The calls of the server's functions, one for each: who may make them, with what, for what.
+The calls of the functions on the server, one for each.
 
-They are arranged as the functions are in ``jobs/lua``.
+A module holds what the Lua file of the same noun does: ``store/redis/lua``.
 """
 
-from store.jobs.calls.claims import Claim
-from store.jobs.calls.clients import Asked, Changed, Submitted, accept, ask, recall, restart, submit
 from store.jobs.calls.history import history_moved, long_histories
 from store.jobs.calls.isolation import SetAside, put_back, set_aside, set_aside_members
-from store.jobs.calls.libraries import forget_library, unused_libraries
-from store.jobs.calls.lists import Found, Unreadable, find, index_labels, summaries
+from store.jobs.calls.libraries import forget_library, unused_libraries, version
 from store.jobs.calls.monitoring import Monitored, monitored
 from store.jobs.calls.reaper import Reaped, reap
-from store.jobs.calls.record import look, version
+from store.jobs.calls.requests import (
+    Asked,
+    Changed,
+    Submitted,
+    accept,
+    ask,
+    recall,
+    restart,
+    submit,
+)
 from store.jobs.calls.retention import (
     Owned,
     archived,
@@ -36,8 +42,10 @@ from store.jobs.calls.series import (
     passed_over,
     refused,
 )
+from store.jobs.calls.views import Found, Unreadable, find, index_labels, look, summaries
 from store.jobs.calls.workers import (
     Cause,
+    Claim,
     Released,
     begun,
     bye,

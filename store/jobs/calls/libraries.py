@@ -1,11 +1,16 @@
-"""Which libraries of functions on the server nobody uses any more."""
+"""Libraries of functions on the server: the version of this one, and which are no longer used."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from store.jobs.calls.replies import texts
+from store.jobs.calls.replies import text, texts
 from store.redis.functions import Call
+
+
+def version() -> Call[str]:
+    """Return the version of the functions that the server has."""
+    return Call("version", [], text, reads_only=True)
 
 
 def unused_libraries(names: Sequence[str], *, max_age_ms: int) -> Call[list[str]]:

@@ -16,12 +16,12 @@ class Reaped:
 
     Attributes:
         jobs: ``tenant/id`` of each job that lost its lease.
-        bells: devices whose idle workers should hear that there is work.
+        wakeups: devices whose idle workers should be woken.
         overtime: ``tenant/id`` of each job that was trained on after its time was over.
     """
 
     jobs: list[str]
-    bells: list[str]
+    wakeups: list[str]
     overtime: list[str]
 
 

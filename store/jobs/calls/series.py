@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from store.jobs.calls.claims import Claim
 from store.jobs.calls.replies import accepted, checked, json_text, text, texts
+from store.jobs.calls.workers import Claim
 from store.redis.functions import Call
 
 

@@ -1,4 +1,4 @@
-"""What workers do with jobs: they claim them, hold them, and end them or give them back."""
+"""Workers and the jobs they have: they claim one, renew its lease, end it or release it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from optserve.contract.states import Outcome
-from store.jobs.calls.claims import Claim
 from store.jobs.calls.replies import accepted, as_record, checked, json_text, text, texts
 from store.jobs.record import Record
 from store.redis.functions import Call
@@ -18,17 +17,38 @@ Cause = Literal["left", "crashed", "fault"]
 
 
 @dataclass(frozen=True)
+class Claim:
+    """
+    A worker's claim on a job; its token guards every write of the attempt.
+
+    Attributes:
+        tenant: the job's.
+        job_id: the job's.
+        token: random, known to this attempt alone.
+    """
+
+    tenant: str
+    job_id: str
+    token: str
+
+    @property
+    def args(self) -> tuple[str, str, str]:
+        """The first arguments of every write."""
+        return (self.tenant, self.job_id, self.token)
+
+
+@dataclass(frozen=True)
 class Released:
     """
     A job after its worker gave it back.
 
     Attributes:
         state: the job's; or ``already``: it was given back before.
-        bells: devices whose idle workers should hear of it.
+        wakeups: devices whose idle workers should be woken for it.
     """
 
     state: str
-    bells: list[str]
+    wakeups: list[str]
 
 
 def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int) -> Call[None]:
@@ -147,7 +167,7 @@ def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
 
     def read(reply: list[bytes]) -> Released:
-        state, *bells = texts(checked(reply))
-        return Released(state, bells)
+        state, *wakeups = texts(checked(reply))
+        return Released(state, wakeups)
 
     return Call("release", [*claim.args, why, cause], read)

@@ -86,7 +86,7 @@ def test_workers_that_are_not_well_take_no_jobs_and_hear_no_bell(client: redis.R
     say_hello(client, "w1", unwell="")
 
     assert ill == "machine"
-    assert bells[1].bells == []
+    assert bells[1].wakeups == []
     assert waiting_for(client, job_id) is None
     assert claim(client) is not None
 
@@ -100,7 +100,7 @@ def test_a_worker_of_the_release_before_is_put_into_its_class(client: redis.Redi
     job_id = submit(client)
     before = waiting_for(client, job_id)
 
-    rung = reap(client).bells
+    rung = reap(client).wakeups
     known = waiting_for(client, job_id)
     client.hset(keys.WORKER % "w0", "state", "busy")  # as its own claim does
     client.delete(keys.ADOPTED)

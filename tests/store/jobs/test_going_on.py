@@ -90,7 +90,7 @@ def test_a_restarted_job_begins_at_its_first_step_on_any_worker(client: redis.Re
 
     changed = restart(client, job_id)
 
-    assert changed.bells == ["cpu"]
+    assert changed.wakeups == ["cpu"]
     assert changed.record is not None
     job = changed.record.job()
     assert (job.state, job.step, job.checkpoint_step, job.truncations) == ("queued", 0, 0, [0])
@@ -154,7 +154,7 @@ def test_an_accepted_job_goes_on_from_its_checkpoint_on_any_worker(client: redis
 
     changed = accept(client, job_id)
 
-    assert changed.bells == ["cpu"]
+    assert changed.wakeups == ["cpu"]
     assert changed.record is not None
     job = changed.record.job()
     assert (job.step, job.checkpoint_step, job.truncations, job.bitwise) == (6, 6, [6], False)

@@ -185,3 +185,16 @@ def storage_of(client: redis.Redis, root: Path) -> Storage:
     storage = Storage(root)
     require_usable(client, storage)
     return storage
+
+
+def checkpoint(client: redis.Redis, held: Claim, step: int) -> list[str]:
+    call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
+    return send(client, call)
+
+
+def reaped_wakeups(client: redis.Redis) -> list[str]:
+    return reap(client).wakeups
+
+
+def make_older(client: redis.Redis, job_id: str, by_ms: int) -> None:
+    client.hincrby(keys.JOB % ("local", job_id), "queued", -by_ms)

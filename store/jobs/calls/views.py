@@ -1,4 +1,4 @@
-"""What lists of jobs are made of."""
+"""Views: one job, and lists of jobs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.jobs.calls.replies import text, texts
+from store.jobs.calls.replies import as_record, text, texts
 from store.jobs.record import Record
 from store.redis.functions import Call, error_of
 
 BESIDE = ("trained_ms", "waiting_for", "fault_ms", "gone_ms")
 """What follows from a record and the time."""
+
+
+def look(tenant: str, job_id: str) -> Call[Record | None]:
+    """Return a job's record, or None if there is no such job."""
+    return Call("look", [tenant, job_id], as_record, reads_only=True)
 
 
 @dataclass(frozen=True)

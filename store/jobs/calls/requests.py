@@ -21,12 +21,12 @@ class Submitted:
         outcome: created; replayed (the key and body were seen before); conflict (the key was
             seen with another body).
         record: of the job that was made, or that the key belongs to.
-        bells: devices whose idle workers should hear of it.
+        wakeups: devices whose idle workers should be woken for it.
     """
 
     outcome: Literal["created", "replayed", "conflict"]
     record: Record
-    bells: list[str]
+    wakeups: list[str]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Asked:
 
     Attributes:
         record: None if there is no such job.
-        bells: devices whose idle workers should hear of it.
+        wakeups: devices whose idle workers should be woken for it.
     """
 
     record: Record | None
-    bells: list[str]
+    wakeups: list[str]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Changed:
         outcome: ok; or why nothing was changed: there is no such job, a worker has it, it has
             ended.
         record: None if there is no such job.
-        bells: devices whose idle workers should hear of it.
+        wakeups: devices whose idle workers should be woken for it.
     """
 
     outcome: Literal["ok", "missing", "running", "ended"]
     record: Record | None
-    bells: list[str]
+    wakeups: list[str]
 
 
 def submit(
