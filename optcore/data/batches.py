@@ -59,4 +59,5 @@ class Batches:
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the order of *n* examples in an epoch: a pure function of seed and epoch."""
+    # Counter-based: a resumed run needs no generator to have the order of its epoch again.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

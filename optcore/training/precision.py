@@ -87,5 +87,6 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
     filled = [tensor for tensor in tensors if tensor.numel()]
     if not filled:
         return True
+    # The largest absolute value: unlike a sum of squares it is infinite only if a value is.
     largest = torch._foreach_norm(filled, torch.inf)
     return bool(torch.stack([value.float() for value in largest]).isfinite().all())

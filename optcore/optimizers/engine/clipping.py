@@ -97,6 +97,7 @@ def global_norm(params: Sequence[Tensor]) -> float:
     by_device: dict[torch.device, list[Tensor]] = {}
     for grad in grads:
         by_device.setdefault(grad.device, []).append(grad)
+    # In double: the squares of float32 norms may overflow.
     norms = [
         torch.stack([norm.double() for norm in norms_of(same)]).norm().cpu()
         for same in by_device.values()

@@ -72,6 +72,8 @@ class Eager:
         return self._scratch.nbytes
 
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
+        # `if weight_decay:` in a rule leaves operations out where the number is 0, so each set of
+        # numbers that are 0 has a program of its own. A schedule may move a number to 0 and back.
         takes = values if self._takes_all else self._update_numbers
         zeros = tuple([name for name in takes if not values[name]])
         if zeros not in self._programs:
@@ -137,7 +139,7 @@ class Carrying:
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place, and store the numbers for the next."""
         carried = self._carries(0, numbers, self._flags)
-        if t > 1:
+        if t > 1:  # before it, no update has left anything
             carried = {name: float(kept[0]) for name, kept in spans.carried.items()}
         self._engine(spans, t, {**numbers, **carried})
         for name, value in self._carries(t, numbers, self._flags).items():
@@ -172,6 +174,8 @@ class _Scratch:
     def _grown(self, count: int, like: Tensor) -> list[Tensor]:
         held = self._buffers.setdefault((like.dtype, like.device), [])
         if len(held) < count or (held and held[0].numel() < like.numel()):
+            # All of them are replaced, and the views with them: a cached view would keep the
+            # memory of its old buffer.
             length = max([like.numel(), *(buffer.numel() for buffer in held)])
             held[:] = [
                 torch.empty(length, dtype=like.dtype, device=like.device)

@@ -53,6 +53,7 @@ class Segment:
 
     def view(self, buffer: Tensor) -> Tensor:
         """Return this segment of *buffer*, shaped like the parameter."""
+        # as_strided counts from the start of the storage, of which *buffer* may be a part.
         offset = buffer.storage_offset() + self.start
         return buffer.as_strided(self.param.shape, self.strides, offset)
 
@@ -147,6 +148,7 @@ class FlatState:
             stretches[self._num_large :] = [(self._small_start, size)]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
+        # After `adopt`: only now does the buffer hold the values of the parameters.
         for slot, value in first_values.items():
             if math.isnan(value):  # COPY
                 self.slots[slot].copy_(self._work)
@@ -166,6 +168,7 @@ class FlatState:
         with torch.no_grad():
             for segment in self.segments:
                 view = segment.view(self.params)
+                # Where they lie there already, the values are in place.
                 if view.data_ptr() != segment.param.data_ptr():
                     view.copy_(segment.param)
                 segment.param.data = view
@@ -180,6 +183,8 @@ class FlatState:
 
     def moved(self) -> bool:
         """Return whether any parameter's memory is no longer the buffer's."""
+        # torch has no hook for it, but whatever moves a parameter (`model.to`, an assignment to
+        # `param.data`) changes its address.
         return [param.data_ptr() for param in self._tensors] != self._addresses
 
     def fits(self) -> bool:
@@ -197,6 +202,8 @@ class FlatState:
 
         Parameters without a gradient keep their slots and counters, as in torch.
         """
+        # Numbers such as bias corrections depend on t, so one call updates only parameters that
+        # have the same t; in nearly every run those are all of them.
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
         if any(grad.is_sparse for grad in present):
@@ -273,6 +280,7 @@ def _columns(rows: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
 
 
 def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segment]:
+    # Stable: equal models get equal layouts, and with them equal bits.
     large_first = sorted(named, key=lambda pair: pair[1].numel() < LARGE)
     segments, start = [], 0
     for name, param in large_first:

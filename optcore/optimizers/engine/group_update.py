@@ -72,6 +72,7 @@ def compile_group(
     flags = spec.flags(single_precision=single_precision)
     transforms = _transforms(spec, rule)
     fused = _is_fused(spec, single_precision=single_precision, size=size)
+    # A norm or the mean of a row is that of one parameter, so one call cannot serve several.
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
     return GroupUpdate(
         kind=spec.kind,

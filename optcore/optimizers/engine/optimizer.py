@@ -168,7 +168,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             update = self._group_updates[i]
             for state in self._states[i]:
                 if state.moved():
-                    self._take_back(i)
+                    self._take_back(i)  # all states of the group at once
                     break
             numbers = update.rounded_numbers(group)
             numbers["grad_scale"] = scales[i]

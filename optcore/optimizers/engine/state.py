@@ -57,6 +57,7 @@ def allocate(
     update: GroupUpdate, named: Sequence[tuple[str, Tensor]], numbers: Numbers
 ) -> list[GroupState]:
     """Return new states for the parameters *named*, one for each dtype and device."""
+    # groupby only groups neighbours. The sort is stable, so the order of the model stays.
     by_placement = groupby(sorted(named, key=_placement), key=_placement)
     return [_new_state(update, list(pairs), numbers) for _, pairs in by_placement]
 

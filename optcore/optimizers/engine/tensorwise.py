@@ -40,6 +40,7 @@ class Normed(Eager):
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
             norms.append(torch.stack([_norm(part) for part in parts]))
+        # In double: the squares of float32 norms may overflow.
         total = torch.stack(norms).double().norm(dim=0)
         return self._rule.ratios(total.tolist(), numbers, self._flags)
 
@@ -74,12 +75,14 @@ class ByRows(Whole):
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
         if not spans.grads[0].is_sparse:
+            # Slices of one dimension need far less memory than operations on whole tensors.
             flat = _flattened(spans)
             if flat is None:
                 super().__call__(spans, t, numbers)
             else:
                 self._dense(flat, t, numbers)
             return
+        # An Embedding's gradient has a row for every lookup; coalesced, one for every index.
         grad = spans.grads[0].coalesce()
         rows = grad.indices()[0]
         if not len(rows):

@@ -70,12 +70,14 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         if rule.shapes is None:
             param, grad = _before(param, grad, given, transforms)
         else:
+            # In place: a rule that is not traced would hold another copy of a large matrix.
             grad = _regularized(param, grad, given, transforms)
             _shrunk(param, given, transforms, out=param)
         results = rule.update(param, grad, *own, **only(_left(given, transforms), rule.update))
         if average is None:
             return results
         mean = torch.lerp(results[0], average, given["average_momentum"])
+        # Parameter and average need a result each: in a program, a result is written to one place.
         return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
 
     # The same here.

@@ -142,6 +142,7 @@ def _fused(*, decoupled: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
+        # The kernel only reads the step, so one tensor serves every parameter.
         amsgrad = len(slots) == len(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
         run = torch._fused_adamw_ if decoupled else torch._fused_adam_
         run(

@@ -78,7 +78,7 @@ def sag(
     for i, old in enumerate(gradients):
         if is_now[f"now{i}"]:
             total = total - old + grad
-            kept[i] = grad * 1
+            kept[i] = grad * 1  # a result of its own: the gradient's memory is autograd's
     return torch.add(param, total, alpha=-lr / seen), total, *kept
 
 

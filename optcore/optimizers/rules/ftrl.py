@@ -59,6 +59,7 @@ def ftrl(
         growth = size - before
     else:
         squares = torch.addcmul(accumulator, grad, grad)
+        # Ones and zeros as operations on a tensor, which a program can write in place.
         size = squares * 0 + 1
         growth = squares * 0
     if l2_shrinkage:

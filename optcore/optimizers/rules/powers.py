@@ -24,6 +24,8 @@ class Running:
 
     def __call__(self, t: int, *arguments: float, float32: bool = False) -> float:
         """Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*."""
+        # Remembered totals make a step one operation, not t. They are no state: a resumed run
+        # computes them again from 1, with the same roundings.
         key = (float32, *arguments)
         at, total = self._last.get(key, (0, 1.0 if self._product else 0.0))
         if at > t:

@@ -46,7 +46,8 @@ def rprop(
     agree = (grad * prev).sign()
     changed = (-agree).clamp(min=0)  # 1 where the sign changed, else 0
     same = agree.clamp(min=0)
-    # One of the three terms is not 0, so the sum is exactly one factor.
+    # One of the three terms is not 0, so the sum is exactly one factor. Here and below, 1 - x is
+    # (x - 1) * -1, since a program can only write in place what has its tensor first.
     factor = same * eta_plus + changed * eta_minus + (agree * agree - 1) * -1
     step_size = (step_size * factor).clamp(step_min, step_max)
     prev = grad * (changed - 1) * -1

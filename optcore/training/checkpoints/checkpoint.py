@@ -101,6 +101,7 @@ def save(run: Run, folder: Path) -> Checkpoint:
     files[FACTS_FILE] = json.dumps(facts).encode()
     for name, content in files.items():
         write_durably(draft / name, content)
+    # Files, then their names, then the folder's new name: a crash leaves a draft or the whole.
     sync_folder(draft)
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
@@ -149,6 +150,7 @@ def _load(
     """Restore *run* from the facts and tensors of a checkpoint."""
     parts = _parts(state)
     run.model.load_state_dict(model)
+    # Schedules before the optimizer, which sets its numbers from them.
     for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
         schedule.load_state_dict(known)
     run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
@@ -166,6 +168,7 @@ def _load(
     run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
     if "order" in parts:
         run.batches.order = parts["order"][""].to(run.device)
+    # Last, so that nothing above can have drawn from them.
     restore_generator_tensors(parts["generator"])
     restore_generator_words(facts["generators"])
 

@@ -49,6 +49,7 @@ def step_ahead(run: Run) -> Made:
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
     """Wait for the losses of the steps *made*; yield their reports. The last settles the run."""
+    # One copy to the host, and so one wait, for all of them.
     losses = torch.stack([loss for _, loss in made]).tolist()
     for (without, _), loss in zip(made, losses, strict=True):
         report = without._replace(loss=loss)

@@ -86,6 +86,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
         kept = _statistics(run)
         loss = loss_of(run, images, labels)
         if accumulate > 1:
+            # By examples, not by batches: the last batch of a pass may be shorter.
             loss = loss * (len(labels) / whole)
         value = loss.item()
         if not run.micro:
@@ -94,6 +95,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
         if math.isfinite(value):
             backward(run, loss)
         else:
+            # Not strict: nothing is kept where a divergence ends the run.
             for buffer, before in zip(run.statistics, kept, strict=False):
                 buffer.copy_(before)
         run.partial_loss += value
