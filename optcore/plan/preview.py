@@ -1,4 +1,4 @@
-"""What a preview is asked for: a schedule, and the run and groups to draw it for."""
+"""The request for a preview: a schedule, and the run and groups to draw it for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PreviewGroup(Spec):
 
 
 class PreviewSpec(Spec):
-    """A schedule that is to be seen before it runs."""
+    """A schedule to draw, and the length of the run to draw it for."""
 
     schedule: AnySchedule
     """What to draw."""

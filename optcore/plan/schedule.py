@@ -132,7 +132,7 @@ class _Summary:
         if self.num_seen < self.total_steps:
             yield (
                 f"schedule: the numbers of lr are those of {self.num_seen} of the run's "
-                f"{self.total_steps} steps: to look at each would take long"
+                f"{self.total_steps} steps: to compute all would take too long"
             )
 
 

@@ -23,10 +23,10 @@ from optcore.schedules.picture import svg
 from optcore.schedules.warmup import Warmup
 
 STEPS, PER_EPOCH = 400, 20
-"""Length of the run that is drawn, and of its epochs."""
+"""Length of the drawn run and of its epochs, in steps."""
 
 EXAMPLES = {kind: {"kind": kind, **spec.EXAMPLE} for kind, spec in SCHEDULES.items()}
-"""A schedule of every kind, for the run that is drawn."""
+"""Kind -> the schedule that is drawn."""
 
 WARMUPS = {
     after: {"kind": "cosine", "warmup": {"length": 100, "after": after}}
@@ -71,7 +71,7 @@ def contents() -> str:
 
 
 def section(kind: str, spec: type[Any], example: Mapping[str, Any]) -> str:
-    """Return what the page says about one kind."""
+    """Return the section of the page about one kind."""
     lines = [f"## {kind}", "", f"![{kind}]({kind}.svg)", "", "```json", as_json(example), "```", ""]
     lines += [_as_markdown(inspect.getdoc(spec) or ""), ""]
     if issubclass(spec, Dialectal):

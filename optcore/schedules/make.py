@@ -1,4 +1,4 @@
-"""From a schedule's spec to the function it means."""
+"""Make a schedule: from its spec to a function of t."""
 
 from __future__ import annotations
 
@@ -56,9 +56,10 @@ class PlannedSchedule:
 
 class MetricDrivenSchedule(PlannedSchedule):
     """
-    A schedule that a metric moves as well as the step: plateau or greedy, behind its warmup.
+    A schedule whose lr depends on a metric as well as on the step: plateau or greedy.
 
-    Called, it answers for any t with what is known now. Its state belongs in a checkpoint.
+    Called for any t, it returns the lr that follows from the observations so far. Its state belongs
+    in a checkpoint.
     """
 
     def __init__(self, curve: Curve, state: MetricDrivenLr) -> None:
@@ -91,7 +92,7 @@ def make_schedule(
     steps_per_epoch: int = 1,
 ) -> Schedule:
     """
-    Return the schedule that *spec* says: a pure function of t, in float64.
+    Return the schedule that *spec* describes: a pure function of t, in float64.
 
     For plateau and greedy it is a `MetricDrivenSchedule`, which also takes a metric (``observe``).
 

@@ -1,4 +1,4 @@
-"""Schedules as SVG: one line per curve, no spike lost, the same text for the same numbers."""
+"""Curves as SVG: one line each, every extreme kept, the same text for the same numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
-"""Of the curves, in turn: told apart also by those who see no red."""
+"""Colours of the curves, in turn, which people who see no red can tell apart."""
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 30, 28
 """Margins around the curves, in pixels."""
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'

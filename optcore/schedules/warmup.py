@@ -120,8 +120,8 @@ def warmup(
         if after == "compress":
             # The product first: it is exact, so that whole positions stay whole.
             since = since * total_steps / (total_steps - length)
-        # np.where computes both sides at every t: the rise must not overflow behind its end, nor
-        # the curve be asked before its beginning.
+        # np.where computes both sides at every t: the rise must not overflow after its end, and
+        # the curve is defined from 0 on only.
         return np.where(t < length, rise(np.minimum(t, length)), curve(since))
 
     return f

@@ -225,7 +225,7 @@ class Tanh(Annealing):
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
-    Return the function from what is left (1 at the start, 0 at the end) to lr.
+    Return the function from the part of the fall that is left (1 to 0) to lr.
 
     ::
 
@@ -254,7 +254,7 @@ def linear(
 
 
 def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
-    """Return the line from lr * start_factor to lr * end_factor, as torch's factors make it."""
+    """Return the line from lr * start_factor to lr * end_factor, multiplied as torch does."""
     rise = np.float32(end_factor - start_factor)
     base = np.float32(length * start_factor)
     first = float(np.float32(lr) * np.float32(start_factor))
@@ -295,7 +295,7 @@ def polynomial(
 
 
 def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
-    """Return the power of what is left, as torch's factors make it."""
+    """Return the same without an end and cycles, as a product of torch's factors."""
     n, one = np.float32(length), np.float32(1)
 
     def factors(t: Single) -> Single:

@@ -22,7 +22,7 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
 
     Args:
         seed: from 0 up to 2 ** 63.
-        t: whole steps; what is behind the point is cut off.
+        t: steps; fractions are rounded down.
 
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.
