@@ -32,6 +32,7 @@ from optcore.schedules.families.stateful import Greedy, Plateau
 from optcore.schedules.families.step import MultiStep, Step
 from optcore.spec.base import kind_of
 
+# In the order of the gallery, and of the message about an unknown kind.
 Simple = (
     Constant
     | Piecewise

@@ -167,6 +167,7 @@ class Polynomial(Annealing, Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
+        # torch's PolynomialLR has neither end nor cycles: with those there is nothing to copy.
         if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
             return recursive_polynomial(lr=lr, length=length, power=self.power)
         return polynomial(

@@ -40,6 +40,7 @@ class Chain(ScheduleSpec):
         torch 2.13 SequentialLR; optax 0.2.8 join_schedules.
     """
 
+    # Each part begins anew, the first one after the warmup.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {
         "schedules": [{"kind": "linear", "start_fraction": 0.2, "end": 1.0}, COSINE],
@@ -77,6 +78,7 @@ class Chain(ScheduleSpec):
     def lengths(self, run: RunLength) -> list[RunLength]:
         """Return the length of each part: at least 1 step, whether the run reaches it or not."""
         edges = [0, *(run.steps(boundary) for boundary in self.boundaries)]
+        # A part that the run does not reach has a length as well, to be checked with.
         edges.append(max(run.total_steps, edges[-1] + 1))
         steps = [max(1, stop - start) for start, stop in pairwise(edges)]
         return [RunLength(each, run.steps_per_epoch) for each in steps]
@@ -163,7 +165,7 @@ class Product(ScheduleSpec):
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield what the factors warn of."""
         for i, part in enumerate(self.schedules):
-            for text in part.warnings_in(run):
+            for text in part.warnings_in(run):  # each begins with the path of its field
                 yield text.replace("schedule", f"schedule.schedules[{i}]", 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

@@ -71,6 +71,7 @@ class Cosine(Annealing, Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
+        # torch's scheduler always rises again: with hold there is nothing to copy.
         if self.recursive and self.past_end == "rise":
             return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
         return cosine(

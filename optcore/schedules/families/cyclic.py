@@ -46,6 +46,7 @@ class Cyclic(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    # A cycle has a length of its own, and the first begins at its bottom.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"base": 0.1, "up": 40}
     VARIANTS: ClassVar[Variants] = {"triangular2": {"base": 0.1, "up": 40, "mode": "triangular2"}}

@@ -69,6 +69,7 @@ class Exponential(Decay):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         every = run.steps_or_one(self.every)
+        # torch's ExponentialLR multiplies at every step: else there is nothing to copy.
         if self.recursive and every == 1:
             return recursive_exponential(lr=lr, rate=self.rate)
         return exponential(

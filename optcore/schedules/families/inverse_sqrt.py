@@ -70,6 +70,7 @@ class InverseSqrt(ScheduleSpec):
         transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
     """
 
+    # Behind a delaying warmup of timescale steps it is the usual sqrt(w / t).
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
 

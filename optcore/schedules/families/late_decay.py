@@ -55,6 +55,7 @@ class WarmupStableDecay(Annealing):
         transformers 5.23 get_wsd_schedule.
     """
 
+    # The fall ends with the run: a warmup takes its steps from the flat part.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"decay": 100, "warmup": {"length": 40}}
     VARIANTS: ClassVar[Variants] = {"one_minus_sqrt": {"decay": 100, "shape": "one_minus_sqrt"}}

@@ -132,6 +132,7 @@ def linear_cosine(
             deviation = np.sqrt(initial_variance / (1 + at) ** variance_decay)
             line = line + normal(seed, t) * deviation
         wave = half * (one + numbers.cos(numbers.share(at, n, pi, waves)))
+        # Rounded once more at the end, since noise is in float64.
         return numbers.steps(np.asarray(top * ((above + line) * wave + floor)))
 
     return f

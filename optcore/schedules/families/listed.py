@@ -73,6 +73,7 @@ class Values(ScheduleSpec):
         torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
     """
 
+    # Its points are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"values": [round(1 - (t % 80) / 100, 2) for t in range(400)]}
 

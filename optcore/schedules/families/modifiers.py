@@ -53,7 +53,7 @@ class Modifier(ScheduleSpec):
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield what the inner schedule warns of."""
-        for text in self.schedule.warnings_in(self.inner(run)):
+        for text in self.schedule.warnings_in(self.inner(run)):  # begins with a field's path
             yield text.replace("schedule", "schedule.schedule", 1)
 
     def num_warmup_steps(self, run: RunLength) -> int:
@@ -80,6 +80,7 @@ class Cycle(Modifier):
         timm 1.0.31 cycle_mul = 1, cycle_decay; optax 0.2.8 sgdr_schedule.
     """
 
+    # A repetition has a length of its own, and the first one is whole.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"schedule": {"kind": "rex"}, "length": 100, "factor": 0.7}
 
@@ -203,6 +204,7 @@ class PerEpoch(Modifier):
         MindSpore 2.10 dynamic_lr lists; every scheduler whose step() is called once per epoch.
     """
 
+    # Its values change where epochs of the run begin.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE}
     VARIANTS: ClassVar[Variants] = {"cosine": COSINE}

@@ -86,6 +86,7 @@ class OneCycle(Dialectal):
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
         length = run.steps(self.length)
+        # The peak is at pct_start * length - 1, and must not be the first step.
         if self.pct_start * length <= 1 or (1 - self.pct_start) * length <= 0:
             yield RunProblem(
                 ("pct_start",),

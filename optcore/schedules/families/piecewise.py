@@ -87,6 +87,7 @@ class Piecewise(Dialectal):
         "keras",
         "tf1",
     )
+    # Its points are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
 

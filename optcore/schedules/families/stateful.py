@@ -24,6 +24,7 @@ class MetricDriven(ScheduleSpec):
     """A schedule whose lr changes when a metric is observed."""
 
     STATEFUL: ClassVar[bool] = True
+    # Observations come when the run evaluates, during a warmup too.
     AFTER: ClassVar[After] = "overlap"
 
     metric: Metric = "test_loss"

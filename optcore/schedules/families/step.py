@@ -32,6 +32,7 @@ class Step(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    # Its points are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"every": {"epochs": 4}, "gamma": 0.6}
 
@@ -77,6 +78,7 @@ class MultiStep(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    # Its points are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"milestones": [100, 300], "gamma": 0.3}
 
