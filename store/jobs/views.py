@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
 
 from optserve.contract.answers.history import Event
-from optserve.contract.answers.workers import Lane, Queue, Worker
+from optserve.contract.answers.workers import Queue, Worker
 from optserve.contract.states import State
 from store.archive import reader
+from store.archive.pooled import read_file
 from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
-from store.jobs.pointers import HistoryPart, StoredFile, history_parts, stored_files
-from store.jobs.record import SUMMARY, Record, moment
+from store.jobs.history import History
+from store.jobs.pointers import StoredFile, stored_files
+from store.jobs.queue import read_queue, read_workers
+from store.jobs.record import SUMMARY, Record
 from store.jobs.series import Row
 from store.redis import keys
 from store.redis.functions import WRONG_TYPE, FunctionsMissing, send_async
@@ -34,21 +37,13 @@ INDEXED_PER_PAGE = 200
 LISTED_AT_ONCE = 128
 """Records that the server reads at a time: it does nothing else meanwhile."""
 TRIES = 5
-"""How often rows or a history are read again that are truncated or moved meanwhile."""
-MAX_ENTRIES = 2**53
-"""More than any history has."""
+"""How often rows are read again that are truncated meanwhile."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
 """Fields of a record that say how far a job is."""
-RENAMED_KINDS = {"rows_cut": "rows_truncated"}
-"""Stored kind -> the kind that clients see. Stored entries never change, so both stay."""
 
 
 class TruncatedMeanwhile(Exception):
     """Rows of a job were truncated since its record was read: read the record again."""
-
-
-class MovedMeanwhile(Exception):
-    """Entries of a history were moved to another file while they were read."""
 
 
 class Progress(NamedTuple):
@@ -83,6 +78,7 @@ class Store:
         # Its types are unions over text and bytes; ours gives bytes.
         self._client: Any = client
         self._files = files
+        self._history = History(client, files)
 
     async def ready(self) -> None:
         """Raise unless the server answers and has the functions; load them if it may be done."""
@@ -223,7 +219,7 @@ class Store:
 
         Raises:
             TruncatedMeanwhile: there are fewer.
-            JobNotFound: it ended long ago, and was not kept any longer.
+            JobNotFound: it was removed long after it ended.
             ArchiveUnreadable: they lie in a file that is missing or damaged.
             StorageUnavailable: they lie in a file that cannot be had now.
         """
@@ -240,7 +236,7 @@ class Store:
             file = await self._moved(record, "rows")
             if file is None:
                 raise TruncatedMeanwhile
-        data = await self._read(reader.rows, file, first=first, count=count)
+        data = await read_file(self._files, reader.rows, file, first=first, count=count)
         if len(data) < count * record.series.width:
             raise TruncatedMeanwhile
         return data
@@ -277,7 +273,7 @@ class Store:
             file = None if found else await self._moved(record, "rows")
             if file is None:
                 return found or b""
-        return await self._read(reader.marks, file)
+        return await read_file(self._files, reader.marks, file)
 
     async def verify(self, record: Record) -> None:
         """
@@ -287,7 +283,7 @@ class Store:
         """
         file = record.archive.get("rows")
         if file is not None:
-            await self._read(reader.verify, file)
+            await read_file(self._files, reader.verify, file)
 
     async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
@@ -298,18 +294,9 @@ class Store:
         file = record.archive.get("rows")
         if file is None:
             return None
-        await self._read(reader.verify, file)
+        await read_file(self._files, reader.verify, file)
         try:
             return await self._files.open(file.path), file
-        except FileNotFoundError:
-            raise ArchiveUnreadable(file.path, "is missing") from None
-
-    async def _read(self, read: Callable[..., T], file: StoredFile, **which: int) -> T:
-        """Return what *read*, of `store.archive.reader`, finds in a file, read whole if need be."""
-        try:
-            return await self._files.read(
-                file.path, file.size, read, self._files.storage, file, **which
-            )
         except FileNotFoundError:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
@@ -322,92 +309,16 @@ class Store:
         return stored_files(files or b"{}").get(what)
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
-        """
-        Return a job's history after the entry *after*, oldest first, *limit* at most.
-
-        Raises:
-            JobNotFound: it ended long ago, and was not kept any longer.
-            ArchiveUnreadable: it lies in a file that is missing or damaged.
-            StorageUnavailable: it lies in a file that cannot be had now.
-        """
-        first = min(after, MAX_ENTRIES)
-        for _ in range(TRIES):
-            names = ("state", "history_moved")
-            state, moved = await self._client.hmget(keys.JOB % (tenant, job_id), names)
-            if state is None:
-                raise JobNotFound(job_id)
-            try:
-                entries = await self._entries(tenant, job_id, int(moved or 0), first, limit)
-            except MovedMeanwhile:
-                continue
-            return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
-        raise StoreUnavailable(f"the history of job {job_id} is being moved; try again")
-
-    async def _entries(
-        self, tenant: str, job_id: str, moved: int, first: int, limit: int
-    ) -> list[bytes]:
-        """Return entries of a history, *moved* of which lie in files written while it went on."""
-        start = max(first - moved, 0)
-        stop = max(first + limit - moved, 0)
-        pipe = self._client.pipeline(transaction=True)
-        pipe.lrange(keys.EVENTS % (tenant, job_id), start, stop - 1 if stop else -MAX_ENTRIES)
-        pipe.hmget(keys.JOB % (tenant, job_id), ("history", "history_moved", "archive"))
-        last, (parts, now_moved, files) = await pipe.execute()
-        if int(now_moved or 0) != moved:
-            raise MovedMeanwhile
-        file = stored_files(files or b"{}").get("events")
-        if file is not None and stop:
-            last = await self._read(reader.events, file, first=start, count=stop - start)
-        found: list[bytes] = []
-        begin = 0
-        for part in history_parts(parts or b"[]"):
-            skipped = max(first - begin, 0)
-            count = min(first + limit, begin + part.count) - begin - skipped
-            if count > 0:
-                found += await self._part(part, tenant, job_id, first=skipped, count=count)
-            begin += part.count
-        return [*found, *last] if stop else found
-
-    async def _part(
-        self, part: HistoryPart, tenant: str, job_id: str, *, first: int, count: int
-    ) -> list[bytes]:
-        try:
-            return await self._read(reader.events, part, first=first, count=count)
-        except ArchiveUnreadable:
-            parts = await self._client.hget(keys.JOB % (tenant, job_id), "history")
-            if part in history_parts(parts or b"[]"):
-                raise
-            raise MovedMeanwhile from None  # it was joined with others
+        """Return entries of a job's history: see `store.jobs.history.History.events`."""
+        return await self._history.events(tenant, job_id, after=after, limit=limit)
 
     async def workers(self) -> list[Worker]:
         """Return the workers that are alive."""
-        ids = await self._client.zrange(keys.WORKERS, 0, -1)
-        pipe = self._client.pipeline(transaction=False)
-        for worker_id in ids:
-            pipe.hgetall(keys.WORKER % worker_id.decode())
-        return [_worker(raw) for raw in await pipe.execute() if b"host" in raw]
+        return await read_workers(self._client)
 
     async def queue(self, tenant: str) -> Queue:
-        """Return what waits and who is there."""
-        names = sorted(name.decode() for name in await self._client.smembers(keys.LANES))
-        pipe = self._client.pipeline(transaction=False)
-        for state in (State.QUEUED, State.RUNNING):
-            pipe.zcard(keys.JOBS_IN_STATE % (tenant, state))
-        for name in names:
-            pipe.zcard(keys.PENDING % (name, tenant))
-        queued, running, *waiting = await pipe.execute()
-        workers = await self.workers()
-        return Queue(
-            queued=queued,
-            running=running,
-            workers=len(workers),
-            idle_workers=sum(worker.state == "idle" for worker in workers),
-            lanes=[
-                _lane(name, count, workers)
-                for name, count in zip(names, waiting, strict=True)
-                if count
-            ],
-        )
+        """Return what waits, and for which workers."""
+        return await read_queue(self._client, tenant)
 
 
 def _progress(
@@ -417,38 +328,3 @@ def _progress(
         return None
     first = json.loads(truncations) if truncations else []
     return Progress(State(state.decode()), int(rows), int(attempt), first, int(events))
-
-
-def _event(number: int, entry: bytes) -> Event:
-    fields = json.loads(entry)
-    kind = RENAMED_KINDS.get(fields["kind"], fields["kind"])
-    return Event.model_validate({**fields, "id": number, "at": moment(fields["at"]), "kind": kind})
-
-
-def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
-    fingerprint = name[1:] if name.startswith("@") else None
-    takers = [
-        worker
-        for worker in workers
-        if name in ("auto", worker.device) or worker.fingerprint == fingerprint
-    ]
-    return Lane(
-        device=None if fingerprint else name,
-        fingerprint=fingerprint,
-        queued=queued,
-        workers=len(takers),
-        idle_workers=sum(worker.state == "idle" for worker in takers),
-    )
-
-
-def _worker(raw: Mapping[bytes, bytes]) -> Worker:
-    fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
-    held = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
-    fields |= {
-        "state": "unhealthy" if fields.get("unwell") else fields["state"],
-        "unhealthy_reason": fields.get("unwell") or None,
-        "job": held[1] if held else None,
-        "started_at": moment(fields["since"]),
-        "last_seen_at": moment(fields["seen"]),
-    }
-    return Worker.model_validate(fields)
