@@ -50,7 +50,7 @@ class _Schema:
         self._text: bytes | None = None
 
     async def text(self) -> bytes:
-        async with self._lock:
+        async with self._lock:  # requests that come meanwhile wait for the same text
             if self._text is None:
                 self._text = await run_in_threadpool(self._encode)
         return self._text

@@ -50,7 +50,7 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
     steps = np.arange(total)
     found = []
     for i, (name, schedule, lr) in enumerate(spec.curves()):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # non-finite values are an error just below
             made = make_schedule(schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch)
             values = made(steps)
         own = i > 0 and spec.groups[i - 1].schedule is not None

@@ -50,6 +50,7 @@ class Bodies:
         self._max_bytes = max_bytes
         self._all: dict[object, _Body] = {}
         self._of_peers: Counter[str] = Counter()
+        # By address, and in order of arrival: dicts keep the order of insertion.
         self._unfinished: dict[str, dict[object, _Body]] = {}
 
     def add(self, request: object, size: int, *, peer: str, refuse: Callable[[], None]) -> None:
@@ -94,6 +95,8 @@ class Bodies:
 def until_answered(app: ASGI3Application, forget: Callable[[], None]) -> ASGI3Application:
     """Return *app*, calling *forget* when its response begins or it fails before that."""
 
+    # Both: the first message of a response ends the count, and an application that raises before
+    # it sends anything would leave it standing for good.
     async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         async def sending(message: ASGISendEvent) -> None:
             forget()

@@ -88,6 +88,7 @@ class Connections:
         name, limit = exceeded
         self.refused[name] += 1
         self._warn(f"connections are refused: {limit} are open (limit: {name})")
+        # Counted apart, so that refused connections do not keep good ones out.
         self._being_refused.add(connection)
         return too_many(limit, of_peer=name == PEER)
 
@@ -102,7 +103,7 @@ class Connections:
         if connection in self._open:
             self._open.discard(connection)
             self._of_peers[connection.peer] -= 1
-            if not self._of_peers[connection.peer]:
+            if not self._of_peers[connection.peer]:  # else it grows with every address ever seen
                 del self._of_peers[connection.peer]
 
     async def enforce_forever(self) -> None:

@@ -84,6 +84,7 @@ class Limits:
 def _total(wanted: int | None) -> int:
     """Return the limit of connections with which descriptors cannot run out."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Half at least goes to clients: with very few descriptors the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)
     if wanted is not None and wanted > possible:
         log.warning(

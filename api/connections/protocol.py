@@ -116,8 +116,8 @@ class Protocol(HttpToolsProtocol):
         if self._ignoring:
             return
         self._unset_keepalive_if_required()
-        self._began = self._began or data[:16]
-        rest = memoryview(data)
+        self._began = self._began or data[:16]  # shows TLS and HTTP/2, which get a clearer error
+        rest = memoryview(data)  # slices of it are not copies
         while rest and not self._ignoring:
             size = self._limits.head_bytes - self._buffered
             self._buffered += len(rest[:size])  # reset by a callback if something is complete
@@ -167,6 +167,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the application on the request."""
+        # After an upgrade the parser takes a body for another protocol, and would not limit it.
         if self.parser.should_upgrade() and _BODY_HEADERS & {name for name, _ in self.headers}:
             raise _Refused(refusals.upgrade_with_body())
         self._buffered = self._body_bytes = 0
@@ -203,6 +204,8 @@ class Protocol(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, until_answered(app, forget))
 
+    # uvicorn cancels its timer with any byte, even one that begins no request: a client could then
+    # stay for good.
     def timeout_keep_alive_handler(self) -> None:
         """Do nothing: `enforce_timeouts` measures idle time, whatever bytes came meanwhile."""
 
@@ -240,6 +243,8 @@ class Protocol(HttpToolsProtocol):
 
     def _reads_too_slowly(self, now: float) -> bool:
         unsent = self.unsent
+        # Progress counts only in steps of MIN_READ_BYTES: a client that reads one byte now and then
+        # would otherwise hold its buffer for ever.
         if not unsent or unsent > self._unread or unsent <= self._unread - MIN_READ_BYTES:
             self._unread, self.unread_since = unsent, now
         return unsent > 0 and now - self.unread_since > self._limits.stall_s
@@ -279,6 +284,8 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True  # tell the application to give up
             cycle.message_event.set()
         if not self.pipeline and not self.transport.is_closing():
+            # Past uvicorn, whose cycle may be in any state. Then half-closed: the client sees the
+            # end of the response, and may still be sending.
             self.transport.write(refusal.encoded())
             self.transport.write_eof()
         self._abort_at = self.loop.time() + LINGER_S

@@ -58,6 +58,7 @@ class Refusal:
 
     def encoded(self) -> bytes:
         """Return the encoded response."""
+        # By hand, since no ASGI server is involved: the request may not even have been parsed.
         status = HTTPStatus(self.answer.status_code)
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
         headers = [*self.answer.raw_headers, (b"connection", b"close")]

@@ -47,7 +47,7 @@ class StrictBody:
             return
         try:
             body = await self._read(receive)
-            if body:
+            if body:  # an empty POST needs no content type
                 _check_type(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
                 scope[BODY_SIZE] = len(body)
                 scope[BODY] = await threads_of(scope).run(len(body), check, body)
@@ -57,7 +57,7 @@ class StrictBody:
         except Busy as error:
             await job_error_response(error)(scope, receive, send)
             return
-        waiting = [body]
+        waiting = [body]  # a list, so that replaying empties it
         del body  # else it is held until the response ends, which a stream may do hours later
 
         async def replay() -> Message:

@@ -26,7 +26,7 @@ def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
         for form, media_type in media_types.items()
     }
     best = max(weights, key=lambda form: weights[form])
-    if not weights[best] > 0:
+    if not weights[best] > 0:  # q=0 means not acceptable, however well it matches
         raise NotAcceptable(accept, media_types.values())
     return best
 

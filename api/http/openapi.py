@@ -17,6 +17,7 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         schemas = derived().setdefault("components", {}).setdefault("schemas", {})
+        # Responses are built by exception handlers, which FastAPI does not look at.
         if "Problem" not in schemas:
             problem = Problem.model_json_schema(mode="serialization", ref_template=REF)
             schemas |= problem.pop("$defs", {})

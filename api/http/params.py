@@ -24,7 +24,7 @@ FILTERED = "/v1/jobs"
 async def only_known(request: Request) -> None:
     """Raise unless every query parameter is one that the route declares."""
     route: APIRoute = request.scope["route"]
-    known = list(dict.fromkeys(_declared(route.dependant)))
+    known = list(dict.fromkeys(_declared(route.dependant)))  # without duplicates, in order
     filtered = route.path == FILTERED
     unknown = [
         (name, value)
@@ -54,7 +54,7 @@ def labels_of(query: Mapping[str, str]) -> dict[str, str]:
 async def require_no_body(request: Request) -> None:
     """Raise if a request has a body, which would be ignored."""
     body = (await request.body()).strip()
-    if body not in {b"", b"{}"}:
+    if body not in {b"", b"{}"}:  # some clients send an empty object with every POST
         error = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
         raise RequestValidationError([error])
 

@@ -129,6 +129,7 @@ async def _job_error(request: Request, error: Exception) -> Response:
 
 def job_error_response(error: JobError) -> Response:
     """Return *error* as a response."""
+    # Only this status means "later"; others would be the same again.
     again = {"Retry-After": str(RETRY_AFTER_S)} if error.status == StoreUnavailable.status else None
     return answer(
         status=error.status, title=error.title, detail=str(error), code=error.code, headers=again

@@ -113,7 +113,7 @@ class FairSemaphore:
         """Pass the turn to the client that has had none for longest."""
         for client, queue in list(self._queues.items()):
             del self._queues[client]
-            while queue:
+            while queue:  # cancelled waiters are skipped
                 turn = queue.popleft()
                 if not turn.done():
                     if queue:
@@ -145,6 +145,7 @@ class FairThreadPool:
     async def iterate(self, client: str, parts: Iterator[str]) -> AsyncIterator[str]:
         """Yield *parts*, each computed in a thread, when it is the turn of *client*."""
         while True:
+            # A turn for each part, not for the response: a slow reader must not hold a thread.
             async with self._semaphore.acquired(client, must=True):
                 part = await self._call(partial(next, parts, None))
             if part is None:

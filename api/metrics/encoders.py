@@ -75,6 +75,7 @@ class Text:
         return b""
 
     def _texts(self, values: list[float]) -> list[bytes]:
+        # One call for a whole column, then split: a call per value would cost more than the value.
         text = to_json(values, inf_nan_mode="strings")[1:-1]
         return (text.replace(b'"', b"") if self._csv else text).split(b",")
 

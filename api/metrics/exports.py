@@ -101,6 +101,7 @@ async def _rows(
     """Yield packed rows, each time with the number of the first; raise if any are truncated."""
     first = wanted.first
     while first < wanted.stop:
+        # Reads end at multiples, so that row groups and chunks of the store coincide.
         count = min(rows_per_read - first % rows_per_read, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
         await store.require_untruncated(record)

@@ -21,7 +21,7 @@ class CountedRequests:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        status, counted = 500, False
+        status, counted = 500, False  # 500 if the application raises before it responds
 
         def count() -> None:
             nonlocal counted
@@ -39,6 +39,7 @@ class CountedRequests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # A stream lasts for up to an hour, which would say nothing about latency.
                 kind = dict(message.get("headers", ())).get(b"content-type", b"")
                 if kind.startswith(b"text/event-stream"):
                     count()

@@ -16,6 +16,7 @@ Observe = Callable[[float], object]
 
 def time_calls(client: redis.asyncio.Redis, observe: Observe) -> None:
     """Call *observe* with the duration of each call and each pipeline of *client*."""
+    # Wrapped, not subclassed: its own commands call `execute_command` of the instance.
     untyped: Any = client
     plain = untyped.pipeline
 

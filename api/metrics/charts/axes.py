@@ -60,6 +60,7 @@ def between(axis: Axis, num_rows: int, first: float | None, last: float | None) 
     def position(row: int) -> float:
         return float(axis(np.asarray([row]))[0])
 
+    # Bisection over row numbers: an axis of a million rows is evaluated some twenty times.
     rows = range(num_rows)
     begin = 0 if first is None else bisect_left(rows, first, key=position)
     end = num_rows if last is None else bisect_right(rows, last, key=position)

@@ -81,6 +81,8 @@ def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
         first: number of the first one. The merged bucket i begins at bucket i * factor.
         factor: how many are merged into one.
     """
+    # Merged buckets begin at multiples of *factor* from row 0, not at *first*: a chart of another
+    # range then has the same buckets, and does not flicker.
     lead, (num, num_columns) = first % factor, buckets.shape
     count = -(-(lead + num) // factor) if num else 0
     padded = np.full((count * factor, num_columns), EMPTY)

@@ -39,6 +39,7 @@ class CachedBuckets:
     def __init__(self, record: Record) -> None:
         self.job_id = record.id
         self.size = FINEST
+        # By the planned length, which does not change: buckets need never be merged later.
         while record.total_steps > self.size * MAX_BUCKETS:
             self.size *= 2
         self._columns = len(record.series.columns)
@@ -66,7 +67,7 @@ class CachedBuckets:
     def missing(self, record: Record) -> int:
         """Return how many further rows can be cached."""
         rows = settled(record)
-        if not record.state.final:
+        if not record.state.final:  # a bucket that is not full yet would change
             rows -= rows % self.size
         return max(rows - self.rows, 0)
 
@@ -88,7 +89,7 @@ class CachedBuckets:
     def _truncate(self, rows: int) -> None:
         if rows < self.rows:
             self.rows = rows - rows % self.size
-            self.buckets = self.buckets[: self.rows // self.size].copy()
+            self.buckets = self.buckets[: self.rows // self.size].copy()  # a view keeps all of it
 
 
 class _Entry(NamedTuple):

@@ -37,6 +37,7 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
         return Side(record, axes.examples(record.spec))
+    # Unpacking the marks of a long job would block the event loop: hence the thread below.
     marks = await store.marks(record)
     if record.rows and not marks:
         return Side(record, None)

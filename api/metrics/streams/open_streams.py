@@ -1,4 +1,4 @@
-"""The open streams of this process: their number, their pings, their age, and who is dropped."""
+"""The open streams of this process: number, pings, age limit, and clients too slow."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class OpenStreams:
         if connection is not None:
             connection.limit_buffers()
             connection.on_shutdown = stream.subscriber.close
-            if connection.shutting_down:
+            if connection.shutting_down:  # too late for `on_shutdown`
                 stream.subscriber.close()
         self._open.add(stream)
         try:

@@ -101,7 +101,7 @@ class Poller:
         job = self._jobs.get(name)
         if job is None or job.feed.abandoned:
             job = self._jobs[name] = PolledJob(Feed(record, now, self._waker), now, now)
-            self._changed.set()
+            self._changed.set()  # else it would be polled only when another job is due
         job.num_streams += 1
         try:
             with job.feed.subscribed(subscriber):
@@ -145,6 +145,7 @@ class Poller:
             self._changed.clear()
             await self._changed.wait()
             return
+        # The second term bounds the share of polling: a slow store is polled less often.
         pause = max(min(times) - loop.time(), took_s * (1 - MAX_POLL_SHARE) / MAX_POLL_SHARE, 0.001)
         until = loop.time() + min(pause, MAX_IDLE_POLL_S)
         self._changed.clear()
@@ -165,6 +166,7 @@ class Poller:
         pairs = zip(due, found, strict=True)
         reads = [asyncio.create_task(self._publish(*pair)) for pair in pairs]
         self._reads.update(reads)
+        # Not a TaskGroup: a read that takes longer goes on while other jobs are polled.
         await asyncio.wait(reads, timeout=MAX_READ_S)
         done = {task for task in self._reads if task.done()}
         self._reads -= done

@@ -49,6 +49,7 @@ class EventStream(Response):
             await _too_many(self._streams.settings.max_streams)(scope, receive, send)
             return
         with self._streams.opened(connection_of(scope)) as stream:
+            # A stream may wait for minutes without sending, and would not notice otherwise.
             disconnected = asyncio.create_task(_close_when_gone(receive, stream.subscriber))
             try:
                 start = {"status": self.status_code, "headers": self.raw_headers}

@@ -71,8 +71,8 @@ async def test_other_names_are_refused_on_any_interface(host: str, listens_on: s
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "host_not_allowed"
     assert answer.json()["detail"] == (
-        f"the service is not known as {host!r}: OPTSERVE_ALLOWED_HOSTS names what it is called; "
-        "its address can be used always"
+        f"{host!r} is not a name of this service: OPTSERVE_ALLOWED_HOSTS lists its names; "
+        "its IP addresses are always allowed"
     )
 
 

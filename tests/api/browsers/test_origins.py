@@ -92,5 +92,5 @@ async def test_the_error_names_the_site(http: httpx.AsyncClient) -> None:
     problem = (await http.post("/v1/jobs", headers={"Origin": "http://evil.example"})).json()
 
     assert problem["detail"] == (
-        "pages of other sites must not change anything here, got a request of 'http://evil.example'"
+        "pages of other sites must not change anything, got a request from 'http://evil.example'"
     )

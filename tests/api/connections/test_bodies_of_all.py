@@ -1,4 +1,4 @@
-"""Bodies of all clients together: bounded in bytes, cut where they are not whole, and counted."""
+"""The limit of all request bodies together: incomplete ones are refused, all are counted."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ ENDS = {
     "no such job": STREAM + WHOLE,
     "pipelined": POST + WHOLE + GET + WHOLE + POST + HALF,
 }
-"""How the requests of a connection may go, and the bodies that nobody takes."""
+"""Ways in which a connection with a body can go on and end."""
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "stays"])

@@ -1,4 +1,4 @@
-"""More connections than there may be: told so at once, before descriptors end."""
+"""Connections beyond a limit are refused at once, before descriptors run out."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_beyond_the_limit_of_all_a_connection_gets_503(running: Stack) -> None:
 
 
 def test_many_refused_connections_take_no_descriptors(running: Stack) -> None:
-    """Some are only cut off then."""
+    """Some of them are closed without an answer."""
     with ExitStack() as many:
         many.enter_context(held(running, OF_A_PEER, source=OTHER))
         clients = [many.enter_context(connected(running, source=OTHER)) for _ in range(300)]

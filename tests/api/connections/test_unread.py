@@ -1,4 +1,4 @@
-"""Answers of every kind that nobody reads: bounded in memory, cut in time, and counted."""
+"""Unread responses of every kind: bounded in memory, aborted in time, and counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.store.protocol import append, begin, some_rows, submit
 MANY = 30
 """Clients at once."""
 CUT_S = STALL_S + 20
-"""Seconds after which all must be cut, on a busy machine: their answers are made first."""
+"""Time until all are aborted on a busy machine, including that to make the responses."""
 HELD = 3 * 2**20
 """What each may hold meanwhile: a page, or a part of an export and the rows it is made of."""
 ROWS = 100_000
@@ -131,7 +131,7 @@ def test_an_unread_response_is_aborted_in_time_and_counted(
 
 
 def test_a_slow_reader_is_not_disconnected(running: Stack, jobs: Jobs) -> None:
-    """Twice as slowly as it has patience for, were it asked to read all of it."""
+    """All of the response takes twice the stall timeout, but no part of it does."""
     raw = request("GET", f"/v1/jobs/{jobs.running}/metrics?limit=10000")
     found = 0
 
@@ -147,7 +147,7 @@ def test_a_slow_reader_is_not_disconnected(running: Stack, jobs: Jobs) -> None:
 def test_beyond_the_limit_of_unsent_bytes_the_longest_stalled_are_disconnected(
     tmp_path: Path,
 ) -> None:
-    """One megabyte may wait here, and each page has half of one; nobody is out of patience yet."""
+    """The limit is one megabyte and each page has half of one; no stall timeout has passed yet."""
     limits = {"OPTSERVE_MAX_UNSENT_BYTES": str(2**20), "OPTSERVE_STREAM_STALL_S": "600"}
     with (
         stack_with(tmp_path, workers=0, **limits) as running,

@@ -1,4 +1,4 @@
-"""A storage that hangs: who reads from it waits, and nobody else."""
+"""A storage that hangs: only requests that need its files wait."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def store(running: Stack) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def jobs(store: redis.Redis, home: Path) -> Jobs:
-    """Jobs, the first of which has kept all there is to keep, and has been moved to files."""
+    """One job of each kind; the ended one has every kind of file, and was moved to files."""
     parent = Parent(store, home / "storage")
     parent.checkpointed(3, 6)
     parent.best_kept(3)

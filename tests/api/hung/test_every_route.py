@@ -19,7 +19,7 @@ from tests.support.store.protocol import SPEC
 pytestmark = pytest.mark.alone
 
 AT_ONCE_S = 1.0
-"""Seconds within which whatever needs no file must be answered."""
+"""Time within which requests that need no file must be answered."""
 MANY = 45
 """Requests that hang: more than the 40 threads that requests share elsewhere."""
 PREVIEW = {"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 100}

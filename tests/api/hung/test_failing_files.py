@@ -1,4 +1,4 @@
-"""A storage that fails: who needs it is told so, nothing is taken for damaged, nothing is left."""
+"""A storage that fails: requests get an error, no file counts as damaged, none is left over."""
 
 from __future__ import annotations
 

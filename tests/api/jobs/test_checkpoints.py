@@ -1,4 +1,4 @@
-"""What is kept of a job, over HTTP."""
+"""The list of checkpoints over HTTP."""
 
 from pathlib import Path
 

@@ -247,8 +247,8 @@ async def test_an_unknown_step_is_refused_with_the_retained_ones_named(
     assert problem["errors"] == [
         {
             "param": "from",
-            "message": f"from must be last, best, or the step of a checkpoint of job {parent.id} (3, 6), "
-            "got 4",
+            "message": "from must be last, best, or the step of a checkpoint of job "
+            f"{parent.id} (3, 6), got 4",
         }
     ]
 
@@ -296,7 +296,8 @@ async def test_a_damaged_checkpoint_is_refused_and_no_job_is_made(
 
     assert (problem["status"], problem["code"]) == (409, "nothing_to_clone")
     assert problem["detail"].startswith(
-        f"the checkpoint of job {parent.id} at step 6 is damaged: model.safetensors must have SHA-256"
+        f"the checkpoint of job {parent.id} at step 6 is damaged: "
+        "model.safetensors must have SHA-256"
     )
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are restarted or go on with other bits, over HTTP; and those who follow them."""
+"""Restart and accept over HTTP, and the truncations that their clients see."""
 
 import asyncio
 import io
@@ -95,9 +95,6 @@ async def test_a_running_or_ended_job_refuses_restart_and_accept(
         f"job {job_id} has ended (failed): only a queued or paused job can {what}"
     )
     assert missing.status_code == 404
-
-
-# ------------------------------------------------------------------ following
 
 
 @pytest.mark.parametrize(

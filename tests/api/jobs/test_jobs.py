@@ -1,4 +1,4 @@
-"""Jobs over HTTP, as long as nobody trains them."""
+"""Jobs over HTTP, without workers."""
 
 import json
 from collections.abc import Sequence

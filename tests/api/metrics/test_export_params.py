@@ -1,4 +1,4 @@
-"""Which form an export has, and what is said to who asks wrongly."""
+"""Parameters of exports: the format, and the errors of invalid ones."""
 
 from __future__ import annotations
 

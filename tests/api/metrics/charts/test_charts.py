@@ -1,4 +1,4 @@
-"""Charts over HTTP: what is asked for, what is answered, and what is refused."""
+"""Charts over HTTP: parameters, responses and errors."""
 
 import math
 from itertools import product

@@ -1,4 +1,4 @@
-"""Reading a series for a chart: whatever was kept, the answer is that of a fresh look."""
+"""Reading a series for a chart: the cache never changes the answer."""
 
 import tracemalloc
 import weakref

@@ -14,7 +14,7 @@ LIMITS = {
     "OPTSERVE_STREAM_AGE_S": "30",
     "OPTSERVE_MAX_STREAMS": "300",
 }
-"""Short, so that nobody waits for them."""
+"""Short, so that tests do not wait for them."""
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Clients that never read, or vanish without a word: cut off soon, and at nobody's expense."""
+"""Clients that stop reading are disconnected soon, and do not affect others."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Waking many who watch."""
+"""Waking many subscribers."""
 
 import asyncio
 
