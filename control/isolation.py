@@ -20,7 +20,7 @@ PER_ROUND = 20
 """Jobs that one round sees to, so that none takes long."""
 PAUSE_MS = 60_000
 """
-Milliseconds for which a job is given to no other process; then whoever asks gets it, since the one
+Milliseconds for which a job is given to no other process; then another may have it, since the one
 that had it may have failed, or died.
 """
 Work = Callable[[redis.Redis, Storage, str, str], None]

@@ -31,14 +31,14 @@ LOOK_THROUGH_S = 600.0
 """Seconds between two times that all folders are looked through."""
 ORPHAN_S = 3600.0
 """
-Seconds without a write after which a folder that no job owns is nobody's: a clone copies what it
-begins with before its record exists.
+Seconds without a write after which a folder without a record is an orphan: a clone copies its
+starting state before its record exists.
 """
 
 
 class Orphans:
     """
-    Deletes files that no record points to and that nobody may be writing.
+    Deletes files that no record points to and that no attempt may be writing.
 
     Args:
         client: of the store.

@@ -1,5 +1,5 @@
 """
-What has to be done again and again, whoever is there: rounds, and how they are run.
+Rounds: what a service does again and again, without a request, and how it is run.
 
 A round does a little each time, and doing it twice changes nothing more: its functions on the
 server check what they change. So any number of processes may run the same rounds at once. By

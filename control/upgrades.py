@@ -1,4 +1,4 @@
-"""Rounds that see to what earlier releases left in the store: labels to index, old functions."""
+"""Rounds for what earlier releases left in the store: jobs without labels, old functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Labels:
 
 
 class Libraries:
-    """Removes the functions of releases that nobody runs any more."""
+    """Removes the functions of releases that no process runs any more."""
 
     name = "libraries"
     period_s = 600.0

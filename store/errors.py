@@ -5,7 +5,7 @@ What can go wrong with a job, for the client to know.
       JobNotFound            404  no such job, or another tenant's
       ArtifactNotFound       404  the job has no such file
       NameNotFound           404  the catalogue has no such entry
-      NothingToClone         409  the job has kept no such state, or it is damaged
+      NothingToClone         409  the job has no such checkpoint, or it is damaged
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
       RowsWereCut            409  steps that the client has are no longer what they were
@@ -13,7 +13,7 @@ What can go wrong with a job, for the client to know.
       IdempotencyConflict    422  the key was used with another body
       RecordUnreadable       500  what the store has of the job is damaged
       RecordTooNew           503  a newer release has written the job's record
-      ArchiveUnreadable      500  the file with what is kept of an ended job is gone or damaged
+      ArchiveUnreadable      500  the file with rows or history of a job is missing or damaged
       Busy                   503  too many requests wait for a turn to be worked on
       StoreUnavailable       503  Redis does not answer
       StorageUnavailable     503  the files do not answer
@@ -70,7 +70,7 @@ class NameNotFound(JobError):
 
 
 class NothingToClone(JobError):
-    """The job has kept nothing that another one could begin with."""
+    """The job has no state that another job could start from."""
 
     status, code, title = 409, "nothing_to_clone", "Nothing to clone"
 
@@ -133,7 +133,7 @@ class RecordUnreadable(JobError, redis.ResponseError):
     """
     What the store has in place of a job's record is not what was written.
 
-    It is an error of the store too: who guards against those sees it.
+    It is a redis.ResponseError too, so code that handles errors of the store handles it.
     """
 
     status, code, title = 500, "record_unreadable", "The job's record cannot be read"

@@ -3,7 +3,7 @@ Histories that grow for as long as their job runs: older entries move from the s
 
 The files of a history are parts of it, one after another; several small ones are joined to a larger
 one, so that there are few. As with everything in the storage, a file is real once the record points
-to it: whatever dies before leaves a file that nobody needs, and entries that are moved later.
+to it: a crash before that leaves an orphan, and entries that are moved later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Series of metrics as Parquet files: a column for the step, and one for each of the series.
 
-The form is told in docs/metrics.md. Whoever imports this has imported pyarrow: tens of megabytes,
-which a process that reads no such file does without.
+The format is described in docs/metrics.md. Importing this imports pyarrow, tens of megabytes, so it
+is imported only where such a file is read or written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FORMAT = "1"
 PREFIX = "optserve."
 """What our words in the metadata begin with."""
 CACHED_GROUPS = 4
-"""Row groups that are kept as they were last unpacked: who reads a series reads on in them."""
+"""Row groups in the cache, unpacked: a client that reads a series reads on in the same ones."""
 DAMAGE = (pa.ArrowException, zlib.error, KeyError, ValueError, EOFError)
 """What comes of reading a file that is not what was written."""
 

@@ -3,9 +3,9 @@ What the store has of the steps of a job that has ended, moved to files in the s
 
 A file is real once the record points to it: it is written under a temporary name, flushed, compared
 with the store bit for bit, renamed, its folders flushed; then one function of the store sets the
-pointer and removes the rows. Whatever dies between leaves a file that nobody needs, which is swept
-once there is a pointer, and rows that are moved later. Of two who do it at once one is first, and
-the other removes what it has written.
+pointer and removes the rows. A crash in between leaves an orphan, which is deleted once there is a
+pointer, and rows that are moved later. Of two processes that do this at once one is first, and the
+other deletes what it has written.
 """
 
 from __future__ import annotations

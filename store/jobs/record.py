@@ -56,12 +56,12 @@ class Record:
 
     @property
     def tenant(self) -> str:
-        """Whose it is."""
+        """The tenant it belongs to."""
         return self.fields["tenant"]
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """Its state."""
         return State(self.fields["state"])
 
     @property
@@ -71,7 +71,7 @@ class Record:
 
     @property
     def attempt(self) -> int:
-        """How many workers have begun it."""
+        """Number of attempts so far."""
         return int(self.fields["attempt"])
 
     @property
@@ -98,7 +98,7 @@ class Record:
 
     @property
     def checkpoints(self) -> list[Pointer]:
-        """Where it may continue, the best last."""
+        """Checkpoints it may continue from, the latest last."""
         known = json.loads(self.fields["checkpoints"])
         return [Pointer(each["step"], each["path"], each["sha256"]) for each in known]
 
@@ -117,22 +117,22 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """On what its rows were computed so far; empty if there are none."""
+        """Of the machine and software that computed its rows; empty if there are none."""
         return self.fields.get("fingerprint", "")
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the fingerprint stands for, and what a later attempt must set up to be equal."""
+        """What the fingerprint is made of; a later attempt sets it up to get equal bits."""
         return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
     def spec(self) -> JobSpec:
-        """What its client posted, with every default."""
+        """The spec, with every default filled in."""
         return JobSpec.parse_accepted(from_json(self.fields["spec"]))
 
     @property
     def posted(self) -> dict[str, Any]:
-        """What its client posted, without the defaults that it left out."""
+        """The spec as it was posted, without defaults."""
         return from_json(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
 
     @property
@@ -164,11 +164,11 @@ class Record:
 
     @property
     def truncations(self) -> list[int]:
-        """The first row of those that were cut, each time that rows were."""
+        """The first row removed, for each time that rows were truncated."""
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
     def offers(self, after_s: float) -> list[str]:
-        """Return what may be asked for if nobody with its fingerprint has lived for *after_s*."""
+        """Return what a client may request once no worker of its bits lived for *after_s*."""
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
 

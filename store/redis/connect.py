@@ -13,7 +13,7 @@ TIMEOUT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
 """
 Pauses between retries: three of them hide a connection that was lost, and tell of a server that is
-away within a second, so that whoever waits can decide what to do.
+away within a second, so that the caller can decide what to do.
 """
 
 

@@ -1,8 +1,8 @@
 """
 The doorbell: an RQ message that says *there is work*.
 
-It carries the id that rang, but whoever answers takes the next runnable job: a lost, doubled or
-late message changes nothing. The record is the truth.
+It carries the id of a job, but the worker that answers takes the next runnable job, whichever that
+is: a lost, doubled or late message changes nothing. The record is the truth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from store.redis.keys import queue_name
 ANSWER = "worker.doorbell.answer"
 """The only function a message may name."""
 FORGET_S = 3600
-"""Seconds after which a message that nobody heard is forgotten; the reaper rings again anyway."""
+"""Seconds after which an unread message is dropped; the reaper rings again anyway."""
 FOREVER = -1
 """RQ's own time limits would end a training; ours are in the protocol."""
 

@@ -48,7 +48,7 @@ UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsM
 
 
 class Fenced(Exception):
-    """The job was taken from this worker: whatever it computes now belongs to nobody."""
+    """The job was taken from this worker: nothing that it computes counts any more."""
 
 
 class Gap(Exception):
@@ -178,7 +178,7 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise what it means that the functions cannot be loaded; somebody else may just have."""
+    """Raise what it means that functions cannot be loaded; ignore that they are loaded already."""
     try:
         yield
     except NoPermissionError as error:
@@ -195,7 +195,7 @@ def is_missing(error: redis.ResponseError) -> bool:
 
 def cannot_write(error: redis.ResponseError) -> bool:
     """Return whether the server says that it cannot write now, whatever the call was."""
-    # The client has classes for some of these, and cuts the word off the text of those.
+    # redis-py has classes for some of these errors, and strips the word from their text.
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     return str(error).split(" ", 1)[0] in UNWRITABLE

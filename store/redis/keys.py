@@ -49,7 +49,7 @@ UNMEASURED = "optserve:unweighed"
 """set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
 UNARCHIVED = "optserve:unarchived"
 """sorted set of ``tenant/id`` of jobs that have ended and whose rows are still here, by the
-millisecond from which on somebody may move them."""
+millisecond from which on they may be moved."""
 REMOVED = "optserve:removed"
 """sorted set of ``tenant/id`` of jobs that are gone and whose files are to go, by millisecond."""
 STORE_ID = "optserve:store"
@@ -83,7 +83,7 @@ SET_ASIDE = "optserve:set_aside"
 """hash: ``kind member`` of what could not be handled to JSON: since when, how often, why."""
 LONG_HISTORIES = "optserve:long_histories"
 """sorted set of ``tenant/id`` of jobs whose history is long, by the millisecond from which on
-somebody may move its older entries to a file."""
+its older entries may be moved to a file."""
 RUNG = "optserve:rung:%s"
 """(device) -> millisecond of the last repair ring."""
 

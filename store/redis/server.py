@@ -15,7 +15,7 @@ from store.redis.library import library_name
 MIN_VERSION = (7, 0)
 """The first server with function libraries."""
 UNUSED_MS = 7 * 24 * 3600 * 1000
-"""Milliseconds after which a library that nobody has used is removed."""
+"""Milliseconds after which an unused library is removed."""
 REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 """Without these an accepted job can be lost: to a crash, to a second of lazy writes, to memory."""
 
@@ -77,7 +77,7 @@ def libraries(client: redis.Redis) -> list[str]:
 
 def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS) -> list[str]:
     """
-    Remove the functions of older releases that nobody has used for long; return their names.
+    Remove the functions of older releases that were not used for long; return their names.
 
     What a newer release has loaded is not this one's to remove. A process that still calls what was
     removed loads it again.

@@ -13,9 +13,9 @@ from typing import Any
 MODEL = "model.safetensors"
 """The network of a finished job."""
 EMA = "ema.safetensors"
-"""The moving average of its weights, if it kept one."""
+"""The moving average of its weights, if it has one."""
 BEST = "best.safetensors"
-"""The network where it was best, if it kept that."""
+"""The network at its best evaluation, with `keep_best`."""
 NAMES = (MODEL, EMA, BEST)
 """Every name an artifact may have."""
 ARCHIVE = "archive"
@@ -122,7 +122,7 @@ class Storage:
 
     @property
     def named(self) -> bool:
-        """Whether it is some store's: what is not mounted is nobody's."""
+        """Whether it bears the name of a store: a folder whose mount is away does not."""
         return (self.root / STORE).is_file()
 
     def size(self, relative: str) -> int | None:
@@ -172,7 +172,7 @@ def _number(attempt: Path) -> int:
 
 
 def _unless_gone(function: object, path: str, error: tuple[Any, BaseException, Any]) -> None:
-    """Raise why something could not be removed; somebody else may just have."""
+    """Raise why something could not be deleted, unless another process just did."""
     del function, path
     if not isinstance(error[1], FileNotFoundError):
         raise error[1]

@@ -1,8 +1,8 @@
 """
 Files that are whole or not there: written under a temporary name, flushed, then named.
 
-Nobody points to a file before it is named and its folder is flushed (`Storage.settle`);
-no name is used twice.
+A record points to a file only once it is named and its folder is flushed (`Storage.settle`); no
+name is used twice.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class StoragePool:
 
     @property
     def given_up(self) -> int:
-        """How many calls hang that nobody waits for any more."""
+        """Number of hanging calls that were given up."""
         return self._reads.given_up + self._copies.given_up
 
     async def read(
@@ -138,7 +138,7 @@ class OpenFile:
         return part
 
     def close(self) -> None:
-        """Close it; it may hang, behind a read that does too, and nobody waits for it."""
+        """Close it in a thread: it may hang behind a read that hangs."""
         threading.Thread(target=self._file.close, daemon=True).start()
 
 

@@ -38,7 +38,7 @@ DEFINITE = frozenset(
         errno.ENAMETOOLONG,
     }
 )
-"""Errors that are there until somebody changes something. Others, as those of a mount that is away
+"""Errors that last until something is changed. Others, as those of a mount that is away
 (EIO, ESTALE) or of a full disk, may be over in a minute."""
 JOBS = "jobs"
 """Folder of the storage below which almost everything is written."""
@@ -73,7 +73,7 @@ class Place:
 
 
 class Unusable(Exception):
-    """A place cannot be used until somebody changes something; the text is a line."""
+    """A place cannot be used until something is changed; the text is one line that says what."""
 
 
 def of_api(settings: Settings) -> list[Place]:

@@ -1,7 +1,7 @@
 """
 What a clone begins with: a copy of another job's state, in the clone's own folder.
 
-It is a copy and no pointer, since the other job goes on, and sweeps what it no longer needs.
+It is copied, not pointed to: the other job goes on, and deletes what it no longer needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AT_A_TIME = 1 << 20
 
 
 class Gone(Exception):
-    """The files are no longer there: the job they belong to has swept them."""
+    """The files are no longer there: the job they belong to has deleted them."""
 
 
 class Damaged(Exception):
@@ -35,7 +35,7 @@ class Damaged(Exception):
 
 
 class Unwanted(Exception):
-    """Nobody waits for the copy any more."""
+    """The request that the copy is for was cancelled."""
 
 
 def take(
@@ -58,7 +58,7 @@ def take(
         tenant: of the new job.
         job_id: of the new job.
         keep: weights: leave out the optimizer's state.
-        unwanted: set once nobody waits for the copy: what there is of it is removed then.
+        unwanted: set when the request is cancelled; what there is of the copy is then deleted.
 
     Raises:
         Gone: there is no such file any more.

@@ -26,7 +26,7 @@ class Threads:
     """
     Threads for one kind of work, which a process that ends does not wait for.
 
-    A call that nobody waits for any more holds its thread until it returns. Once such calls hold
+    A call that was given up holds its thread until it returns. Once such calls hold
     every thread, further ones are refused, and so are those that wait for a thread.
 
     Args:
@@ -41,12 +41,12 @@ class Threads:
 
     @property
     def given_up(self) -> int:
-        """How many calls run that nobody waits for any more."""
+        """Number of calls that were given up and still run."""
         return self._given_up
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Call *function* in a thread of its own; who stops waiting for it does not end it.
+        Call *function* in a thread of its own; cancelling the wait does not end it.
 
         Raises:
             Saturated: it was not called.
@@ -54,7 +54,7 @@ class Threads:
         await self._thread()
         loop = asyncio.get_running_loop()
         done: Future[T] = Future()
-        done.set_running_or_notify_cancel()  # from here on it is busy, whoever still waits
+        done.set_running_or_notify_cancel()  # it runs on, even if the wait for it is cancelled
         forgotten = False
 
         def work() -> None:

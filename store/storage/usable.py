@@ -35,7 +35,7 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
     Write a file and remove it; name a storage that is new; return whether it is this store's own.
 
     In one that belongs to another store (or to this one before it was emptied) files can be
-    written, but none may be judged to be nobody's.
+    written, but none may be deleted as an orphan.
 
     Raises:
         StorageAway: it is read-only, fails, hangs no longer than its mount does, or is not there.

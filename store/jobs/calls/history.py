@@ -15,7 +15,7 @@ def long_histories(*, limit: int, pause_ms: int) -> Call[list[str]]:
 
     Args:
         limit: at most so many.
-        pause_ms: for so long they are given to nobody else; then to whoever asks.
+        pause_ms: milliseconds for which no other call returns them again.
     """
     return Call("long_histories", [limit, pause_ms], texts)
 

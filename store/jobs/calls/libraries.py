@@ -14,7 +14,7 @@ def version() -> Call[str]:
 
 
 def unused_libraries(names: Sequence[str], *, max_age_ms: int) -> Call[list[str]]:
-    """Return those of the libraries of these *names* that nobody has used for *max_age_ms*."""
+    """Return those of *names* that no process has used for *max_age_ms*."""
     return Call("unused_libraries", [max_age_ms, *names], texts)
 
 

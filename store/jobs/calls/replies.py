@@ -36,7 +36,7 @@ def checked(reply: list[Any]) -> list[Any]:
     Return the answer to a write of an attempt, if it was taken.
 
     Raises:
-        Fenced: the job belongs to somebody else by now.
+        Fenced: the job belongs to another attempt, or to none.
         Gap: there are fewer rows than the write goes on from.
         ReplayDiffers: what was stored before is not what was computed again.
     """

@@ -1,4 +1,4 @@
-"""What clients may do with jobs."""
+"""Requests of clients: a new job, and changes of one."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def accept(tenant: str, job_id: str) -> Call[Changed]:
     """
     Let a waiting job go on from its checkpoint where bits come out differently.
 
-    Rows after the checkpoint are cut. A job that any worker may have is left as it is.
+    Rows after the checkpoint are truncated. A job that any worker may take is left as it is.
     """
     return Call("accept", [tenant, job_id], _changed)
 

@@ -1,4 +1,4 @@
-"""How house is kept: what goes, what is moved, and which files a job needs."""
+"""Retention: jobs that are removed, rows that are moved, and the files that a job needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Owned:
     """
-    Which of its files a job may need, and who may write more.
+    The files that a job may need, and the attempt that may write more.
 
     Attributes:
         attempt: the one that a worker is at; 0 for none.
@@ -50,7 +50,7 @@ def unarchived(*, limit: int, pause_ms: int) -> Call[list[str]]:
 
     Args:
         limit: at most so many.
-        pause_ms: for so long they are given to nobody else; then to whoever asks.
+        pause_ms: milliseconds for which no other call returns them again.
     """
     return Call("unarchived", [limit, pause_ms], texts)
 
@@ -59,7 +59,7 @@ def archived(
     tenant: str, job_id: str, *, rows: int, entries: int, files: Mapping[str, Any]
 ) -> Call[Literal["ok", "already", "missing", "differs"]]:
     """
-    Say that what the store has of the steps of a job that has ended lies in files; it goes.
+    Say that the rows and the history of an ended job are in files; the store removes them.
 
     The call returns ok; already: other files are known, and count; missing: there is no such job
     any more; differs: the job has not ended, or has other rows or entries. Only ok changes
@@ -90,7 +90,7 @@ def removed(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
     Return ``tenant/id`` of jobs that are gone and whose files may still be there.
 
-    Whoever is given one has it for *pause_ms*; then another one may try.
+    No other call returns them again for *pause_ms*.
     """
     return Call("removed", [limit, pause_ms], texts)
 

@@ -80,7 +80,7 @@ def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
     Forget a checkpoint that cannot be used; the one before it takes its place.
 
-    Rows after that one are cut if they were computed where bits come out differently.
+    Rows after that one are truncated if they were computed with other bits.
     """
     return Call("refused", [*claim.args, path, why], accepted)
 
@@ -89,8 +89,7 @@ def passed_over(claim: Claim, *, path: str, why: str, step: int) -> Call[None]:
     """
     Say that a checkpoint is not there, and that the run goes on from *step*.
 
-    It is not forgotten. Rows after *step* are cut if they were computed where bits come out
-    differently.
+    It is not forgotten. Rows after *step* are truncated if they were computed with other bits.
     """
     return Call("passed_over", [*claim.args, path, why, step], accepted)
 

@@ -80,7 +80,7 @@ def claim(
     Take the next runnable job, if there is one.
 
     Args:
-        worker: who takes it.
+        worker: id of the worker.
         device: jobs for it, or for any, are runnable.
         fingerprint: jobs that were begun where bits come out the same are runnable too.
         token: random; proves from now on that the job is this attempt's.
@@ -96,7 +96,7 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     The call returns the row since which the job's bits are those of *fingerprint*: a checkpoint
     made before or there is of other bits. It returns None if only a worker with another
     fingerprint may go on. Where any worker may (the run is not exact), rows of another one that
-    come after the last checkpoint are cut.
+    come after the last checkpoint are truncated.
 
     Args:
         claim: of this attempt.

@@ -3,7 +3,7 @@
 -- list of events goes on with the entry after them.
 
 -- long_histories limit pause_ms -> {tenant/id of a job with a long history...}; each is given to
--- nobody else for so long
+-- no other call for so long
 local function long_histories(_, args)
   local limit, pause_ms = unpack(args)
   return take_due(key('long_histories'), limit, pause_ms)

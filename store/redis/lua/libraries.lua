@@ -1,12 +1,12 @@
 -- Libraries of functions: each release loads its own, beside those of others, and says that it uses
--- it. One that nobody has used for long may go.
+-- it. One that was not used for long may be removed.
 
--- Notes that somebody uses this library.
+-- Notes that this library is in use.
 local function use_library()
   redis.call('ZADD', key('libraries'), now(), '@LIBRARY@')
 end
 
--- unused_libraries max_age_ms name... -> those of the names that nobody has used for so long; of one
+-- unused_libraries max_age_ms name... -> those of the names that were not used for so long; of one
 -- that was never heard of the time begins now
 local function unused_libraries(_, args)
   local max_age_ms, names = args[1], {unpack(args, 2)}

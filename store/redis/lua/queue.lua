@@ -49,7 +49,7 @@ local function wakeups(job)
   return found
 end
 
--- What those who wait in a lane lack to run: nothing, a worker, one whose bits are those of their
+-- What the jobs in a lane lack to run: nothing, a worker, one whose bits are those of their
 -- rows, or one whose machine is well.
 local function lane_lacks(name)
   local found = at_fingerprint(name) and 'fingerprint' or 'worker'
@@ -132,7 +132,7 @@ end
 
 local SCANNED = 100 -- jobs looked at that cannot be run now, before those behind them
 
--- Takes out of a queue what cannot be a job that waits: nobody could ever claim it.
+-- Takes a member that can never be claimed out of a queue, since its record is no waiting job's.
 local function drop_pending(where, tenant, id, why)
   set_aside('pending', tenant .. '/' .. id, why)
   redis.call('ZREM', key('pending', where, tenant), id)

@@ -73,8 +73,8 @@ local function ask(_, args)
   return {ring, view(job)}
 end
 
--- What stands in the way of changing how a job goes on, or nil: only one that waits has nobody who
--- computes rows at the same time.
+-- Why a job's course cannot be changed now, or nil: only while it waits does no worker compute rows
+-- at the same time.
 local function hindrance(state)
   if not state then return 'missing' end
   if state == STATE.running then return 'running' end
