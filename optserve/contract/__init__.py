@@ -1,1 +1,1 @@
-"""What clients and service say to each other: the words of the HTTP interface."""
+"""The HTTP interface: what clients send and what the service answers."""

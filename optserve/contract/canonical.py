@@ -1,4 +1,4 @@
-"""One text for equal values: what `json.dumps` gives with sorted names, part by part."""
+"""Canonical JSON: equal values have equal text, that of `json.dumps` with sorted names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 
 SLICE = 10_000
-"""Numbers or texts that are written at a time: Python does nothing else meanwhile."""
+"""Entries of a list that are written at a time: a long list would hold the GIL for long."""
 
 
 def parts(value: object) -> Iterator[str]:
-    """Yield the text of *value*, which JSON can say, in parts."""
+    """Yield the text of *value*, which must be representable as JSON, in parts."""
     if isinstance(value, dict):
         yield "{"
         for i, name in enumerate(sorted(value)):
@@ -27,11 +27,11 @@ def parts(value: object) -> Iterator[str]:
 
 
 def sha256(value: object) -> str:
-    """Return the SHA-256 of the text of *value*."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of the canonical text of *value*."""
+    digest = hashlib.sha256()
     for part in parts(value):
-        found.update(part.encode())
-    return found.hexdigest()
+        digest.update(part.encode())
+    return digest.hexdigest()
 
 
 def _entries(values: list[object]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 Outcome = Literal["completed", "early_stopped"]
-"""How a run that succeeded came to its end: after its last step, or by its own choice before."""
+"""How a job succeeded: it made all its steps, or it stopped early because it no longer improved."""
 
 
 class State(StrEnum):
@@ -16,25 +16,25 @@ class State(StrEnum):
     ::
 
         queued -> running -> succeeded | failed | cancelled
-        queued <-> paused;  running -> queued when its worker goes away
+        queued <-> paused;  running -> queued when its worker is lost
     """
 
     QUEUED = "queued"
-    """Waits for a worker."""
+    """Waiting for a worker."""
     PAUSED = "paused"
-    """Waits for its client to resume it."""
+    """Waiting for its client to resume it."""
     RUNNING = "running"
-    """A worker trains it."""
+    """A worker is training it."""
     SUCCEEDED = "succeeded"
     """Trained to its end. Final."""
     FAILED = "failed"
     """Cannot be trained; `reason` says why. Final."""
     CANCELLED = "cancelled"
-    """Stopped because its client wanted so. Final."""
+    """Ended by its client. Final."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether a job in this state never changes again."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
@@ -42,7 +42,7 @@ class Reason(StrEnum):
     """Why a job failed. A new reason is code, documentation and a test."""
 
     DIVERGED = "diverged"
-    """A loss was NaN or infinite. Lower lr, or warm up for longer."""
+    """A loss was NaN or infinite. Lower lr, or use a longer warmup."""
     DATASET_MISSING = "dataset_missing"
     """The service's data directory lacks the dataset. Its operator can fetch it."""
     OUT_OF_MEMORY = "out_of_memory"
@@ -50,12 +50,12 @@ class Reason(StrEnum):
     CRASH_LOOP = "crash_loop"
     """Three workers in a row died of it before its next checkpoint."""
     REPLAY_DIFFERS = "replay_differs"
-    """A resumed run gave other numbers than the run it continues."""
+    """A resumed run computed other numbers than the run it continues."""
     PARENT_UNUSABLE = "parent_unusable"
-    """What a clone should begin with is damaged, or its optimizer is of another kind. Clone with
-    keep: weights, or from another step."""
+    """The state that a clone starts from is damaged, or its optimizer is of another kind. Clone
+    with keep: weights, or from another step."""
     TIMEOUT = "timeout"
-    """Workers have had it for as long as its time_limit_s allows. Clone it from its last
-    checkpoint, or post it with a longer limit."""
+    """It has been trained for time_limit_s seconds. Clone it from its last checkpoint, or post it
+    with a longer limit."""
     ERROR = "error"
-    """Anything else: a mistake of ours. The detail holds what to report."""
+    """Anything else: a bug in the service. The detail has what to report."""

@@ -1,4 +1,4 @@
-"""JSON without traps: one finite, unambiguous text, as the service and the command read it."""
+"""Strict JSON, as the service and the command parse it: unambiguous, finite, limited in size."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import math
 from typing import Any
 
 MAX_DEPTH = 32
-"""Objects and lists within one another; a job needs seven."""
+"""Nested objects and lists; a job needs seven."""
 MAX_PARTS = 10_000
 """Objects and lists in all; the largest job that is accepted has a third of them."""
 
 
 class NotStrict(ValueError):
-    """The text is no JSON, or could be read in two ways; the message says why."""
+    """The text is not JSON, or parsers would disagree about it; the message says why."""
 
 
 def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     """
-    Return what *text* says.
+    Return the value of *text*.
 
     Raises:
-        NotStrict: it is no JSON or no UTF-8, has a name twice in an object, holds NaN, infinities
-            or numbers that become them, or half of a character, nests deeper than 32, or has more
-            than 10,000 objects and lists.
+        NotStrict: it is not JSON or not UTF-8, has a name twice in an object, has NaN, an infinity
+            or a number that overflows to one, has an unpaired surrogate, nests deeper than 32, or
+            has more than 10,000 objects and lists.
     """
     try:
         value = json.loads(
@@ -40,7 +40,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
         raise _too_deep() from None
     except NotStrict:
         raise
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # an integer with more digits than Python converts
         raise NotStrict(str(error).split(";")[0]) from None
     _check_parts(value)
     if b"\\ud" in text.lower():

@@ -1,4 +1,4 @@
-"""A job made from another one: what it takes from there, and what is to be different."""
+"""A clone of a job: what it takes from the other one, and what it changes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Keep = Literal["weights", "optimizer"]
 
 
 class CloneSpec(Spec):
-    """What a job takes from another one, and what is to be different."""
+    """What a clone takes from the other job, and what it changes."""
 
     source: Literal["last", "best"] | Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(
         "last", alias="from"
     )
-    """The state it begins with: the last one that is kept, the best one, or that after a step."""
+    """The state it starts from: the last stored one, the best one, or the one after a step."""
     keep: Keep = "weights"
-    """What it takes: the network's weights, or also the optimizer's slots and counts. The schedule
-    and everything random begin anew."""
+    """What it takes: the network's weights, or also the optimizer's state. The schedule and the
+    random number generators start over."""
     changes: dict[str, Any] = Field(default_factory=dict)
-    """A JSON merge patch (RFC 7396) on the other job as it was posted, name, labels and priority
-    included: what is named is replaced, null removes it, so that its default holds."""
+    """A JSON merge patch (RFC 7396) on the other job as it was posted, with its name, labels and
+    priority: a field in it is replaced; null removes the field, so that it has its default."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -40,12 +40,12 @@ class CloneSpec(Spec):
         return value
 
     def sha256(self, job_id: str) -> str:
-        """Return one word for what is asked of the job *job_id*."""
-        asked = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
-        return canonical.sha256(asked)
+        """Return a digest of the request to clone the job *job_id*."""
+        request = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
+        return canonical.sha256(request)
 
 
-def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  whatever JSON can say
+def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  any JSON value
     """
     Return *target* after the JSON merge patch *patch*.
 

@@ -1,4 +1,4 @@
-"""The forms in which the steps of a job are exported."""
+"""The formats in which the steps of a job can be exported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ExportForm(StrEnum):
-    """What the steps of a job may be exported as."""
+    """A format of an export."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -15,12 +15,12 @@ class ExportForm(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """What HTTP calls it."""
+        """The media type in HTTP."""
         return _MEDIA_TYPES[self]
 
     @property
     def is_text(self) -> bool:
-        """Whether it can be read by eye."""
+        """Whether it is text, which a terminal can show."""
         return self in (ExportForm.CSV, ExportForm.NDJSON)
 
 
