@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.concurrency import run_in_threadpool
 
 from api.http.dependencies import BlockingClient, Client, RenderJob, TenantName, Threads
 from api.http.params import require_no_body
@@ -61,8 +60,7 @@ class JobAction:
         return await self._respond(changed.record, changed.wakeups)
 
     async def _respond(self, record: Record, wakeups: Sequence[str]) -> Response:
-        if wakeups:
-            await run_in_threadpool(wake_workers, self._blocking_client, wakeups, self.job_id)
+        await wake_workers(self._blocking_client, wakeups, self.job_id)
         return await job_response(record, render=self._render, threads=self._threads)
 
 

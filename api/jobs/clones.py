@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
-from fastapi.concurrency import run_in_threadpool
 
 from api.http.dependencies import (
     BlockingClient,
@@ -156,6 +155,5 @@ async def clone_job(
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)
-    if submitted.wakeups:
-        await run_in_threadpool(wake_workers, blocking_client, submitted.wakeups, submitted.record.id)
+    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
     return response

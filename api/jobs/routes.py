@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from api.http.dependencies import (
     BlockingClient,
@@ -71,8 +70,7 @@ async def submit_job(
     )
     submitted = await send_async(client, call)
     response = await submitted_response(submitted, render=render, threads=threads)
-    if submitted.wakeups:
-        await run_in_threadpool(wake_workers, blocking_client, submitted.wakeups, submitted.record.id)
+    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
     return response
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import redis
+from fastapi.concurrency import run_in_threadpool
 
 from store.redis import doorbell
 from store.redis.unreachable import UNREACHABLE
@@ -13,13 +14,18 @@ from store.redis.unreachable import UNREACHABLE
 log = logging.getLogger(__name__)
 
 
-def wake_workers(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
+async def wake_workers(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
     """
     Wake a worker of each of *devices*.
 
-    The job is stored already: if the wakeup fails, the reaper repeats it within seconds, so the
-    request succeeds all the same.
+    RQ has no async client, so a thread does it. The job is stored already: if the wakeup fails, the
+    reaper repeats it within seconds, so the request succeeds all the same.
     """
+    if devices:
+        await run_in_threadpool(_wake, client, devices, job_id)
+
+
+def _wake(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
     for device in devices:
         try:
             doorbell.ring(client, device, job_id)
