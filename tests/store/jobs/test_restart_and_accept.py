@@ -1,6 +1,5 @@
-"""How a job goes on where its worker is gone: restarted, or with other bits."""
+"""A waiting job is restarted, or accepted with other bits, as its client asks."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,19 +7,26 @@ import redis
 
 from optserve.contract.states import State
 from store.jobs import calls
-from store.jobs.calls import Changed, Claim
-from store.jobs.record import Record
+from store.jobs.calls import Changed
 from store.redis import keys
-from store.redis.constants import CHUNK_ROWS
 from store.redis.functions import Call, Fenced, ReplayDiffers, send
+from tests.support.store.continuing import (
+    INEXACT,
+    accept,
+    begun,
+    left,
+    restart,
+    taken,
+    told,
+    view,
+)
 from tests.support.store.protocol import (
-    SPEC,
     append,
     ask,
     begin,
+    checkpoint,
     claim,
     hello,
-    history,
     kinds,
     record_of,
     release,
@@ -28,60 +34,6 @@ from tests.support.store.protocol import (
     some_rows,
     submit,
 )
-
-INEXACT: dict[str, Any] = {"training": {**SPEC["training"], "exact": False}}
-
-
-def checkpoint(client: redis.Redis, held: Claim, step: int) -> None:
-    call = calls.checkpointed(held, step=step, path=f"step-{step}", sha256="s", digest="d")
-    send(client, call)
-
-
-def left(
-    client: redis.Redis, changes: Mapping[str, Any] | None = None, *, rows: int = 9, at: int = 6
-) -> str:
-    """Return a job in the queue, with rows of fingerprint f1 and a checkpoint before the last."""
-    job_id = submit(client, **(changes or {}))
-    held = begin(client, fingerprint="f1")
-    append(client, held, 0, some_rows(0, rows))
-    if at:
-        checkpoint(client, held, at)
-    release(client, held)
-    send(client, calls.bye("w1"))
-    return job_id
-
-
-def restart(client: redis.Redis, job_id: str) -> Changed:
-    return send(client, calls.restart("local", job_id))
-
-
-def accept(client: redis.Redis, job_id: str) -> Changed:
-    return send(client, calls.accept("local", job_id))
-
-
-def begun(client: redis.Redis, held: Claim, fingerprint: str) -> int | None:
-    return send(client, calls.begun(held, fingerprint=fingerprint, facts={"threads": "1"}))
-
-
-def taken(client: redis.Redis, job_id: str, fingerprint: str, token: str = "t2") -> Claim:
-    """Return the job, claimed by another worker that has not said what it computes on."""
-    record = claim(client, token, worker="w2", fingerprint=fingerprint)
-    assert record is not None
-    assert record.id == job_id
-    return Claim("local", job_id, token)
-
-
-def told(client: redis.Redis, job_id: str, kind: str) -> list[dict[str, Any]]:
-    return [entry["data"] for entry in history(client, job_id) if entry["kind"] == kind]
-
-
-def view(client: redis.Redis, job_id: str) -> Record:
-    record = send(client, calls.look("local", job_id))
-    assert record is not None
-    return record
-
-
-# ------------------------------------------------------------------ restart
 
 
 def test_a_restarted_job_begins_at_its_first_step_on_any_worker(client: redis.Redis) -> None:
@@ -145,9 +97,6 @@ def test_what_an_evaluation_found_is_forgotten_with_its_rows(client: redis.Redis
         send(client, calls.evaluated(again, step=3, data={"accuracy": 0.5}))
 
 
-# ------------------------------------------------------------------ accept
-
-
 def test_an_accepted_job_goes_on_from_its_checkpoint_on_any_worker(client: redis.Redis) -> None:
     job_id = left(client)
     assert claim(client, "t0", worker="w2", fingerprint="f2") is None
@@ -195,7 +144,7 @@ def test_after_an_accept_the_next_workers_bits_must_be_kept_again(client: redis.
     assert not record_of(client, job_id).job().bitwise
 
 
-def test_a_worker_that_adds_nothing_after_an_accept_binds_nobody(client: redis.Redis) -> None:
+def test_a_worker_that_adds_no_row_after_an_accept_binds_no_later_one(client: redis.Redis) -> None:
     job_id = left(client)
     accept(client, job_id)
     again = taken(client, job_id, "f2")
@@ -214,9 +163,6 @@ def test_there_is_nothing_to_accept_where_any_worker_may_go_on(client: redis.Red
         before = record_of(client, job_id)
         assert accept(client, job_id).outcome == "ok"
         assert record_of(client, job_id) == before
-
-
-# ------------------------------------------------------------------ when not
 
 
 @pytest.mark.parametrize("change", [calls.restart, calls.accept])
@@ -267,116 +213,7 @@ def test_a_worker_that_was_thought_dead_adds_nothing_afterwards(
     assert rows_of(client, job_id) == []
 
 
-# ------------------------------------------------------------------ jobs that need not be exact
-
-
-def test_an_inexact_job_goes_on_elsewhere_and_says_so(client: redis.Redis) -> None:
-    job_id = left(client, INEXACT)
-    assert view(client, job_id).job().waiting_for == "worker"
-
-    held = taken(client, job_id, "f2")
-
-    assert begun(client, held, "f2") == 6
-    assert begun(client, held, "f2") == 6  # a repeated call says the same
-    record = record_of(client, job_id)
-    assert (record.rows, record.fingerprint, record.job().bitwise) == (6, "f2", False)
-    assert told(client, job_id, "continued_elsewhere") == [{"from": "f1", "to": "f2", "step": 6}]
-    assert told(client, job_id, "rows_cut")[0]["count"] == 3
-    append(client, held, 6, some_rows(20, 3))
-
-
-def test_an_inexact_job_on_a_worker_with_its_bits_is_compared_as_any_other(
-    client: redis.Redis,
-) -> None:
-    job_id = left(client, INEXACT)
-    held = taken(client, job_id, "f1")
-
-    assert begun(client, held, "f1") == 0
-    with pytest.raises(ReplayDiffers):
-        append(client, held, 6, some_rows(20, 3))
-    append(client, held, 6, some_rows(6, 3))
-    job = record_of(client, job_id).job()
-    assert (job.bitwise, job.verified_rows, job.truncations) == (True, 3, [])
-
-
-def test_an_inexact_job_without_a_checkpoint_begins_anew_and_is_bitwise(
-    client: redis.Redis,
-) -> None:
-    job_id = left(client, INEXACT, at=0)
-
-    assert begun(client, taken(client, job_id, "f2"), "f2") == 0
-
-    job = record_of(client, job_id).job()
-    assert (job.step, job.bitwise, job.truncations) == (0, True, [0])
-
-
-def test_an_exact_job_is_refused_by_a_worker_of_other_bits(client: redis.Redis) -> None:
-    job_id = left(client)
-    held = taken(client, job_id, "f1")
-
-    assert begun(client, held, "f2") is None
-    assert record_of(client, job_id).rows == 9
-
-
-def test_a_checkpoint_from_before_the_change_is_no_ground_to_compare_rows(
-    client: redis.Redis,
-) -> None:
-    """Falling back to it, the rows between are those of the worker that is gone."""
-    job_id = submit(client)
-    held = begin(client)
-    append(client, held, 0, some_rows(0, 8))
-    for step in (2, 5):
-        checkpoint(client, held, step)
-    release(client, held)
-    accept(client, job_id)
-    again = taken(client, job_id, "f2")
-    begun(client, again, "f2")
-
-    send(client, calls.refused(again, path="step-5", why="damaged"))
-
-    record = record_of(client, job_id)
-    assert (record.rows, record.truncations) == (2, [5, 2])
-    append(client, again, 2, some_rows(30, 4))
-    checkpoint(client, again, 6)
-    assert begun(client, again, "f2") == 2
-
-
-# ------------------------------------------------------------------ cutting
-
-
-@pytest.mark.parametrize("at", [1, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, 2 * CHUNK_ROWS])
-def test_rows_are_cut_wherever_they_lie(client: redis.Redis, at: int) -> None:
-    count = 2 * CHUNK_ROWS + 10
-    job_id = left(client, {"training": {"steps": 10_000, "device": "cpu"}}, rows=count, at=at)
-
-    accept(client, job_id)
-
-    assert rows_of(client, job_id) == some_rows(0, at)
-    stored: Any = [client.strlen(keys.ROWS % ("local", job_id, chunk)) for chunk in range(3)]
-    assert sum(stored) == 16 * at
-    again = taken(client, job_id, "f2")
-    append(client, again, at, some_rows(0, 5000))
-    assert rows_of(client, job_id) == some_rows(0, at) + some_rows(0, 5000)
-
-
-def test_an_lr_off_its_plan_is_forgotten_with_its_row(client: redis.Redis) -> None:
-    job_id = submit(client)
-    held = begin(client)
-    append(client, held, 0, some_rows(0, 9))
-    checkpoint(client, held, 6)
-    send(client, calls.off_plan(held, step=7, planned=1.0, applied=2.0))
-    release(client, held)
-    assert record_of(client, job_id).job().lr_off_plan_at == 7
-
-    accept(client, job_id)
-
-    assert record_of(client, job_id).job().lr_off_plan_at is None
-
-
-# ------------------------------------------------------------------ what it offers
-
-
-def test_it_offers_a_way_out_once_nobody_with_its_bits_has_lived_for_long(
+def test_a_job_offers_to_be_restarted_once_no_worker_has_had_its_bits_for_long(
     client: redis.Redis,
 ) -> None:
     job_id = left(client)
