@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from api.catalogue.preview_formats import as_csv, as_json, as_svg, curves_of
 from api.http.dependencies import Threads
 from api.http.negotiation import preferred
+from api.http.params import Accept
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.http.thread_pool import VALUES_PER_BYTE
@@ -46,7 +47,7 @@ def _content() -> dict[int | str, dict[str, Any]]:
 async def preview_schedule(
     spec: SpecBody[PreviewSpec],
     threads: Threads,
-    accept: Annotated[str, Header()] = "",
+    accept: Accept = "",
     form: Annotated[Form | None, Query(alias="format", description="Overrides Accept.")] = None,
 ) -> Response:
     """

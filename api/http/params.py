@@ -1,12 +1,12 @@
-"""Query parameters: unknown ones are an error, never ignored."""
+"""Parameters that routes share. Unknown query parameters are an error, never ignored."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Header, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -15,6 +15,15 @@ from api.http.problems import invalid
 from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, short_repr
 from optserve.contract.requests.job import LABEL_NAME, MAX_LABELS
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Repeating a request with the same key returns the job of the first one.",
+    ),
+]
+Accept = Annotated[str, Header(description="The preferred media types.")]
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
 FILTERED = "/v1/jobs"

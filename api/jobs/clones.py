@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Response
 
 from api.http.dependencies import (
     BlockingClient,
@@ -16,6 +16,7 @@ from api.http.dependencies import (
     TenantName,
     Threads,
 )
+from api.http.params import IdempotencyKey
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of
@@ -144,7 +145,7 @@ async def clone_job(
     blocking_client: BlockingClient,
     render: RenderJob,
     threads: Threads,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
     Submit a job that starts from the weights of this one, at its own step 0.

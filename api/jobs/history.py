@@ -31,7 +31,7 @@ async def list_events(
     record: JobRecord,
     store: JobStore,
     after: After = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum of entries.")] = 100,
 ) -> Page[Event]:
     """Return a job's history, oldest first: every transition, with its cause."""
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)

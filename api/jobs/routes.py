@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.http.dependencies import (
     BlockingClient,
@@ -16,7 +16,7 @@ from api.http.dependencies import (
     TenantName,
     Threads,
 )
-from api.http.params import labels_of
+from api.http.params import IdempotencyKey, labels_of
 from api.http.problems import documented
 from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.http.thread_pool import VALUES_PER_BYTE
@@ -55,7 +55,7 @@ async def submit_job(
     blocking_client: BlockingClient,
     render: RenderJob,
     threads: Threads,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
     Submit a job. It is stored on disk before the response is sent.
@@ -105,11 +105,11 @@ async def list_jobs(
     store: JobStore,
     render: RenderListedJob,
     threads: Threads,
-    state: State | None = None,
+    state: Annotated[State | None, Query(description="Return only jobs in this state.")] = None,
     after: Annotated[
         str | None, Query(pattern=JOB_ID, description="Return only jobs older than this one.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum of jobs.")] = 20,
     spec: Annotated[bool, Query(description="Include the spec of each job.")] = False,
 ) -> Response:
     """

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 
 from api.http.dependencies import Hub, JobRecord, JobStore
 from api.http.negotiation import preferred
-from api.http.params import beyond
+from api.http.params import Accept, beyond
 from api.http.problems import documented, invalid
 from api.metrics.columns import columns_of
 from api.metrics.exports import STEP, Extract, content, export
@@ -87,7 +87,7 @@ def _foreign(event_id: str, truncations: int) -> dict[str, object]:
 
 
 async def _form(
-    accept: Annotated[str, Header()] = "",
+    accept: Accept = "",
     format_name: Annotated[
         str | None,
         Query(

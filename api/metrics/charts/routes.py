@@ -63,7 +63,7 @@ async def compare_jobs(
             description="Id of a job; repeat it for each job.",
         ),
     ],
-    column: str = "loss",
+    column: Annotated[str, Query(description="A column that all of the jobs have.")] = "loss",
     x: Annotated[XAxis, Query(description="The axis on which the jobs are aligned.")] = (
         XAxis.STEP
     ),
