@@ -45,7 +45,7 @@ def metrics(
                 columns=() if columns is None else columns.split(","),
                 after=after,
             )
-            sys.stdout.flush()
+            sys.stdout.flush()  # here, where a closed pipe is handled
         except BrokenPipeError:  # the reader has closed the pipe, as `head` does
             # Python flushes stdout at exit, and would print a second BrokenPipeError.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

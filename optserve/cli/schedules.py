@@ -88,15 +88,15 @@ def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
     """Return what to draw for *data*, a schedule or a job; arguments override the job's values."""
-    asked: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
+    preview: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:
         job = JobSpec.parse(data)
-        asked = {
+        preview = {
             "schedule": job.schedule.model_dump(),
             "lr": job.optimizer.lr,
             "total_steps": job.total_steps,
             "steps_per_epoch": job.steps_per_epoch,
         }
     given = {"lr": lr, "total_steps": steps, "steps_per_epoch": steps_per_epoch}
-    asked |= {name: value for name, value in given.items() if value is not None}
-    return PreviewSpec.parse(asked)
+    preview |= {name: value for name, value in given.items() if value is not None}
+    return PreviewSpec.parse(preview)

@@ -87,6 +87,7 @@ def _update(event: ServerSentEvent) -> Update | None:
     match event.event:
         case "rows":
             batch = StreamedRows.model_validate_json(event.data)
+            # By name, not by position: a newer service may add columns or reorder them.
             named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
             return [MetricRow.model_validate(row) for row in named]
         case "truncated":

@@ -54,7 +54,7 @@ def post_job(
     """
     key = _checked_key(idempotency_key or str(uuid.uuid4()))
     sent = False
-    backoff.start()
+    backoff.start()  # time spent in attempts counts, or a hanging service would block for hours
     while True:
         # The deadline bounds the whole call, so an attempt near it gets less time than others.
         timeout_s = min(ANSWER_S, max(backoff.remaining_s(), MIN_TIMEOUT_S))

@@ -43,6 +43,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     except ValueError as error:  # an integer with more digits than Python converts
         raise NotStrict(str(error).split(";")[0]) from None
     _check_parts(value)
+    # Only escapes can bring a surrogate in: UTF-8 cannot encode one. Most texts skip the check.
     if b"\\ud" in text.lower():
         _check_pairs(value)
     return value

@@ -104,10 +104,10 @@ class EmbeddedServer:
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "dir": str(self._data),
-            "save": "",
+            "save": "",  # no snapshots beside the append-only file
             "appendonly": "yes",
-            "appendfsync": "always",
-            "maxmemory-policy": "noeviction",
+            "appendfsync": "always",  # a job is accepted once it is on disk, not a second later
+            "maxmemory-policy": "noeviction",  # an evicted key would be a lost job
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
         (self._data / URL).write_text(self.url)

@@ -49,6 +49,8 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
             f"--home (OPTSERVE_HOME) must be a directory to write to, got {str(home)!r}: "
             f"{error.strerror}"
         ) from None
+    # Closing a file releases its lock, also when this process is killed; a file with a pid in it
+    # would have to be checked for being stale.
     with own, shared:
         if not _lock(own.fileno()):
             where = url_of(home) or "a URL of its own"

@@ -100,6 +100,7 @@ class Stack:
                 self._child(f"worker {i}", self._worker_module, environment, death_signal)
             )
         self._wait_until_ready()
+        # Last: a client that finds the file may use the service at once.
         (self.home / "url").write_text(self.url)
 
     def supervise(self) -> None:
@@ -117,6 +118,8 @@ class Stack:
     def stop(self) -> None:
         """Stop everything, in order."""
         (self.home / "url").unlink(missing_ok=True)
+        # All workers at once: each may need its full time to save its job, for which it needs the
+        # store, which therefore stops last.
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
@@ -152,7 +155,7 @@ class Stack:
             while time.monotonic() < deadline:
                 self._raise_if_stopping()
                 for child in self._children():
-                    if child.exit_code == os.EX_CONFIG:
+                    if child.exit_code == os.EX_CONFIG:  # a restart would fail in the same way
                         raise StackError(f"{child.name}: {''.join(child.log_lines()[-1:])}")
                 self.supervise()
                 if self._is_ready(client):

@@ -52,7 +52,7 @@ def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  any JSON
     References:
         Hoffman and Snell, JSON Merge Patch, RFC 7396, section 2.
     """
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, Mapping):  # lists are replaced as a whole, as the RFC says
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
     for name, value in patch.items():

@@ -117,7 +117,7 @@ def readable(path: Path) -> Readable:
     if done.returncode == 0:
         return Readable(size, size, unfinished=False)
     found = READ.search(done.stdout)
-    if found is None:
+    if found is None:  # not one byte is known to be good
         return Readable(size, 0, unfinished=False)
     return Readable(size, int(found[2]), unfinished=not GARBAGE.search(done.stdout))
 
@@ -138,18 +138,18 @@ def _tool(
 
 
 def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
-    cut = found.size - found.end
-    message = f"the last {cut} of {found.size} bytes of {path} cannot be read"
+    num_bytes = found.size - found.end
+    message = f"the last {num_bytes} of {found.size} bytes of {path} cannot be read"
     if lost := _commands(path, found.end):
         message += f"; {lost} commands written after the damage are among them"
     todo = f"--repair copies {folder} and truncates them"
 
     def repair() -> str:
-        aside = _copied(folder)
+        copy = _copied(folder)
         done = _tool("valkey-check-aof", path, "--fix", answer="y\n")
         if done.returncode or path.stat().st_size != found.end:
             raise RepairFailed(f"{path} could not be repaired: {done.stdout}{done.stderr}")
-        return f"{cut} bytes were truncated from {path}; the original is in {aside}"
+        return f"{num_bytes} bytes were truncated from {path}; the original is in {copy}"
 
     return Finding(SUBJECT, message, todo, repair)
 
@@ -162,11 +162,11 @@ def _commands(path: Path, begin: int) -> int:
 
 def _copied(folder: Path) -> Path:
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.before-repair-{number}")).exists():
+    while (copy := folder.with_name(f"{folder.name}.before-repair-{number}")).exists():
         number += 1
     try:
-        shutil.copytree(folder, aside)
+        shutil.copytree(folder, copy)
     except OSError as error:  # includes shutil.Error; the original is untouched
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
         raise RepairFailed(f"{folder} could not be copied: {error}") from None
-    return aside
+    return copy

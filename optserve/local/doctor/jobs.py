@@ -50,6 +50,7 @@ def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
         return
 
     def end() -> str:
+        # A lease that expired in 1970: the reaper requeues the job in its next round.
         client.zadd(keys.LEASES, dict.fromkeys(map(_bytes, stuck), 0))
         return f"{_counted(len(stuck), 'job')} will be taken back as soon as the service runs"
 
@@ -70,7 +71,7 @@ def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
         job
         for job, record in _records(client)
         if _is_whole(record)
-        and any(storage.size(kept.path) != kept.size for kept in record.archive.values())
+        and any(storage.size(file.path) != file.size for file in record.archive.values())
     ]
     message = "have lost rows or history: the files are gone, or have another size"
     yield _finding("jobs: archives", odd, message, "mount the right storage, or restore it")
@@ -91,7 +92,7 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
         ]
 
     message = "have lost their checkpoints, or their starting state"
-    todo = "mount the right storage before they go on"
+    todo = "mount the right storage before they continue"
     yield _finding("jobs: checkpoints", _twice(odd), message, todo)
 
 
@@ -153,7 +154,8 @@ def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]
         for job in jobs[first : first + BATCH_SIZE]:
             tenant, _, job_id = job.partition("/")
             pipe.hgetall(_bytes(keys.JOB % (tenant, job_id)))
-        for raw in pipe.execute(raise_on_error=False):  # a key may hold something else
+        # A damaged key may hold another type; its error must not hide the other jobs.
+        for raw in pipe.execute(raise_on_error=False):
             found = raw if isinstance(raw, dict) else {}
             yield {_text(name): _text(value) for name, value in found.items()}
 

@@ -35,8 +35,8 @@ def check_functions(home: Home, client: redis.Redis) -> Iterator[Finding]:
         "are there" if library_name() in names else "come with it"
     )
     others = [name for name in names if name != library_name()]
-    beside = f", beside those of others: {', '.join(others)}" if others else ""
-    yield Finding("store: functions", message + beside)
+    others_too = f", besides those of others: {', '.join(others)}" if others else ""
+    yield Finding("store: functions", message + others_too)
 
 
 def check_set_aside(home: Home, client: redis.Redis) -> Iterator[Finding]:
