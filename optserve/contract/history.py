@@ -1,4 +1,4 @@
-"""What the history of a job tells: the kinds of its entries."""
+"""The kinds of entries in a job's history, as they are stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """Kind of an entry in a job's history."""
+    """Kind of an entry. Stored entries never change, so neither does a value here."""
 
     SUBMITTED = "submitted"
     """The job was accepted."""
@@ -25,30 +25,30 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     """Its client resumed it, or withdrew the request to pause it."""
     RESTARTED = "restarted"
-    """Its client had it begin again: rows, how many were removed."""
+    """Its client restarted it: rows, how many were removed."""
     ACCEPTED = "accepted"
-    """Its client lets it go on with other bits: fingerprint, step."""
+    """Its client accepted other bits: fingerprint, step."""
     CONTINUED_ELSEWHERE = "continued_elsewhere"
-    """A worker with other bits goes on with it: from, to (fingerprints), step."""
+    """A worker with other bits continued it: from, to (fingerprints), step."""
     EVALUATED = "evaluated"
     """It was evaluated: step, and the metrics."""
     CHECKPOINTED = "checkpointed"
     """A checkpoint was made: step, digest."""
     CHECKPOINT_REFUSED = "checkpoint_refused"
-    """A checkpoint is damaged and was forgotten: why, the step to go on from."""
+    """A checkpoint is damaged and was forgotten: why, the step to continue from."""
     CHECKPOINT_PASSED_OVER = "checkpoint_passed_over"
     """A checkpoint is missing, and an older one was used: path, why, step."""
     ROWS_CUT = "rows_cut"
-    """Rows were truncated: from (the first one), count, why."""
+    """Rows were truncated: from (the first one), count, why. Clients see `rows_truncated`."""
     LR_OFF_PLAN = "lr_off_plan"
     """The lr was not the planned one: step, planned, applied, group."""
     STORAGE_FULL = "storage_full"
-    """The run waits for room in the storage: why."""
+    """The run waits for space in the storage: why."""
     STORAGE_HAS_ROOM = "storage_has_room"
-    """The run goes on: the storage has room again."""
+    """The run continues: the storage has space again."""
     SUCCEEDED = "succeeded"
     """It was trained to its end: rows, and how it ended."""
     FAILED = "failed"
     """It cannot be trained: reason, detail."""
     CANCELLED = "cancelled"
-    """It was stopped because its client asked for it."""
+    """Its client ended it."""

@@ -72,6 +72,20 @@ async def test_restart_and_accept_are_idempotent(
     assert (job["bitwise"], job["truncations"], job["waiting_for"]) == (step == 0, [step], "worker")
 
 
+async def test_the_stored_kind_rows_cut_is_shown_as_rows_truncated(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    job_id = left(client)
+    await http.post(f"/v1/jobs/{job_id}/restart")
+
+    history = (await http.get(f"/v1/jobs/{job_id}/events")).json()["data"]
+
+    stored = client.lrange(keys.EVENTS % ("local", job_id), 0, -1)
+    assert any(b'"rows_cut"' in entry for entry in stored)
+    assert "rows_truncated" in [entry["kind"] for entry in history]
+    assert "rows_cut" not in [entry["kind"] for entry in history]
+
+
 @pytest.mark.parametrize(
     ("action", "what"), [("restart", "be restarted"), ("accept", "go on with other bits")]
 )
