@@ -5,12 +5,12 @@ from pathlib import Path
 
 from api.connections.refusals import CloseReason
 from optserve.contract.answers.charts import (
-    XAxis,
     Chart,
     ComparedJob,
+    ComparedNotFinite,
     Comparison,
     Curve,
-    ComparedNotFinite,
+    XAxis,
 )
 from optserve.contract.requests.exports import ExportForm
 from optserve.contract.states import Reason
