@@ -12,8 +12,11 @@ from typing import Literal
 Draft = Literal["archive draft", "clone draft"]
 NAME = ".draft-"
 """What the names of all of them begin with."""
-ARCHIVE, HISTORY = "archive", "-events.jsonl"
-"""Folder of a job with what was moved there, and how the name of the last file in it ends."""
+ARCHIVE, ROWS, HISTORY = "archive", "-rows.parquet", "-events.jsonl"
+"""
+Folder of a job with what was moved there, and how the names of the files in it end. The history
+comes last, and only if it is long: that of a job whose checkpoints the store never heard of is not.
+"""
 CLONE = f"{NAME}parent"
 """What a clone begins with, while it is copied."""
 LOOK_S = 0.0005
@@ -27,7 +30,7 @@ class Drafts:
 
     def __init__(self, storage: Path) -> None:
         self._jobs = storage / "jobs" / "local"
-        self._archived: set[str] = set()
+        self._whole: set[str] = set()  # nothing more is moved of them
 
     def wait_for(self, kind: Draft, for_s: float, *, then: Callable[[Path], bool]) -> bool:
         """
@@ -47,10 +50,10 @@ class Drafts:
         return False
 
     def unarchived(self, jobs: list[str]) -> list[str]:
-        """Return those of the *jobs*, which have ended, whose rows and history are not moved."""
-        for job in jobs:
-            self._in_archive(job)
-        return [job for job in jobs if job not in self._archived]
+        """Return those of the *jobs*, which have ended, whose rows are not moved."""
+        return [
+            job for job in jobs if not any(name.endswith(ROWS) for name in self._in_archive(job))
+        ]
 
     def left(self) -> list[Path]:
         """Return all drafts of whatever kind."""
@@ -72,7 +75,7 @@ class Drafts:
                 draft = self._jobs / job / CLONE
                 if draft.exists():
                     return draft
-            elif job not in self._archived:
+            elif job not in self._whole:
                 for name in self._in_archive(job):
                     if name.startswith(NAME):
                         return self._jobs / job / ARCHIVE / name
@@ -82,7 +85,7 @@ class Drafts:
         """Return what has been moved of a job that has ended, or is being moved."""
         names = _names(self._jobs / job / ARCHIVE)
         if any(name.endswith(HISTORY) for name in names):
-            self._archived.add(job)
+            self._whole.add(job)
         return names
 
 

@@ -77,8 +77,10 @@ def test_what_is_left_behind_is_found_and_can_be_made_old(storage: Path) -> None
     assert os.stat(young).st_mtime > time.time() - drafts.AGED_S
 
 
-def test_a_job_is_archived_once_its_history_is(storage: Path) -> None:
-    assert Drafts(storage).unarchived(["a", "b", "none"]) == ["b", "none"]
+def test_a_job_is_archived_once_its_rows_are_however_short_its_history_is(storage: Path) -> None:
+    file(storage, "drafted/archive/.draft-rows")
+
+    assert Drafts(storage).unarchived(["a", "b", "none", "drafted"]) == ["none", "drafted"]
 
 
 def test_a_report_names_every_kind_within_80_columns() -> None:
