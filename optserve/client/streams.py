@@ -90,7 +90,7 @@ def _update(event: ServerSentEvent) -> Update | None:
             # By name, not by position: a newer service may add columns or reorder them.
             named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
             return [MetricRow.model_validate(row) for row in named]
-        case "truncated":
+        case "truncated" | "cut":  # the second of release 0.2.0
             return RowsTruncated.model_validate_json(event.data)
         case "state":
             return StateChange.model_validate_json(event.data)

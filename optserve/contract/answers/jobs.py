@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from optserve.contract.answers.base import Page, WireModel
+from optserve.contract.answers.base import Page, WireModel, renamed
 from optserve.contract.requests.clone import Keep
 from optserve.contract.states import Outcome, Reason, State
 
@@ -61,7 +61,7 @@ class JobSummary(WireModel):
     """Seconds of training after which the job fails with reason `timeout`; null for no limit."""
     trained_s: float
     """Seconds that workers have spent on it, over all attempts."""
-    stalled_s: float
+    stalled_s: float = renamed("held_up_s")
     """Seconds of `trained_s` in which training waited for the store: it was away for long, or
     slower than the run, and too many steps were not stored yet."""
     state: State
@@ -69,10 +69,10 @@ class JobSummary(WireModel):
     """Why it failed."""
     detail: str | None
     """The reason in words."""
-    outcome: Outcome | None
+    outcome: Outcome | None = renamed("ended")
     """How it succeeded: `completed`, after `total_steps` steps; or `early_stopped`, because it
     stopped improving, after `step` steps. Null until then."""
-    requested_action: Literal["cancel", "kill", "pause"] | None
+    requested_action: Literal["cancel", "kill", "pause"] | None = renamed("request")
     """An action that was requested and that its worker has not carried out yet."""
     waiting_for: Literal["worker", "fingerprint", "machine"] | None
     """What a queued job lacks: a worker for its device; a worker that computes the same bits as
@@ -81,7 +81,7 @@ class JobSummary(WireModel):
     fault: str | None = None
     """Problem of the machine whose worker gave the job back last, such as a read-only storage. It
     does not count as a crash of the job. Null once the job has progressed."""
-    queue_position: int | None
+    queue_position: int | None = renamed("place")
     """Of a queued job: how many jobs would be claimed before it by the workers that may take it,
     by priority, running jobs of each tenant, and age. Later jobs may change it. Null in lists."""
     offers: list[Literal["restart", "accept"]]
@@ -107,7 +107,7 @@ class JobSummary(WireModel):
     bitwise: bool
     """Whether all its steps have the bits of one uninterrupted run; false once it continued from a
     checkpoint on hardware that computes other bits."""
-    truncations: list[int]
+    truncations: list[int] = renamed("cuts")
     """For each time that steps were discarded, the first of them. They are computed again; a reader
     that has them must read again from there. A stream says so by itself."""
     lr_off_plan_at: int | None
@@ -143,7 +143,7 @@ class UnreadableJob(WireModel):
     """A job whose record cannot be read, so that a list cannot show it."""
 
     id: str
-    detail: str
+    detail: str = renamed("why")
     """Why it cannot be read."""
 
 

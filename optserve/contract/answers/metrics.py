@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict
 
-from optserve.contract.answers.base import Page, WireModel
+from optserve.contract.answers.base import Page, WireModel, renamed
 from optserve.contract.states import Outcome, Reason, State
 
 
@@ -29,7 +29,7 @@ class MetricRow(WireModel):
 class MetricsPage(Page[MetricRow]):
     """Some steps of a job."""
 
-    truncations: int
+    truncations: int = renamed("cuts")
     """How many times steps of the job were discarded so far. Pass it back with `after`: the answer
     is a 409 if that has happened since to steps you have."""
 
@@ -67,7 +67,7 @@ class StreamEnd(WireModel):
     state: State
     reason: Reason | None
     detail: str | None
-    outcome: Outcome | None = None
+    outcome: Outcome | None = renamed("ended", default=None)
     """How it succeeded; null if it did not."""
     rows: int
     """Number of steps of the job; equal to what was streamed if the stream began at step 0."""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from optserve.contract.answers.base import WireModel
+from pydantic import BeforeValidator
+
+from optserve.contract.answers.base import WireModel, renamed
+
+
+def _named_now(state: object) -> object:
+    """Return a state of a worker by its name of today; release 0.2.0 calls unhealthy `unwell`."""
+    return "unhealthy" if state == "unwell" else state
 
 
 class Worker(WireModel):
@@ -19,14 +26,14 @@ class Worker(WireModel):
     """The device it trains on: cpu or cuda."""
     fingerprint: str
     """Equal for workers that compute equal bits; empty until its first trainer is ready."""
-    state: Literal["idle", "busy", "unhealthy"]
+    state: Annotated[Literal["idle", "busy", "unhealthy"], BeforeValidator(_named_now)]
     """An unhealthy worker takes no jobs until its machine is fit to train on."""
-    unhealthy_reason: str | None = None
+    unhealthy_reason: str | None = renamed("unwell", default=None)
     """What is wrong with its machine."""
     job: str | None
     """The job it trains."""
-    started_at: datetime
-    last_seen_at: datetime
+    started_at: datetime = renamed("since")
+    last_seen_at: datetime = renamed("seen")
     """Time of its last heartbeat."""
 
 
