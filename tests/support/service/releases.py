@@ -95,7 +95,6 @@ class Service:
 
     def _start(self, what: str, age: Age, module: str, **more: str) -> None:
         environment = {
-            "PYTHONPATH": str(self._code[age]),
             "OPTSERVE_HOME": str(self._home),
             "OPTSERVE_REDIS_URL": self._server.url,
             "OPTSERVE_LEASE_S": str(LEASE_S),
@@ -104,9 +103,9 @@ class Service:
         }
         name = f"{what} {age}"
         log_file = self._home / "logs" / f"{name.replace(' ', '-')}.log"
-        self._children[name] = Child(
-            name, python(module), environment=environment, log_file=log_file
-        )
+        # For the command alone: what starts it is a module of the present code.
+        command = ["env", f"PYTHONPATH={self._code[age]}", *python(module)]
+        self._children[name] = Child(name, command, environment=environment, log_file=log_file)
 
     @contextmanager
     def running(self) -> Iterator[Service]:
