@@ -70,6 +70,7 @@ def test_rows_that_are_appended_wherever_they_belong_are_found() -> None:
     assert report.violations
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_the_command_strikes_all_that_runs_and_reports_in_80_columns(tmp_path: Path) -> None:

@@ -26,7 +26,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield started
 
 
-@pytest.mark.parametrize("whom", ["worker", "trainer", "both", "worker, twice"])
+@pytest.mark.parametrize(
+    "whom",
+    [
+        "worker",
+        *(
+            pytest.param(whom, marks=pytest.mark.slow)
+            for whom in ("trainer", "both", "worker, twice")
+        ),
+    ],
+)
 def test_whoever_is_told_to_leave_saves_its_job_and_gives_it_back(pair: Stack, whom: str) -> None:
     spec = {
         **SHORT,

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from optserve.client import Client
 from optserve.contract.states import State
 from optserve.local.stack import Stack
@@ -49,6 +51,7 @@ def test_two_clones_of_one_checkpoint_are_one_run(service: Client) -> None:
     assert warm == again != cold
 
 
+@pytest.mark.slow
 def test_a_clone_that_is_interrupted_goes_on_with_the_same_bits_when_its_parent_is_gone(
     service: Client, running: Stack
 ) -> None:

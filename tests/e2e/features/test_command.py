@@ -141,6 +141,7 @@ def test_a_port_in_use_is_refused_with_a_way_out(running: Stack, tmp_path: Path)
     assert "--port, or 0 for any free one" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_learns_mnist_and_shows_every_step(tmp_path: Path, mnist: Path) -> None:
     done = optserve("demo", home=tmp_path, data=mnist.resolve())
 

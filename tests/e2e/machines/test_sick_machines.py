@@ -125,6 +125,7 @@ def test_a_job_that_meets_broken_files_goes_on_once_they_are_well(
     eventually(lambda: all_well(client), within_s=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", in_time(("it trains on", "its trainer dies"), "it trains on"))
 def test_nothing_is_written_where_the_storage_is_not_mounted(
     broken: tuple[Stack, Client, FaultyFiles], then: str

@@ -101,6 +101,7 @@ def test_a_job_goes_on_with_the_other_release_when_its_worker_dies(
     assert steps(later, job_id) == list(range(STEPS))
 
 
+@pytest.mark.slow
 def test_what_the_first_release_has_accepted_is_trained_beyond_the_limits_of_later_ones(
     since_the_first: Service,
 ) -> None:

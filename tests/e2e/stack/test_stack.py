@@ -66,6 +66,7 @@ def staying_stopped(pid: int) -> Iterator[None]:
         companion.wait()
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_started_again_and_the_job_loses_nothing(tmp_path: Path) -> None:
     with started("up", home=tmp_path) as process, Client(ready(process)) as client:
         job_id = client.submit(SOME).id
@@ -168,6 +169,7 @@ def test_a_password_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_password_from_a_file_lets_the_service_do_all_it_does(tmp_path: Path) -> None:
     credentials.make(tmp_path)
     _, _, user = (tmp_path / "users.acl").read_text().splitlines()

@@ -212,6 +212,7 @@ def test_a_given_store_that_reads_its_file_is_waited_for(
     assert prepared == [True]
 
 
+@pytest.mark.slow
 def test_garbage_behind_what_the_server_keeps_is_a_sentence_and_can_be_cut_off(
     tmp_path: Path,
 ) -> None:
