@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
             prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
         storage = Storage(settings.storage_dir)
-        app.state.files = StoragePool(storage, patience_s=settings.storage_patience_s)
+        app.state.files = StoragePool(storage, timeout_s=settings.storage_patience_s)
         app.state.store = Store(client, app.state.files)
         app.state.series_reader = SeriesReader(app.state.store)
         app.state.stream_hub = hub.StreamHub(Store(streaming, app.state.files), settings)
@@ -144,7 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
-    """Stop the service if one of its tasks failed: it would go on without streams or limits."""
+    """Stop the service if one of its tasks failed: it would continue without streams or limits."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
         signal.raise_signal(signal.SIGTERM)

@@ -29,7 +29,7 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
     """
-    Set a member aside if handling it fails, and log why; the round goes on with the others.
+    Set a member aside if handling it fails, and log why; the round continues with the others.
 
     A store that is away or a storage that is full is no fault of the member, and ends the round.
 

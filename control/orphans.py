@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PER_ROUND = 20
 """Folders looked through at a time, so that no round takes long."""
-LOOK_THROUGH_S = 600.0
+SCAN_EVERY_S = 600.0
 """Seconds between two times that all folders are looked through."""
 ORPHAN_S = 3600.0
 """
@@ -59,7 +59,7 @@ class Orphans:
     ) -> None:
         self._client, self._storage, self._check, self._clock = client, storage, check, clock
         self._folders: Iterator[tuple[str, str]] = iter(())
-        self._looked_at = -LOOK_THROUGH_S
+        self._scanned_at = -SCAN_EVERY_S
 
     def run(self) -> None:
         """Look through a few folders, in a storage that is this store's."""
@@ -69,10 +69,10 @@ class Orphans:
 
     def look_through(self) -> None:
         """Look through a few folders; begin anew every ten minutes."""
-        due = self._clock() - self._looked_at >= LOOK_THROUGH_S
+        due = self._clock() - self._scanned_at >= SCAN_EVERY_S
         some = list(islice(self._folders, PER_ROUND))
         if not some and due:
-            self._looked_at = self._clock()
+            self._scanned_at = self._clock()
             self._folders = self._storage.folders()
         for tenant, job_id in some:
             with (

@@ -112,5 +112,5 @@ def _log_error(name: str, done: asyncio.Task[None]) -> None:
     error = None if done.cancelled() else done.exception()
     if isinstance(error, UNREACHABLE):
         log.warning("%s: not done now, and tried again: %s", name, error)
-    elif error is not None:  # a mistake of ours; the other rounds go on, and so does the service
+    elif error is not None:  # a mistake of ours; the other rounds continue, and so does the service
         log.error("%s failed, and is tried again", name, exc_info=error)

@@ -16,11 +16,11 @@ def main() -> None:
     with connect(Settings().store_url, decode=True) as client:
         ids = client.zrange(WORKERS, 0, -1)
         found = [client.hmget(WORKER % worker_id, ("host", "unwell")) for worker_id in ids]
-    states = [unwell for its_host, unwell in found if its_host == host]
+    states = [reason for its_host, reason in found if its_host == host]
     if not states:
         sys.exit(f"no worker on {host} has sent a heartbeat lately")
-    for unwell in filter(None, states):
-        sys.exit(f"a worker on {host} takes no jobs: {unwell}")
+    for reason in filter(None, states):
+        sys.exit(f"a worker on {host} takes no jobs: {reason}")
 
 
 if __name__ == "__main__":

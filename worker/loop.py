@@ -56,7 +56,7 @@ class WorkerLoop:
         id: unique and readable: host, process, a few random digits.
         device: as given.
         draining: whether it takes no more jobs.
-        unwell: why its machine cannot train; empty if it can.
+        unhealthy_reason: why its machine cannot train; empty if it can.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class WorkerLoop:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.device = device
         self.draining = False
-        self.unwell = ""
+        self.unhealthy_reason = ""
         self._client, self._settings = client, settings
         self._trainers = Trainers(device, trainer_module)
         self._machine = Machine(folder_check(settings))
@@ -97,7 +97,7 @@ class WorkerLoop:
         """Why it takes no jobs now; empty if it does."""
         if not self._opened:
             return "it has not begun: its store is waited for"
-        return "it is leaving" if self.draining else self.unwell
+        return "it is leaving" if self.draining else self.unhealthy_reason
 
     def close(self) -> None:
         """End the trainer and deregister."""
@@ -116,7 +116,7 @@ class WorkerLoop:
 
     def work(self) -> None:
         """Train runnable jobs until there is none left, or the machine cannot train."""
-        while not self.unwell and self._is_ready():
+        while not self.unhealthy_reason and self._is_ready():
             token = secrets.token_hex(16)
             record = self._next_record(token)
             if record is None:
@@ -171,8 +171,8 @@ class WorkerLoop:
             raise
         else:
             log.info("%s: attempt %d ended: %s", record.id, record.attempt, ended.outcome)
-            if ended.fault:  # before the bell rings: it is not for this worker
-                self._set_unwell(ended.fault, self._client)
+            if ended.fault:  # before the doorbell rings: it is not for this worker
+                self._set_unhealthy(ended.fault, self._client)
             self._ring(ended.wakeups, claim)
         finally:
             if not self.draining:
@@ -200,7 +200,7 @@ class WorkerLoop:
             try:
                 self._kill_if_requested(client)
                 due = time.monotonic() >= hello_at
-                if self.unwell or (due and self._claimed is None):
+                if self.unhealthy_reason or (due and self._claimed is None):
                     self._check_machine_again(client)
                 if due:
                     hello_at = time.monotonic() + HELLO_S
@@ -219,23 +219,23 @@ class WorkerLoop:
                 self._trainers.kill()
 
     def _check_machine(self) -> None:
-        self.unwell = self._machine.problem()
-        if self.unwell:
-            log.error("%s takes no jobs: %s", self.id, self.unwell)
+        self.unhealthy_reason = self._machine.problem()
+        if self.unhealthy_reason:
+            log.error("%s takes no jobs: %s", self.id, self.unhealthy_reason)
 
     def _check_machine_again(self, client: redis.Redis) -> None:
         """Check the machine; if it can train again, ring for jobs that wait."""
-        before, now = self.unwell, self._machine.problem()
+        before, now = self.unhealthy_reason, self._machine.problem()
         if now and now != before:
-            self._set_unwell(now, client)
+            self._set_unhealthy(now, client)
         elif before and not now:
-            self.unwell = ""
+            self.unhealthy_reason = ""
             log.info("%s takes jobs again", self.id)
             self._hello(client)
             doorbell.ring(client, self.device, self.id)
 
-    def _set_unwell(self, why: str, client: redis.Redis) -> None:
-        self.unwell = why
+    def _set_unhealthy(self, why: str, client: redis.Redis) -> None:
+        self.unhealthy_reason = why
         log.error("%s takes no jobs: %s", self.id, why)
         self._hello(client)
 
@@ -248,6 +248,6 @@ class WorkerLoop:
             fingerprint=self._fingerprint,
             host=socket.gethostname(),
             pid=os.getpid(),
-            unwell=self.unwell,
+            unwell=self.unhealthy_reason,
         )
         send(client, hello)

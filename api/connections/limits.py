@@ -35,8 +35,8 @@ class Limits:
     Attributes:
         head_bytes: size of a request's first line and headers together.
         head_s: time until they are complete.
-        body_s: time until the body is complete; every `body_pace` bytes give another second.
-        body_pace: bytes per second.
+        body_s: time until the body is complete; every `body_bytes_per_s` bytes give another second.
+        body_bytes_per_s: bytes per second.
         idle_s: time between two requests.
         stall_s: time in which a client must read `MIN_READ_BYTES` of a response.
         unsent_bytes: size of the unsent parts of all responses together.
@@ -48,7 +48,7 @@ class Limits:
     head_bytes: int
     head_s: float
     body_s: float
-    body_pace: float
+    body_bytes_per_s: float
     idle_s: float
     stall_s: float
     unsent_bytes: int
@@ -65,7 +65,7 @@ class Limits:
             head_bytes=settings.max_head_bytes,
             head_s=settings.head_timeout_s,
             body_s=settings.body_timeout_s,
-            body_pace=settings.body_bytes_per_s,
+            body_bytes_per_s=settings.body_bytes_per_s,
             idle_s=settings.idle_timeout_s,
             stall_s=settings.stream_stall_s,
             unsent_bytes=settings.max_unsent_bytes,

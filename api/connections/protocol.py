@@ -25,8 +25,8 @@ MAX_PIPELINED = 16
 """Requests of a connection that may wait for the response to an earlier one."""
 LINGER_S = 2.0
 """
-Seconds for which a refused client may go on sending, unread. If the connection were closed at once,
-TCP would reset it, and a client that has not read the answer yet would lose it.
+Seconds for which a refused client may continue to send, unread. If the connection were closed at
+once, TCP would reset it, and a client that has not read the answer yet would lose it.
 """
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 """Headers that announce a body."""
@@ -258,8 +258,10 @@ class Protocol(HttpToolsProtocol):
                     self._refuse(refusals.head_late(limits.head_s))
                 else:
                     self._close(CloseReason.SILENT)
-            case _Expected.BODY if waited > limits.body_s + self._body_bytes / limits.body_pace:
-                self._refuse(refusals.body_late(limits.body_s, limits.body_pace))
+            case _Expected.BODY if (
+                waited > limits.body_s + self._body_bytes / limits.body_bytes_per_s
+            ):
+                self._refuse(refusals.body_late(limits.body_s, limits.body_bytes_per_s))
             case _Expected.BODY if answered and now - self._answered_at > LINGER_S:
                 self.abort(CloseReason.BODY_LATE)  # the rest will not be read
             case _Expected.REQUEST if (

@@ -77,14 +77,14 @@ def head_late(seconds: float) -> Refusal:
     )
 
 
-def body_late(seconds: float, pace: float) -> Refusal:
+def body_late(seconds: float, bytes_per_s: float) -> Refusal:
     """Refuse a request whose body comes too slowly."""
     return _refusal(
         CloseReason.BODY_LATE,
         408,
         "The request came too slowly",
         f"the request's body must be there within {seconds:g} s, and a second more for every "
-        f"{pace:g} bytes",
+        f"{bytes_per_s:g} bytes",
         "request_late",
     )
 

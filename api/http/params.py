@@ -42,8 +42,8 @@ async def only_known(request: Request) -> None:
     ]
     if unknown:
         known += [f"{LABEL}NAME"] if filtered else []
-        shown = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
-        raise RequestValidationError([*shown, _further(len(unknown) - len(shown))])
+        listed = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
+        raise RequestValidationError([*listed, _further(len(unknown) - len(listed))])
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:

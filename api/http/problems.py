@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from api.http.spec_body import ValidatedBody
-from optcore.spec.errors import RULE, SpecError, cut, first_of, lines, problems
+from optcore.spec.errors import RULE, SpecError, first_of, lines, problems, truncate
 from optcore.spec.errors import Problem as SpecProblem
 from optserve.contract.answers.problems import InvalidParam, Problem
 from store.errors import JobError, StoreUnavailable
@@ -45,7 +45,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem as a response."""
-    problem = Problem(title=title, status=status, detail=cut(detail, MAX_DETAIL), code=code)
+    problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
 
@@ -98,9 +98,9 @@ def install(app: FastAPI) -> None:
 async def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
-    shown, more = first_of(error.errors())
+    listed, more = first_of(error.errors())
     body = error.body.data if isinstance(error.body, ValidatedBody) else error.body
-    return invalid_response([_invalid_param(details, body) for details in shown], more)
+    return invalid_response([_invalid_param(details, body) for details in listed], more)
 
 
 async def _spec_error(request: Request, error: Exception) -> Response:

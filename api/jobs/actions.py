@@ -117,4 +117,4 @@ async def accept_other_bits(action: Action) -> Response:
     refused: pause it first.
     """
     call = calls.accept(action.tenant, action.job_id)
-    return await action.change(call, "go on with other bits")
+    return await action.change(call, "continue with other bits")

@@ -81,9 +81,9 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
     for parameter in spec.parameters():
         known = theirs.pop(parameter.name, None)
         if known != parameter:
-            raise _misfit(parent, parameter.name, _text(known), _text(parameter))
+            raise _mismatch(parent, parameter.name, _text(known), _text(parameter))
     for parameter in theirs.values():
-        raise _misfit(parent, parameter.name, _text(parameter), _text(None))
+        raise _mismatch(parent, parameter.name, _text(parameter), _text(None))
     kinds = before.optimizer.kind, spec.optimizer.kind
     if keep == "optimizer" and kinds[0] != kinds[1]:
         raise SpecError(
@@ -131,7 +131,7 @@ def _text(parameter: Parameter | None) -> str:
     return f"{parameter.module} of shape {list(parameter.shape)}"
 
 
-def _misfit(parent: Record, name: str, wanted: str, got: str) -> SpecError:
+def _mismatch(parent: Record, name: str, wanted: str, got: str) -> SpecError:
     return SpecError(
         [
             Problem(

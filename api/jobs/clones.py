@@ -67,8 +67,8 @@ class Cloner:
         parent = await self._parent()
         spec = await self._threads.run(self._size(parent), merged, parent, clone)
         new = new_id()
-        inherited = await self._starting_state(clone, spec, new)
-        fields = await self._threads.run(self._size(parent), new_fields, spec, inherited)
+        start = await self._starting_state(clone, spec, new)
+        fields = await self._threads.run(self._size(parent), new_fields, spec, start)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
         if submitted.outcome != "created":  # the same request came twice at the same time
@@ -111,7 +111,7 @@ class Cloner:
                 keep=keep,
                 unwanted=unwanted,
             )
-        except BaseException:  # a cancellation, too: the thread goes on, and must clean up
+        except BaseException:  # a cancellation, too: the thread continues, and must clean up
             unwanted.set()
             raise
 

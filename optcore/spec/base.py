@@ -73,9 +73,9 @@ class Spec(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
-        kept, left_out = _without_most_unknown(cls, data)
+        known, left_out = _without_most_unknown(cls, data)
         try:
-            return handler(kept)
+            return handler(known)
         except ValidationError as error:
             told, more = first_of(error.errors(include_url=False))
             explained = [_explained(cls, e) for e in told]

@@ -140,31 +140,31 @@ def short_repr(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
-        return cut(repr(value[: MAX_VALUE_LENGTH + 1]))
+        return truncate(repr(value[: MAX_VALUE_LENGTH + 1]))
     if isinstance(value, int) and abs(value) >= LONG_INT:
-        return cut(_first_digits(value))
+        return truncate(_first_digits(value))
     if not isinstance(value, (Mapping, list)):
-        return cut(repr(value))
+        return truncate(repr(value))
     text = repr(value) if _is_short(value) else None
     if text is not None and len(text) <= MAX_VALUE_LENGTH:
         return text
     return "an object" if isinstance(value, Mapping) else f"a list of {len(value)}"
 
 
-def _is_short(value: object, room: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit into *room* characters, without making it."""
+def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
+    """Return whether the text of *value* may fit into *limit* characters, without making it."""
     left = [value]
-    while left and room >= 0:
+    while left and limit >= 0:
         here = left.pop()
         if isinstance(here, (Mapping, list)):
             parts: Iterable[object] = here.values() if isinstance(here, Mapping) else here
-            left += islice(parts, room + 1)
-            room -= 2 + max(0, len(here) - 1)
+            left += islice(parts, limit + 1)
+            limit -= 2 + max(0, len(here) - 1)
         else:
-            room -= len(here) if isinstance(here, str) else 1
+            limit -= len(here) if isinstance(here, str) else 1
             if isinstance(here, int) and abs(here) >= LONG_INT:
                 return False
-    return not left and room >= 0
+    return not left and limit >= 0
 
 
 def _first_digits(number: int) -> str:
@@ -174,7 +174,7 @@ def _first_digits(number: int) -> str:
     return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
 
 
-def cut(text: str, most: int = MAX_VALUE_LENGTH) -> str:
+def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
     """Return the beginning of *text*: at most *most* characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
@@ -212,14 +212,14 @@ def _problem(error: ErrorDetails, data: object) -> Problem:
     path = _without_tags(error["loc"], data)
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = [*path, "kind"]
-    return Problem(dotted(path), _sentence(error, cut(str(path[-1])) if path else "the spec"))
+    return Problem(dotted(path), _sentence(error, truncate(str(path[-1])) if path else "the spec"))
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return ``a.b[1].c`` for ``("a", "b", 1, "c")``."""
     text = ""
     for part in path:
-        name = f"[{part}]" if isinstance(part, int) else cut(part)
+        name = f"[{part}]" if isinstance(part, int) else truncate(part)
         text += f".{name}" if text and not isinstance(part, int) else name
     return text
 

@@ -40,7 +40,7 @@ def check_parts(run: RunSpec) -> None:
         _layers_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
-        _numbers_are_held,
+        _numbers_are_representable,
         _no_batch_of_one_is_normalised,
         _evaluations_fit_the_loss,
         _scaled_once,
@@ -127,29 +127,31 @@ def _groups_find_parameters(run: RunSpec) -> None:
         reject(["optimizer", first.param], first.message, None)
 
 
-def _numbers_are_held(run: RunSpec) -> None:
+def _numbers_are_representable(run: RunSpec) -> None:
     """Refuse numbers that the precision of the parameters cannot hold."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
     halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
     for group in run.groups():
-        held = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
+        numbers = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
         if group.spec.clip is not None:
-            held["clip"] = group.spec.clip.largest
-        for name, value in held.items():
+            numbers["clip"] = group.spec.clip.largest
+        for name, value in numbers.items():
             # The others are used as scalars, which are float32 also where parameters are less.
             in_slots = name == "lr" or name.startswith("initial_")
             most = halves.get(precision, MAX_FLOAT32) if in_slots else MAX_FLOAT32
             if not abs(value) <= most:
-                _not_held(name, f"{name} must", most, str(value))
+                _not_representable(name, f"{name} must", most, str(value))
         most = halves.get(precision, MAX_FLOAT32)
-        lr = held["lr"] * group.lr_scale
+        lr = numbers["lr"] * group.lr_scale
         if not lr <= most:
-            _not_held("lr", "lr * lr_scale must", most, f"{held['lr']} * {group.lr_scale} = {lr}")
+            _not_representable(
+                "lr", "lr * lr_scale must", most, f"{numbers['lr']} * {group.lr_scale} = {lr}"
+            )
 
 
-def _not_held(name: str, what: str, most: float, got: str) -> NoReturn:
+def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
     text = f"{what} be at most {most:.6g}, the largest number of its precision, got {got}"
     reject(["optimizer", name], text, got)
 
@@ -222,13 +224,13 @@ def _lookahead_is_alone(run: RunSpec) -> None:
     if run.training.lookahead is None:
         return
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
-    for applies, who in (
+    for applies, what in (
         (copies, "multi_precision, whose float32 copies it would not see"),
         (run.optimizer.average is not None, "average, which would not follow it"),
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
-            reject(["training", "lookahead"], f"lookahead is not for {who}", None)
+            reject(["training", "lookahead"], f"lookahead is not for {what}", None)
 
 
 def _eps_counts(run: RunSpec) -> None:

@@ -1,7 +1,7 @@
 """
 Limits of one spec: far above anything that is trained, and quick to check.
 
-Anybody who reaches the service may post a job, and all of it is checked before it is accepted.
+Every client that reaches the service may submit a job; all of it is checked before it is accepted.
 These limits bound the cost; docs/limits.md lists them. A job that an earlier release accepted
 without them is still trained (`lifted`).
 """

@@ -48,7 +48,7 @@ def _evaluate(
         run.model.eval()
         with torch.no_grad(), weights(), run.autocast:
             scores.add(run.model(pixels(images, run.dtype)), labels)
-        # Whoever stops here may save the run: the trained weights must be back.
+        # A caller that stops here may save the run: the trained weights must be back.
         run.model.train()
         yield Progress(run.row)
     return scores.evaluation()

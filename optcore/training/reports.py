@@ -14,7 +14,7 @@ class StepReport(NamedTuple):  # made in less than half the time of a frozen dat
 
     Attributes:
         step: 0 for the first.
-        lr: learning rate of the step, in the group `Run.shown_group`.
+        lr: learning rate of the step, in the group `Run.displayed_group`.
         loss: mean over the examples, before the update.
         lrs: of each group of parameters, in order, if there are several; else empty.
         values: of the spec's other columns, those after lr and loss.

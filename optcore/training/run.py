@@ -46,11 +46,11 @@ class Run:
         autocast: context for outputs and loss.
         optimizer: of the model's parameters.
         batches: the position in the training examples.
-        shown_group: index of the parameter group whose lr is reported as that of the run.
+        displayed_group: index of the parameter group whose lr is reported as that of the run.
         scaler: the loss scale, if there is one.
         ema: the averaged weights, if there are any.
         slow: the slow weights of lookahead, if there are any.
-        kept: follows the metric whose best checkpoint is kept, if one is.
+        best: follows the metric whose best checkpoint is kept, if one is.
         stopping: follows the metric that ends the run early, if one does.
         total_steps: number of steps of the whole run.
         evaluate_interval: steps between two evaluations; 0 for only the last.
@@ -76,11 +76,11 @@ class Run:
     autocast: AbstractContextManager[None]
     optimizer: FlatOptimizer
     batches: Batches
-    shown_group: int
+    displayed_group: int
     scaler: Scaler | None
     ema: Ema | None
     slow: Slow | None
-    kept: Best | None
+    best: Best | None
     stopping: Best | None
     total_steps: int
     evaluate_interval: int
@@ -162,7 +162,7 @@ class Run:
                 seed=training.seed,
                 dtype=dtype,
             ),
-            shown_group=shown_group(spec.groups(), spec.optimizer.lr),
+            displayed_group=displayed_group(spec.groups(), spec.optimizer.lr),
             **_companions(spec, model),
             total_steps=spec.total_steps,
             evaluate_interval=_interval(training.evaluate_every, spec),
@@ -223,8 +223,8 @@ class Run:
         if stopping is not None and patience is not None:
             stopping.observe(evaluation.metric(stopping.metric), self.row)
             self.stopped = stopping.waited >= patience.patience and self.row < self.total_steps
-        kept = self.kept
-        return kept is not None and kept.observe(evaluation.metric(kept.metric), self.row)
+        best = self.best
+        return best is not None and best.observe(evaluation.metric(best.metric), self.row)
 
     def facts(self) -> dict[str, str]:
         """Return the facts besides the spec that determine the last bits of the run."""
@@ -275,7 +275,7 @@ class Run:
         }
 
 
-def shown_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
+def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
     """Return the index of the first of *groups* with the *lr* of the run; 0 if there is none."""
     for i, group in enumerate(groups):
         own = group.schedule is not None or "lr" in group.spec.schedules
@@ -310,7 +310,7 @@ def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
         "ema": None if training.ema is None else Ema(model, training.ema),
         "slow": None if training.lookahead is None else Slow(model, training.lookahead),
-        "kept": None if training.keep_best is None else Best(training.keep_best),
+        "best": None if training.keep_best is None else Best(training.keep_best),
         "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),
     }
 

@@ -42,14 +42,14 @@ class Ema:
     def in_place(self) -> Iterator[None]:
         """Replace the trained weights by their average, within a ``with``."""
         with torch.no_grad():
-            kept = [tensor.clone() for tensor in self._now()]
+            trained = [tensor.clone() for tensor in self._now()]
             for tensor, mean in zip(self._now(), self.tensors.values(), strict=True):
                 tensor.copy_(mean)
         try:
             yield
         finally:
             with torch.no_grad():
-                for tensor, value in zip(self._now(), kept, strict=True):
+                for tensor, value in zip(self._now(), trained, strict=True):
                     tensor.copy_(value)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:

@@ -67,7 +67,7 @@ class History:
     async def _entries(
         self, tenant: str, job_id: str, moved: int, first: int, limit: int
     ) -> list[bytes]:
-        """Return entries of a history, *moved* of which lie in files written while it went on."""
+        """Return entries of a history, *moved* of which lie in files written while its job ran."""
         start = max(first - moved, 0)
         stop = max(first + limit - moved, 0)
         # One transaction: entries and the count of those that were moved are of the same moment.

@@ -60,11 +60,11 @@ def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
 
 def _worker(raw: Mapping[bytes, bytes]) -> Worker:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
-    held = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
+    claimed = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
     fields |= {
         "state": "unhealthy" if fields.get("unwell") else fields["state"],
         "unhealthy_reason": fields.get("unwell") or None,
-        "job": held[1] if held else None,
+        "job": claimed[1] if claimed else None,
         "started_at": moment(fields["since"]),
         "last_seen_at": moment(fields["seen"]),
     }

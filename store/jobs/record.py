@@ -154,7 +154,7 @@ class Record:
 
     @property
     def history_moved(self) -> int:
-        """How many entries of its history lie in files that were written while it went on."""
+        """How many entries of its history lie in files that were written while it ran."""
         return int(self.fields.get("history_moved", "0"))
 
     @property

@@ -18,11 +18,11 @@ MAX_CRASHES = 3
 OVERTIME_MS = 60_000
 """Milliseconds a worker gets to save and end a job whose time is over, before it is taken away."""
 RING_AFTER_MS = 5_000
-"""Milliseconds a job may wait beside an idle worker before the bell is rung again."""
-CHECKPOINTS_KEPT = 3
+"""Milliseconds a job may wait beside an idle worker before the doorbell is rung again."""
+MAX_CHECKPOINTS = 3
 """Checkpoints of a job that its record points to: the last, and what it may fall back on."""
 HISTORY_ENTRIES = 400
-"""Entries of a history in the store, about: older ones of a job that goes on move to files."""
+"""Entries of a history in the store, about: older ones of a running job move to files."""
 TOO_NEW = "TOONEW"
 """How a function's error begins that has found a record of a newer release; its format follows."""
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)

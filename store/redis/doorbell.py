@@ -21,14 +21,14 @@ FOREVER = -1
 """RQ's own time limits would end a training; ours are in the protocol."""
 
 
-def bell_queue(client: redis.Redis, device: str) -> Queue:
+def doorbell_queue(client: redis.Redis, device: str) -> Queue:
     """Return the RQ queue of the workers with *device*."""
     return Queue(queue_name(device), connection=client, serializer=JSONSerializer)
 
 
 def ring(client: redis.Redis, device: str, job_id: str) -> None:
     """Tell the workers with *device* that there is work."""
-    bell_queue(client, device).enqueue(
+    doorbell_queue(client, device).enqueue(
         ANSWER,
         job_id,
         job_timeout=FOREVER,

@@ -20,7 +20,7 @@ NUMBER = "optserve:number"
 """counter: jobs submitted so far."""
 PENDING = "optserve:pending:%s:%s"
 """(lane, tenant) -> sorted set of ids by priority, then number. A lane is a device, or ``@`` and
-the fingerprint of the workers that can go on with a job bit for bit."""
+the fingerprint of the workers that can continue a job bit for bit."""
 WAITING = "optserve:waiting:%s"
 """(lane) -> set of tenants with pending jobs."""
 LANES = "optserve:lanes"

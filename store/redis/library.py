@@ -33,7 +33,7 @@ FILES = (
 """The parts of the library, in ``store/redis/lua``, in the order in which they need each other."""
 CONSTANTS = (
     *("FORMAT", "TOO_NEW", "LEGACY", "HISTORY_ENTRIES", "CHUNK_ROWS", "MAX_CRASHES"),
-    *("RING_AFTER_MS", "CHECKPOINTS_KEPT"),
+    *("RING_AFTER_MS", "MAX_CHECKPOINTS"),
 )
 """Names in `store.redis.constants` that are filled in as they are."""
 

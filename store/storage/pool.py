@@ -25,7 +25,7 @@ from store.storage.usable import FULL
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """Seconds that a request waits for a small file to answer."""
 SLOWEST = 10 * 2**20
 """Bytes a second of a storage that works: the time limit of a large file grows by its size."""
@@ -43,11 +43,11 @@ class StoragePool:
 
     Args:
         storage: whose files these are; in the loop nothing but its names is looked at.
-        patience_s: seconds after which a call on a small file is given up.
+        timeout_s: seconds after which a call on a small file is given up.
     """
 
-    def __init__(self, storage: Storage, *, patience_s: float = PATIENCE_S) -> None:
-        self.storage, self._patience_s = storage, patience_s
+    def __init__(self, storage: Storage, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.storage, self._timeout_s = storage, timeout_s
         self._reads = Threads(READS, max_waiting=MAX_WAITING)
         self._copies = Threads(COPIES, max_waiting=MAX_WAITING)
 
@@ -91,7 +91,7 @@ class StoragePool:
         return OpenFile(self, path, file, found)
 
     def _limit_s(self, size: int) -> float:
-        return self._patience_s + size / SLOWEST
+        return self._timeout_s + size / SLOWEST
 
     async def _called(self, path: str, limit_s: float, late: str, call: Awaitable[T]) -> T:
         try:

@@ -1,7 +1,7 @@
 """
 What a clone begins with: a copy of another job's state, in the clone's own folder.
 
-It is copied, not pointed to: the other job goes on, and deletes what it no longer needs.
+It is copied, not pointed to: the other job continues, and deletes what it no longer needs.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ PROBE = ".probe-"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have no hard links."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What a storage without room says: it is well, and waited for."""
+"""What a storage without space says: it is well, and waited for."""
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 """What the system says when no file or connection can be opened any more."""
 

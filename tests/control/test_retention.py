@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from control.orphans import LOOK_THROUGH_S, ORPHAN_S
+from control.orphans import ORPHAN_S, SCAN_EVERY_S
 from control.retention import Retention
 from control.storage import StorageCheck
 from optserve.contract.states import State
@@ -194,7 +194,7 @@ def test_folders_are_looked_through_again_after_a_while(
 
     look_through(rounds)
     before = storage.path(lost).exists()
-    now[0] += LOOK_THROUGH_S
+    now[0] += SCAN_EVERY_S
     look_through(rounds)
 
     assert (before, storage.path(lost).exists()) == (True, False)

@@ -92,8 +92,8 @@ class Attempt:
         folder = tools.storage.attempt_folder(
             record.tenant, record.id, record.attempt, self._claim.token
         )
-        patience_s = tools.settings.fault_patience_s
-        disk = Disk(tools.storage, self._claim, self._sender, lease, patience_s)
+        retry_for_s = tools.settings.fault_patience_s
+        disk = Disk(tools.storage, self._claim, self._sender, lease, retry_for_s)
         with lease.phase("setup"):
             run = Restorer(self._claim, record, tools, self._sender, disk, lease).run()
             run.interrupt = lease.interrupt
@@ -101,14 +101,14 @@ class Attempt:
             width = plan.series.width
             opened = disk.write_when_space(lambda: _new_journal(folder, run, width), phase="setup")
         with (
-            opened as kept,
+            opened as new_journal,
             Reporter(
                 self._claim,
                 self._sender,
                 plan,
                 first=run.row,
                 lease_ms=self._lease_ms,
-                journal=kept,
+                journal=new_journal,
                 most_bytes=tools.settings.max_unstored_bytes,
                 interrupt=lease.interrupt,
                 cadence=Cadence(tools.poll_s),

@@ -74,24 +74,26 @@ class Checkpointer:
         """
         Keep the run as the best state so far, and its network as an artifact.
 
-        The record gets it as it gets rows, so training goes on while the store is away.
+        The record gets it as it gets rows, so training continues while the store is away.
         """
-        session, kept = self._session, self._session.run.kept
-        assert kept is not None
-        assert kept.value is not None
+        session, tracked = self._session, self._session.run.best
+        assert tracked is not None
+        assert tracked.value is not None
         withdrawn = session.reporter.outbox.withdraw_best()
         if withdrawn is not None:
             # Only a few best states are kept; without this, those that the record never heard of
             # would push out the one that it points to.
             shutil.rmtree(self._storage.path(withdrawn.path), ignore_errors=True)
         saved = self._write("best")
-        network = checkpoint.ema_bytes if kept.metric.startswith("ema_") else checkpoint.model_bytes
+        network = (
+            checkpoint.ema_bytes if tracked.metric.startswith("ema_") else checkpoint.model_bytes
+        )
         content = network(session.run)
         self._best = target = session.folder / BEST
         session.disk.write_when_space(lambda: write_durably(target, content))
         path = self._storage.relative(saved.path)
         session.reporter.outbox.set_best(
-            BestPointer(saved.step, path, saved.sha256, kept.metric, kept.value)
+            BestPointer(saved.step, path, saved.sha256, tracked.metric, tracked.value)
         )
 
     def write_artifacts(self) -> dict[str, dict[str, Any]]:
@@ -136,6 +138,6 @@ class Checkpointer:
 def _best_network(record: Record, run: Run, storage: Storage) -> Path | None:
     """Return the network of the best state, if the restored run still counts it as the best."""
     best = record.best
-    if best is None or run.kept is None or run.kept.step != best.step:
+    if best is None or run.best is None or run.best.step != best.step:
         return None
     return storage.path(best.path).parents[1] / BEST

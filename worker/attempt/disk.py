@@ -26,7 +26,7 @@ RETRY_S = 1.0
 
 
 class MachineFault(Exception):
-    """This machine cannot go on with the job, for the reason in the text; another may."""
+    """This machine cannot continue the job, for the reason in the text; another may."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Disk:
 
     While the storage is full the run waits, and the job's history says so. While it fails in
     another way (it is read-only, its server does not answer, a file is missing) the run waits for
-    *patience_s* only: the error says nothing about the files, and another machine may not have it.
+    *retry_for_s* only: the error says nothing about the files, and another machine may not have it.
 
     A storage that is not mounted looks like an empty folder that can be written to. So nothing is
     read or written while the file with the store's name is missing.
@@ -46,7 +46,7 @@ class Disk:
         claim: on the job.
         sender: of calls to the store.
         lease: on the job; it is kept meanwhile.
-        patience_s: seconds after which a storage that fails is a `MachineFault`.
+        retry_for_s: seconds after which a storage that fails is a `MachineFault`.
         check_requests: raises if the run is to end; called before each new try.
     """
 
@@ -54,7 +54,7 @@ class Disk:
     claim: Claim
     sender: RetryingSender
     lease: Lease
-    patience_s: float
+    retry_for_s: float
     check_requests: Callable[[], None] = field(default=lambda: None)
 
     def read(self, work: Callable[[], T]) -> T:
@@ -95,15 +95,15 @@ class Disk:
                     if not failing:
                         log.warning("%s waits: %s", self.claim.job_id, described(error))
                     failing = True
-                    if time.monotonic() - began >= self.patience_s:
+                    if time.monotonic() - began >= self.retry_for_s:
                         raise MachineFault(described(error)) from error
             else:
                 if full:
                     self._note("storage_has_room")
                 return done
             self.check_requests()
-            # If *patience_s* is shorter than the pause, it ends with the next try.
-            time.sleep(min(RETRY_S, self.patience_s) if failing else RETRY_S)
+            # If *retry_for_s* is shorter than the pause, it ends with the next try.
+            time.sleep(min(RETRY_S, self.retry_for_s) if failing else RETRY_S)
 
     def _require_mounted(self) -> None:
         if not self.storage.named:

@@ -125,18 +125,18 @@ class Restorer:
 
     def _first(self) -> Run:
         """Return the run at its first step: with fresh weights, or with those of its parent."""
-        inherited = self.record.starting_state
-        if inherited is None:
+        start = self.record.starting_state
+        if start is None:
             return self._start()
         try:
             return self.disk.read(
                 lambda: begin_from(
                     self.record.spec.run_spec(),
-                    self.tools.storage.path(inherited.path),
-                    keep=inherited.keep,
+                    self.tools.storage.path(start.path),
+                    keep=start.keep,
                     data_dir=self.tools.settings.data_dir,
                     device=self.tools.device,
-                    sha256=inherited.sha256,
+                    sha256=start.sha256,
                 )
             )
         except CheckpointUnusable as error:

@@ -89,9 +89,9 @@ class Session:
     @property
     def disk(self) -> Disk:
         """The way to files, which gives up when the run is requested to end."""
-        patience_s = self.tools.settings.fault_patience_s
+        retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
-            self.tools.storage, self.claim, self.sender, self.lease, patience_s, self._give_up
+            self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up
         )
 
     def check_requests(self) -> None:

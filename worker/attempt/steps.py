@@ -84,7 +84,7 @@ class StepLoop:
         self._session.check_requests()
         if reporter.saturated:
             self._session.wait_for_space()
-        # Only once all rows are stored: while the store is away, training goes on without.
+        # Only once all rows are stored: while the store is away, training continues without.
         if run.row >= self._save_at and not run.finished and reporter.all_stored():
             self._checkpointer.save()
             self._save_at = run.next_checkpoint

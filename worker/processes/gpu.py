@@ -48,21 +48,21 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     Args:
         environment: of the process; nvidia-smi is looked up on its PATH.
     """
-    shown = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    if UUID.fullmatch(shown):
-        return shown
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if UUID.fullmatch(visible):
+        return visible
     cards = _cards(environment)
-    if shown.isdecimal() or not shown:
-        found = [uuid for index, uuid in cards if index == str(int(shown or 0))]
+    if visible.isdecimal() or not visible:
+        found = [uuid for index, uuid in cards if index == str(int(visible or 0))]
     else:  # CUDA also accepts the beginning of a UUID, if one card alone has it
-        found = [uuid for _, uuid in cards if uuid.startswith(shown)]
+        found = [uuid for _, uuid in cards if uuid.startswith(visible)]
     if len(found) == 1:
         return found[0]
-    name = "".join(c if c.isalnum() or c == "-" else "_" for c in shown) or "0"
+    name = "".join(c if c.isalnum() or c == "-" else "_" for c in visible) or "0"
     log.warning(
         "nvidia-smi does not list the UUID of GPU %s: its lock is named %s, like that of any other "
         "GPU with this name; set CUDA_VISIBLE_DEVICES to the UUID (nvidia-smi -L)",
-        shown or 0,
+        visible or 0,
         name,
     )
     return name

@@ -26,8 +26,8 @@ class Cadence:
     again: about as many as fit into a quarter of a period, at the speed of the last ones. If steps
     become 4 times as long, a period ends one period late.
 
-    It also knows when the loop last polled and when rows were last sent, which decides who may send
-    the next ones (`worker.reporting.reporter`).
+    It also knows when the loop last polled and when rows were last sent: that decides which
+    sender may send the next ones (`worker.reporting.reporter`).
 
     Args:
         poll_s: seconds of a period.

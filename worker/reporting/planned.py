@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optcore.schedules.make import MetricDrivenSchedule, Schedule, make_schedule
 from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
-from optcore.training.run import shown_group
+from optcore.training.run import displayed_group
 from store.jobs.record import COLUMNS
 from store.jobs.series import Series
 
@@ -53,7 +53,7 @@ class LrPlan:
     def __init__(self, spec: RunSpec) -> None:
         groups = spec.groups()
         self.groups = len(groups)
-        self._shown = shown_group(groups, spec.optimizer.lr)
+        self._displayed = displayed_group(groups, spec.optimizer.lr)
         self._names = [group.match for group in groups] if len(groups) > 1 else [""]
         self._planned = [_Planned(*_schedule(spec, group), spec.total_steps) for group in groups]
         self.series = Series(spec.columns, spec.num_computed)
@@ -68,15 +68,15 @@ class LrPlan:
             lrs: the lr of every group in each row, float64; empty if there is one group.
         """
         rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
-        shown, steps = rows[:, LR], np.arange(first, first + len(rows))
+        displayed, steps = rows[:, LR], np.arange(first, first + len(rows))
         t = (
             rows[:, self.series.columns.index(T)].astype(np.int64)
             if T in self.series.columns
             else steps
         )
-        columns = [(self._shown, shown)]
+        columns = [(self._displayed, displayed)]
         if self.groups > 1:
-            table = np.frombuffer(lrs, "<f8").reshape(len(shown), self.groups)
+            table = np.frombuffer(lrs, "<f8").reshape(len(displayed), self.groups)
             columns += enumerate(table.T)
         found = [self._off(i, steps, t, column) for i, column in columns]
         return min(filter(None, found), key=lambda off: off.step, default=None)

@@ -20,7 +20,7 @@ The loop's connection (`PipelinedWriter`) is in one of three states, at first CL
                                   |                                     |
                                   +-------------------------------------+
 
-Who may send, and when (`Cadence` tells the time):
+Which sender may send, and when (`Cadence` tells the time):
 
 - The loop polls (`send_rows`). It sends in state IDLE only, a period after rows were last sent, and
   at most PIPELINED_BYTES, which the socket takes without blocking. If the thread has the lock, it
@@ -101,7 +101,7 @@ class Reporter:
         cadence: as given.
         outbox: evaluations and best states to be sent; call `send_rows` soon after adding.
         requested_action: what the store last asked for: '', pause, cancel, kill or timeout.
-        held_up_s: seconds for which the loop had to wait for space.
+        stalled_s: seconds for which the loop had to wait for space.
         renewed_at: when the last confirmed rows were sent, by the cadence's clock; the store
             extended the lease then, or later.
     """
@@ -121,7 +121,7 @@ class Reporter:
         writer: PipelinedWriter | None = None,
     ) -> None:
         self.requested_action = ""
-        self.held_up_s = self.renewed_at = 0.0
+        self.stalled_s = self.renewed_at = 0.0
         self.cadence = cadence or Cadence()
         self._claim, self._sender, self._lease_ms = claim, sender, lease_ms
         self._interrupt = interrupt or threading.Event()
@@ -136,7 +136,7 @@ class Reporter:
         # The buffer's own methods, without a call in between: they are on the path of every step.
         self.take, self.take_all = self._rows.add, self._rows.add_all
         self.pack = self._rows.pack
-        self._write_lock = threading.RLock()  # held by the sender that writes
+        self._write_lock = threading.RLock()  # owned by the sender that writes
         self._writer = writer or sender.pipelined_writer()
         self._lock = threading.Condition(threading.Lock())  # notified when something was stored
         self.outbox = Outbox(claim, self._lock)
@@ -166,7 +166,7 @@ class Reporter:
         began = self.cadence.clock()
         self._wake.set()
         found = self._rows.wait_for_space(timeout_s=WAIT_S)
-        self.held_up_s += self.cadence.clock() - began
+        self.stalled_s += self.cadence.clock() - began
         self.check()
         return found
 
@@ -319,5 +319,5 @@ class Reporter:
             width=self._width,
             data=data,
             lease_ms=self._lease_ms,
-            held_up_ms=int(1000 * self.held_up_s),
+            stalled_ms=int(1000 * self.stalled_s),
         )

@@ -1,4 +1,4 @@
-"""Calls to a store that may be away: they are retried while training goes on."""
+"""Calls to a store that may be away: they are retried while training continues."""
 
 from __future__ import annotations
 

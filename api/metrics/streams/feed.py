@@ -51,7 +51,7 @@ class Frame:
 
 class Feed:
     """
-    The recent events of one job. The poller publishes; each subscriber reads at its own pace.
+    The recent events of one job. The poller publishes; each subscriber reads at its own speed.
 
     Attributes:
         record: of the job, when its first subscriber came.

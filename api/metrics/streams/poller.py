@@ -166,7 +166,7 @@ class Poller:
         pairs = zip(due, found, strict=True)
         reads = [asyncio.create_task(self._publish(*pair)) for pair in pairs]
         self._reads.update(reads)
-        # Not a TaskGroup: a read that takes longer goes on while other jobs are polled.
+        # Not a TaskGroup: a read that takes longer continues while other jobs are polled.
         await asyncio.wait(reads, timeout=MAX_READ_S)
         done = {task for task in self._reads if task.done()}
         self._reads -= done

@@ -140,7 +140,7 @@ class Carrying:
         """Apply update *t* to *spans*, in place, and store the numbers for the next."""
         carried = self._carries(0, numbers, self._flags)
         if t > 1:  # before it, no update has left anything
-            carried = {name: float(kept[0]) for name, kept in spans.carried.items()}
+            carried = {name: float(values[0]) for name, values in spans.carried.items()}
         self._engine(spans, t, {**numbers, **carried})
         for name, value in self._carries(t, numbers, self._flags).items():
             spans.carried[name].fill_(value)
@@ -162,7 +162,7 @@ class _Scratch:
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-        return sum(buffer.nbytes for held in self._buffers.values() for buffer in held)
+        return sum(buffer.nbytes for pool in self._buffers.values() for buffer in pool)
 
     def take(self, count: int, like: Tensor) -> list[Tensor]:
         """Return *count* buffers of the length, dtype and device of *like*."""
@@ -172,14 +172,14 @@ class _Scratch:
         return self._views[key]
 
     def _grown(self, count: int, like: Tensor) -> list[Tensor]:
-        held = self._buffers.setdefault((like.dtype, like.device), [])
-        if len(held) < count or (held and held[0].numel() < like.numel()):
+        pool = self._buffers.setdefault((like.dtype, like.device), [])
+        if len(pool) < count or (pool and pool[0].numel() < like.numel()):
             # All of them are replaced, and the views with them: a cached view would keep the
             # memory of its old buffer.
-            length = max([like.numel(), *(buffer.numel() for buffer in held)])
-            held[:] = [
+            length = max([like.numel(), *(buffer.numel() for buffer in pool)])
+            pool[:] = [
                 torch.empty(length, dtype=like.dtype, device=like.device)
-                for _ in range(max(count, len(held)))
+                for _ in range(max(count, len(pool)))
             ]
             self._views.clear()
-        return held[:count]
+        return pool[:count]

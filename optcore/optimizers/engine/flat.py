@@ -161,7 +161,7 @@ class FlatState:
     def slot_views(self, i: int) -> dict[str, Tensor]:
         """Return the slots of segment *i* by name, shaped like the parameter."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
-        return views | {name: kept[i] for name, kept in self._carried.items()}
+        return views | {name: values[i] for name, values in self._carried.items()}
 
     def adopt(self) -> None:
         """Make the parameters, with the values they have now, views of the buffer."""
@@ -177,11 +177,11 @@ class FlatState:
         self._addresses = [param.data_ptr() for param in self._tensors]
 
     def release(self) -> None:
-        """Give the parameters memory of their own again; `moved` is true from then on."""
+        """Give the parameters memory of their own again; `is_elsewhere` is true from then on."""
         for segment in self.segments:
             segment.param.data = segment.param.detach().clone(memory_format=torch.preserve_format)
 
-    def moved(self) -> bool:
+    def is_elsewhere(self) -> bool:
         """Return whether any parameter's memory is no longer the buffer's."""
         # torch has no hook for it, but whatever moves a parameter (`model.to`, an assignment to
         # `param.data`) changes its address.
@@ -213,7 +213,7 @@ class FlatState:
             self._separately
             or len(present) < len(grads)
             or len(set(self.t)) > 1
-            or any(kept.ne(kept[0]).any() for kept in self._carried.values())
+            or any(values.ne(values[0]).any() for values in self._carried.values())
         ):
             return self._uneven_updates(grads)
         self.t = [self.t[0] + 1] * len(grads)
@@ -238,7 +238,7 @@ class FlatState:
                 stretch = self._small_grads[segment.start - offset : segment.stop - offset]
             self.t[i] += 1
             params, slots, stored = self._of([[part] for part in self._single[i]])
-            carried = {name: kept[i : i + 1] for name, kept in self._carried.items()}
+            carried = {name: values[i : i + 1] for name, values in self._carried.items()}
             found.append((self.t[i], Spans(params, [stretch], slots, stored, segment, carried)))
         return found
 

@@ -167,7 +167,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         for i, group in enumerate(self.param_groups):
             update = self._group_updates[i]
             for state in self._states[i]:
-                if state.moved():
+                if state.is_elsewhere():
                     self._take_back(i)  # all states of the group at once
                     break
             numbers = update.rounded_numbers(group)
@@ -186,16 +186,16 @@ class FlatOptimizer(torch.optim.Optimizer):
 
         The two differ for schedule_free_adamw, asgd, and with an `average`.
         """
-        kept: list[tuple[Tensor, Tensor]] = []
+        trained: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
             for param, value in self._evaluated():
-                kept.append((param, param.detach().clone()))
+                trained.append((param, param.detach().clone()))
                 param.copy_(value)
         try:
             yield
         finally:
             with torch.no_grad():
-                for param, value in kept:
+                for param, value in trained:
                     param.copy_(value)
 
     def release(self) -> None:

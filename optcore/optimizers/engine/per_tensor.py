@@ -62,7 +62,7 @@ class PerTensorState:
     def release(self) -> None:
         """Do nothing: the parameters have memory of their own."""
 
-    def moved(self) -> bool:
+    def is_elsewhere(self) -> bool:
         """Return whether a parameter has another dtype or device than its slots."""
         return not self.fits()
 

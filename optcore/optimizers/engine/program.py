@@ -111,7 +111,7 @@ class _Allocator:
     Chooses the memory of every result: register allocation by a linear scan over the operations.
 
     The registers are the parameter, its slots, and as few scratch buffers as possible. Every
-    scratch buffer of a slice takes room in the cache, so a result goes to, in this order:
+    scratch buffer of a slice takes space in the cache, so a result goes to, in this order:
 
     1. the parameter or slot whose new value it is;
     2. a parameter or slot whose old value is used here for the last time, if its new value is

@@ -46,7 +46,7 @@ class GroupState(Protocol):
     def release(self) -> None:
         """Give the parameters memory of their own."""
 
-    def moved(self) -> bool:
+    def is_elsewhere(self) -> bool:
         """Return whether a parameter lies elsewhere than this state left it."""
 
     def fits(self) -> bool:

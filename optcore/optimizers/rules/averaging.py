@@ -74,12 +74,12 @@ def sag(
         2017, Algorithm 1. https://arxiv.org/abs/1309.2388
         paddle.optimizer.ASGD.
     """
-    kept = list(gradients)
+    stored = list(gradients)
     for i, old in enumerate(gradients):
         if is_now[f"now{i}"]:
             total = total - old + grad
-            kept[i] = grad * 1  # a result of its own: the gradient's memory is autograd's
-    return torch.add(param, total, alpha=-lr / seen), total, *kept
+            stored[i] = grad * 1  # a result of its own: the gradient's memory is autograd's
+    return torch.add(param, total, alpha=-lr / seen), total, *stored
 
 
 def _next_eta(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:

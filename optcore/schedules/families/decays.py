@@ -1,4 +1,4 @@
-"""Decays that go on for as long as the run: exponential, natural exponential, inverse time."""
+"""Decays that last as long as the run: exponential, natural exponential, inverse time."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def natural_exponential(
     Return f(t) = lr * exp(-rate * t / every), in the form of a dialect.
 
     TF1 computes (e ** -rate) ** (t / every), its base rounded to float32 in any case; MindSpore
-    computes e ** (-rate * t), with e rounded to float32, where every matters only to stairs.
+    computes e ** (-rate * t), e rounded to float32, and uses *every* only for whole steps.
     """
     top = numbers.lr(lr)
     if form == "tf1":

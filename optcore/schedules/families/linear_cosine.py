@@ -122,7 +122,7 @@ def linear_cosine(
     top, n, pi, half, one = (
         numbers.lr(lr), numbers(length), numbers(np.pi), numbers(0.5), numbers(1),
     )  # fmt: skip
-    waves, above, floor = numbers(2.0) * numbers(num_periods), numbers(alpha), numbers(beta)
+    half_periods, above, floor = numbers(2.0) * numbers(num_periods), numbers(alpha), numbers(beta)
 
     def f(t: Array) -> Array:
         at = np.minimum(numbers.steps(t), n)
@@ -131,7 +131,7 @@ def linear_cosine(
             # TF1 counts the noise's steps only as far as the decay goes.
             deviation = np.sqrt(initial_variance / (1 + at) ** variance_decay)
             line = line + normal(seed, t) * deviation
-        wave = half * (one + numbers.cos(numbers.share(at, n, pi, waves)))
+        wave = half * (one + numbers.cos(numbers.share(at, n, pi, half_periods)))
         # Rounded once more at the end, since noise is in float64.
         return numbers.steps(np.asarray(top * ((above + line) * wave + floor)))
 

@@ -46,8 +46,8 @@ class Step(Dialectal):
         """Yield also a stair of no steps, and lr growing beyond all bounds."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
-        stairs = run.total_steps / max(1, run.steps(self.every))
-        yield from finite_power("gamma", self.gamma, stairs)
+        drops = run.total_steps / max(1, run.steps(self.every))
+        yield from finite_power("gamma", self.gamma, drops)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield that the run ends on the first stair."""

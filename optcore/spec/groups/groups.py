@@ -35,8 +35,8 @@ NOT_PER_GROUP = frozenset(
 
 WILDCARDS = "*?["
 """What makes a name a glob."""
-MOST_SHOWN = 4
-"""Names of a match that `shown_match` lists."""
+MAX_LISTED = 4
+"""Names of a match that `match_text` lists."""
 
 
 def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
@@ -150,7 +150,7 @@ def as_match(match: str | Match | None) -> Match:
     return match if isinstance(match, Match) else Match(name=match)
 
 
-def shown_match(group: Group) -> str:
+def match_text(group: Group) -> str:
     """Return what *group* matches, in a few words."""
     if isinstance(group.match, Match):
         conditions = group.match.model_dump(exclude_none=True)
@@ -160,6 +160,6 @@ def shown_match(group: Group) -> str:
 
 def _listed(value: object) -> str:
     """Return a name, a number, or the first of several names."""
-    if not isinstance(value, list) or len(value) <= MOST_SHOWN:
+    if not isinstance(value, list) or len(value) <= MAX_LISTED:
         return str(value)
-    return f"{value[:MOST_SHOWN]} and {len(value) - MOST_SHOWN} more"
+    return f"{value[:MAX_LISTED]} and {len(value) - MAX_LISTED} more"

@@ -8,7 +8,7 @@ from math import isfinite
 
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.errors import Problem, SpecError
-from optcore.spec.groups.groups import Group, shown_match
+from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
 from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
 from optcore.spec.optimizers.adam import AdamW
@@ -100,7 +100,7 @@ def _resolved(spec: OptimizerSpec, taken: Taken) -> ResolvedGroup:
     own = spec.of_group(taken.index, group)
     _check_scaled(own, group, path)
     return ResolvedGroup(
-        shown_match(group),
+        match_text(group),
         _names(taken.parameters),
         own,
         group.lr_scale,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from optcore.spec.errors import Mistakes, did_you_mean, short_repr
-from optcore.spec.groups.groups import Group, as_match, shown_match
+from optcore.spec.groups.groups import Group, as_match, match_text
 from optcore.spec.groups.matching import Globs, Parameter, what_fits
 from optcore.spec.optimizers.base import OptimizerSpec
 
@@ -68,7 +68,7 @@ def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
 
 
 def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:
-    match = shown_match(group)
+    match = match_text(group)
     fits = what_fits(group)
     fitting = [parameter for parameter in parameters if fits(parameter)]
     frozen = [parameter.name for parameter in fitting if not parameter.trainable]

@@ -153,8 +153,8 @@ class OptimizerSpec(Spec):
 
     def with_fields(self, **fields: object) -> Self:
         """Return this spec, groups and all, with *fields* in place of its own."""
-        kept = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).parse({**kept, **fields})
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).parse({**given, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
@@ -164,10 +164,10 @@ class OptimizerSpec(Spec):
         """
         if not overrides and not self.groups:
             return self
-        kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
         if self.schedules:
-            kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
-        return type(self).parse({**kept, **overrides})
+            given["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
+        return type(self).parse({**given, **overrides})
 
     def of_group(self, index: int, group: Group) -> Self:
         """

@@ -107,17 +107,17 @@ def _default(cls: type[OptimizerSpec], name: str) -> str:
         if field.is_required():
             return ""
         value = field.get_default(call_default_factory=True, validated_data={})
-        return "`null`" if value is None else f"`{_shown(value)}`"
+        return "`null`" if value is None else f"`{_text(value)}`"
     there = {d: value for d, value in defaults.items() if d in cls.DIALECTS}
     by_value: dict[str, list[str]] = {}
     for dialect, value in there.items():
-        by_value.setdefault(_shown(value), []).append(dialect)
+        by_value.setdefault(_text(value), []).append(dialect)
     if len(by_value) == 1 and set(there) == set(cls.DIALECTS):
         return f"`{next(iter(by_value))}`"
     return ", ".join(f"`{value}` {' '.join(names)}" for value, names in by_value.items())
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "required"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -53,7 +53,7 @@ COUNTERS = (
     *("loss_sum", "loss_count"),
 )
 """Fields of a run that are numbers or booleans."""
-NUM_KEPT = 3
+MAX_CHECKPOINTS = 3
 """Number of checkpoints that are kept of a run."""
 
 DRAFT = ".draft-"
@@ -202,7 +202,7 @@ def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 def _stateful(run: Run) -> dict[str, Scaler | Best]:
     """Return the parts of *run* with a ``state_dict``, by name."""
-    found = {"scaler": run.scaler, "kept": run.kept, "stopping": run.stopping}
+    found = {"scaler": run.scaler, "kept": run.best, "stopping": run.stopping}
     return {name: part for name, part in found.items() if part is not None}
 
 
@@ -214,7 +214,7 @@ def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str])
         if theirs.get(name) != ours.get(name)
     ]
     if differing:
-        raise CheckpointUnusable(f"{path} would not go on with the same bits: {differing[0]}")
+        raise CheckpointUnusable(f"{path} would not continue with the same bits: {differing[0]}")
 
 
 def model_bytes(run: Run) -> bytes:
@@ -259,5 +259,5 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _prune(folder: Path) -> None:
-    for old in sorted(folder.glob("step-*"))[:-NUM_KEPT]:
+    for old in sorted(folder.glob("step-*"))[:-MAX_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)

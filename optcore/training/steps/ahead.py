@@ -43,7 +43,7 @@ def step_ahead(run: Run) -> Made:
     applied(run)
     run.settled, run.row = False, run.row + 1
     lrs = run.applied_lrs()
-    report = StepReport(run.row - 1, lrs[run.shown_group], 0.0, lrs if len(lrs) > 1 else ())
+    report = StepReport(run.row - 1, lrs[run.displayed_group], 0.0, lrs if len(lrs) > 1 else ())
     return report, total
 
 

@@ -54,11 +54,11 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         _rescale(run, finite=updated)
     if acceptable(run, value) or run.spec.training.on_divergence == "skip":
         run.row += 1
-    return StepReport(row, lrs[run.shown_group], value, lrs if len(lrs) > 1 else (), values)
+    return StepReport(row, lrs[run.displayed_group], value, lrs if len(lrs) > 1 else (), values)
 
 
 def divergence(run: Run, report: StepReport) -> Diverged | None:
-    """Return why the run cannot go on after *report*, if it cannot."""
+    """Return why the run cannot continue after *report*, if it cannot."""
     if run.scaler is not None and run.scaler.overflows >= MAX_OVERFLOWS:
         what = f"gradient must be finite, got none in {MAX_OVERFLOWS} steps in a row"
         return Diverged(what, report.step)
@@ -83,7 +83,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
     accumulate, whole = run.spec.training.accumulate, examples(run)
     while True:
         images, labels = run.batches.next()
-        kept = _statistics(run)
+        before = _statistics(run)
         loss = loss_of(run, images, labels)
         if accumulate > 1:
             # By examples, not by batches: the last batch of a pass may be shorter.
@@ -95,9 +95,9 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
         if math.isfinite(value):
             backward(run, loss)
         else:
-            # Not strict: nothing is kept where a divergence ends the run.
-            for buffer, before in zip(run.statistics, kept, strict=False):
-                buffer.copy_(before)
+            # Not strict: there are none where a divergence ends the run.
+            for buffer, saved in zip(run.statistics, before, strict=False):
+                buffer.copy_(saved)
         run.partial_loss += value
         run.micro += 1
         if run.micro == accumulate or run.batches.at_end:

@@ -1,4 +1,4 @@
-"""Long histories, whose older entries are moved to files while their job goes on."""
+"""Long histories, whose older entries are moved to files while their job runs."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Reaped:
 
 def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[Reaped]:
     """
-    Take back what lost its lease, and find out whose bell must be rung (again).
+    Take back what lost its lease, and find out whose doorbell must be rung (again).
 
     Args:
         limit: jobs taken back at a time.

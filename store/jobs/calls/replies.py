@@ -37,7 +37,7 @@ def checked(reply: list[Any]) -> list[Any]:
 
     Raises:
         Fenced: the job belongs to another attempt, or to none.
-        Gap: there are fewer rows than the write goes on from.
+        Gap: there are fewer rows than the write continues from.
         ReplayDiffers: what was stored before is not what was computed again.
     """
     outcome = text(reply[0])

@@ -46,7 +46,7 @@ class Asked:
 @dataclass(frozen=True)
 class Changed:
     """
-    A job after its client wanted it to go on otherwise.
+    A job after its client asked for it to continue in another way.
 
     Attributes:
         outcome: ok; or why nothing was changed: there is no such job, a worker has it, it has
@@ -107,7 +107,7 @@ def restart(tenant: str, job_id: str) -> Call[Changed]:
 
 def accept(tenant: str, job_id: str) -> Call[Changed]:
     """
-    Let a waiting job go on from its checkpoint where bits come out differently.
+    Let a waiting job continue from its checkpoint where bits come out differently.
 
     Rows after the checkpoint are truncated. A job that any worker may take is left as it is.
     """

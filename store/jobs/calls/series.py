@@ -11,7 +11,7 @@ from store.redis.functions import Call
 
 
 def append(
-    claim: Claim, *, first: int, width: int, data: bytes, lease_ms: int, held_up_ms: int = 0
+    claim: Claim, *, first: int, width: int, data: bytes, lease_ms: int, stalled_ms: int = 0
 ) -> Call[str]:
     """
     Store rows from row *first* on; the call returns what the client asks for, or ''.
@@ -25,10 +25,10 @@ def append(
         width: bytes of a row.
         data: whole rows, as `store.jobs.series.Series` packs them.
         lease_ms: the lease is extended by this much.
-        held_up_ms: milliseconds for which this attempt could not train so far, because too many
+        stalled_ms: milliseconds for which this attempt could not train so far, because too many
             rows were not stored.
     """
-    args = [*claim.args, first, width, data, lease_ms, held_up_ms]
+    args = [*claim.args, first, width, data, lease_ms, stalled_ms]
     return Call("append", args, lambda reply: text(checked(reply)[2]))
 
 
@@ -87,7 +87,7 @@ def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
 
 def passed_over(claim: Claim, *, path: str, why: str, step: int) -> Call[None]:
     """
-    Say that a checkpoint is not there, and that the run goes on from *step*.
+    Say that a checkpoint is not there, and that the run continues from *step*.
 
     It is not forgotten. Rows after *step* are truncated if they were computed with other bits.
     """

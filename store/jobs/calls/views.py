@@ -79,10 +79,10 @@ def summaries(
 
     In place of a job that is not there stands None, and of one that cannot be read why.
     """
-    shown = [*names, *BESIDE]
+    fields = [*names, *BESIDE]
 
     def read(reply: list[list[bytes | None]]) -> list[Record | Unreadable | None]:
-        return [_summary(shown, values) for values in reply]
+        return [_summary(fields, values) for values in reply]
 
     return Call("summaries", [tenant, len(names), *names, *job_ids], read, reads_only=True)
 

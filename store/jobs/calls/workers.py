@@ -84,7 +84,7 @@ def claim(
         device: jobs for it, or for any, are runnable.
         fingerprint: jobs that were begun where bits come out the same are runnable too.
         token: random; proves from now on that the job is this attempt's.
-        lease_ms: how long the job is held without a renewal.
+        lease_ms: how long the lease on the job lasts without a renewal.
     """
     return Call("claim", [worker, device, fingerprint, token, lease_ms], as_record)
 
@@ -95,7 +95,7 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
 
     The call returns the row since which the job's bits are those of *fingerprint*: a checkpoint
     made before or there is of other bits. It returns None if only a worker with another
-    fingerprint may go on. Where any worker may (the run is not exact), rows of another one that
+    fingerprint may continue. Where any worker may (the run is not exact), rows of another one that
     come after the last checkpoint are truncated.
 
     Args:

@@ -1,6 +1,6 @@
 -- A history that grows for as long as its job runs: its older entries are moved to files, named in the
 -- field `history` of the record in their order, of which `history_moved` says how many they are. The
--- list of events goes on with the entry after them.
+-- list of events continues with the entry after them.
 
 -- long_histories limit pause_ms -> {tenant/id of a job with a long history...}; each is given to
 -- no other call for so long

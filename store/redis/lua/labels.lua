@@ -5,7 +5,7 @@
 -- before 0.2 has neither. So the store remembers up to which number of jobs all are indexed: while
 -- that is not the number of all, that release has submitted one, and `index_labels` looks for it.
 
-local LOOKED_AT = 500 -- jobs that one call of `index_labels` looks at
+local INDEXED_AT_ONCE = 500 -- jobs that one call of `index_labels` goes through
 local DECODED = 2 ^ 20 -- bytes of specs that it decodes, or one spec
 
 -- Calls fn(set) for the set of each label that a job carries.
@@ -63,7 +63,7 @@ local function tenant_after(tenant)
 end
 
 -- index_labels -> 0 once every job is indexed; 1 while there may be more to do
--- All jobs are gone through, some at a time, by whoever calls. Those submitted meanwhile by the
+-- All jobs are gone through, some at a time, by any caller. Those submitted meanwhile by the
 -- release before are in the count that makes it begin again.
 local function index_labels(_, _)
   if not unindexed() then return 0 end
@@ -72,16 +72,16 @@ local function index_labels(_, _)
   if not upto then
     upto, tenant, after = redis.call('GET', key('number')), tenant_after(''), ''
   end
-  local looked_at, decoded = 0, 0
-  while tenant and looked_at < LOOKED_AT and decoded < DECODED do
+  local scanned, decoded = 0, 0
+  while tenant and scanned < INDEXED_AT_ONCE and decoded < DECODED do
     local ids = redis.call('ZRANGEBYLEX', key('jobs', tenant), after == '' and '-' or '(' .. after,
-      '+', 'LIMIT', 0, LOOKED_AT - looked_at)
+      '+', 'LIMIT', 0, INDEXED_AT_ONCE - scanned)
     for _, id in ipairs(ids) do
       if decoded >= DECODED then break end
       isolated('label', tenant .. '/' .. id, function()
         decoded = decoded + index_one(tenant, id)
       end)
-      looked_at, after = looked_at + 1, id
+      scanned, after = scanned + 1, id
     end
     if #ids == 0 then tenant, after = tenant_after(tenant), '' end
   end

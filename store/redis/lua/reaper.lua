@@ -4,7 +4,7 @@ local NEWER = 100 -- jobs of a newer release, at most, that are passed over in o
 local AGAIN_MS = 60000 -- after which what could not be taken back is tried again
 local LONE_WORKERS = 10 -- workers without a fingerprint that are looked at in one round
 
--- The device of an idle worker that has never heard the bell, or nil: a worker says what its bits
+-- The device of an idle worker that has never heard the doorbell, or nil: a worker says what its bits
 -- depend on when it first does.
 local function never_rung(class, device)
   local idle = redis.call('ZRANGE', key('class', 'idle', class), 0, LONE_WORKERS - 1)
@@ -25,7 +25,7 @@ local function unheard(device, fingerprint, class)
   if due <= now() then return device end
 end
 
--- Whether a device's bell may be rung again; at most once in a while.
+-- Whether a device's doorbell may be rung again; at most once in a while.
 local function may_ring(device)
   local rung = redis.call('GET', key('rung', device))
   if rung and tonumber(rung) > now() - RING_AFTER_MS then return false end
@@ -33,8 +33,8 @@ local function may_ring(device)
   return true
 end
 
--- Devices whose bell must be rung again.
-local function unheard_bells()
+-- Devices whose doorbell must be rung again.
+local function unheard_doorbells()
   local found = {}
   for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
     local device, fingerprint = string.match(class, '^([^/]*)/(.*)$')
@@ -103,7 +103,7 @@ local function end_leases(limit)
 end
 
 -- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease was over...},
--- {device to wake...}, {tenant/id of each job that went on after its time was over...}
+-- {device to wake...}, {tenant/id of each job that ran on after its time was over...}
 local function reap(_, args)
   local limit, lease_ms, overtime_ms = unpack(args)
   use_library()
@@ -117,7 +117,7 @@ local function reap(_, args)
   if tonumber(uptime) * 1000 >= tonumber(overtime_ms) then
     late = end_overtime(tonumber(limit), overtime_ms)
   end
-  for _, device in ipairs(unheard_bells()) do table.insert(ring, device) end
+  for _, device in ipairs(unheard_doorbells()) do table.insert(ring, device) end
   return {over, ring, late}
 end
 

@@ -56,7 +56,7 @@ local function expire(_, args)
 end
 
 -- The members of a sorted set that are due, *limit* at most. Each is put off by *pause_ms*, so that
--- whoever is given one has it alone for so long, and another process may try after that.
+-- the process that is given one has it alone for so long, and another process may try after that.
 local function take_due(set, limit, pause_ms)
   local due = redis.call('ZRANGE', set, '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)
   for _, member in ipairs(due) do

@@ -73,8 +73,8 @@ local function mark(job, tenant, id, rows)
   trim(name)
 end
 
--- Notes for how many milliseconds this attempt has been held up so far.
-local function note_held_up(job, ms)
+-- Notes for how many milliseconds this attempt has been stalled so far.
+local function note_stall(job, ms)
   local known, before = get(job, 'held_up', 'held_up_before')
   local total = tonumber(before or 0) + ms
   if total <= tonumber(known or 0) then return end
@@ -83,10 +83,10 @@ local function note_held_up(job, ms)
 end
 
 -- Columns that are only observed (they come last) are not compared: their last value counts.
--- append tenant id token first width data lease_ms held_up_ms
+-- append tenant id token first width data lease_ms stalled_ms
 -- -> ok rows request | fenced | gap rows | differs row
 local function append(_, args)
-  local tenant, id, token, first_row, bytes_per_row, data, lease_ms, held_up_ms = unpack(args)
+  local tenant, id, token, first_row, bytes_per_row, data, lease_ms, stalled_ms = unpack(args)
   local first, width = tonumber(first_row), tonumber(bytes_per_row)
   local job = key('job', tenant, id)
   if not holds(job, token) then return {'fenced'} end
@@ -116,7 +116,7 @@ local function append(_, args)
     tally('steps', count - overlap)
     if faults then forget_fault(job) end
   end
-  note_held_up(job, tonumber(held_up_ms))
+  note_stall(job, tonumber(stalled_ms))
   redis.call('ZADD', key('leases'), now() + tonumber(lease_ms), tenant .. '/' .. id)
   return {'ok', first + count, requested_action(job, tenant, id)}
 end
@@ -148,7 +148,7 @@ local function checkpointed(_, args)
   if step <= tonumber(last) then return {'stale', unpack(paths(job))} end
   table.insert(checkpoints, {step = step, path = path, sha256 = sha256,
     best = best and cjson.decode(best) or nil})
-  while #checkpoints > CHECKPOINTS_KEPT do table.remove(checkpoints, 1) end
+  while #checkpoints > MAX_CHECKPOINTS do table.remove(checkpoints, 1) end
   redis.call('HSET', job, 'checkpoint_step', step, 'checkpoints', cjson.encode(checkpoints))
   event(job, tenant, id, EVENT.checkpointed, cjson.encode({step = step, digest = digest}))
   return {'ok', unpack(paths(job))}
@@ -189,8 +189,8 @@ local function refused(_, args)
   return {'ok'}
 end
 
--- passed_over tenant id token path why step -> ok | fenced : a checkpoint is not there; the run goes on
--- from *step*, and nothing is forgotten: it may be there again one day
+-- passed_over tenant id token path why step -> ok | fenced : a checkpoint is not there; the run
+-- continues from *step*, and nothing is forgotten: it may be there again one day
 local function passed_over(_, args)
   local tenant, id, token, path, why, from_step = unpack(args)
   local job, step = key('job', tenant, id), tonumber(from_step)

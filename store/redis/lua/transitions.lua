@@ -1,4 +1,4 @@
--- Transitions of a job from one state to another, and who may make them.
+-- Transitions of a job from one state to another, and from which each is allowed.
 
 local function index(tenant, id, from, to)
   if from then redis.call('ZREM', key('jobs_in_state', tenant, from), id) end
@@ -28,7 +28,7 @@ local function move(job, tenant, id, from, to, kind, data, ...)
     redis.call('ZREM', key('leases'), tenant .. '/' .. id)
     redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)
     redis.call('HSET', job, 'token', '', 'last_token', token, 'request', '')
-    -- Nothing to be equal to: any worker may begin it, or go on.
+    -- Nothing to be equal to: any worker may begin or continue it.
     if tonumber(rows) <= tonumber(bits_from or 0) then
       redis.call('HDEL', job, 'fingerprint', 'facts')
     end

@@ -46,8 +46,8 @@ local function truncate(job, tenant, id, from, why)
     cjson.encode({from = from, count = rows - from, why = why}))
 end
 
--- Lets the job go on from *step* with other bits: rows after it are truncated, what was best when that
--- checkpoint was made is best again, and from there on the bits of the next worker hold.
+-- Lets the job continue from *step* with other bits: rows after it are truncated, what was best when
+-- that checkpoint was made is best again, and from there on the bits of the next worker hold.
 local function go_on_elsewhere(job, tenant, id, step, why)
   truncate(job, tenant, id, step, why)
   redis.call('HSET', job, 'bits_from', step)

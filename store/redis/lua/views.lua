@@ -14,7 +14,7 @@ end
 -- What follows from the fields of a record and the time: for how many milliseconds workers have had the
 -- job, what it waits for, for how many machines have not been fit to train it (or nil), and, if it waits
 -- for a fingerprint, for how many no worker has had that. *known* holds what is known of lanes already.
-local function shown_beside(job, known)
+local function derived_fields(job, known)
   require_known(job.format)
   local lacking, fault_ms, gone_ms = lacks(job, known), nil, nil
   if job.fault_since then fault_ms = now() - tonumber(job.fault_since) end
@@ -36,7 +36,7 @@ local function view(name)
     fields[at + 1], fields[at + 2] = field, tostring(value)
     at = at + 2
   end
-  local trained, lacking, fault_ms, gone_ms = shown_beside(job, {})
+  local trained, lacking, fault_ms, gone_ms = derived_fields(job, {})
   add('trained_ms', trained)
   add('waiting_for', lacking)
   add('fault_ms', fault_ms)
@@ -88,7 +88,7 @@ local function summary(name, names, at, known)
   local values = redis.call('HMGET', name, unpack(names))
   local job = setmetatable({}, {__index = function(_, field) return at[field] and values[at[field]] end})
   if not job.id then return {} end
-  local trained, lacking, fault_ms, gone_ms = shown_beside(job, known)
+  local trained, lacking, fault_ms, gone_ms = derived_fields(job, known)
   local num = #names
   values[num + 1], values[num + 2] = tostring(trained), lacking
   values[num + 3] = fault_ms and tostring(fault_ms) or false

@@ -1,5 +1,5 @@
 -- Workers by class: those with the same device and fingerprint may take the same jobs. Whether a job
--- has a worker, whose bell is rung for it and what comes before it is known of classes, of which
+-- has a worker, whose doorbell is rung for it and what comes before it is known of classes, of which
 -- there are few, without going through the workers.
 --
 -- A class has a sorted set for each state: idle, busy, unwell (its machine is not fit to train on).

@@ -4,12 +4,12 @@ local FAULT_PAUSE_MS, LONGEST_FAULT_PAUSE_MS = 1000, 60000
 
 -- hello worker ttl_ms job token (field value)... : I am alive, and hold this job, or none
 local function hello(_, args)
-  local worker, ttl_ms, held, token = unpack(args)
+  local worker, ttl_ms, claimed, token = unpack(args)
   local ttl = tonumber(ttl_ms)
   local record = key('worker', worker)
   -- Only a record that expired is made anew: claim and the endings keep these three.
-  redis.call('HSETNX', record, 'state', held == '' and 'idle' or 'busy')
-  redis.call('HSETNX', record, 'job', held)
+  redis.call('HSETNX', record, 'state', claimed == '' and 'idle' or 'busy')
+  redis.call('HSETNX', record, 'job', claimed)
   redis.call('HSETNX', record, 'token', token)
   redis.call('HSETNX', record, 'since', now())
   redis.call('HSET', record, 'id', worker, 'seen', now(), unpack(args, 5))
@@ -52,9 +52,9 @@ end
 local function claim(_, args)
   local worker, device, fingerprint, token, lease_ms = unpack(args)
   local record = key('worker', worker)
-  local held, held_token = unpack(redis.call('HMGET', record, 'job', 'token'))
-  if held_token == token and held and held ~= '' then
-    return view(key('job', unpack(cjson.decode(held))))
+  local claimed, claimed_token = unpack(redis.call('HMGET', record, 'job', 'token'))
+  if claimed_token == token and claimed and claimed ~= '' then
+    return view(key('job', unpack(cjson.decode(claimed))))
   end
   -- A worker that asks for a job has none, whatever a hello that came late said of it.
   set_worker(worker, 'idle', '', '')

@@ -114,7 +114,7 @@ async def test_a_request_for_a_hanging_file_times_out(
 ) -> None:
     job_id, path = await asyncio.to_thread(moved, client, tmp_path)
     asynchronous = redis.asyncio.from_url(server.url)
-    files = StoragePool(Storage(tmp_path / "storage"), patience_s=0.2)
+    files = StoragePool(Storage(tmp_path / "storage"), timeout_s=0.2)
     app.state.store = Store(asynchronous, files)
 
     with hanging(path):

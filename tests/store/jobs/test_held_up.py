@@ -14,13 +14,13 @@ def test_a_job_tells_for_how_long_it_was_held_up_in_all_attempts(client: redis.R
     job_id = submit(client)
     held = begin(client)
     before = held_up_s(client, job_id)
-    append(client, held, 0, some_rows(0, 2), held_up_ms=1500)
-    append(client, held, 2, some_rows(2, 2), held_up_ms=2000)
+    append(client, held, 0, some_rows(0, 2), stalled_ms=1500)
+    append(client, held, 2, some_rows(2, 2), stalled_ms=2000)
     release(client, held)
 
     again = begin(client, "t2")
-    append(client, again, 4, some_rows(4, 1), held_up_ms=0)
-    append(client, again, 5, some_rows(5, 1), held_up_ms=250)
+    append(client, again, 4, some_rows(4, 1), stalled_ms=0)
+    append(client, again, 5, some_rows(5, 1), stalled_ms=250)
 
     assert before == 0
     assert held_up_s(client, job_id) == 2.25
@@ -30,8 +30,8 @@ def test_a_repeated_call_counts_once_for_the_job_and_for_all_jobs(client: redis.
     job_id, other = submit(client), submit(client)
     held = begin(client)
     for _ in range(3):
-        append(client, held, 0, some_rows(0, 2), held_up_ms=1500)
-    append(client, begin(client, "t2", worker="w2"), 0, some_rows(0, 2), held_up_ms=500)
+        append(client, held, 0, some_rows(0, 2), stalled_ms=1500)
+    append(client, begin(client, "t2", worker="w2"), 0, some_rows(0, 2), stalled_ms=500)
 
     assert held_up_s(client, job_id) == 1.5
     assert held_up_s(client, other) == 0.5

@@ -139,7 +139,7 @@ def append(
     rows: Sequence[Row],
     series: Series = PLAIN,
     *,
-    held_up_ms: int = 0,
+    stalled_ms: int = 0,
 ) -> str:
     call = calls.append(
         held,
@@ -147,7 +147,7 @@ def append(
         width=series.width,
         data=series.pack(rows),
         lease_ms=LEASE_MS,
-        held_up_ms=held_up_ms,
+        stalled_ms=stalled_ms,
     )
     return send(client, call)
 

@@ -41,7 +41,7 @@ def test_a_worker_can_leave_while_its_run_is_held_up(
         loop = StepLoop(session, Checkpointer(session, record))
 
         def leave() -> None:
-            eventually(lambda: session.reporter.held_up_s > 0)
+            eventually(lambda: session.reporter.stalled_s > 0)
             leaving.set()
 
         thread = threading.Thread(target=leave)

@@ -88,7 +88,7 @@ def append(claim: Claim, rows: list[Row]) -> tuple[Batch, Call[str]]:
     """Return the first *rows*, and the call that stores them."""
     data = PLAIN.pack(rows)
     call = calls.append(
-        claim, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, held_up_ms=0
+        claim, first=0, width=PLAIN.width, data=data, lease_ms=LEASE_MS, stalled_ms=0
     )
     return Batch(0, data, b""), call
 
