@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types compose-test gpu-check bench gallery wheels lock audit clean
+.PHONY: demo up test test-full check lint types words compose-test gpu-check bench gallery wheels lock audit clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -26,6 +26,9 @@ lint: .venv
 
 types: .venv
 	@$(BIN)/mypy
+
+words: .venv  ## list replaced words that are still used, each with its reason
+	@$(BIN)/python scripts/words --all
 
 .venv: FORCE
 	@PYTHON="$(PYTHON)" scripts/venv
