@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import optcore
@@ -33,6 +33,9 @@ def test_an_array_is_its_steps_one_by_one(spec: dict[str, Any], lr: float) -> No
     assert together.tolist() == [schedule(t) for t in range(TOTAL + 20)]
 
 
+@example(
+    spec={"kind": "cosine_restarts", "length": 1, "t_mul": 1, "end": 2.0, "m_mul": 1.125}, lr=1.0
+)
 @settings(max_examples=80, deadline=None)
 @given(spec=schedules(), lr=st.floats(1e-6, 10))
 def test_lr_is_finite_and_not_negative_unless_the_plan_warns(

@@ -11,7 +11,8 @@ from optcore.schedules.catalogue import SCHEDULES, AnySchedule
 
 TOTAL, EPOCH = 48, 4
 """Steps of the run the specs are for, and of an epoch."""
-MAY_GO_BELOW_ZERO = {"one_cycle", "noisy_linear_cosine"}
+MAY_GO_BELOW_ZERO = {"one_cycle", "noisy_linear_cosine", "cosine_restarts"}
+"""The last where its end lies above lr and m_mul is above 1: the distance between them grows."""
 
 Specs = st.SearchStrategy[dict[str, Any]]
 STEPS = st.integers(1, 60)
