@@ -21,21 +21,22 @@ RUN groupadd --gid 10001 optserve \
 WORKDIR /app
 
 # Everything but torch is installed by its SHA-256 (locks/, written by `make lock`), the tools that
-# build the wheel of this project too. Environments are made in stages of their own, so that what
-# pip leaves behind stays there: first what changes less often than the code.
-FROM base AS wheel
+# build the project's own two wheels too: optserve (the client, the command, optcore) and
+# optserve-service. Environments are made in stages of their own, so that what pip leaves behind
+# stays there: first what changes less often than the code.
+FROM base AS wheels
 COPY locks/build.txt locks/
 RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r locks/build.txt
 COPY . .
-RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels .
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . ./service
 
 FROM base AS dependencies-api
 COPY locks/api.txt locks/
 RUN python -m venv /opt/venv && pip install --require-hashes -r locks/api.txt
 
 FROM dependencies-api AS build-api
-COPY --from=wheel /wheels /wheels
-RUN pip install --no-index --no-deps /wheels/*.whl
+COPY --from=wheels /wheels /wheels
+RUN pip install --no-index --no-deps /wheels/*.whl && pip check
 
 # Before the worker's stages: the classic builder runs every stage above its target.
 FROM base AS api
@@ -57,7 +58,7 @@ COPY constraints.txt ./
 RUN pip install --constraint constraints.txt torch
 
 FROM dependencies-worker AS build-worker
-COPY --from=wheel /wheels /wheels
+COPY --from=wheels /wheels /wheels
 RUN pip install --no-index --no-deps /wheels/*.whl && pip check
 
 FROM base AS worker

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types compose-test gpu-check bench gallery lock audit clean
+.PHONY: demo up test test-full check lint types words compose-test gpu-check bench gallery wheels lock audit clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -21,9 +21,14 @@ check: lint types test  ## what main must always pass
 lint: .venv
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@if command -v luacheck >/dev/null; then $(BIN)/python -m store.redis.library | luacheck -q -; \
+	else echo "luacheck is not installed (Debian: lua-check): the Lua functions are not checked"; fi
 
 types: .venv
 	@$(BIN)/mypy
+
+words: .venv  ## list replaced words that are still used, each with its reason
+	@$(BIN)/python scripts/words --all
 
 .venv: FORCE
 	@PYTHON="$(PYTHON)" scripts/venv
@@ -44,6 +49,9 @@ bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 gallery: .venv  ## write docs/schedules from the specs
 	@$(BIN)/python -m optcore.schedules.gallery docs/schedules
 
+wheels: .venv  ## build both distributions into dist
+	@PYTHON=.venv/bin/python scripts/wheels dist
+
 lock:  ## write the hashes of the versions in constraints.txt into locks/
 	@scripts/lock
 
@@ -51,4 +59,4 @@ audit:  ## look up known holes of the versions in constraints.txt
 	@scripts/audit
 
 clean:  ## remove what make made; .optserve, the data of the service, stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build service/build dist

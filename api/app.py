@@ -12,118 +12,110 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-import redis
-import redis.asyncio
-import redis.asyncio.retry
 import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
-from api import problems, schema
-from api.body import StrictBody
 from api.browsers import docs
 from api.browsers.hosts import AllowedHosts
 from api.browsers.origins import SameOrigin
-from api.charts.reading import SeriesReader
+from api.catalogue import previews
+from api.catalogue import routes as catalogue
 from api.connections.connections import Connections
 from api.connections.limits import Limits
 from api.connections.protocol import Protocol
-from api.keeping import House
-from api.monitoring.latency import time_calls
-from api.monitoring.process import ProcessMetrics
-from api.monitoring.requests import CountedRequests
-from api.query import only_known
-from api.reaper import LEAVE_S, reap_forever
-from api.routes import (
-    actions,
-    catalogue,
-    charts,
-    clones,
-    history,
-    jobs,
-    metrics,
-    monitoring,
-    previews,
-    system,
-)
-from api.streams import desk
-from api.work import Work
-from jobs import places
-from jobs.artifacts import Storage
-from jobs.functions import UNAVAILABLE
-from jobs.server import prepare
-from jobs.settings import Settings
-from jobs.storage_pool import StoragePool
-from jobs.store import Store
-from jobs.waiting import require_settings, require_store
+from api.http import openapi, problems
+from api.http.body import StrictBody
+from api.http.params import only_known
+from api.http.thread_pool import FairThreadPool
+from api.jobs import actions, clones, files, history
+from api.jobs import routes as jobs
+from api.metrics import routes as metrics
+from api.metrics.charts import routes as charts
+from api.metrics.charts.reader import SeriesReader
+from api.metrics.streams import hub
+from api.monitoring import routes as monitoring
+from api.monitoring import system
+from api.monitoring.process_metrics import ProcessMetrics
+from api.monitoring.request_counts import CountedRequests
+from api.monitoring.store_latency import time_calls
+from control.rounds import LEAVE_S, rounds_of, run_forever
+from store.jobs.views import Store
+from store.redis.connect import connect, connect_async
+from store.redis.functions import UNAVAILABLE
+from store.redis.server import prepare
+from store.redis.waiting import require_settings, require_store
+from store.settings import Settings
+from store.storage import preflight
+from store.storage.artifacts import Storage
+from store.storage.pool import StoragePool
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 5.0
-"""Seconds a request may wait for the store."""
+STORE_TIMEOUT_S = 5.0
+"""How long a request waits for a connection, and for an answer of the store."""
+RETRIES = 3
+"""Retries of a command, within half a second: then the client gets 503, and decides itself."""
 CONNECTIONS = 32
-"""To the store, for all requests but streams; more of them wait for one."""
+"""Connections to the store for all requests except streams, which have their own."""
 SHUTDOWN_S = 3
-"""Seconds that open streams get when the service stops."""
+"""How long open streams have to end when the service stops."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; it connects when it starts."""
-    counting: list[ProcessMetrics] = []
+    """Return the application. It connects to the store when it starts."""
+    process_metrics: list[ProcessMetrics] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        # A few quick retries only: a client that waits is told so, and may try again.
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
-        blocking = redis.from_url(settings.store_url, socket_timeout=PATIENCE_S, retry=retry)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
+        blocking = connect(settings.store_url, timeout_s=STORE_TIMEOUT_S, retries=RETRIES)
+        client = connect_async(
             settings.store_url,
             max_connections=CONNECTIONS,
-            timeout=PATIENCE_S,
-            socket_timeout=PATIENCE_S,
-            retry=redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+            timeout_s=STORE_TIMEOUT_S,
+            retries=RETRIES,
         )
-        client = redis.asyncio.Redis.from_pool(pool)
-        streaming = desk.connect(settings.store_url)
-        with contextlib.suppress(*UNAVAILABLE):  # it went away just now: the reaper will see to it
+        streaming = hub.connect(settings.store_url)
+        with contextlib.suppress(*UNAVAILABLE):  # gone again: the reaper repeats this later
             prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
         storage = Storage(settings.storage_dir)
-        app.state.files = StoragePool(storage, patience_s=settings.storage_patience_s)
+        app.state.files = StoragePool(storage, timeout_s=settings.storage_patience_s)
         app.state.store = Store(client, app.state.files)
-        app.state.reader = SeriesReader(app.state.store)
-        app.state.desk = desk.Desk(Store(streaming, app.state.files), settings)
+        app.state.series_reader = SeriesReader(app.state.store)
+        app.state.stream_hub = hub.StreamHub(Store(streaming, app.state.files), settings)
         connections = Connections(Limits.of(settings))
-        app.state.process_metrics = ProcessMetrics(app.state.desk, app.state.files, connections)
-        counting.append(app.state.process_metrics)
+        app.state.process_metrics = ProcessMetrics(
+            app.state.stream_hub, app.state.files, connections
+        )
+        process_metrics.append(app.state.process_metrics)
         for each in (client, streaming):
             time_calls(each, app.state.process_metrics.store_seconds.observe)
         app.state.offer_after_s = settings.offer_after_s
-        house = House(blocking, storage, settings)
-        reaper = asyncio.create_task(reap_forever(blocking, house, lease_s=settings.lease_s))
-        streams = asyncio.create_task(app.state.desk.serve_forever())
-        looking = asyncio.create_task(connections.look_after_forever())
-        tasks = (reaper, streams, looking)
+        streams = asyncio.create_task(app.state.stream_hub.run_forever())
+        enforcing = asyncio.create_task(connections.enforce_forever())
+        tasks = [streams, enforcing]
+        if settings.control == "api":
+            rounds = rounds_of(blocking, storage, settings)
+            tasks.append(asyncio.create_task(run_forever(rounds)))
         for task in tasks:
-            task.add_done_callback(_leave_if_it_failed)
+            task.add_done_callback(_stop_if_failed)
         try:
-            yield {"connections": connections}  # for the protocol
+            yield {"connections": connections}  # read by `Protocol`
         finally:
             for task in tasks:
                 task.cancel()
-            # Not for good: asyncio.wait_for, through which the client sends, may lose a
-            # cancellation up to Python 3.11.
+            # With a timeout, since a cancellation may be lost: up to Python 3.11 by
+            # asyncio.wait_for, through which the client sends.
             await asyncio.wait(tasks, timeout=SHUTDOWN_S + LEAVE_S)
             await client.aclose()
             await streaming.aclose()
             blocking.close()
-            app.state.work.close()
+            app.state.thread_pool.close()
 
     app = FastAPI(
         title="optserve",
-        description="Training as a service: post a job, read the lr and loss of every step.",
+        description="Training as a service: submit a job, read lr and loss of every step.",
         lifespan=lifespan,
         dependencies=[Depends(only_known)],
         responses=problems.EVERYWHERE,
@@ -131,14 +123,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.work = Work()
+    app.state.thread_pool = FairThreadPool()
     problems.install(app)
-    schema.install(app)
-    app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # a request comes here last
+    openapi.install(app)
+    app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # the innermost
     app.add_middleware(SameOrigin)
     app.add_middleware(AllowedHosts, names=settings.hosts)
-    app.add_middleware(CountedRequests, metrics=counting)
-    for routes in (jobs, actions, clones, metrics, charts, history, previews, catalogue):
+    app.add_middleware(CountedRequests, metrics=process_metrics)
+    for routes in (jobs, actions, clones, metrics, charts, history, files, previews, catalogue):
         app.include_router(routes.router)
     for routes in (system, monitoring):
         app.include_router(routes.router)
@@ -151,26 +143,26 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _leave_if_it_failed(task: asyncio.Task[None]) -> None:
-    """End the process if its reaper did: without one, jobs of dead workers stay "running"."""
+def _stop_if_failed(task: asyncio.Task[None]) -> None:
+    """Stop the service if one of its tasks failed: it would continue without streams or limits."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
         signal.raise_signal(signal.SIGTERM)
 
 
 def _allow_many_connections() -> None:
-    """Let this process have as many open at a time as the system lets it have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise the limit of descriptors of this process to what the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped by a signal."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
-    places.require(places.of_api(settings))
+    preflight.require(preflight.of_api(settings))
     require_store(settings)
     _allow_many_connections()
     config = uvicorn.Config(
@@ -185,8 +177,8 @@ def main() -> None:
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     server = uvicorn.Server(config)
-    # What was imported stays. Looked through again and again by the collector of garbage, it
-    # would hold up every request for a tenth of a second now and then.
+    # Imported objects live as long as the process. Unfrozen, the garbage collector would scan them
+    # in every full collection, and delay all requests by a tenth of a second each time.
     gc.collect()
     gc.freeze()
     server.run()

@@ -25,15 +25,17 @@ import numpy as np
 import redis
 
 from benchmarks.harness import duration, machine
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.record import new_fields, new_id
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
-from optserve.ports import listening_port
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.ports import listening_port
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
+from store.jobs.series import PLAIN
+from store.redis.connect import connect
+from store.redis.functions import send
+from store.redis.server import prepare
 
 LEASE_MS = 600_000
 AT_ONCE = 2**16
@@ -52,7 +54,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as store,
+        connect(server.url) as store,
     ):
         prepare(store)
         jobs = [filled(store, chosen.rows, seed) for seed in range(COMPARED)]
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 def measure(
-    store: redis.Redis, http: httpx.Client, jobs: list[Held], rows: int, times: int
+    store: redis.Redis, http: httpx.Client, jobs: list[Claim], rows: int, times: int
 ) -> None:
     """Ask for every kind of chart, and print how long the answers took."""
     path = f"/v1/jobs/{jobs[0].job_id}/metrics"
@@ -124,7 +126,7 @@ def pages(http: httpx.Client, path: str, rows: int) -> float:
     )
 
 
-def filled(store: redis.Redis, rows: int, seed: int) -> Held:
+def filled(store: redis.Redis, rows: int, seed: int) -> Claim:
     """Return a running job with so many rows."""
     spec = JobSpec.parse(
         {
@@ -140,13 +142,13 @@ def filled(store: redis.Redis, rows: int, seed: int) -> Held:
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=LEASE_MS)
     record = send(store, claim)
     assert record is not None
-    held = Held(record.tenant, record.id, token)
+    held = Claim(record.tenant, record.id, token)
     for first in range(0, rows, AT_ONCE):
         append(store, held, first, min(AT_ONCE, rows - first), seed=seed + first)
     return held
 
 
-def append(store: redis.Redis, held: Held, first: int, count: int, *, seed: int) -> None:
+def append(store: redis.Redis, held: Claim, first: int, count: int, *, seed: int) -> None:
     """Store *count* more rows, as a worker does: a curve that falls, with noise."""
     random = np.random.default_rng(seed)
     steps = np.arange(first, first + count)

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.harness import Comparison, compare, show, timed
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint
+from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.run import Run
 

@@ -12,6 +12,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,38 +24,33 @@ TIMES = "BENCHMARK_TIMES"
 """Environment variable: the file to write, float64 seconds of CLOCK_MONOTONIC, one per step."""
 
 
-def _change() -> None:
+def _noted(run: Run) -> Iterator[Report]:
+    """Make the steps of *run*; write at its end when each was made."""
     # They bring torch, which the worker must do without.
     from optcore.training.loop import train  # noqa: PLC0415
     from optcore.training.reports import StepReport  # noqa: PLC0415
-    from worker import attempt  # noqa: PLC0415
 
-    def noted(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
-        times = array("d")
-        for report in train(run, ahead=ahead):
-            if isinstance(report, StepReport):
-                times.append(time.monotonic())
-            yield report
-        Path(os.environ[TIMES]).write_bytes(times.tobytes())
-
-    attempt.train = noted  # type: ignore[attr-defined]  # a name that it imports
+    times = array("d")
+    for report in train(run):
+        if isinstance(report, StepReport):
+            times.append(time.monotonic())
+        yield report
+    Path(os.environ[TIMES]).write_bytes(times.tobytes())
 
 
-def main(device: str, hears: int, says: int) -> None:
+def main(device: str, reads: int, writes: int) -> None:
     """Be a trainer."""
-    from worker import trainer  # noqa: PLC0415  see above
+    from worker.attempt.runner import JobRunner  # noqa: PLC0415  see above
+    from worker.processes import trainer  # noqa: PLC0415
 
-    _change()
-    trainer.main(device, hears, says)
+    trainer.main(device, reads, writes, make_runner=partial(JobRunner, train=_noted))
 
 
 def work() -> None:
     """Be a worker."""
     from worker import main as worker  # noqa: PLC0415  a trainer has no use for RQ
-    from worker import trainers  # noqa: PLC0415
 
-    trainers.MODULE = "benchmarks.clocked"
-    worker.main()
+    worker.main(trainer_module="benchmarks.clocked")
 
 
 if __name__ == "__main__":

@@ -27,18 +27,21 @@ import numpy as np
 import redis
 
 from benchmarks.harness import MIN_PAIRS, Comparison, compare, duration, show, timed
-from jobs import calls, keys
-from jobs.archive import archive
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.record import Record, new_fields, new_id
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from jobs.usable import require_usable
-from optserve.embedded import EmbeddedServer
-from optserve.ports import listening_port
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from optserve.local.ports import listening_port
+from store.archive.writer import archive
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.ids import new_id
+from store.jobs.record import Record, new_fields
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.connect import connect
+from store.redis.functions import send
+from store.redis.server import prepare
+from store.storage.artifacts import Storage
+from store.storage.usable import require_usable
 
 STEPS = 1_000_000
 AT_A_TIME = 65_536
@@ -55,7 +58,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         data = values()
@@ -98,7 +101,7 @@ def ended(client: redis.Redis, data: np.ndarray[Any, Any]) -> str:
     job, token = send(client, call).record.id, secrets.token_hex(16)
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=60_000)
     assert send(client, claim) is not None
-    held = Held("local", job, token)
+    held = Claim("local", job, token)
     for first in range(0, STEPS, AT_A_TIME):
         part = data[first : first + AT_A_TIME].tobytes()
         append = calls.append(held, first=first, width=PLAIN.width, data=part, lease_ms=60_000)
@@ -201,7 +204,7 @@ def static(folder: Path) -> Iterator[int]:
 
 def naive(data: np.ndarray[Any, Any], pairs: int) -> Comparison:
     """Compare our encoder, alone, with csv.writer."""
-    from api.encoders import Text  # noqa: PLC0415  the benchmark's own process
+    from api.metrics.encoders import Text  # noqa: PLC0415  the benchmark's own process
 
     def ours() -> None:
         text = Text(PLAIN, PLAIN.columns, csv=True)

@@ -16,12 +16,15 @@ from typing import Any
 import redis
 
 from benchmarks.harness import duration, machine
-from jobs import calls, keys
-from jobs.functions import Call, send
-from jobs.record import SUMMARY, new_fields, new_id
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.ids import new_id
+from store.jobs.record import SUMMARY, new_fields
+from store.redis import keys
+from store.redis.connect import connect
+from store.redis.functions import Call, send
+from store.redis.server import prepare
 
 WORKERS, QUEUED, LOST = 1000, 20_000, 100
 CLASSES = (("cpu", "f0"), ("cpu", "f1"), ("cuda", "f2"), ("cuda", "f3"))
@@ -52,7 +55,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         client.config_set("appendfsync", "no")  # the disk is not what is measured
@@ -71,7 +74,7 @@ def fill(client: redis.Redis) -> list[str]:
         hello = calls.hello(
             f"w{i}",
             ttl_ms=DAY_MS,
-            held=None,
+            claim=None,
             device=device,
             fingerprint=fingerprint,
             host="here",

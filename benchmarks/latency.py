@@ -20,14 +20,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, median_interval, show, spread
-from jobs.spec.wire import StreamEnd
-from optserve import stack
 from optserve.client import Client
+from optserve.contract.answers.metrics import StreamEnd
+from optserve.local import stack
+from store.redis.connect import connect
 
 PAIRS = 15
 IDLE_S = 0.25
@@ -48,7 +48,7 @@ def main() -> None:
         stack.running(home=Path(home), port=0, workers=1) as running,
         Client(running.url) as client,
         rq_worker(running.redis_url),
-        redis.from_url(running.redis_url) as store,
+        connect(running.redis_url) as store,
     ):
         queue = Queue(PEER_QUEUE, connection=store, serializer=JSONSerializer)
         finish(client, client.submit(JOB).id)

@@ -25,9 +25,10 @@ from benchmarks.harness import Comparison, compare, median_interval, show
 from optcore.data.examples import Dataset, DatasetMissing, Examples, pixels
 from optcore.data.load import load
 from optcore.spec.run import RunSpec
-from optcore.training import loop, step
-from optcore.training.ahead import AHEAD
+from optcore.training import loop
 from optcore.training.run import Run
+from optcore.training.steps import step
+from optcore.training.steps.ahead import AHEAD
 
 DATA_DIR = Path(__file__).parents[1] / ".optserve" / "data"
 BATCH_SIZE = 100

@@ -17,13 +17,15 @@ import redis
 
 from benchmarks.harness import machine
 from benchmarks.streaming import LEASE_MS, claimed
-from jobs import calls, keys
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
-from jobs.server import prepare
-from jobs.spec.job import JobSpec
-from optserve.embedded import EmbeddedServer
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.series import PLAIN
+from store.redis import keys
+from store.redis.connect import connect
+from store.redis.functions import send
+from store.redis.server import prepare
 
 STEPS = (100, 5_000, 1_000_000)
 AT_ONCE = 100
@@ -38,7 +40,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
-        redis.from_url(server.url) as client,
+        connect(server.url) as client,
     ):
         prepare(client)
         client.config_set("appendfsync", "no")  # memory is measured, not time
@@ -60,7 +62,7 @@ def line(steps: int, sizes: list[float]) -> str:
 def measure(client: redis.Redis, steps: int) -> Iterator[float]:
     """Yield the bytes a step takes, now and then, of a job that is reported to *steps*."""
     training = {"steps": steps, "device": "cpu"}
-    held = claimed(
+    held, _ = claimed(
         client,
         JobSpec.parse(
             {
@@ -80,7 +82,7 @@ def measure(client: redis.Redis, steps: int) -> Iterator[float]:
     send(client, calls.fail(held, reason="error", detail="a benchmark"))
 
 
-def report(client: redis.Redis, held: Held, first: int) -> None:
+def report(client: redis.Redis, held: Claim, first: int) -> None:
     """Append some rows, as of a job that has been trained for as long as they take."""
     seconds, micro = client.time()
     now_ms = 1000 * seconds + micro // 1000
@@ -91,7 +93,7 @@ def report(client: redis.Redis, held: Held, first: int) -> None:
     send(client, append)
 
 
-def series_bytes(client: redis.Redis, held: Held) -> int:
+def series_bytes(client: redis.Redis, held: Claim) -> int:
     """Return the bytes of all keys of a job's series, as the server counts them."""
     patterns = [
         keys.ROWS % (held.tenant, held.job_id, "*"),

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import optcore
 from benchmarks.harness import Comparison, compare, show, timed
-from optcore.spec.optimizers import OPTIMIZERS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 TORCH: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {}),

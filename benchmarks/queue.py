@@ -27,11 +27,14 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from benchmarks.harness import compare, duration, machine, median_interval, show, spread
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from optserve import stack
+from optserve.contract.requests.job import JobSpec
+from optserve.local import stack
+from store.jobs import calls
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
+from store.redis import keys
+from store.redis.connect import connect
+from store.redis.functions import send
 
 JOB: dict[str, Any] = {
     "name": "mnist, adam, cosine",
@@ -57,7 +60,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
-        redis.from_url(running.redis_url) as client,
+        connect(running.redis_url) as client,
     ):
         queue = Queue("peer", connection=client, serializer=JSONSerializer)
         accepted = compare(

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chaos.strikes import trainer_of
 from benchmarks.harness import duration
-from jobs.settings import Settings
-from jobs.spec.states import State
-from jobs.spec.wire import Worker
-from optserve import stack
-from optserve.chaos.strikes import trainer_of
 from optserve.client import Client
-from optserve.stack import Stack
+from optserve.contract.answers.workers import Worker
+from optserve.contract.states import State
+from optserve.local import stack
+from optserve.local.stack import Stack
+from store.settings import Settings
 
 TIMES = 5
 WANTED_S = 35.0
@@ -87,7 +87,7 @@ def until(what: str, running: Stack, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
-        running.look_after()
+        running.supervise()
         time.sleep(0.05)
 
 

@@ -22,9 +22,9 @@ import numpy as np
 
 import optcore
 from api.app import create_app
-from jobs.settings import Settings
+from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.gallery import EXAMPLES
-from optcore.spec.schedules import SCHEDULES
+from store.settings import Settings
 
 STEPS, PER_EPOCH = 1_000_000, 1000
 LIMIT_MS, PREVIEW_LIMIT_MS = 50.0, 10.0
@@ -48,7 +48,7 @@ def main() -> int:
 
 def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every schedule in every dialect and precision."""
-    for kind, (example, _) in EXAMPLES.items():
+    for kind, example in EXAMPLES.items():
         spec = {**example, "values": [0.1] * STEPS} if kind == "values" else example
         yield kind, spec
         for dialect in getattr(SCHEDULES[kind], "DIALECTS", ()):

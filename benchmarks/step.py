@@ -16,8 +16,8 @@ from torch.nn import functional
 
 import optcore
 from benchmarks.harness import Comparison, compare, fastest, show, timed
-from optcore.models.build import build
-from optcore.spec.models import Mlp, MnistCnn
+from optcore.networks.build import build
+from optcore.spec.networks.models import Mlp, MnistCnn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], float | None]] = {

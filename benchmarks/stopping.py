@@ -23,11 +23,12 @@ from typing import Any
 import pytest
 
 from benchmarks.harness import duration, machine
-from jobs.spec.states import State
-from jobs.spec.wire import Job, StreamEnd
-from optserve import stack
 from optserve.client import Client
-from tests.support.faulty_files import FaultyFiles
+from optserve.contract.answers.jobs import Job
+from optserve.contract.answers.metrics import StreamEnd
+from optserve.contract.states import State
+from optserve.local import stack
+from tests.support.machine.faulty_files import FaultyFiles
 
 LIMIT_S = 2.0
 MOMENTS = 100

@@ -1,16 +1,15 @@
 """
 What it costs to report every step: ``python -m benchmarks.streaming``.
 
-Ours: the loop as a worker's attempt drives it, every row going to a real server, with its journal,
-its lease, and looks at what is asked for. The peer: the same run's steps, whose reports are thrown
-away.
+Ours: the loop of a worker's attempt, whose rows go to a real server, with its journal, its lease
+and its polls for requests. The peer: the same run's steps, whose reports are thrown away.
 
-These processors change their speed by 5 % from one moment to the next, and memory may lie better or
-worse by as much. So both are one run, and turns are short and many: some of its steps are reported,
-then as many are not, and so on. The clock of reporting stands still in the peer's turns; what its
-thread uses of a processor then, for rows of ours, is put on ours. The lease's thread looks up once
-a second, whoever's turn it is. Neither thread's time counts for the peer. A run gives one ratio, of
-all its turns: what happens once a second falls into few of them.
+These processors change their speed by 5 % from one moment to the next, and where memory lies makes
+as much of a difference. So both are one run that takes many short turns: some steps are reported,
+then as many are not, and so on. The clock of reporting stands still in the peer's turns; processor
+time that the reporter's thread uses then, for rows of ours, is added to ours. The lease's thread
+wakes once a second in either's turn. Neither thread's time counts for the peer. A run gives one
+ratio, of all its turns: what happens once a second falls into few of them.
 
 Few machines make a whole step in 0.1 ms. The third job makes half steps, which have no backward
 pass and no update, of as many examples as can be had in 0.1 ms.
@@ -20,7 +19,6 @@ A report is made on both sides: what is measured is its way from there to the st
 
 from __future__ import annotations
 
-import contextlib
 import math
 import statistics
 import tempfile
@@ -28,37 +26,38 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
 import torch
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from benchmarks.harness import Comparison, duration, show, timed
-from jobs import calls
-from jobs.artifacts import Storage
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.server import prepare
-from jobs.settings import Settings
-from jobs.spec.job import JobSpec
 from optcore.training.loop import train
-from optcore.training.passes import loss_of
 from optcore.training.reports import Report, StepReport
 from optcore.training.run import Run
-from optserve.embedded import EmbeddedServer
-from worker import attempt, books, lease, reporter
-from worker.journal import Journal
-from worker.lease import Lease
-from worker.pace import Pace
-from worker.patience import Patience
-from worker.plan import Plan
-from worker.reporter import Reporter
+from optcore.training.steps.passes import loss_of
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.ids import new_id
+from store.jobs.record import Record, new_fields
+from store.redis.connect import connect
+from store.redis.functions import send
+from store.redis.server import prepare
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from worker.attempt.checkpointer import Checkpointer
+from worker.attempt.lease import Lease
+from worker.attempt.session import Session, Tools
+from worker.attempt.steps import StepLoop
+from worker.reporting.cadence import Cadence
+from worker.reporting.journal import Journal
+from worker.reporting.planned import LrPlan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import RetryingSender
 
 LEASE_MS = 30_000
 RUNS = 21
@@ -147,13 +146,13 @@ JOBS = [
 
 
 class HaltingClock:
-    """Stands for a module's `time`, and may stand still."""
+    """A clock that may stand still."""
 
     def __init__(self) -> None:
         self._halted_s = 0.0
         self._halted_at: float | None = None
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         """Return seconds, without those for which it stood still."""
         return (self._halted_at or time.monotonic()) - self._halted_s
 
@@ -217,22 +216,6 @@ def passed_on(reports: Iterator[Report]) -> Iterator[Report]:
     yield from reports
 
 
-@contextlib.contextmanager
-def taking_turns(job: Job) -> Iterator[Turns]:
-    """Let an attempt train so, and give its reporting a clock that may stand still."""
-    clock = HaltingClock()
-    turns = Turns(job, clock)
-    for module in (books, lease, reporter):
-        vars(module)["time"] = clock
-    vars(attempt).update(Pace=partial(Pace, clock=clock.monotonic), train=turns.train)
-    try:
-        yield turns
-    finally:
-        for module in (books, lease, reporter):
-            vars(module)["time"] = time
-        vars(attempt).update(Pace=Pace, train=train)
-
-
 def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
@@ -240,7 +223,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         EmbeddedServer(Path(home)) as server,
     ):
-        client = redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
+        client = connect(server.url)
         prepare(client)
         show("Streaming", [measure(client, Path(home), job) for job in JOBS])
 
@@ -262,37 +245,40 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
     """Train a run, the steps of every other turn reaching the store."""
     spec = job_spec(job.spec())
     run = Run.start(spec.run_spec(), data_dir=Path())
-    held, settings, leaving = claimed(client, spec), Settings(), threading.Event()
-    tools = attempt.Tools(client, Storage(home), settings, "cpu", leaving)
-    plan = Plan(run.spec)
+    (claim, record), settings, leaving = claimed(client, spec), Settings(), threading.Event()
+    clock = HaltingClock()
+    turns = Turns(job, clock)
+    tools = Tools(client, Storage(home), settings, "cpu", leaving, turns.train)
+    plan, sender = LrPlan(run.spec), RetryingSender(client, leaving)
     with (
-        taking_turns(job) as turns,
-        Lease(held, client, settings) as lease,
+        Lease(claim, client, settings, clock=clock) as lease,
         Journal(home / "journal", first=0, width=plan.series.width) as journal,
         Reporter(
-            held,
-            Patience(client, leaving),
+            claim,
+            sender,
             plan,
             first=0,
             lease_ms=LEASE_MS,
             journal=journal,
-        ) as ours,
+            cadence=Cadence(clock=clock),
+        ) as reporter,
     ):
-        attempt.Attempt(held, tools).follow(run, ours, lease, home)
-        ours.flush()
-        send(client, calls.fail(held, reason="error", detail="a benchmark"))
+        session = Session(claim, tools, sender, lease, run, reporter, home)
+        StepLoop(session, Checkpointer(session, record)).train()
+        reporter.flush()
+        send(client, calls.fail(claim, reason="error", detail="a benchmark"))
     return turns
 
 
-def claimed(client: redis.Redis, spec: JobSpec) -> Held:
-    """Return a job of *spec* that is ours."""
+def claimed(client: redis.Redis, spec: JobSpec) -> tuple[Claim, Record]:
+    """Return the claim on a new job of *spec*, and its record."""
     call = calls.submit("local", new_id(), new_fields(spec), idempotency_key="", body_sha="")
     send(client, call)
     token = new_id()
     claim = calls.claim("bench", device="cpu", fingerprint="f", token=token, lease_ms=LEASE_MS)
     record = send(client, claim)
     assert record is not None
-    return Held(record.tenant, record.id, token)
+    return Claim(record.tenant, record.id, token), record
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.clocked import TIMES
 from benchmarks.harness import duration, machine, percentile
-from optserve import stack
 from optserve.client import Client
+from optserve.local import stack
 
 STEPS = 15_000
 RUNS = 3

@@ -27,14 +27,17 @@ from urllib.parse import urlsplit
 import redis
 
 from benchmarks.harness import duration, machine, percentile
-from benchmarks.watching.processes import Cpu, process, rss, tell
+from benchmarks.watching.processes import process, tell
 from benchmarks.watching.trainers import STEPS_PER_S
-from jobs import calls
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from optserve import stack
-from optserve.ports import listening_port
+from optserve.contract.requests.job import JobSpec
+from optserve.local import stack
+from optserve.local.ports import listening_port
+from store.jobs import calls
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
+from store.redis.connect import connect
+from store.redis.functions import send
+from tests.support.machine.usage import Cpu, rss
 
 JOBS = 20
 WATCHERS = 1000
@@ -102,7 +105,7 @@ def service(watchers: int, seconds: float) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="optserve-bench-") as home,
         stack.running(home=Path(home), port=0, workers=0) as running,
-        redis.from_url(running.redis_url) as client,
+        connect(running.redis_url) as client,
     ):
         ids = [submit(client) for _ in range(JOBS)]
         api, store = running.processes()["api"], running.processes()["server"]

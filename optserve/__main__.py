@@ -1,8 +1,8 @@
 """
 The `optserve` command: ``python -m optserve``.
 
-What it needs takes a second to import. Ctrl-C ends the process meanwhile without a word, and where
-no command runs that could end in order; it would be a traceback from somewhere in an import.
+Its imports take about a second. Ctrl-C during them, and after the command, exits without a word
+instead of a traceback from the middle of an import.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C has ended: 128 and the number of the signal."""
+"""Exit code of a command that Ctrl-C ended: 128 plus the number of the signal."""
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     del number, frame
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED)  # sys.exit would raise inside the import, where it may be caught
 
 
-# Now, not in `main`: whoever calls it has imported this module first. A shell starts what runs in
-# the background with the signal ignored, and that stays so.
-HEEDED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if HEEDED:
-    signal.signal(signal.SIGINT, _leave)
+# At import, not in `main`: the console script imports this module before it calls `main`. A shell
+# starts background commands with SIGINT ignored; then it stays ignored.
+HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if HANDLED:
+    signal.signal(signal.SIGINT, _exit)
 
 
 def main() -> None:
     """Run the command."""
-    from optserve import main as command  # noqa: PLC0415  see above
+    from optserve.cli import main as command  # noqa: PLC0415  see above
 
     try:
-        if HEEDED:
+        if HANDLED:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         command.main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:
-        if HEEDED:
-            signal.signal(signal.SIGINT, _leave)  # the interpreter takes a while to end, too
+        if HANDLED:
+            signal.signal(signal.SIGINT, _exit)  # the interpreter takes a while to end
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
-from jobs.server import prepare
-from optserve.datasets import FetchFailed, fetch_mnist
-from optserve.embedded import EmbeddedServer
-from worker.trainers import environment
+from optcore.data.sources.fetch import FetchFailed, fetch_mnist
+from optserve.local.embedded import EmbeddedServer
+from store.redis.server import prepare
+from worker.processes.trainers import environment
 
 os.environ.update(environment(os.environ))  # as trainers do; read when torch is imported
 
+pytest_plugins = ["tests.support.application"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -71,6 +72,11 @@ def _environment() -> Iterator[None]:
                 environment.delenv(name)
         environment.setenv("PYTHONPATH", str(ROOT))
         yield
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
-from api.connections.refusals import Why
-from jobs.settings import Settings
-from jobs.spec.charts import Along, Chart, ComparedJob, Comparison, Curve, PlacedNotFinite
-from jobs.spec.exports import ExportForm
-from jobs.spec.states import Reason
+from api.connections.refusals import CloseReason
+from optserve.contract.answers.charts import (
+    Chart,
+    ComparedJob,
+    ComparedNotFinite,
+    Comparison,
+    Curve,
+    XAxis,
+)
+from optserve.contract.requests.exports import ExportForm
+from optserve.contract.states import Reason
+from store.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHORTEST = 50
@@ -33,10 +40,10 @@ def test_every_form_of_an_export_is_listed_with_its_media_type() -> None:
 
 def test_every_word_of_a_chart_is_explained() -> None:
     page = (DOCS / "charts.md").read_text()
-    models = (Chart, Curve, PlacedNotFinite, Comparison, ComparedJob)
+    models = (Chart, Curve, ComparedNotFinite, Comparison, ComparedJob)
     words = {name for model in models for name in model.model_fields} - {"object"}
 
-    assert not [word for word in [*words, *Along] if f"`{word}`" not in page]
+    assert not [word for word in [*words, *XAxis] if f"`{word}`" not in page]
 
 
 LIMITS = ("max_", "_timeout_s", "_per_s", "_patience_s", "stream_stall_s", "stream_age_s")
@@ -51,4 +58,4 @@ def test_every_limit_of_an_api_process_is_listed_with_its_setting() -> None:
     named = set(re.findall(r"`OPTSERVE_(\w+)`", page))
 
     assert named == {name.upper() for name in limits - OF_WORKERS} | {"ALLOWED_HOSTS"}
-    assert not [why for why in Why if f"`{why}`" not in page]
+    assert not [why for why in CloseReason if f"`{why}`" not in page]

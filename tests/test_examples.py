@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.spec.job import JobSpec
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
+from optserve.contract.requests.job import JobSpec
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
 

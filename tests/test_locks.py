@@ -32,8 +32,8 @@ def locked(name: str) -> dict[str, str]:
 
 
 def asked(requirements: list[str]) -> set[str]:
-    """Return the names of what pyproject.toml asks for."""
-    return {normal(re.split(r"[<>=\[]", each)[0]) for each in requirements}
+    """Return the names of what a pyproject.toml asks for, but for our own."""
+    return {normal(re.split(r"[<>=\[]", each)[0]) for each in requirements} - {"optserve"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
@@ -65,16 +65,18 @@ def test_every_version_that_was_chosen_is_in_a_lock_but_torch() -> None:
 
 
 def test_each_lock_has_what_its_environment_needs() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    base = asked(project["project"]["dependencies"])
-    extras = project["project"]["optional-dependencies"]
+    client = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    service = tomllib.loads((ROOT / "service" / "pyproject.toml").read_text())
+    base = asked(client["project"]["dependencies"]) | asked(service["project"]["dependencies"])
+    extras = service["project"]["optional-dependencies"]
     train, local = asked(extras["train"]), asked(extras["local"])
-    dev = asked(project["dependency-groups"]["dev"])
+    dev = asked(client["dependency-groups"]["dev"])
 
     assert base <= set(locked("api"))
-    assert base | train - {"torch"} <= set(locked("worker"))
-    assert base | train - {"torch"} | local | dev <= set(locked("dev"))
-    assert asked(project["build-system"]["requires"]) <= set(locked("build"))
+    assert base | train <= set(locked("worker"))
+    assert base | train | local | dev <= set(locked("dev"))
+    for project in (client, service):
+        assert asked(project["build-system"]["requires"]) <= set(locked("build"))
     assert locked("api").items() <= locked("worker").items() <= locked("dev").items()
 
 

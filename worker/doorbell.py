@@ -1,4 +1,4 @@
-"""The RQ side of a worker: it hears the bell and hands the work to a trainer. Never torch here."""
+"""The RQ side of a worker: it listens to the doorbell. No torch here: imports take seconds."""
 
 from __future__ import annotations
 
@@ -8,61 +8,62 @@ import redis
 from rq.job import Job
 from rq.worker import SimpleWorker
 
-from jobs.doorbell import ANSWER
-from worker.post import Post
+from store.redis.doorbell import ANSWER
+from worker.loop import WorkerLoop
 
 
 class UnknownMessage(Exception):
-    """A message that names anything but the one function there is."""
+    """A message that names another function than the doorbell's."""
 
 
 class Message(Job):
     """
-    An RQ job that can only be a ring of the bell, whatever somebody wrote into Redis.
+    An RQ job that can only be a ring of the doorbell, whatever is in Redis.
 
-    RQ would import and call any name it finds there: as the function, or as a callback. A message
-    has none of these, in whatever way RQ looks for them.
+    RQ imports and calls any name that it finds in a job, as the function or as a callback, so that
+    write access to Redis would be a way to run code here. A message has no callbacks, and only one
+    function is allowed.
     """
 
     success_callback = failure_callback = stopped_callback = None
 
     def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
-        """Answer, or refuse."""
+        """Answer the doorbell, or refuse."""
         if self.func_name != ANSWER:
             raise UnknownMessage(f"a message may only name {ANSWER}, got {self.func_name!r}")
         return super().perform()
 
     def send_webhooks(self, *_: object, **__: object) -> None:
-        """Send nothing."""
+        """Send no webhooks."""
 
 
 class Listener(SimpleWorker):
     """
-    RQ's worker, which runs `answer` in the main thread.
+    RQ's worker, which calls `answer` in the main thread.
 
     Attributes:
-        post: the worker that listens; one per process.
+        loop: of this process's worker.
     """
 
     job_class = Message
-    post: ClassVar[Post]
+    loop: ClassVar[WorkerLoop]
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """
-        Set no address: nobody asks RQ for it.
+        Set no address: it is not used.
 
-        redis-py cannot read that of a socket in a folder whose name has a blank or a = in it.
+        redis-py fails to read that of a Unix socket whose path has a blank or a = in it.
         """
         del connection
         self.ip_address = "unknown"
 
     def handle_warm_shutdown_request(self) -> None:
-        """SIGTERM or SIGINT: let the trainer save its run and give it back."""
+        """On SIGTERM or SIGINT, let the trainer save its run and give it back."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        self.post.drain()
+        self.loop.drain()
 
 
 def answer(job_id: str) -> None:
-    """Do what there is to do; *job_id* rang, but the next runnable job is taken."""
+    """Take runnable jobs; *job_id* rang, but the store decides which one is next."""
     del job_id
-    Listener.post.work()
+    Listener.loop.work()

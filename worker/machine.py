@@ -1,4 +1,4 @@
-"""Whether this machine is fit to train on: its folders can be used."""
+"""Checks that this machine can train: its folders are usable."""
 
 from __future__ import annotations
 
@@ -8,63 +8,65 @@ from dataclasses import dataclass, field
 
 import redis
 
-from jobs.artifacts import Storage
-from jobs.settings import Settings
-from jobs.usable import StorageAway, described, require_usable
+from store.redis.connect import connect
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from store.storage.usable import StorageAway, described, require_usable
 
 ANSWERS_S = 10.0
-"""Seconds within which folders must answer."""
+"""Seconds that a check may take."""
 
 
 @dataclass
 class Machine:
     """
-    Looks whether a machine is well, without waiting for folders that do not answer.
+    Runs a check of this machine, without waiting for folders on a server that does not answer.
 
     Attributes:
-        check: raises what is wrong: `StorageAway` or OSError.
-        answers_s: seconds within which it must be done.
+        check: raises `StorageAway` or OSError if something is wrong.
+        answers_s: seconds that it may take.
     """
 
     check: Callable[[], None]
     answers_s: float = ANSWERS_S
-    _wrong: str = ""
-    _looking: threading.Thread | None = None
+    _problem: str = ""
+    _checking: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self) -> str:
-        """Return what is wrong, or ''."""
+    def problem(self) -> str:
+        """Run the check; return what is wrong, or ''."""
         with self._lock:
-            if self._looking is None:  # else the last look has not come back yet
-                self._looking = threading.Thread(target=self._look, name="machine", daemon=True)
-                self._looking.start()
-            self._looking.join(self.answers_s)
-            if self._looking.is_alive():
+            # A thread that hangs in a system call cannot be ended: there is never a second one.
+            if self._checking is None:
+                self._checking = threading.Thread(target=self._run, name="machine", daemon=True)
+                self._checking.start()
+            self._checking.join(self.answers_s)
+            if self._checking.is_alive():
                 return f"its folders have not answered within {self.answers_s:g} s"
-            self._looking = None
-            return self._wrong
+            self._checking = None
+            return self._problem
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         try:
             self.check()
         except StorageAway as error:
-            self._wrong = str(error)
+            self._problem = str(error)
         except OSError as error:
-            self._wrong = described(error)
+            self._problem = described(error)
         else:
-            self._wrong = ""
+            self._problem = ""
 
 
-def folders(settings: Settings) -> Callable[[], None]:
-    """Return the check that storage and data can be used; a store that is away says nothing."""
+def folder_check(settings: Settings) -> Callable[[], None]:
+    """Return a check that storage and data are usable; a store that is away is no problem of it."""
     storage = Storage(settings.storage_dir)
 
     def check() -> None:
         try:
-            with redis.from_url(settings.store_url, socket_timeout=5, retry=None) as client:
+            with connect(settings.store_url) as client:
                 require_usable(client, storage)
         except redis.RedisError:
             pass
-        next(settings.data_dir.iterdir(), None)  # at the start it was there
+        next(settings.data_dir.iterdir(), None)  # `preflight` has required it at the start
 
     return check

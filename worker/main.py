@@ -1,8 +1,8 @@
 """
 A worker: ``python -m worker.main``.
 
-It listens for one device's bell until SIGTERM or SIGINT, which let the present job be saved and
-given back. A Redis that goes away is waited for.
+It takes jobs for one device until SIGTERM or SIGINT; then the present job is saved and given back.
+While Redis is away, it waits.
 """
 
 from __future__ import annotations
@@ -15,62 +15,63 @@ import sys
 import time
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from jobs import places
-from jobs.functions import UNAVAILABLE
-from jobs.keys import queue_name
-from jobs.settings import Settings
-from jobs.waiting import require_settings, require_store
+from store.redis.connect import connect
+from store.redis.functions import UNAVAILABLE
+from store.redis.keys import queue_name
+from store.redis.waiting import require_settings, require_store
+from store.settings import Settings
+from store.storage import preflight
 from worker import ready
 from worker.doorbell import Listener, Message
-from worker.post import Post
+from worker.loop import WorkerLoop
+from worker.processes.trainers import MODULE
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """Seconds before listening again after the connection was lost."""
 DRIVER_S = 60
-"""Seconds in which the driver must list the GPUs."""
+"""Seconds that the driver gets to list the GPUs."""
 LISTENER_TTL_S = 60
-"""RQ's own idea of when a silent worker is gone; only decides how often it wakes up."""
+"""Seconds after which RQ counts a silent worker as gone; sets how often RQ wakes up."""
 
 
-def main() -> None:
-    """Listen until told to stop."""
+def main(*, trainer_module: str = MODULE) -> None:
+    """
+    Take jobs until told to stop.
+
+    Args:
+        trainer_module: with the `main` that a trainer runs.
+    """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
     )
     settings = require_settings()
-    places.require(places.of_worker(settings))
+    preflight.require(preflight.of_worker(settings))
     require_store(settings)
-    client = connect(settings.store_url)
-    post = Post(client, settings, device(settings))
-    Listener.post = post
+    # It reconnects by itself; a server that stays away is waited for below.
+    client = connect(settings.store_url, retries=3)
+    loop = WorkerLoop(client, settings, device(settings), trainer_module=trainer_module)
+    Listener.loop = loop
     if settings.worker_port is not None:
-        ready.serve(settings.worker_host, settings.worker_port, lambda: post.why_not)
-    _open(post, settings)
-    log.info("%s listens for %s jobs", post.id, post.device)
+        ready.serve(settings.worker_host, settings.worker_port, lambda: loop.not_ready)
+    _open(loop, settings)
+    log.info("%s listens for %s jobs", loop.id, loop.device)
     try:
-        while not post.draining:
-            _listen(client, post)
+        while not loop.draining:
+            _listen(client, loop)
     except (StopRequested, SystemExit):
         pass
     finally:
-        post.close()
-    log.info("%s leaves", post.id)
-
-
-def connect(url: str) -> redis.Redis:
-    """Return a client that hides a lost connection, but not a lost server: `main` waits for one."""
-    return redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3))
+        loop.close()
+    log.info("%s leaves", loop.id)
 
 
 def device(settings: Settings) -> str:
-    """Return what this machine trains on: cuda if it has a GPU (and nobody said otherwise)."""
+    """Return the device set, or by default cuda if this machine has a GPU, else cpu."""
     if settings.device != "auto":
         return settings.device
     tool = shutil.which("nvidia-smi")
@@ -85,23 +86,24 @@ def device(settings: Settings) -> str:
     return "cuda" if "GPU 0" in listed.stdout else "cpu"
 
 
-def _open(post: Post, settings: Settings) -> None:
-    """Open the post; a store that went away again is waited for again."""
+def _open(loop: WorkerLoop, settings: Settings) -> None:
+    """Open the loop, once the store is there."""
     while True:
         try:
-            post.open()
+            loop.open()
         except UNAVAILABLE as error:
-            log.warning("%s lost the store: %s", post.id, error)
+            log.warning("%s lost the store: %s", loop.id, error)
             require_store(settings)
         else:
             return
 
 
-def _listen(client: redis.Redis, post: Post) -> None:
+def _listen(client: redis.Redis, loop: WorkerLoop) -> None:
+    """Listen to the doorbell until told to stop, or until the connection is lost."""
     try:
-        listener = Listener(  # asks the store already
-            [queue_name(post.device)],
-            name=f"{post.id}-{secrets.token_hex(3)}",  # RQ refuses a name it still knows
+        listener = Listener(  # this calls the store already
+            [queue_name(loop.device)],
+            name=f"{loop.id}-{secrets.token_hex(3)}",  # RQ refuses a name that it still knows
             connection=client,
             job_class=Message,
             serializer=JSONSerializer,
@@ -110,9 +112,9 @@ def _listen(client: redis.Redis, post: Post) -> None:
         )
         listener.work(logging_level="WARNING")
     except redis.RedisError as error:
-        log.warning("%s lost the store: %s", post.id, error)
-    if not post.draining:
-        time.sleep(AGAIN_S)
+        log.warning("%s lost the store: %s", loop.id, error)
+    if not loop.draining:
+        time.sleep(RETRY_S)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
-Whether a worker is well, over HTTP, for who watches over its process.
+Liveness and readiness of a worker over HTTP, for process supervisors.
 
-``GET /healthz`` is 200 while the process answers; ``GET /readyz`` is 200 while it takes jobs, and
-503, with the reason, while it has not begun, while its machine is not fit to train on, and when it
+``GET /healthz`` is 200 while the process answers. ``GET /readyz`` is 200 while the worker takes
+jobs, and 503 with the reason before it has begun, while its machine cannot train, and when it
 leaves.
 """
 
@@ -14,44 +14,44 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from jobs.spec.wire import Problem
+from optserve.contract.answers.problems import Problem
 
 NOT_READY = "worker_not_ready"
-SILENT_S = 5.0
-"""Seconds that a client may take to say what it wants."""
+REQUEST_S = 5.0
+"""Seconds that a client may take to send its request."""
 
 
-def serve(host: str, port: int, why_not: Callable[[], str]) -> ThreadingHTTPServer:
+def serve(host: str, port: int, not_ready: Callable[[], str]) -> ThreadingHTTPServer:
     """
-    Answer in threads of their own, until the process ends; return the server.
+    Answer requests in background threads, until the process ends; return the server.
 
     Args:
         host: address to listen on.
         port: 0 for any free one.
-        why_not: returns why no jobs are taken, or ''.
+        not_ready: returns why the worker takes no jobs, or ''.
 
     Raises:
-        OSError: nothing can listen there.
+        OSError: the address cannot be listened on.
     """
 
     class Answer(BaseHTTPRequestHandler):
-        timeout = SILENT_S
+        timeout = REQUEST_S
 
         def do_GET(self) -> None:
             match self.path:
-                case "/readyz" if why := why_not():
+                case "/readyz" if why := not_ready():
                     self._problem(503, "The worker takes no jobs", why, NOT_READY)
                 case "/healthz" | "/readyz":
-                    self._say(HTTPStatus.OK, json.dumps({"status": "ok"}))
+                    self._send(HTTPStatus.OK, json.dumps({"status": "ok"}))
                 case _:
                     what = f"{self.path[:80]} does not exist; /healthz and /readyz do"
                     self._problem(404, "Not Found", what, "not_found")
 
         def _problem(self, status: int, title: str, detail: str, code: str) -> None:
             problem = Problem(title=title, status=status, detail=detail, code=code)
-            self._say(status, problem.model_dump_json(), "application/problem+json")
+            self._send(status, problem.model_dump_json(), "application/problem+json")
 
-        def _say(self, status: int, text: str, kind: str = "application/json") -> None:
+        def _send(self, status: int, text: str, kind: str = "application/json") -> None:
             body = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", kind)
@@ -60,7 +60,7 @@ def serve(host: str, port: int, why_not: Callable[[], str]) -> ThreadingHTTPServ
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: it is asked every few seconds."""
+            """Log nothing: a probe comes every few seconds."""
 
     server = ThreadingHTTPServer((host, port), Answer)
     server.daemon_threads = True

@@ -1,1 +1,1 @@
-"""What browsers must be kept from, and the page that is for them."""
+"""Protection against requests from other sites' pages, and the documentation page."""

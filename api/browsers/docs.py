@@ -1,4 +1,4 @@
-"""The page that shows the interface: Swagger UI, with all it needs from this service."""
+"""The documentation page: Swagger UI, with all of its files served from here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 PACKAGE = "fastapi_swagger"
-"""Holds the files of swagger-ui-dist; nothing else of it is used."""
+"""The package whose copy of swagger-ui-dist is served; nothing else of it is used."""
 FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -25,7 +25,7 @@ CACHED = {"Cache-Control": "public, max-age=3600"}
 
 
 def install(app: FastAPI) -> None:
-    """Give *app* the page ``/docs``, its files, and the schema that it shows."""
+    """Add ``/docs``, its files and ``/openapi.json`` to *app*."""
     html = _html(app.title)
     policy = {"Content-Security-Policy": _policy(html)}
     schema = _Schema(app)
@@ -43,19 +43,19 @@ def install(app: FastAPI) -> None:
 
 
 class _Schema:
-    """The schema as text, made once, when it is first asked for: that takes seconds."""
+    """The encoded schema, made at the first request for it, which takes seconds."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app, self._lock = app, asyncio.Lock()
         self._text: bytes | None = None
 
     async def text(self) -> bytes:
-        async with self._lock:
+        async with self._lock:  # requests that come meanwhile wait for the same text
             if self._text is None:
-                self._text = await run_in_threadpool(self._made)
+                self._text = await run_in_threadpool(self._encode)
         return self._text
 
-    def _made(self) -> bytes:
+    def _encode(self) -> bytes:
         return json.dumps(self._app.openapi(), separators=(",", ":")).encode()
 
 
@@ -68,20 +68,22 @@ def _serve(app: FastAPI, name: str, media_type: str) -> None:
 
 
 def _html(title: str) -> str:
-    """Return the page; its addresses are relative, so that it may lie behind any prefix."""
+    """Return the page. Its URLs are relative, so that it works behind any prefix."""
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=title,
         swagger_js_url="docs/swagger-ui-bundle.js",
         swagger_css_url="docs/swagger-ui.css",
         swagger_favicon_url="docs/favicon-32x32.png",
-        swagger_ui_parameters={"validatorUrl": None},  # else another host is shown the schema
+        swagger_ui_parameters={
+            "validatorUrl": None
+        },  # the default sends the schema to another host
     )
     return bytes(page.body).decode()
 
 
 def _policy(html: str) -> str:
-    """Return what *html* may load and run: the service's files, and the script that is in it."""
+    """Return the content security policy of *html*: only own files, and its inline script."""
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = {

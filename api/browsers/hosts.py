@@ -1,4 +1,4 @@
-"""The names under which clients may speak to the service."""
+"""The Host header: protection against DNS rebinding."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import answer
+from api.http.problems import answer
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]*?)\.?(?::\d{0,5})?")
-"""A Host header, in small letters: a name or an address, perhaps a dot, perhaps a port."""
+"""A Host header in lower case: a name or an address, an optional dot, an optional port."""
 
 
 class AllowedHosts:
     """
-    Middleware that refuses requests for names that are not the service's.
+    Middleware that refuses requests whose Host header is not a name of the service.
 
-    A web page can let its own name point to this machine (DNS rebinding): a browser beside the
-    service then lets the page read and write as if the service were its own. It cannot help naming
-    itself in the Host header; so names must be known. It can do nothing like it with an address:
-    whoever has that in the Host header has asked for it.
+    The owner of a web page can point the page's name at this machine (DNS rebinding). A browser
+    then takes the service for the page's own server, and lets the page read and write. The Host
+    header still has the page's name, so only known names are allowed. IP addresses are always
+    allowed, since they cannot be pointed elsewhere.
 
     Args:
-        app: what is guarded.
-        names: in small letters; ``*.example.org`` for all below it, ``*`` for any.
+        app: the application.
+        names: allowed names; ``*.example.org`` for all subdomains, ``*`` for any name.
     """
 
     def __init__(self, app: ASGIApp, *, names: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class AllowedHosts:
         self._endings = tuple(name[1:].lower() for name in names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http" or self._any:
             await self._app(scope, receive, send)
             return
@@ -65,8 +65,8 @@ def is_address(name: str) -> bool:
 def _refusal(hosts: Sequence[str]) -> ASGIApp:
     if len(hosts) == 1:
         what = (
-            f"the service is not known as {hosts[0][:200]!r}: OPTSERVE_ALLOWED_HOSTS names what it "
-            "is called; its address can be used always"
+            f"{hosts[0][:200]!r} is not a name of this service: OPTSERVE_ALLOWED_HOSTS lists its "
+            "names; its IP addresses are always allowed"
         )
     else:
         what = f"a request must have one Host header, got {len(hosts)}"

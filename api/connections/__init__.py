@@ -1,1 +1,1 @@
-"""Connections of clients: how many there may be, and what each of them may take."""
+"""Client connections: HTTP/1.1 with limits on number, size and time."""

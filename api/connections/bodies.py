@@ -1,4 +1,4 @@
-"""The bodies of all requests: how many bytes they have together, and which is cut beyond that."""
+"""The request bodies held in memory: their total size, and which is refused beyond the limit."""
 
 from __future__ import annotations
 
@@ -22,45 +22,47 @@ class _Body:
 
     Attributes:
         peer: address of its client.
-        cut: refuses the request.
-        size: bytes that have come.
+        refuse: refuses the request.
+        size: bytes received.
     """
 
     peer: str
-    cut: Callable[[], None]
+    refuse: Callable[[], None]
     size: int = 0
 
 
 class Bodies:
     """
-    The bodies that this process holds, each under its request.
+    The request bodies that this process holds.
 
-    A body counts from its first byte until the answer to its request begins. Beyond the limit those
-    are cut that are not whole, for one after the other that address which has most bytes of all,
-    and its oldest first. Whole ones are worked on, or wait for their turn, which is not long
-    (`api/work.py`). So a small body, which comes at once, is not cut however many bytes there are.
+    A body counts from its first byte until the response begins. Beyond the limit, incomplete bodies
+    are refused: the oldest of the address that holds the most bytes, again and again until the
+    total fits. Complete bodies are never refused: they are being worked on, or wait for a thread,
+    which does not take long (`api/http/thread_pool.py`). A small body arrives complete, so it is
+    not refused however full the memory is.
 
     Args:
-        most: bytes that they may have together.
+        max_bytes: limit of all bodies together.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.total = 0
-        self._most = most
+        self._max_bytes = max_bytes
         self._all: dict[object, _Body] = {}
         self._of_peers: Counter[str] = Counter()
+        # By address, and in order of arrival: dicts keep the order of insertion.
         self._unfinished: dict[str, dict[object, _Body]] = {}
 
-    def add(self, request: object, size: int, *, peer: str, cut: Callable[[], None]) -> None:
-        """Count *size* further bytes of the body of *request*."""
+    def add(self, request: object, size: int, *, peer: str, refuse: Callable[[], None]) -> None:
+        """Count *size* more bytes of the body of *request*."""
         body = self._all.get(request)
         if body is None:
-            body = self._all[request] = _Body(peer, cut)
+            body = self._all[request] = _Body(peer, refuse)
             self._unfinished.setdefault(peer, {})[request] = body
         self._count(body, size)
 
     def finish(self, request: object) -> None:
-        """Know that the body of *request*, if it has one, is whole."""
+        """Note that the body of *request*, if it has one, is complete."""
         body = self._all.get(request)
         if body is not None and (of_peer := self._unfinished.get(body.peer)):
             of_peer.pop(request, None)
@@ -68,19 +70,19 @@ class Bodies:
                 del self._unfinished[body.peer]
 
     def forget(self, request: object) -> None:
-        """Count the body of *request* no longer."""
+        """Stop counting the body of *request*."""
         self.finish(request)
         body = self._all.pop(request, None)
         if body is not None:
             self._count(body, -body.size)
 
-    def bound(self) -> None:
-        """Cut bodies while all have too many bytes."""
-        while self.total > self._most and self._unfinished:
+    def enforce(self) -> None:
+        """Refuse incomplete bodies while the total is beyond the limit."""
+        while self.total > self._max_bytes and self._unfinished:
             heaviest = max(self._unfinished, key=self._of_peers.__getitem__)
             request, body = next(iter(self._unfinished[heaviest].items()))
             self.forget(request)
-            body.cut()
+            body.refuse()
 
     def _count(self, body: _Body, more: int) -> None:
         body.size += more
@@ -91,8 +93,10 @@ class Bodies:
 
 
 def until_answered(app: ASGI3Application, forget: Callable[[], None]) -> ASGI3Application:
-    """Return *app*, which calls *forget* when it begins to answer a request, or never will."""
+    """Return *app*, calling *forget* when its response begins or it fails before that."""
 
+    # Both: the first message of a response ends the count, and an application that raises before
+    # it sends anything would leave it standing for good.
     async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         async def sending(message: ASGISendEvent) -> None:
             forget()

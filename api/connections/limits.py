@@ -1,4 +1,4 @@
-"""The limits of connections, from the settings and from what the system allows."""
+"""The limits of connections, from the settings and the number of descriptors."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import logging
 import resource
 from dataclasses import dataclass
 
-from jobs.settings import Settings
+from store.settings import Settings
 
 log = logging.getLogger(__name__)
 
 RESERVED = 256
 """
-Descriptors that connections of clients never take: the store's (32 for requests, 8 for streams, one
-for each of 40 threads that ring or ask), 20 for files, 64 for clients that are being refused, and
-what the process has open itself.
+Descriptors never used for clients: connections to the store (32 for requests, 8 for streams, one
+for each of 40 threads that wake workers or call the store), 20 files, 64 clients being refused, and
+what the process opens itself.
 """
-MOST = 8192
-"""Connections at most, unless a setting says more: an idle one takes some 10 KB, a stream 30."""
-SHARE_OF_A_PEER = 0.75
+DEFAULT_CONNECTIONS = 8192
+"""Limit unless a setting says otherwise. An idle connection takes some 10 KB, a stream 30 KB."""
+PEER_SHARE = 0.75
 """
-Of all connections, for those of one address. Behind a proxy, and behind a port that Docker
-publishes, all clients have one address: so the default keeps a quarter for the others, and no more.
+Default limit of one address, as a share of all connections. Behind a proxy, or a port published by
+Docker, all clients have one address, so the default leaves only a quarter to others.
 """
-PACED_BYTES = 16 * 1024
-"""What a client must take of an answer that waits, each time that its patience has passed."""
+MIN_READ_BYTES = 16 * 1024
+"""What a client must read of an unsent response within each stall timeout."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """
-    What connections may take.
+    The limits of connections.
 
     Attributes:
-        head_bytes: of a request's first line and headers together.
-        head_s: until they are there.
-        body_s: until the body is there, and
-        body_pace: bytes of it that each further second must bring.
-        idle_s: between two requests.
-        stall_s: without anything of an answer being read.
-        unsent_bytes: of all answers that wait to be read.
-        total_body_bytes: of all bodies of requests whose answers have not begun.
-        total: connections.
-        per_peer: of those, of one address.
+        head_bytes: size of a request's first line and headers together.
+        head_s: time until they are complete.
+        body_s: time until the body is complete; every `body_bytes_per_s` bytes give another second.
+        body_bytes_per_s: bytes per second.
+        idle_s: time between two requests.
+        stall_s: time in which a client must read `MIN_READ_BYTES` of a response.
+        unsent_bytes: size of the unsent parts of all responses together.
+        total_body_bytes: size of the bodies of all requests whose response has not begun.
+        total: number of connections.
+        per_peer: number of connections of one address.
     """
 
     head_bytes: int
     head_s: float
     body_s: float
-    body_pace: float
+    body_bytes_per_s: float
     idle_s: float
     stall_s: float
     unsent_bytes: int
@@ -58,32 +58,33 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return those that *settings* say, as far as this process has descriptors."""
+        """Return the limits of *settings*, lowered to what the number of descriptors allows."""
         total = _total(settings.max_connections)
-        per_peer = settings.max_connections_per_peer or max(1, int(SHARE_OF_A_PEER * total))
+        per_peer = settings.max_connections_per_peer or max(1, int(PEER_SHARE * total))
         return cls(
             head_bytes=settings.max_head_bytes,
             head_s=settings.head_timeout_s,
             body_s=settings.body_timeout_s,
-            body_pace=settings.body_bytes_per_s,
+            body_bytes_per_s=settings.body_bytes_per_s,
             idle_s=settings.idle_timeout_s,
             stall_s=settings.stream_stall_s,
             unsent_bytes=settings.max_unsent_bytes,
-            # a single body is never too many
+            # A single body of the allowed size must always fit.
             total_body_bytes=max(settings.max_total_body_bytes, settings.max_body_bytes),
             total=total,
             per_peer=min(per_peer, total),
         )
 
     @property
-    def look_s(self) -> float:
-        """Seconds between two looks at all connections."""
+    def check_s(self) -> float:
+        """Interval between checks of all connections."""
         return min(1.0, *(s / 4 for s in (self.head_s, self.body_s, self.idle_s, self.stall_s)))
 
 
 def _total(wanted: int | None) -> int:
-    """Return how many connections there may be, so that descriptors never run out."""
+    """Return the limit of connections with which descriptors cannot run out."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Half at least goes to clients: with very few descriptors the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)
     if wanted is not None and wanted > possible:
         log.warning(
@@ -94,4 +95,4 @@ def _total(wanted: int | None) -> int:
             wanted,
             possible,
         )
-    return min(possible, MOST if wanted is None else wanted)
+    return min(possible, DEFAULT_CONNECTIONS if wanted is None else wanted)

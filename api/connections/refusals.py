@@ -1,4 +1,4 @@
-"""What is told to a connection that does not get as far as the application."""
+"""The answers to connections and requests that are refused before the application sees them."""
 
 from __future__ import annotations
 
@@ -8,56 +8,57 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from api import problems
+from api.http import problems
 
 RETRY_AFTER_S = 5
-"""Seconds after which a client may try again where there are too many."""
+"""Retry-After of an answer to a client beyond a limit, in seconds."""
 HTTP_2, TLS = b"PRI * HTTP/2", b"\x16\x03"
-"""How connections begin that speak something else."""
+"""The first bytes of other protocols."""
 
 
-class Why(StrEnum):
-    """Why the service has closed a connection: the values of a label."""
+class CloseReason(StrEnum):
+    """Why the service closed a connection; the values of a metric's label."""
 
     SILENT = "silent"
-    """It brought nothing."""
+    """The client sent nothing."""
     HEAD_LATE = "head_late"
-    """The first line and the headers of a request were not there in time."""
+    """The first line and headers of a request were not complete in time."""
     BODY_LATE = "body_late"
-    """The body was not, or came too slowly."""
+    """The body was not complete in time, or came too slowly."""
     IDLE = "idle"
-    """No further request came."""
+    """No further request came in time."""
     UNREAD = "unread"
-    """An answer was not read, or too slowly."""
+    """The client did not read a response, or read it too slowly."""
     UNSENT = "unsent"
-    """Too much waited to be read by all clients together, and this one had not read for longest."""
+    """Too many bytes of all responses were unsent, and this client had not read for longest."""
     UNFINISHED = "unfinished"
-    """The bodies of all clients had too many bytes together, and this one was not whole."""
+    """The bodies of all requests were too large together, and this one was incomplete."""
     LINE_TOO_LONG = "line_too_long"
     """The first line was too long."""
     HEAD_TOO_LARGE = "head_too_large"
     """The headers were too long, or too many."""
     MALFORMED = "malformed"
-    """It was no request."""
+    """What the client sent is not a request."""
     PIPELINED = "pipelined"
-    """Too many requests came before their answers."""
+    """The client sent too many requests without waiting for responses."""
 
 
 @dataclass(frozen=True)
 class Refusal:
     """
-    What is told, and what it is counted as.
+    An answer after which the connection is closed.
 
     Attributes:
-        why: None for a connection that was not served at all.
-        answer: the last thing that the connection is told.
+        reason: what it is counted as; None for a connection that was never served.
+        answer: the last response on the connection.
     """
 
-    why: Why | None
+    reason: CloseReason | None
     answer: Response
 
     def encoded(self) -> bytes:
-        """Return the answer as it is sent."""
+        """Return the encoded response."""
+        # By hand, since no ASGI server is involved: the request may not even have been parsed.
         status = HTTPStatus(self.answer.status_code)
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
         headers = [*self.answer.raw_headers, (b"connection", b"close")]
@@ -66,9 +67,9 @@ class Refusal:
 
 
 def head_late(seconds: float) -> Refusal:
-    """Return what is told to a client whose request does not begin in earnest."""
+    """Refuse a request whose first line and headers come too slowly."""
     return _refusal(
-        Why.HEAD_LATE,
+        CloseReason.HEAD_LATE,
         408,
         "The request came too slowly",
         f"the request's first line and headers must be there within {seconds:g} s",
@@ -76,22 +77,22 @@ def head_late(seconds: float) -> Refusal:
     )
 
 
-def body_late(seconds: float, pace: float) -> Refusal:
-    """Return what is told to a client whose request does not end."""
+def body_late(seconds: float, bytes_per_s: float) -> Refusal:
+    """Refuse a request whose body comes too slowly."""
     return _refusal(
-        Why.BODY_LATE,
+        CloseReason.BODY_LATE,
         408,
         "The request came too slowly",
         f"the request's body must be there within {seconds:g} s, and a second more for every "
-        f"{pace:g} bytes",
+        f"{bytes_per_s:g} bytes",
         "request_late",
     )
 
 
 def too_many_bodies(limit: int) -> Refusal:
-    """Return what is told to a client whose body is not whole when all have too many bytes."""
+    """Refuse a request whose body is incomplete when all bodies together are too large."""
     return _refusal(
-        Why.UNFINISHED,
+        CloseReason.UNFINISHED,
         503,
         "Too many request bodies",
         f"the bodies of all requests have more than the {limit} bytes that this process holds at "
@@ -102,17 +103,17 @@ def too_many_bodies(limit: int) -> Refusal:
 
 
 def too_long(limit: int, *, in_line: bool) -> Refusal:
-    """Return what is told to a client whose request does not get to its body."""
+    """Refuse a request whose first line or headers are too long."""
     if in_line:
         return _refusal(
-            Why.LINE_TOO_LONG,
+            CloseReason.LINE_TOO_LONG,
             414,
             "The request's first line is too long",
             f"the request's first line and headers must have at most {limit} bytes together",
             "request_line_too_long",
         )
     return _refusal(
-        Why.HEAD_TOO_LARGE,
+        CloseReason.HEAD_TOO_LARGE,
         431,
         "The request's headers are too large",
         f"the request's first line and headers must have at most {limit} bytes together",
@@ -121,9 +122,9 @@ def too_long(limit: int, *, in_line: bool) -> Refusal:
 
 
 def too_many_headers(limit: int) -> Refusal:
-    """Return what is told to a client with very many headers."""
+    """Refuse a request with too many headers."""
     return _refusal(
-        Why.HEAD_TOO_LARGE,
+        CloseReason.HEAD_TOO_LARGE,
         431,
         "The request's headers are too large",
         f"a request must have at most {limit} headers",
@@ -132,13 +133,13 @@ def too_many_headers(limit: int) -> Refusal:
 
 
 def malformed(began: bytes, what: str) -> Refusal:
-    """Return what is told to a client whose bytes are no request; *began* are the first ones."""
+    """Refuse bytes that are not a request; *began* are the first of them."""
     if began.startswith(HTTP_2):
         what = "it is HTTP/2, and must be HTTP/1.1"
     if began.startswith(TLS):
         what = "it is TLS, and must be plain HTTP: use http://"
     return _refusal(
-        Why.MALFORMED,
+        CloseReason.MALFORMED,
         400,
         "The request cannot be read",
         f"the request cannot be read: {what}",
@@ -147,14 +148,14 @@ def malformed(began: bytes, what: str) -> Refusal:
 
 
 def upgrade_with_body() -> Refusal:
-    """Return what is told to a client whose body the parser would take for another protocol."""
+    """Refuse an upgrade with a body, which the parser would take for another protocol."""
     return malformed(b"", "it has a body, and must not ask for an upgrade then")
 
 
 def pipelined(limit: int) -> Refusal:
-    """Return what is told to a client that does not wait for answers."""
+    """Refuse a request when too many wait for their responses."""
     return _refusal(
-        Why.PIPELINED,
+        CloseReason.PIPELINED,
         400,
         "Too many requests at once",
         f"at most {limit} requests may wait on a connection for the answer to an earlier one",
@@ -163,7 +164,7 @@ def pipelined(limit: int) -> Refusal:
 
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
-    """Return what is told to a client that came when there were too many already."""
+    """Refuse a connection beyond a limit."""
     whose = "of your address " if of_peer else ""
     return _refusal(
         None,
@@ -177,7 +178,7 @@ def too_many(limit: int, *, of_peer: bool) -> Refusal:
 
 
 def _refusal(
-    why: Why | None,
+    reason: CloseReason | None,
     status: int,
     title: str,
     detail: str,
@@ -186,4 +187,4 @@ def _refusal(
     headers: dict[str, str] | None = None,
 ) -> Refusal:
     answer = problems.answer(status=status, title=title, detail=detail, code=code, headers=headers)
-    return Refusal(why, answer)
+    return Refusal(reason, answer)

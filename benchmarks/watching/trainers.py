@@ -6,12 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-import redis
-
-from jobs import calls
-from jobs.calls import Held
-from jobs.functions import send
-from jobs.metrics import PLAIN
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.series import PLAIN
+from store.redis.connect import connect
+from store.redis.functions import send
 
 STEPS_PER_S = 100
 WRITE_S = 0.1
@@ -20,7 +19,7 @@ WRITE_S = 0.1
 
 def train(url: str, ids: Sequence[str]) -> None:
     """Claim every job, and store steps until ended."""
-    with redis.from_url(url) as client:
+    with connect(url) as client:
         held = []
         for i in range(len(ids)):
             call = calls.claim(
@@ -28,7 +27,7 @@ def train(url: str, ids: Sequence[str]) -> None:
             )
             record = send(client, call)
             assert record is not None
-            held.append(Held(record.tenant, record.id, f"t{i}"))
+            held.append(Claim(record.tenant, record.id, f"t{i}"))
         step, count = 0, int(STEPS_PER_S * WRITE_S)
         next_at = time.monotonic()
         while True:

@@ -1,1 +1,1 @@
-"""Datasets: readers of what lies in the data directory, and the order examples are served in."""
+"""Datasets: readers of the files in the data directory, and the order of the examples."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class DatasetMissing(Exception):
-    """The data directory does not hold the dataset, or holds another one under its name."""
+    """The data directory has no files of the dataset, or files with other content."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Examples:
 @dataclass(frozen=True)
 class Dataset:
     """
-    What a run learns and what it is tested on.
+    The examples of a run.
 
     Attributes:
         train: examples to train on.

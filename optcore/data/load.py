@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
-from optcore.data.digits import read_digits
 from optcore.data.examples import Dataset, DatasetMissing
-from optcore.data.mnist import read_idx_files, read_json_file
-from optcore.spec.datasets import DatasetSpec, Digits, Mnist
+from optcore.data.sources.digits import read_digits
+from optcore.data.sources.mnist import read_idx_files, read_json_file
+from optcore.spec.datasets.catalogue import AnyDataset
+from optcore.spec.datasets.digits import Digits
+from optcore.spec.datasets.mnist import Mnist
 
 
-def load(spec: DatasetSpec, data_dir: Path) -> Dataset:
+def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     """
-    Return the dataset that *spec* names.
+    Return the dataset of *spec*.
 
     Args:
         spec: which one.
-        data_dir: where datasets lie, each in a folder of its name.
+        data_dir: directory of the datasets, each in a folder of its name.
 
     Raises:
-        DatasetMissing: it is not there, or not what the spec declares.
+        DatasetMissing: it is not there, or has other sizes than the spec declares.
     """
     match spec:
         case Mnist(source="idx"):
@@ -29,7 +32,7 @@ def load(spec: DatasetSpec, data_dir: Path) -> Dataset:
         case Digits():
             dataset = read_digits(spec.train_examples)
         case _:
-            raise AssertionError(spec)
+            assert_never(spec)
     found = (len(dataset.train), len(dataset.test))
     declared = (spec.train_examples, spec.test_examples)
     if found != declared:

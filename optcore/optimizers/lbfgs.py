@@ -1,4 +1,4 @@
-"""L-BFGS: torch's own optimizer, with what a run asks of an optimizer."""
+"""L-BFGS: torch's own optimizer, with the interface of `FlatOptimizer`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.schedules.make import Followed
-from optcore.spec.optimizers import Lbfgs
+from optcore.schedules.make import MetricDrivenSchedule
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 LISTS = ("old_dirs", "old_stps", "ro")
 TENSORS = ("d", "H_diag", "prev_flat_grad", "t", "prev_loss")
-"""What torch keeps, of all parameters together; the last two are numbers."""
+"""State that torch keeps of all parameters together; the last two are numbers."""
 
 
 class LbfgsOptimizer(torch.optim.LBFGS):
-    """torch.optim.LBFGS that can be checkpointed by name; its steps need a closure."""
+    """torch.optim.LBFGS with checkpoints by name; its steps need a closure."""
 
     needs_closure = True
     engine = "torch"
@@ -37,28 +37,28 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             line_search_fn=spec.line_search_fn,
         )
 
-    def followed(self) -> list[Followed]:
-        """Return nothing: lr stays."""
+    def metric_driven(self) -> list[MetricDrivenSchedule]:
+        """Return nothing: no schedule changes lr."""
         return []
 
     @property
     def num_updates(self) -> int:
-        """Return 0: no number moves, wherever it stands."""
+        """Return 0: there are no schedules, so nothing depends on it."""
         return 0
 
     def follow_plans(self) -> None:
-        """Change nothing: no number moves by itself."""
+        """Do nothing: there are no schedules."""
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Change nothing: the parameters are what to evaluate on."""
+        """Do nothing: the parameters are the ones to evaluate on."""
         yield
 
     def release(self) -> None:
         """Do nothing: parameters have memory of their own."""
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
-        """Return what torch keeps, lists by position; numbers as float64 tensors."""
+        """Return the state that torch keeps: lists by position, numbers as float64 tensors."""
         state = self._of_all()
         slots = {
             name: {"all": _as_tensor(state[name])}
@@ -71,7 +71,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         return slots
 
     def named_counts(self) -> dict[str, int]:
-        """Return iterations and evaluations so far."""
+        """Return the numbers of iterations and of evaluations so far."""
         state = self._of_all()
         return {name: int(state.get(name, 0)) for name in ("n_iter", "func_evals")}
 
@@ -83,12 +83,11 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         updates: int | None = None,
     ) -> None:
         """
-        Take over what `named_slots` and `named_counts` returned; *updates* move nothing.
+        Load what `named_slots` and `named_counts` returned; *updates* are ignored.
 
         Raises:
-            ValueError: they are another optimizer's.
+            ValueError: they are of another optimizer.
         """
-        del updates
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             given = ", ".join(sorted({*counts, *slots}))
             raise ValueError(f"slots must be those of lbfgs, got {given}")
@@ -106,7 +105,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
     def memory(self) -> dict[str, Any]:
-        """Return what a step changes, for `recall`; what it replaces as a whole is not copied."""
+        """Return the state that a step changes, for `recall`; only what it writes to is copied."""
         found: dict[str, Any] = {
             name: list(value) if isinstance(value, list) else value
             for name, value in self._of_all().items()
@@ -116,7 +115,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         return found
 
     def recall(self, memory: Mapping[str, Any]) -> None:
-        """Be as `memory` found it."""
+        """Restore the state that `memory` returned."""
         self._of_all().clear()
         self._of_all().update(memory)
 

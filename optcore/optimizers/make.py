@@ -1,4 +1,4 @@
-"""From an optimizer's spec to the torch.optim.Optimizer it means."""
+"""From the spec of an optimizer to a ``torch.optim.Optimizer``."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from optcore.optimizers.clipping import GradScale, GradScales
-from optcore.optimizers.law import RULES, Law, law_of
+from optcore.optimizers.engine.clipping import GradScale, GradScales
+from optcore.optimizers.engine.group_update import GroupUpdate, compile_group
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.lbfgs import LbfgsOptimizer
-from optcore.optimizers.optimizer import FlatOptimizer, Plan
-from optcore.schedules.check import check_moved
-from optcore.schedules.make import Followed, Schedule, make_schedule
-from optcore.schedules.plan import sampled
+from optcore.optimizers.scheduled import BLOCK, MetricDrivenValue, Plan, ScheduledValue
+from optcore.plan.sampling import sampled
+from optcore.plan.values import check_scheduled
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.make import MetricDrivenSchedule, make_schedule
 from optcore.spec.errors import SpecError
-from optcore.spec.optimizers import AnyOptimizer, ClipGlobalNorm, Lbfgs, OptimizerSpec
-from optcore.spec.optimizers.matching import Parameter
-from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.schedules import ScheduleSpec
-
-__all__ = ["RULES", "make_optimizer", "module_types"]
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import AnyOptimizer
+from optcore.spec.optimizers.clip import ClipGlobalNorm
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
-
-BLOCK = 4096
-"""Values of a schedule that are computed at once: numpy costs 10 us a call however few they are."""
 
 
 def make_optimizer(
@@ -42,24 +40,24 @@ def make_optimizer(
     steps_per_epoch: int = 1,
 ) -> FlatOptimizer:
     """
-    Return the optimizer that *spec* says, for these parameters.
+    Return the optimizer that *spec* describes, for these parameters.
 
-    The parameters become views of flat buffers; their values stay. Parameters that need no
+    The parameters become views of flat buffers and keep their values. Parameters that need no
     gradient are left out.
 
     Args:
         named_parameters: ``model.named_parameters()``. A parameter that comes twice (tied
             weights) is taken once.
-        spec: as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
+        spec: the same as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
         modules: parameter name -> type of its module, for groups that match by it:
             ``module_types(model)``.
-        schedule: of lr, for all groups that have none of their own; each from its own lr.
+        schedule: of lr, for all groups without one of their own; each starts from its own lr.
         total_steps: length of the run; needed for schedules.
-        steps_per_epoch: what durations in epochs are multiplied by.
+        steps_per_epoch: length of an epoch, for durations in epochs.
 
     Raises:
-        SpecError: the spec is wrong, a group of it finds no parameter, or a schedule gives what
-            its hyperparameter cannot be.
+        SpecError: the spec is wrong, a group of it matches no parameter, or a schedule has a
+            value that its hyperparameter may not have.
         ValueError: there is nothing to optimize, or two parameters share memory.
 
     Examples:
@@ -68,25 +66,33 @@ def make_optimizer(
         >>> optimizer.param_groups[0]["lr"]
         0.001
     """
-    parsed = _parse(spec)
+    parsed = parse(spec)
     everything = list(named_parameters)
     named = dict(_trainable(everything))
     if isinstance(parsed, Lbfgs):
         if schedule is not None:
             _check_lbfgs(parsed, schedule)
-        # It has what a run asks of a FlatOptimizer, and torch's LBFGS for its base.
+        # It has the interface of a FlatOptimizer, and torch's LBFGS as its base class.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
-    laws = [_law(group, named) for group in groups]
+    updates = [_update(group, named) for group in groups]
     return FlatOptimizer(
         [
-            (law, [(name, named[name]) for name in group.names])
-            for law, group in zip(laws, groups, strict=True)
+            (update, [(name, named[name]) for name in group.names])
+            for update, group in zip(updates, groups, strict=True)
         ],
         kind=parsed.kind,
         grad_scales=GradScales([_grad_scale(group) for group in groups]),
         plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
     )
+
+
+def parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
+    """Return *spec* as a spec, or raise `SpecError`."""
+    try:
+        return _parser.validate_python(spec)
+    except ValidationError as error:
+        raise SpecError.of(error, spec) from None
 
 
 def module_types(model: nn.Module) -> dict[str, str]:
@@ -98,12 +104,12 @@ def module_types(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _law(group: ResolvedGroup, named: Mapping[str, Tensor]) -> Law:
+def _update(group: ResolvedGroup, named: Mapping[str, Tensor]) -> GroupUpdate:
     single = all(named[name].dtype != torch.float64 for name in group.names)
     scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
-    law = law_of(group.spec, single_precision=single, size=size)
-    return replace(law, numbers={**law.numbers, "lr": scaled})
+    update = compile_group(group.spec, single_precision=single, size=size)
+    return replace(update, numbers={**update.numbers, "lr": scaled})
 
 
 def _grad_scale(group: ResolvedGroup) -> GradScale:
@@ -132,52 +138,14 @@ def _plans(
             moving, lr=value, total_steps=total_steps, steps_per_epoch=steps_per_epoch
         )
         factor = group.lr_scale if name == "lr" else 1.0
-        if isinstance(made, Followed):
-            plans[name] = Following(made, factor)
+        if isinstance(made, MetricDrivenSchedule):
+            plans[name] = MetricDrivenValue(made, factor)
         else:
             param = f"schedule of {name}, group {group.match!r}"
             steps = sampled(total_steps, BLOCK)
-            check_moved(made, name, type(group.spec), steps, param, factor=factor)
-            plans[name] = Blocks(made, factor)
+            check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
+            plans[name] = ScheduledValue(made, factor)
     return plans
-
-
-class Following:
-    """
-    A schedule that a metric moves, asked one step at a time.
-
-    Attributes:
-        followed: the schedule, which is to be told the metric.
-    """
-
-    def __init__(self, followed: Followed, factor: float = 1.0) -> None:
-        self.followed, self._factor = followed, factor
-
-    def __call__(self, t: int) -> float:
-        """Return the value for the update after *t* updates, as far as is known now."""
-        return float(self.followed(t)) * self._factor
-
-
-class Blocks:
-    """A schedule, asked one step at a time."""
-
-    def __init__(self, schedule: Schedule, factor: float = 1.0) -> None:
-        self._schedule, self._factor = schedule, factor
-        self._start, self._block = 0, np.empty(0)
-
-    def __call__(self, t: int) -> float:
-        """Return the value for the update after *t* updates."""
-        if not self._start <= t < self._start + len(self._block):
-            self._start = t
-            self._block = self._schedule(np.arange(t, t + BLOCK))
-        return float(self._block[t - self._start]) * self._factor
-
-
-def _parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
-    try:
-        return _parser.validate_python(spec)
-    except ValidationError as error:
-        raise SpecError.of(error, spec) from None
 
 
 def _check_lbfgs(spec: Lbfgs, schedule: ScheduleSpec) -> None:

@@ -1,4 +1,4 @@
-"""From a schedule's spec to the function it means."""
+"""Make a schedule: from its spec to a function of t."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from optcore.schedules.build import Run, behind_warmup, curve_of
-from optcore.schedules.numbers import Array, Curve
-from optcore.schedules.stateful import Follower, follower
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import AnySchedule
+from optcore.schedules.families.stateful import MetricDriven, MetricDrivenLr
+from optcore.schedules.numerics.numbers import Curve
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import Problem, SpecError, dotted
-from optcore.spec.schedules import AnySchedule, ScheduleSpec
-from optcore.spec.schedules.stateful import Observing
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
-
 BLOCK = 16_384
-"""Steps computed at a time: what is in between stays in the cache."""
+"""Steps computed at a time, so that intermediate values stay in the cache."""
 
 
 class Schedule(Protocol):
@@ -32,8 +31,8 @@ class Schedule(Protocol):
     def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
 
 
-class Planned:
-    """A schedule that only the step decides: a pure function."""
+class PlannedSchedule:
+    """A schedule that depends on the step alone: a pure function of t."""
 
     def __init__(self, curve: Curve) -> None:
         self._curve = curve
@@ -46,6 +45,7 @@ class Planned:
         """Return lr at the update after *t* updates."""
         at = np.asarray(t, np.float64)
         if at.ndim == 0:
+            # The same path as an array's, so that both give the same bits.
             return float(self._curve(at.reshape(1))[0])
         lr = np.empty(at.shape, np.float64)
         flat, out = at.reshape(-1), lr.reshape(-1)
@@ -54,33 +54,34 @@ class Planned:
         return lr
 
 
-class Followed(Planned):
+class MetricDrivenSchedule(PlannedSchedule):
     """
-    A schedule that a metric moves as well as the step: plateau or greedy, behind its warmup.
+    A schedule whose lr depends on a metric as well as on the step: plateau or greedy.
 
-    Called, it answers for any t with what is known now. Its state belongs into a checkpoint.
+    Called for any t, it returns the lr that follows from the observations so far. Its state belongs
+    in a checkpoint.
     """
 
-    def __init__(self, curve: Curve, moved: Follower) -> None:
+    def __init__(self, curve: Curve, state: MetricDrivenLr) -> None:
         super().__init__(curve)
-        self._moved = moved
+        self._state = state
 
     @property
     def metric(self) -> str:
-        """What it is to be told."""
-        return self._moved.spec.metric
+        """The metric that it observes."""
+        return self._state.spec.metric
 
     def observe(self, value: float) -> None:
-        """Take note of the metric's next *value*."""
-        self._moved.observe(value)
+        """Observe the next *value* of the metric."""
+        self._state.observe(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs, as JSON."""
-        return self._moved.state_dict()
+        return self._state.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self._moved.load_state_dict(state)
+        """Restore a *state* that `state_dict` returned."""
+        self._state.load_state_dict(state)
 
 
 def make_schedule(
@@ -91,9 +92,9 @@ def make_schedule(
     steps_per_epoch: int = 1,
 ) -> Schedule:
     """
-    Return the schedule that *spec* says: a pure function of t, in float64.
+    Return the schedule that *spec* describes: a pure function of t, in float64.
 
-    Only plateau and greedy are more: a `Followed`, which is told a metric with ``observe``.
+    For plateau and greedy it is a `MetricDrivenSchedule`, which also takes a metric (``observe``).
 
     Args:
         spec: as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
@@ -113,23 +114,23 @@ def make_schedule(
         array([0.1, 0. ])
     """
     parsed = _parse(spec)
-    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    if misfits := list(parsed.misfits(**sizes)):
-        raise SpecError([Problem(dotted(m.path), m.message) for m in misfits])
-    run = Run(lr, total_steps, steps_per_epoch)
-    if not isinstance(parsed, Observing):
-        return Planned(_built(parsed, run))
-    moved = follower(parsed, lr)
-    lr_now: Curve = lambda t: np.full_like(t, moved.lr)  # noqa: E731
-    return Followed(behind_warmup(lr_now, parsed, run), moved)
+    run = RunLength(total_steps, steps_per_epoch)
+    if problems := list(parsed.problems_in(run)):
+        raise SpecError([Problem(dotted(p.path), p.message) for p in problems])
+    if not isinstance(parsed, MetricDriven):
+        return PlannedSchedule(_curve(parsed, lr, run))
+    state = parsed.state(lr)
+    lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
+    return MetricDrivenSchedule(parsed.behind_warmup(lr_now, run), state)
 
 
-def _built(spec: ScheduleSpec, run: Run) -> Curve:
+def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
     try:
-        with np.errstate(all="ignore"):  # what comes of it is checked where it is planned
-            return curve_of(spec, run)
+        # Numbers that are not finite are reported where lr is planned, with the step.
+        with np.errstate(all="ignore"):
+            return spec.curve(lr, run)
     except ArithmeticError as error:
-        text = f"kind {spec.kind} must give finite numbers, got {error} from {run.lr:g}"
+        text = f"kind {spec.kind} must give finite numbers, got {error} from {lr:g}"
         raise SpecError([Problem("kind", text)]) from None
 
 
@@ -138,6 +139,3 @@ def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
         return _parser.validate_python(spec)
     except ValidationError as error:
         raise SpecError.of(error, spec) from None
-
-
-__all__ = ["Array", "Followed", "Planned", "Schedule", "make_schedule"]

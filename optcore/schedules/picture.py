@@ -1,4 +1,4 @@
-"""Schedules as SVG: one line per curve, no spike lost, the same text for the same numbers."""
+"""Curves as SVG: one line each, every extreme kept, the same text for the same numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
-"""Of the curves, in turn: told apart also by those who see no red."""
+"""Colours of the curves, in turn, which can be told apart without seeing red."""
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 30, 28
 """Margins around the curves, in pixels."""
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
@@ -123,11 +123,11 @@ def _legend(names: list[str], title: str, width: int) -> list[str]:
         return lines
     x = width - RIGHT
     for i, name in reversed(list(enumerate(names))):
-        shown = name if len(name) <= 16 else name[:15] + "…"  # noqa: PLR2004
+        label = name if len(name) <= 16 else name[:15] + "…"  # noqa: PLR2004
         colour = COLOURS[i % len(COLOURS)]
-        text = f'<text x="{x}" y="18" text-anchor="end" fill="{colour}">{escape(shown)}</text>'
+        text = f'<text x="{x}" y="18" text-anchor="end" fill="{colour}">{escape(label)}</text>'
         lines.append(text)
-        x -= 8 * len(shown) + 14
+        x -= 8 * len(label) + 14
         if x < width // 2:
             break
     return lines

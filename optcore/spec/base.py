@@ -1,10 +1,10 @@
-"""What all specs share: strict parsing, plain errors, defaults that depend on the dialect."""
+"""The base of all specs: strict parsing, plain errors, defaults that depend on the dialect."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from optcore.spec import limits
 from optcore.spec.errors import (
     MORE,
     MOST_PROBLEMS,
@@ -25,8 +24,9 @@ from optcore.spec.errors import (
     SpecError,
     did_you_mean,
     first_of,
-    shown,
+    short_repr,
 )
+from optcore.spec.limits import are_lifted, lifted, parsed_without
 
 Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
 """Whose math, defaults and rounding a name means."""
@@ -53,35 +53,38 @@ class Spec(BaseModel):
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Return the spec that *data* (a mapping or a spec) says, or raise `SpecError`."""
+        """Return *data* (a mapping or a spec) as a spec, or raise `SpecError`."""
         try:
-            if limits.are_lifted():
-                return limits.parsed_without(cls, data)
+            if are_lifted():
+                return parsed_without(cls, data)
             return cls.model_validate(data)
         except ValidationError as error:
             raise SpecError.of(error, data) from None
 
     @classmethod
     def parse_accepted(cls, data: object) -> Self:
-        """Return the spec that was accepted once, perhaps by a release with other limits."""
+        """Return *data* as a spec if any release may have accepted it: without limits if needed."""
         try:
             return cls.parse(data)
         except SpecError:
-            with limits.lifted():
+            with lifted():
                 return cls.parse(data)
 
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
-        kept, left_out = _without_most_unknown(cls, data)
+        known, left_out = _without_most_unknown(cls, data)
         try:
-            return handler(kept)
+            return handler(known)
         except ValidationError as error:
             told, more = first_of(error.errors(include_url=False))
             explained = [_explained(cls, e) for e in told]
             if more + left_out:
                 explained.append(_further(more + left_out))
             raise ValidationError.from_exception_data(error.title, explained) from None
+
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
@@ -108,11 +111,32 @@ def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
 
 
+def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
+    """
+    Return the classes of *union* by the value of their field ``kind``, in order of it.
+
+    Args:
+        union: ``Annotated[A | B, Field(discriminator="kind")]``.
+        base: what its classes have in common.
+    """
+    found: dict[str, type[AnySpec]] = {}
+    for cls in get_args(get_args(union)[0]):
+        assert issubclass(cls, base)
+        found[kind_of(cls)] = cls
+    return dict(sorted(found.items()))
+
+
+def kind_of(cls: type[Spec]) -> str:
+    """Return the value of the field ``kind`` that tells *cls* apart from others."""
+    (kind,) = get_args(cls.model_fields["kind"].annotation)
+    return str(kind)
+
+
 def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     """
-    Return *data* without the unknown fields that no message is about, and how many those are.
+    Return *data* without the unknown fields beyond those that get a message, and their number.
 
-    An error for each of 80,000 would be made, and thrown away, at every level of the spec.
+    Otherwise pydantic makes an error for each of 80,000, at every level of the spec.
     """
     most = len(cls.model_fields) + MOST_PROBLEMS
     if not isinstance(data, dict) or len(data) <= most or cls.model_config["extra"] != "forbid":
@@ -130,7 +154,7 @@ def _further(number: int) -> InitErrorDetails:
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
-    """Return *error* with what only the class knows: its field names and their limits."""
+    """Return *error* with what only the class has: field names and their limits."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])
@@ -141,7 +165,7 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         known = [field.alias or own for own, field in cls.model_fields.items()]
-        text = f"unknown field {shown(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+        text = f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
         details["type"] = PydanticCustomError(RULE, text)
     elif error["type"] == "finite_number" and math.isnan(error["input"]):
         bounds = cls.model_fields[name].metadata

@@ -1,8 +1,8 @@
-"""Durations: a number of steps, or of epochs."""
+"""Durations: a number of steps, or of epochs; and the run that they are measured by."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
 
@@ -31,9 +31,49 @@ Duration = Annotated[
 ]
 """``500`` is 500 steps, ``{"epochs": 5}`` is five epochs."""
 
+Moment = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
+    | Annotated[Epochs, Tag(f"{TAG}epochs")],
+    Discriminator(_form),
+]
+"""A point in the run: the step 0, 1, ..., or a number of epochs."""
+
+
+class RunLength(NamedTuple):
+    """
+    The length of a run, which durations are measured by.
+
+    Attributes:
+        total_steps: updates in the run; a duration left out means all of it.
+        steps_per_epoch: what a duration in epochs is multiplied by.
+    """
+
+    total_steps: int
+    steps_per_epoch: int
+
+    def steps(self, duration: int | Epochs | None) -> int:
+        """Return *duration* in steps, which may be 0; null is the whole run."""
+        return self.total_steps if duration is None else steps_in(duration, self.steps_per_epoch)
+
+    def steps_or_one(self, duration: int | Epochs | None) -> int:
+        """Return *duration* in steps, at least 1; null is the whole run."""
+        return self.total_steps if duration is None else max(1, self.steps(duration))
+
+    def in_words(self, duration: int | Epochs) -> str:
+        """Return ``500 steps`` or ``5 epochs (3000 steps)``."""
+        steps = counted(self.steps(duration), "step")
+        if isinstance(duration, Epochs):
+            return f"{counted(duration.epochs, 'epoch')} ({steps})"
+        return steps
+
 
 def steps_in(duration: int | Epochs, steps_per_epoch: int) -> int:
     """Return *duration* in steps; a fraction of an epoch below half a step is 0."""
     if isinstance(duration, Epochs):
         return round(duration.epochs * steps_per_epoch)
     return duration
+
+
+def counted(number: float, noun: str) -> str:
+    """Return ``1 step``, ``2 steps``."""
+    return f"{str(number).removesuffix('.0')} {noun}{'' if number == 1 else 's'}"

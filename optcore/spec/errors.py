@@ -1,12 +1,12 @@
 """
-Turn what pydantic found wrong into sentences: field, rule, value, nearest right name.
+Turn pydantic's errors into sentences: field, rule, value, nearest right name.
 
-    SpecError          a ValueError; what every spec raises on bad input
+    SpecError          a ValueError; every spec raises it on bad input
       .problems        one Problem per mistake, in the order of the fields: the first 20
-      .more            how many further mistakes there are
+      .more            the number of further mistakes
 
-What a client has given may be a megabyte of mistakes. So no more is put into words than is shown,
-and every name and value that a message repeats is cut.
+A request may be a megabyte of mistakes. So only the mistakes that are shown are put into words,
+and every name and value that a message repeats is shortened.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 MOST_PROBLEMS = 20
-"""Mistakes that are put into words; of further ones only the number is told."""
+"""Mistakes that are put into words; further ones are only counted."""
 MAX_VALUE_LENGTH = 80
-"""Characters of a wrong value or name that a message repeats; the rest is cut."""
+"""Characters of a wrong value or name that a message repeats."""
 MOST_COMPARED = 200
-"""Names among which the nearest right one is looked for."""
+"""Names among which the nearest right one is searched."""
 
 ELSEWHERE = {
     "alpha": "rho",
@@ -35,19 +35,19 @@ ELSEWHERE = {
     "learning_rate": "lr",
     "mu": "momentum",
 }
-"""What other libraries call a field of ours, where the two names are not alike."""
+"""Names of our fields in other libraries, where the two are not similar."""
 
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
-"""An integer from which on only its first digits are shown."""
+"""Smallest integer of which a message shows only the first digits."""
 
 RULE = "rule"
-"""Type of the errors that `violated` makes: their message is a whole sentence already."""
+"""Type of the errors that `reject` raises: their message is already a whole sentence."""
 
 MORE = "more"
-"""Type of an error that stands for further ones, which are not told: ``number`` of them."""
+"""Type of an error that stands for ``number`` further ones, which have no message."""
 
 TAG = "~"
-"""First character of the union tags that are no field of the data."""
+"""First character of the union tags that are not in the data."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,19 @@ class SpecError(ValueError):
 
 def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
     """Return a line for each (param, message), and one for the number of further ones."""
-    shown = [f"{param}: {message}" for param, message in told]
-    return [*shown, f"and {more} more"] if more else shown
+    found = [f"{param}: {message}" for param, message in told]
+    return [*found, f"and {more} more"] if more else found
 
 
 class Mistakes:
-    """Problems that are gathered; those that are not told are not put into words either."""
+    """Collects problems; those beyond `MOST_PROBLEMS` are counted, without making their message."""
 
     def __init__(self) -> None:
         self._told: list[Problem] = []
         self._more = 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
-        """Add that *param* is wrong, which *message* puts into words."""
+        """Add a problem of *param*, whose text *message* returns."""
         if len(self._told) < MOST_PROBLEMS:
             self._told.append(Problem(param, message()))
         else:
@@ -116,7 +116,7 @@ class Mistakes:
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the name nearest to *given*, or an empty string."""
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
-        return ""  # no slip of the pen, and comparing it would take long
+        return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
     ours = ELSEWHERE.get(given)
     near = (
@@ -127,54 +127,54 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def violated(path: Sequence[str | int], message: str, value: object) -> NoReturn:
-    """Raise, from inside a validator, that the field at *path* breaks a rule of its own."""
+def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
+    """Raise, from inside a validator, the error *message* about the field at *path*."""
     raise ValidationError.from_exception_data(
         "spec",
         [InitErrorDetails(type=PydanticCustomError(RULE, message), loc=tuple(path), input=value)],
     )
 
 
-def shown(value: object) -> str:
-    """Return *value* as a message shows it: like JSON, and never long."""
+def short_repr(value: object) -> str:
+    """Return *value* for a message: like JSON, and short."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
-        return cut(repr(value[: MAX_VALUE_LENGTH + 1]))
+        return truncate(repr(value[: MAX_VALUE_LENGTH + 1]))
     if isinstance(value, int) and abs(value) >= LONG_INT:
-        return cut(_first_digits(value))
+        return truncate(_first_digits(value))
     if not isinstance(value, (Mapping, list)):
-        return cut(repr(value))
+        return truncate(repr(value))
     text = repr(value) if _is_short(value) else None
     if text is not None and len(text) <= MAX_VALUE_LENGTH:
         return text
     return "an object" if isinstance(value, Mapping) else f"a list of {len(value)}"
 
 
-def _is_short(value: object, room: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit; that of a megabyte is not even begun."""
+def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
+    """Return whether the text of *value* may fit into *limit* characters, without making it."""
     left = [value]
-    while left and room >= 0:
+    while left and limit >= 0:
         here = left.pop()
         if isinstance(here, (Mapping, list)):
             parts: Iterable[object] = here.values() if isinstance(here, Mapping) else here
-            left += islice(parts, room + 1)
-            room -= 2 + max(0, len(here) - 1)
+            left += islice(parts, limit + 1)
+            limit -= 2 + max(0, len(here) - 1)
         else:
-            room -= len(here) if isinstance(here, str) else 1
+            limit -= len(here) if isinstance(here, str) else 1
             if isinstance(here, int) and abs(here) >= LONG_INT:
                 return False
-    return not left and room >= 0
+    return not left and limit >= 0
 
 
 def _first_digits(number: int) -> str:
-    """Return how a very long *number* begins: Python refuses to write thousands of digits."""
+    """Return the first digits of a very long *number*, which Python refuses to convert."""
     digits = int(number.bit_length() * math.log10(2))  # or one more than there are
     sign = "-" if number < 0 else ""
     return f"{sign}{abs(number) // 10 ** (digits - MAX_VALUE_LENGTH - 2)}"
 
 
-def cut(text: str, most: int = MAX_VALUE_LENGTH) -> str:
+def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
     """Return the beginning of *text*: at most *most* characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
@@ -185,7 +185,7 @@ def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem
 
     Args:
         errors: as `ValidationError.errors()` gives them.
-        data: what was validated; tells union tags in a location from field names.
+        data: the input; it distinguishes union tags in a location from field names.
     """
     told, more = first_of(errors)
     return [_problem(error, data) for error in told], more
@@ -196,7 +196,7 @@ def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:
-        # Only says that an earlier field, reported itself, was wrong.
+        # It only repeats that an earlier field was wrong, which has an error of its own.
         if error["type"] == "default_factory_not_called":
             continue
         if error["type"] == MORE:
@@ -212,14 +212,14 @@ def _problem(error: ErrorDetails, data: object) -> Problem:
     path = _without_tags(error["loc"], data)
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = [*path, "kind"]
-    return Problem(dotted(path), _sentence(error, cut(str(path[-1])) if path else "the spec"))
+    return Problem(dotted(path), _sentence(error, truncate(str(path[-1])) if path else "the spec"))
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return ``a.b[1].c`` for ``("a", "b", 1, "c")``."""
     text = ""
     for part in path:
-        name = f"[{part}]" if isinstance(part, int) else cut(part)
+        name = f"[{part}]" if isinstance(part, int) else truncate(part)
         text += f".{name}" if text and not isinstance(part, int) else name
     return text
 
@@ -232,8 +232,8 @@ def _without_tags(loc: Sequence[str | int], data: object) -> list[str | int]:
     for part, after in zip(loc, [*loc[1:], 0], strict=False):
         if str(part).startswith(TAG):
             continue
-        # An object told apart by its kind: the first part below it is that kind. A field of
-        # the same name (the values of values) ends there, or is a list.
+        # In a union discriminated by kind, the first part below an object is its kind. A field
+        # named like the kind (the values of values) is the last part, or a list.
         field = isinstance(here, Mapping) and part in here and isinstance(after, int)
         if entered and isinstance(here, Mapping) and part == here.get("kind") and not field:
             entered = False
@@ -257,11 +257,11 @@ def _sentence(error: ErrorDetails, name: str) -> str:
         return _not_among(name, kind, value, ctx)
     template = _TEMPLATES.get(kind)
     if template is None:
-        return f"{name}: {error['msg']}, got {shown(value)}"
+        return f"{name}: {error['msg']}, got {short_repr(value)}"
     if kind == "greater_than" and ctx["gt"] == 0:
         template = "{name} must be positive, got {value}"
     numbers = {key: _plain(number) for key, number in ctx.items()}
-    return template.format(**{"name": name, "value": shown(value), **numbers})
+    return template.format(**{"name": name, "value": short_repr(value), **numbers})
 
 
 def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> str:
@@ -271,9 +271,8 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         given = value
-    return (
-        f"{name} must be one of {', '.join(names)}, got {shown(given)}{did_you_mean(given, names)}"
-    )
+    near = did_you_mean(given, names)
+    return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
 
 
 def _plain(number: object) -> object:

@@ -1,4 +1,4 @@
-"""Evaluation: which metric is followed, and when following it ends a run."""
+"""Evaluation: which metric chooses the best checkpoint or ends a run early."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def better(metric: Metric, value: float, best: float | None, min_delta: float = 
 
 class EarlyStopping(Spec):
     """
-    The run ends when a metric has not become better for *patience* evaluations in a row.
+    The run ends when a metric has not improved for *patience* evaluations in a row.
 
     References:
         keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
     """
 
     metric: Metric = "test_loss"
-    """What must become better."""
+    """Metric that must improve."""
     patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
     """Evaluations in a row without a new best after which the run ends."""
     min_delta: float = Field(0.0, ge=0)
-    """By how much a value must beat the best to count."""
+    """Smallest difference to the best that counts as an improvement."""

@@ -1,47 +1,46 @@
-"""Whether the parts of a run fit together."""
+"""Checks of a whole run: whether its parts fit together."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import TYPE_CHECKING, NoReturn
 
-from optcore.spec.duration import MAX_STEPS, steps_in
-from optcore.spec.errors import SpecError, violated
-from optcore.spec.layers import BatchNorm, ShapeError
+from optcore.schedules.base import too_many
+from optcore.schedules.families.piecewise import Constant
+from optcore.spec.duration import MAX_STEPS
+from optcore.spec.errors import SpecError, reject
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
-from optcore.spec.models import named, summarize
-from optcore.spec.optimizers import Lbfgs
-from optcore.spec.schedules import Constant, in_words
-from optcore.spec.schedules.size import too_many
+from optcore.spec.networks.activations import LogSoftmax
+from optcore.spec.networks.base import ShapeError
+from optcore.spec.networks.regularization import BatchNorm
+from optcore.spec.networks.summary import named, summarize
+from optcore.spec.optimizers.lbfgs import Lbfgs
 
 if TYPE_CHECKING:
-    from optcore.spec.run import Moved, RunSpec
+    from optcore.spec.run import RunSpec, Scheduled
 
 MAX_PARAMETERS = 500_000_000
-"""The largest network, in trainable numbers."""
-
-ALONE = ("lbfgs", "schedule_free_adamw")
-"""Optimizers that know where the weights were."""
+"""Largest number of trainable parameters."""
 
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
 
 LARGEST_HALVES = {"bf16_true": (2 - 2**-7) * 2.0**127, "fp16_true": 65_504.0}
-"""The largest number of parameters and slots, by the precision of a run that has halves of them."""
+"""Precision -> the largest number that its parameters and slots of 16 bits hold."""
 
 MAX_COST = 1_000_000_000
 """Values computed for one schedule of a run, those of its parts counted."""
 
 
 def check_parts(run: RunSpec) -> None:
-    """Raise the first thing about *run* that no part of it shows by itself."""
+    """Reject the first thing in *run* that is wrong only together with another part of it."""
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
         _layers_fit,
         _lbfgs_is_by_itself,
         _groups_find_parameters,
-        _numbers_are_held,
+        _numbers_are_representable,
         _no_batch_of_one_is_normalised,
         _evaluations_fit_the_loss,
         _scaled_once,
@@ -56,7 +55,7 @@ def check_parts(run: RunSpec) -> None:
 
 def _steps_are_bounded(run: RunSpec) -> None:
     if run.total_steps > MAX_STEPS:
-        violated(
+        reject(
             ["training", "epochs"],
             f"epochs must come to at most {MAX_STEPS} steps, got {run.total_steps}",
             run.training.epochs,
@@ -69,14 +68,14 @@ def _work_is_bounded(run: RunSpec) -> None:
     names = len(getattr(run.optimizer, "exclude", []))
     names += sum(group.num_names for group in run.optimizer.groups)
     if names > MAX_NAMES:
-        violated(
+        reject(
             ["optimizer", "groups"],
             f"groups must have at most {MAX_NAMES} names and globs, all together, got {names}",
             names,
         )
-    why = too_many(moved.schedule for moved in run.moved())
+    why = too_many(each.schedule for each in run.scheduled())
     if why is not None:
-        violated(["schedule"], why, None)
+        reject(["schedule"], why, None)
 
 
 def _layers_fit(run: RunSpec) -> None:
@@ -84,7 +83,7 @@ def _layers_fit(run: RunSpec) -> None:
     try:
         rows = summarize(layers, run.dataset.shape)
     except ShapeError as error:
-        violated(
+        reject(
             ["model"],
             f"model must take the examples of {run.dataset.kind}, of shape "
             f"{run.dataset.shape}: {error}",
@@ -92,22 +91,22 @@ def _layers_fit(run: RunSpec) -> None:
         )
     loss, classes, shape = run.training.loss, run.dataset.num_classes, rows[-1].output_shape
     if not loss.takes(shape, classes):
-        violated(
+        reject(
             ["model"],
             f"model must end with {loss.TAKES} for loss {loss.kind} and the {classes} classes "
             f"of {run.dataset.kind}, got shape {shape}",
             run.model.kind,
         )
-    if loss.kind == "nll" and layers[-1].kind != "log_softmax":
-        violated(
+    if loss.TAKES_LOGARITHMS and not isinstance(layers[-1], LogSoftmax):
+        reject(
             ["training", "loss", "kind"],
-            f"loss nll needs a model that ends with log_softmax, got {layers[-1].kind}; "
+            f"loss {loss.kind} needs a model that ends with log_softmax, got {layers[-1].kind}; "
             "cross_entropy takes what comes before one",
             loss.kind,
         )
     size = sum(row.num_parameters for row in rows)
     if not 0 < size <= MAX_PARAMETERS:
-        violated(
+        reject(
             ["model"],
             f"model must have from 1 to {MAX_PARAMETERS} parameters, got {size}",
             run.model.kind,
@@ -116,7 +115,7 @@ def _layers_fit(run: RunSpec) -> None:
 
 def _groups_find_parameters(run: RunSpec) -> None:
     if run.training.clip is not None and run.optimizer.clip is not None:
-        violated(
+        reject(
             ["training", "clip"],
             "clip must be given once, got it in training and in optimizer",
             run.training.clip.kind,
@@ -125,34 +124,36 @@ def _groups_find_parameters(run: RunSpec) -> None:
         run.groups()
     except SpecError as error:
         first = error.problems[0]
-        violated(["optimizer", first.param], first.message, None)
+        reject(["optimizer", first.param], first.message, None)
 
 
-def _numbers_are_held(run: RunSpec) -> None:
-    """Refuse numbers that are infinite among the parameters, and would make those so at once."""
+def _numbers_are_representable(run: RunSpec) -> None:
+    """Refuse numbers that the precision of the parameters cannot hold."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
     halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
     for group in run.groups():
-        held = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
+        numbers = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
         if group.spec.clip is not None:
-            held["clip"] = group.spec.clip.largest
-        for name, value in held.items():
-            # What others there are meets only scalars, which are float32 for halves too.
+            numbers["clip"] = group.spec.clip.largest
+        for name, value in numbers.items():
+            # The others are used as scalars, which are float32 also where parameters are less.
             in_slots = name == "lr" or name.startswith("initial_")
             most = halves.get(precision, MAX_FLOAT32) if in_slots else MAX_FLOAT32
             if not abs(value) <= most:
-                _not_held(name, f"{name} must", most, str(value))
+                _not_representable(name, f"{name} must", most, str(value))
         most = halves.get(precision, MAX_FLOAT32)
-        lr = held["lr"] * group.lr_scale
+        lr = numbers["lr"] * group.lr_scale
         if not lr <= most:
-            _not_held("lr", "lr * lr_scale must", most, f"{held['lr']} * {group.lr_scale} = {lr}")
+            _not_representable(
+                "lr", "lr * lr_scale must", most, f"{numbers['lr']} * {group.lr_scale} = {lr}"
+            )
 
 
-def _not_held(name: str, what: str, most: float, got: str) -> NoReturn:
+def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
     text = f"{what} be at most {most:.6g}, the largest number of its precision, got {got}"
-    violated(["optimizer", name], text, got)
+    reject(["optimizer", name], text, got)
 
 
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
@@ -160,7 +161,7 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
     shape = run.dataset.shape
     for name, layer in named(run.model.network(run.dataset.num_classes)):
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
-            violated(
+            reject(
                 ["dataset", "batch_size"],
                 f"batch_size must not leave a last batch of 1 example, whose values layer "
                 f"{name} (batch_norm) could not tell from their mean, got "
@@ -184,7 +185,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     ):
         if given not in only:
             wanted = " or ".join("null" if value is None else str(value) for value in only)
-            violated(
+            reject(
                 ["training", name],
                 f"{name} must be {wanted} for lbfgs, which looks at the loss several times "
                 f"a step, got {given}",
@@ -195,25 +196,22 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
 def _evaluations_fit_the_loss(run: RunSpec) -> None:
     training, classes = run.training, run.dataset.num_classes
     if training.top_k is not None and training.top_k > classes:
-        violated(
+        reject(
             ["training", "top_k"],
             f"top_k must be at most the {classes} classes of {run.dataset.kind}, "
             f"got {training.top_k}",
             training.top_k,
         )
-    if training.loss.kind == "ctc":
+    if training.loss.OF_SEQUENCES:
         for name, given in (("top_k", training.top_k), ("confusion", training.confusion)):
             if given:
-                violated(
-                    ["training", name],
-                    f"{name} is not for loss ctc, whose answers are sequences, got {given}",
-                    given,
-                )
+                rule = f"is not for loss {training.loss.kind}, whose outputs are sequences"
+                reject(["training", name], f"{name} {rule}, got {given}", given)
 
 
 def _scaled_once(run: RunSpec) -> None:
     if run.loss_scale is not None and run.optimizer.loss_scale != 1:
-        violated(
+        reject(
             ["optimizer", "loss_scale"],
             "loss_scale must be given once, got it in training "
             f"({run.loss_scale.kind}) and in optimizer",
@@ -222,27 +220,27 @@ def _scaled_once(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse what keeps weights, or knows of them, that lookahead would not see."""
+    """Refuse what keeps copies of the weights, which lookahead would not set."""
     if run.training.lookahead is None:
         return
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
-    for applies, who in (
+    for applies, what in (
         (copies, "multi_precision, whose float32 copies it would not see"),
         (run.optimizer.average is not None, "average, which would not follow it"),
-        (run.optimizer.kind in ALONE, f"{run.optimizer.kind}, which keeps weights of its own"),
+        (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
-            violated(["training", "lookahead"], f"lookahead is not for {who}", None)
+            reject(["training", "lookahead"], f"lookahead is not for {what}", None)
 
 
 def _eps_counts(run: RunSpec) -> None:
-    """Refuse an eps that is 0 among float16 numbers: a first step would divide by it."""
+    """Refuse an eps that float16 rounds to 0: the first step would divide by it."""
     if run.training.precision != "fp16_true" or run.optimizer.multi_precision:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
         if 0 < eps < SMALLEST_HALF / 2:
-            violated(
+            reject(
                 ["optimizer", "eps"],
                 f"eps must be at least {SMALLEST_HALF:.0e} among float16 parameters, or "
                 f"multi_precision true, got {eps}",
@@ -253,10 +251,10 @@ def _eps_counts(run: RunSpec) -> None:
 def _durations_have_steps(run: RunSpec) -> None:
     for name in ("evaluate_every", "checkpoint_every"):
         duration = getattr(run.training, name)
-        if duration is not None and steps_in(duration, run.steps_per_epoch) < 1:
-            violated(
+        if duration is not None and run.length.steps(duration) < 1:
+            reject(
                 ["training", name],
-                f"{name} must be at least 1 step, got {in_words(duration, run.steps_per_epoch)}",
+                f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
 
@@ -264,22 +262,22 @@ def _durations_have_steps(run: RunSpec) -> None:
 def _lr_has_one_schedule(run: RunSpec) -> None:
     text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
     if "lr" in run.optimizer.schedules and run.schedule != Constant(kind="constant"):
-        violated(["optimizer", "schedules", "lr"], text, "lr")
+        reject(["optimizer", "schedules", "lr"], text, "lr")
     for i, group in enumerate(run.optimizer.groups):
         if group.schedule is not None and "lr" in (group.overrides.get("schedules") or {}):
-            violated(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
+            reject(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
 
 
-def _check_follower(run: RunSpec, moved: Moved) -> None:
-    kind = moved.schedule.kind
-    if moved.path != ("schedule",):
-        violated(
-            [*moved.path, "kind"],
+def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
+    kind = scheduled.schedule.kind
+    if scheduled.path != ("schedule",):
+        reject(
+            [*scheduled.path, "kind"],
             f"kind {kind} follows a metric and is only for the run's own schedule",
             kind,
         )
     if run.training.evaluate_every is None:
-        violated(
+        reject(
             ["training", "evaluate_every"],
             f"evaluate_every is required for schedule {kind}, which follows evaluations, got null",
             None,
@@ -288,24 +286,22 @@ def _check_follower(run: RunSpec, moved: Moved) -> None:
 
 def _schedules_fit(run: RunSpec) -> None:
     repeated = 0
-    for moved in run.moved():
-        if moved.schedule.STATEFUL:
-            _check_follower(run, moved)
-        for path, message, value in moved.schedule.misfits(
-            total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch
-        ):
-            violated([*moved.path, *path], message, value)
-        cost = moved.schedule.cost(run.total_steps, run.steps_per_epoch)
+    for scheduled in run.scheduled():
+        if scheduled.schedule.STATEFUL:
+            _check_metric_driven(run, scheduled)
+        for path, message, value in scheduled.schedule.problems_in(run.length):
+            reject([*scheduled.path, *path], message, value)
+        cost = scheduled.schedule.cost(run.length)
         if cost > MAX_COST:
-            violated(
-                [*moved.path],
+            reject(
+                [*scheduled.path],
                 f"schedule must come to at most {MAX_COST} values, those of all its parts "
                 f"together, got {cost} in {run.total_steps} steps",
-                moved.schedule.kind,
+                scheduled.schedule.kind,
             )
-        repeated += moved.schedule.num_repeated(run.total_steps, run.steps_per_epoch)
+        repeated += scheduled.schedule.num_repeated(run.length)
     if repeated > MAX_REPEATED and not are_lifted():
-        violated(
+        reject(
             ["schedule"],
             f"schedules must compute at most {MAX_REPEATED} steps each from the one before, all "
             f"together, got {repeated}; use precision float64",

@@ -1,9 +1,9 @@
 """
-How much one spec may ask for: far above anything that is trained, and computed in a blink.
+Limits of one spec: far above anything that is trained, and quick to check.
 
-A job may be posted by anybody who reaches the service, and all of it is looked at before it is
-accepted. These numbers bound what that costs; docs/limits.md lists them for people. What an earlier
-release has accepted without them is trained all the same (`lifted`).
+Every client that reaches the service may submit a job; all of it is checked before it is accepted.
+These limits bound the cost; docs/limits.md lists them. A job that an earlier release accepted
+without them is still trained (`lifted`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Item = TypeVar("Item", bound=BaseModel)
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 
 BOUNDS = {"int": "le", "float": "le"} | dict.fromkeys(("str", "list", "dict"), "max_length")
-"""Type -> what bounds it from above, in pydantic's schemas."""
+"""Type -> its upper bound, in pydantic's schemas."""
 
 MAX_GROUPS = 500
 """Groups of parameters."""
@@ -33,13 +33,13 @@ MAX_NAMES = 1000
 MAX_NAME = 200
 """Characters of a parameter's name, or of a glob."""
 MAX_WILDCARDS = 10
-"""Of one glob: each multiplies what it takes to compile it."""
+"""Of one glob: each multiplies the time to compile it."""
 MAX_ORDERED = 10_000
 """Names in an order of parameters."""
 MAX_MOVED = 64
 """Hyperparameters that have a schedule; no optimizer has so many."""
 MAX_SCHEDULES = 500
-"""Schedules in a job, those that are parts of others counted."""
+"""Schedules in a job, including those that are parts of others."""
 MAX_ENTRIES = 1000
 """Boundaries, milestones or values that hold from one to the next, of one schedule."""
 MAX_MOMENTS = 5000
@@ -56,9 +56,9 @@ MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 def at_most(most: int, name: str) -> BeforeValidator:
     """
-    Return what refuses, in the field *name*, an object of more than *most* names.
+    Return a validator that refuses, in the field *name*, an object of more than *most* names.
 
-    Before it looks at them: max_length is asked for after every name was found wrong.
+    It runs before the names are validated; pydantic checks max_length only after all of them.
     """
 
     def check(value: object) -> object:
@@ -71,13 +71,13 @@ def at_most(most: int, name: str) -> BeforeValidator:
 
 
 def are_lifted() -> bool:
-    """Return whether the limits do not hold now."""
+    """Return whether the limits are lifted in this context."""
     return _lifted.get()
 
 
 @contextmanager
 def lifted() -> Iterator[None]:
-    """Let the limits of this module not hold for a while, in this thread."""
+    """Lift the limits of this module within a ``with``, in this thread."""
     before = _lifted.set(True)
     try:
         yield
@@ -86,7 +86,7 @@ def lifted() -> Iterator[None]:
 
 
 def parsed_without(cls: type[Item], data: object) -> Item:
-    """Return what *data* says as *cls*, whose greatest numbers and lengths do not hold."""
+    """Return *data* as *cls*, without its upper bounds of numbers and lengths."""
     return cast("Item", _unbounded(cls).validate_python(data))
 
 

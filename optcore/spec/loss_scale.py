@@ -1,4 +1,4 @@
-"""Loss scale: what a loss is multiplied by, so that float16 gradients do not vanish."""
+"""Loss scale: a factor of the loss that keeps small float16 gradients from becoming 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FixedLossScale(Spec):
 
     kind: Literal["fixed"]
     scale: float = Field(128.0, gt=0, le=MAX_SCALE)
-    """What the loss is multiplied by."""
+    """Factor of the loss."""
     drop_overflow: bool = True
     """Whether an update is skipped when its gradient is not finite."""
 
@@ -55,9 +55,9 @@ class DynamicLossScale(Spec):
     start: float | None = Field(None, gt=1, le=MAX_SCALE)
     """First scale; null for that of the optimizer's dialect: 65536, keras 32768, mindspore 2^24."""
     growth: float = Field(2.0, gt=1)
-    """What the scale grows by."""
+    """Factor by which the scale grows."""
     backoff: float = Field(0.5, gt=0, lt=1)
-    """What it falls to, as a share."""
+    """Factor by which it falls."""
     window: int = Field(2000, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
     """Finite gradients in a row before it grows."""
 

@@ -1,5 +1,5 @@
 """
-Losses: what a run makes small.
+Losses: what a run minimizes.
 
 Labels are classes. Losses that compare numbers (mse, l1, huber, bce) compare the network's outputs
 with a 1 for the right class and a 0 for the others. Each is a mean, so that a batch twice as large
@@ -12,15 +12,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.base import Spec
-from optcore.spec.layers import Shape
+from optcore.spec.base import Spec, by_kind
+from optcore.spec.networks.base import Shape
 
 
 class LossSpec(Spec):
-    """What all losses share: the network's outputs that they take."""
+    """The base of all losses: which outputs of a network they take."""
 
     TAKES: ClassVar[str] = "one feature per class"
-    """The outputs, in words."""
+    """The outputs, for messages."""
+    TAKES_LOGARITHMS: ClassVar[bool] = False
+    """Whether the outputs must be logarithms of probabilities."""
+    OF_SEQUENCES: ClassVar[bool] = False
+    """Whether an output is a sequence of classes, not one class."""
 
     kind: str
     """Which loss."""
@@ -46,7 +50,7 @@ class CrossEntropy(LossSpec):
 
     kind: Literal["cross_entropy"]
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is distributed over all classes."""
 
 
 class MeanSquaredError(LossSpec):
@@ -94,7 +98,7 @@ class Huber(LossSpec):
 
     kind: Literal["huber"]
     delta: float = Field(1.0, gt=0)
-    """Where squares end."""
+    """Distance from which the loss is linear."""
 
 
 class BinaryCrossEntropy(LossSpec):
@@ -124,6 +128,8 @@ class NegativeLogLikelihood(LossSpec):
         torch.nn.NLLLoss.
     """
 
+    TAKES_LOGARITHMS: ClassVar[bool] = True
+
     kind: Literal["nll"]
 
 
@@ -133,9 +139,8 @@ class Ctc(LossSpec):
 
     The network ends with a map of height 1 and one channel more than there are classes: each
     column is a step in time, channel 0 the blank, channel k + 1 class k. The target is the
-    sequence of the example's classes, here of one class. Loss is that of the sequence's length,
-    mean over examples; an example is told right if its best path, repetitions and blanks
-    removed, is its target.
+    sequence of the example's classes, here of one class. The loss is the mean over examples; an
+    example counts as right if its best path, without repetitions and blanks, is its target.
 
     References:
         Graves et al., Connectionist Temporal Classification, 2006. torch.nn.CTCLoss,
@@ -143,6 +148,7 @@ class Ctc(LossSpec):
     """
 
     TAKES: ClassVar[str] = "a map of height 1 with one channel per class and one for the blank"
+    OF_SEQUENCES: ClassVar[bool] = True
 
     kind: Literal["ctc"]
 
@@ -163,13 +169,5 @@ AnyLoss = Annotated[
 ]
 """One of the losses, told apart by `kind`."""
 
-LOSSES: dict[str, type[LossSpec]] = {
-    "bce": BinaryCrossEntropy,
-    "cross_entropy": CrossEntropy,
-    "ctc": Ctc,
-    "huber": Huber,
-    "l1": MeanAbsoluteError,
-    "mse": MeanSquaredError,
-    "nll": NegativeLogLikelihood,
-}
+LOSSES = by_kind(AnyLoss, LossSpec)
 """Every loss by its name."""

@@ -1,4 +1,4 @@
-"""A run: model, dataset, optimizer, schedule, training; and the plan that follows from them."""
+"""A run: model, dataset, optimizer, schedule, training; and what follows from them together."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.catalogue import AnySchedule
+from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Spec
-from optcore.spec.datasets import AnyDataset
+from optcore.spec.datasets.catalogue import AnyDataset
+from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
+from optcore.spec.groups.matching import Parameter
+from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
 from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
-from optcore.spec.models import AnyModel, named
-from optcore.spec.optimizers import AnyOptimizer, OptimizerSpec
-from optcore.spec.optimizers.matching import Parameter
-from optcore.spec.optimizers.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.schedules import AnySchedule, Constant, ScheduleSpec
+from optcore.spec.networks.models import AnyModel
+from optcore.spec.networks.summary import named
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.training import COMPUTED, OBSERVED, Training
 
 
 @dataclass(frozen=True)
-class Moved:
+class Scheduled:
     """
-    A number that a schedule moves over the run.
+    A hyperparameter that has a schedule.
 
     Attributes:
         path: where the schedule is written.
         name: of the hyperparameter.
-        schedule: what moves it.
-        spec: the optimizer, as it holds there.
+        schedule: its schedule.
+        spec: the optimizer, with the fields that hold there.
     """
 
     path: tuple[str | int, ...]
@@ -41,27 +46,27 @@ class Moved:
 
     @property
     def value(self) -> float:
-        """What the schedule starts from."""
+        """The value that the schedule starts from."""
         return self.spec.hyperparameters()[self.name]
 
 
 class RunSpec(Spec):
     """
-    Everything that decides what a run computes.
+    Everything that determines what a run computes.
 
-    Two runs of equal specs on equal machines give equal bits.
+    Runs of equal specs on equal machines give equal bits.
     """
 
     model: AnyModel
     """The network."""
     dataset: AnyDataset
-    """What it learns."""
+    """The data to train on."""
     optimizer: AnyOptimizer
     """How a gradient becomes an update."""
     schedule: AnySchedule = Field(default_factory=lambda: Constant(kind="constant"))
-    """How lr moves over the run."""
+    """How lr changes over the run."""
     training: Training
-    """How long, on what and in which precision."""
+    """How long, on which device and in which precision."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,19 +75,19 @@ class RunSpec(Spec):
 
     @property
     def examples_per_step(self) -> int:
-        """Examples of one update; the last of a pass may have less."""
+        """Examples of one update; the last update of a pass may have fewer."""
         return self.dataset.batch_size * self.training.accumulate
 
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
-        """What scales the loss: fp16 has a dynamic one unless told otherwise."""
+        """The loss scale; by default fp16 has a dynamic one."""
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
         return self.training.loss_scale
 
     @property
     def may_skip(self) -> bool:
-        """Whether a step may be made without an update, so that t falls behind the rows."""
+        """Whether a step may skip its update, so that t falls behind the number of rows."""
         match self.loss_scale:
             case DynamicLossScale():
                 return True
@@ -92,7 +97,7 @@ class RunSpec(Spec):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the series: lr, loss, then other computed ones, then observed ones."""
+        """Columns of the series: lr, loss, then the other computed ones, then the observed ones."""
         asked = self.training.columns
         t = ("t",) if self.may_skip else ()
         computed = tuple(name for name in COMPUTED if name in asked)
@@ -101,12 +106,12 @@ class RunSpec(Spec):
 
     @property
     def num_computed(self) -> int:
-        """How many of the columns, the first ones, a resumed run must compute equal."""
+        """Number of leading columns that a resumed run must compute to the same bits."""
         return sum(name not in OBSERVED for name in self.columns)
 
     @property
     def whole_optimizer(self) -> OptimizerSpec:
-        """The optimizer, with the clip and the loss scale of the training if that has them."""
+        """The optimizer, with the clip and the loss scale of the training where it has them."""
         fields: dict[str, object] = {}
         if self.training.clip is not None:
             fields["clip"] = self.training.clip
@@ -126,27 +131,27 @@ class RunSpec(Spec):
             shape = layer.output_shape(shape)
         return found
 
-    def moved(self) -> Iterator[Moved]:
-        """Yield every number that moves: the run's lr, and what optimizer and groups schedule."""
+    def scheduled(self) -> Iterator[Scheduled]:
+        """Yield every scheduled number: lr, and those of the optimizer and of its groups."""
         base = self.optimizer
-        yield Moved(("schedule",), "lr", self.schedule, base)
+        yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
-            yield Moved(("optimizer", "schedules", name), name, schedule, base)
+            yield Scheduled(("optimizer", "schedules", name), name, schedule, base)
         for i, group in enumerate(base.groups):
             where, own = ("optimizer", "groups", i), group.overrides
             spec = base.of_group(i, group)
             if group.schedule is not None:
-                yield Moved((*where, "schedule"), "lr", group.schedule, spec)
+                yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
-                    yield Moved((*where, name), name, schedule, spec)
+                    yield Scheduled((*where, name), name, schedule, spec)
                 elif "schedules" in own:
-                    yield Moved((*where, "schedules", name), name, schedule, spec)
+                    yield Scheduled((*where, "schedules", name), name, schedule, spec)
                 elif name in own:
-                    yield Moved(("optimizer", "schedules", name), name, schedule, spec)
+                    yield Scheduled(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the parameters in groups, and what holds for each; found out once."""
+        """Return the groups of parameters with the spec of each; they are resolved once."""
         return list(self._groups)
 
     @cached_property
@@ -155,11 +160,16 @@ class RunSpec(Spec):
 
     @property
     def total_steps(self) -> int:
-        """Steps in the whole run: attempted updates, each a row."""
+        """Steps of the whole run: attempted updates, each a row of the series."""
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two
         return max(1, round(self.training.epochs * self.steps_per_epoch))
+
+    @property
+    def length(self) -> RunLength:
+        """What durations are measured by."""
+        return RunLength(self.total_steps, self.steps_per_epoch)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -1,4 +1,4 @@
-"""What is kept beside the weights that are trained: their moving average, their slow copy."""
+"""Copies of the trained weights: their moving average, and the slow weights of lookahead."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ class Ema(Spec):
     """
     An exponential moving average e of weights and BatchNorm statistics w.
 
-    It is evaluated and saved beside them and changes nothing of the training. Of parameters in
-    less than float32 it averages what the network computes with, not their float32 copies.
+    It is evaluated and saved beside them and does not affect the training. Of parameters in
+    less than float32 it averages the values that the network computes with, not their float32
+    copies.
 
     ::
 
@@ -30,20 +31,20 @@ class Ema(Spec):
     decay: float = Field(0.999, ge=0, lt=1)
     """Share of the old average that is kept."""
     warmup: bool = False
-    """Whether the average forgets faster at first."""
+    """Whether the decay is smaller at first."""
 
 
 class Lookahead(Spec):
     """
-    Slow weights s that follow the trained ones w; every *every* updates w begins again at s.
+    Slow weights s that follow the trained weights w; every *every* updates w is set to s.
 
     ::
 
         s = s + alpha * (w - s)
         w = s
 
-    Evaluated and saved are the trained weights, which are the slow ones after every look; the paper
-    returns the slow ones.
+    The trained weights are evaluated and saved; they equal the slow ones after each such update.
+    The paper returns the slow ones.
 
     References:
         Zhang et al., Lookahead Optimizer: k steps forward, 1 step back, 2019, Algorithm 1.
@@ -51,6 +52,6 @@ class Lookahead(Spec):
     """
 
     every: int = Field(5, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
-    """Updates between two looks (the paper's k)."""
+    """Updates from one setting of the weights to the next (the paper's k)."""
     alpha: float = Field(0.5, gt=0, le=1)
-    """How far the slow weights go."""
+    """Share of the distance to the trained weights that the slow ones move."""

@@ -1,4 +1,4 @@
-"""The best evaluation so far, and how long ago it was."""
+"""The best evaluation so far, and the number of evaluations since."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from optcore.spec.evaluation import Metric, better
 @dataclass
 class Best:
     """
-    Follows one metric.
+    The best value of one metric.
 
     Attributes:
-        metric: which.
-        min_delta: by how much a value must beat the best.
+        metric: its name.
+        min_delta: smallest difference to the best that counts as an improvement.
         value: the best so far, or None.
-        step: steps that had been made then.
-        waited: evaluations since.
+        step: steps made before it.
+        waited: evaluations since then.
     """
 
     metric: Metric
@@ -28,7 +28,7 @@ class Best:
     waited: int = 0
 
     def observe(self, value: float, step: int) -> bool:
-        """Take note of an evaluation after *step* steps; return whether it is the new best."""
+        """Record *value*, measured after *step* steps; return whether it is the new best."""
         if better(self.metric, value, self.value, self.min_delta):
             self.value, self.step, self.waited = value, step, 0
             return True
@@ -36,9 +36,9 @@ class Best:
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` takes, as JSON can hold it."""
+        """Return the state for `load_state_dict`, in types of JSON."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where *state* was."""
+        """Restore *state*."""
         self.value, self.step, self.waited = state["value"], state["step"], state["waited"]

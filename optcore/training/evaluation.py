@@ -1,4 +1,4 @@
-"""What a network makes of held-out examples."""
+"""Evaluation on the held-out examples."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ BATCH_SIZE = 1000
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Look at what the network of *run* makes of the held-out examples, then its averaged weights.
+    Evaluate the network of *run* on the held-out examples, then its averaged weights if any.
 
-    The network is in evaluation mode meanwhile; nothing random happens.
+    The network is in evaluation mode; nothing is drawn from a random generator.
 
     Yields:
-        a sign of life per batch.
+        the progress, once per batch.
 
     Returns:
-        what was found.
+        the metrics.
     """
-    found = yield from _look(run, run.optimizer.averaged)
+    found = yield from _evaluate(run, run.optimizer.averaged)
     if run.ema is None:
         return found
-    of_ema = yield from _look(run, run.ema.in_place)
+    of_ema = yield from _evaluate(run, run.ema.in_place)
     return replace(found, ema_loss=of_ema.loss, ema_accuracy=of_ema.accuracy)
 
 
-def _look(
+def _evaluate(
     run: Run, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Evaluation]:
-    """Evaluate with *weights* in place while a batch is computed, and at no other time."""
+    """Evaluate with *weights*, which are in place only while a batch is computed."""
     scores, examples = _Scores(run), run.dataset.test
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
@@ -48,6 +48,7 @@ def _look(
         run.model.eval()
         with torch.no_grad(), weights(), run.autocast:
             scores.add(run.model(pixels(images, run.dtype)), labels)
+        # A caller that stops here may save the run: the trained weights must be back.
         run.model.train()
         yield Progress(run.row)
     return scores.evaluation()
@@ -66,7 +67,7 @@ class _Scores:
         self._examples = 0
 
     def add(self, outputs: Tensor, labels: Tensor) -> None:
-        """Take in what the network made of a batch."""
+        """Add the outputs of a batch."""
         self._loss += self._run.loss(outputs, labels).double() * len(labels)
         self._right += right(self._training.loss, outputs, labels).sum()
         self._examples += len(labels)
@@ -78,7 +79,7 @@ class _Scores:
             self._confusion += torch.bincount(pairs, minlength=self._classes**2)
 
     def evaluation(self) -> Evaluation:
-        """Return what the sums come to."""
+        """Return the means over all examples so far."""
         n, confusion = self._examples, self._confusion.view(self._classes, -1).tolist()
         return Evaluation(
             step=self._run.row,

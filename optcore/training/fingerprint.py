@@ -1,4 +1,4 @@
-"""What, besides the spec, decides the last bits of a run."""
+"""The facts besides the spec that determine the last bits of a run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import torch
 
 LAYOUT = 2
 """
-Raised whenever a change of ours gives other last bits (layout of buffers, order of sums).
+Incremented whenever a change of this library changes the last bits (layout of buffers, order of
+sums).
 
 2: images lie channels last where oneDNN convolves (a dropout on images draws its mask in that
 order); RMSprop on torch's Adam kernel.
 """
 CHOSEN = ("engine", "memory_format", "threads")
-"""Facts that a run chooses when it begins, and that a machine can set up for a run to go on."""
+"""Facts that a run chooses when it starts; any machine can set them up to resume it."""
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
-    """Return what of this machine and its libraries decides the bits of a run on *device*."""
+    """Return the facts of this machine and its libraries that determine bits on *device*."""
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
@@ -52,9 +53,9 @@ def run_facts(
     Return the facts that must be equal for two runs of one spec to give equal bits.
 
     Args:
-        device: what is trained on.
-        engine: what computes the updates.
-        memory_format: how images lie in memory.
+        device: of the training.
+        engine: of the optimizer.
+        memory_format: of images.
     """
     chosen = {
         "engine": engine,
@@ -65,13 +66,13 @@ def run_facts(
 
 
 def fingerprint(facts: Mapping[str, str]) -> str:
-    """Return one word for the facts that a machine cannot change; equal words, equal bits."""
+    """Return a digest of the facts that a machine cannot change; if it is equal, bits are."""
     fixed = {name: value for name, value in facts.items() if name not in CHOSEN}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def processor() -> str:
-    """Return the processor's name; kernels of one instruction set still differ by its caches."""
+    """Return the name of the processor: kernels of one instruction set differ by its caches."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The loop: one step after another, and a look at the held-out examples now and then."""
+"""The training loop: steps, and an evaluation whenever one is due."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from optcore.training.ahead import ahead_of_reports, reported, step_ahead
-from optcore.training.columns import Columns
 from optcore.training.evaluation import evaluate
 from optcore.training.reports import Diverged, Report
 from optcore.training.run import Run
-from optcore.training.step import divergence, step
+from optcore.training.steps.ahead import ahead_of_reports, reported, step_ahead
+from optcore.training.steps.columns import Columns
+from optcore.training.steps.step import divergence, step
 
 
 def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     """
     Train *run* to its end, yielding one `StepReport` per step, in order.
 
-    Evaluations come between them, when they are due, and signs of life during those and between
-    the batches of a step. Whoever drives the loop decides the rest: to stop is to stop iterating,
-    and wherever `run.settled` holds between two reports, *run* may be saved and continued
-    elsewhere with the same bits. It holds before every evaluation and checkpoint that is due, and
-    soon after `run.interrupt` is set.
-    How many reports of steps come before anything else, `steps_alone` knows.
+    An `Evaluation` is yielded when one is due, and `Progress` during evaluations and between the
+    batches of a step. To stop, the caller stops iterating. Wherever `run.settled` holds between
+    two reports, *run* may be saved and resumed elsewhere with the same bits; it holds before every
+    evaluation and checkpoint that is due, and soon after `run.interrupt` is set. `steps_alone`
+    returns the number of step reports before the next other one.
 
     Args:
-        run: at its first step, or at the one a checkpoint left it at.
-        ahead: how many steps may be made before the first of them is reported; default: several
-            on a GPU, if nothing of a step has to be looked at before its update.
+        run: at its first step, or restored from a checkpoint.
+        ahead: number of steps that may be made before the first of them is reported. Default:
+            several on a GPU, if no update depends on the loss of its step.
 
     Raises:
-        Diverged: there is nothing left to train with; what shows it was reported. No update is
-            made from it, or, of steps made ahead, nothing may be saved after it.
+        Diverged: the training has diverged; the report that shows it was yielded. No update was
+            made from that loss; of steps made ahead, the run must not be saved after it.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead
@@ -59,9 +58,9 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 
 def steps_alone(run: Run, step: int) -> int:
-    """Return how many steps `train` reports after *step* before anything else, bar a divergence."""
+    """Return the number of steps that `train` reports after *step* before any other report."""
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:
-        return 0  # signs of life may come between
+        return 0  # a Progress may come between two steps
     made, end = step + 1, run.total_steps
     if run.evaluate_interval:
         end = min(end, made + -made % run.evaluate_interval)

@@ -1,19 +1,20 @@
-"""Losses by name, and what of a network's answers was right."""
+"""Loss functions, and which predictions were correct."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from optcore.spec.losses import (
+    AnyLoss,
     BinaryCrossEntropy,
     CrossEntropy,
     Ctc,
     Huber,
-    LossSpec,
     MeanAbsoluteError,
     MeanSquaredError,
     NegativeLogLikelihood,
@@ -27,8 +28,8 @@ BLANK = 0
 """Channel of ctc that stands for no class."""
 
 
-def loss_of(spec: LossSpec, num_classes: int) -> Loss:
-    """Return the loss that *spec* says, of *num_classes* classes, in float32 at least."""
+def loss_of(spec: AnyLoss, num_classes: int) -> Loss:
+    """Return the loss function of *spec* for *num_classes* classes, in float32 at least."""
     loss = _loss_of(spec, num_classes)
     return lambda outputs, labels: loss(outputs if _wide(outputs) else outputs.float(), labels)
 
@@ -37,7 +38,7 @@ def _wide(outputs: Tensor) -> bool:
     return outputs.dtype.itemsize >= torch.float32.itemsize
 
 
-def _loss_of(spec: LossSpec, num_classes: int) -> Loss:
+def _loss_of(spec: AnyLoss, num_classes: int) -> Loss:
     def one_hot(labels: Tensor, like: Tensor) -> Tensor:
         return functional.one_hot(labels, num_classes).to(like.dtype)
 
@@ -58,11 +59,11 @@ def _loss_of(spec: LossSpec, num_classes: int) -> Loss:
         case Ctc():
             return _ctc
         case _:
-            raise AssertionError(spec)
+            assert_never(spec)
 
 
-def right(spec: LossSpec, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return for each example whether *outputs* tell its label."""
+def right(spec: AnyLoss, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return for each example whether *outputs* predict its label."""
     if not isinstance(spec, Ctc):
         return outputs.argmax(1) == labels
     path = outputs.squeeze(2).argmax(1)  # (batch, steps)
@@ -72,7 +73,7 @@ def right(spec: LossSpec, outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
-    # On the host: torch's CUDA kernel has no deterministic gradient.
+    # Computed on the CPU: torch's CUDA kernel has no deterministic gradient.
     steps = outputs.squeeze(2).permute(2, 0, 1).log_softmax(2).cpu()
     labels, count = labels.cpu(), len(labels)
     losses = functional.ctc_loss(

@@ -1,4 +1,4 @@
-"""Precision: in which dtype a step is computed, and the scale that keeps small gradients alive."""
+"""Precision: the dtypes that a step is computed in, and the loss scale."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16_true": torch.bfloat16,
     "fp16_true": torch.float16,
 }
-"""Of parameters."""
+"""Precision -> dtype of parameters."""
 AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""Of what autocast computes in less."""
+"""Precision -> dtype of the operations that autocast selects."""
 MAX_OVERFLOWS = 200
-"""Steps in a row without a finite gradient after which it is not the scale that makes them so."""
+"""Steps in a row without a finite gradient that end a run: no scale would make it finite."""
 MAX_SCALE = torch.finfo(torch.float32).max
-"""Beyond it a scale does not grow."""
+"""Largest scale: it does not grow beyond."""
 MINDSPORE_FLOOR = 1.0
 """Smallest dynamic scale of MindSpore."""
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return what a forward pass is to be computed in; may be entered again and again."""
+    """Return the context for a forward pass; it may be entered any number of times."""
     dtype = AUTOCAST.get(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 class Scaler:
     """
-    A loss scale as it goes.
+    The current loss scale.
 
     Attributes:
         scale: of the next update.
-        finite: updates in a row whose gradient was finite, since the scale last grew.
-        overflows: steps in a row whose gradient was not.
+        finite: updates in a row with a finite gradient, since the scale last grew.
+        overflows: steps in a row without one.
     """
 
     def __init__(self, spec: FixedLossScale | DynamicLossScale, dialect: Dialect) -> None:
@@ -59,7 +59,7 @@ class Scaler:
         return isinstance(self._spec, DynamicLossScale) or self._spec.drop_overflow
 
     def update(self, *, finite: bool) -> None:
-        """Take note of whether a gradient was finite; the scale is that of the next update."""
+        """Record whether a gradient was *finite*, and set the scale of the next update."""
         spec = self._spec
         self.overflows = 0 if finite else self.overflows + 1
         if isinstance(spec, FixedLossScale):
@@ -73,11 +73,11 @@ class Scaler:
             self.scale, self.finite = grown if grown <= MAX_SCALE else self.scale, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` takes, as JSON can hold it."""
+        """Return the state for `load_state_dict`, in types of JSON."""
         return {"scale": self.scale, "finite": self.finite, "overflows": self.overflows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where *state* was."""
+        """Restore *state*."""
         self.scale, self.finite = state["scale"], state["finite"]
         self.overflows = state["overflows"]
 
@@ -87,5 +87,6 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
     filled = [tensor for tensor in tensors if tensor.numel()]
     if not filled:
         return True
+    # The largest absolute value: unlike a sum of squares it is infinite only if a value is.
     largest = torch._foreach_norm(filled, torch.inf)
     return bool(torch.stack([value.float() for value in largest]).isfinite().all())

@@ -1,4 +1,4 @@
-"""What a run says while it trains."""
+"""Reports of the training loop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from optcore.spec.evaluation import Metric
 
 class StepReport(NamedTuple):  # made in less than half the time of a frozen dataclass
     """
-    One step: an update, or one that was skipped.
+    One step: an update, or a step that skipped it.
 
     Attributes:
         step: 0 for the first.
-        lr: learning rate it was made with: that of the run's `shown_group`.
+        lr: learning rate of the step, in the group `Run.displayed_group`.
         loss: mean over the examples, before the update.
         lrs: of each group of parameters, in order, if there are several; else empty.
-        values: what the run keeps besides: the spec's columns after lr and loss.
+        values: of the spec's other columns, those after lr and loss.
     """
 
     step: int
@@ -30,18 +30,18 @@ class StepReport(NamedTuple):  # made in less than half the time of a frozen dat
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """
-    A look at the held-out examples.
+    Metrics on the held-out examples.
 
     Attributes:
         step: steps made before it.
         loss: mean over the examples.
-        accuracy: share of them told right, in 0..1.
-        examples: how many there are.
-        top_k: share whose class is among the k likeliest, if that is asked for.
-        confusion: for each class, what its examples were taken for, if that is asked for.
+        accuracy: share of correct predictions, in 0..1.
+        examples: number of examples.
+        top_k: share whose class is among the k likeliest, if the spec has top_k.
+        confusion: for each class, counts of the predicted classes, if the spec has confusion.
         ema_loss: loss with the averaged weights, if there are any.
         ema_accuracy: accuracy with them.
-        best: whether it is the best so far, where the best is kept.
+        best: whether it is the best so far, if the best is kept.
     """
 
     step: int
@@ -55,7 +55,7 @@ class Evaluation:
     best: bool = False
 
     def metric(self, name: Metric) -> float:
-        """Return what was measured under *name*."""
+        """Return the metric *name*."""
         found = {
             "test_loss": self.loss,
             "test_accuracy": self.accuracy,
@@ -69,7 +69,7 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    A sign of life between two other reports: part of an evaluation or of a step is done.
+    Sent between two other reports: part of an evaluation or of a step is done.
 
     Attributes:
         step: steps made so far.
@@ -79,16 +79,16 @@ class Progress:
 
 
 Report = StepReport | Evaluation | Progress
-"""What the loop yields."""
+"""One item of what the loop yields."""
 
 
 class Diverged(Exception):
     """
-    There is nothing left to train with.
+    The training has diverged.
 
     Attributes:
-        step: the step that shows it, from which no update was made; or the steps made before the
-            evaluation that does.
+        step: the first step without an update, or the number of steps before the evaluation that
+            is not finite.
     """
 
     def __init__(self, what: str, step: int) -> None:

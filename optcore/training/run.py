@@ -1,4 +1,4 @@
-"""A run in memory: everything that changes while it trains, in one place."""
+"""A run in memory: everything that changes during training, in one place."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from optcore.data.batches import Batches
 from optcore.data.examples import Dataset
 from optcore.data.load import load
-from optcore.models.build import build, memory_format
+from optcore.networks.build import build
+from optcore.networks.layout import memory_format
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
-from optcore.optimizers.optimizer import FlatOptimizer
 from optcore.spec.duration import Epochs, steps_in
-from optcore.spec.optimizers.resolve import ResolvedGroup
+from optcore.spec.groups.resolve import ResolvedGroup
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
@@ -34,37 +35,37 @@ from optcore.training.weights import Ema, Slow
 @dataclass
 class Run:
     """
-    A spec come to life.
+    The state of a run.
 
     Attributes:
-        spec: what to do.
+        spec: what to train, and how.
         dataset: on the device.
-        device: what trains.
+        device: of the training.
         model: in training mode.
         loss: of the model's outputs and labels.
-        autocast: what to compute outputs and loss in.
-        optimizer: over the model's parameters.
-        batches: the walk over the training examples.
-        shown_group: index of the parameter group whose lr stands for the run's.
+        autocast: context for outputs and loss.
+        optimizer: of the model's parameters.
+        batches: the position in the training examples.
+        displayed_group: index of the parameter group whose lr is reported as that of the run.
         scaler: the loss scale, if there is one.
         ema: the averaged weights, if there are any.
         slow: the slow weights of lookahead, if there are any.
-        kept: follows the metric whose best checkpoint is kept, if one is.
+        best: follows the metric whose best checkpoint is kept, if one is.
         stopping: follows the metric that ends the run early, if one does.
-        total_steps: the last step's number, plus 1.
+        total_steps: number of steps of the whole run.
         evaluate_interval: steps between two evaluations; 0 for only the last.
         checkpoint_interval: steps between two checkpoints; 0 for none.
         row: steps made, each a row of the series.
         t: updates applied; less than *row* once one was skipped.
-        micro: batches of the present step whose gradients are there.
-        partial_loss: what they add to its loss.
+        micro: batches of the current step whose gradients are accumulated.
+        partial_loss: their part of its loss.
         settled: whether every step made was reported, so that the run may be saved.
-        stopped: whether it ended early.
+        stopped: whether the run ended early.
         evaluated: row of the last evaluation, or -1.
         loss_sum: of the losses since the last evaluation.
-        loss_count: how many there were.
-        interrupt: set by whoever drives the loop, from any thread, for the run to be settled soon:
-            a step that takes long is given up, and is made anew once the loop goes on.
+        loss_count: number of those losses.
+        interrupt: set by the caller of the loop, from any thread, to have the run settled soon: a
+            step that takes long is interrupted, and repeated once the loop continues.
     """
 
     spec: RunSpec
@@ -75,11 +76,11 @@ class Run:
     autocast: AbstractContextManager[None]
     optimizer: FlatOptimizer
     batches: Batches
-    shown_group: int
+    displayed_group: int
     scaler: Scaler | None
     ema: Ema | None
     slow: Slow | None
-    kept: Best | None
+    best: Best | None
     stopping: Best | None
     total_steps: int
     evaluate_interval: int
@@ -105,10 +106,10 @@ class Run:
         weights: Mapping[str, Tensor] | None = None,
     ) -> Self:
         """
-        Return the run at its first step; seeds every source of randomness.
+        Return the run at its first step; seeds every random generator.
 
         Args:
-            spec: what to do.
+            spec: what to train, and how.
             data_dir: where datasets lie.
             device: ``cpu`` or ``cuda``.
             weights: of the network, by name, in place of random ones.
@@ -129,7 +130,7 @@ class Run:
         device: str = "cpu",
         weights: Mapping[str, Tensor] | None = None,
     ) -> Self:
-        """Return the run on *dataset* at its first step; seeds every source of randomness."""
+        """Return the run on *dataset* at its first step; seeds every random generator."""
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
@@ -161,7 +162,7 @@ class Run:
                 seed=training.seed,
                 dtype=dtype,
             ),
-            shown_group=shown_group(spec.groups(), spec.optimizer.lr),
+            displayed_group=displayed_group(spec.groups(), spec.optimizer.lr),
             **_companions(spec, model),
             total_steps=spec.total_steps,
             evaluate_interval=_interval(training.evaluate_every, spec),
@@ -170,7 +171,7 @@ class Run:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of parameters, gradients and slots."""
+        """Dtype of parameters, gradients and slots."""
         return DTYPES[self.spec.training.precision]
 
     @property
@@ -180,33 +181,33 @@ class Run:
 
     @property
     def evaluation_is_due(self) -> bool:
-        """Whether the held-out examples are to be looked at before the next step."""
+        """Whether an evaluation is due before the next step."""
         if self.row == self.evaluated:
             return False
         return self.finished or _due(self.row, self.evaluate_interval)
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """Whether the run is to be saved before the next step."""
+        """Whether a checkpoint is due before the next step."""
         return _due(self.row, self.checkpoint_interval)
 
     @property
     def next_checkpoint(self) -> float:
-        """Steps made when the next checkpoint is due; infinite if none will be."""
+        """Number of steps after which the next checkpoint is due; infinite without checkpoints."""
         if not self.checkpoint_interval:
             return math.inf
         return self.row + self.checkpoint_interval - self.row % self.checkpoint_interval
 
     def applied_lrs(self) -> tuple[float, ...]:
-        """Return what lr each group's last update was made with: the optimizer's, not a plan's."""
+        """Return the lr of each group's last update, as the optimizer used it."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
     def observe(self, evaluation: Evaluation) -> bool:
         """
-        Take note of what an evaluation found: schedules, the best, an early end.
+        Record an evaluation: for schedules, the best checkpoint and early stopping.
 
         Returns:
-            whether it is the best of the metric whose best checkpoint is kept.
+            whether it is the best by the metric whose best checkpoint is kept.
         """
         self.evaluated = self.row
         metrics = {
@@ -214,7 +215,7 @@ class Run:
             "test_accuracy": evaluation.accuracy,
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
         }
-        for schedule in self.optimizer.followed():
+        for schedule in self.optimizer.metric_driven():
             if schedule.metric != "train_loss" or self.loss_count:
                 schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0
@@ -222,11 +223,11 @@ class Run:
         if stopping is not None and patience is not None:
             stopping.observe(evaluation.metric(stopping.metric), self.row)
             self.stopped = stopping.waited >= patience.patience and self.row < self.total_steps
-        kept = self.kept
-        return kept is not None and kept.observe(evaluation.metric(kept.metric), self.row)
+        best = self.best
+        return best is not None and best.observe(evaluation.metric(best.metric), self.row)
 
     def facts(self) -> dict[str, str]:
-        """Return what, besides the spec, decides the run's last bits."""
+        """Return the facts besides the spec that determine the last bits of the run."""
         return run_facts(
             self.device,
             engine=self.optimizer.engine,
@@ -243,7 +244,7 @@ class Run:
         """
         Return every tensor of the run by name.
 
-        ``model.*``, ``optimizer.{slot}.*``, and where there are such ``ema.*`` and ``lookahead.*``.
+        The names are ``model.*``, ``optimizer.{slot}.*``, and ``ema.*`` and ``lookahead.*`` if any.
         """
         tensors = {f"model.{name}": tensor for name, tensor in self.model_tensors().items()}
         for slot, by_name in self.optimizer.named_slots().items():
@@ -260,11 +261,11 @@ class Run:
 
     @property
     def statistics(self) -> list[Tensor]:
-        """What the network keeps of its batches: BatchNorm's means and variances."""
+        """Running statistics of the network: BatchNorm's means and variances."""
         return [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
 
     def gradients(self) -> dict[str, Tensor]:
-        """Return the gradients of the present step so far, by parameter name, contiguous."""
+        """Return the accumulated gradients of the current step by parameter name, contiguous."""
         if not self.micro:
             return {}
         return {
@@ -274,8 +275,8 @@ class Run:
         }
 
 
-def shown_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first of *groups* with the run's own *lr*; 0 if all have others."""
+def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
+    """Return the index of the first of *groups* with the *lr* of the run; 0 if there is none."""
     for i, group in enumerate(groups):
         own = group.schedule is not None or "lr" in group.spec.schedules
         if not own and group.lr_scale == 1 and group.spec.hyperparameters()["lr"] == lr:
@@ -292,7 +293,7 @@ def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module
 
 
 def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise at the first of *weights* that has not the name and shape of one of *own*."""
+    """Raise unless *weights* have the names and shapes of *own*."""
     for name in sorted(weights.keys() | own.keys()):
         given, wanted = (
             tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)
@@ -302,14 +303,14 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return what goes along with *model* where *spec* asks for it, by field of `Run`."""
+    """Return the optional companions of *model* that *spec* asks for, by field of `Run`."""
     training, scale = spec.training, spec.loss_scale
     stopping = training.early_stopping
     return {
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
         "ema": None if training.ema is None else Ema(model, training.ema),
         "slow": None if training.lookahead is None else Slow(model, training.lookahead),
-        "kept": None if training.keep_best is None else Best(training.keep_best),
+        "best": None if training.keep_best is None else Best(training.keep_best),
         "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),
     }
 

@@ -1,4 +1,4 @@
-"""Every source of randomness a run draws from: seeded, saved and restored together."""
+"""Every random generator that a run draws from: seeded, saved and restored together."""
 
 from __future__ import annotations
 

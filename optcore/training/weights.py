@@ -1,4 +1,4 @@
-"""What is kept beside the weights: their moving average, and the slow copy of lookahead."""
+"""Copies of the weights: their moving average, and the slow weights of lookahead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ema:
         }
 
     def update(self, t: int) -> None:
-        """Take in the weights after update *t*, 1 for the first."""
+        """Add the weights after update *t*, which is 1 for the first."""
         decay = self._spec.decay
         if self._spec.warmup:
             decay = min(decay, (1 + t) / (10 + t))
@@ -40,20 +40,20 @@ class Ema:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the average in the place of what is trained, for a ``with``."""
+        """Replace the trained weights by their average, within a ``with``."""
         with torch.no_grad():
-            kept = [tensor.clone() for tensor in self._now()]
+            trained = [tensor.clone() for tensor in self._now()]
             for tensor, mean in zip(self._now(), self.tensors.values(), strict=True):
                 tensor.copy_(mean)
         try:
             yield
         finally:
             with torch.no_grad():
-                for tensor, value in zip(self._now(), kept, strict=True):
+                for tensor, value in zip(self._now(), trained, strict=True):
                     tensor.copy_(value)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with *tensors*."""
+        """Restore *tensors*."""
         _load(self.tensors, tensors)
 
     def _now(self) -> list[Tensor]:
@@ -74,7 +74,7 @@ class Slow:
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
-        """Look, if it is time after update *t*, 1 for the first."""
+        """Move the slow weights, if it is due after update *t*, which is 1 for the first."""
         if t % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())
@@ -83,7 +83,7 @@ class Slow:
             torch._foreach_copy_(fast, slow)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with *tensors*."""
+        """Restore *tensors*."""
         _load(self.tensors, tensors)
 
 

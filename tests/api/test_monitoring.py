@@ -9,10 +9,19 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import calls
-from jobs.functions import send
-from optserve.embedded import EmbeddedServer
-from tests.jobs.protocol import append, ask, begin, claim, hello, release, some_rows, submit
+from optserve.local.embedded import EmbeddedServer
+from store.jobs import calls
+from store.redis.functions import send
+from tests.support.store.protocol import (
+    append,
+    ask,
+    begin,
+    claim,
+    hello,
+    release,
+    some_rows,
+    submit,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -43,9 +52,7 @@ def values(family: Any, *labels: str) -> dict[Any, float]:
     return found
 
 
-async def test_the_figures_are_those_of_what_happened(
-    http: httpx.AsyncClient, client: redis.Redis
-) -> None:
+async def test_metrics_count_what_happened(http: httpx.AsyncClient, client: redis.Redis) -> None:
     for _ in range(4):
         submit(client)
     held = begin(client, "t1")
@@ -67,7 +74,7 @@ async def test_the_figures_are_those_of_what_happened(
 
     assert values(found["optserve_steps"]) == {(): 10}
     assert values(found["optserve_attempts"]) == {(): 5}
-    assert values(found["optserve_attempts_ended"], "how") == {
+    assert values(found["optserve_attempts_ended"], "outcome") == {
         "given_back": 1,
         "succeeded": 1,
         "paused": 1,
@@ -91,7 +98,7 @@ async def test_the_figures_are_those_of_what_happened(
     assert 0 < lease.value <= 30
 
 
-async def test_a_job_that_waits_is_seen_by_what_it_waits_for(
+async def test_queued_jobs_are_counted_by_lane(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     submit(client, training={"steps": 10, "device": "cuda"})
@@ -107,7 +114,7 @@ async def test_a_job_that_waits_is_seen_by_what_it_waits_for(
     assert found["optserve_lease_left_seconds"].samples == []
 
 
-async def test_labels_have_few_values_whatever_is_asked_and_posted(
+async def test_labels_have_few_values_whatever_clients_send(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     await scraped(http)
@@ -125,7 +132,7 @@ async def test_labels_have_few_values_whatever_is_asked_and_posted(
 
     after = sum(len(family.samples) for family in found.values())
     assert after - before < 120  # three more routes with their classes of time
-    assert values(found["optserve_attempts_ended"], "how") == {"other": 30}
+    assert values(found["optserve_attempts_ended"], "outcome") == {"other": 30}
     routes = {s.labels["route"] for s in found["optserve_http_requests"].samples}
     assert routes == {"/metrics", "/v1/jobs/{job_id}", "/v1/jobs", "other"}
     text = (await http.get("/metrics")).text
@@ -133,7 +140,7 @@ async def test_labels_have_few_values_whatever_is_asked_and_posted(
     assert "job_1" not in text
 
 
-async def test_a_scrape_while_the_store_is_away_tells_what_there_is(
+async def test_a_scrape_without_the_store_has_the_metrics_of_the_process(
     http: httpx.AsyncClient, client: redis.Redis, server: EmbeddedServer
 ) -> None:
     del client
@@ -148,7 +155,9 @@ async def test_a_scrape_while_the_store_is_away_tells_what_there_is(
     assert "optserve_http_requests" in found or "optserve_streams" in found
 
 
-async def test_names_have_their_unit_and_help(http: httpx.AsyncClient, client: redis.Redis) -> None:
+async def test_metrics_have_units_in_their_names_and_help(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
     submit(client)
     await http.get("/v1/jobs")
 
@@ -160,7 +169,7 @@ async def test_names_have_their_unit_and_help(http: httpx.AsyncClient, client: r
         assert (family.type == "counter") == full.endswith("_total"), full
 
 
-async def test_every_metric_is_documented_and_nothing_else(
+async def test_exactly_the_exported_metrics_are_documented(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     begin(client, submit(client))

@@ -22,7 +22,7 @@ COSINE: dict[str, Any] = {
 }
 
 
-async def test_a_preview_holds_lr_at_every_step(http: httpx.AsyncClient) -> None:
+async def test_a_preview_has_the_lr_of_every_step(http: httpx.AsyncClient) -> None:
     answer = (await http.post(PATH, json=COSINE)).json()
 
     expected = optcore.make_schedule(
@@ -68,7 +68,7 @@ async def test_each_group_has_its_own_lr(http: httpx.AsyncClient) -> None:
         ("image/*", "image/svg+xml"),
     ],
 )
-async def test_accept_chooses_the_form(
+async def test_accept_chooses_the_format(
     http: httpx.AsyncClient, accept: str, media_type: str
 ) -> None:
     answer = await http.post(PATH, json=COSINE, headers={"Accept": accept})
@@ -77,7 +77,7 @@ async def test_accept_chooses_the_form(
     assert answer.headers["vary"] == "Accept"
 
 
-async def test_what_cannot_be_had_is_not_acceptable(http: httpx.AsyncClient) -> None:
+async def test_an_unavailable_media_type_is_a_406(http: httpx.AsyncClient) -> None:
     answer = await http.post(PATH, json=COSINE, headers={"Accept": "image/png"})
 
     assert answer.status_code == 406
@@ -86,7 +86,7 @@ async def test_what_cannot_be_had_is_not_acceptable(http: httpx.AsyncClient) -> 
     )
 
 
-async def test_a_picture_hides_no_spike(http: httpx.AsyncClient) -> None:
+async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
     values = [0.1] * 5000
     values[3210] = 1.0
     body = {"schedule": {"kind": "values", "values": values}, "lr": 1.0, "total_steps": 5000}
@@ -196,7 +196,7 @@ async def test_a_picture_hides_no_spike(http: httpx.AsyncClient) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_previewed_is_a_problem(
+async def test_an_invalid_preview_is_a_problem(
     http: httpx.AsyncClient, change: dict[str, Any], param: str, message: str
 ) -> None:
     answer = await http.post(PATH, json={**COSINE, **change})

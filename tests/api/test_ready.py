@@ -7,7 +7,7 @@ import redis
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_server_that_lost_its_functions_has_them_again_when_anybody_asks(
+async def test_a_server_that_lost_its_functions_gets_them_with_the_next_request(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     assert (await http.get("/readyz")).status_code == 200
@@ -17,7 +17,7 @@ async def test_a_server_that_lost_its_functions_has_them_again_when_anybody_asks
         assert (await http.get(path)).status_code == 200
 
 
-async def test_a_store_that_is_away_is_not_ready(
+async def test_the_service_is_not_ready_without_its_store(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
     client.config_set("maxclients", 1)

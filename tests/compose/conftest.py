@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from optserve.client import Client
-from tests.compose.composed import Composed, composed
-from tests.compose.jobs import SOME
-from tests.e2e.jobs import finished
+from tests.support.service.composed import Composed, composed
+from tests.support.service.composed_jobs import SOME
+from tests.support.service.jobs import finished
 
 QUICK = Path(__file__).parent / "quick.yml"
 

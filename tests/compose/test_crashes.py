@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from jobs.spec.wire import Job
 from optserve.client import Client
-from tests.compose.composed import PREFIX, ROOT, Composed, crash, docker, inspected
-from tests.compose.jobs import SOME, STEPS, is_whole
-from tests.e2e.jobs import begun, finished
+from optserve.contract.answers.jobs import Job
+from tests.support.service.composed import PREFIX, ROOT, Composed, crash, docker, inspected
+from tests.support.service.composed_jobs import SOME, STEPS, is_whole
+from tests.support.service.jobs import begun, finished
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import credentials, places
-from jobs.places import Use
-from jobs.settings import Settings
+from store.redis import credentials
+from store.settings import Settings
+from store.storage import preflight
+from store.storage.preflight import Use
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
     "services"
 ]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-NEEDS = {"api": places.of_api, "worker": places.of_worker}
+NEEDS = {"api": preflight.of_api, "worker": preflight.of_worker}
 
 
 def environment(service: str) -> dict[str, str]:

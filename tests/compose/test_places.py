@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.composed import HEALTHY_S, Composed, composed, health, inspected
-from tests.processes import eventually
+from tests.support.machine.processes import eventually
+from tests.support.service.composed import HEALTHY_S, Composed, composed, health, inspected
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.spec.states import State
 from optserve.client import Client
-from tests.compose.composed import ROOT, Composed, docker, inspected
-from tests.e2e.jobs import SHORT, finished
-from tests.processes import eventually
+from optserve.contract.states import State
+from tests.support.machine.processes import eventually
+from tests.support.service.composed import ROOT, Composed, docker, inspected
+from tests.support.service.jobs import SHORT, finished
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

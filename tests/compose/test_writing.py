@@ -6,13 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from jobs.keys import JOB
-from jobs.spec.states import State
 from optserve.client import Client
-from tests.compose.composed import Composed, docker
-from tests.compose.jobs import SOME, STEPS, is_whole
-from tests.e2e.jobs import LONG, SHORT, begun, finished
-from tests.processes import eventually
+from optserve.contract.states import State
+from store.redis.keys import JOB
+from tests.support.machine.processes import eventually
+from tests.support.service.composed import Composed, docker
+from tests.support.service.composed_jobs import SOME, STEPS, is_whole
+from tests.support.service.jobs import LONG, SHORT, begun, finished
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

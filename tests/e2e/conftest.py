@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from optserve import stack
 from optserve.client import Client
+from optserve.local import stack
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from worker.gpu import gpu_name
-from worker.trainers import environment
+from worker.processes.gpu import gpu_name
+from worker.processes.trainers import environment
 
 pytestmark = pytest.mark.gpu
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from optcore.spec.run import RunSpec
-from optcore.training import checkpoint
+from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
 from optcore.training.reports import StepReport
 from optcore.training.run import Run
-from tests.optcore.continuing import NOWHERE, finish, row_of
-from tests.optcore.test_resume import CASES
+from tests.support.optcore.continuing import NOWHERE, finish, row_of
+from tests.support.optcore.resume_cases import CASES
 
 pytestmark = pytest.mark.gpu
 
@@ -43,7 +43,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
         case = {"spec": spec, "checkpoint": str(saved.path), "sha256": saved.sha256}
         asked.append({**case, "device": "cuda"})
     (folder / "cases.json").write_text(json.dumps(asked))
-    command = [sys.executable, "-m", "tests.optcore.continuing"]
+    command = [sys.executable, "-m", "tests.support.optcore.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)
     results = json.loads((folder / "results.json").read_text())
     return {

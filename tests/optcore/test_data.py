@@ -11,8 +11,9 @@ import torch
 from optcore.data.batches import Batches, permutation
 from optcore.data.examples import DatasetMissing, Examples, pixels
 from optcore.data.load import load
-from optcore.data.mnist import read_json_file
-from optcore.spec.datasets import Digits, Mnist
+from optcore.data.sources.mnist import read_json_file
+from optcore.spec.datasets.digits import Digits
+from optcore.spec.datasets.mnist import Mnist
 
 
 def test_mnist_from_its_idx_files(mnist: Path) -> None:

@@ -8,9 +8,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from optcore.models.build import build, memory_format
-from optcore.spec.layers import AnyLayer, LayerSpec, Shape, ShapeError
-from optcore.spec.models import MnistCnn, parameter_shapes, summarize
+from optcore.networks.build import build
+from optcore.networks.layout import memory_format
+from optcore.spec.networks.base import Shape, ShapeError
+from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.networks.models import MnistCnn
+from optcore.spec.networks.summary import named, summarize
 
 CASES: list[tuple[list[dict[str, Any]], Shape]] = [
     ([{"kind": "conv2d", "out_channels": 5, "kernel_size": 3}], (2, 9, 7)),
@@ -29,9 +32,17 @@ CASES: list[tuple[list[dict[str, Any]], Shape]] = [
 ]
 
 
-def layers_of(specs: list[dict[str, Any]]) -> list[LayerSpec]:
-    parser: TypeAdapter[LayerSpec] = TypeAdapter(AnyLayer)
+def layers_of(specs: list[dict[str, Any]]) -> list[AnyLayer]:
+    parser: TypeAdapter[AnyLayer] = TypeAdapter(AnyLayer)
     return [parser.validate_python(spec) for spec in specs]
+
+
+def parameter_shapes(layers: list[AnyLayer], shape: Shape) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    for name, layer in named(layers):
+        shapes |= {f"{name}.{p.name}": p.shape for p in layer.parameters(shape)}
+        shape = layer.output_shape(shape)
+    return shapes
 
 
 @pytest.mark.parametrize(("specs", "shape"), CASES, ids=str)

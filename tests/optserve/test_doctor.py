@@ -16,17 +16,18 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from jobs import calls, keys
-from jobs.archive import archive
-from jobs.artifacts import STORE, Storage
-from jobs.functions import send
-from jobs.server import prepare
-from jobs.usable import require_usable
-from optserve import homes
-from optserve.embedded import EmbeddedServer
-from optserve.main import app
-from tests.conftest import ROOT
-from tests.jobs.protocol import append, begin, some_rows, submit
+from optserve.cli.main import app
+from optserve.local import homes
+from optserve.local.embedded import EmbeddedServer
+from store.archive.writer import archive
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
+from store.redis.server import prepare
+from store.storage.artifacts import STORE, Storage
+from store.storage.usable import require_usable
+from tests.support.checkout import ROOT
+from tests.support.store.protocol import append, begin, some_rows, submit
 
 MARK = b"$4\r\nlast\r\n"
 GARBAGE = {
@@ -84,7 +85,7 @@ def commands(home: Path) -> Path:
     return path
 
 
-def test_of_a_home_that_is_well_nothing_is_said_but_that(home: Path) -> None:
+def test_a_healthy_home_has_no_problems(home: Path) -> None:
     before = commands(home).read_bytes()
 
     done = doctor(home)
@@ -92,13 +93,13 @@ def test_of_a_home_that_is_well_nothing_is_said_but_that(home: Path) -> None:
     assert problems(done) == []
     lines = done.output.splitlines()
     assert all(line.startswith("ok ") for line in lines[:-1]), done.output
-    assert lines[-1] == "no problem is left"
+    assert lines[-1] == "no problems"
     assert "ok        store: settings: it keeps what it accepts" in lines
     assert "ok        jobs: leases: 1 job, as they should be" in lines
     assert commands(home).read_bytes() == before
 
 
-def test_all_that_is_looked_at_is_explained(home: Path) -> None:
+def test_every_check_is_documented(home: Path) -> None:
     page = (ROOT / "docs" / "doctor.md").read_text()
 
     looked_at = {line[10:].rsplit(": ", 1)[0] for line in doctor(home).output.splitlines()[:-1]}
@@ -110,7 +111,7 @@ def test_all_that_is_looked_at_is_explained(home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_behind_the_file_is_cut_off_and_a_copy_kept(home: Path, kind: str) -> None:
+def test_garbage_at_the_end_of_the_file_is_truncated_after_a_copy(home: Path, kind: str) -> None:
     good, garbage = commands(home).read_bytes(), GARBAGE[kind]
     commands(home).write_bytes(good + garbage)
 
@@ -121,14 +122,14 @@ def test_garbage_behind_the_file_is_cut_off_and_a_copy_kept(home: Path, kind: st
     size = len(good) + len(garbage)
     (problem,) = problems(found)
     assert f"redis: files: the last {len(garbage)} of {size} bytes of {commands(home)}" in problem
-    assert f"--repair copies {commands(home).parent} and cuts them off" in problem
-    assert "ok        store: not looked at: its files come first" in found.output
+    assert f"--repair copies {commands(home).parent} and truncates them" in problem
+    assert "ok        store: not checked: its files must be repaired first" in found.output
     assert untouched == good + garbage
     aside = home / "redis" / "appendonlydir.before-repair-1"
     assert repaired.exit_code == 0, repaired.output
     assert (
-        f"repaired  redis: files: {len(garbage)} bytes were cut off {commands(home)}; "
-        f"all is as it was in {aside}" in repaired.output
+        f"repaired  redis: files: {len(garbage)} bytes were truncated from {commands(home)}; "
+        f"the original is in {aside}" in repaired.output
     )
     assert commands(home).read_bytes()[: len(good)] == good
     assert (aside / commands(home).name).read_bytes() == good + garbage
@@ -137,7 +138,7 @@ def test_garbage_behind_the_file_is_cut_off_and_a_copy_kept(home: Path, kind: st
         assert client.get("last") is not None
 
 
-def test_what_lies_behind_damage_in_the_middle_is_counted(home: Path) -> None:
+def test_commands_after_damage_in_the_middle_are_counted(home: Path) -> None:
     good = commands(home).read_bytes()
     middle = good.index(b"*", len(good) // 2)
     behind = good[middle:].count(b"\r\n*") + 1
@@ -145,7 +146,7 @@ def test_what_lies_behind_damage_in_the_middle_is_counted(home: Path) -> None:
 
     problem, *_ = problems(doctor(home))
 
-    assert f"{behind} commands that were written after the damage are among them" in problem
+    assert f"{behind} commands written after the damage are among them" in problem
 
 
 def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:
@@ -155,7 +156,7 @@ def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:
     assert problems(doctor(home)) == []
 
 
-def test_a_second_repair_leaves_the_copy_of_the_first(home: Path) -> None:
+def test_a_second_repair_keeps_the_copy_of_the_first(home: Path) -> None:
     for _ in range(2):
         with commands(home).open("ab") as file:
             file.write(b"garbage\n")
@@ -165,18 +166,18 @@ def test_a_second_repair_leaves_the_copy_of_the_first(home: Path) -> None:
     assert sorted(copies) == [f"appendonlydir.before-repair-{number}" for number in (1, 2)]
 
 
-def test_a_command_that_no_server_knows_is_told_in_the_words_of_the_server(home: Path) -> None:
-    """To the tool it is one like any other."""
+def test_an_unknown_command_is_reported_with_the_servers_message(home: Path) -> None:
+    """The tool does not look at names of commands."""
     with commands(home).open("ab") as file:
         file.write(b"*2\r\n$7\r\nNOTHING\r\n$1\r\na\r\n")
 
     (problem,) = problems(doctor(home))
 
-    assert "store: the embedded server cannot read what it keeps" in problem
+    assert "store: the embedded server cannot read its files" in problem
     assert "unknown command 'NOTHING'" in problem
 
 
-def test_a_damaged_base_is_not_for_a_program_to_mend(home: Path) -> None:
+def test_a_damaged_base_is_not_repaired(home: Path) -> None:
     (base,) = commands(home).parent.glob("*.base.rdb")
     base.write_bytes(base.read_bytes()[:-20])
 
@@ -224,14 +225,14 @@ def checkpoints_gone(client: redis.Redis, storage: Storage) -> str:
     job_id = members(client, keys.JOBS % "local")[-1]
     kept = f'[{{"step": 1, "path": "jobs/local/{job_id}/1-a/checkpoints/x", "sha256": ""}}]'
     client.hset(keys.JOB % ("local", job_id), "checkpoints", kept)
-    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or what they begin with"
+    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or their starting state"
 
 
 def parent_gone(client: redis.Redis, storage: Storage) -> str:
     job_id = members(client, keys.JOBS % "local")[-1]
     parent = {"job": "job_0", "step": 3, "path": f"jobs/local/{job_id}/parent", "sha256": ""}
     client.hset(keys.JOB % ("local", job_id), "parent", json.dumps({**parent, "keep": "weights"}))
-    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or what they begin with"
+    return f"jobs: checkpoints: local/{job_id} have lost their checkpoints, or their starting state"
 
 
 def name_gone(client: redis.Redis, storage: Storage) -> str:
@@ -264,7 +265,7 @@ def name_of_another(client: redis.Redis, storage: Storage) -> str:
         (name_of_another, False),
     ],
 )
-def test_what_does_not_fit_together_is_found(
+def test_inconsistencies_are_found(
     home: Path, harm: Callable[[redis.Redis, Storage], str], repairable: bool
 ) -> None:
     with store(home) as client:
@@ -278,7 +279,7 @@ def test_what_does_not_fit_together_is_found(
     assert (problems(doctor(home)) == []) == repairable
 
 
-def test_a_service_takes_back_what_ran_without_a_lease(home: Path) -> None:
+def test_the_service_requeues_a_job_that_ran_without_a_lease(home: Path) -> None:
     with store(home) as client:
         client.delete(keys.LEASES)
 
@@ -289,27 +290,27 @@ def test_a_service_takes_back_what_ran_without_a_lease(home: Path) -> None:
         assert len(send(client, calls.reap(limit=10, lease_ms=0)).jobs) == 1
 
 
-def test_others_have_no_business_in_the_folder_of_the_server(home: Path) -> None:
+def test_access_of_others_to_the_servers_folder_is_removed(home: Path) -> None:
     (home / "redis").chmod(0o755)
 
     (problem,) = problems(doctor(home))
     repaired = doctor(home, "--repair")
 
-    assert "redis: rights:" in problem
+    assert "redis: access:" in problem
     assert "has mode 755: others may reach all jobs" in problem
     assert repaired.exit_code == 0
     assert (home / "redis").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_is_none_is_found(home: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_found(home: Path) -> None:
     (home / "run").write_text("a file")
 
     (problem,) = problems(doctor(home))
 
-    assert f"run: {home / 'run'} cannot be written to: Not a directory" in problem
+    assert f"run: {home / 'run'} is not writable: Not a directory" in problem
 
 
-def test_a_url_of_a_service_that_is_gone_is_removed(home: Path) -> None:
+def test_a_stale_url_is_removed(home: Path) -> None:
     (home / "url").write_text("http://127.0.0.1:1")
 
     (problem,) = problems(doctor(home))
@@ -320,8 +321,8 @@ def test_a_url_of_a_service_that_is_gone_is_removed(home: Path) -> None:
     assert not (home / "url").exists()
 
 
-def test_while_a_stack_runs_it_looks_and_repairs_nothing(home: Path) -> None:
-    with homes.held(home, threading.Event()), store(home) as client:
+def test_while_a_stack_runs_nothing_is_repaired(home: Path) -> None:
+    with homes.locked(home, threading.Event()), store(home) as client:
         client.zadd(keys.LEASES, {"local/job_nobody": 0})
 
         looked, refused = doctor(home), doctor(home, "--repair")
@@ -330,11 +331,11 @@ def test_while_a_stack_runs_it_looks_and_repairs_nothing(home: Path) -> None:
     (problem,) = problems(looked)
     assert "jobs: leases: local/job_nobody should not be there" in problem
     assert f"ok        stack: a stack already runs on {home}" in looked.output
-    assert "redis: files: not looked at: a server writes them" in looked.output
+    assert "redis: files: not checked: a running server writes them" in looked.output
     assert str(refused.exception).endswith(": end it before --repair")
 
 
-def test_a_home_that_was_never_used_has_no_problem(tmp_path: Path) -> None:
+def test_an_unused_home_has_no_problems(tmp_path: Path) -> None:
     done = doctor(tmp_path)
 
     assert problems(done) == []
@@ -342,7 +343,7 @@ def test_a_home_that_was_never_used_has_no_problem(tmp_path: Path) -> None:
     assert not (tmp_path / "redis").exists()
 
 
-def test_a_home_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_home_is_explained(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "optserve", "doctor", "--home", str(tmp_path / "none")],
         capture_output=True,
@@ -357,10 +358,10 @@ def test_a_home_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_store_that_is_gone_is_missed_where_the_storage_has_its_jobs(home: Path) -> None:
+def test_a_missing_store_is_a_problem_where_the_storage_has_its_jobs(home: Path) -> None:
     (home / "redis").rename(home / "elsewhere")
 
     (found,) = problems(doctor(home))
 
-    assert "store: its files are gone, and" in found
-    assert "the next start would begin anew" in found
+    assert "store: its files are missing, and" in found
+    assert "the next start would create an empty store" in found

@@ -9,8 +9,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from optserve.embedded import EmbeddedServer
-from tests.processes import eventually
+from optserve.local.embedded import EmbeddedServer
+from tests.support.machine.processes import eventually
 
 NAMES = [
     "100%",
@@ -40,10 +40,10 @@ async def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
         assert [path.name for path in (tmp_path / name).iterdir()] == ["redis", "logs"]
 
 
-def test_a_server_that_can_no_longer_read_its_file_is_told_of_once(
+def test_a_server_that_cannot_read_its_files_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever watches over it tries again and again."""
+    """Its supervisor restarts it again and again."""
     server = EmbeddedServer(tmp_path)
     with server:
         os.kill(server.pid, signal.SIGKILL)
@@ -51,12 +51,12 @@ def test_a_server_that_can_no_longer_read_its_file_is_told_of_once(
             file.write(b"garbage\n")
 
         def has_died_three_times() -> bool:
-            server.look_after()
+            server.supervise()
             return sum(" ended with 1;" in entry.message for entry in caplog.records) >= 3
 
         eventually(has_died_three_times)
 
     told = [entry.message for entry in caplog.records if entry.levelno == logging.ERROR]
     assert len(told) == 1
-    assert told[0].startswith("the embedded server cannot read what it keeps in ")
+    assert told[0].startswith("the embedded server cannot read its files in ")
     assert told[0].endswith(f"optserve doctor --home {tmp_path}")

@@ -1,4 +1,4 @@
-"""The RQ side of a worker on a real server: it answers the bell, and nothing else."""
+"""The RQ side of a worker on a real server: it answers the doorbell, and nothing else."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from jobs import doorbell
-from jobs.keys import queue_name
+from store.redis import doorbell
+from store.redis.keys import queue_name
 from worker.doorbell import Listener, Message
 
 
 class Counter:
-    """A post that only counts."""
+    """A worker's loop that only counts."""
 
     def __init__(self) -> None:
         self.rings = 0
 
     def work(self) -> None:
-        """Answer a ring."""
+        """Count a ring."""
         self.rings += 1
 
     def drain(self) -> None:
@@ -29,9 +29,9 @@ class Counter:
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Counter:
+def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
     counter = Counter()
-    monkeypatch.setattr(Listener, "post", counter, raising=False)
+    monkeypatch.setattr(Listener, "loop", counter, raising=False)
     return counter
 
 
@@ -42,13 +42,13 @@ def listen(client: redis.Redis) -> None:
     listener.work(burst=True, logging_level="CRITICAL")
 
 
-def test_a_ring_is_answered(client: redis.Redis, post: Counter) -> None:
+def test_a_ring_is_answered(client: redis.Redis, counter: Counter) -> None:
     doorbell.ring(client, "cpu", "job_1")
     doorbell.ring(client, "cpu", "job_1")
 
     listen(client)
 
-    assert post.rings == 2
+    assert counter.rings == 2
     assert client.llen(f"rq:queue:{queue_name('cpu')}") == 0
 
 
@@ -56,7 +56,7 @@ CALLED: list[str] = []
 
 
 def called(*_: object) -> None:
-    """What must not be called, whatever it is given."""
+    """A function that must not be called."""
     CALLED.append("it was")
 
 
@@ -73,10 +73,10 @@ CALLABLE = f"{__name__}.{called.__name__}"
     ],
     ids=str,
 )
-def test_what_else_a_message_names_is_never_called(
-    client: redis.Redis, post: Counter, names: dict[str, Any]
+def test_no_function_but_the_doorbells_is_ever_called(
+    client: redis.Redis, counter: Counter, names: dict[str, Any]
 ) -> None:
-    """Whoever can write to Redis must not thereby run code on a worker."""
+    """Write access to Redis must not be a way to run code on a worker."""
     CALLED.clear()
     queue = Queue(queue_name("cpu"), connection=client, serializer=JSONSerializer)
     job = Job.create(names["func"], ["job_1"], connection=client, serializer=JSONSerializer)
@@ -88,15 +88,15 @@ def test_what_else_a_message_names_is_never_called(
     listen(client)
 
     assert CALLED == []
-    assert post.rings == (1 if names["func"] == doorbell.ANSWER else 0)
+    assert counter.rings == (1 if names["func"] == doorbell.ANSWER else 0)
 
 
 def test_a_message_that_is_refused_does_not_stop_the_next(
-    client: redis.Redis, post: Counter
+    client: redis.Redis, counter: Counter
 ) -> None:
     Queue(queue_name("cpu"), connection=client, serializer=JSONSerializer).enqueue("os.getpid")
     doorbell.ring(client, "cpu", "job_1")
 
     listen(client)
 
-    assert post.rings == 1
+    assert counter.rings == 1

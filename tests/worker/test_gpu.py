@@ -1,4 +1,4 @@
-"""The lock on a GPU; none is needed for it."""
+"""The lock on a GPU; these tests need no GPU."""
 
 import os
 import socket
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import kill
-from worker.gpu import gpu_name, lock_gpu
-from worker.trainers import environment
+from tests.support.machine.processes import kill
+from worker.processes.gpu import gpu_name, lock_gpu
+from worker.processes.trainers import environment
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from worker.gpu import lock_gpu; "
+    "import sys, time; from pathlib import Path; from worker.processes.gpu import lock_gpu; "
     "lock_gpu(Path(sys.argv[1]), '0'); print('held', flush=True); time.sleep(600)"
 )
 
@@ -62,7 +62,7 @@ def tool_on_path(folder: Path, script: str) -> dict[str, str]:
 
 
 def that_lists(folder: Path, *uuids: str) -> dict[str, str]:
-    """Return an environment in which there are these cards, as a container may see them."""
+    """Return an environment whose nvidia-smi lists the cards *uuids*."""
     rows = "\n".join(f"{index}, {uuid}" for index, uuid in enumerate(uuids))
     asked = '[ "$*" = "--query-gpu=index,uuid --format=csv,noheader" ] || exit 6'
     return tool_on_path(folder, f"{asked}\ncat <<END\n{rows}\nEND")
@@ -91,7 +91,7 @@ def test_a_gpu_is_named_by_the_uuid_of_the_first_that_is_shown(
     assert gpu_name({**environment, **given}) == name
 
 
-def test_containers_share_a_lock_exactly_if_they_share_a_card(tmp_path: Path) -> None:
+def test_containers_share_a_lock_if_and_only_if_they_share_a_card(tmp_path: Path) -> None:
     one = that_lists(tmp_path / "one", FIRST)
     another = that_lists(tmp_path / "another", SECOND)
     both = that_lists(tmp_path / "both", FIRST, SECOND)
@@ -103,7 +103,7 @@ def test_containers_share_a_lock_exactly_if_they_share_a_card(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("shown", "name"), [("", "0"), ("3", "3"), ("2,3", "2"), ("GPU-8a/..", "GPU-8a___")]
 )
-def test_a_gpu_that_nobody_knows_has_the_name_it_is_shown_under(
+def test_a_gpu_without_a_uuid_is_named_by_cuda_visible_devices(
     caplog: pytest.LogCaptureFixture, shown: str, name: str
 ) -> None:
     assert gpu_name({"PATH": "", "CUDA_VISIBLE_DEVICES": shown}) == name
@@ -112,13 +112,13 @@ def test_a_gpu_that_nobody_knows_has_the_name_it_is_shown_under(
 
 
 @pytest.mark.parametrize("shown", ["2", "GPU-8a", "GPU-7"])
-def test_what_fits_no_card_or_several_is_no_uuid(tmp_path: Path, shown: str) -> None:
+def test_a_prefix_of_no_card_or_of_several_is_not_a_uuid(tmp_path: Path, shown: str) -> None:
     environment = that_lists(tmp_path, FIRST, SECOND)
 
     assert gpu_name({**environment, "CUDA_VISIBLE_DEVICES": shown}) == shown
 
 
-def test_a_driver_that_does_not_answer_gives_no_uuid(
+def test_a_failing_nvidia_smi_gives_no_uuid(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     environment = tool_on_path(tmp_path, "echo 'No devices were found'; exit 9")
@@ -128,7 +128,7 @@ def test_a_driver_that_does_not_answer_gives_no_uuid(
     assert "does not list the GPUs" in caplog.text
 
 
-def test_a_trainer_that_waits_says_for_whom(
+def test_a_trainer_that_waits_for_a_lock_logs_its_holder(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock_gpu(tmp_path, FIRST, wait=give_up)

@@ -1,4 +1,4 @@
-"""What a worker says of itself over HTTP."""
+"""Liveness and readiness of a worker over HTTP."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def test_a_worker_that_takes_jobs_is_ready(url: str) -> None:
     assert [(a.status_code, a.json()) for a in answers] == [(200, {"status": "ok"})] * 2
 
 
-def test_a_worker_whose_machine_is_not_fit_is_alive_and_not_ready(url: str) -> None:
+def test_a_worker_whose_machine_cannot_train_is_alive_and_not_ready(url: str) -> None:
     STATE["unwell"] = "the storage /storage: Read-only file system (EROFS)"
 
     alive, not_ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
@@ -37,7 +37,7 @@ def test_a_worker_whose_machine_is_not_fit_is_alive_and_not_ready(url: str) -> N
     assert not_ready.json()["detail"] == STATE["unwell"]
 
 
-def test_other_paths_do_not_exist(url: str) -> None:
+def test_other_paths_are_404(url: str) -> None:
     answer = httpx.get(f"{url}/v1/jobs")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,4 +1,4 @@
-"""Trainer processes: made ahead of need, noticed when they die, gone when their worker is."""
+"""Trainer processes: started ahead of need, replaced when they die, ended with their worker."""
 
 import os
 import resource
@@ -13,28 +13,34 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs.calls import Held
-from jobs.server import prepare
-from optserve.embedded import EmbeddedServer
-from tests.processes import alive, descendants, eventually, parent, priorities
-from worker import forks
-from worker import trainers as workers_trainers
-from worker.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
+from optserve.contract.requests.job import JobSpec
+from optserve.local.embedded import EmbeddedServer
+from store.jobs.calls import Claim
+from store.jobs.record import Record, new_fields
+from store.redis.server import prepare
+from store.settings import Settings
+from tests.support.machine.processes import alive, descendants, eventually, parent, priorities
+from tests.support.store.protocol import SPEC, storage_of
+from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
 
 
 @pytest.fixture(scope="module")
 def _settings(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Say to trainers where the store and their files are."""
+    """Set the store and the home of trainers in the environment."""
     with pytest.MonkeyPatch.context() as patch, redis.from_url(server.url) as client:
         prepare(client)
+        home = tmp_path_factory.mktemp("home")
+        storage = Settings(home=home).storage_dir
+        storage.mkdir()
+        storage_of(client, storage)
         patch.setenv("OPTSERVE_REDIS_URL", server.url)
-        patch.setenv("OPTSERVE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("OPTSERVE_HOME", str(home))
         yield
 
 
 @pytest.fixture(scope="module")
 def trainers(_settings: None) -> Iterator[Trainers]:
-    """Those of a worker that stays, whatever is done to them."""
+    """The trainers of a worker that all tests share."""
     trainers = Trainers("cpu")
     yield trainers
     trainers.close()
@@ -42,7 +48,7 @@ def trainers(_settings: None) -> Iterator[Trainers]:
 
 @pytest.fixture
 def fresh(_settings: None) -> Iterator[Trainers]:
-    """Those of a worker that has just been started."""
+    """The trainers of a worker that has just been started."""
     trainers = Trainers("cpu")
     yield trainers
     trainers.close()
@@ -50,11 +56,9 @@ def fresh(_settings: None) -> Iterator[Trainers]:
 
 @pytest.fixture(scope="module")
 def hanging(_settings: None) -> Iterator[Trainers]:
-    """Those of a worker whose jobs never end."""
-    trainers = Trainers("cpu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers_trainers, "MODULE", "tests.strange.hanging")
-        trainers.fingerprint()
+    """The trainers of a worker whose jobs never end."""
+    trainers = Trainers("cpu", "tests.support.strange.hanging")
+    trainers.fingerprint()
     yield trainers
     trainers.close()
 
@@ -69,8 +73,14 @@ def replaced(trainers: Trainers, pid: int) -> bool:
     return pid_of(trainers) != pid
 
 
-NOBODYS = Held("local", "job_1", "token")
+NOBODYS = Claim("local", "job_1", "token")
 """A claim that the store knows nothing of."""
+RECORD = Record(
+    {
+        **new_fields(JobSpec.parse(SPEC)),
+        **{"id": NOBODYS.job_id, "tenant": NOBODYS.tenant, "attempt": "1", "checkpoints": "[]"},
+    }
+)
 
 
 def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
@@ -79,19 +89,19 @@ def test_a_trainer_that_died_while_idle_is_replaced(trainers: Trainers) -> None:
     eventually(lambda: replaced(trainers, first))
 
 
-def test_a_trainer_that_dies_at_work_is_noticed(hanging: Trainers) -> None:
+def test_a_trainer_that_dies_during_a_job_is_an_error(hanging: Trainers) -> None:
     first = pid_of(hanging)
     threading.Timer(0.5, os.kill, (first, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with signal SIGKILL"):
-        hanging.train(NOBODYS)
+        hanging.train(NOBODYS, RECORD)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_job_whose_trainer_ends_before_it_begins_is_given_to_another(
     trainers: Trainers, number: signal.Signals
 ) -> None:
-    """As when a trainer is told to leave while a job is on its way to it."""
+    """A trainer may be told to leave while a job is on its way to it."""
     first = pid_of(trainers)
     os.kill(first, signal.SIGSTOP)  # it seems to be there
 
@@ -102,21 +112,21 @@ def test_a_job_whose_trainer_ends_before_it_begins_is_given_to_another(
 
     threading.Timer(0.2, end).start()
 
-    assert trainers.train(NOBODYS).outcome == "fenced"
+    assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
     assert not alive(first)
 
 
-def test_a_job_that_is_not_held_is_left_alone_and_the_trainer_not_used_again(
+def test_a_trainer_without_a_valid_claim_is_fenced_and_not_used_again(
     trainers: Trainers,
 ) -> None:
-    assert trainers.train(NOBODYS).outcome == "fenced"
+    assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
     assert trainers._trainer is None
 
 
 def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) -> None:
     code = (
         "import time\n"
-        "from worker.trainers import Trainers\n"
+        "from worker.processes.trainers import Trainers\n"
         "trainers = Trainers('cpu')\n"
         "trainers.fingerprint()\n"
         "print(trainers._trainer._fork.pid, flush=True)\n"
@@ -135,25 +145,25 @@ def test_a_trainer_dies_with_its_worker(tmp_path: Path, server: EmbeddedServer) 
     eventually(lambda: not alive(trainer), within_s=5)
 
 
-def test_what_trainers_are_forked_from_is_replaced_too(hanging: Trainers) -> None:
+def test_a_fork_server_that_died_is_replaced(hanging: Trainers) -> None:
     first = pid_of(hanging)
     server = parent(first)
 
     threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
 
     with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
-        hanging.train(NOBODYS)
+        hanging.train(NOBODYS, RECORD)
     eventually(lambda: not alive(first))
     assert parent(pid_of(hanging)) != server
 
 
-def test_what_trainers_are_forked_from_has_one_thread(trainers: Trainers) -> None:
-    """Others would not be there after a fork, and whoever waited for them would wait for ever."""
+def test_the_fork_server_has_one_thread(trainers: Trainers) -> None:
+    """Other threads do not survive a fork, and the locks that they hold stay locked."""
     assert len(list(Path(f"/proc/{parent(pid_of(trainers))}/task").iterdir())) == 1
 
 
-def test_a_trainer_is_prepared_at_the_priority_of_its_worker(fresh: Trainers) -> None:
-    """A job may wait for it: at a lower one it takes a minute on a busy machine."""
+def test_a_trainer_has_the_priority_of_its_worker(fresh: Trainers) -> None:
+    """At a lower priority it takes a minute on a busy machine, and a job may wait for it."""
     done, seen = threading.Event(), set[int]()
 
     def watch() -> None:
@@ -172,57 +182,62 @@ def test_a_trainer_is_prepared_at_the_priority_of_its_worker(fresh: Trainers) ->
     assert seen == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
-def test_a_server_that_does_not_answer_is_replaced(
-    fresh: Trainers, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("_settings")
+def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
+    trainers = Trainers("cpu", answer_s=1.0)
+    try:
+        first = pid_of(trainers)
+        server = parent(first)
+
+        os.kill(server, signal.SIGSTOP)
+        assert pid_of(trainers) != first
+        eventually(lambda: not alive(first) and not alive(server))
+    finally:
+        trainers.close()
+
+
+@pytest.mark.usefixtures("_settings")
+def test_a_fork_server_whose_imports_fail_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forks, "ANSWER_S", 1.0)
-    first = pid_of(fresh)
-    server = parent(first)
-
-    os.kill(server, signal.SIGSTOP)
-    assert pid_of(fresh) != first
-    eventually(lambda: not alive(first) and not alive(server))
-
-
-def test_a_server_whose_imports_fail_is_replaced(
-    fresh: Trainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where memory is short for a moment: what was half imported would stay so."""
+    """Memory may be short for a moment, and a module that is half imported stays so."""
     mark, module = tmp_path / "tried", tmp_path / "once.py"
     module.write_text(
         "from pathlib import Path\n"
-        "from worker.trainer import main\n"
+        "from worker.processes.trainer import main\n"
         f"mark = Path({str(mark)!r})\n"
         "if not mark.exists():\n"
         "    mark.touch()\n"
         "    raise MemoryError\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(workers_trainers, "MODULE", "once")
+    trainers = Trainers("cpu", "once")
+    try:
+        with pytest.raises(TrainerDied, match="ended with the process that it is forked from"):
+            trainers.fingerprint()
 
-    with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
-        fresh.fingerprint()
+        assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
+        assert mark.exists()
+    finally:
+        trainers.close()
 
-    assert fresh.train(NOBODYS).outcome == "fenced"
-    assert mark.exists()
 
-
-def test_what_was_asked_and_not_heard_confuses_nobody(trainers: Trainers) -> None:
-    """A second SIGTERM may come in between."""
+def test_an_answer_that_was_not_read_is_skipped(trainers: Trainers) -> None:
+    """A second SIGTERM may come between a request and its answer."""
     first = pid_of(trainers)
     assert trainers._server is not None
 
-    trainers._server.send({"look": first})
+    trainers._server.send({"poll": first})
     os.kill(first, signal.SIGKILL)
     eventually(lambda: not alive(first))
-    trainers._server.send({"look": first})
+    trainers._server.send({"poll": first})
 
     eventually(lambda: replaced(trainers, first))
     assert alive(pid_of(trainers))
 
 
-def test_only_the_trainer_heeds_what_is_sent_to_all(trainers: Trainers) -> None:
-    """As a service manager does that stops a worker: its run is to be saved."""
+def test_a_signal_to_the_process_group_ends_only_the_trainer(trainers: Trainers) -> None:
+    """Service managers stop a worker so, and its run is to be saved."""
     first = pid_of(trainers)
     server = parent(first)
 
@@ -232,18 +247,18 @@ def test_only_the_trainer_heeds_what_is_sent_to_all(trainers: Trainers) -> None:
     assert parent(pid_of(trainers)) == server
 
 
-def test_nobody_waits_for_the_imports_of_a_worker_that_leaves(fresh: Trainers) -> None:
+def test_a_worker_that_leaves_does_not_wait_for_imports(fresh: Trainers) -> None:
     fresh.prepare()
     threading.Timer(0.2, fresh.drain).start()  # where the worker has its signal handler
 
     with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
         fresh.fingerprint()
     with pytest.raises(TrainerDied, match="the worker leaves"):
-        fresh.train(NOBODYS)
+        fresh.train(NOBODYS, RECORD)
 
 
-def test_a_trainer_for_which_descriptors_run_out_leaves_none_open(trainers: Trainers) -> None:
-    """Its worker tries again and again, and would have fewer each time."""
+def test_a_trainer_that_cannot_be_started_leaks_no_descriptors(trainers: Trainers) -> None:
+    """A worker tries again and again: each try would leave it fewer descriptors."""
     trainers.fingerprint()
     assert trainers._server is not None
     before = descriptors()
@@ -256,7 +271,7 @@ def test_a_trainer_for_which_descriptors_run_out_leaves_none_open(trainers: Trai
 
 @contextmanager
 def few_descriptors(left: int) -> Iterator[None]:
-    """Let this process open so many descriptors and no more."""
+    """Let this process open *left* more descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, descriptors())) + 8, hard))
     taken = list[int]()
@@ -274,24 +289,24 @@ def few_descriptors(left: int) -> Iterator[None]:
 
 
 def descriptors() -> set[str]:
-    """Return those of this process, but the one for the folder that is read."""
+    """Return the descriptors of this process, without that of the folder being read."""
     return {name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")}
 
 
-def test_threads_spin_briefly_unless_the_environment_says_how_to_wait() -> None:
+def test_threads_spin_briefly_unless_the_environment_sets_how_to_wait() -> None:
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     assert environment({"HOME": "/"}) == {"HOME": "/", "GOMP_SPINCOUNT": SPIN_COUNT} | order
     for said in ({"OMP_WAIT_POLICY": "PASSIVE"}, {"GOMP_SPINCOUNT": "7"}):
         assert environment(said) == said | order
 
 
-def test_a_trainer_is_ready_without_a_compiler_and_without_scikit_learn(
+def test_a_ready_trainer_has_not_imported_a_compiler_or_scikit_learn(
     trainers: Trainers,
 ) -> None:
-    """Each takes as long to import as torch itself, with every worker that is started."""
+    """Each takes as long to import as torch itself, in every worker that starts."""
     program = (
-        "import sys, threading; from worker.workshop import Workshop, warm_up; "
-        "warm_up(); print(Workshop('cpu', threading.Event()).fingerprint); "
+        "import sys, threading; from worker.attempt.runner import JobRunner, warm_up; "
+        "warm_up(); print(JobRunner('cpu', threading.Event()).fingerprint); "
         "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy') "
         "if name in sys.modules])"
     )

@@ -1,4 +1,4 @@
-"""Services that are begun while the store is away, or while it would lose what it accepts."""
+"""Services that start while the store is away, or while it would lose what it accepts."""
 
 import os
 import signal
@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from optserve.embedded import EmbeddedServer
-from tests.processes import eventually
+from optserve.local.embedded import EmbeddedServer
+from tests.support.machine.processes import eventually
 
 MODULES = ["worker.main", "api.app"]
 
 
 @contextmanager
 def begun(module: str, url: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Give a service of the store at *url*, and its log."""
+    """Start a service of the store at *url*; give its process and its log."""
     log = home / f"{module}.log"
     variables = {"OPTSERVE_REDIS_URL": url, "OPTSERVE_HOME": str(home), "OPTSERVE_PORT": "0"}
     with log.open("w") as output:
@@ -84,7 +84,7 @@ def test_a_store_that_would_lose_jobs_is_refused_in_one_line(module: str, tmp_pa
 
 
 @pytest.mark.parametrize("url", ["", "redis://:s3cret@h:s3cret"])
-def test_a_url_that_is_none_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
+def test_an_invalid_url_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
     with begun("worker.main", url, tmp_path) as (process, log):
         assert process.wait(timeout=60) == os.EX_CONFIG
 
@@ -105,7 +105,7 @@ def test_a_wrong_password_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_settings_that_are_wrong_are_a_line_each(
+def test_each_invalid_setting_is_reported_in_one_line(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPTSERVE_LEASE_S", "soon")

@@ -43,6 +43,7 @@ class Adagrad(OptimizerSpec):
         "paddle": frozenset({"eps"}),
         "keras": frozenset({"initial_accumulator_value"}),
     }
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["adagrad"]
     lr: float = per_dialect(
@@ -76,5 +77,4 @@ class Adagrad(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return where eps stands and whether h grows."""
-        del single_precision
         return {"eps_inside": self.dialect == "keras", "update_slots": self.update_slots}

@@ -17,7 +17,6 @@ class AdamSpec(OptimizerSpec):
     """What the optimizers with Adam's two means share."""
 
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "beta2", "eps"})
-    SLOTS: ClassVar[str] = "m and v"
 
     beta1: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean gradient that is kept."""
@@ -75,6 +74,7 @@ class Adam(AdamSpec):
         "article",
     )
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
+    STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
 
     kind: Literal["adam"]
     lr: float = Field(1e-3, gt=0)
@@ -130,6 +130,7 @@ class AdamW(AdamSpec):
         "paddle": frozenset({"weight_decay"}),
         "paddleocr": frozenset({"weight_decay"}),
     }
+    STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
 
     kind: Literal["adamw"]
     lr: float = Field(1e-3, gt=0)
@@ -188,7 +189,6 @@ class AdamWeightDecay(AdamSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return that nothing is corrected."""
-        del single_precision
         return {}
 
 

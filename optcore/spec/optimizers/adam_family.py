@@ -33,7 +33,6 @@ class Adamax(AdamSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
-    SLOTS: ClassVar[str] = "m and u"
 
     kind: Literal["adamax"]
     lr: float = per_dialect({"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3}, gt=0)

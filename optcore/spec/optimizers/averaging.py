@@ -30,6 +30,7 @@ class Asgd(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore")
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["asgd"]
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.1}, gt=0)
@@ -43,7 +44,6 @@ class Asgd(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return that both keep eta and the share in float32, whatever the tensors."""
-        del single_precision
         return {"in_float32": True}
 
 
@@ -67,6 +67,7 @@ class Sag(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("paddle", "article")
+    STATE_BYTES: ClassVar[str] = "4 * (1 + batch_num)"
 
     kind: Literal["sag"]
     dialect: Dialect = "paddle"

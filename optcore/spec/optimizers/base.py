@@ -11,8 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
-from optcore.spec.errors import shown, violated
+from optcore.spec.errors import reject, short_repr
+from optcore.spec.groups.groups import Group, Name
 from optcore.spec.limits import (
     MAX_GROUPS,
     MAX_MOVED,
@@ -21,17 +23,15 @@ from optcore.spec.limits import (
 )
 from optcore.spec.optimizers.averages import Average
 from optcore.spec.optimizers.clip import AnyClip
-from optcore.spec.optimizers.groups import Group, Name
 from optcore.spec.optimizers.scheduled import take_schedules
-from optcore.spec.schedules import AnySchedule
 
 Engine = Literal["auto", "eager", "fused"]
 
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
-"""PaddleOCR runs on Paddle's optimizers; only its defaults are its own."""
+"""Dialects with Paddle's math: PaddleOCR uses its optimizers, with other defaults."""
 
-NOT_NUMBERS = frozenset({"loss_scale"})
-"""Numbers that belong to the optimizer as a whole and to no group."""
+NOT_HYPERPARAMETERS = frozenset({"loss_scale"})
+"""Numbers of a spec that its rule does not take."""
 
 
 def float32(number: float) -> float:
@@ -46,20 +46,23 @@ class OptimizerSpec(Spec):
     """Which optimizer."""
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
-    """Where the optimizer exists; the first is its default."""
+    """Dialects that have the optimizer; the first is its default."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
     """Hyperparameters that a framework keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
-    SLOTS: ClassVar[str] = ""
-    """Memory, for people: what is kept per parameter."""
+    STATE_BYTES: ClassVar[str] = "8"
+    """Bytes of state per float32 parameter, for the documentation."""
+    KEEPS_WEIGHTS: ClassVar[bool] = False
+    """Whether the state holds earlier weights, so that nothing else may set the parameters."""
 
     dialect: Dialect = "torch"
     """Whose math, defaults and rounding."""
     engine: Engine = "auto"
-    """What computes the update: the rule itself (eager), torch's fused kernel, or the faster."""
+    """How the update is computed: by the rule itself (eager), by torch's fused kernel (fused), or
+    by the faster of the two (auto)."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 regularization: weight_decay * p is added to the gradient, or decays p itself if
     decoupled."""
@@ -86,44 +89,43 @@ class OptimizerSpec(Spec):
     """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
     more and the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit of the gradient, applied before any regularizer; null for none. A group may have its
-    own, or null: then its gradients do not count in a global norm of the others either."""
+    """Limit of the gradient, applied before any regularizer; null for none. A group may have a clip
+    of its own, or null; its gradients then count in no global norm of the others."""
     loss_scale: float = Field(1.0, gt=0)
-    """What the loss, and so the gradient, comes multiplied by; undone before clipping."""
+    """Factor of the loss, and so of the gradient, which is divided by it before clipping."""
     multi_precision: bool = False
     """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
     average: Average | None = None
     """A moving average of the parameters to evaluate on; null for none."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
-    """Parameters with hyperparameters of their own; the first group that matches holds."""
+    """Parameters with hyperparameters of their own; the first group that matches applies."""
     order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
     """Names of all parameters, in an order that is reported; results do not depend on it."""
     schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
         default_factory=dict, max_length=MAX_MOVED
     )
-    """Hyperparameter -> schedule that moves it over the run, from the number given. May also be
-    written in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+    """Hyperparameter -> schedule of its value, which starts from the number given. A schedule may
+    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
 
     def has_kernel(self) -> bool:
-        """Return whether one of torch's fused kernels computes exactly this."""
+        """Return whether torch has a fused kernel for this optimizer in this dialect."""
         return self.dialect in self.FUSED_IN
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return what the dialect, and the spec, switch in the rule's math."""
-        del single_precision
+        """Return the flags of the rule, which follow from the dialect and the spec."""
         return {}
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the rule's numbers, as given."""
+        """Return the numbers of the rule, as given."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
-            if type(getattr(self, name)) in (int, float) and name not in NOT_NUMBERS
+            if type(getattr(self, name)) in (int, float) and name not in NOT_HYPERPARAMETERS
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
         """
-        Return the numbers that the dialect's kernel sees as float32.
+        Return the names of the numbers that the dialect's kernel gets as float32.
 
         Paddle, MindSpore and TF1 take all of them so for float32 tensors, and some of them
         (`FLOAT32_IN`) even for float64 tensors. Keras holds lr in float32 whatever the tensors.
@@ -141,7 +143,7 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether a rule that can decay parameters by itself does."""
+        """Whether a rule that has weight decay of its own applies it."""
         return not self.decoupled_weight_decay
 
     @property
@@ -151,29 +153,29 @@ class OptimizerSpec(Spec):
 
     def with_fields(self, **fields: object) -> Self:
         """Return this spec, groups and all, with *fields* in place of its own."""
-        kept = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).parse({**kept, **fields})
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).parse({**given, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
         Return this spec, without its groups, with *overrides* in place of its own fields.
 
-        A number stays where it is put: what moved it before is left out.
+        A number among *overrides* is constant: a schedule that it had before is dropped.
         """
         if not overrides and not self.groups:
             return self
-        kept = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
         if self.schedules:
-            kept["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
-        return type(self).parse({**kept, **overrides})
+            given["schedules"] = {n: s for n, s in self.schedules.items() if n not in overrides}
+        return type(self).parse({**given, **overrides})
 
     def of_group(self, index: int, group: Group) -> Self:
         """
-        Return what holds in *group*; it is asked for several times, and computed once.
+        Return the spec that holds in *group*; it is needed several times and computed once.
 
         Args:
-            index: of it in `groups`.
-            group: that one, or one of those that it stands for, which are alike.
+            index: of the group in `groups`.
+            group: that group, or one of those that its preset stands for, which are alike.
         """
         key = index, group is self.groups[index]
         if key not in self._of_groups:
@@ -196,7 +198,7 @@ class OptimizerSpec(Spec):
     @model_validator(mode="after")
     def _fit_the_dialect(self) -> Self:
         if self.dialect not in self.DIALECTS:
-            violated(
+            reject(
                 ["dialect"],
                 f"dialect of {self.kind} must be one of {', '.join(self.DIALECTS)}, "
                 f"got {self.dialect!r}",
@@ -204,7 +206,7 @@ class OptimizerSpec(Spec):
             )
         for name in self.model_fields_set:
             if not self._exists(name):
-                violated(
+                reject(
                     [name],
                     f"{name} does not exist for {self.kind} in dialect {self.dialect}, "
                     f"only in {', '.join(dialects_of(type(self), name) or ())}",
@@ -212,7 +214,7 @@ class OptimizerSpec(Spec):
                 )
         for name in type(self).model_fields:
             if getattr(self, name) is None and dialects_of(type(self), name) is not None:
-                violated(
+                reject(
                     [name],
                     f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
                     None,
@@ -220,7 +222,7 @@ class OptimizerSpec(Spec):
         for name in self.rounded(single_precision=True):
             self._check_rounded(name)
         if self.engine == "fused" and not self.has_kernel():
-            violated(
+            reject(
                 ["engine"],
                 f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
                 f"has no such kernel; use auto or eager",
@@ -233,10 +235,10 @@ class OptimizerSpec(Spec):
         for name in self.schedules:
             if name not in self._movable():
                 known = ", ".join(self._movable())
-                violated(
+                reject(
                     ["schedules", name],
                     f"schedules must move hyperparameters of {self.kind} ({known}), "
-                    f"got {shown(name)}",
+                    f"got {short_repr(name)}",
                     name,
                 )
         return self
@@ -267,7 +269,7 @@ class OptimizerSpec(Spec):
             too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
             too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
             if too_high or too_low or not math.isfinite(single):
-                violated(
+                reject(
                     [name],
                     f"{name} must stay in its range as a float32, which is what {self.dialect} "
                     f"makes of it, got {value} ({single})",
@@ -277,7 +279,7 @@ class OptimizerSpec(Spec):
     @model_serializer(mode="wrap")
     # A return type here would stand in the JSON Schema in place of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
-        shown = {name: value for name, value in handler(self).items() if self._exists(name)}
-        first = [name for name in ("kind", "dialect", "engine") if name in shown]
-        own = [name for name in shown if name not in OptimizerSpec.model_fields]
-        return {name: shown[name] for name in dict.fromkeys([*first, *own, *shown])}
+        fields = {name: value for name, value in handler(self).items() if self._exists(name)}
+        first = [name for name in ("kind", "dialect", "engine") if name in fields]
+        own = [name for name in fields if name not in OptimizerSpec.model_fields]
+        return {name: fields[name] for name in dict.fromkeys([*first, *own, *fields])}

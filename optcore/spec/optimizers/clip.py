@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 
 
 class ClipValue(Spec):
@@ -37,9 +37,7 @@ class ClipValue(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.lowest > self.max:
-            violated(
-                ["min"], f"min must be at most max ({self.max}), got {self.lowest}", self.lowest
-            )
+            reject(["min"], f"min must be at most max ({self.max}), got {self.lowest}", self.lowest)
         return self
 
     @property

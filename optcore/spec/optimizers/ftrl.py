@@ -73,6 +73,7 @@ class ProximalSgd(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "tf1")
+    STATE_BYTES: ClassVar[str] = "0"
 
     kind: Literal["proximal_sgd"]
     dialect: Dialect = "article"
@@ -103,6 +104,7 @@ class ProximalAdagrad(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("mindspore", "tf1")
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["proximal_adagrad"]
     dialect: Dialect = "mindspore"

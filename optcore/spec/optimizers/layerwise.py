@@ -76,6 +76,7 @@ class Lars(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle")
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["lars"]
     dialect: Dialect = "article"
@@ -93,5 +94,4 @@ class Lars(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether a step without decay is left unscaled."""
-        del single_precision
         return {"always_adapt": not self.paddle}

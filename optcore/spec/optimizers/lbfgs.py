@@ -6,10 +6,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.piecewise import Constant
 from optcore.spec.base import Dialect
-from optcore.spec.errors import shown, violated
+from optcore.spec.errors import reject, short_repr
 from optcore.spec.optimizers.base import OptimizerSpec
-from optcore.spec.schedules import Constant, ScheduleSpec
 
 WHAT_IT_TAKES = frozenset({"kind", "dialect", "lr"})
 """Shared fields that torch's optimizer knows."""
@@ -36,6 +37,8 @@ class Lbfgs(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
+    STATE_BYTES: ClassVar[str] = "8 * history_size"
+    KEEPS_WEIGHTS: ClassVar[bool] = True
 
     kind: Literal["lbfgs"]
     lr: float = Field(1.0, gt=0)
@@ -57,7 +60,7 @@ class Lbfgs(OptimizerSpec):
         """Refuse, from inside a validator, a *schedule* of the run that moves lr."""
         still = isinstance(schedule, Constant) and schedule.factor == 1 and schedule.warmup is None
         if not still:
-            violated(
+            reject(
                 ["schedule", "kind"],
                 "kind must be constant for lbfgs, whose lr nothing moves, without factor and "
                 f"warmup, got {schedule.kind!r}",
@@ -74,10 +77,10 @@ class Lbfgs(OptimizerSpec):
                 call_default_factory=True, validated_data={"dialect": self.dialect}
             )
             if value != default:
-                violated(
+                reject(
                     [name],
-                    f"{name} must be {shown(default)} for lbfgs, which is torch's own and has "
-                    f"nothing else, got {shown(self.model_dump(include={name})[name])}",
+                    f"{name} must be {short_repr(default)} for lbfgs, which is torch's own and has "
+                    f"nothing else, got {short_repr(self.model_dump(include={name})[name])}",
                     value,
                 )
         return self

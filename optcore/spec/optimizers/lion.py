@@ -32,6 +32,7 @@ class Lion(OptimizerSpec):
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["lion"]
     dialect: Dialect = "article"

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
+from optcore.spec.groups.groups import Glob
 from optcore.spec.limits import MAX_NAMES
 from optcore.spec.optimizers.base import OptimizerSpec
-from optcore.spec.optimizers.groups import Glob
 
 SHARED_WITH_ADAMW = (
     "dialect",
@@ -57,6 +57,7 @@ class Adafactor(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
     FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
+    STATE_BYTES: ClassVar[str] = "about 0 for a matrix of n x m: 4 * (n + m); 4 for a vector"
 
     kind: Literal["adafactor"]
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
@@ -83,7 +84,7 @@ class Adafactor(OptimizerSpec):
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
         if self.warmup_init and not self.relative_step:
-            violated(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
+            reject(["warmup_init"], "warmup_init needs relative_step, got true without it", True)
         return self
 
     @property
@@ -145,6 +146,7 @@ class Muon(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
+    STATE_BYTES: ClassVar[str] = "4; 8 for what is no matrix"
 
     kind: Literal["muon"]
     lr: float = Field(1e-3, gt=0)
@@ -191,7 +193,6 @@ class Muon(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return which form of momentum and of the iteration, and how lr is adjusted."""
-        del single_precision
         return {
             "nesterov": self.nesterov,
             "mean_velocity": self.dialect == "torch",

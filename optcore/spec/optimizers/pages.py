@@ -7,35 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optcore.spec.base import dialects_of
-from optcore.spec.optimizers import OPTIMIZERS, OptimizerSpec
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
 COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
 """Fields that every optimizer has; described once."""
-
-SLOTS = {
-    "sgd": 0,
-    "proximal_sgd": 0,
-    "momentum": 1,
-    "nesterov": 1,
-    "adagrad": 1,
-    "rmsprop": 1,
-    "proximal_adagrad": 1,
-    "lion": 1,
-    "lars": 1,
-    "muon": 1,
-    "asgd": 1,
-}
-"""Numbers kept per parameter; 2 for what is not here."""
-NOTES = {
-    "rmsprop": "8 with momentum or centered, 12 with both",
-    "adam": "12 with amsgrad",
-    "adamw": "12 with amsgrad",
-    "sag": "4 * (1 + batch_num)",
-    "adafactor": "about 0 for a matrix of n x m: 4 * (n + m); 4 for a vector",
-    "muon": "8 for what is no matrix",
-    "lbfgs": "8 * history_size",
-}
 
 
 def pages() -> dict[str, str]:
@@ -94,7 +71,7 @@ def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
     yield ""
     yield f"Dialects: {', '.join(cls.DIALECTS)} (the first is the default)."
     yield ""
-    yield f"Bytes per float32 parameter beside itself and its gradient: {_bytes(kind)}."
+    yield f"Bytes per float32 parameter beside itself and its gradient: {cls.STATE_BYTES}."
     yield ""
     yield "## Hyperparameters"
     yield ""
@@ -130,17 +107,17 @@ def _default(cls: type[OptimizerSpec], name: str) -> str:
         if field.is_required():
             return ""
         value = field.get_default(call_default_factory=True, validated_data={})
-        return "`null`" if value is None else f"`{_shown(value)}`"
+        return "`null`" if value is None else f"`{_text(value)}`"
     there = {d: value for d, value in defaults.items() if d in cls.DIALECTS}
     by_value: dict[str, list[str]] = {}
     for dialect, value in there.items():
-        by_value.setdefault(_shown(value), []).append(dialect)
+        by_value.setdefault(_text(value), []).append(dialect)
     if len(by_value) == 1 and set(there) == set(cls.DIALECTS):
         return f"`{next(iter(by_value))}`"
     return ", ".join(f"`{value}` {' '.join(names)}" for value, names in by_value.items())
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "required"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -148,13 +125,6 @@ def _shown(value: object) -> str:
 
 def _summary(cls: type[OptimizerSpec]) -> str:
     return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
-
-
-def _bytes(kind: str) -> str:
-    size = str(4 * SLOTS.get(kind, 2))
-    if kind in ("sag", "adafactor", "lbfgs"):
-        return NOTES[kind]
-    return f"{size}; {NOTES[kind]}" if kind in NOTES else size
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ class RmsProp(OptimizerSpec):
         "paddle": frozenset({"rho", "eps", "momentum"}),
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
     }
+    STATE_BYTES: ClassVar[str] = "4; 8 with momentum or centered, 12 with both"
 
     kind: Literal["rmsprop"]
     lr: float = per_dialect(
@@ -122,7 +123,6 @@ class RmsProp(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return where eps and lr stand, where h starts, and whether the mean is subtracted."""
-        del single_precision
         outside = self.dialect in ("torch", "article")
         return {
             "eps_inside": not outside,

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.errors import violated
+from optcore.spec.errors import reject
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
@@ -46,7 +46,7 @@ class Rprop(OptimizerSpec):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.step_min > self.step_max:
-            violated(
+            reject(
                 ["step_min"],
                 f"step_min must be at most step_max ({self.step_max}), got {self.step_min}",
                 self.step_min,

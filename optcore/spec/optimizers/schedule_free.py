@@ -41,7 +41,7 @@ class ScheduleFreeAdamW(AdamSpec):
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2", "eps"})}
-    SLOTS: ClassVar[str] = "z and v"
+    KEEPS_WEIGHTS: ClassVar[bool] = True
 
     kind: Literal["schedule_free_adamw"]
     dialect: Dialect = "article"

@@ -29,6 +29,7 @@ class Sgd(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(EVERYWHERE)
+    STATE_BYTES: ClassVar[str] = "0"
 
     kind: Literal["sgd"]
     lr: float = per_dialect(
@@ -83,6 +84,7 @@ class Momentum(OptimizerSpec):
         "paddleocr": frozenset({"momentum", "weight_decay"}),
         "keras": frozenset({"momentum"}),
     }
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["momentum"]
     lr: float = per_dialect(
@@ -110,7 +112,6 @@ class Momentum(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity."""
-        del single_precision
         return {"lr_inside": self.dialect in ("article", "keras")}
 
 
@@ -145,6 +146,7 @@ class Nesterov(OptimizerSpec):
         "paddle": frozenset({"momentum", "weight_decay"}),
         "keras": frozenset({"momentum"}),
     }
+    STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["nesterov"]
     lr: float = per_dialect(
@@ -169,7 +171,6 @@ class Nesterov(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return whether lr is inside the velocity, and which velocity is looked at."""
-        del single_precision
         return {
             "lr_inside": self.dialect in ("article", "keras"),
             "as_written": self.dialect == "article",

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from jobs.spec.states import State
-from optserve.embedded import EmbeddedServer
-from tests.jobs.protocol import state_of, submit
-from tests.support.api_process import ApiProcess, api_process
-from tests.support.chromium import visit
+from optserve.contract.states import State
+from optserve.local.embedded import EmbeddedServer
+from tests.support.machine.chromium import visit
+from tests.support.service.api_process import ApiProcess, api_process
+from tests.support.store.protocol import state_of, submit
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def another_site(html: str, **headers: str) -> Iterator[str]:
         serving.shutdown()
 
 
-def test_the_docs_show_every_operation_and_ask_nobody_else(
+def test_the_docs_show_every_operation_and_load_nothing_from_elsewhere(
     running: ApiProcess, tmp_path: Path
 ) -> None:
     seen = visit(f"{running.url}/docs", tmp_path / "profile")
@@ -62,7 +62,7 @@ def test_the_docs_show_every_operation_and_ask_nobody_else(
     assert seen.dom.count('class="opblock ') > 25
 
 
-def test_the_browser_would_say_so(tmp_path: Path) -> None:
+def test_the_browser_reports_requests_to_other_hosts(tmp_path: Path) -> None:
     """That the console is empty above means something."""
     html = "<script src='http://elsewhere.example/a.js'></script>"
     with another_site(html, **{"Content-Security-Policy": "default-src 'self'"}) as url:
@@ -71,7 +71,7 @@ def test_the_browser_would_say_so(tmp_path: Path) -> None:
     assert any("elsewhere.example" in line for line in seen.console)
 
 
-def test_a_page_elsewhere_cannot_cancel_a_job(
+def test_a_page_of_another_site_cannot_cancel_a_job(
     running: ApiProcess, client: redis.Redis, tmp_path: Path
 ) -> None:
     job_id = submit(client)
@@ -86,7 +86,7 @@ def test_a_page_elsewhere_cannot_cancel_a_job(
     assert state_of(client, job_id) is State.QUEUED
 
 
-def test_a_page_that_points_its_name_here_reads_nothing(
+def test_a_page_cannot_read_by_dns_rebinding(
     running: ApiProcess, client: redis.Redis, tmp_path: Path
 ) -> None:
     job_id = submit(client)

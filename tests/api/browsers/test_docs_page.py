@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_page_refers_only_to_files_of_the_service(http: httpx.AsyncClient) -> None:
+async def test_the_docs_page_refers_only_to_own_files(http: httpx.AsyncClient) -> None:
     page = await http.get("/docs")
     referred = re.findall(r"(?:src|href)=\"([^\"]*)\"|url: '([^']*)'", page.text)
     names = [first or second for first, second in referred]
@@ -30,7 +30,7 @@ async def test_the_page_refers_only_to_files_of_the_service(http: httpx.AsyncCli
     assert files["docs/swagger-ui-bundle.js"].headers["content-type"].startswith("text/javascript")
 
 
-async def test_the_page_may_load_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+async def test_the_content_security_policy_allows_only_own_files(http: httpx.AsyncClient) -> None:
     policy = (await http.get("/docs")).headers["content-security-policy"]
 
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -41,7 +41,7 @@ async def test_the_page_may_load_nothing_from_elsewhere(http: httpx.AsyncClient)
     assert "unsafe" not in policy
 
 
-async def test_the_root_leads_to_the_page_and_there_is_no_other(http: httpx.AsyncClient) -> None:
+async def test_the_root_redirects_to_the_docs(http: httpx.AsyncClient) -> None:
     root = await http.get("/")
 
     assert (root.status_code, root.headers["location"]) == (307, "docs")

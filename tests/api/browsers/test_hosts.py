@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from jobs.settings import Settings
+from store.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -55,13 +55,15 @@ async def asked(
 
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("host", ALLOWED)
-async def test_this_machines_names_and_any_address_are_allowed(host: str, listens_on: str) -> None:
+async def test_names_of_this_machine_and_ip_addresses_are_allowed(
+    host: str, listens_on: str
+) -> None:
     assert (await asked([host], listens_on=listens_on)).status_code == 200
 
 
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("host", REFUSED)
-async def test_another_name_is_refused_whatever_is_listened_on(host: str, listens_on: str) -> None:
+async def test_other_names_are_refused_on_any_interface(host: str, listens_on: str) -> None:
     """A port that is published on loopback is 0.0.0.0 inside, and a browser is near."""
     answer = await asked([host], listens_on=listens_on)
 
@@ -69,13 +71,13 @@ async def test_another_name_is_refused_whatever_is_listened_on(host: str, listen
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "host_not_allowed"
     assert answer.json()["detail"] == (
-        f"the service is not known as {host!r}: OPTSERVE_ALLOWED_HOSTS names what it is called; "
-        "its address can be used always"
+        f"{host!r} is not a name of this service: OPTSERVE_ALLOWED_HOSTS lists its names; "
+        "its IP addresses are always allowed"
     )
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
-async def test_there_is_one_host(hosts: list[str]) -> None:
+async def test_a_request_must_have_one_host_header(hosts: list[str]) -> None:
     answer = await asked(hosts)
 
     assert answer.status_code == 400
@@ -95,7 +97,5 @@ async def test_there_is_one_host(hosts: list[str]) -> None:
         (["*"], "evil.example", 200),
     ],
 )
-async def test_the_names_that_are_set_are_allowed(
-    allowed: list[str], host: str, status: int
-) -> None:
+async def test_configured_names_are_allowed(allowed: list[str], host: str, status: int) -> None:
     assert (await asked([host], allowed=allowed)).status_code == status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api.posting import JOB, post
+from tests.support.http.posting import JOB, post
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ HOST = {"host": "127.0.0.1:8000"}
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_another_sites_request_changes_nothing(
+async def test_a_cross_site_request_is_refused(
     http: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     job = f"/v1/jobs/{(await post(http))['id']}"
@@ -59,7 +59,7 @@ async def test_another_sites_request_changes_nothing(
 
 
 @pytest.mark.parametrize("headers", OWN)
-async def test_programs_and_the_services_own_pages_are_heard(
+async def test_programs_and_own_pages_are_accepted(
     http: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     job = f"/v1/jobs/{(await post(http))['id']}"
@@ -80,7 +80,7 @@ async def test_programs_and_the_services_own_pages_are_heard(
         ("http://LOCALHOST:8000", "localhost:8000"),
     ],
 )
-async def test_the_port_of_a_scheme_may_be_left_out(
+async def test_default_ports_may_be_omitted(
     http: httpx.AsyncClient, origin: str, host: str
 ) -> None:
     answer = await http.post("/v1/jobs", json=JOB, headers={"host": host, "origin": origin})
@@ -88,9 +88,9 @@ async def test_the_port_of_a_scheme_may_be_left_out(
     assert answer.status_code == 201
 
 
-async def test_the_message_names_the_site(http: httpx.AsyncClient) -> None:
+async def test_the_error_names_the_site(http: httpx.AsyncClient) -> None:
     problem = (await http.post("/v1/jobs", headers={"Origin": "http://evil.example"})).json()
 
     assert problem["detail"] == (
-        "pages of other sites must not change anything here, got a request of 'http://evil.example'"
+        "pages of other sites must not change anything, got a request from 'http://evil.example'"
     )

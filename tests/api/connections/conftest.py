@@ -1,4 +1,4 @@
-"""A real API process with short limits, and clients that keep to none."""
+"""A real API process with short limits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from optserve.stack import Stack
-from tests.stacks import stack_with
-
-HEAD_S, BODY_S, PACE, IDLE_S, STALL_S = 1.5, 1.5, 500.0, 2.5, 1.5
-TOTAL, OF_A_PEER = 120, 80
-LIMITS = {
-    "OPTSERVE_HEAD_TIMEOUT_S": str(HEAD_S),
-    "OPTSERVE_BODY_TIMEOUT_S": str(BODY_S),
-    "OPTSERVE_BODY_BYTES_PER_S": str(PACE),
-    "OPTSERVE_IDLE_TIMEOUT_S": str(IDLE_S),
-    "OPTSERVE_STREAM_STALL_S": str(STALL_S),
-    "OPTSERVE_MAX_CONNECTIONS": str(TOTAL),
-    "OPTSERVE_MAX_CONNECTIONS_PER_PEER": str(OF_A_PEER),
-}
-"""Short, so that nobody waits for them."""
+from optserve.local.stack import Stack
+from tests.support.http.short_limits import LIMITS
+from tests.support.service.stacks import stack_with
 
 
 @pytest.fixture(scope="package")

@@ -8,24 +8,17 @@ from contextlib import suppress
 
 import pytest
 
-from benchmarks.watching.processes import rss
-from optserve.stack import Stack
-from tests.api.connections.conftest import BODY_S, PACE
-from tests.api.connections.raw import answers, connected, counted, read_all, read_one, told
-from tests.jobs.protocol import SPEC
+from optserve.local.stack import Stack
+from tests.support.http.bodies import CHUNKED, POST, SPEC_TEXT, length
+from tests.support.http.raw import answers, connected, counted, read_all, read_one, told
+from tests.support.http.short_limits import BODY_S, PACE
+from tests.support.machine.usage import rss
 
-POST = b"POST /v1/jobs/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-SPEC_TEXT = json.dumps(SPEC).encode()
 SOON_S = 3.0
 
 
-def length(size: int) -> bytes:
-    return POST + b"Content-Length: %d\r\n\r\n" % size
-
-
 @pytest.mark.parametrize("drop", [b"", b" "], ids=["silent", "drips"])
-def test_a_body_that_does_not_come_is_a_408(running: Stack, drop: bytes) -> None:
+def test_a_body_that_does_not_arrive_is_a_408(running: Stack, drop: bytes) -> None:
     with counted(running, "body_late", 1), connected(running) as client:
         client.sendall(length(100_000) + b"{")
         client.settimeout(0.1)
@@ -47,7 +40,7 @@ def test_a_body_that_does_not_come_is_a_408(running: Stack, drop: bytes) -> None
     assert took_s > BODY_S - 0.5
 
 
-def test_a_body_that_comes_at_its_pace_is_read(running: Stack) -> None:
+def test_a_slow_body_within_the_minimum_rate_is_read(running: Stack) -> None:
     """It takes twice as long as a small one may."""
     text = SPEC_TEXT + b" " * (2000 - len(SPEC_TEXT))
     with connected(running) as client:
@@ -63,7 +56,7 @@ def test_a_body_that_comes_at_its_pace_is_read(running: Stack) -> None:
     assert (answer.status, json.loads(answer.body)["total_steps"]) == (200, 10)
 
 
-def test_a_body_that_goes_on_behind_its_answer_is_cut_off(running: Stack) -> None:
+def test_a_client_that_sends_on_after_the_response_is_disconnected(running: Stack) -> None:
     began = time.monotonic()
     with counted(running, "body_late", 1), connected(running) as client:
         client.sendall(length(2**40))
@@ -75,7 +68,7 @@ def test_a_body_that_goes_on_behind_its_answer_is_cut_off(running: Stack) -> Non
     assert took_s < 10
 
 
-def test_a_body_that_is_too_large_is_told_so_before_it_is_whole(running: Stack) -> None:
+def test_a_body_too_large_is_a_413_before_it_is_complete(running: Stack) -> None:
     with connected(running) as client:
         client.sendall(length(2**22) + b" " * 2**21)
         answer = read_one(client)
@@ -94,7 +87,9 @@ def test_a_body_that_is_too_large_is_told_so_before_it_is_whole(running: Stack) 
     ],
     ids=["trailers", "trailer", "extension", "zeros"],
 )
-def test_what_frames_a_body_takes_no_memory(running: Stack, start: bytes, part: bytes) -> None:
+def test_chunk_extensions_and_trailers_take_no_memory(
+    running: Stack, start: bytes, part: bytes
+) -> None:
     api = running.processes()["api"]
     told(running, CHUNKED + start, part)
     before = rss(api)

@@ -1,4 +1,4 @@
-"""Bodies of all clients together: bounded in bytes, cut where they are not whole, and counted."""
+"""The limit of all request bodies together: incomplete ones are refused, all are counted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from api.connections.bodies import Bodies, until_answered
-from benchmarks.watching.processes import rss
-from optserve.stack import Stack
-from tests.api.connections.raw import (
+from optserve.local.stack import Stack
+from tests.support.http.bodies import CHUNKED, POST, SPEC_TEXT, length
+from tests.support.http.raw import (
     OTHER,
     answers,
     connected,
@@ -23,9 +23,9 @@ from tests.api.connections.raw import (
     read_one,
     told,
 )
-from tests.api.connections.test_bodies import CHUNKED, POST, SPEC_TEXT, length
-from tests.processes import eventually
-from tests.stacks import stack_with
+from tests.support.machine.processes import eventually
+from tests.support.machine.usage import rss
+from tests.support.service.stacks import stack_with
 
 MOST = 4 * 2**20
 """Bytes that bodies may have together here."""
@@ -66,7 +66,7 @@ def finished(client: socket) -> int:
     return read_one(client).status
 
 
-def test_the_oldest_unfinished_bodies_get_503_where_all_have_too_many_bytes(served: Stack) -> None:
+def test_beyond_the_limit_of_all_bodies_the_oldest_incomplete_ones_get_503(served: Stack) -> None:
     with counted(served, "unfinished", 3), begun(served, FIT + 3) as clients:
         cut, kept = clients[:3], clients[3:]
         refused = [answers(read_all(client)) for client in cut]
@@ -84,7 +84,7 @@ def test_the_oldest_unfinished_bodies_get_503_where_all_have_too_many_bytes(serv
     eventually(lambda: held(served) == 0)
 
 
-def test_many_large_bodies_take_no_more_memory_than_all_may_have(served: Stack) -> None:
+def test_many_large_bodies_take_no_more_memory_than_the_limit(served: Stack) -> None:
     api = served.processes()["api"]
     before, sizes = rss(api), []
 
@@ -97,14 +97,14 @@ def test_many_large_bodies_take_no_more_memory_than_all_may_have(served: Stack) 
     eventually(lambda: held(served) == 0)
 
 
-def test_a_small_body_is_answered_while_large_ones_take_all_there_is(served: Stack) -> None:
+def test_a_small_body_is_accepted_while_large_ones_fill_the_limit(served: Stack) -> None:
     with begun(served, FIT + 1) as clients:
         read_all(clients[0])
 
         assert [told(served, SMALL).status for _ in range(20)] == [200] * 20
 
 
-def test_another_address_keeps_its_older_body_while_one_has_most_bytes(served: Stack) -> None:
+def test_the_address_with_the_most_bytes_is_refused_first(served: Stack) -> None:
     with begun(served, 1, source=OTHER) as (upload,), begun(served, FIT + 3) as clients:
         for client in clients[:4]:
             assert [answer.status for answer in answers(read_all(client))] == [503]
@@ -112,29 +112,29 @@ def test_another_address_keeps_its_older_body_while_one_has_most_bytes(served: S
         assert finished(upload) == 200
 
 
-def test_where_whole_bodies_have_too_many_bytes_only_those_that_are_not_whole_are_cut() -> None:
+def test_complete_bodies_are_never_refused() -> None:
     """As these wait for their turn, a large body that comes is refused, and a small one is not."""
-    bodies, cut = Bodies(1000), []
+    bodies, refused = Bodies(1000), []
 
     def come(name: str, size: int, *, whole: bool) -> None:
-        bodies.add(name, size, peer="127.0.0.1", cut=lambda: cut.append(name))
+        bodies.add(name, size, peer="127.0.0.1", refuse=lambda: refused.append(name))
         if whole:
             bodies.finish(name)
-        bodies.bound()
+        bodies.enforce()
 
     come("worked on", 600, whole=True)
     come("waits", 390, whole=True)
     come("large", 20, whole=False)
     come("small", 20, whole=True)
 
-    assert cut == ["large"]
+    assert refused == ["large"]
     assert bodies.total == 1010
     for name in ("worked on", "waits", "large", "small"):
         bodies.forget(name)
     assert bodies.total == 0
 
 
-def test_what_a_client_asked_for_before_is_answered_when_a_body_is_cut(served: Stack) -> None:
+def test_an_earlier_request_is_answered_when_a_body_is_refused(served: Stack) -> None:
     """The body is that of a second request on its connection."""
     with connected(served) as client:
         client.sendall(SMALL.replace(b"Connection: close\r\n", b""))
@@ -164,12 +164,12 @@ ENDS = {
     "no such job": STREAM + WHOLE,
     "pipelined": POST + WHOLE + GET + WHOLE + POST + HALF,
 }
-"""How the requests of a connection may go, and the bodies that nobody takes."""
+"""Ways in which a connection with a body can go on and end."""
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "stays"])
 @pytest.mark.parametrize("name", ENDS)
-def test_no_body_counts_any_longer_when_its_request_is_over(
+def test_a_body_stops_counting_when_its_request_ends(
     served: Stack, name: str, leaves: bool
 ) -> None:
     with connected(served) as client, suppress(ConnectionError):  # it was refused meanwhile
@@ -181,7 +181,7 @@ def test_no_body_counts_any_longer_when_its_request_is_over(
     eventually(lambda: held(served) == 0)
 
 
-def test_a_body_that_nobody_reads_is_forgotten_with_its_answer(served: Stack) -> None:
+def test_an_unread_body_stops_counting_with_the_response(served: Stack) -> None:
     with ExitStack() as many:
         for _ in range(10):
             client = many.enter_context(connected(served))
@@ -204,7 +204,7 @@ def test_the_body_of_a_preview_counts_until_the_answer_begins(served: Stack) -> 
 
 
 @pytest.mark.anyio
-async def test_a_body_is_forgotten_when_its_application_fails_before_it_answers() -> None:
+async def test_a_body_stops_counting_when_the_application_fails() -> None:
     async def failing(*_: object) -> None:
         raise ZeroDivisionError
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks.watching.processes import rss
-from optserve.stack import Stack
-from tests.api.connections.conftest import HEAD_S
-from tests.api.connections.raw import GET, connected, counted, read_all, read_one, told
+from optserve.local.stack import Stack
+from tests.support.http.raw import GET, connected, counted, read_all, read_one, told
+from tests.support.http.short_limits import HEAD_S
+from tests.support.machine.usage import rss
 
 LIMIT = 32 * 1024
 SOON_S = 3.0
@@ -24,7 +24,7 @@ def head(size: int) -> bytes:
     return start + b"x" * (size - len(start) - len(end)) + end
 
 
-def test_a_head_of_just_the_limit_is_read(running: Stack) -> None:
+def test_a_head_of_exactly_the_limit_is_read(running: Stack) -> None:
     assert told(running, head(LIMIT)).status == 200
 
 
@@ -84,7 +84,7 @@ def test_megabytes_of_header_lines_take_no_memory(running: Stack) -> None:
     assert rss(api) - before < 10e6
 
 
-def test_who_says_nothing_is_left_alone_soon(running: Stack) -> None:
+def test_a_silent_connection_is_closed(running: Stack) -> None:
     with counted(running, "silent", 1), connected(running) as client:
         start = time.monotonic()
         said = read_all(client)
@@ -95,7 +95,7 @@ def test_who_says_nothing_is_left_alone_soon(running: Stack) -> None:
 
 
 @pytest.mark.parametrize("drop", [b"", b"A: b\r\n", b"\r\n"], ids=["nothing", "headers", "blanks"])
-def test_a_head_that_does_not_end_is_a_408(running: Stack, drop: bytes) -> None:
+def test_an_incomplete_head_is_a_408(running: Stack, drop: bytes) -> None:
     """However it drips: a limit on silence alone would let it."""
     start = b"" if drop == b"\r\n" else GET
     with counted(running, "head_late", 1), connected(running) as client:
@@ -115,7 +115,7 @@ def test_a_head_that_does_not_end_is_a_408(running: Stack, drop: bytes) -> None:
     assert took_s > HEAD_S - 0.5
 
 
-def test_a_connection_may_be_used_again_and_is_closed_when_it_idles(running: Stack) -> None:
+def test_a_connection_is_reused_and_closed_when_idle(running: Stack) -> None:
     with counted(running, "idle", 1), connected(running) as client:
         for _ in range(3):
             client.sendall(GET + b"\r\n")
@@ -124,7 +124,7 @@ def test_a_connection_may_be_used_again_and_is_closed_when_it_idles(running: Sta
         assert read_all(client) == b""
 
 
-def test_a_head_that_drips_after_an_answer_is_a_408_too(running: Stack) -> None:
+def test_a_slow_second_head_is_a_408_too(running: Stack) -> None:
     with counted(running, "head_late", 1), connected(running) as client:
         client.sendall(GET + b"\r\n")
         read_one(client)
@@ -132,7 +132,7 @@ def test_a_head_that_drips_after_an_answer_is_a_408_too(running: Stack) -> None:
         assert b" 408 " in read_all(client)
 
 
-def test_others_are_served_meanwhile(running: Stack) -> None:
+def test_other_clients_are_served_meanwhile(running: Stack) -> None:
     with connected(running) as dripping:
         dripping.sendall(GET)
         assert httpx.get(f"{running.url}/healthz").status_code == 200

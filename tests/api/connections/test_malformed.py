@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from optserve.stack import Stack
-from tests.api.connections.raw import GET, answers, connected, counted, read_all, told
+from optserve.local.stack import Stack
+from tests.support.http.raw import GET, answers, connected, counted, read_all, told
 
 HOST = b"Host: 127.0.0.1\r\n"
 
@@ -50,7 +50,7 @@ HOST = b"Host: 127.0.0.1\r\n"
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_cannot_be_read_is_a_400(running: Stack, raw: bytes, what: str) -> None:
+def test_bytes_that_are_not_a_request_are_a_400(running: Stack, raw: bytes, what: str) -> None:
     with counted(running, "malformed", 1):
         answer = told(running, raw)
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_read_is_a_400(running: Stack, raw: bytes, what: str) -> 
     assert answer.problem["detail"] == f"the request cannot be read: {what}"
 
 
-def test_an_earlier_request_is_answered_first(running: Stack) -> None:
+def test_earlier_requests_are_answered_before_a_refusal(running: Stack) -> None:
     with connected(running) as client:
         client.sendall(GET + b"\r\nGARBAGE\r\n\r\n")
         found = answers(read_all(client))
@@ -68,7 +68,7 @@ def test_an_earlier_request_is_answered_first(running: Stack) -> None:
     assert found[0].body == b'{"status":"ok"}'
 
 
-def test_an_earlier_answer_is_not_taken_for_that_of_a_body_that_is_wrong(running: Stack) -> None:
+def test_a_malformed_body_is_refused_after_earlier_responses(running: Stack) -> None:
     wrong = b"POST /v1/jobs HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
 
     with connected(running) as client:
@@ -78,7 +78,7 @@ def test_an_earlier_answer_is_not_taken_for_that_of_a_body_that_is_wrong(running
     assert [answer.status for answer in found] == [200, 200]
 
 
-def test_requests_that_do_not_wait_for_answers_are_answered_in_order_up_to_a_limit(
+def test_pipelined_requests_are_answered_in_order_up_to_a_limit(
     running: Stack,
 ) -> None:
     with connected(running) as client:
@@ -94,7 +94,7 @@ def test_requests_that_do_not_wait_for_answers_are_answered_in_order_up_to_a_lim
 
 
 @pytest.mark.parametrize("what", ["websocket", "h2c"])
-def test_an_upgrade_is_not_made_and_the_request_answered(running: Stack, what: str) -> None:
+def test_an_upgrade_is_ignored_and_the_request_answered(running: Stack, what: str) -> None:
     """So `curl --http2` asks for HTTP/2."""
     upgrade = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {what}\r\n"
 

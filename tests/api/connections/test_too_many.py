@@ -1,4 +1,4 @@
-"""More connections than there may be: told so at once, before descriptors end."""
+"""Connections beyond a limit are refused at once, before descriptors run out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from api.connections.connections import peer_of
-from optserve.stack import Stack
-from tests.api.connections.conftest import OF_A_PEER, TOTAL
-from tests.api.connections.raw import (
+from optserve.local.stack import Stack
+from tests.support.http.raw import (
     GET,
     OTHER,
     answers,
@@ -21,13 +20,14 @@ from tests.api.connections.raw import (
     read_one,
     told,
 )
-from tests.processes import eventually
+from tests.support.http.short_limits import OF_A_PEER, TOTAL
+from tests.support.machine.processes import eventually
 
 REFUSED = "optserve_connections_refused_total"
 CLOSE = GET + b"Connection: close\r\n\r\n"
 
 
-def test_one_address_has_so_many_and_the_others_are_served(running: Stack) -> None:
+def test_beyond_the_limit_of_one_address_other_addresses_are_served(running: Stack) -> None:
     before = metric(running, REFUSED, limit="peer")
 
     with held(running, OF_A_PEER, source=OTHER):
@@ -46,7 +46,7 @@ def test_one_address_has_so_many_and_the_others_are_served(running: Stack) -> No
     assert metric(running, REFUSED, limit="peer") == before + 1
 
 
-def test_beyond_the_limit_of_all_whoever_comes_is_told_so(running: Stack) -> None:
+def test_beyond_the_limit_of_all_a_connection_gets_503(running: Stack) -> None:
     with ExitStack() as many:
         many.enter_context(held(running, OF_A_PEER, source="127.0.0.2"))
         watching = many.enter_context(connected(running))
@@ -65,8 +65,8 @@ def test_beyond_the_limit_of_all_whoever_comes_is_told_so(running: Stack) -> Non
     assert f"connections are refused: {TOTAL} are open" in log
 
 
-def test_many_that_are_refused_at_once_take_no_descriptors(running: Stack) -> None:
-    """Some are only cut off then."""
+def test_many_refused_connections_take_no_descriptors(running: Stack) -> None:
+    """Some of them are closed without an answer."""
     with ExitStack() as many:
         many.enter_context(held(running, OF_A_PEER, source=OTHER))
         clients = [many.enter_context(connected(running, source=OTHER)) for _ in range(300)]
@@ -77,7 +77,7 @@ def test_many_that_are_refused_at_once_take_no_descriptors(running: Stack) -> No
     assert len(told_so) >= 64
 
 
-def test_a_client_that_is_told_tries_again(running: Stack) -> None:
+def test_a_refused_client_tries_again(running: Stack) -> None:
     with held(running, OF_A_PEER, source="127.0.0.1"), pytest.raises(httpx.HTTPStatusError):
         httpx.get(f"{running.url}/healthz").raise_for_status()
 

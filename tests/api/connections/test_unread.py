@@ -1,4 +1,4 @@
-"""Answers of every kind that nobody reads: bounded in memory, cut in time, and counted."""
+"""Unread responses of every kind: bounded in memory, aborted in time, and counted."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from benchmarks.watching.processes import rss
-from optserve.stack import Stack
-from tests.api.connections.conftest import STALL_S
-from tests.api.connections.raw import BUFFER, connected, metric
-from tests.api.parents import Parent
-from tests.jobs.protocol import append, begin, some_rows, submit
-from tests.processes import eventually
-from tests.stacks import stack_with
+from optserve.local.stack import Stack
+from tests.support.http.raw import BUFFER, connected, metric
+from tests.support.http.short_limits import STALL_S
+from tests.support.machine.processes import eventually
+from tests.support.machine.usage import rss
+from tests.support.service.stacks import stack_with
+from tests.support.store.parents import Parent
+from tests.support.store.protocol import append, begin, some_rows, submit
 
 MANY = 30
 """Clients at once."""
 CUT_S = STALL_S + 20
-"""Seconds after which all must be cut, on a busy machine: their answers are made first."""
+"""Time until all are aborted on a busy machine, including that to make the responses."""
 HELD = 3 * 2**20
 """What each may hold meanwhile: a page, or a part of an export and the rows it is made of."""
 ROWS = 100_000
@@ -82,7 +82,7 @@ def unread(running: Stack, raw: bytes, count: int) -> Iterator[None]:
 def closed(running: Stack, kind: str) -> float:
     if kind == "stream":
         return metric(running, "optserve_streams_dropped_total")
-    return metric(running, "optserve_connections_closed_total", why="unread")
+    return metric(running, "optserve_connections_closed_total", reason="unread")
 
 
 def raw_of(kind: str, jobs: Jobs) -> bytes:
@@ -110,7 +110,7 @@ def _begun(running: Stack, jobs: Jobs) -> None:
     ],
 )
 @pytest.mark.usefixtures("_begun")
-def test_an_answer_that_nobody_reads_is_cut_in_time_and_counted(
+def test_an_unread_response_is_aborted_in_time_and_counted(
     running: Stack, jobs: Jobs, kind: str
 ) -> None:
     raw, api = raw_of(kind, jobs), running.processes()["api"]
@@ -130,8 +130,8 @@ def test_an_answer_that_nobody_reads_is_cut_in_time_and_counted(
     eventually(lambda: metric(running, "optserve_connections") <= 2)
 
 
-def test_who_reads_slowly_is_left_alone(running: Stack, jobs: Jobs) -> None:
-    """Twice as slowly as it has patience for, were it asked to read all of it."""
+def test_a_slow_reader_is_not_disconnected(running: Stack, jobs: Jobs) -> None:
+    """All of the response takes twice the stall timeout, but no part of it does."""
     raw = request("GET", f"/v1/jobs/{jobs.running}/metrics?limit=10000")
     found = 0
 
@@ -144,10 +144,10 @@ def test_who_reads_slowly_is_left_alone(running: Stack, jobs: Jobs) -> None:
     assert found > 500_000
 
 
-def test_too_much_that_waits_for_all_cuts_those_that_have_not_read_for_longest(
+def test_beyond_the_limit_of_unsent_bytes_the_longest_stalled_are_disconnected(
     tmp_path: Path,
 ) -> None:
-    """One megabyte may wait here, and each page has half of one; nobody is out of patience yet."""
+    """The limit is one megabyte and each page has half of one; no stall timeout has passed yet."""
     limits = {"OPTSERVE_MAX_UNSENT_BYTES": str(2**20), "OPTSERVE_STREAM_STALL_S": "600"}
     with (
         stack_with(tmp_path, workers=0, **limits) as running,
@@ -159,7 +159,7 @@ def test_too_much_that_waits_for_all_cuts_those_that_have_not_read_for_longest(
         cut = "optserve_connections_closed_total"
 
         with unread(running, raw, 6):
-            eventually(lambda: metric(running, cut, why="unsent") >= 4)
+            eventually(lambda: metric(running, cut, reason="unsent") >= 4)
             left = metric(running, "optserve_connections")
 
     assert left >= 2  # this one, and one that waits

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from optserve.stack import Stack
-from tests.api.cost.service import Service
-from tests.processes import command_line, descendants, environment
-from tests.stacks import stack_with
+from optserve.local.stack import Stack
+from tests.support.http.service import Service
+from tests.support.machine.processes import command_line, descendants, environment
+from tests.support.service.stacks import stack_with
 
 
 @pytest.fixture(scope="package")

@@ -15,16 +15,17 @@ from functools import partial
 import pytest
 import redis
 
-from jobs import calls
-from jobs.functions import send
-from jobs.record import new_fields, new_id
-from jobs.spec.job import JobSpec
-from tests.api.cost.heavy import JOBS, PREVIEWS, job
-from tests.api.cost.service import Answer, Service
-from tests.api.cost.worst import WORST, Bodies, Field
+from optserve.contract.requests.job import JobSpec
+from store.jobs import calls
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
+from store.redis.functions import send
+from tests.support.http.heavy import JOBS, PREVIEWS, job
+from tests.support.http.service import Answer, Service
+from tests.support.http.worst import WORST, Bodies, Field
 
 BLOCKED_S = 0.2
-"""Seconds for which nobody else is answered."""
+"""Seconds for which other requests are not answered."""
 CPU_S = 10.0
 """Seconds that the process computes, for the most that is accepted."""
 TRIES = 3
@@ -35,7 +36,7 @@ FLOOR = 256 * 1024
 PAGE = 4 * 2**20
 SEED = 21
 SAMPLED = 60
-"""Cases of the fields of `test_every_field`, for when there is no time for all."""
+"""Fields that are tried where the slow test, which tries all of them, is not run."""
 
 
 def faults(answer: Answer, body: bytes, *, streamed: bool = False) -> list[str]:
@@ -109,7 +110,9 @@ def test_every_route_with_a_body_is_known(bodies: Bodies) -> None:
     assert len(fields["/v1/jobs"]) > 800
 
 
-def test_some_fields(service: Service, bodies: Bodies, job_id: str) -> None:
+def test_a_sample_of_fields_stays_within_the_time_budget(
+    service: Service, bodies: Bodies, job_id: str
+) -> None:
     """Those of the bodies themselves, and others as they come."""
     every = list(cases(bodies, job_id))
     tops = ("JobSpec", "CloneSpec", "PreviewSpec", "Group", "Match")
@@ -128,7 +131,9 @@ def test_some_fields(service: Service, bodies: Bodies, job_id: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_400)
-def test_every_field(service: Service, bodies: Bodies, job_id: str) -> None:
+def test_every_field_stays_within_the_time_budget(
+    service: Service, bodies: Bodies, job_id: str
+) -> None:
     found = {
         (path, field.name, name): wrong
         for path, field, name in cases(bodies, job_id)
@@ -139,7 +144,7 @@ def test_every_field(service: Service, bodies: Bodies, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_what_costs_most(service: Service, name: str) -> None:
+def test_the_most_expensive_jobs_stay_within_the_time_budget(service: Service, name: str) -> None:
     body = json.dumps(JOBS[name], separators=(",", ":")).encode()
     key = {"Idempotency-Key": new_id()}
 
@@ -163,7 +168,9 @@ def test_what_costs_most(service: Service, name: str) -> None:
 
 @pytest.mark.parametrize("form", ["json", "csv", "svg"])
 @pytest.mark.parametrize("name", PREVIEWS)
-def test_previews_that_cost_most(service: Service, name: str, form: str) -> None:
+def test_the_most_expensive_previews_stay_within_the_time_budget(
+    service: Service, name: str, form: str
+) -> None:
     body = json.dumps(PREVIEWS[name]).encode()
 
     assert judged(service, f"/v1/schedules/preview?format={form}", body) == []
@@ -207,8 +214,10 @@ def test_the_largest_jobs_are_listed_in_small_pages(
     assert listed(service, f"spec=true&label.set={number}") == ids
 
 
-def test_other_requests_are_answered_while_one_client_asks_for_the_most(service: Service) -> None:
-    """Not only is the loop free: there is a turn for those who ask for little."""
+def test_other_requests_are_answered_while_one_client_sends_the_most_expensive(
+    service: Service,
+) -> None:
+    """The event loop is free, and small requests get a turn of the threads, too."""
     body = json.dumps(JOBS["factors"]).encode()
     small = json.dumps(job()).encode()
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from jobs import calls, keys
-from jobs.functions import send
-from jobs.spec.states import State
-from optserve.stack import Stack
-from tests.api.parents import Parent
-from tests.jobs.protocol import append, ask, begin, record_of, some_rows, submit
-from tests.processes import eventually
-from tests.stacks import stack_with
-from tests.support.faulty_files import FaultyFiles
-
-PATIENCE_S = 2.0
-"""Seconds after which a request is told that its file does not answer."""
+from optserve.contract.states import State
+from optserve.local.stack import Stack
+from store.jobs import calls
+from store.redis import keys
+from store.redis.functions import send
+from tests.support.http.hung_files import PATIENCE_S, Jobs
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.service.stacks import stack_with
+from tests.support.store.parents import Parent
+from tests.support.store.protocol import append, ask, begin, record_of, some_rows, submit
 
 
 @pytest.fixture(scope="package")
@@ -60,18 +58,9 @@ def store(running: Stack) -> Iterator[redis.Redis]:
         yield client
 
 
-@dataclass
-class Jobs:
-    """One job of each kind; those that have ended lie in files."""
-
-    queued: str
-    running: str
-    ended: str
-
-
 @pytest.fixture
 def jobs(store: redis.Redis, home: Path) -> Jobs:
-    """Jobs, the first of which has kept all there is to keep, and has been moved to files."""
+    """One job of each kind; the ended one has every kind of file, and was moved to files."""
     parent = Parent(store, home / "storage")
     parent.checkpointed(3, 6)
     parent.best_kept(3)

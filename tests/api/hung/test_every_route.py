@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from optserve.stack import Stack
-from tests.api.hung.conftest import PATIENCE_S, Jobs
-from tests.jobs.protocol import SPEC
-from tests.processes import eventually
-from tests.support.faulty_files import FaultyFiles
+from optserve.local.stack import Stack
+from tests.support.http.hung_files import PATIENCE_S, Jobs
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.store.protocol import SPEC
 
 pytestmark = pytest.mark.alone
 
 AT_ONCE_S = 1.0
-"""Seconds within which whatever needs no file must be answered."""
+"""Time within which requests that need no file must be answered."""
 MANY = 45
 """Requests that hang: more than the 40 threads that requests share elsewhere."""
 PREVIEW = {"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 100}
@@ -143,7 +143,7 @@ def test_every_route_is_listed_here(running: Stack) -> None:
     assert there_are == NEED_NO_FILE.keys() | NEED_A_FILE.keys()
 
 
-def test_all_that_needs_no_file_is_answered_at_once(
+def test_requests_without_files_are_answered_while_files_hang(
     running: Stack, files: FaultyFiles, jobs: Jobs
 ) -> None:
     """Beside as many clones and artifacts as would take every shared thread."""
@@ -172,7 +172,7 @@ def test_all_that_needs_no_file_is_answered_at_once(
     assert {answer.status for answer in hung} == {503}
 
 
-def test_who_needs_a_file_is_told_soon_that_it_does_not_answer(
+def test_requests_for_hanging_files_time_out(
     running: Stack, files: FaultyFiles, jobs: Jobs
 ) -> None:
     with files.broken("hang"):
@@ -183,7 +183,7 @@ def test_who_needs_a_file_is_told_soon_that_it_does_not_answer(
         assert answer.took_s < PATIENCE_S + AT_ONCE_S, name
 
 
-def test_once_calls_that_hang_hold_all_threads_nobody_waits_for_another(
+def test_with_all_file_threads_hanging_further_requests_fail_at_once(
     running: Stack, files: FaultyFiles, jobs: Jobs
 ) -> None:
     async def use(http: httpx.AsyncClient) -> Any:

@@ -1,4 +1,4 @@
-"""A storage that fails: who needs it is told so, nothing is taken for damaged, nothing is left."""
+"""A storage that fails: requests get an error, no file counts as damaged, none is left over."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import httpx
 import pytest
 import redis
 
-from optserve.stack import Stack
-from tests.api.hung.conftest import PATIENCE_S, Jobs
-from tests.api.parents import Parent
-from tests.processes import eventually
-from tests.support.faulty_files import FaultyFiles
+from optserve.local.stack import Stack
+from tests.support.http.hung_files import PATIENCE_S, Jobs
+from tests.support.machine.faulty_files import FaultyFiles
+from tests.support.machine.processes import eventually
+from tests.support.store.parents import Parent
 
 WHAT = {
     "EROFS": "cannot be used now: Read-only file system",
@@ -36,7 +36,7 @@ def folders(home: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("mode", WHAT)
-def test_the_systems_errors_are_a_503_and_pass_with_their_cause(
+def test_errors_of_the_file_system_are_a_503_until_they_are_over(
     running: Stack, files: FaultyFiles, jobs: Jobs, home: Path, mode: str
 ) -> None:
     job = f"/v1/jobs/{jobs.ended}"
@@ -97,7 +97,7 @@ def test_nothing_is_written_where_a_storage_is_not_mounted(
 
 
 @pytest.mark.parametrize("mode", ["ENOSPC", "EDQUOT"])
-def test_a_full_storage_is_told_as_one(
+def test_a_full_storage_is_a_503_that_says_so(
     running: Stack, files: FaultyFiles, jobs: Jobs, mode: str
 ) -> None:
     with files.broken(mode):
@@ -106,7 +106,7 @@ def test_a_full_storage_is_told_as_one(
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_full")
 
 
-def test_a_clone_that_was_given_up_leaves_nothing(
+def test_a_clone_that_timed_out_leaves_no_files(
     running: Stack, files: FaultyFiles, jobs: Jobs, home: Path
 ) -> None:
     before = folders(home)
@@ -120,7 +120,7 @@ def test_a_clone_that_was_given_up_leaves_nothing(
     eventually(lambda: folders(home) == before)
 
 
-def test_a_large_clone_has_time_by_its_size(
+def test_the_timeout_of_a_clone_grows_with_its_size(
     running: Stack, files: FaultyFiles, store: redis.Redis, home: Path
 ) -> None:
     parent = Parent(store, home / "storage")
@@ -137,7 +137,7 @@ def test_a_large_clone_has_time_by_its_size(
 
 
 @pytest.mark.parametrize("mode", ["hang", "EIO"])
-def test_a_download_whose_file_fails_midway_breaks_and_is_not_taken_for_whole(
+def test_a_download_that_fails_midway_aborts_the_connection(
     running: Stack, files: FaultyFiles, store: redis.Redis, home: Path, mode: str
 ) -> None:
     parent = Parent(store, home / "storage")

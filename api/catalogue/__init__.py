@@ -1,0 +1,1 @@
+"""The catalogue: optimizers, schedules, models, datasets; and previews of schedules."""

@@ -1,0 +1,112 @@
+"""Previews as JSON, CSV and SVG, in parts: half a million numbers are too large for one string."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from api.jobs.plan import lr_brief
+from optcore.plan.preview import PreviewSpec
+from optcore.plan.sampling import require_finite
+from optcore.plan.schedule import SchedulePlan, plan_schedule
+from optcore.schedules.make import make_schedule
+from optcore.schedules.picture import svg_parts
+from optserve.contract.answers.schedules import PreviewedLr, SchedulePreview
+
+VALUES_AT_ONCE = 8192
+"""Numbers encoded at a time."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """
+    The lr of one group at every step.
+
+    Attributes:
+        name: of the group, or ``lr``.
+        values: one per step.
+        known: their summary.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    known: SchedulePlan
+
+
+def curves_of(spec: PreviewSpec) -> list[Curve]:
+    """
+    Return the curves of *spec*: the schedule's own, then those of its groups.
+
+    Raises:
+        SpecError: one of them is not finite.
+    """
+    total, per_epoch = spec.total_steps, spec.steps_per_epoch
+    steps = np.arange(total)
+    found = []
+    for i, (name, schedule, lr) in enumerate(spec.curves()):
+        with np.errstate(all="ignore"):  # non-finite values are an error just below
+            made = make_schedule(schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch)
+            values = made(steps)
+        own = i > 0 and spec.groups[i - 1].schedule is not None
+        require_finite(values, steps, f"groups[{i - 1}].schedule" if own else "schedule")
+        known = plan_schedule(
+            schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch, values=values
+        )
+        found.append(Curve(name, values, known))
+    return found
+
+
+def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
+    """Yield the parts of a `SchedulePreview`."""
+    whole, *groups = curves
+    known = dict(_summary(whole))
+    empty = SchedulePreview(**known, total_steps=spec.total_steps, groups=[])
+    text, _, end = empty.model_dump_json().rpartition('"groups":[]')
+    yield from _with_values(text, whole)
+    yield '"groups":['
+    for i, group in enumerate(groups):
+        yield "," if i else ""
+        yield from _with_values(_summary(group).model_dump_json(), group)
+    yield f"]{end}"
+
+
+def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
+    """Yield a line per step, many at a time; names with commas or quotes are quoted."""
+    head = io.StringIO()
+    names = [curve.name for curve in curves]
+    csv.writer(head, lineterminator="\n").writerow(["step", *names])
+    yield head.getvalue()
+    rows = max(1, VALUES_AT_ONCE // len(curves))
+    for start in range(0, spec.total_steps, rows):
+        columns = [map(repr, curve.values[start : start + rows].tolist()) for curve in curves]
+        steps = map(str, range(start, min(start + rows, spec.total_steps)))
+        yield "".join(f"{','.join(row)}\n" for row in zip(steps, *columns, strict=True))
+
+
+def as_svg(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
+    """Yield the parts of a picture."""
+    title = f"{spec.schedule.kind}, {spec.total_steps} steps"
+    yield from svg_parts({curve.name: curve.values for curve in curves}, title=title)
+
+
+def _summary(curve: Curve) -> PreviewedLr:
+    """Return the summary of *curve*, with an empty list of values."""
+    known = curve.known
+    return PreviewedLr(name=curve.name, lr=[], warnings=known.warnings, **dict(lr_brief(known)))
+
+
+def _with_values(text: str, curve: Curve) -> Iterator[str]:
+    """Yield *text*, with the values of *curve* in its empty list."""
+    # The first match is the list: in a name that contains this text, the quotes are escaped.
+    begin, _, end = text.partition('"lr":[]')
+    yield f'{begin}"lr":['
+    for start in range(0, len(curve.values), VALUES_AT_ONCE):
+        some = to_json(curve.values[start : start + VALUES_AT_ONCE].tolist()).decode()
+        yield ("," if start else "") + some[1:-1]
+    yield f"]{end}"

@@ -1,0 +1,177 @@
+"""
+Routes of the catalogue, generated from the same specs that validate jobs.
+
+They are not coroutines: the first response of each takes up to a second to compute.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.http.problems import documented
+from optcore.schedules.catalogue import SCHEDULES
+from optcore.spec.base import Spec, dialects_of
+from optcore.spec.datasets.catalogue import DATASETS
+from optcore.spec.networks.models import MODELS
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.catalogue import CatalogueEntry, CatalogueField
+from store.errors import NameNotFound
+
+router = APIRouter(prefix="/v1", tags=["catalogue"])
+
+NOUNS: dict[str, Mapping[str, type[Spec]]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "model": MODELS,
+    "dataset": DATASETS,
+}
+
+
+@router.get("/optimizers")
+def list_optimizers() -> Page[CatalogueEntry]:
+    """Return all optimizers."""
+    return _page("optimizer")
+
+
+@router.get("/optimizers/{name}", responses=documented(NameNotFound))
+def read_optimizer(name: str) -> CatalogueEntry:
+    """Return an optimizer: formula, references, hyperparameters with their defaults."""
+    return _entry("optimizer", name)
+
+
+@router.get("/schedules")
+def list_schedules() -> Page[CatalogueEntry]:
+    """Return all schedules."""
+    return _page("schedule")
+
+
+@router.get("/schedules/{name}", responses=documented(NameNotFound))
+def read_schedule(name: str) -> CatalogueEntry:
+    """Return a schedule: formula, references, fields."""
+    return _entry("schedule", name)
+
+
+@router.get("/models")
+def list_models() -> Page[CatalogueEntry]:
+    """Return all models."""
+    return _page("model")
+
+
+@router.get("/models/{name}", responses=documented(NameNotFound))
+def read_model(name: str) -> CatalogueEntry:
+    """Return a model and its fields."""
+    return _entry("model", name)
+
+
+@router.get("/datasets")
+def list_datasets() -> Page[CatalogueEntry]:
+    """Return all datasets."""
+    return _page("dataset")
+
+
+@router.get("/datasets/{name}", responses=documented(NameNotFound))
+def read_dataset(name: str) -> CatalogueEntry:
+    """Return a dataset and its fields."""
+    return _entry("dataset", name)
+
+
+def _page(noun: str) -> Page[CatalogueEntry]:
+    return Page(data=[_entry(noun, name) for name in NOUNS[noun]], has_more=False, next=None)
+
+
+def _entry(noun: str, name: str) -> CatalogueEntry:
+    specs = NOUNS[noun]
+    if name not in specs:
+        raise NameNotFound(noun, name, specs)
+    return _described(noun, name)
+
+
+@functools.cache  # a schedule that holds others takes 50 ms to describe
+def _described(noun: str, name: str) -> CatalogueEntry:
+    spec = NOUNS[noun][name]
+    description = inspect.getdoc(spec) or ""
+    schema = _schema(spec)
+    return CatalogueEntry(
+        object=noun,
+        name=name,
+        summary=description.partition("\n\n")[0].replace("\n", " "),
+        description=description,
+        fields=[_field(spec, field, schema) for field in spec.model_fields],
+        json_schema=schema,
+    )
+
+
+ANY_SCHEDULE: dict[str, Any] = {
+    "type": "object",
+    "required": ["kind"],
+    "description": "A schedule, as /v1/schedules/{kind} describes it.",
+}
+"""Replaces the schema of a nested schedule: in full, a list would be 20 times as long."""
+
+
+def _schema(spec: type[Spec]) -> dict[str, Any]:
+    """Return the JSON schema of *spec*, which refers to the catalogue for nested schedules."""
+    schema = spec.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    own = _with_references(definitions[spec.__name__] if "$ref" in schema else schema)
+    schedules = {kind.__name__ for kind in SCHEDULES.values()}
+    available = {
+        name: _with_references(part) for name, part in definitions.items() if name not in schedules
+    }
+    used: dict[str, Any] = {}
+    while missing := {n for n in available if f'"#/$defs/{n}"' in json.dumps([own, used])} - {
+        *used
+    }:
+        used |= {name: available[name] for name in missing}
+    return {"$defs": used, **own} if used else own
+
+
+def _with_references(node: Any) -> Any:  # noqa: ANN401  any part of a JSON schema
+    if isinstance(node, list):
+        return [_with_references(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "cosine" in node.get("discriminator", {}).get("mapping", {}):
+        return ANY_SCHEDULE
+    return {name: _with_references(value) for name, value in node.items()}
+
+
+def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueField:
+    described = schema["properties"][name]
+    info = spec.model_fields[name]
+    defaults = dialects_of(spec, name)
+    return CatalogueField(
+        name=name,
+        description=" ".join((info.description or "").split()),
+        type=_type(described),
+        default=None if info.is_required() or defaults else described.get("default"),
+        defaults=dict(defaults) if defaults else None,
+        unit=described.get("unit"),
+    )
+
+
+def _type(described: Mapping[str, Any]) -> str:
+    """Return the type of a field, with its limits, in a few words."""
+    if "const" in described:
+        return repr(described["const"])
+    if "enum" in described:
+        return " | ".join(described["enum"])
+    if "anyOf" in described:
+        return " | ".join(_type(choice) for choice in described["anyOf"])
+    if "$ref" in described:
+        return str(described["$ref"].rsplit("/", 1)[-1])
+    limits = {
+        "exclusiveMinimum": "> {}",
+        "minimum": ">= {}",
+        "exclusiveMaximum": "< {}",
+        "maximum": "<= {}",
+    }
+    bounds = [text.format(described[key]) for key, text in limits.items() if key in described]
+    return " ".join([str(described.get("type", "object")), *bounds])

@@ -1,1 +1,0 @@
-"""Charts: what an eye can see of a series, however long it is."""

@@ -1,0 +1,54 @@
+"""Content negotiation: the Accept header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from store.errors import NotAcceptable
+
+Form = TypeVar("Form")
+
+
+def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
+    """
+    Return the form that an Accept header prefers; among equals, the first.
+
+    Args:
+        accept: the header; an empty one accepts all.
+        media_types: the media type of each available form.
+
+    Raises:
+        NotAcceptable: the header accepts none of them.
+    """
+    weights = {
+        form: _weight_of(accept.strip() or "*/*", media_type)
+        for form, media_type in media_types.items()
+    }
+    best = max(weights, key=lambda form: weights[form])
+    if not weights[best] > 0:  # q=0 means not acceptable, however well it matches
+        raise NotAcceptable(accept, media_types.values())
+    return best
+
+
+def _weight_of(accept: str, media_type: str) -> float:
+    """Return the weight of a media type: that of the most specific range that contains it."""
+    ranges = ["*/*", media_type.partition("/")[0] + "/*", media_type]
+    specificity, weight = -1, 0.0
+    for part in accept.split(","):
+        kind, *parameters = (word.strip().lower() for word in part.split(";"))
+        if kind in ranges and ranges.index(kind) > specificity:
+            specificity, weight = ranges.index(kind), _weight(parameters)
+    return weight
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                weight = float(value)
+            except ValueError:
+                return 0.0
+            return weight if 0 <= weight <= 1 else 0.0  # and not NaN
+    return 1.0

@@ -1,0 +1,100 @@
+"""Parameters that routes share. Unknown query parameters are an error, never ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import Header, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from api.http.problems import invalid
+from optcore.spec.errors import MORE, MOST_PROBLEMS, RULE, did_you_mean, short_repr
+from optserve.contract.requests.job import LABEL_NAME, MAX_LABELS
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Repeating a request with the same key returns the job of the first one.",
+    ),
+]
+Accept = Annotated[str, Header(description="The preferred media types.")]
+LABEL = "label."
+"""Prefix of the query parameters that filter by label."""
+FILTERED = "/v1/jobs"
+"""The route that has them."""
+
+
+async def only_known(request: Request) -> None:
+    """Raise unless every query parameter is one that the route declares."""
+    route: APIRoute = request.scope["route"]
+    known = list(dict.fromkeys(_declared(route.dependant)))  # without duplicates, in order
+    filtered = route.path == FILTERED
+    unknown = [
+        (name, value)
+        for name, value in request.query_params.items()
+        if name not in known and not (filtered and name.startswith(LABEL))
+    ]
+    if unknown:
+        known += [f"{LABEL}NAME"] if filtered else []
+        listed = [_unknown(name, value, known) for name, value in unknown[:MOST_PROBLEMS]]
+        raise RequestValidationError([*listed, _further(len(unknown) - len(listed))])
+
+
+def labels_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels by which a list is filtered."""
+    labels = {
+        name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
+    }
+    for name in labels:
+        if not re.fullmatch(LABEL_NAME, name):
+            raise invalid(f"{LABEL}{name}", f"a label's name must match {LABEL_NAME}", name)
+    if len(labels) > MAX_LABELS:
+        text = f"label must be given at most {MAX_LABELS} times, got {len(labels)}"
+        raise invalid("label", text, len(labels))
+    return labels
+
+
+async def require_no_body(request: Request) -> None:
+    """Raise if a request has a body, which would be ignored."""
+    body = (await request.body()).strip()
+    if body not in {b"", b"{}"}:  # some clients send an empty object with every POST
+        error = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
+        raise RequestValidationError([error])
+
+
+def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
+    """Return the error of a cursor beyond its limit, in pydantic's words."""
+    details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
+    return RequestValidationError([details])
+
+
+def require_once(param: str, names: Sequence[str]) -> None:
+    """Raise if a parameter has one of *names* twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise invalid(param, f"{param} must be named once, got {short_repr(name)} twice", name)
+        seen.add(name)
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route and of its dependencies."""
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _declared(each)
+
+
+def _further(number: int) -> dict[str, Any]:
+    return {"type": MORE, "loc": ("query",), "msg": "", "input": None, "ctx": {"number": number}}
+
+
+def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
+    has = f" ({', '.join(known)})" if known else ""
+    message = f"unknown query parameter {short_repr(name)}{did_you_mean(name, known)}{has}"
+    return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

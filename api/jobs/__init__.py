@@ -1,0 +1,1 @@
+"""Jobs: submit, validate, list, clone, and the actions on them."""

@@ -1,0 +1,160 @@
+"""Clones: jobs that start from the weights of another job."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from api.http.dependencies import (
+    BlockingClient,
+    Client,
+    RenderJob,
+    StoredFiles,
+    TenantName,
+    Threads,
+)
+from api.http.params import IdempotencyKey
+from api.http.problems import documented
+from api.http.spec_body import SpecBody, SpecBodyRoute
+from api.jobs.clone_source import check_fits, merged, source_of
+from api.jobs.responses import submitted_response
+from api.jobs.wakeups import wake_workers
+from optserve.contract.answers.jobs import Job
+from optserve.contract.requests.clone import CloneSpec, Keep
+from optserve.contract.requests.job import JobSpec
+from store.errors import JobNotFound, NothingToClone, StorageUnavailable
+from store.jobs import calls
+from store.jobs.calls import Submitted
+from store.jobs.ids import new_id
+from store.jobs.pointers import Pointer, StartingState
+from store.jobs.record import Record, new_fields
+from store.redis.functions import send_async
+from store.storage import starting_state
+from store.storage.starting_state import Damaged, Gone
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=SpecBodyRoute)
+
+TRIES = 5
+"""How often the parent is read again if its checkpoint is deleted while it is being copied."""
+
+
+class Cloner:
+    """Makes a clone of the job in the path."""
+
+    def __init__(
+        self,
+        job_id: str,
+        tenant: TenantName,
+        client: Client,
+        files: StoredFiles,
+        threads: Threads,
+    ) -> None:
+        self._job_id, self._tenant = job_id, tenant
+        self._client, self._files, self._threads = client, files, threads
+
+    async def submit(self, clone: CloneSpec, key: str) -> Submitted:
+        """Make the clone; a repeated request with the same key returns the first one's."""
+        body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
+        if key:  # first of all: by now the parent, or its checkpoint, may be gone
+            recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
+            known = await send_async(self._client, recall)
+            if known is not None:
+                return known
+        # The spec is checked before anything is copied: most errors are in the changes.
+        parent = await self._parent()
+        spec = await self._threads.run(self._size(parent), merged, parent, clone)
+        new = new_id()
+        start = await self._starting_state(clone, spec, new)
+        fields = await self._threads.run(self._size(parent), new_fields, spec, start)
+        call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
+        submitted = await send_async(self._client, call)
+        if submitted.outcome != "created":  # the same request came twice at the same time
+            await self._discard(new)
+        return submitted
+
+    async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
+        """Copy the checkpoint to start from; a running parent may delete it meanwhile."""
+        for _ in range(TRIES):
+            parent = await self._parent()
+            source = source_of(parent, clone)
+            await self._threads.run(self._size(parent), check_fits, parent, spec, clone.keep)
+            try:
+                copy = await self._copy(source, new, clone.keep)
+            except Gone:
+                continue
+            except Damaged as error:
+                raise NothingToClone(
+                    f"the checkpoint of job {parent.id} at step {source.step} is damaged: {error}"
+                ) from None
+            return StartingState(parent.id, copy.step, copy.path, copy.sha256, clone.keep)
+        raise NothingToClone(
+            f"the checkpoint of job {parent.id} at step {source.step} is not in this service's "
+            "storage"
+        )
+
+    async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
+        """Copy *source* for the clone; the copy is removed if the request is cancelled."""
+        files, unwanted = self._files, threading.Event()
+        size = await files.read(source.path, 0, files.storage.size, source.path)
+        try:
+            return await files.copy(
+                source.path,
+                size or 0,
+                starting_state.take,
+                files.storage,
+                source,
+                tenant=self._tenant,
+                job_id=new,
+                keep=keep,
+                unwanted=unwanted,
+            )
+        except BaseException:  # a cancellation, too: the thread continues, and must clean up
+            unwanted.set()
+            raise
+
+    async def _discard(self, new: str) -> None:
+        """Remove the copy for a job that was not made; if that fails, retention does so later."""
+        files = self._files
+        with suppress(StorageUnavailable):
+            await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)
+
+    async def _parent(self) -> Record:
+        record = await send_async(self._client, calls.look(self._tenant, self._job_id))
+        if record is None:
+            raise JobNotFound(self._job_id)
+        return record
+
+    def _size(self, parent: Record) -> int:
+        """Return how many bytes of JSON must be processed to clone *parent*."""
+        return self._threads.size + len(parent.fields["spec"])
+
+
+@router.post(
+    "/clone",
+    status_code=201,
+    response_model=Job,
+    responses=documented(JobNotFound, NothingToClone, StorageUnavailable),
+)
+async def clone_job(
+    *,
+    clone: SpecBody[CloneSpec],
+    cloner: Annotated[Cloner, Depends()],
+    blocking_client: BlockingClient,
+    render: RenderJob,
+    threads: Threads,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """
+    Submit a job that starts from the weights of this one, at its own step 0.
+
+    `changes` is a JSON merge patch (RFC 7396) on this job's spec as submitted; fields it left at
+    their defaults stay there. The network's parameters must not change. The new job has its own
+    copy of the weights, so it does not depend on what happens to this one.
+    """
+    submitted = await cloner.submit(clone, idempotency_key or "")
+    response = await submitted_response(submitted, render=render, threads=threads)
+    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
+    return response

@@ -1,0 +1,60 @@
+"""The files of a job: its checkpoints and artifacts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.http.dependencies import JobRecord, StoredFiles
+from api.http.downloads import Download
+from api.http.problems import documented
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.checkpoints import Checkpoint
+from store.errors import ArchiveUnreadable, ArtifactNotFound, JobNotFound, StorageUnavailable
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
+
+
+@router.get("/checkpoints", responses=documented(JobNotFound, StorageUnavailable))
+async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkpoint]:
+    """Return a job's retained checkpoints, oldest first. Any of them can be cloned."""
+    data = [
+        Checkpoint(
+            step=pointer.step,
+            sha256=pointer.sha256,
+            size=await files.read(pointer.path, 0, files.storage.size, pointer.path),
+            best=record.best is not None and pointer.step == record.best.step,
+        )
+        for pointer in record.retained()
+    ]
+    return Page(data=data, has_more=False, next=None)
+
+
+@router.get(
+    "/artifacts/{name}",
+    response_class=Download,
+    responses=documented(JobNotFound, ArtifactNotFound, ArchiveUnreadable, StorageUnavailable),
+)
+async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Download:
+    """
+    Return a file of a finished job.
+
+    - `model.safetensors`: the network as it was evaluated.
+    - `ema.safetensors`: the moving average of its weights, if the job has one.
+    - `best.safetensors`: the network at its best step, if the job keeps it.
+    """
+    artifacts = record.artifacts
+    if name not in artifacts:
+        raise ArtifactNotFound(name, artifacts)
+    try:
+        file = await files.open(artifacts[name]["path"])
+    except FileNotFoundError:
+        raise ArchiveUnreadable(artifacts[name]["path"], "is missing") from None
+    return Download(
+        file,
+        filename=name,
+        media_type="application/octet-stream",
+        headers={
+            "X-Content-Type-Options": "nosniff",
+            "ETag": f'"{artifacts[name]["sha256"]}"',
+        },
+    )

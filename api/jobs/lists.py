@@ -1,0 +1,142 @@
+"""Pages of jobs, limited in number and in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from api.http.thread_pool import RequestThreads
+from optserve.contract.answers.jobs import ListedJob, UnreadableJob
+from store.errors import JobNotFound, RecordUnreadable
+from store.jobs.calls import Unreadable
+from store.jobs.record import Record
+from store.jobs.views import Store
+
+log = logging.getLogger(__name__)
+
+MAX_PAGE = 4 * 2**20 - 1024
+"""Bytes of a page's rows. The first row is included whatever its size."""
+OLD_PER_PAGE = 64
+"""Records of the previous release in one page: their names must be read from their specs."""
+MAX_WHY = 300
+"""Characters of the reason why a job cannot be read."""
+ROWS_AT_ONCE = 32
+"""Rows made before the event loop may run other requests."""
+
+Render = Callable[..., ListedJob]
+"""Makes the representation of a job in a list; see `Record.listed`."""
+
+
+@dataclass
+class Rows:
+    """
+    The rows of a page.
+
+    Attributes:
+        texts: each row, as JSON.
+        unreadable: the jobs that cannot be read, with the reason, as JSON.
+        last: id of the last job.
+        size: bytes of all rows.
+        old: number of rows from records of the previous release.
+        full: whether a further row did not fit.
+    """
+
+    texts: list[bytes] = field(default_factory=list)
+    unreadable: list[bytes] = field(default_factory=list)
+    last: str = ""
+    size: int = 0
+    old: int = 0
+    full: bool = False
+
+    def add(self, job_id: str, text: bytes) -> None:
+        """Add a row if it fits."""
+        self.full = bool(self.texts) and self.size + len(text) + 1 > MAX_PAGE
+        if not self.full:
+            self.texts.append(text)
+            self.last, self.size = job_id, self.size + len(text) + 1
+
+    def skip(self, job_id: str, why: str) -> None:
+        """List a job as unreadable; it does not keep the others from being listed."""
+        log.warning("%s cannot be listed: %s", job_id, why)
+        text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
+        self.unreadable.append(text)
+        self.size += len(text) + 1
+
+    def page(self, rest: str | None) -> bytes:
+        """Return the page as JSON; *rest* is the cursor behind it, if all rows fit."""
+        # Joined by hand: the rows are JSON already, and parsing 4 MiB again takes long.
+        after = self.last if self.full else rest
+        end = b'"has_more":false,"next":null}' if after is None else _more(after)
+        lists = b'"data":[%b],"unreadable":[%b],' % tuple(
+            b",".join(texts) for texts in (self.texts, self.unreadable)
+        )
+        return b'{"object":"list",' + lists + end
+
+
+async def page(
+    store: Store,
+    tenant: str,
+    found: tuple[list[str], str | None],
+    *,
+    with_spec: bool,
+    render: Render,
+    threads: RequestThreads,
+) -> bytes:
+    """
+    Return a page of jobs as JSON.
+
+    Args:
+        store: where the jobs are.
+        tenant: their owner.
+        found: their ids, and the cursor behind them.
+        with_spec: whether to include their specs.
+        render: makes the representation of one.
+        threads: of the request.
+    """
+    ids, rest = found
+    rows = Rows()
+    async for record in store.summaries(tenant, ids):
+        if isinstance(record, Unreadable):
+            rows.skip(record.id, record.why)
+            continue
+        try:
+            rows.add(record.id, await _row(store, record, with_spec, render, threads))
+        except JobNotFound:  # deleted meanwhile
+            continue
+        except RecordUnreadable as error:
+            rows.skip(record.id, str(error))
+            continue
+        rows.old += not record.is_called
+        rows.full = rows.full or (rows.old == OLD_PER_PAGE and record.id != ids[-1])
+        if rows.full:
+            break
+        if len(rows.texts) % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)  # rows are built on the event loop
+    return rows.page(rest)
+
+
+async def _row(
+    store: Store, record: Record, with_spec: bool, render: Render, threads: RequestThreads
+) -> bytes:
+    spec: str | None = None
+    if with_spec or not record.is_called:
+        spec = await store.spec(record, most=MAX_PAGE)
+    if spec is None and not record.is_called:
+        record = Record({**record.fields, **UNKNOWN})
+    return await threads.run(
+        len(spec or ""), _text, record, spec, with_spec=with_spec, render=render
+    )
+
+
+UNKNOWN = {"name": "", "labels": "{}", "time_limit_s": ""}
+"""Fields of a record of the previous release whose spec is larger than a page."""
+
+
+def _text(record: Record, spec: str | None, *, with_spec: bool, render: Render) -> bytes:
+    return render(record, spec, with_spec=with_spec).model_dump_json().encode()
+
+
+def _more(after: str) -> bytes:
+    return b'"has_more":true,"next":"' + after.encode() + b'"}'

@@ -1,0 +1,60 @@
+"""The plan of a job, as `POST /v1/jobs/validate` returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from optcore.plan.schedule import SchedulePlan, plan_schedule
+from optcore.spec.networks.summary import summarize
+from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
+from optserve.contract.answers.schedules import LrSummary
+from optserve.contract.requests.job import JobSpec
+
+
+def plan_of(spec: JobSpec) -> Plan:
+    """Return the plan of the job that *spec* describes."""
+    known = plan_schedule(
+        spec.schedule,
+        lr=spec.optimizer.lr,
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+    )
+    layers = summarize(spec.model.network(spec.dataset.num_classes), spec.dataset.shape)
+    return Plan(
+        spec=spec.model_dump(mode="json"),
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+        num_parameters=sum(layer.num_parameters for layer in layers),
+        layers=[LayerSummary.model_validate(layer, from_attributes=True) for layer in layers],
+        groups=list(_groups(spec)),
+        lr=lr_brief(known),
+        warnings=list(_warnings(spec, known)),
+    )
+
+
+def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
+    sizes = {parameter.name: prod(parameter.shape) for parameter in spec.parameters()}
+    for group in spec.groups():
+        yield GroupSummary(
+            match=group.match,
+            kind=group.spec.kind,
+            lr=group.spec.hyperparameters()["lr"] * group.lr_scale,
+            weight_decay=group.spec.weight_decay,
+            l2=group.spec.l2,
+            clip=None if group.spec.clip is None else group.spec.clip.model_dump(),
+            schedule=None if group.schedule is None else group.schedule.kind,
+            parameters=group.names,
+            num_parameters=sum(sizes[name] for name in group.names),
+        )
+
+
+def lr_brief(known: SchedulePlan) -> LrSummary:
+    """Return the summary of a schedule's plan."""
+    return LrSummary(**{name: getattr(known, name) for name in LrSummary.model_fields})
+
+
+def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
+    yield from known.warnings
+    if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
+        yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

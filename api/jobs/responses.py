@@ -1,0 +1,51 @@
+"""A job as a response, encoded in a thread if its spec is large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fastapi import Response
+
+from api.http.thread_pool import RequestThreads
+from optserve.contract.answers.jobs import Job
+from store.errors import IdempotencyConflict
+from store.jobs.calls import Submitted
+from store.jobs.record import Record
+
+Render = Callable[[Record], Job]
+"""Makes the representation of a job."""
+
+
+async def submitted_response(
+    submitted: Submitted, *, render: Render, threads: RequestThreads
+) -> Response:
+    """
+    Return the submitted job, with its URL in `Location`.
+
+    Raises:
+        IdempotencyConflict: the key was used for another request.
+    """
+    record = submitted.record
+    if submitted.outcome == "conflict":
+        raise IdempotencyConflict(record.id)
+    headers = {"Location": f"/v1/jobs/{record.id}"}
+    if submitted.outcome == "replayed":
+        headers["Idempotent-Replayed"] = "true"
+    return await job_response(record, render=render, threads=threads, status=201, headers=headers)
+
+
+async def job_response(
+    record: Record,
+    *,
+    render: Render,
+    threads: RequestThreads,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the job of *record*."""
+    text = await threads.run(len(record.fields.get("spec", "")), _text, record, render)
+    return Response(text, status, headers, "application/json")
+
+
+def _text(record: Record, render: Render) -> str:
+    return render(record).model_dump_json()

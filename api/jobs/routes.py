@@ -1,0 +1,130 @@
+"""Jobs: submit, validate, list and read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.http.dependencies import (
+    BlockingClient,
+    Client,
+    JobRecord,
+    JobStore,
+    RenderJob,
+    RenderListedJob,
+    TenantName,
+    Threads,
+)
+from api.http.params import IdempotencyKey, labels_of
+from api.http.problems import documented
+from api.http.spec_body import SpecBody, SpecBodyRoute
+from api.http.thread_pool import VALUES_PER_BYTE
+from api.jobs.lists import page
+from api.jobs.plan import plan_of
+from api.jobs.responses import job_response, submitted_response
+from api.jobs.wakeups import wake_workers
+from optcore.plan.values import check_values
+from optserve.contract.answers.jobs import Job, JobPage
+from optserve.contract.answers.plans import Plan
+from optserve.contract.requests.job import JobSpec
+from optserve.contract.states import State
+from store.errors import Busy, IdempotencyConflict, JobNotFound, StoreUnavailable
+from store.jobs import calls
+from store.jobs.ids import new_id
+from store.jobs.record import new_fields
+from store.redis.functions import send_async
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)
+
+JOB_ID = r"^job_[0-9a-f-]{1,64}$"
+"""The form of a job's id."""
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Job,
+    responses=documented(IdempotencyConflict, StoreUnavailable),
+)
+async def submit_job(
+    *,
+    spec: SpecBody[JobSpec],
+    tenant: TenantName,
+    client: Client,
+    blocking_client: BlockingClient,
+    render: RenderJob,
+    threads: Threads,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """
+    Submit a job. It is stored on disk before the response is sent.
+
+    With an `Idempotency-Key` the request may be repeated: it returns the same job.
+    """
+    body_sha, fields = await threads.run(
+        threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
+    )
+    call = calls.submit(
+        tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
+    )
+    submitted = await send_async(client, call)
+    response = await submitted_response(submitted, render=render, threads=threads)
+    await wake_workers(blocking_client, submitted.wakeups, submitted.record.id)
+    return response
+
+
+def _cost(spec: JobSpec) -> int:
+    """Return the cost of checking the schedules of *spec*, in bytes of JSON to parse."""
+    return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
+
+
+def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
+    """Check the schedules of *spec*; return its hash, if wanted, and the fields of its record."""
+    check_values(spec)
+    return spec.sha256() if hashed else "", new_fields(spec)
+
+
+@router.post("/validate", response_model=Plan, responses=documented(Busy))
+async def validate_job(spec: SpecBody[JobSpec], threads: Threads) -> Response:
+    """Return the plan of a job: its spec with all defaults, sizes, and warnings. Nothing runs."""
+    text = await threads.run(threads.size + _cost(spec), _plan, spec)
+    return Response(text, media_type="application/json")
+
+
+def _plan(spec: JobSpec) -> str:
+    check_values(spec)
+    return plan_of(spec).model_dump_json()
+
+
+@router.get("", response_model=JobPage, responses=documented(StoreUnavailable))
+async def list_jobs(
+    *,
+    request: Request,
+    tenant: TenantName,
+    store: JobStore,
+    render: RenderListedJob,
+    threads: Threads,
+    state: Annotated[State | None, Query(description="Return only jobs in this state.")] = None,
+    after: Annotated[
+        str | None, Query(pattern=JOB_ID, description="Return only jobs older than this one.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum of jobs.")] = 20,
+    spec: Annotated[bool, Query(description="Include the spec of each job.")] = False,
+) -> Response:
+    """
+    Return jobs, newest first, without their specs.
+
+    Filter by label with `?label.NAME=VALUE`, once per label. A page has at most 4 MiB, so it may
+    be shorter than `limit`: while `has_more` is true, continue with `after` set to `next`.
+    """
+    labels = labels_of(request.query_params)
+    found = await store.ids(tenant, state=state, labels=labels, after=after, limit=limit)
+    text = await page(store, tenant, found, with_spec=spec, render=render, threads=threads)
+    return Response(text, media_type="application/json")
+
+
+@router.get("/{job_id}", response_model=Job, responses=documented(JobNotFound))
+async def read_job(record: JobRecord, render: RenderJob, threads: Threads) -> Response:
+    """Return a job and its progress; while it is queued, with its position in the queue."""
+    return await job_response(record, render=render, threads=threads)

@@ -1,0 +1,33 @@
+"""Wakes workers when a request has made work for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import redis
+from fastapi.concurrency import run_in_threadpool
+
+from store.redis import doorbell
+from store.redis.unreachable import UNREACHABLE
+
+log = logging.getLogger(__name__)
+
+
+async def wake_workers(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
+    """
+    Wake a worker of each of *devices*.
+
+    RQ has no async client, so a thread does it. The job is stored already: if the wakeup fails, the
+    reaper repeats it within seconds, so the request succeeds all the same.
+    """
+    if devices:
+        await run_in_threadpool(_wake, client, devices, job_id)
+
+
+def _wake(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
+    for device in devices:
+        try:
+            doorbell.ring(client, device, job_id)
+        except UNREACHABLE as error:
+            log.warning("%s: a worker for %s could not be woken: %s", job_id, device, error)

@@ -1,0 +1,1 @@
+"""The rows of a job, one per step: pages, exports, charts and streams."""

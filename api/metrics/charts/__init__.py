@@ -1,0 +1,1 @@
+"""Charts: series of any length in few enough points to draw."""

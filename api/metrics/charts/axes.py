@@ -1,0 +1,67 @@
+"""The axes of a chart: from row numbers to positions."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.spec.run import RunSpec
+from store.jobs.series import unpack_marks
+
+Rows = NDArray[np.int64]
+Axis = Callable[[Rows], NDArray[np.generic]]
+"""Maps row numbers to positions, monotonically."""
+
+DECIMALS = 6
+"""Decimals of seconds. Marks have two; steps between two marks are interpolated."""
+
+
+def steps(rows: Rows) -> NDArray[np.int64]:
+    """Return the steps of *rows*, which are their numbers."""
+    return rows
+
+
+def examples(spec: RunSpec) -> Axis:
+    """Return the axis of examples seen by the end of a step; an epoch's last batch may be short."""
+    of_epoch, of_step = spec.dataset.train_examples, spec.examples_per_step
+
+    def seen(rows: Rows) -> NDArray[np.int64]:
+        epoch, step = np.divmod(rows, spec.steps_per_epoch)
+        found: Rows = epoch * of_epoch + np.minimum((step + 1) * of_step, of_epoch)
+        return found
+
+    return seen
+
+
+def seconds(marks: bytes) -> Axis:
+    """
+    Return the axis of seconds trained by the end of a step.
+
+    Args:
+        marks: see `store.redis.keys.MARKS`. Rows after the last mark have its time.
+    """
+    known, times = unpack_marks(marks)
+    counts = np.concatenate([[0.0], known])  # in float64, which interp would convert to each time
+    times = np.concatenate([[0.0], times])
+
+    def trained(rows: Rows) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.interp(rows + 1, counts, times).round(DECIMALS)
+        return found
+
+    return trained
+
+
+def between(axis: Axis, num_rows: int, first: float | None, last: float | None) -> tuple[int, int]:
+    """Return the first and last row whose positions are in *first* to *last*, both included."""
+
+    def position(row: int) -> float:
+        return float(axis(np.asarray([row]))[0])
+
+    # Bisection over row numbers: an axis of a million rows is evaluated some twenty times.
+    rows = range(num_rows)
+    begin = 0 if first is None else bisect_left(rows, first, key=position)
+    end = num_rows if last is None else bisect_right(rows, last, key=position)
+    return begin, end - 1

@@ -1,0 +1,161 @@
+"""Buckets: consecutive rows summarized in a few numbers, without losing any extreme."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buckets = NDArray[np.void]
+"""Shape (buckets, columns), or (buckets,) for one column; dtype `BUCKET`."""
+
+BUCKET = np.dtype(
+    [
+        ("low", "<f8"),
+        ("low_at", "<i8"),
+        ("high", "<f8"),
+        ("high_at", "<i8"),
+        ("odd", "<f8"),
+        ("odd_at", "<i8"),
+        ("nan", "<i4"),
+        ("infinity", "<i4"),
+        ("minus_infinity", "<i4"),
+    ]
+)
+"""
+The smallest and the largest finite value and the first non-finite value, each with the first row
+that has it (`NOWHERE` if none has), and the counts of NaN, Infinity and -Infinity.
+"""
+COUNTS = ("nan", "infinity", "minus_infinity")
+NOWHERE = np.iinfo(np.int64).max
+EMPTY = np.array((np.inf, NOWHERE, -np.inf, NOWHERE, np.nan, NOWHERE, 0, 0, 0), BUCKET)
+"""A bucket of no rows, the neutral element when buckets are merged."""
+
+
+class Points(NamedTuple):
+    """
+    The points of a curve.
+
+    Attributes:
+        steps: ascending.
+        values: one per step.
+    """
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
+    """
+    Return the buckets of consecutive rows.
+
+    Args:
+        values: (rows, columns), float64.
+        first: number of the first row.
+        size: rows per bucket. Bucket i begins at row i * size; the first and the last one may be
+            incomplete.
+    """
+    num_rows, num_columns = values.shape
+    head = min(-first % size, num_rows)
+    whole = (num_rows - head) // size
+    tail = head + whole * size
+    parts = [
+        _summarized(part.reshape(count, -1, num_columns), first + at)
+        for at, part, count in (
+            (0, values[:head], 1),
+            (head, values[head:tail], whole),
+            (tail, values[tail:], 1),
+        )
+        if len(part)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, num_columns), BUCKET)
+
+
+def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
+    """
+    Merge *buckets*, each *factor* of them into one.
+
+    Args:
+        buckets: (buckets, columns).
+        first: number of the first one. The merged bucket i begins at bucket i * factor.
+        factor: how many are merged into one.
+    """
+    # Merged buckets begin at multiples of *factor* from row 0, not at *first*: a chart of another
+    # range then has the same buckets, and does not flicker.
+    lead, (num, num_columns) = first % factor, buckets.shape
+    count = -(-(lead + num) // factor) if num else 0
+    padded = np.full((count * factor, num_columns), EMPTY)
+    padded[lead : lead + num] = buckets
+    groups = padded.reshape(count, factor, num_columns)
+    found = np.empty((count, num_columns), BUCKET)
+    for value, at, chosen in (
+        ("low", "low_at", groups["low"].argmin(axis=1)),
+        ("high", "high_at", groups["high"].argmax(axis=1)),
+        ("odd", "odd_at", groups["odd_at"].argmin(axis=1)),
+    ):
+        found[value] = _taken(groups[value], chosen)
+        found[at] = _taken(groups[at], chosen)
+    for name in COUNTS:
+        found[name] = groups[name].sum(axis=1)
+    return found
+
+
+def points(buckets: Buckets) -> Points:
+    """
+    Return the points of *buckets* of one column, at most two per bucket.
+
+    They are the smallest and the largest value, in order of their steps: one point if they are the
+    same. If no value is finite, the point is the first one.
+    """
+    swapped = buckets["high_at"] < buckets["low_at"]
+    no_finite = buckets["low_at"] == NOWHERE
+    steps = np.stack([buckets["low_at"], buckets["high_at"]], axis=1)
+    values = np.stack([buckets["low"], buckets["high"]], axis=1)
+    steps[swapped], values[swapped] = steps[swapped, ::-1], values[swapped, ::-1]
+    steps[no_finite, 0] = buckets["odd_at"][no_finite]
+    values[no_finite, 0] = buckets["odd"][no_finite]
+    drawn = np.stack([np.ones_like(no_finite), ~no_finite & (steps[:, 0] != steps[:, 1])], axis=1)
+    return Points(steps[drawn], values[drawn])
+
+
+def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
+    """Return a bucket for each group of *values*: (groups, rows per group, columns)."""
+    count, size, num_columns = values.shape
+    found = np.full((count, num_columns), EMPTY)
+    starts = first + size * np.arange(count)[:, np.newaxis]
+    finite = np.isfinite(values)
+    # Almost all series are finite everywhere, and the two copies below are half of the time.
+    if not (all_finite := bool(finite.all())):
+        _fill_odd(found, values, finite, starts)
+    lows = values if all_finite else np.where(finite, values, np.inf)
+    highs = values if all_finite else np.where(finite, values, -np.inf)
+    some = finite.any(axis=1)
+    for value, at, among, chosen in (
+        ("low", "low_at", lows, lows.argmin(axis=1)),
+        ("high", "high_at", highs, highs.argmax(axis=1)),
+    ):
+        found[value] = _taken(among, chosen)
+        found[at] = np.where(some, starts + chosen, NOWHERE)
+    return found
+
+
+def _fill_odd(
+    found: Buckets,
+    values: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+    starts: NDArray[np.int64],
+) -> None:
+    """Fill in the fields of *found* about non-finite values."""
+    chosen = finite.argmin(axis=1)
+    odd = ~finite.all(axis=1)
+    found["odd"] = np.where(odd, _taken(values, chosen), np.nan)
+    found["odd_at"] = np.where(odd, starts + chosen, NOWHERE)
+    found["nan"] = np.isnan(values).sum(axis=1)
+    found["infinity"] = np.isposinf(values).sum(axis=1)
+    found["minus_infinity"] = np.isneginf(values).sum(axis=1)
+
+
+def _taken(among: NDArray[np.generic], chosen: NDArray[np.intp]) -> NDArray[np.generic]:
+    """Return the *chosen* entry of each group and column of *among*."""
+    return np.take_along_axis(among, chosen[:, np.newaxis], axis=1)[:, 0]

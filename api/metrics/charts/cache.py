@@ -1,0 +1,164 @@
+"""The cache of buckets: rows that a chart has read are not read again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from api.metrics.charts.buckets import BUCKET, Buckets
+from optserve.contract.states import State
+from store.jobs.record import Record
+
+FINEST = 64
+"""Rows per cached bucket."""
+MAX_BUCKETS = 2**16
+"""Buckets per column of a job. Longer jobs have larger buckets."""
+MAX_BYTES = 64 * 2**20
+"""Size of the cache."""
+OVERHEAD_BYTES = 1024
+"""Memory of an entry besides its buckets: 680 were measured, rounded up."""
+
+
+class CachedBuckets:
+    """
+    The buckets of a job's settled rows, from row 0.
+
+    Attributes:
+        job_id: of the job.
+        size: rows per bucket, a power of two.
+        rows: number of rows in the buckets. All buckets are full, except the last one of a job that
+            has ended.
+        buckets: (buckets, columns).
+        lock: held while they are read or extended.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.job_id = record.id
+        self.size = FINEST
+        # By the planned length, which does not change: buckets need never be merged later.
+        while record.total_steps > self.size * MAX_BUCKETS:
+            self.size *= 2
+        self._columns = len(record.series.columns)
+        self.lock = asyncio.Lock()
+        self._truncations = len(record.truncations)
+        self._replayed = replayed(record)
+        self.rows = 0
+        self.buckets: Buckets = np.empty((0, self._columns), BUCKET)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the entry."""
+        return OVERHEAD_BYTES + self.buckets.nbytes
+
+    def renew(self, record: Record) -> None:
+        """Drop the rows that are no longer valid, by the truncations and replays of *record*."""
+        truncations = record.truncations
+        self._truncate(min([self.rows, *truncations[self._truncations :]]))
+        self._truncations = max(self._truncations, len(truncations))
+        if replayed(record) != self._replayed:
+            self._replayed = replayed(record)
+            if record.series.num_computed < self._columns:
+                self._truncate(0)
+
+    def missing(self, record: Record) -> int:
+        """Return how many further rows can be cached."""
+        rows = settled(record)
+        if not record.state.final:  # a bucket that is not full yet would change
+            rows -= rows % self.size
+        return max(rows - self.rows, 0)
+
+    def extend(self, rows: int, more: list[Buckets]) -> None:
+        """Append *more* buckets, with *rows* rows in all."""
+        self.buckets = np.concatenate([self.buckets, *more])
+        self.rows += rows
+
+    def whole(self, first: int, stop: int) -> tuple[int, int]:
+        """Return the range of rows covered by cached buckets that lie within *first* to *stop*."""
+        begin = min(-(-first // self.size) * self.size, stop)
+        end = self.rows if stop >= self.rows else stop // self.size * self.size
+        return begin, max(begin, end)
+
+    def between(self, begin: int, end: int) -> Buckets:
+        """Return the buckets of a range that `whole` has returned."""
+        return self.buckets[begin // self.size : -(-end // self.size) if begin < end else 0]
+
+    def _truncate(self, rows: int) -> None:
+        if rows < self.rows:
+            self.rows = rows - rows % self.size
+            self.buckets = self.buckets[: self.rows // self.size].copy()  # a view keeps all of it
+
+
+class _Entry(NamedTuple):
+    cached: CachedBuckets
+    num_bytes: int
+
+
+class BucketCache:
+    """
+    The buckets of the most recently used jobs, within a limit of bytes.
+
+    Concurrent requests for the same job share one `CachedBuckets` and its lock, even before it has
+    any buckets or after it was evicted. An object without an entry lives as long as a request
+    refers to it.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._in_use: WeakValueDictionary[str, CachedBuckets] = WeakValueDictionary()
+
+    def of(self, record: Record) -> CachedBuckets:
+        """Return the buckets of a job; there may be none yet."""
+        cached = self._in_use.get(record.id)
+        if cached is None:
+            cached = self._in_use[record.id] = CachedBuckets(record)
+        if record.id in self._entries:
+            self._entries.move_to_end(record.id)
+        return cached
+
+    def put(self, cached: CachedBuckets) -> None:
+        """Store what `of` has returned, at its present size; evict the least recently used jobs."""
+        self._drop(cached.job_id)
+        if cached.rows:
+            self._entries[cached.job_id] = _Entry(cached, cached.num_bytes)
+            self._num_bytes += cached.num_bytes
+        while self._num_bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all entries."""
+        return self._num_bytes
+
+    @property
+    def num_jobs(self) -> int:
+        """Number of entries."""
+        return len(self._entries)
+
+    def _drop(self, job_id: str) -> None:
+        if job_id in self._entries:
+            self._num_bytes -= self._entries.pop(job_id).num_bytes
+
+
+def settled(record: Record) -> int:
+    """
+    Return how many rows of a job will not change, except by truncation.
+
+    A resumed run computes the steps after its checkpoint again. While it does, the columns that are
+    only observed (speed, memory) are overwritten.
+    """
+    if record.series.num_computed == len(record.series.columns):
+        return record.rows
+    replay_at, replay_end = (int(record.fields.get(f"replay_{end}", 0)) for end in ("at", "end"))
+    replaying = record.state is State.RUNNING and replay_at < replay_end
+    return min(replay_at, record.rows) if replaying else record.rows
+
+
+def replayed(record: Record) -> tuple[int, str]:
+    """Return a value that changes when rows may have been computed again."""
+    return record.attempt, record.fields.get("claim_checkpoint", "")

@@ -1,0 +1,92 @@
+"""Curves of several jobs above one axis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from api.metrics.charts import axes, responses
+from api.metrics.charts.axes import Axis
+from api.metrics.charts.reader import SeriesReader, bucket_size
+from optserve.contract.answers.charts import ComparedJob, XAxis
+from store.jobs.record import Record
+from store.jobs.views import Store
+
+NO_TIMES = "it was trained before the times of steps were recorded"
+
+
+class Side(NamedTuple):
+    """
+    One of the compared jobs.
+
+    Attributes:
+        record: of the job.
+        axis: positions of its rows; None if they are unknown.
+    """
+
+    record: Record
+    axis: Axis | None
+
+
+async def side(store: Store, record: Record, along: XAxis) -> Side:
+    """Return a job with its axis: steps, examples or seconds."""
+    if along is XAxis.STEP:
+        return Side(record, axes.steps)
+    if along is XAxis.EXAMPLES:
+        return Side(record, axes.examples(record.spec))
+    # Unpacking the marks of a long job would block the event loop: hence the thread below.
+    marks = await store.marks(record)
+    if record.rows and not marks:
+        return Side(record, None)
+    return Side(record, await asyncio.to_thread(axes.seconds, marks))
+
+
+def end(sides: Sequence[Side], along: XAxis) -> float | None:
+    """Return the end of the axis for all rows that *sides* will have; None for seconds."""
+    if along is XAxis.SECONDS:
+        return None
+    lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
+    return float(max(lasts)) + 1
+
+
+async def curves(
+    reader: SeriesReader,
+    sides: Sequence[Side],
+    column: str,
+    along: XAxis,
+    *,
+    first: float | None,
+    last: float | None,
+    max_points: int,
+) -> list[ComparedJob]:
+    """
+    Return a curve of each of *sides*.
+
+    Args:
+        reader: reads their rows.
+        sides: the jobs.
+        column: the compared column.
+        along: the axis. By step, all jobs have the same buckets.
+        first: beginning of the range on the axis; None for all.
+        last: end of the range on the axis; None for all.
+        max_points: points per job.
+    """
+    ranges = [
+        axes.between(axis, record.rows, first, last) if axis else (0, -1) for record, axis in sides
+    ]
+    size = 1
+    if along is XAxis.STEP:
+        size = max(bucket_size(begin, final + 1, max_points) for begin, final in ranges)
+    found = []
+    for (record, axis), (begin, final) in zip(sides, ranges, strict=True):
+        if axis is None:
+            found.append(responses.omitted(record, NO_TIMES))
+            continue
+        view = await reader.view(
+            record, [column], first=begin, last=final, max_points=max_points, size=size
+        )
+        found.append(responses.compared(view, axis))
+    return found

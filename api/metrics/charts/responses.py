@@ -1,0 +1,68 @@
+"""Responses: buckets as points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from api.metrics.charts.axes import Axis
+from api.metrics.charts.buckets import BUCKET, COUNTS, NOWHERE, Buckets, points
+from api.metrics.charts.reader import View
+from optserve.contract.answers.charts import Chart, ComparedJob, Curve
+from store.jobs.record import Record
+
+
+def chart(view: View) -> Chart:
+    """Return the chart of one job."""
+    record = view.record
+    curves = {name: Curve(**_curve(view.buckets[:, i])) for i, name in enumerate(view.columns)}
+    return Chart(
+        job=record.id,
+        state=record.state,
+        total=record.rows,
+        first=view.first,
+        last=view.stop - 1,
+        bucket=view.size,
+        returned=sum(len(curve.steps) for curve in curves.values()),
+        columns=curves,
+    )
+
+
+def compared(view: View, axis: Axis) -> ComparedJob:
+    """Return the curve of one of several jobs."""
+    curve = _curve(view.buckets[:, 0])
+    for part in (curve, curve["not_finite"]):
+        part["x"] = axis(np.asarray(part["steps"], np.int64)).tolist()
+    return ComparedJob(**_facts(view.record), bucket=view.size, **curve)
+
+
+def omitted(record: Record, reason: str) -> ComparedJob:
+    """Return one of several jobs without a curve."""
+    curve = _curve(np.empty(0, BUCKET))
+    for part in (curve, curve["not_finite"]):
+        part["x"] = []
+    return ComparedJob(**{**_facts(record), "omitted": reason}, bucket=1, **curve)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {
+        "job": record.id,
+        "name": record.posted.get("name", ""),
+        "state": record.state,
+        "total": record.rows,
+        "omitted": None,
+    }
+
+
+def _curve(buckets: Buckets) -> dict[str, Any]:
+    drawn = points(buckets)
+    odd = buckets[buckets["odd_at"] != NOWHERE]
+    return {
+        "steps": drawn.steps.tolist(),
+        "values": drawn.values.tolist(),
+        "not_finite": {
+            "steps": odd["odd_at"].tolist(),
+            **{name: odd[name].tolist() for name in COUNTS},
+        },
+    }

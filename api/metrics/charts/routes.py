@@ -1,0 +1,99 @@
+"""Routes of charts, of one job or of several."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from api.http.dependencies import ChartReader, JobRecord, JobStore, TenantName
+from api.http.params import require_once
+from api.http.problems import documented
+from api.metrics.charts import comparison, responses
+from api.metrics.charts.params import MaxPoints, require_range
+from api.metrics.columns import columns_of, require_column
+from optserve.contract.answers.base import WireModel
+from optserve.contract.answers.charts import MAX_COMPARED_JOBS, Chart, Comparison, XAxis
+from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
+
+router = APIRouter(prefix="/v1", tags=["metrics"])
+
+
+def _responses(model: type[WireModel]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model}, **documented(JobNotFound, ArchiveUnreadable, StorageUnavailable)}
+
+
+@router.get("/jobs/{job_id}/metrics/chart", responses=_responses(Chart))
+async def chart_metrics(
+    *,
+    record: JobRecord,
+    reader: ChartReader,
+    columns: Annotated[
+        list[str], Query(description="Names such as loss or loss,lr; default: all columns.")
+    ] = [],  # noqa: B006  FastAPI copies it
+    max_points: MaxPoints = 2000,
+    first: Annotated[int, Query(ge=0, description="First step of the range.")] = 0,
+    last: Annotated[
+        int | None, Query(ge=0, description="Last step of the range; default: the last there is.")
+    ] = None,
+) -> Response:
+    """
+    Return a chart of a job: the smallest and the largest value in each bucket of steps.
+
+    No spike is lost, NaN and infinities are counted, and equal requests have equal answers. A range
+    of at most `max_points` steps contains every step.
+    """
+    names = columns_of(record, columns)
+    require_range(first or None, last, record.num_steps)
+    view = await reader.view(record, names, first=first, last=last, max_points=max_points)
+    return _json(responses.chart(view))
+
+
+@router.get("/metrics/chart", responses=_responses(Comparison))
+async def compare_jobs(
+    *,
+    tenant: TenantName,
+    store: JobStore,
+    reader: ChartReader,
+    job: Annotated[
+        list[str],
+        Query(
+            min_length=1,
+            max_length=MAX_COMPARED_JOBS,
+            description="Id of a job; repeat it for each job.",
+        ),
+    ],
+    column: Annotated[str, Query(description="A column that all of the jobs have.")] = "loss",
+    x: Annotated[XAxis, Query(description="The axis on which the jobs are aligned.")] = (
+        XAxis.STEP
+    ),
+    max_points: MaxPoints = 1000,
+    first: Annotated[
+        float | None,
+        Query(ge=0, allow_inf_nan=False, description="Beginning of the range, in units of x."),
+    ] = None,
+    last: Annotated[
+        float | None,
+        Query(ge=0, allow_inf_nan=False, description="End of the range, in units of x."),
+    ] = None,
+) -> Response:
+    """
+    Return a chart of one column of several jobs, by step, examples seen or seconds trained.
+
+    By step, all jobs have the same buckets. `max_points` applies to each job.
+    """
+    require_once("job", job)
+    records = [await store.record(tenant, job_id) for job_id in job]
+    for record in records:
+        require_column(record, column, "column")
+    sides = [await comparison.side(store, record, x) for record in records]
+    require_range(first, last, comparison.end(sides, x))
+    data = await comparison.curves(
+        reader, sides, column, x, first=first, last=last, max_points=max_points
+    )
+    returned = sum(len(curve.steps) for curve in data)
+    return _json(Comparison(column=column, x=x, returned=returned, data=data))
+
+
+def _json(answer: WireModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")

@@ -1,0 +1,62 @@
+"""Encoders for Parquet and Arrow. Importing this imports pyarrow, which takes 40 MB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from store.archive.parquet import Sink, Words, Writer, batch, schema
+from store.jobs.record import Record
+
+
+class Parquet:
+    """Rows as a Parquet file."""
+
+    def __init__(self, record: Record, columns: Sequence[str]) -> None:
+        self._parts: list[bytes] = []
+        self._writer = Writer(self._parts.append, Words(record.id, record.series), columns)
+
+    def begin(self) -> bytes:
+        """Return the first bytes."""
+        return _drain(self._parts)
+
+    def rows(self, first: int, data: bytes) -> bytes:
+        """Return a row group."""
+        self._writer.write(first, data)
+        return _drain(self._parts)
+
+    def end(self) -> bytes:
+        """Return the footer."""
+        self._writer.close()
+        return _drain(self._parts)
+
+
+class Arrow:
+    """Rows as an Arrow IPC stream."""
+
+    def __init__(self, record: Record, columns: Sequence[str]) -> None:
+        self._parts: list[bytes] = []
+        self._series, self._schema = record.series, schema(columns)
+        words = self._schema.with_metadata(Words(record.id, record.series).metadata())
+        self._writer = pa.ipc.new_stream(Sink(self._parts.append), words)
+
+    def begin(self) -> bytes:
+        """Return the schema."""
+        return _drain(self._parts)
+
+    def rows(self, first: int, data: bytes) -> bytes:
+        """Return a record batch."""
+        self._writer.write_batch(batch(self._schema, self._series, first, data))
+        return _drain(self._parts)
+
+    def end(self) -> bytes:
+        """Return the end-of-stream marker."""
+        self._writer.close()
+        return _drain(self._parts)
+
+
+def _drain(parts: list[bytes]) -> bytes:
+    data = b"".join(parts)
+    parts.clear()
+    return data

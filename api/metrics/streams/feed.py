@@ -1,0 +1,191 @@
+"""The recent events of one job, encoded once and shared by all its subscribers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from api.metrics.streams import events
+from api.metrics.streams.cursor import Cursor
+from api.metrics.streams.subscriber import Subscriber, Waker
+from optserve.contract.states import State
+from store.jobs.record import Record
+from store.jobs.series import Row
+from store.jobs.views import Progress
+
+RETAINED_FRAMES = 64
+RETAINED_BYTES = 256 * 1024
+RETAINED_S = 3.0
+"""A frame is dropped when it is older than this and the feed is beyond one of the two limits."""
+
+
+class SubscriberTooSlow(Exception):
+    """The next frame of a subscriber is no longer retained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """
+    An event for all subscribers of a job, or a move of the cursor without an event.
+
+    Attributes:
+        number: 0 for the feed's first.
+        before: the cursor that a subscriber must have to receive it.
+        after: its cursor afterwards.
+        data: the encoded event; empty for none.
+        made_at: in seconds of the loop's clock.
+        state: the state that it announces, if it announces one.
+        last: whether it is the final event.
+    """
+
+    number: int
+    before: Cursor
+    after: Cursor
+    data: bytes
+    made_at: float
+    state: State | None = None
+    last: bool = False
+
+
+class Feed:
+    """
+    The recent events of one job. The poller publishes; each subscriber reads at its own speed.
+
+    Attributes:
+        record: of the job, when its first subscriber came.
+        cursor: the position behind the last published row.
+        state: the published state.
+        attempt: how many workers have started the job.
+        truncations: the first row removed, for each truncation.
+        entries: number of entries in the job's history.
+        ended: whether the final event is published.
+        abandoned: whether nothing more will be published, although the job has not ended.
+        next_number: number of the next frame.
+        subscribers: those to wake.
+    """
+
+    def __init__(self, record: Record, now: float, waker: Waker) -> None:
+        self.record = record
+        self.cursor = Cursor(record.rows - 1, len(record.truncations))
+        self.state, self.attempt, self.truncations = (
+            record.state,
+            record.attempt,
+            record.truncations,
+        )
+        self.entries = int(record.fields["rev"])
+        self.ended = self.abandoned = False
+        self.subscribers: set[Subscriber] = set()
+        self._waker = waker
+        self.next_number = 0
+        self._frames: deque[Frame] = deque()
+        if record.state.final:
+            self.end(record, now)
+
+    @contextmanager
+    def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
+        """Wake *subscriber* for every new frame for as long as the context lasts."""
+        self.subscribers.add(subscriber)
+        try:
+            yield
+        finally:
+            self.subscribers.discard(subscriber)
+
+    # The poller's side.
+
+    def update(self, progress: Progress, now: float) -> bool:
+        """Publish what *progress* changes, new rows aside; return whether anything changed."""
+        known = (self.state, self.truncations, self.entries, self.cursor.last + 1)
+        changed = known != (progress.state, progress.truncations, progress.events, progress.rows)
+        if progress.events != self.entries:
+            self.entries = progress.events
+            self.wake()
+        self.attempt = progress.attempt
+        if progress.state is not self.state:
+            self.state = progress.state
+            data = events.state(progress.state, progress.attempt)
+            self._publish(self.cursor, data, now, state=progress.state)
+        if progress.truncations != self.truncations:
+            self.truncations = progress.truncations
+            valid = self.cursor.after(progress.truncations)
+            # Subscribers that have none of the removed rows get no event, but their cursors must
+            # count the truncation all the same.
+            data = events.truncated(valid) if valid.last < self.cursor.last else b""
+            self._publish(valid, data, now)
+        return changed
+
+    def add(self, batch: Sequence[Row], now: float) -> None:
+        """Publish the rows that follow those already published."""
+        after = Cursor(self.cursor.last + len(batch), self.cursor.truncations)
+        self._publish(after, events.rows(self.record.series.columns, batch, after), now)
+
+    def end(self, record: Record, now: float) -> None:
+        """Publish the final event."""
+        self._publish(self.cursor, events.end(record), now, last=True)
+        self.ended = True
+
+    def abandon(self) -> None:
+        """End all streams: the job no longer exists, or its rows cannot be read."""
+        self.abandoned = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake all subscribers."""
+        self._waker.wake(self.subscribers)
+
+    def _publish(
+        self,
+        after: Cursor,
+        data: bytes,
+        now: float,
+        *,
+        state: State | None = None,
+        last: bool = False,
+    ) -> None:
+        frame = Frame(self.next_number, self.cursor, after, data, now, state, last)
+        self._frames.append(frame)
+        self.next_number += 1
+        self.cursor = after
+        # Age comes first: a burst of large events must not drop a subscriber that reads well.
+        size = sum(len(retained.data) for retained in self._frames)
+        while now - self._frames[0].made_at > RETAINED_S and (
+            size > RETAINED_BYTES or len(self._frames) > RETAINED_FRAMES
+        ):
+            size -= len(self._frames.popleft().data)
+        self.wake()
+
+    # The subscribers' side.
+
+    def frame_at(self, cursor: Cursor) -> int | None:
+        """Return the number of the first frame for a subscriber at *cursor*; None if none fits."""
+        if self.ended and cursor.truncations == self.cursor.truncations:
+            # The client may have asked for what follows a step that was never made.
+            cursor = Cursor(min(cursor.last, self.cursor.last), cursor.truncations)
+        for frame in self._frames:
+            if frame.before == cursor:
+                return frame.number
+        return self.next_number if cursor == self.cursor else None
+
+    def num_missing(self, cursor: Cursor) -> int:
+        """Return how many rows a subscriber at *cursor* lacks until a frame fits."""
+        starts = [
+            frame.before.last
+            for frame in self._frames
+            if frame.before.truncations == cursor.truncations and frame.before.last > cursor.last
+        ]
+        return min([*starts, self.cursor.last]) - cursor.last
+
+    def frames_from(self, number: int) -> Sequence[Frame]:
+        """
+        Return the frames from *number* on.
+
+        Raises:
+            SubscriberTooSlow: the first of them is no longer retained.
+        """
+        if number == self.next_number:
+            return ()
+        first = self._frames[0].number
+        if number < first:
+            raise SubscriberTooSlow
+        return [self._frames[i] for i in range(number - first, len(self._frames))]

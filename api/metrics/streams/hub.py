@@ -1,0 +1,69 @@
+"""The hub: the poller, the open streams and the store connections that all streams share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import redis.asyncio
+
+from api.metrics.streams.open_streams import OpenStreams
+from api.metrics.streams.poller import Poller
+from api.metrics.streams.response import EventStream
+from api.metrics.streams.subscriber import Subscriber
+from store.jobs.calls import Monitored
+from store.jobs.views import Store
+from store.redis.connect import connect_async
+from store.redis.unreachable import UNREACHABLE
+from store.settings import Settings
+
+CONNECTIONS = 8
+"""Connections to the store for all streams; streams that catch up share them."""
+TIMEOUT_S = 5.0
+"""How long a stream waits for a connection, and for an answer of the store."""
+
+Follow = Callable[[Poller, Store, Subscriber], AsyncGenerator[bytes, None]]
+"""Yields the encoded events of one stream; see `api.metrics.streams.subscription`."""
+
+
+class StreamHub:
+    """
+    Makes the event streams of this process.
+
+    Attributes:
+        poller: shared by all streams.
+        streams: those open now.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self.poller, self.streams = Poller(store), OpenStreams(settings)
+
+    def stream(self, follow: Follow) -> EventStream:
+        """Return the response that streams the events of *follow*."""
+        return EventStream(
+            self.streams, lambda subscriber: follow(self.poller, self._store, subscriber)
+        )
+
+    async def monitored(self) -> Monitored | None:
+        """Return the figures of the whole service; None while the store does not answer."""
+        try:
+            return await self._store.monitored()
+        except UNREACHABLE:
+            return None
+
+    async def run_forever(self) -> None:
+        """Poll for all streams, and ping, end and drop them, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self.poller.poll_forever())
+            both.create_task(self.streams.run_forever())
+
+
+def connect(url: str) -> redis.asyncio.Redis:
+    """
+    Return a client with few connections.
+
+    It does not retry: a stream that cannot reach the store tries again itself, and keeps sending
+    pings meanwhile.
+    """
+    return connect_async(url, max_connections=CONNECTIONS, timeout_s=TIMEOUT_S)

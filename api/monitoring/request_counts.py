@@ -1,0 +1,51 @@
+"""Middleware that counts requests by the template of their path, never by the path itself."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.monitoring.process_metrics import OTHER, ProcessMetrics
+
+
+class CountedRequests:
+    """Counts every request and its duration; of a stream, the time until it began."""
+
+    def __init__(self, app: ASGIApp, *, metrics: list[ProcessMetrics]) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and count it."""
+        if scope["type"] != "http" or not self._metrics:
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status, counted = 500, False  # 500 if the application raises before it responds
+
+        def count() -> None:
+            nonlocal counted
+            if counted:
+                return
+            counted = True
+            self._metrics[0].answered(
+                method=scope["method"],
+                route=getattr(scope.get("route"), "path", OTHER),
+                status=status,
+                seconds=time.perf_counter() - start,
+            )
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                # A stream lasts for up to an hour, which would say nothing about latency.
+                kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                if kind.startswith(b"text/event-stream"):
+                    count()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            count()

@@ -1,0 +1,46 @@
+"""Workers, queue and health checks."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.http.dependencies import JobStore, TenantName
+from api.http.problems import documented
+from optserve.contract.answers.base import Page, WireModel
+from optserve.contract.answers.workers import Queue, Worker
+from store.errors import StoreUnavailable
+
+router = APIRouter(tags=["system"])
+
+
+class Health(WireModel):
+    """The service is healthy; otherwise the response is an error."""
+
+    status: str = "ok"
+
+
+@router.get("/v1/workers")
+async def list_workers(store: JobStore) -> Page[Worker]:
+    """Return the live workers."""
+    return Page(data=await store.workers(), has_more=False, next=None)
+
+
+@router.get("/v1/queue")
+async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
+    """Return the number of waiting jobs and of the workers that can take them."""
+    return await store.queue(tenant)
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz")
+async def healthz() -> Health:
+    """Check that this process responds."""
+    return Health()
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz", responses=documented(StoreUnavailable))
+async def readyz(store: JobStore) -> Health:
+    """Check that jobs can be accepted: the store answers, and has its functions loaded."""
+    await store.ready()
+    return Health()

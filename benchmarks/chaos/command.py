@@ -1,0 +1,114 @@
+"""The soak as a command, against a service of its own or against one's deployment."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.chaos.campaign import Campaign
+from benchmarks.chaos.drafts import Drafts
+from benchmarks.chaos.report import Report, show
+from benchmarks.chaos.service import LEASE_S, Service, own_service
+from optserve.cli.options import FAILED
+from optserve.cli.output.terminal import out
+
+
+class Given:
+    """Workers of somebody's deployment whose trainers may be hurt; nobody else."""
+
+    def __init__(self, pids: Collection[int]) -> None:
+        self._pids = pids
+
+    def find(self, name: Literal["api", "server", "up"]) -> int | None:
+        """Return None: they are not to be hurt."""
+        del name
+        return None
+
+    def parts(self) -> list[int]:
+        """Return none: they are not to be hurt."""
+        return []
+
+    def workers(self) -> Collection[int] | None:
+        """Return those that were given."""
+        return self._pids
+
+
+def command(
+    *,
+    num_jobs: Annotated[int, typer.Option("--jobs", min=1)] = 100,
+    minutes: Annotated[float, typer.Option(min=0.1, help="It must be over by then.")] = 5,
+    seed: Annotated[int | None, typer.Option(help="Default: a new one, which is told.")] = None,
+    kills: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="SIGKILLs of trainers, workers, API; a fifth as many stops, and half as many of "
+            "what else runs, come on top. Default: a third of the jobs.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="A service of yours; its workers must be equal. Default: a new stack."),
+    ] = None,
+    worker_pid: Annotated[
+        list[int] | None,
+        typer.Option(help="With --url: a worker here whose trainers may be hurt. Repeatable."),
+    ] = None,
+    lease: Annotated[float, typer.Option(help="With --url: OPTSERVE_LEASE_S of it.")] = 30.0,
+) -> None:
+    """Train small jobs while processes are killed and stopped, and prove that nothing is lost."""
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    num_kills = num_jobs // 3 if kills is None else kills
+    out.say(f"seed {seed}: {num_jobs} jobs, within {minutes:g} minutes")
+    if url is None:
+        with own_service() as service:
+            report = against(
+                service, seed=seed, num_jobs=num_jobs, minutes=minutes, num_kills=num_kills
+            )
+            service.kept = bool(report.violations)
+            if service.kept:
+                out.say(f"its home is kept: {service.home}")
+    else:
+        pids = worker_pid or []
+        report = Campaign(
+            url=url,
+            name=_name(seed),
+            seed=seed,
+            num_jobs=num_jobs,
+            minutes=minutes,
+            num_kills=num_kills if pids else 0,
+            lease_s=lease,
+            victims=Given(pids),
+            drafts=None,
+            supervise=lambda: None,
+        ).run()
+    show(report, out)
+    if report.violations:
+        raise typer.Exit(FAILED)
+
+
+def against(
+    service: Service, *, seed: int, num_jobs: int, minutes: float, num_kills: int
+) -> Report:
+    """Run the soak against a service of our own."""
+    return Campaign(
+        url=service.url,
+        name=_name(seed),
+        seed=seed,
+        num_jobs=num_jobs,
+        minutes=minutes,
+        num_kills=num_kills,
+        lease_s=LEASE_S,
+        victims=service,
+        drafts=Drafts(service.storage),
+        supervise=service.supervise,
+    ).run()
+
+
+def _name(seed: int) -> str:
+    """Return a value for the label of a soak's jobs: that of no other soak."""
+    return f"{seed}-{time.time_ns() // 10**9}"

@@ -1,0 +1,101 @@
+"""The jobs of a soak, posted as they are given out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from benchmarks.chaos.kinds import CLONES, LAST_CHECKPOINT, spec_of
+from optserve.client import Client
+from optserve.client.errors import ClientError
+from optserve.contract.answers.jobs import Job
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 120.0
+"""Seconds for which a service that was hurt is waited for."""
+
+
+class Posting:
+    """
+    Posts jobs of given kinds from threads: the service may be away for a while.
+
+    Args:
+        pool: of threads.
+        url: of the service.
+        soak: its name.
+        kinds: of the jobs, in the order in which they are given out.
+        parents: kind -> id of a job that clones may begin with until one of the soak's has ended.
+    """
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        url: str,
+        soak: str,
+        kinds: list[str],
+        parents: Mapping[str, str],
+    ) -> None:
+        self._pool, self._url, self._soak, self._kinds = pool, url, soak, kinds
+        self._parents = dict(parents)
+        self._left = list(range(len(kinds)))
+        self._posted: dict[int, Future[str | None]] = {}
+        self._over = threading.Event()
+
+    @property
+    def given(self) -> int:
+        """How many were given out."""
+        return len(self._posted)
+
+    def give(self, count: int) -> None:
+        """Give out so many, if there are."""
+        for _ in range(min(count, len(self._left))):
+            self._give(self._left[0])
+
+    def give_a_clone(self) -> None:
+        """Give out the next clone before its turn, if there is one."""
+        for i in self._left:
+            if self._kinds[i] in CLONES:
+                self._give(i)
+                return
+
+    def ids(self) -> dict[int, str | None]:
+        """Return the jobs that were posted, by number; None for one that could not be."""
+        posted = [(i, job) for i, job in self._posted.items() if job.done()]
+        return {i: None if job.cancelled() else job.result() for i, job in posted}
+
+    def ended(self, number: int, job: Job) -> None:
+        """Hear of a job that has ended: clones may begin with it if it has what they begin with."""
+        if job.state == "succeeded" and job.checkpoint_step == LAST_CHECKPOINT:
+            self._parents[self._kinds[number]] = job.id
+
+    def close(self) -> None:
+        """Post nothing more."""
+        self._over.set()
+        for job in self._posted.values():
+            job.cancel()
+
+    def _give(self, number: int) -> None:
+        self._left.remove(number)
+        self._posted[number] = self._pool.submit(self._post, self._kinds[number])
+
+    def _post(self, kind: str) -> str | None:
+        if self._over.is_set():
+            return None
+        try:
+            with Client(self._url, retry_for_s=PATIENCE_S) as client:
+                return post(client, kind, self._soak, self._parents).id
+        except ClientError as error:
+            log.warning("a job could not be posted: %s", error)
+            return None
+
+
+def post(client: Client, kind: str, soak: str, parents: Mapping[str, str]) -> Job:
+    """Post a job of *kind*; a clone begins with the one of *parents* that it is a clone of."""
+    clone = CLONES.get(kind)
+    if clone is None:
+        return client.submit(spec_of(kind, soak=soak))
+    changes = {"name": f"chaos: {kind}"}
+    return client.clone(parents[clone.of], source=clone.source, keep=clone.keep, changes=changes)

@@ -1,0 +1,225 @@
+"""What is done to a service while it works: processes are killed, or stopped for a while."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+from benchmarks.chaos import proc
+from benchmarks.chaos.drafts import Draft, Drafts
+from optserve.contract.answers.workers import Worker
+
+Kind = Literal["trainer", "worker", "api", "fork server", "server", "up", "starting", Draft, "stop"]
+"""
+What is hurt. Most names are those of the process that is killed.
+
+``starting``: a part of the stack that has just been started, perhaps in place of one that was hurt.
+``archive draft``, ``clone draft``: the API, while it writes what belongs to a job.
+``stop``: a trainer, beyond its lease.
+"""
+SIGKILLS: dict[Kind, int] = {"trainer": 7, "worker": 2, "api": 1}
+"""Who is killed, and how often beside the others."""
+ON_TOP: dict[Kind, float] = {
+    "server": 0.1,
+    "fork server": 0.1,
+    "starting": 0.1,
+    "archive draft": 0.05,
+    "clone draft": 0.05,
+    "up": 0.04,
+}
+"""Who is killed besides, per kill of those."""
+STOPS_PER_KILL = 0.2
+STOPPED_S = (0.3, 2.5)
+"""Seconds, beyond its lease, for which a trainer is stopped."""
+STARTING_S = 1.5
+"""Seconds for which a process counts as just started."""
+DRAFT_S = 0.5
+"""Seconds for which a draft is waited for before something else is done."""
+HURTS = 2
+"""Interruptions per job. Three deaths in a row without a new checkpoint would rightly be a crash
+loop."""
+AWAY: frozenset[Kind] = frozenset(
+    {"api", "server", "up", "starting", "archive draft", "clone draft"}
+)
+"""After these the service does not answer for a while."""
+
+
+class Victims(Protocol):
+    """The processes that may be hurt."""
+
+    def find(self, name: Literal["api", "server", "up"]) -> int | None:
+        """Return the process, or None if it is not there, or not to be hurt."""
+
+    def parts(self) -> Sequence[int]:
+        """Return the processes of all parts of the stack that may be hurt."""
+
+    def workers(self) -> Collection[int] | None:
+        """Return the processes of workers that may be killed, and their trainers; None for all."""
+
+
+def plan(num_kills: int, draw: random.Random, *, whole: bool) -> list[Kind]:
+    """
+    Return what is to be done, in a random order.
+
+    Args:
+        num_kills: SIGKILLs of trainers, workers and API; all others come on top.
+        draw: decides the order.
+        whole: whether all of the service may be hurt, or trainers alone.
+    """
+    kinds: dict[Kind, int] = SIGKILLS if whole else {"trainer": 1}
+    all_parts = sum(kinds.values())
+    counts = {kind: round(num_kills * part / all_parts) for kind, part in kinds.items()}
+    counts["trainer"] += num_kills - sum(counts.values())
+    if whole:
+        counts |= {kind: round(num_kills * per_kill) for kind, per_kill in ON_TOP.items()}
+    counts["stop"] = round(num_kills * STOPS_PER_KILL)
+    found = [kind for kind, count in counts.items() for _ in range(count)]
+    draw.shuffle(found)
+    return found
+
+
+class Striker:
+    """
+    Strikes, one after another, at whoever works.
+
+    Attributes:
+        struck: how often, by kind.
+    """
+
+    def __init__(
+        self,
+        planned: list[Kind],
+        draw: random.Random,
+        victims: Victims,
+        drafts: Drafts | None,
+        *,
+        lease_s: float,
+    ) -> None:
+        self.struck: Counter[Kind] = Counter()
+        self._planned, self._draw, self._victims, self._drafts = planned, draw, victims, drafts
+        self._lease_s = lease_s
+        self._hurt: Counter[str] = Counter()
+        self._stopped: dict[int, float] = {}
+
+    @property
+    def left(self) -> int:
+        """Strikes still to come."""
+        return len(self._planned)
+
+    @property
+    def following(self) -> Kind | None:
+        """What comes next."""
+        return self._planned[0] if self._planned else None
+
+    def strike(self, workers: Callable[[], list[Worker]]) -> Kind | None:
+        """Do what comes next, or something later that can be done now; return what was done."""
+        for kind in dict.fromkeys(self._planned):
+            if self._do(kind, workers):
+                return self._done(kind)
+        return None
+
+    def strike_while_away(self) -> Kind | None:
+        """Hurt what has just been started, if that is planned; return what was done."""
+        if "starting" in self._planned and self._do("starting", list):
+            return self._done("starting")
+        return None
+
+    def wake(self, *, everybody: bool = False) -> None:
+        """Let those go on whose time is over."""
+        for pid, until in list(self._stopped.items()):
+            if everybody or time.monotonic() > until:
+                del self._stopped[pid]
+                proc.send(pid, signal.SIGCONT)
+
+    def _done(self, kind: Kind) -> Kind:
+        self._planned.remove(kind)
+        self.struck[kind] += 1
+        return kind
+
+    def _do(self, kind: Kind, workers: Callable[[], list[Worker]]) -> bool:
+        match kind:
+            case "api" | "server":
+                pid = self._victims.find(kind)
+                return pid is not None and proc.send(pid, signal.SIGKILL)
+            case "up":
+                return self._hurt_all(workers())
+            case "starting":
+                return self._hurt_one_that_starts()
+            case "archive draft" | "clone draft":
+                return self._hurt_with_draft(kind)
+            case "trainer" | "worker" | "fork server" | "stop":
+                return self._hurt_one_at_work(kind, workers())
+
+    def _hurt_all(self, workers: list[Worker]) -> bool:
+        """Kill what runs the stack, and with it all the rest, if all that train may be hurt."""
+        pid = self._victims.find("up")
+        jobs = [worker.job for worker in workers if worker.job is not None]
+        if pid is None or not jobs or any(self._hurt[job] >= HURTS for job in jobs):
+            return False
+        self._hurt.update(jobs)
+        self._stopped.clear()
+        return proc.send(pid, signal.SIGKILL)
+
+    def _hurt_one_that_starts(self) -> bool:
+        for pid in self._victims.parts():
+            age = proc.age_s(pid)
+            if age is not None and age < STARTING_S:
+                return proc.send(pid, signal.SIGKILL)
+        return False
+
+    def _hurt_with_draft(self, kind: Draft) -> bool:
+        """Kill the API while it writes a draft: it is stopped first, to be sure that it does."""
+        api = self._victims.find("api")
+        if api is None or self._drafts is None:
+            return False
+
+        def kill(draft: Path) -> bool:
+            proc.send(api, signal.SIGSTOP)
+            there = draft.exists()
+            proc.send(api, signal.SIGKILL if there else signal.SIGCONT)
+            return there
+
+        return self._drafts.wait_for(kind, DRAFT_S, then=kill)
+
+    def _hurt_one_at_work(self, kind: Kind, workers: list[Worker]) -> bool:
+        allowed = self._victims.workers()
+        self._draw.shuffle(workers)
+        for worker in workers:
+            ours = allowed is None or worker.pid in allowed
+            if not ours or worker.job is None or self._hurt[worker.job] >= HURTS:
+                continue
+            trainer = trainer_of(worker.pid)
+            if trainer is None or trainer in self._stopped:
+                continue
+            if kind == "stop":
+                done = proc.send(trainer, signal.SIGSTOP)
+                beyond = self._draw.uniform(*STOPPED_S)
+                self._stopped[trainer] = time.monotonic() + self._lease_s + beyond
+            else:
+                done = proc.send(_victim(kind, worker.pid, trainer), signal.SIGKILL)
+            self._hurt[worker.job] += done
+            return done
+        return False
+
+
+def _victim(kind: Kind, worker: int, trainer: int) -> int:
+    """Return the process that is meant, of those that train one job."""
+    if kind == "fork server":
+        return _only_child(worker) or trainer
+    return worker if kind == "worker" else trainer
+
+
+def trainer_of(worker: int) -> int | None:
+    """Return the trainer of a worker on this machine: the only child of its only child, if any."""
+    server = _only_child(worker)
+    return None if server is None else _only_child(server)
+
+
+def _only_child(pid: int) -> int | None:
+    found = proc.children(pid)
+    return found[0] if found else None

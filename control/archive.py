@@ -1,0 +1,66 @@
+"""Rounds that move from the store to files: rows of ended jobs, older entries of histories."""
+
+from __future__ import annotations
+
+import redis
+
+from control.isolation import PAUSE_MS, PER_ROUND, each_job
+from control.storage import StorageCheck
+from store.archive import histories
+from store.jobs import calls
+from store.storage.artifacts import Storage
+
+
+class Archive:
+    """
+    Moves the rows of jobs that have ended to files; where that fails they stay in the store.
+
+    Args:
+        client: of the store.
+        storage: where the files lie.
+        check: whether it can be used.
+    """
+
+    name = "archive"
+    period_s = 1.0
+
+    def __init__(self, client: redis.Redis, storage: Storage, check: StorageCheck) -> None:
+        self._client, self._storage, self._check = client, storage, check
+
+    def run(self) -> None:
+        """Move the rows of some jobs."""
+        call = calls.unarchived(limit=PER_ROUND, pause_ms=PAUSE_MS)
+        with self._check.use() as usable:
+            if usable:
+                each_job("archive", self._client, self._storage, call, _archive)
+
+
+class Histories:
+    """
+    Moves the older entries of long histories to files; where that fails they stay in the store.
+
+    Args:
+        client: of the store.
+        storage: where the files lie.
+        check: whether it can be used.
+    """
+
+    name = "histories"
+    period_s = 1.0
+
+    def __init__(self, client: redis.Redis, storage: Storage, check: StorageCheck) -> None:
+        self._client, self._storage, self._check = client, storage, check
+
+    def run(self) -> None:
+        """Shorten some histories."""
+        call = calls.long_histories(limit=PER_ROUND, pause_ms=PAUSE_MS)
+        with self._check.use() as usable:
+            if usable:
+                each_job("history", self._client, self._storage, call, histories.shorten)
+
+
+def _archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
+    # pyarrow takes 40 MB: a process that has archived nothing yet does without.
+    from store.archive.writer import archive  # noqa: PLC0415
+
+    archive(client, storage, tenant, job_id)

@@ -1,0 +1,65 @@
+"""The members of a round, each handled by itself: one that fails does not end the round."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+
+from store.errors import JobError
+from store.jobs import calls
+from store.redis.functions import UNAVAILABLE, Call, send
+from store.storage.artifacts import Storage
+from store.storage.usable import FULL
+
+log = logging.getLogger(__name__)
+
+PER_ROUND = 20
+"""Jobs that one round sees to, so that none takes long."""
+PAUSE_MS = 60_000
+"""
+Milliseconds for which a job is given to no other process; then another may have it, since the one
+that had it may have failed, or died.
+"""
+Work = Callable[[redis.Redis, Storage, str, str], None]
+
+
+@contextmanager
+def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
+    """
+    Set a member aside if handling it fails, and log why; the round continues with the others.
+
+    A store that is away or a storage that is full is no fault of the member, and ends the round.
+
+    Args:
+        client: of the store.
+        kind: of what is done.
+        member: mostly ``tenant/id`` of a job.
+    """
+    try:
+        yield
+    except UNAVAILABLE:
+        raise
+    # Any exception: a mistake of ours that one job brings out must not stop the work on all others.
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        if full:
+            raise
+        known = isinstance(error, OSError | JobError)
+        log.warning("%s of %s: %s", kind, member, error, exc_info=not known)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
+        send(client, calls.set_aside(kind, member, why=why))
+    else:
+        send(client, calls.put_back(kind, member))
+
+
+def each_job(
+    kind: str, client: redis.Redis, storage: Storage, call: Call[list[str]], work: Work
+) -> None:
+    """Call *work* for each job that *call* returns; one that fails is set aside as *kind*."""
+    for member in send(client, call):
+        tenant, _, job_id = member.partition("/")
+        with isolated(client, kind, member):
+            work(client, storage, tenant, job_id)

@@ -1,0 +1,73 @@
+"""Whether the storage can be used now: the rounds that touch files ask before they do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+import redis
+
+from store.storage.artifacts import Storage
+from store.storage.usable import StorageAway, require_usable
+
+log = logging.getLogger(__name__)
+
+PROBE_S = 10.0
+"""Seconds for which a storage that could be written to is taken to be well."""
+FOREIGN = (
+    "%s belongs to another store (or this one was emptied): nothing in it is removed; remove the "
+    "file 'store' in it if what lies there is to be judged by this one"
+)
+
+
+class StorageCheck:
+    """
+    Tries the storage now and then, for all rounds of a process.
+
+    Args:
+        client: of the store.
+        storage: what is tried.
+        clock: seconds.
+
+    Attributes:
+        ours: whether the files in it are this store's, as of the last try.
+    """
+
+    def __init__(
+        self, client: redis.Redis, storage: Storage, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._storage, self._clock = client, storage, clock
+        self._lock, self._usable_until, self._away = Lock(), 0.0, False
+        self.ours = True
+
+    @contextmanager
+    def use(self) -> Iterator[bool]:
+        """Give whether the storage can be used; after an error inside it is tried again."""
+        usable = self._is_usable()
+        try:
+            yield usable
+        except OSError:
+            self._usable_until = 0.0
+            raise
+
+    def _is_usable(self) -> bool:
+        # One try at a time: a storage that hangs holds one thread; the other rounds wait for it.
+        with self._lock:
+            return self._clock() < self._usable_until or self._try()
+
+    def _try(self) -> bool:
+        try:
+            ours = require_usable(self._client, self._storage)
+        except StorageAway as error:
+            if not self._away:
+                log.warning("archive and retention wait: %s", error)
+            self._away, self._usable_until = True, 0.0
+            return False
+        if not ours and self.ours:
+            log.warning(FOREIGN, self._storage.root)
+        self.ours, self._away = ours, False
+        self._usable_until = self._clock() + PROBE_S
+        return True

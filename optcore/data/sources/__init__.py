@@ -1,0 +1,1 @@
+"""The built-in datasets: how their files are fetched and read."""

@@ -1,0 +1,1 @@
+"""What runs a rule over the parameters of a model, and keeps its state."""

@@ -1,0 +1,115 @@
+"""The factor that gradients are multiplied by: loss scale and clipping by a global norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TORCH_EPS = 1e-6
+"""What torch's clip_grad_norm_ adds to the norm."""
+
+
+@dataclass(frozen=True)
+class GradScale:
+    """
+    How gradients are scaled before anything else.
+
+    Attributes:
+        loss_scale: factor that they come multiplied by.
+        largest: largest norm of all of them together; 0 for no limit.
+        like_torch: whether torch's formula applies.
+        scope: distinguishes groups: those with equal scales share one norm.
+    """
+
+    loss_scale: float = 1.0
+    largest: float = 0.0
+    like_torch: bool = False
+    scope: str = ""
+
+    def factor(self, params: Sequence[Tensor]) -> float:
+        """
+        Return what to multiply the gradients of *params* by.
+
+        ::
+
+            torch      min(1, largest / (norm + 1e-6)) / loss_scale
+            elsewhere  largest / max(norm, largest) / loss_scale
+        """
+        if not self.largest:
+            return 1 / self.loss_scale
+        norm = global_norm(params) / self.loss_scale
+        if self.like_torch:
+            clipped = min(1.0, self.largest / (norm + TORCH_EPS))
+        else:
+            clipped = self.largest / max(norm, self.largest)
+        return clipped / self.loss_scale
+
+
+class GradScales:
+    """The scales of all groups, one after another."""
+
+    def __init__(self, scales: Sequence[GradScale]) -> None:
+        self._members: dict[GradScale, list[int]] = {}
+        for i, scale in enumerate(scales):
+            self._members.setdefault(scale, []).append(i)
+        self._num_groups = len(scales)
+
+    @property
+    def loss_scale(self) -> float:
+        """Factor that all gradients come multiplied by."""
+        return next(iter(self._members)).loss_scale
+
+    @loss_scale.setter
+    def loss_scale(self, scale: float) -> None:
+        self._members = {
+            replace(one, loss_scale=scale): members for one, members in self._members.items()
+        }
+
+    def add_like_the_first(self) -> None:
+        """Add a group that is scaled together with the first."""
+        next(iter(self._members.values())).append(self._num_groups)
+        self._num_groups += 1
+
+    def factors(self, groups: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Return what to multiply the gradients of each of *groups* by."""
+        factors = [0.0] * self._num_groups
+        for scale, members in self._members.items():
+            params = [p for i in members for p in groups[i]["params"]] if scale.largest else ()
+            factor = scale.factor(params)
+            for i in members:
+                factors[i] = factor
+        return factors
+
+
+def global_norm(params: Sequence[Tensor]) -> float:
+    """Return the norm of all gradients of *params* together; 0 if there is none."""
+    grads = [
+        param.grad.coalesce().values() if param.grad.is_sparse else param.grad
+        for param in params
+        if param.grad is not None
+    ]
+    if not grads:
+        return 0.0
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for grad in grads:
+        by_device.setdefault(grad.device, []).append(grad)
+    # In double: the squares of float32 norms may overflow.
+    norms = [
+        torch.stack([norm.double() for norm in norms_of(same)]).norm().cpu()
+        for same in by_device.values()
+    ]
+    return float(torch.stack(norms).norm())
+
+
+def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the norm of each of *tensors*, of one dtype, in float32 at least."""
+    return torch._foreach_norm(list(tensors), 2, dtype=wide_dtype(tensors[0]))
+
+
+def wide_dtype(tensor: Tensor) -> torch.dtype | None:
+    """Return the dtype to measure *tensor* in: None for its own, float32 for less than that."""
+    return torch.float32 if tensor.dtype.itemsize < torch.float32.itemsize else None

@@ -1,0 +1,181 @@
+"""How a group of parameters is updated: what does not change from one update to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
+from optcore.optimizers.engine.tensorwise import ByRows, Centralized, ClippedByNorm, Normed, Whole
+from optcore.optimizers.engine.transforms import Transforms, with_transforms
+from optcore.optimizers.rules.catalogue import RULES
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.clip import ClipNorm, ClipValue
+
+
+@dataclass(frozen=True)
+class GroupUpdate:
+    """
+    The update of one group of parameters.
+
+    Attributes:
+        kind: name of the optimizer.
+        dialect: the framework whose math it follows.
+        rule: the rule with the transforms of the spec around it.
+        flags: switches of the dialect.
+        numbers: hyperparameters of the group.
+        rounded: names of those that reach the rule as float32, whatever dtype the group has.
+        constants: numbers of the transforms that are no hyperparameters of the group.
+        engine: what computes the update.
+        separately: whether each parameter is updated by itself.
+        multi_precision: whether parameters of less than float32 have a float32 copy.
+        takes_sparse: whether row-sparse gradients are accepted.
+        sparse_ahead: how many updates ahead of t a row-sparse gradient is applied.
+    """
+
+    kind: str
+    dialect: str
+    rule: Rule
+    flags: Flags
+    numbers: Numbers
+    rounded: frozenset[str]
+    constants: Numbers
+    engine: Engine
+    separately: bool
+    multi_precision: bool
+    takes_sparse: bool
+    sparse_ahead: int
+
+    def rounded_numbers(self, group: Numbers) -> dict[str, float]:
+        """Return the numbers of the rule for *group*, an entry of ``param_groups``."""
+        numbers = {name: float(group[name]) for name in self.numbers}
+        for name in self.rounded:
+            numbers[name] = float32(numbers[name])
+        numbers.update(self.constants)
+        return numbers
+
+
+def compile_group(
+    spec: OptimizerSpec, *, single_precision: bool, size: int | None = None
+) -> GroupUpdate:
+    """
+    Return the update that *spec* describes; its groups are not looked at.
+
+    Args:
+        spec: of one group, complete.
+        single_precision: whether the dialect sees float32 tensors.
+        size: number of elements to update, if known. Below `Rule.fused_from` of them ``auto``
+            runs the rule itself.
+    """
+    rule = RULES[spec.kind]
+    flags = spec.flags(single_precision=single_precision)
+    transforms = _transforms(spec, rule)
+    fused = _is_fused(spec, single_precision=single_precision, size=size)
+    # A norm or the mean of a row is that of one parameter, so one call cannot serve several.
+    by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
+    return GroupUpdate(
+        kind=spec.kind,
+        dialect=spec.dialect,
+        rule=replace(
+            with_transforms(rule, transforms),
+            torch_constants={
+                **rule.torch_constants,
+                **rule.torch_entries(flags),
+                "maximize": spec.maximize,
+                "decoupled_weight_decay": spec.decoupled_weight_decay,
+            },
+        ),
+        flags=flags,
+        numbers=spec.hyperparameters(),
+        rounded=spec.rounded(single_precision=single_precision),
+        constants=_constants(spec),
+        engine=_wrapped_engine(spec, rule, transforms, flags, fused=fused),
+        separately=by_itself or rule.norms is not None,
+        multi_precision=spec.multi_precision,
+        takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
+        sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,
+    )
+
+
+def fusible(spec: OptimizerSpec) -> bool:
+    """Return whether torch's fused kernel computes exactly what *spec* describes."""
+    rule, flags = RULES[spec.kind], spec.flags(single_precision=True)
+    regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
+    plain = not (spec.maximize or spec.multi_precision or spec.grad_centralization)
+    return (
+        spec.has_kernel()
+        and rule.fused is not None
+        and plain
+        and not regularized
+        and spec.average is None
+        and not isinstance(spec.clip, ClipValue)
+        and spec.decoupled_weight_decay == rule.fused_decays
+        and all(flags[name] == value for name, value in rule.fused_flags.items())
+    )
+
+
+def _is_fused(spec: OptimizerSpec, *, single_precision: bool, size: int | None) -> bool:
+    """Return whether torch's fused kernel is to compute the update."""
+    if spec.engine == "eager" or not fusible(spec):
+        return False
+    if spec.engine == "auto" and size is not None and size < RULES[spec.kind].fused_from:
+        return False
+    # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
+    return single_precision or (spec.clip is None and spec.loss_scale == 1)
+
+
+def _transforms(spec: OptimizerSpec, rule: Rule) -> Transforms:
+    clamped = isinstance(spec.clip, ClipValue)
+    decoupled = spec.decoupled_weight_decay
+    own = rule.own_decay and spec.own_decay
+    return Transforms(
+        scaled=spec.loss_scale != 1 or (spec.clip is not None and not clamped),
+        clamped=clamped,
+        maximize=spec.maximize,
+        regularized=not (own or decoupled),
+        decoupled=decoupled and not own,
+        averaged=spec.average is not None,
+        overwrite_every=(spec.average.overwrite_every or 0) if spec.average else 0,
+    )
+
+
+def _wrapped_engine(
+    spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags, *, fused: bool
+) -> Engine:
+    """Return the engine of *rule*, inside those that change gradients or numbers first."""
+    engine = Fused(rule) if fused else _engine(rule, transforms, flags)
+    if spec.grad_centralization:
+        limited = replace(transforms, scaled=False, clamped=False)
+        engine = Centralized(
+            engine,
+            _engine(rule, limited, flags),
+            transforms,
+            with_decay=spec.dialect == "mindspore" and transforms.regularized,
+        )
+    if isinstance(spec.clip, ClipNorm):
+        engine = ClippedByNorm(engine, spec.clip.max)
+    if rule.carries is not None:
+        engine = Carrying(engine, rule.carries, flags)
+    return engine
+
+
+def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
+    """Return the engine that runs *rule* itself, by what the rule sees of a parameter."""
+    build: Callable[[Rule, Flags], Engine] = Eager
+    if rule.by_rows:
+        build = ByRows
+    elif rule.shapes is not None:
+        build = Whole
+    elif rule.norms is not None:
+        build = Normed
+    return build(with_transforms(rule, transforms), flags)
+
+
+def _constants(spec: OptimizerSpec) -> dict[str, float]:
+    constants: dict[str, float] = {}
+    if isinstance(spec.clip, ClipValue):
+        constants |= {"clip_min": spec.clip.lowest, "clip_max": spec.clip.max}
+    if spec.average is not None:
+        constants["average_momentum"] = spec.average.momentum
+    return constants

@@ -1,0 +1,349 @@
+"""A ``torch.optim.Optimizer`` that runs rules over flat memory."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from optcore.optimizers.engine import state as group_state
+from optcore.optimizers.engine.clipping import GradScales
+from optcore.optimizers.engine.flat import MASTER
+from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.state import GroupState
+from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, states_to_torch
+from optcore.optimizers.scheduled import MetricDrivenValue, Plan
+from optcore.schedules.make import MetricDrivenSchedule
+
+NOTHING_TO_UPDATE = (
+    "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
+    "after the optimizer was made (load_state_dict(assign=True))?"
+)
+
+_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+"""torch's own, without the decorator that keeps torch.compile away: it imports torch._dynamo, which
+takes 1.3 seconds of CPU."""
+
+
+class FlatOptimizer(torch.optim.Optimizer):
+    """
+    Update rules over the parameters of a model, one per group.
+
+    It works like every torch optimizer: `param_groups` hold the numbers and may be changed
+    between steps, `state_dict` uses torch's names, hooks, closures and GradScaler work. Made
+    by `optcore.make_optimizer`.
+
+    The difference: where the rule is elementwise, the parameters become views of one buffer per
+    group, dtype and device (`optcore.optimizers.engine.flat`).
+    """
+
+    needs_closure = False
+
+    def __init__(
+        self,
+        groups: Sequence[tuple[GroupUpdate, Sequence[tuple[str, Tensor]]]],
+        *,
+        kind: str,
+        grad_scales: GradScales,
+        plans: Sequence[Mapping[str, Plan]] = (),
+    ) -> None:
+        """
+        Move the parameters of *groups* into flat buffers.
+
+        Args:
+            groups: the update of each group, and the names and parameters it applies to.
+            kind: name of the optimizer, for errors and `repr`.
+            grad_scales: how the gradients of each group are unscaled and clipped.
+            plans: for each group, the hyperparameters that a schedule sets.
+        """
+        self.kind = kind
+        self._grad_scales = grad_scales
+        self._group_updates = [update for update, _ in groups]
+        self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
+        self._states: list[list[GroupState]] = []
+        self._updates = 0
+        super().__init__(
+            [{"params": list(named), **update.numbers} for update, named in groups],
+            dict(self._group_updates[0].numbers),
+        )
+        self.follow_plans()
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates made so far, which is the t of the schedules."""
+        return self._updates
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine: ``eager`` or ``fused``, or both if groups differ."""
+        return "+".join(sorted({update.engine.name for update in self._group_updates}))
+
+    @property
+    def loss_scale(self) -> float:
+        """Factor that gradients come multiplied by; may be set between steps."""
+        return self._grad_scales.loss_scale
+
+    @loss_scale.setter
+    def loss_scale(self, scale: float) -> None:
+        self._grad_scales.loss_scale = scale
+
+    def metric_driven(self) -> list[MetricDrivenSchedule]:
+        """Return the schedules that follow a metric, group by group."""
+        plans = [plan for plans in self._plans for plan in plans.values()]
+        return [plan.schedule for plan in plans if isinstance(plan, MetricDrivenValue)]
+
+    def states(self) -> list[GroupState]:
+        """Return the states of all groups."""
+        return [state for states in self._states for state in states]
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of (name, parameter) pairs and allocate its state."""
+        _add_param_group(self, param_group)
+        i = len(self.param_groups) - 1
+        if i == len(self._group_updates):  # called by a user, after the optimizer was made
+            self._group_updates.append(self._group_updates[0])
+            self._plans.append({})
+            self._grad_scales.add_like_the_first()
+        group = self.param_groups[i]
+        self._states.append(self._placed(i, named_parameters(group)))
+        self._show_slots()
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """
+        Apply one update to every parameter that has a gradient.
+
+        Args:
+            closure: computes gradients again and returns the loss; rarely needed.
+        """
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or torch._C._autograd._profiler_enabled()
+        ):
+            return self._hooked_step() if closure is None else self._hooked_step(closure)
+        return self._step(closure)
+
+    # torch wraps every step in a profiler range, which costs more than a small network's update
+    # (8 of 29 us). A step that says it is hooked already is left as it is.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], float] | None) -> float | None:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        grad_was_enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)  # torch.no_grad() costs 2 us
+        try:
+            updated = self._update()
+        finally:
+            torch._C._set_grad_enabled(grad_was_enabled)
+        if not updated:
+            warnings.warn(NOTHING_TO_UPDATE, RuntimeWarning, stacklevel=3)
+        return loss
+
+    @torch.optim.Optimizer.profile_hook_step
+    def _hooked_step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Do the same between the hooks, inside a profiler range."""
+        return self._step(closure)
+
+    def _update(self) -> bool:
+        """Update whatever has a gradient; return whether anything had."""
+        self.follow_plans()
+        scales = self._grad_scales.factors(self.param_groups)
+        updated = False
+        for i, group in enumerate(self.param_groups):
+            update = self._group_updates[i]
+            for state in self._states[i]:
+                if state.is_elsewhere():
+                    self._take_back(i)  # all states of the group at once
+                    break
+            numbers = update.rounded_numbers(group)
+            numbers["grad_scale"] = scales[i]
+            for state in self._states[i]:
+                for t, spans in state.updates():
+                    update.engine(spans, t, numbers)
+                    updated = True
+        self._updates += updated
+        return updated
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """
+        Replace the parameters, within a ``with``, by the values to evaluate on.
+
+        The two differ for schedule_free_adamw, asgd, and with an `average`.
+        """
+        trained: list[tuple[Tensor, Tensor]] = []
+        with torch.no_grad():
+            for param, value in self._evaluated():
+                trained.append((param, param.detach().clone()))
+                param.copy_(value)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for param, value in trained:
+                    param.copy_(value)
+
+    def release(self) -> None:
+        """
+        Give the parameters memory of their own, so that the model can leave this optimizer.
+
+        `torch.save` of a view saves its whole buffer. The next `step` makes them views again.
+        """
+        for state in self.states():
+            state.release()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients; a parameter that the next backward does not reach is not updated."""
+        if not set_to_none:
+            super().zero_grad(set_to_none=False)
+            return
+        for group in self.param_groups:
+            for param in group["params"]:
+                param.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state in torch's form; each tensor is a copy."""
+        for i, group in enumerate(self.param_groups):
+            for param in group["params"]:
+                self.state.pop(param, None)
+            numbers = self._numbers(i, group)
+            self.state.update(states_to_torch(self._group_updates[i], self._states[i], numbers))
+        packed = super().state_dict()
+        packed["param_groups"] = [
+            group_to_torch(group, update.rule, update.flags)
+            for group, update in zip(packed["param_groups"], self._group_updates, strict=True)
+        ]
+        self._show_slots()
+        return packed
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a state in torch's form: one of this class, or of torch's own optimizer."""
+        groups = [
+            group_from_torch(theirs, ours, update.rule, update.flags)
+            for theirs, ours, update in zip(
+                state_dict["param_groups"], self.param_groups, self._group_updates, strict=False
+            )
+        ]
+        # With a wrong number of groups, torch's own error is the clearer one.
+        if len(groups) == len(state_dict["param_groups"]):
+            state_dict = {**state_dict, "param_groups": groups}
+        super().load_state_dict(dict(state_dict))
+
+    def named_slots(self) -> dict[str, dict[str, Tensor]]:
+        """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
+        return group_state.named_slots(self.states())
+
+    def named_counts(self) -> dict[str, int]:
+        """Return parameter name -> number of updates applied to it."""
+        return group_state.named_counts(self.states())
+
+    def load_named(
+        self,
+        slots: Mapping[str, Mapping[str, Tensor]],
+        counts: Mapping[str, int],
+        *,
+        updates: int | None = None,
+    ) -> None:
+        """
+        Load what `named_slots` and `named_counts` returned.
+
+        Args:
+            slots: slot -> parameter name -> tensor.
+            counts: parameter name -> number of updates applied to it.
+            updates: number of updates of this run, which sets its schedules. Default: the
+                highest count of any parameter.
+
+        Raises:
+            ValueError: a slot or a parameter is missing, or there is one too many.
+        """
+        group_state.load_named(self.states(), slots, counts)
+        self._updates = max(counts.values(), default=0) if updates is None else updates
+        self.follow_plans(back=1)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load *state*, after `load_state_dict` or into a copy of another optimizer."""
+        super().__setstate__(state)
+        self._states = [
+            self._placed(i, named_parameters(group)) for i, group in enumerate(self.param_groups)
+        ]
+        for own in self.states():
+            for i, segment in enumerate(own.segments):
+                group_state.absorb(own, i, self.state.get(segment.param, {}), self.kind)
+        self._updates = max((t for own in self.states() for t in own.t), default=0)
+        self.follow_plans(back=1)
+        self._show_slots()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what `__setstate__` of a copy takes."""
+        for state in self.states():
+            for segment, t in zip(state.segments, state.t, strict=True):
+                self.state[segment.param]["step"] = t
+        own = ("kind", "_group_updates", "_plans", "_grad_scales")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
+
+    def follow_plans(self, back: int = 0) -> None:
+        """Set the scheduled numbers to those of the next update, or of the one *back* before."""
+        updates = max(0, self._updates - back)
+        for i, plan in enumerate(self._plans):
+            for name, value in plan.items():
+                self.param_groups[i][name] = value(updates)
+
+    def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (parameter, value to evaluate on) wherever the two differ."""
+        for i, group in enumerate(self.param_groups):
+            evaluated = self._group_updates[i].rule.evaluated
+            if evaluated is None:
+                continue
+            numbers = self._numbers(i, group)
+            for state in self._states[i]:
+                for j, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
+                    if t:
+                        slots = state.slot_views(j)
+                        param = slots.pop(MASTER, segment.param)  # in the slots' dtype
+                        yield segment.param, evaluated(param, *slots.values(), **numbers)
+
+    def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
+        """Return the numbers of *group*, at index *i*, as its rule gets them."""
+        return self._group_updates[i].rounded_numbers(group)
+
+    def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[GroupState]:
+        return group_state.allocate(
+            self._group_updates[i], named, self._numbers(i, self.param_groups[i])
+        )
+
+    def _take_back(self, i: int) -> None:
+        """Make the parameters of group *i* views again after something moved them."""
+        old = self._states[i]
+        if all(state.fits() for state in old):
+            for state in old:
+                state.adopt()
+            return
+        self._states[i] = self._placed(i, named_parameters(self.param_groups[i]))
+        group_state.move(old, self._states[i])
+        self._show_slots()
+
+    def _show_slots(self) -> None:
+        """Put views of the slots into `state`, where users of torch look for them."""
+        for state in self.states():
+            for i, segment in enumerate(state.segments):
+                self.state[segment.param] = state.slot_views(i)
+
+
+def named_parameters(group: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
+    """Return (name, parameter) of each parameter of a param_group."""
+    return list(zip(group["param_names"], group["params"], strict=True))

@@ -1,0 +1,118 @@
+"""The state of parameters that stay in their own memory: for rules that need shapes or rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Size, Tensor
+
+from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans, refused_sparse
+
+
+class PerTensorState:
+    """
+    The same as `FlatState` without a buffer: every slot is a tensor of its own.
+
+    Attributes:
+        segments: the parameters.
+        t: for each of them, the number of updates applied to it.
+    """
+
+    def __init__(
+        self,
+        named: Sequence[tuple[str, Tensor]],
+        first_values: Mapping[str, float],
+        *,
+        shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
+        takes_sparse: bool,
+        whose: str = "this optimizer",
+        multi_precision: bool = False,
+        sparse_ahead: int = 0,
+    ) -> None:
+        """
+        Make slots for the parameters, which stay where they are.
+
+        Args:
+            named: name and parameter.
+            first_values: slot -> first value; `COPY` for the value of the parameter.
+            shapes: from the shape of a parameter to those of its slots; None for the same shape.
+            takes_sparse: whether row-sparse gradients are accepted; else they are refused.
+            whose: the optimizer, for the error that refuses them.
+            multi_precision: as in `FlatState`.
+            sparse_ahead: as in `FlatState`.
+        """
+        self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
+        self.t = [0] * len(self.segments)
+        self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
+        self._slots = [
+            _slots_of(param, first_values, shapes, multi_precision) for _, param in named
+        ]
+        self._dtypes = [param.dtype for _, param in named]
+        self._devices = [param.device for _, param in named]
+
+    def slot_views(self, i: int) -> dict[str, Tensor]:
+        """Return the slots of parameter *i* by name."""
+        return dict(self._slots[i])
+
+    def adopt(self) -> None:
+        """Do nothing: the parameters are not moved."""
+
+    def release(self) -> None:
+        """Do nothing: the parameters have memory of their own."""
+
+    def is_elsewhere(self) -> bool:
+        """Return whether a parameter has another dtype or device than its slots."""
+        return not self.fits()
+
+    def fits(self) -> bool:
+        """Return whether every parameter still has its dtype and device."""
+        now = [(segment.param.dtype, segment.param.device) for segment in self.segments]
+        return now == list(zip(self._dtypes, self._devices, strict=True))
+
+    def updates(self) -> list[tuple[int, Spans]]:
+        """Count one more update of each parameter with a gradient; return (t, memory) of each."""
+        found = []
+        for i, segment in enumerate(self.segments):
+            grad = segment.param.grad
+            if grad is None:
+                continue
+            if grad.is_sparse and not self._takes_sparse:
+                raise refused_sparse(segment.name, self._whose)
+            self.t[i] += 1
+            slots = dict(self._slots[i])
+            master = slots.pop(MASTER, None)
+            param = segment.param.data
+            spans = Spans(
+                [param if master is None else master],
+                [grad.detach()],
+                [[slot] for slot in slots.values()],
+                None if master is None else [param],
+                segment,
+            )
+            found.append((self.t[i] + (self._sparse_ahead if grad.is_sparse else 0), spans))
+        return found
+
+
+def _slots_of(
+    param: Tensor,
+    first_values: Mapping[str, float],
+    shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None,
+    multi_precision: bool,
+) -> dict[str, Tensor]:
+    low = multi_precision and param.dtype.itemsize < FLOAT32_BYTES
+    dtype = torch.float32 if low else param.dtype
+    wanted = (
+        dict.fromkeys(first_values, tuple(param.shape)) if shapes is None else shapes(param.shape)
+    )
+    slots = {}
+    for name, value in first_values.items():
+        if name not in wanted:
+            continue
+        slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)
+        if math.isnan(value):  # COPY
+            slots[name].copy_(param.detach())
+    if low:
+        slots[MASTER] = param.detach().to(dtype)
+    return slots

@@ -1,0 +1,175 @@
+"""
+The state of a group: its parameters with their slots and counters.
+
+`allocate` makes it, `move` takes it to other memory, and the other functions read and write it by
+name, for checkpoints, or in torch's form, for ``load_state_dict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from optcore.optimizers.engine.flat import FlatState, Segment, Spans
+from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.per_tensor import PerTensorState
+from optcore.optimizers.rules.rule import Numbers
+
+NO_SLOTS = frozenset({"step", "mu_product", "mu"})
+"""What torch keeps of a parameter besides slots; here it follows from the count of updates."""
+
+
+class GroupState(Protocol):
+    """
+    Parameters of one dtype and device with their slots: `FlatState` or `PerTensorState`.
+
+    Attributes:
+        segments: the parameters.
+        t: for each of them, the number of updates applied to it.
+    """
+
+    segments: list[Segment]
+    t: list[int]
+
+    def slot_views(self, i: int) -> dict[str, Tensor]:
+        """Return the slots of parameter *i* by name, shaped as they are kept."""
+
+    def updates(self) -> list[tuple[int, Spans]]:
+        """Count one more update of each parameter with a gradient; return (t, memory) of each."""
+
+    def adopt(self) -> None:
+        """Make the parameters views of this state's memory again."""
+
+    def release(self) -> None:
+        """Give the parameters memory of their own."""
+
+    def is_elsewhere(self) -> bool:
+        """Return whether a parameter lies elsewhere than this state left it."""
+
+    def fits(self) -> bool:
+        """Return whether `adopt` can take every parameter as it is now."""
+
+
+def allocate(
+    update: GroupUpdate, named: Sequence[tuple[str, Tensor]], numbers: Numbers
+) -> list[GroupState]:
+    """Return new states for the parameters *named*, one for each dtype and device."""
+    # groupby only groups neighbours. The sort is stable, so the order of the model stays.
+    by_placement = groupby(sorted(named, key=_placement), key=_placement)
+    return [_new_state(update, list(pairs), numbers) for _, pairs in by_placement]
+
+
+def _placement(pair: tuple[str, Tensor]) -> tuple[str, str]:
+    return (str(pair[1].dtype), str(pair[1].device))
+
+
+def _new_state(
+    update: GroupUpdate, named: Sequence[tuple[str, Tensor]], numbers: Numbers
+) -> GroupState:
+    rule = update.rule
+    first_values = rule.slots(numbers, update.flags)
+    whose = f"{update.kind} in dialect {update.dialect}"
+    if rule.shapes is not None or rule.by_rows:
+        return PerTensorState(
+            named,
+            first_values,
+            shapes=rule.shapes,
+            takes_sparse=rule.by_rows,
+            whose=whose,
+            multi_precision=update.multi_precision,
+            sparse_ahead=update.sparse_ahead,
+        )
+    return FlatState(
+        named,
+        first_values,
+        takes_sparse=update.takes_sparse,
+        whose=whose,
+        carried=list(rule.carries(0, numbers, update.flags)) if rule.carries else [],
+        separately=update.separately,
+        multi_precision=update.multi_precision,
+        sparse_ahead=update.sparse_ahead,
+    )
+
+
+def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
+    """Copy the slots and counters of the same parameters from the *old* states to the *new*."""
+    known = {
+        segment.param: (state.slot_views(i), state.t[i])
+        for state in old
+        for i, segment in enumerate(state.segments)
+    }
+    for state in new:
+        for i, segment in enumerate(state.segments):
+            views, state.t[i] = known[segment.param]
+            for slot, view in state.slot_views(i).items():
+                if slot in views:
+                    view.copy_(views[slot])
+
+
+def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> None:
+    """
+    Copy *theirs*, what torch keeps of parameter *i*, into its slots.
+
+    Raises:
+        ValueError: it is of another optimizer than *kind*.
+    """
+    segment, views = state.segments[i], state.slot_views(i)
+    slots = {name: value for name, value in theirs.items() if name not in NO_SLOTS}
+    if not any(isinstance(value, Tensor) for value in slots.values()):
+        # torch's SGD keeps {"momentum_buffer": None} until its first step.
+        state.t[i] = int(theirs.get("step", 0))
+        return
+    if slots.keys() != views.keys():
+        raise ValueError(
+            f"state of {segment.name} must have the slots of {kind} "
+            f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
+        )
+    state.t[i] = int(theirs.get("step", 1))
+    for slot, view in views.items():
+        view.copy_(slots[slot])
+
+
+def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
+    """Return slot -> parameter name -> tensor, contiguous."""
+    slots: dict[str, dict[str, Tensor]] = {}
+    for state in states:
+        for i, segment in enumerate(state.segments):
+            for slot, view in state.slot_views(i).items():
+                slots.setdefault(slot, {})[segment.name] = view.contiguous()
+    return slots
+
+
+def named_counts(states: Sequence[GroupState]) -> dict[str, int]:
+    """Return parameter name -> number of updates applied to it."""
+    return {
+        segment.name: t
+        for state in states
+        for segment, t in zip(state.segments, state.t, strict=True)
+    }
+
+
+def load_named(
+    states: Sequence[GroupState],
+    slots: Mapping[str, Mapping[str, Tensor]],
+    counts: Mapping[str, int],
+) -> None:
+    """
+    Load what `named_slots` and `named_counts` returned.
+
+    Raises:
+        ValueError: a slot or a parameter is missing, or there is one too many.
+    """
+    expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}
+    given = {(slot, name) for slot, by in slots.items() for name in by}
+    if expected != given or counts.keys() != named_counts(states).keys():
+        missing = ", ".join(f"{s}.{n}" for s, n in sorted(expected - given)) or "none"
+        extra = ", ".join(f"{s}.{n}" for s, n in sorted(given - expected)) or "none"
+        raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
+    for state in states:
+        for i, segment in enumerate(state.segments):
+            state.t[i] = counts[segment.name]
+            for slot, view in state.slot_views(i).items():
+                view.copy_(slots[slot][segment.name])

@@ -1,0 +1,188 @@
+"""
+Engines for what one pass over flat memory cannot compute.
+
+    Normed         for a rule that scales each parameter by norms: two passes
+    Whole          for a rule that needs the shape of a parameter
+    ByRows         for a rule that skips rows without a gradient
+
+and wrappers of an engine whose spans hold one parameter each:
+
+    ClippedByNorm  limits each gradient by its own norm
+    Centralized    subtracts the mean of each row of a gradient
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.engine.centralize import centralized, is_centralized
+from optcore.optimizers.engine.clipping import wide_dtype
+from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
+from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.transforms import Transforms, limited, only
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+
+class Normed(Eager):
+    """Computes the norms of each parameter, slice by slice, then runs the rule with them."""
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
+
+    def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
+        assert self._rule.norms is not None
+        assert self._rule.ratios is not None
+        values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
+        norms: list[Tensor] = []
+        buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
+        for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
+            parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
+            norms.append(torch.stack([_norm(part) for part in parts]))
+        # In double: the squares of float32 norms may overflow.
+        total = torch.stack(norms).double().norm(dim=0)
+        return self._rule.ratios(total.tolist(), numbers, self._flags)
+
+
+class Whole:
+    """Runs a rule on each parameter in its own shape."""
+
+    name = "eager"
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        self._rule, self._flags = rule, flags
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
+        param, slots = spans.params[0], [slot[0] for slot in spans.slots]
+        grad = spans.grads[0].to(param.dtype)
+        results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
+        for place, result in zip((param, *slots), results, strict=True):
+            place.copy_(result)
+        if spans.stored is not None:
+            spans.stored[0].copy_(param)
+
+
+class ByRows(Whole):
+    """Runs an elementwise rule on the rows that a sparse gradient has; a dense one in slices."""
+
+    def __init__(self, rule: Rule, flags: Flags) -> None:
+        super().__init__(rule, flags)
+        self._dense = Eager(rule, flags)
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        if not spans.grads[0].is_sparse:
+            # Slices of one dimension need far less memory than operations on whole tensors.
+            flat = _flattened(spans)
+            if flat is None:
+                super().__call__(spans, t, numbers)
+            else:
+                self._dense(flat, t, numbers)
+            return
+        # An Embedding's gradient has a row for every lookup; coalesced, one for every index.
+        grad = spans.grads[0].coalesce()
+        rows = grad.indices()[0]
+        if not len(rows):
+            return
+        buffers = (spans.params[0], *(slot[0] for slot in spans.slots))
+        param, *slots = [buffer[rows] for buffer in buffers]
+        super().__call__(Spans([param], [grad.values()], [[slot] for slot in slots]), t, numbers)
+        for buffer, part in zip(buffers, (param, *slots), strict=True):
+            buffer[rows] = part
+        if spans.stored is not None:
+            spans.stored[0][rows] = param.to(spans.stored[0].dtype)
+
+
+def _flattened(spans: Spans) -> Spans | None:
+    """Return *spans*, of one parameter, in one dimension; None if one is not contiguous."""
+    stored = spans.stored or []
+    tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        return None
+    return Spans(
+        [spans.params[0].view(-1)],
+        [spans.grads[0].view(-1)],
+        [[slot[0].view(-1)] for slot in spans.slots],
+        [stored[0].view(-1)] if stored else None,
+    )
+
+
+class ClippedByNorm:
+    """Scales each gradient to a norm of at most *largest*, and runs another engine."""
+
+    def __init__(self, engine: Engine, largest: float) -> None:
+        self.name, self._engine, self._largest = engine.name, engine, largest
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        grad = spans.grads[0]
+        grad = grad.coalesce().values() if grad.is_sparse else grad
+        norm = float(_norm(grad)) * numbers["grad_scale"]
+        scale = numbers["grad_scale"] * (self._largest / max(norm, self._largest))
+        self._engine(spans, t, {**numbers, "grad_scale": scale})
+
+
+class Centralized:
+    """
+    Subtracts the mean of each row from a gradient, and runs another engine.
+
+    The gradient is unscaled and clipped first. In MindSpore, weight decay that joins the gradient
+    is added before, so it is centralized too.
+    """
+
+    def __init__(
+        self, engine: Engine, of_limited: Engine, transforms: Transforms, *, with_decay: bool
+    ) -> None:
+        """
+        Wrap two engines.
+
+        Args:
+            engine: for parameters whose gradient is not centralized.
+            of_limited: for the others: the same, for gradients already unscaled and clipped.
+            transforms: those that *engine* applies.
+            with_decay: whether the decay is centralized too.
+        """
+        self.name, self._engine, self._of_limited = engine.name, engine, of_limited
+        self._transforms, self._with_decay = transforms, with_decay
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, of one parameter, in place."""
+        assert spans.segment is not None
+        param = spans.segment.param
+        if not is_centralized(param):
+            self._engine(spans, t, numbers)
+            return
+        rows, flat = param.shape[0], spans.params[0].ndim == 1
+        length = MAX_SLICE if flat else param.numel()
+        decay = numbers["weight_decay"] if self._with_decay else 0.0
+        for stretch, part in centralized(
+            spans.grads[0].reshape(-1),
+            rows,
+            length,
+            spans.params[0].reshape(-1),
+            decay=-decay if self._transforms.maximize else decay,  # the gradient is negated later
+            limited=lambda grad: limited(grad, numbers, self._transforms),
+        ):
+            where = _part(spans, stretch, part) if flat else _whole(spans, part)
+            self._of_limited(where, t, numbers)
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=wide_dtype(tensor))
+    return norm
+
+
+def _whole(spans: Spans, grad: Tensor) -> Spans:
+    return spans._replace(grads=[grad.view(spans.params[0].shape)])
+
+
+def _part(spans: Spans, stretch: slice, grad: Tensor) -> Spans:
+    return Spans(
+        [spans.params[0][stretch]],
+        [grad],
+        [[slot[0][stretch]] for slot in spans.slots],
+        None if spans.stored is None else [spans.stored[0][stretch]],
+    )

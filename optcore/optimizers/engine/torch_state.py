@@ -1,0 +1,86 @@
+"""Groups and states in torch's form: its names (``betas``, ``alpha``, ...) for our numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.state import GroupState
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
+"""Entries of torch's groups that choose an implementation of the same math."""
+SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
+"""Entries of torch's groups that change the math: a rule that lacks one must have it off."""
+
+SAME_MUON = {None, "original"}
+"""Values of adjust_lr_fn that mean the same."""
+
+
+def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
+    """Return *group* as torch's optimizer of the same rule would have it."""
+    theirs = dict(group)
+    for name, ours in rule.torch_hyperparameters.items():
+        values = tuple(theirs.pop(our) for our in ours)
+        theirs[name] = values if len(values) > 1 else values[0]
+    if flags.get("eps1_of_dtype"):  # torch's Adafactor: None stands for it
+        theirs["eps"] = (None, group["eps2"])
+    return {**theirs, **_fixed(rule, flags)}
+
+
+def group_from_torch(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], rule: Rule, flags: Flags
+) -> dict[str, Any]:
+    """
+    Return the group *ours* with the numbers of *theirs*, a group in torch's form.
+
+    Raises:
+        ValueError: torch's group computes something that this rule does not.
+    """
+    group = {name: value for name, value in theirs.items() if name not in IMPLEMENTATION}
+    fixed = _fixed(rule, flags)
+    for name in (fixed.keys() | SWITCHES) & group.keys():
+        value, here = group.pop(name), fixed.get(name, False)
+        if value != here and {value, here} != SAME_MUON:
+            raise ValueError(f"{name} must be {here} for this optimizer, got {value}")
+    for name, numbers in rule.torch_hyperparameters.items():
+        if name in group:
+            values = group.pop(name)
+            values = values if len(numbers) > 1 else [values]
+            values = [0.0 if value is None else value for value in values]
+            group.update(zip(numbers, values, strict=True))
+    return {**ours, **group}
+
+
+def states_to_torch(
+    update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers
+) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    """Yield each updated parameter of a group, and what torch keeps of it; tensors are copies."""
+    for state in states:
+        for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
+            if t == 0:
+                continue  # in torch the state of a parameter begins with its first update
+            found: dict[str, Any] = {
+                slot: view.clone() for slot, view in state.slot_views(i).items()
+            }
+            found |= _besides_slots(t, update.rule, numbers, update.flags)
+            if found:
+                yield segment.param, found
+
+
+def _besides_slots(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
+    """Return what torch keeps of a parameter besides its slots, after update *t*."""
+    state: dict[str, Tensor | int] = {
+        name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
+    }
+    if rule.counts_steps:
+        state["step"] = t if rule.whole_steps else torch.tensor(float(t))
+    return state
+
+
+def _fixed(rule: Rule, flags: Flags) -> dict[str, Any]:
+    return {**rule.torch_constants, **{name: flags[name] for name in rule.torch_flags}}

@@ -1,0 +1,203 @@
+"""
+Transforms of a gradient before the rule gets it, and of a parameter around the rule.
+
+They are written like a rule and traced together with it, so that unscaling, clipping,
+regularization and the update are one pass over memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+
+from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
+
+AVERAGE = "average"
+"""Slot of the moving average of the parameters."""
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """
+    Which transforms there are around a rule.
+
+    Attributes:
+        scaled: gradients are multiplied by ``grad_scale``: unscaled and clipped.
+        clamped: then limited to ``clip_min`` .. ``clip_max``.
+        maximize: then negated.
+        regularized: then weight_decay * param is added (where the rule or the kernel does not).
+        decoupled: the parameter is shrunk by lr * weight_decay before the rule.
+        averaged: a moving average of the parameter is kept, of momentum ``average_momentum``.
+        overwrite_every: how often the parameter is set to it; 0 for never.
+    """
+
+    scaled: bool = False
+    clamped: bool = False
+    maximize: bool = False
+    regularized: bool = True
+    decoupled: bool = False
+    averaged: bool = False
+    overwrite_every: int = 0
+
+    @property
+    def arguments(self) -> list[str]:
+        """Names of the numbers that the transforms take."""
+        names = ["l1", "l2"]
+        if self.scaled:
+            names.append("grad_scale")
+        if self.clamped:
+            names += ["clip_min", "clip_max"]
+        if self.regularized or self.decoupled:
+            names.append("weight_decay")
+        if self.decoupled:
+            names.append("lr")
+        if self.averaged:
+            names += ["average_momentum", "overwrite"]
+        return names
+
+
+def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
+    """Return *rule* with *transforms* around it."""
+
+    # **given are numbers and flags, which each rule types for itself.
+    def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+        *own, average = slots if transforms.averaged else (*slots, None)
+        if rule.shapes is None:
+            param, grad = _before(param, grad, given, transforms)
+        else:
+            # In place: a rule that is not traced would hold another copy of a large matrix.
+            grad = _regularized(param, grad, given, transforms)
+            _shrunk(param, given, transforms, out=param)
+        results = rule.update(param, grad, *own, **only(_left(given, transforms), rule.update))
+        if average is None:
+            return results
+        mean = torch.lerp(results[0], average, given["average_momentum"])
+        # Parameter and average need a result each: in a program, a result is written to one place.
+        return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
+
+    # The same here.
+    def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+        assert rule.norms is not None
+        own = slots[:-1] if transforms.averaged else slots
+        param, grad = _before(param, grad, given, transforms)
+        return rule.norms(param, grad, *own, **_left(given, transforms))
+
+    # Engines read the arguments of a rule from its signature; PEP 362 lets a function set one.
+    update.__signature__ = _signature(rule.update, transforms)  # type: ignore[attr-defined]
+    changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
+    return _averaging(changed, transforms) if transforms.averaged else changed
+
+
+def _before(
+    param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
+) -> tuple[Tensor, Tensor]:
+    """
+    Return what the rule gets for *param* and *grad*.
+
+    ::
+
+        grad  = clamp(grad * grad_scale, clip_min, clip_max)
+        grad  = -grad                                             maximize
+        grad  = grad + weight_decay * param                       unless decoupled
+        grad  = grad + l1 * sign(param) + l2 * param
+        param = param - lr * weight_decay * param                 decoupled
+    """
+    grad = _regularized(param, grad, given, transforms)
+    return _shrunk(param, given, transforms), grad
+
+
+def _regularized(
+    param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
+) -> Tensor:
+    grad = limited(grad, given, transforms)
+    if transforms.maximize:
+        grad = -grad
+    if transforms.regularized and given["weight_decay"]:
+        grad = torch.add(grad, param, alpha=given["weight_decay"])
+    if given["l1"]:
+        grad = torch.add(grad, param.sign(), alpha=given["l1"])
+    if given["l2"]:
+        grad = torch.add(grad, param, alpha=given["l2"])
+    return grad
+
+
+def _shrunk(
+    param: Tensor, given: dict[str, Any], transforms: Transforms, out: Tensor | None = None
+) -> Tensor:
+    if not (transforms.decoupled and given["weight_decay"]):
+        return param
+    keep = 1 - given["lr"] * given["weight_decay"]
+    return param * keep if out is None else torch.mul(param, keep, out=out)
+
+
+def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:
+    """Return *grad* unscaled and clipped, which is the first transform."""
+    if transforms.scaled:
+        grad = grad * given["grad_scale"]
+    if transforms.clamped:
+        grad = grad.clamp(given["clip_min"], given["clip_max"])
+    return grad
+
+
+def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
+    """Return *given* for the rule: without the decay, if a transform has applied it."""
+    done = transforms.regularized or transforms.decoupled
+    return {**given, "weight_decay": 0.0} if done else given
+
+
+def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
+    """Return those of *given* that are arguments of *update*."""
+    parameters = inspect.signature(update).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Signature:
+    """Return the signature of *update* with the arguments of *transforms*."""
+    signature = inspect.signature(update)
+    parameters = dict(signature.parameters)
+    rest = {
+        name: parameters.pop(name)
+        for name in list(parameters)
+        if parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+    }
+    for name in transforms.arguments:
+        if name not in parameters:
+            parameters[name] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
+    return signature.replace(parameters=[*parameters.values(), *rest.values()])
+
+
+def _averaging(rule: Rule, transforms: Transforms) -> Rule:
+    """Return *rule* with the average as its last slot."""
+
+    def slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+        return {**rule.slots(numbers, flags), AVERAGE: COPY}
+
+    def scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+        every = transforms.overwrite_every
+        return {
+            **rule.scalars(t, numbers, flags),
+            "average_momentum": 0.0 if t == 1 else numbers["average_momentum"],
+            "overwrite": float(every > 0 and t % every == 0),
+        }
+
+    def evaluated(param: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
+        return slots[-1]
+
+    def shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+        assert rule.shapes is not None
+        return {**rule.shapes(shape), AVERAGE: tuple(shape)}
+
+    return replace(
+        rule,
+        slots=slots,
+        scalars=scalars,
+        shapes=shapes if rule.shapes is not None else None,
+        evaluated=evaluated,
+    )

@@ -1,0 +1,232 @@
+"""Adam's relatives: Adamax, NAdam, RAdam."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.adam import BETAS, corrections, moments, rounded_betas
+from optcore.optimizers.rules.powers import Running, power
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.spec.optimizers.base import float32
+
+
+def adamax(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_inf: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction1: float,
+    eps_on_gradient: bool,
+    eps_on_maximum: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_inf* after one Adamax update.
+
+    Writing m for exp_avg and u for exp_inf::
+
+        m     = beta1 * m + (1 - beta1) * grad
+        u     = max(beta2 * u, |grad|)
+        param = param - lr / correction1 * m / (u + eps)
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_inf: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_inf that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        correction1: 1 - beta1 ** t.
+        eps_on_gradient: eps is added to |grad| instead (torch).
+        eps_on_maximum: eps is added to beta2 * u instead (Paddle).
+
+    References:
+        Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 2.
+        https://arxiv.org/abs/1412.6980
+    """
+    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    old, new = exp_inf * beta2, grad.abs()
+    if eps_on_gradient:
+        new = new + eps
+    if eps_on_maximum:
+        old = old + eps
+    exp_inf = torch.maximum(old, new)
+    denominator = exp_inf if eps_on_gradient or eps_on_maximum else exp_inf + eps
+    param = torch.addcdiv(param, exp_avg, denominator, value=-lr / correction1)
+    return param, exp_avg, exp_inf
+
+
+def nadam(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction2: float,
+    grad_share: float,
+    avg_share: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_sq* after one NAdam update.
+
+    Writing m for exp_avg and v for exp_avg_sq::
+
+        m     = beta1 * m + (1 - beta1) * grad
+        v     = beta2 * v + (1 - beta2) * grad * grad
+        d     = sqrt(v / correction2) + eps
+        param = param - lr * (grad_share * grad + avg_share * m) / d
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_sq: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_sq that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        correction2: 1 - beta2 ** t.
+        grad_share: (1 - mu) / (1 - product of all mu so far).
+        avg_share: the next mu / (1 - product of all mu including the next).
+
+    References:
+        Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
+        https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
+    """
+    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    denominator = (exp_avg_sq / correction2).sqrt() + eps
+    param = torch.addcdiv(param, grad, denominator, value=-lr * grad_share)
+    return torch.addcdiv(param, exp_avg, denominator, value=-lr * avg_share), exp_avg, exp_avg_sq
+
+
+def radam(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction1: float,
+    rectified: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_sq* after one RAdam update.
+
+    Writing m for exp_avg and v for exp_avg_sq::
+
+        m     = beta1 * m + (1 - beta1) * grad
+        v     = beta2 * v + (1 - beta2) * grad * grad
+        param = param - lr * m / correction1 * rectified / (sqrt(v) + eps)
+                param - lr * m / correction1            where rectified is 0
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_sq: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_sq that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        correction1: 1 - beta1 ** t.
+        rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while its rho is at most 5 (the
+            paper: 4).
+
+    References:
+        Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
+        https://arxiv.org/abs/1908.03265
+    """
+    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    if not rectified:
+        return torch.add(param, exp_avg, alpha=-lr / correction1), exp_avg, exp_avg_sq
+    step = -lr / correction1 * rectified
+    return (
+        torch.addcdiv(param, exp_avg, exp_avg_sq.sqrt() + eps, value=step),
+        exp_avg,
+        exp_avg_sq,
+    )
+
+
+def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
+    return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
+
+
+def mu(t: int, beta1: float, momentum_decay: float, base: float = 0.96) -> float:
+    """Return the share of the velocity that update *t* of NAdam keeps."""
+    return float(beta1 * (1.0 - 0.5 * base ** (t * momentum_decay)))
+
+
+LONG_ENOUGH = 5
+"""RAdam's rho from which it divides by the mean square; the paper has 4, torch and Paddle 5."""
+
+_mu_product = Running(mu, product=True)
+
+
+def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    beta1, decay = numbers["beta1"], numbers["momentum_decay"]
+    product = _mu_product(t, beta1, decay, float32=flags["float32_mu"])
+    rounded = {}
+    if flags["float32_constants"]:  # Keras: everywhere but in the product
+        beta1 = rounded["beta1"] = float32(beta1)
+        now, following = (mu(i, beta1, decay, base=float32(0.96)) for i in (t, t + 1))
+    else:
+        now, following = mu(t, beta1, decay), mu(t + 1, beta1, decay)
+    return {
+        **rounded,
+        "correction2": 1 - power(numbers["beta2"], t, flags),
+        "grad_share": (1 - now) / (1 - product),
+        "avg_share": following / (1 - product * following),
+    }
+
+
+def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    arguments = numbers["beta1"], numbers["momentum_decay"]
+    return {"mu_product": _mu_product(t, *arguments, float32=flags["float32_mu"])}
+
+
+def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    both = corrections(t, numbers, flags)
+    correction2 = both["correction2"]
+    longest = 2 / (1 - numbers["beta2"]) - 1
+    length = longest - 2 * t * (1 - correction2) / correction2
+    rectified = 0.0
+    if length > LONG_ENOUGH:
+        ratio = (length - 4) * (length - 2) * longest
+        ratio = ratio / ((longest - 4) * (longest - 2) * length)
+        rectified = float(ratio**0.5 * correction2**0.5)
+    return {"correction1": both["correction1"], "rectified": rectified}
+
+
+ADAMAX = Rule(
+    "adamax",
+    adamax,
+    slots=zeros("exp_avg", "exp_inf"),
+    scalars=_first_correction,
+    torch_hyperparameters=BETAS,
+)
+NADAM = Rule(
+    "nadam",
+    nadam,
+    slots=moments,
+    scalars=_shares,
+    torch_hyperparameters=BETAS,
+    torch_state=_mu_state,
+)
+RADAM = Rule("radam", radam, slots=moments, scalars=_rectification, torch_hyperparameters=BETAS)

@@ -1,0 +1,122 @@
+"""Averages over updates: ASGD averages parameters, SAG gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+
+
+def asgd(
+    param: Tensor,
+    grad: Tensor,
+    ax: Tensor,
+    *,
+    eta: float,
+    keep: float,
+    mu: float,
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* and its average *ax* after one step of averaged gradient descent.
+
+    ::
+
+        param = param * keep - eta * grad
+        ax    = ax + (param - ax) * mu
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        ax: same shape as *param*; the average so far.
+        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the update before.
+        keep: 1 - lambd * eta.
+        mu: 1 / max(1, t - 1 - t0); at 1, ax is param.
+
+    References:
+        Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
+        torch.optim.ASGD, mindspore.nn.ASGD.
+    """
+    param = torch.add(param * keep, grad, alpha=-eta)
+    return param, torch.lerp(ax, param, mu)
+
+
+def sag(
+    param: Tensor,
+    grad: Tensor,
+    total: Tensor,
+    *gradients: Tensor,
+    lr: float,
+    seen: float,
+    **is_now: float,
+) -> tuple[Tensor, ...]:
+    """
+    Return *param*, *total* and *gradients* after one step along the average gradient.
+
+    ::
+
+        total        = total - gradients[i] + grad
+        gradients[i] = grad
+        param        = param - lr * total / seen
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        total: sum of all gradients kept; zeros before the first step.
+        gradients: the last one of each batch; zeros before the first step.
+        lr: learning rate.
+        seen: min(t, batch_num).
+        is_now: ``now0``, ``now1``, ...: 1 for the batch whose turn it is, i, else 0.
+
+    References:
+        Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,
+        2017, Algorithm 1. https://arxiv.org/abs/1309.2388
+        paddle.optimizer.ASGD.
+    """
+    stored = list(gradients)
+    for i, old in enumerate(gradients):
+        if is_now[f"now{i}"]:
+            total = total - old + grad
+            stored[i] = grad * 1  # a result of its own: the gradient's memory is autograd's
+    return torch.add(param, total, alpha=-lr / seen), total, *stored
+
+
+def _next_eta(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the step of update t + 1: torch takes it from the lr of update t."""
+    lr, lambd = numbers["lr"], numbers["lambd"]
+    # A float32 whatever the tensors are: torch keeps eta as a float32 tensor.
+    return {"eta": float(np.float32(lr / (1 + lambd * lr * t) ** numbers["alpha"]))}
+
+
+def _falling(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    mu = 1 / max(1.0, t - 1 - numbers["t0"])
+    if flags["in_float32"]:
+        mu = float(np.float32(mu))
+    return {"keep": 1 - numbers["lambd"] * numbers["eta"], "mu": mu}
+
+
+def _torch_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"mu": _falling(t + 1, {**numbers, "eta": 0.0}, flags)["mu"]}
+
+
+def _gradients(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"total": 0.0, **{f"gradient{i}": 0.0 for i in range(int(numbers["batch_num"]))}}
+
+
+def _turn(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    num = int(numbers["batch_num"])
+    turns = {f"now{i}": float(i == (t - 1) % num) for i in range(num)}
+    return {"seen": float(min(t, num)), **turns}
+
+
+ASGD = Rule(
+    "asgd",
+    asgd,
+    slots=zeros("ax"),
+    scalars=_falling,
+    carries=_next_eta,
+    torch_state=_torch_state,
+    evaluated=lambda param, ax, *carried, **numbers: ax,
+)
+SAG = Rule("sag", sag, slots=_gradients, scalars=_turn)

@@ -1,0 +1,50 @@
+"""Every rule by the name of its optimizer. L-BFGS has none: torch's own optimizer computes it."""
+
+from __future__ import annotations
+
+from optcore.optimizers.rules.adadelta import ADADELTA
+from optcore.optimizers.rules.adafactor import ADAFACTOR
+from optcore.optimizers.rules.adagrad import ADAGRAD
+from optcore.optimizers.rules.adam import ADAM, ADAM_WEIGHT_DECAY, ADAMW, LAZY_ADAM
+from optcore.optimizers.rules.adam_family import ADAMAX, NADAM, RADAM
+from optcore.optimizers.rules.averaging import ASGD, SAG
+from optcore.optimizers.rules.ftrl import FTRL, PROXIMAL_ADAGRAD, PROXIMAL_SGD
+from optcore.optimizers.rules.layerwise import LAMB, LARS
+from optcore.optimizers.rules.lion import LION
+from optcore.optimizers.rules.muon import MUON
+from optcore.optimizers.rules.rmsprop import RMSPROP
+from optcore.optimizers.rules.rprop import RPROP
+from optcore.optimizers.rules.rule import Rule
+from optcore.optimizers.rules.schedule_free import SCHEDULE_FREE_ADAMW
+from optcore.optimizers.rules.sgd import MOMENTUM, NESTEROV, SGD
+
+_ALL = (
+    ADADELTA,
+    ADAFACTOR,
+    ADAGRAD,
+    ADAM,
+    ADAM_WEIGHT_DECAY,
+    ADAMAX,
+    ADAMW,
+    ASGD,
+    FTRL,
+    LAMB,
+    LARS,
+    LAZY_ADAM,
+    LION,
+    MOMENTUM,
+    MUON,
+    NADAM,
+    NESTEROV,
+    PROXIMAL_ADAGRAD,
+    PROXIMAL_SGD,
+    RADAM,
+    RMSPROP,
+    RPROP,
+    SAG,
+    SCHEDULE_FREE_ADAMW,
+    SGD,
+)
+
+RULES: dict[str, Rule] = {rule.kind: rule for rule in _ALL}
+"""``RULES["adam"]``."""

@@ -1,0 +1,195 @@
+"""Rules that scale the step of a whole parameter tensor: LAMB and LARS."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.adam import corrections, moments, rounded_betas
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+
+
+def lamb_direction(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return LAMB's step before it is scaled, with *exp_avg* and *exp_avg_sq* after it.
+
+    Writing m for exp_avg and v for exp_avg_sq::
+
+        m = beta1 * m + (1 - beta1) * grad
+        v = beta2 * v + (1 - beta2) * grad * grad
+        u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay * param
+    """
+    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    direction = exp_avg / correction1 / ((exp_avg_sq / correction2).sqrt() + eps)
+    if weight_decay:
+        direction = torch.add(direction, param, alpha=weight_decay)
+    return direction, exp_avg, exp_avg_sq
+
+
+def lamb(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+    ratio: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_sq* after one LAMB update.
+
+    ::
+
+        u     = Adam's step for lr 1, plus weight_decay * param
+        param = param - lr * ratio * u
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_sq: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_sq that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        weight_decay: part of the step that is scaled.
+        correction1: 1 - beta1 ** t.
+        correction2: 1 - beta2 ** t.
+        ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
+
+    References:
+        You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
+        https://arxiv.org/abs/1904.00962
+    """
+    direction, exp_avg, exp_avg_sq = lamb_direction(
+        param,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        correction1=correction1,
+        correction2=correction2,
+    )
+    return torch.add(param, direction, alpha=-lr * ratio), exp_avg, exp_avg_sq
+
+
+def lars(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    ratio: float,
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* and *momentum_buffer* after one LARS update.
+
+    Writing v for the buffer::
+
+        v     = momentum * v + lr * ratio * (grad + weight_decay * param)
+        param = param - v
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        momentum_buffer: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        momentum: share of the old velocity that is kept, in [0, 1).
+        weight_decay: L2 regularization.
+        ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
+            the whole tensor; 1 where a norm is 0.
+
+    References:
+        You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
+        Algorithm 1. https://arxiv.org/abs/1708.03888
+    """
+    if weight_decay:
+        grad = torch.add(grad, param, alpha=weight_decay)
+    velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
+    return param - velocity, velocity
+
+
+def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    scalars = corrections(t, numbers, flags)
+    if flags["kernel_in_float32"]:
+        rounded = rounded_betas(numbers)
+        for i in ("1", "2"):
+            # The power starts as the double and grows by the kernel's float32.
+            start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
+            if not flags["float32_products"]:
+                scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
+        scalars |= rounded
+    return scalars
+
+
+def _lamb_norms(
+    param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, **numbers: float
+) -> tuple[Tensor, Tensor]:
+    wanted = ("beta1", "beta2", "eps", "weight_decay", "correction1", "correction2")
+    arguments = {name: numbers[name] for name in wanted}
+    return param, lamb_direction(param, grad, exp_avg, exp_avg_sq, **arguments)[0]
+
+
+def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
+    of_param, of_step = norms
+    scaled = flags["always_adapt"] or numbers["weight_decay"] > 0
+    return {"ratio": of_param / of_step if scaled and of_param > 0 and of_step > 0 else 1.0}
+
+
+def _lars_norms(
+    param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
+) -> tuple[Tensor, Tensor]:
+    return param, grad
+
+
+def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
+    of_param, of_grad = norms
+    decay = numbers["weight_decay"]
+    if not (of_param > 0 and of_grad > 0 and (flags["always_adapt"] or decay > 0)):
+        return {"ratio": 1.0}
+    size = of_grad + decay * of_param + numbers["eps"]
+    return {"ratio": numbers["lars_coeff"] * of_param / size}
+
+
+LAMB = Rule(
+    "lamb",
+    lamb,
+    slots=moments,
+    scalars=_lamb_scalars,
+    norms=_lamb_norms,
+    ratios=_lamb_ratio,
+    own_decay=True,
+    takes_sparse_in_paddle=True,
+)
+LARS = Rule(
+    "lars",
+    lars,
+    slots=zeros("momentum_buffer"),
+    norms=_lars_norms,
+    ratios=_lars_ratio,
+    own_decay=True,
+)

@@ -1,0 +1,38 @@
+"""Lion: steps of one size, in the direction of a mean gradient's signs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.rule import Rule, zeros
+
+
+def lion(
+    param: Tensor, grad: Tensor, exp_avg: Tensor, *, lr: float, beta1: float, beta2: float
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* and *exp_avg* after one Lion update.
+
+    Writing m for exp_avg::
+
+        param = param - lr * sign(beta1 * m + (1 - beta1) * grad)
+        m     = beta2 * m + (1 - beta2) * grad
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        lr: step of every coordinate.
+        beta1: share of the old mean in the direction, in [0, 1).
+        beta2: share of the old mean that is kept, in [0, 1).
+
+    References:
+        Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
+        https://arxiv.org/abs/2302.06675
+    """
+    direction = torch.add(exp_avg * beta1, grad, alpha=1 - beta1).sign()
+    return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
+
+
+LION = Rule("lion", lion, slots=zeros("exp_avg"))

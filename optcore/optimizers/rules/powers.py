@@ -1,0 +1,65 @@
+"""base ** t as frameworks compute it, and products over the updates so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+REMEMBERED = 1000
+"""Results that are kept."""
+
+
+class Running:
+    """
+    A running product or sum over the updates 1 to t, rounded to float32 after each if wanted.
+
+    A pure function of its arguments; the last result is remembered so that the next costs one
+    operation.
+    """
+
+    def __init__(self, term: Callable[..., float], *, product: bool) -> None:
+        self._term, self._product = term, product
+        self._last: dict[tuple[object, ...], tuple[int, float]] = {}
+
+    def __call__(self, t: int, *arguments: float, float32: bool = False) -> float:
+        """Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*."""
+        # Remembered totals make a step one operation, not t. They are no state: a resumed run
+        # computes them again from 1, with the same roundings.
+        key = (float32, *arguments)
+        at, total = self._last.get(key, (0, 1.0 if self._product else 0.0))
+        if at > t:
+            at, total = 0, 1.0 if self._product else 0.0
+        for i in range(at + 1, t + 1):
+            term = self._term(i, *arguments)
+            if float32:
+                term = float(np.float32(term))
+            total = total * term if self._product else total + term
+            if float32:
+                total = float(np.float32(total))
+        if len(self._last) >= REMEMBERED:  # hyperparameters on a schedule never come back
+            self._last.clear()
+        self._last[key] = (t, total)
+        return total
+
+
+_product = Running(lambda _, base: base, product=True)
+
+
+def power(base: float, t: int, flags: object) -> float:
+    """
+    Return base ** t.
+
+    Args:
+        base: a hyperparameter in [0, 1).
+        t: number of the update.
+        flags: ``float32_products``: as a running float32 product, as Paddle, MindSpore and TF1
+            keep it; ``float32_powers``: one float32 power, as Keras computes it; ``float32_bases``:
+            in double, of the base as a float32; else in double.
+    """
+    assert isinstance(flags, dict)
+    if flags.get("float32_products"):
+        return _product(t, float(np.float32(base)), float32=True)
+    if flags.get("float32_powers"):
+        return float(np.power(np.float32(base), np.float32(t)))
+    return float((float(np.float32(base)) if flags.get("float32_bases") else base) ** t)

@@ -1,0 +1,146 @@
+"""RMSprop: gradients divided by a running root mean square of themselves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+
+def rmsprop(
+    param: Tensor,
+    grad: Tensor,
+    square_avg: Tensor,
+    *others: Tensor,
+    lr: float,
+    rho: float,
+    eps: float,
+    momentum: float,
+    centered: bool,
+    velocity: bool,
+    eps_inside: bool,
+    lr_inside: bool,
+) -> tuple[Tensor, ...]:
+    """
+    Return *param*, *square_avg* and *others* after one RMSprop update.
+
+    Writing h for square_avg, a for grad_avg and v for momentum_buffer::
+
+        h    = rho * h + (1 - rho) * grad * grad
+        a    = rho * a + (1 - rho) * grad                if centered, else 0
+        d    = sqrt(h - a * a + eps)                     if eps_inside
+               sqrt(h - a * a) + eps                     otherwise
+
+        without velocity          lr outside                  lr inside
+        param -= lr * grad / d    v      = momentum * v       v      = momentum * v
+                                           + grad / d                  + lr * grad / d
+                                  param -= lr * v             param -= v
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        square_avg: same shape as *param*; zeros (MindSpore, TF1: ones) before the first step.
+        others: grad_avg if *centered*, then momentum_buffer if *velocity*; zeros at first.
+        lr: learning rate.
+        rho: share of the old mean square that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        momentum: share of the old velocity that is kept, in [0, 1).
+        centered: divide by the standard deviation.
+        velocity: whether there is one; not where momentum is 0 for good.
+        eps_inside: eps under the root (Paddle) or beside it (torch, the article).
+        lr_inside: lr in the velocity (Paddle) or outside (torch).
+
+    References:
+        Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
+        Graves, Generating Sequences with Recurrent Neural Networks, 2013, equations 38 to 41
+        (centered). https://arxiv.org/abs/1308.0850
+    """
+    square_avg = torch.addcmul(square_avg * rho, grad, grad, value=1 - rho)
+    variance = square_avg
+    means: tuple[Tensor, ...] = ()
+    if centered:
+        means = (torch.lerp(grad, others[0], rho),)
+        variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
+    root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
+    if not velocity:
+        return torch.addcdiv(param, grad, root, value=-lr), square_avg, *means
+    speed = torch.addcdiv(others[-1] * momentum, grad, root, value=lr if lr_inside else 1)
+    param = torch.add(param, speed, alpha=-1 if lr_inside else -lr)
+    return param, square_avg, *means, speed
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    slots = {"square_avg": 1.0 if flags["from_one"] else 0.0}
+    if flags["centered"]:
+        slots["grad_avg"] = 0.0
+    if flags["velocity"]:
+        slots["momentum_buffer"] = 0.0
+    return slots
+
+
+SLICE = 65_536
+"""Elements that `_fused` copies at a time: they stay in a core's second-level cache."""
+
+
+def _fused(
+    params: list[Tensor],
+    grads: list[Tensor],
+    slots: list[list[Tensor]],
+    t: int,
+    numbers: Numbers,
+) -> None:
+    if numbers["momentum"]:
+        raise ValueError(
+            f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"
+        )
+    if sum([param.numel() for param in params]) <= SLICE:
+        _as_adam(params, grads, slots[0], numbers)
+        return
+    for span in zip(params, grads, slots[0], strict=True):
+        for param, grad, square_avg in zip(*(x.split(SLICE) for x in span), strict=True):
+            _as_adam([param], [grad], [square_avg], numbers)
+
+
+def _as_adam(
+    params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], numbers: Numbers
+) -> None:
+    """
+    Do it with torch's Adam kernel, since it has none for RMSprop.
+
+    With beta1 = 0 its exp_avg is the gradient, and after infinitely many steps its corrections
+    are exactly 1. It writes exp_avg, and the gradient is not ours to write: so it gets a copy.
+    (exp_avg in memory of its own would carry a NaN from one parameter to the next.)
+    """
+    scale = numbers.get("grad_scale", 1.0)
+    decay = numbers["weight_decay"]
+    copies = [grad * scale for grad in grads]
+    if decay:
+        torch._foreach_add_(copies, params, alpha=decay)
+    steps = torch.full((), float("inf"), device=params[0].device)
+    torch._fused_adam_(
+        params,
+        copies,
+        copies,
+        square_avgs,
+        [],
+        [steps] * len(params),
+        lr=numbers["lr"],
+        beta1=0.0,
+        beta2=numbers["rho"],
+        weight_decay=0.0,
+        eps=numbers["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+RMSPROP = Rule(
+    "rmsprop",
+    rmsprop,
+    slots=_slots,
+    fused=_fused,
+    torch_hyperparameters={"alpha": ("rho",)},
+    torch_flags=("centered",),
+    takes_sparse_in_paddle=True,
+)

@@ -1,0 +1,69 @@
+"""Rprop: step sizes that look only at whether the gradient changed its sign."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+
+def rprop(
+    param: Tensor,
+    grad: Tensor,
+    prev: Tensor,
+    step_size: Tensor,
+    *,
+    eta_minus: float,
+    eta_plus: float,
+    step_min: float,
+    step_max: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *prev* and *step_size* after one Rprop update.
+
+    ::
+
+        agree     = sign(grad * prev)                1, -1 or 0
+        step_size = clamp(step_size * (eta_plus, eta_minus or 1), step_min, step_max)
+        prev      = grad, or 0 where agree is -1
+        param     = param - step_size * sign(prev)
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        prev: the gradient that counted last; zeros before the first step.
+        step_size: same shape as *param*; lr before the first step.
+        eta_minus: factor where the sign changed, in (0, 1).
+        eta_plus: factor where it did not, above 1.
+        step_min: smallest step size.
+        step_max: largest step size.
+
+    References:
+        Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
+        RPROP Algorithm, 1993.
+    """
+    agree = (grad * prev).sign()
+    changed = (-agree).clamp(min=0)  # 1 where the sign changed, else 0
+    same = agree.clamp(min=0)
+    # One of the three terms is not 0, so the sum is exactly one factor. Here and below, 1 - x is
+    # (x - 1) * -1, since a program can only write in place what has its tensor first.
+    factor = same * eta_plus + changed * eta_minus + (agree * agree - 1) * -1
+    step_size = (step_size * factor).clamp(step_min, step_max)
+    prev = grad * (changed - 1) * -1
+    return torch.addcmul(param, prev.sign(), step_size, value=-1), prev, step_size
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"prev": 0.0, "step_size": numbers["lr"]}
+
+
+RPROP = Rule(
+    "rprop",
+    rprop,
+    slots=_slots,
+    torch_hyperparameters={
+        "etas": ("eta_minus", "eta_plus"),
+        "step_sizes": ("step_min", "step_max"),
+    },
+)

@@ -1,0 +1,107 @@
+"""Schedule-free AdamW: an average in place of a schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.powers import Running, power
+from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
+
+
+def schedule_free_adamw(
+    param: Tensor,
+    grad: Tensor,
+    z: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: float,
+    share: float,
+    correction2: float,
+    late_z: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param* (the paper's y), *z* and *exp_avg_sq* after one schedule-free update.
+
+    Writing v for exp_avg_sq, e for step and w for share::
+
+        v     = beta2 * v + (1 - beta2) * grad * grad
+        u     = grad / (sqrt(v / correction2) + eps) + weight_decay * param
+        param = (1 - w) * param + w * z - e * (1 - beta1 * (1 - w)) * u
+        z     = z - e * u
+
+    With *late_z* instead param = (1 - w) * param + w * z, with the z after the update.
+
+    Args:
+        param: any shape and float dtype; between z and the average.
+        grad: same shape and dtype as *param*, taken there.
+        z: same shape as *param*; a copy of it before the first step.
+        exp_avg_sq: same shape as *param*; zeros before the first step.
+        beta1: where param lies between z (0) and the average (1), in (0, 1].
+        beta2: share of the old exp_avg_sq that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        weight_decay: decoupled from the adaptive step, taken at param.
+        step: lr, during the warmup a part of it.
+        share: weight of the new z in the average.
+        correction2: 1 - beta2 ** t.
+        late_z: as Keras, which recovers the average from param with a z that has moved already.
+
+    References:
+        Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
+        https://arxiv.org/abs/2405.15682
+    """
+    exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    direction = grad / ((exp_avg_sq / correction2).sqrt() + eps)
+    if weight_decay:
+        direction = torch.add(direction, param, alpha=weight_decay)
+    if late_z:
+        z = torch.add(z, direction, alpha=-step)
+        return torch.lerp(param, z, share), z, exp_avg_sq
+    param = torch.lerp(param, z, share)
+    param = torch.add(param, direction, alpha=-step * (1 - beta1 * (1 - share)))
+    return param, torch.add(z, direction, alpha=-step), exp_avg_sq
+
+
+def averaged(param: Tensor, z: Tensor, exp_avg_sq: Tensor, **numbers: float) -> Tensor:
+    """Return x = (y - (1 - beta1) * z) / beta1, the parameters to evaluate on."""
+    return torch.lerp(z, param, 1 / numbers["beta1"])
+
+
+def weight(t: int, warmup_steps: float, r: float, weight_lr_power: float) -> float:
+    """Return the weight of the z of update *t* in the average."""
+    return float(t**r * warmed(t, warmup_steps) ** weight_lr_power)
+
+
+def warmed(t: int, warmup_steps: float) -> float:
+    """Return the part of lr that update *t* is made with."""
+    return min(1.0, t / warmup_steps) if warmup_steps else 1.0
+
+
+_weights = Running(weight, product=False)
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"z": COPY, "exp_avg_sq": 0.0}
+
+
+def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    arguments = numbers["warmup_steps"], numbers["r"], numbers["weight_lr_power"]
+    return {
+        "step": numbers["lr"] * warmed(t, numbers["warmup_steps"]),
+        "share": weight(t, *arguments) / _weights(t, *arguments),
+        "correction2": 1 - power(numbers["beta2"], t, flags),
+    }
+
+
+SCHEDULE_FREE_ADAMW = Rule(
+    "schedule_free_adamw",
+    schedule_free_adamw,
+    slots=_slots,
+    scalars=_scalars,
+    own_decay=True,
+    evaluated=averaged,
+)

@@ -1,0 +1,1 @@
+"""Other people's configurations, turned into the words of a run. Never imports torch."""

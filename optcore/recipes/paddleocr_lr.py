@@ -1,0 +1,142 @@
+"""From the ``lr:`` block of a PaddleOCR configuration to a job's schedule, in its dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Rates = dict[str, Any]
+"""What is left of the block; a schedule takes what it knows out of it."""
+Spec = dict[str, Any]
+
+TWO_STEP_FIRST_EPOCHS = 200
+"""PaddleOCR's TwoStepCosine has its first step's length in its code."""
+SHAPES = {"cos": "cosine", "linear": "linear"}
+
+
+class NotConvertible(Exception):
+    """There is no schedule that is exactly the same; the text says why."""
+
+
+def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec, float]:
+    """
+    Return the schedule that *block* means, and lr.
+
+    Args:
+        block: ``Optimizer.lr``.
+        epochs: ``Global.epoch_num``, the length of the run; None if the file does not say it.
+
+    Raises:
+        NotConvertible: there is none, or not without knowing *epochs*.
+    """
+    rates = dict(block)
+    name = str(rates.pop("name", "Const"))
+    build = _BUILDERS.get(name)
+    if build is None:
+        raise NotConvertible(f"Optimizer.lr.name {name} has no schedule that is exactly the same")
+    try:
+        warmup = float(rates.pop("warmup_epoch", 0) or 0)
+        spec, lr = build(rates, Epochs(name, epochs))
+    except KeyError as error:
+        raise NotConvertible(f"Optimizer.lr.{error.args[0]} is required for {name}") from None
+    except (TypeError, ValueError):
+        raise NotConvertible(
+            f"Optimizer.lr must hold numbers, or lists of them, for {name}, got {dict(block)!r}"
+        ) from None
+    if rates:
+        raise NotConvertible(f"Optimizer.lr.{', '.join(rates)}: not known for {name}")
+    spec = {**spec, "dialect": "paddleocr"}
+    if warmup:
+        # From 0 to lr; the schedule proper begins after it, and its end moves behind the run's.
+        spec["warmup"] = {"length": of(warmup), "start": 0.0, "end": lr, "after": "delay"}
+    return spec, lr
+
+
+class Epochs:
+    """The length of the run, for the schedules that want to know it."""
+
+    def __init__(self, name: str, number: float | None) -> None:
+        self._name, self._number = name, number
+
+    def length(self) -> Spec:
+        """Return it as a duration."""
+        if self._number is None:
+            raise NotConvertible(f"Global.epoch_num is required for {self._name}")
+        return of(self._number)
+
+
+def of(epochs: float) -> Spec:
+    """Return a duration in epochs."""
+    return {"epochs": float(epochs)}
+
+
+def _const(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    return {"kind": "constant"}, float(rates.pop("learning_rate"))
+
+
+def _cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    return {"kind": "cosine", "length": run.length()}, float(rates.pop("learning_rate"))
+
+
+def _linear(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    power, end = float(rates.pop("power", 1.0)), float(rates.pop("end_lr", 0.0))
+    return _polynomial(run, end, power), float(rates.pop("learning_rate"))
+
+
+def _decay_learning_rate(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    rates.pop("end_lr", None)  # PaddleOCR takes it and does not use it
+    factor = float(rates.pop("factor", 0.9))
+    return _polynomial(run, 0.0, factor), float(rates.pop("learning_rate"))
+
+
+def _polynomial(run: Epochs, end: float, power: float) -> Spec:
+    return {"kind": "polynomial", "length": run.length(), "end": end, "power": power}
+
+
+def _step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    every, gamma = of(rates.pop("step_size")), float(rates.pop("gamma", 0.1))
+    return {"kind": "step", "every": every, "gamma": gamma}, float(rates.pop("learning_rate"))
+
+
+def _multi_step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    milestones = [of(epoch) for epoch in rates.pop("milestones")]
+    spec = {"kind": "multi_step", "milestones": milestones, "gamma": float(rates.pop("gamma", 0.1))}
+    return spec, float(rates.pop("learning_rate"))
+
+
+def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    rates.pop("learning_rate", None)
+    boundaries = [of(epoch) for epoch in rates.pop("decay_epochs")]
+    values = [float(value) for value in rates.pop("values")]
+    return {"kind": "piecewise", "boundaries": boundaries, "values": values}, values[0]
+
+
+def _cyclical_cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    spec = {"kind": "cyclical_cosine", "length": of(rates.pop("cycle"))}
+    return spec, float(rates.pop("learning_rate"))
+
+
+def _two_step_cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    spec = {"kind": "two_step_cosine", "first": of(TWO_STEP_FIRST_EPOCHS), "length": run.length()}
+    return spec, float(rates.pop("learning_rate"))
+
+
+def _one_cycle(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    shape = SHAPES[rates.pop("anneal_strategy", "cos")]
+    three_phase = bool(rates.pop("three_phase", False))
+    spec = {"kind": "one_cycle", "length": run.length(), "shape": shape, "three_phase": three_phase}
+    return spec, float(rates.pop("max_lr"))
+
+
+_BUILDERS: dict[str, Callable[[Rates, Epochs], tuple[Spec, float]]] = {
+    "Const": _const,
+    "Cosine": _cosine,
+    "Linear": _linear,
+    "DecayLearningRate": _decay_learning_rate,
+    "Step": _step,
+    "MultiStepDecay": _multi_step,
+    "Piecewise": _piecewise,
+    "CyclicalCosine": _cyclical_cosine,
+    "TwoStepCosine": _two_step_cosine,
+    "OneCycle": _one_cycle,
+}

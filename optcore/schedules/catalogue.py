@@ -1,0 +1,84 @@
+"""The list of all schedules: a new one is named here, in one of three unions, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.annealing import Linear, Polynomial, Tanh
+from optcore.schedules.families.combinators import Chain, Product
+from optcore.schedules.families.cosine import Cosine, TwoStepCosine
+from optcore.schedules.families.cyclic import Cyclic
+from optcore.schedules.families.decays import Exponential, InverseTime, NaturalExponential
+from optcore.schedules.families.inverse_sqrt import InverseSqrt, Noam
+from optcore.schedules.families.late_decay import Rex, WarmupStableDecay
+from optcore.schedules.families.linear_cosine import LinearCosine, NoisyLinearCosine
+from optcore.schedules.families.listed import Multiplicative, Values
+from optcore.schedules.families.modifiers import (
+    Clamp,
+    Cycle,
+    Modifier,
+    Noise,
+    PerEpoch,
+    Scaled,
+    Shift,
+)
+from optcore.schedules.families.one_cycle import OneCycle
+from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
+from optcore.schedules.families.stateful import Greedy, Plateau
+from optcore.schedules.families.step import MultiStep, Step
+from optcore.spec.base import kind_of
+
+# In the order of the gallery, and of the message about an unknown kind.
+Simple = (
+    Constant
+    | Piecewise
+    | Step
+    | MultiStep
+    | Multiplicative
+    | Values
+    | Cosine
+    | Linear
+    | Polynomial
+    | Tanh
+    | Rex
+    | WarmupStableDecay
+    | Exponential
+    | NaturalExponential
+    | InverseTime
+    | Noam
+    | InverseSqrt
+    | CosineRestarts
+    | CyclicalCosine
+    | TwoStepCosine
+    | LinearCosine
+    | NoisyLinearCosine
+    | OneCycle
+    | Cyclic
+)
+"""Schedules with a formula of their own."""
+
+Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | Shift
+"""Schedules made of others."""
+
+Stateful = Plateau | Greedy
+"""Schedules that a metric moves, so that they cannot be part of another."""
+
+Part = Annotated[Simple | Composed, Field(discriminator="kind")]
+"""A schedule that larger ones may be made of: any that keeps no state."""
+
+AnySchedule = Annotated[Part | Stateful, Field(discriminator="kind")]
+"""One of the schedules, told apart by `kind`."""
+
+
+SCHEDULES: dict[str, type[ScheduleSpec]] = {
+    kind_of(spec): spec for group in (Simple, Stateful, Composed) for spec in get_args(group)
+}
+"""Every schedule by its name, in the order of the gallery."""
+
+# Their fields are of the type Part, which cannot exist before they do.
+for _spec in (Modifier, *get_args(Composed)):
+    _spec.model_rebuild(_types_namespace={"Part": Part})

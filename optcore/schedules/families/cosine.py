@@ -1,0 +1,232 @@
+"""Cosine annealing, and PaddleOCR's cosine of two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.families.annealing import Annealing, between
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.recursion import SINGLE, Single, from_table
+from optcore.spec.duration import Duration, RunLength, counted
+
+
+class Cosine(Annealing, Dialectal):
+    """
+    Half a cosine wave from lr down to *end*, which then holds.
+
+    Writing e for *end*, or for lr * *end_fraction*::
+
+        hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
+        rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
+
+    Past its length a cosine of torch or Paddle climbs up again, with a period of 2 * length; in
+    TF, Keras and MindSpore it stays down. TF's and Keras's alpha is *end_fraction*.
+
+    References:
+        Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
+        torch 2.13 CosineAnnealingLR; Paddle 3.3.1 CosineAnnealingDecay; TF 2.21
+        tf.compat.v1.train.cosine_decay; Keras 3.15.1 CosineDecay; MindSpore 2.10 CosineDecayLR
+        and cosine_decay_lr; PaddleOCR Cosine.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddle",
+        "paddleocr",
+        "mindspore",
+        "keras",
+        "tf1",
+    )
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {
+        "length 200, past_end rise": {"length": 200, "past_end": "rise"},
+        "end_fraction 0.3": {"end_fraction": 0.3},
+    }
+
+    kind: Literal["cosine"]
+    past_end: Literal["hold", "rise"] = by_dialect(
+        "hold", torch="rise", paddle="rise", paddleocr="rise"
+    )
+    """What lr does after length."""
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield also that lr climbs up again."""
+        yield from super().warnings_in(run)
+        if self.length is None or self.past_end == "hold":
+            return
+        over = self.offset(run) + run.steps(self.length)
+        if over < run.total_steps - 1:
+            yield (
+                f"schedule.past_end: lr rises again after {counted(over, 'step')} of "
+                f"{run.total_steps}; hold keeps it at its end"
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        length = run.steps_or_one(self.length)
+        # torch's scheduler always rises again: with hold there is nothing to copy.
+        if self.recursive and self.past_end == "rise":
+            return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
+        return cosine(
+            lr=lr, length=length, past_end=self.past_end, numbers=self.numbers, **self._ends()
+        )
+
+
+class TwoStepCosine(Annealing, Dialectal):
+    """
+    A cosine as if the run had *first* steps, and after those one over the whole length.
+
+    Writing e for *end*, or for lr * *end_fraction*::
+
+        t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
+        t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
+
+    At first + 1, lr jumps up. PaddleOCR computes it step from step unless there is a warmup, and
+    from an lr of 0 never gets up again before length + 1: *after_first* ``zero``.
+
+    References:
+        PaddleOCR TwoStepCosine (first is 200 epochs), ppocr/optimizer/lr_scheduler.py.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddleocr",)
+    EXAMPLE: ClassVar[Example] = {"first": 200}
+    VARIANTS: ClassVar[Variants] = {"after_first zero": {"first": 200, "after_first": "zero"}}
+
+    kind: Literal["two_step_cosine"]
+    first: Duration
+    """Length of the first cosine."""
+    after_first: Literal["jump", "zero"] = Field(
+        default_factory=lambda data: (
+            "zero" if data.get("dialect") == "paddleocr" and data.get("warmup") is None else "jump"
+        ),
+        json_schema_extra={"defaults": {"plain": "jump", "paddleocr": "zero"}},
+    )
+    """Whether the second cosine takes over at once; in dialect paddleocr with a warmup, too."""
+    past_end: Literal["hold", "rise"] = by_dialect("hold", paddleocr="rise")
+    """What lr does after length."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a first cosine of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("first", self.first, run)
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield also that lr stays at its end."""
+        yield from super().warnings_in(run)
+        first = self.offset(run) + run.steps(self.first)
+        if self.after_first == "zero" and first < run.total_steps - 1:
+            yield (
+                f"schedule.after_first: lr stays at its end after step {first}, as PaddleOCR's "
+                "does; jump starts the second cosine there"
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return two_step_cosine(
+            lr=lr,
+            first=run.steps_or_one(self.first),
+            length=run.steps_or_one(self.length),
+            after_first=self.after_first,
+            past_end=self.past_end,
+            **self._ends(),
+        )
+
+
+def cosine(
+    *,
+    lr: float,
+    length: int,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    past_end: Literal["hold", "rise"] = "hold",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2."""
+    lr_at = between(lr, end, end_fraction, numbers)
+    pi, n, half, one = numbers(np.pi), numbers(length), numbers(0.5), numbers(1)
+    ratio_first = end_fraction is not None  # TF divides before it multiplies, the rest after
+
+    def f(t: Array) -> Array:
+        at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
+        if numbers.folds and numbers.single:
+            wave = numbers.sin(pi * (at / n + half))
+        else:
+            wave = numbers.cos(numbers.share(at, n, pi) if ratio_first else pi * at / n)
+        return lr_at(half * (one + wave))
+
+    return f
+
+
+def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
+    """Return the cosine that rises again, as torch's factors and its one sum a period make it."""
+    pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
+    n = np.float32(length)
+    # With an end the recursion is no product, and a million steps take half a second, once.
+    lift = (np.float32(lr) - floor) * (
+        one - SINGLE.cos(np.asarray(np.float32(np.pi / length)))
+    ) / np.float32(2)  # fmt: skip
+
+    def table(size: int) -> Single:
+        t = np.arange(1, size, dtype=np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
+        # One step after each low point torch adds: its ratio would divide by 0 there.
+        lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
+        if floor == 0:
+            return _lifted(np.float32(lr), ratios, lifts, lift)
+        values: list[Any] = [np.float32(lr)]
+        for ratio, lifted in zip(ratios, lifts, strict=True):
+            value = values[-1]
+            values.append(value + lift if lifted else ratio * (value - floor) + floor)
+        return np.asarray(values, np.float32)
+
+    return from_table(table)
+
+
+def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> Single:  # noqa: ANN401
+    """Return *first*, multiplied with the ratios one by one, and where it lifts, *lift* added."""
+    values = np.concatenate([np.asarray([first], np.float32), ratios])
+    starts = [0, *(np.flatnonzero(lifts) + 1), len(values)]
+    for start, stop in pairwise(starts):
+        if start:
+            values[start] = values[start - 1] + lift
+        values[start:stop] = np.multiply.accumulate(values[start:stop], dtype=np.float32)
+    return values
+
+
+def two_step_cosine(
+    *,
+    lr: float,
+    first: int,
+    length: int,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    after_first: Literal["jump", "zero"] = "jump",
+    past_end: Literal["hold", "rise"] = "hold",
+) -> Curve:
+    """
+    Return a cosine over *first* steps, and after those one over *length*.
+
+    With ``zero``, a cosine that is computed from the value before: at t = first that is the end,
+    and a factor cannot raise it. It gets up again where PaddleOCR's recursion adds instead of
+    multiplying, one step after each odd multiple of *length*.
+    """
+    early = cosine(lr=lr, length=first, end=end, end_fraction=end_fraction)
+    late = cosine(lr=lr, length=length, end=end, end_fraction=end_fraction, past_end=past_end)
+    floor = end if end_fraction is None else lr * end_fraction
+    cycles_gone = max(0, -(-(first - length) // (2 * length)))
+    awake = length + 1 + 2 * length * cycles_gone
+
+    def f(t: Array) -> Array:
+        after = np.asarray(late(t))
+        if after_first == "zero":
+            after = np.where(t < awake, floor, after)
+        return np.where(t <= first, early(t), after)
+
+    return f

@@ -1,0 +1,143 @@
+"""Cyclical learning rates: a triangle wave between a base and lr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from optcore.schedules.base import (
+    Example,
+    Rate,
+    RunProblem,
+    Variants,
+    at_least_a_step,
+    finite_power,
+)
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, RunLength, counted
+from optcore.spec.errors import reject
+from optcore.spec.limits import MAX_VALUES
+
+Scale = Annotated[float, Field(ge=0)]
+
+
+class Cyclic(Dialectal):
+    """
+    A triangle wave between *base* and lr; lr is its peak.
+
+    Writing i for the number of cycles that are over, and h for the height in the current one,
+    which rises from 0 to 1 over *up* steps and falls to 0 over *down*::
+
+        f(t) = base + (lr - base) * h * s
+        triangular   s = 1
+        triangular2  s = 1 / 2 ** i
+        exp_range    s = gamma ** t
+        scales       s = scales[i], or scales[t] with scale_per step; the last one holds
+
+    References:
+        Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
+        https://arxiv.org/abs/1506.01186
+        torch 2.13 CyclicLR; Paddle 3.3.1 CyclicLR (scale_fn becomes scales).
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    # A cycle has a length of its own, and the first begins at its bottom.
+    AFTER: ClassVar[After] = "delay"
+    EXAMPLE: ClassVar[Example] = {"base": 0.1, "up": 40}
+    VARIANTS: ClassVar[Variants] = {"triangular2": {"base": 0.1, "up": 40, "mode": "triangular2"}}
+
+    kind: Literal["cyclic"]
+    base: Rate
+    """lr at the bottom of the wave."""
+    up: Duration = 2000
+    """Steps of the rise."""
+    down: Duration | None = None
+    """Steps of the fall; null for as many."""
+    mode: Literal["triangular", "triangular2", "exp_range", "scales"] = "triangular"
+    """How the height changes from cycle to cycle."""
+    gamma: float = Field(1.0, gt=0)
+    """Of exp_range."""
+    scales: list[Scale] | None = Field(None, min_length=1, max_length=MAX_VALUES, fail_fast=True)
+    """Heights, of mode scales."""
+    scale_per: Literal["cycle", "step"] = "cycle"
+    """Whether there is one of scales per cycle or per step."""
+
+    @model_validator(mode="after")
+    def _scales_are_given(self) -> Self:
+        if (self.mode == "scales") != (self.scales is not None):
+            rule = "must be given" if self.scales is None else "must not be given"
+            reject(["scales"], f"scales {rule} where mode is {self.mode}", self.scales)
+        return self
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a wave of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("up", self.up, run)
+        yield from at_least_a_step("down", self.down, run)
+        if self.mode == "exp_range":
+            yield from finite_power("gamma", self.gamma, run.total_steps)
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield that the run ends before the first peak."""
+        peak = self.offset(run) + run.steps(self.up)
+        if peak >= run.total_steps:
+            yield (
+                f"schedule.up: lr never reaches its peak: that is at step {peak}, the run ends "
+                f"after {counted(run.total_steps, 'step')}"
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        up = run.steps_or_one(self.up)
+        return cyclic(
+            lr=lr,
+            base=self.base,
+            up=up,
+            down=up if self.down is None else run.steps_or_one(self.down),
+            mode=self.mode,
+            gamma=self.gamma,
+            scales=self.scales or (1.0,),
+            scale_per=self.scale_per,
+            numbers=self.numbers,
+        )
+
+
+def cyclic(
+    *,
+    lr: float,
+    base: float,
+    up: int,
+    down: int,
+    mode: Literal["triangular", "triangular2", "exp_range", "scales"] = "triangular",
+    gamma: float = 1.0,
+    scales: Sequence[float] = (1.0,),
+    scale_per: Literal["cycle", "step"] = "cycle",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = base + (lr - base) * height * scale."""
+    total, ratio, one = numbers(up + down), numbers(up / (up + down)), numbers(1)
+    floor, rise = numbers(base), numbers.lr(lr) - numbers(base)
+    heights = np.asarray(scales, numbers.dtype)
+
+    def scale(cycle: Array, t: Array) -> Array:
+        if mode == "triangular2":
+            return numbers.power(numbers(0.5), cycle - one)  # type: ignore[no-any-return]
+        if mode == "exp_range":
+            return numbers.power(numbers(gamma), t)  # type: ignore[no-any-return]
+        at = cycle - one if scale_per == "cycle" else t
+        return np.asarray(heights[np.minimum(at, len(heights) - 1).astype(np.int64)])
+
+    def f(t: Array) -> Array:
+        at = numbers.steps(t)
+        cycle = np.floor(one + at / total)
+        x = one + at / total - cycle
+        height = rise * np.where(x <= ratio, x / ratio, (x - one) / (ratio - one))
+        if mode != "triangular":
+            height = height * scale(cycle, at)
+        return np.asarray(floor + height)
+
+    return f

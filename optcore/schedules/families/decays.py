@@ -1,0 +1,226 @@
+"""Decays that last as long as the run: exponential, natural exponential, inverse time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, finite_power
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.recursion import Single, from_table
+from optcore.spec.duration import Duration, RunLength
+
+SETTLING = 16_384
+"""Products after which a recursion checks whether they still change."""
+
+
+class Decay(Dialectal):
+    """A schedule that loses a given part of lr in every stretch of *every* steps."""
+
+    every: Duration = 1
+    """Steps over which rate applies once; 1 makes it a rate per step."""
+    staircase: bool = False
+    """Whether lr changes only every so many steps: t / every is rounded down."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a stretch of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("every", self.every, run)
+
+
+class Exponential(Decay):
+    """
+    Multiplied by *rate* every *every* steps, evenly.
+
+    ::
+
+        f(t) = lr * rate ** (t / every)
+
+    References:
+        torch 2.13 ExponentialLR and Paddle 3.3.1 ExponentialDecay (gamma; every = 1); TF 2.21
+        tf.compat.v1.train.exponential_decay; Keras 3.15.1 ExponentialDecay; MindSpore 2.10
+        ExponentialDecayLR and exponential_decay_lr.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddle",
+        "mindspore",
+        "keras",
+        "tf1",
+    )
+    EXAMPLE: ClassVar[Example] = {"rate": 0.5, "every": 100}
+    VARIANTS: ClassVar[Variants] = {"staircase": {"rate": 0.5, "every": 100, "staircase": True}}
+
+    kind: Literal["exponential"]
+    rate: float = Field(gt=0)
+    """What is left of lr after every steps; gamma elsewhere."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also lr growing beyond all bounds."""
+        yield from super().problems_in(run)
+        times = run.total_steps / max(1, run.steps(self.every))
+        yield from finite_power("rate", self.rate, times)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        every = run.steps_or_one(self.every)
+        # torch's ExponentialLR multiplies at every step: else there is nothing to copy.
+        if self.recursive and every == 1:
+            return recursive_exponential(lr=lr, rate=self.rate)
+        return exponential(
+            lr=lr, rate=self.rate, every=every, staircase=self.staircase, numbers=self.numbers
+        )
+
+
+class NaturalExponential(Decay):
+    """
+    Exponential decay with the rate in the exponent.
+
+    ::
+
+        f(t)            = lr * exp(-rate * t / every)
+        mindspore: f(t) = lr * exp(-rate * t), and with staircase
+                          lr * exp(-rate * every * floor(t / every))
+
+    MindSpore documents the first and computes the second; its dialect does what it computes.
+
+    References:
+        Paddle 3.3.1 NaturalExpDecay (gamma; every = 1); TF 2.21
+        tf.compat.v1.train.natural_exp_decay; MindSpore 2.10 NaturalExpDecayLR and
+        natural_exp_decay_lr.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle", "mindspore", "tf1")
+    EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
+
+    kind: Literal["natural_exponential"]
+    rate: float = Field(ge=0)
+    """Decay constant."""
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return natural_exponential(
+            lr=lr,
+            rate=self.rate,
+            every=run.steps_or_one(self.every),
+            staircase=self.staircase,
+            form=self.dialect if self.dialect in ("mindspore", "tf1") else "plain",
+            numbers=self.numbers,
+        )
+
+
+class InverseTime(Decay):
+    """
+    Lr divided by a line.
+
+    ::
+
+        f(t) = lr / (1 + rate * t / every)
+
+    References:
+        Paddle 3.3.1 InverseTimeDecay (gamma; every = 1); TF 2.21
+        tf.compat.v1.train.inverse_time_decay; Keras 3.15.1 InverseTimeDecay; MindSpore 2.10
+        InverseDecayLR and inverse_decay_lr.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle", "mindspore", "keras", "tf1")
+    EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
+
+    kind: Literal["inverse_time"]
+    rate: float = Field(ge=0)
+    """How much the divisor grows over every steps."""
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return inverse_time(
+            lr=lr,
+            rate=self.rate,
+            every=run.steps_or_one(self.every),
+            staircase=self.staircase,
+            numbers=self.numbers,
+        )
+
+
+def exponential(
+    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr * rate ** (t / every)."""
+    top, base = numbers.lr(lr), numbers(rate)
+    ratio = _ratio(every, staircase, numbers)
+    return lambda t: top * numbers.power(base, ratio(t))
+
+
+def recursive_exponential(*, lr: float, rate: float) -> Curve:
+    """Return lr times rate at each t."""
+    factor = np.float32(rate)
+
+    def table(size: int) -> Single:
+        values = np.full(size, factor, np.float32)
+        values[0] = lr
+        with np.errstate(under="ignore"):
+            for start in range(0, size, SETTLING):
+                block = values[max(0, start - 1) : start + SETTLING]
+                block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
+                # 0, or so small that each product is rounded to it again: the rest is known.
+                if block[-1] * factor == block[-1]:
+                    values[start + SETTLING :] = block[-1]
+                    break
+        return values
+
+    return from_table(table)
+
+
+def natural_exponential(
+    *,
+    lr: float,
+    rate: float,
+    every: int,
+    staircase: bool,
+    form: Literal["plain", "mindspore", "tf1"] = "plain",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """
+    Return f(t) = lr * exp(-rate * t / every), in the form of a dialect.
+
+    TF1 computes (e ** -rate) ** (t / every), its base rounded to float32 in any case; MindSpore
+    computes e ** (-rate * t), e rounded to float32, and uses *every* only for whole steps.
+    """
+    top = numbers.lr(lr)
+    if form == "tf1":
+        base = np.float32(math.exp(-np.float32(rate)))
+        return exponential(
+            lr=lr, rate=float(base), every=every, staircase=staircase, numbers=numbers
+        )
+    slope = -numbers(rate)
+    if form == "mindspore":
+        e, n = numbers(math.e), numbers(every)
+
+        def f(t: Array) -> Array:
+            at = numbers.steps(t)
+            whole = np.floor(at / n) * n if staircase else at
+            return np.asarray(top * numbers.power(e, slope * whole))
+
+        return f
+    ratio = _ratio(every, staircase, numbers)
+    return lambda t: top * numbers.exp(slope * ratio(t))
+
+
+def inverse_time(
+    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr / (1 + rate * t / every)."""
+    top, slope, one = numbers.lr(lr), numbers(rate), numbers(1)
+    n = numbers(every)
+    if staircase:
+        return lambda t: top / (one + slope * np.floor(numbers.share(numbers.steps(t), n)))
+    return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
+
+
+def _ratio(every: int, staircase: bool, numbers: Numbers) -> Curve:
+    n: Any = numbers(every)
+    if staircase:
+        return lambda t: np.floor(numbers.share(numbers.steps(t), n))
+    return lambda t: numbers.share(numbers.steps(t), n)

@@ -1,0 +1,104 @@
+"""The inverse square root of time: the Transformer's schedule and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from optcore.schedules.base import Example, RunProblem, ScheduleSpec, at_least_a_step
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, RunLength
+
+
+class Noam(Dialectal):
+    """
+    The Transformer's own: a linear rise of *warmup_steps*, then an inverse square root.
+
+    ::
+
+        f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5),  f(0) = 0
+
+    Lr is a factor here; it is highest, lr * (d_model * warmup_steps) ** -0.5, at t =
+    warmup_steps.
+
+    References:
+        Vaswani et al., Attention Is All You Need, 2017, section 5.3.
+        https://arxiv.org/abs/1706.03762
+        Paddle 3.3.1 NoamDecay.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddle",)
+    AFTER: ClassVar[After] = "delay"
+    EXAMPLE: ClassVar[Example] = {"d_model": 1, "warmup_steps": 100}
+
+    kind: Literal["noam"]
+    d_model: float = Field(gt=0)
+    """Width of the model."""
+    warmup_steps: Duration
+    """Length of the rise."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a rise of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("warmup_steps", self.warmup_steps, run)
+
+    def num_warmup_steps(self, run: RunLength) -> int:
+        """Return also the steps of its own rise."""
+        before = super().num_warmup_steps(run)
+        return min(run.total_steps, before + run.steps(self.warmup_steps))
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return noam(lr=lr, d_model=self.d_model, warmup_steps=run.steps_or_one(self.warmup_steps))
+
+
+class InverseSqrt(ScheduleSpec):
+    """
+    The inverse square root of time; usually behind a warmup as long as *timescale*.
+
+    ::
+
+        f(t) = lr / sqrt(1 + t / timescale)
+
+    Behind a delaying warmup of w = timescale steps that is lr * sqrt(w / t).
+
+    References:
+        transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
+    """
+
+    # Behind a delaying warmup of timescale steps it is the usual sqrt(w / t).
+    AFTER: ClassVar[After] = "delay"
+    EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
+
+    kind: Literal["inverse_sqrt"]
+    timescale: Duration = 10_000
+    """Steps after which lr is divided by sqrt(2)."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a timescale of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("timescale", self.timescale, run)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return inverse_sqrt(lr=lr, timescale=run.steps_or_one(self.timescale))
+
+
+def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
+    """Return f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5)."""
+    factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
+
+    def f(t: Array) -> Array:
+        # At t = 0 the rise is 0 and so the minimum; the fall only must not divide by 0.
+        fall = 1 / np.sqrt(np.maximum(t, 1e-300))
+        return np.asarray(factor * np.minimum(fall, rise * t))
+
+    return f
+
+
+def inverse_sqrt(*, lr: float, timescale: int) -> Curve:
+    """Return f(t) = lr / sqrt(1 + t / timescale)."""
+    return lambda t: lr / np.sqrt(1 + t / timescale)

@@ -1,0 +1,123 @@
+"""Schedules that stay near lr for most of the run and fall at its end: REX and WSD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
+from optcore.schedules.families.annealing import Annealing, between
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, RunLength, counted
+
+
+class Rex(Annealing):
+    """
+    Reflected exponential: slow at first, then ever faster down to *end*.
+
+    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction*::
+
+        f(t) = e + (lr - e) * (1 - x) / (1 - x / 2)
+
+    References:
+        Chen et al., REX: Revisiting Budgeted Training with an Improved Schedule, 2021.
+        https://arxiv.org/abs/2107.04197
+    """
+
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {"linear": {"kind": "linear"}}
+
+    kind: Literal["rex"]
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return rex(lr=lr, length=run.steps_or_one(self.length), **self._ends())
+
+
+class WarmupStableDecay(Annealing):
+    """
+    Flat, then a short fall to *end* over the last *decay* steps; with a warmup, the trapezoid.
+
+    Writing x for (t - (length - decay)) / decay, kept in 0..1, and e for *end*, or for
+    lr * *end_fraction*::
+
+        linear           f(t) = e + (lr - e) * (1 - x)
+        cosine           f(t) = e + (lr - e) * (1 + cos(pi * x)) / 2
+        one_minus_sqrt   f(t) = e + (lr - e) * (1 - sqrt(x))
+        one_minus_square f(t) = e + (lr - e) * (1 - x ** 2)
+
+    References:
+        Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
+        Hagele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+        Durations, 2024 (1 - sqrt). https://arxiv.org/abs/2405.18392
+        transformers 5.23 get_wsd_schedule.
+    """
+
+    # The fall ends with the run: a warmup takes its steps from the flat part.
+    AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"decay": 100, "warmup": {"length": 40}}
+    VARIANTS: ClassVar[Variants] = {"one_minus_sqrt": {"decay": 100, "shape": "one_minus_sqrt"}}
+
+    kind: Literal["wsd"]
+    decay: Duration
+    """How long the fall takes; its last step is the end of length."""
+    shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"] = "linear"
+    """How it falls."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a decay of no steps, or of more than there are."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("decay", self.decay, run)
+        length = run.steps(self.length)
+        decay = run.steps(self.decay)
+        if decay > length:
+            yield RunProblem(
+                ("decay",),
+                f"decay must be at most the length of {counted(length, 'step')}, got {decay}",
+                self.decay,
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return warmup_stable_decay(
+            lr=lr,
+            length=run.steps_or_one(self.length),
+            decay=run.steps_or_one(self.decay),
+            shape=self.shape,
+            **self._ends(),
+        )
+
+
+def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None = None) -> Curve:
+    """Return f(t) = end + (lr - end) * (1 - x) / (1 - x / 2)."""
+    lr_at = between(lr, end, end_fraction, DOUBLE)
+
+    def f(t: Array) -> Array:
+        x = np.minimum(t, length) / length
+        return lr_at((1 - x) / (1 - x / 2))
+
+    return f
+
+
+def warmup_stable_decay(
+    *,
+    lr: float,
+    length: int,
+    decay: int,
+    shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"],
+    end: float = 0.0,
+    end_fraction: float | None = None,
+) -> Curve:
+    """Return lr before length - decay, and from there *shape* down to the end at length."""
+    lr_at = between(lr, end, end_fraction, DOUBLE)
+
+    def f(t: Array) -> Array:
+        x = np.clip((t - (length - decay)) / decay, 0.0, 1.0)
+        if shape == "cosine":
+            return lr_at((1 + np.cos(np.pi * x)) / 2)
+        if shape == "one_minus_sqrt":
+            return lr_at(1 - np.sqrt(x))
+        return lr_at(1 - (x if shape == "linear" else x * x))
+
+    return f

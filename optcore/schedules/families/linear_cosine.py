@@ -1,0 +1,138 @@
+"""A cosine wave under a falling line, with and without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from optcore.schedules.base import Example, RunProblem, at_least_a_step
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.numerics.random import normal
+from optcore.spec.duration import Duration, RunLength
+
+
+class BaseLinearCosine(Dialectal):
+    """What the two linear cosines share."""
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("tf1",)
+
+    length: Duration | None = None
+    """How long it takes; null for the whole run."""
+    num_periods: float = Field(0.5, ge=0)
+    """Waves over the length."""
+    alpha: float = Field(0.0, ge=0)
+    """Added to the line."""
+    beta: float = Field(0.001, ge=0)
+    """Added to the product."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a length of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("length", self.length, run)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return linear_cosine(
+            lr=lr,
+            length=run.steps_or_one(self.length),
+            num_periods=self.num_periods,
+            alpha=self.alpha,
+            beta=self.beta,
+            numbers=self.numbers,
+            **self._noise(),
+        )
+
+    def _noise(self) -> dict[str, Any]:
+        return {}
+
+
+class LinearCosine(BaseLinearCosine):
+    """
+    A cosine wave under a falling line.
+
+    Writing x for min(t, length) / length and c for (1 + cos(pi * 2 * num_periods * x)) / 2::
+
+        f(t) = lr * ((alpha + 1 - x) * c + beta)
+
+    It starts at lr * (1 + alpha + beta), above lr.
+
+    References:
+        Bello et al., Neural Optimizer Search with Reinforcement Learning, 2017, section 5.
+        https://arxiv.org/abs/1709.07417
+        TF 2.21 tf.compat.v1.train.linear_cosine_decay.
+    """
+
+    EXAMPLE: ClassVar[Example] = {"num_periods": 3.0, "alpha": 0.1}
+
+    kind: Literal["linear_cosine"]
+
+
+class NoisyLinearCosine(BaseLinearCosine):
+    """
+    The linear cosine with noise on its line, which dies away.
+
+    Writing x for min(t, length) / length, c for (1 + cos(pi * 2 * num_periods * x)) / 2 and
+    z(seed, t) for a standard normal number that the two alone decide::
+
+        n    = z(seed, t) * sqrt(initial_variance / (1 + min(t, length)) ** variance_decay)
+        f(t) = lr * ((alpha + 1 - x + n) * c + beta)
+
+    TF draws fresh noise at every call, so that no run is repeated and none resumed exactly; here
+    the noise of a step is always the same. It makes lr negative where n < -(alpha + 1 - x): put
+    a clamp around it.
+
+    References:
+        TF 2.21 tf.compat.v1.train.noisy_linear_cosine_decay.
+    """
+
+    EXAMPLE: ClassVar[Example] = {"seed": 1}
+
+    kind: Literal["noisy_linear_cosine"]
+    initial_variance: float = Field(1.0, ge=0)
+    """Of the noise at the first step."""
+    variance_decay: float = Field(0.55, ge=0)
+    """How fast it dies away."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Which noise."""
+
+    def _noise(self) -> dict[str, Any]:
+        return {
+            "initial_variance": self.initial_variance,
+            "variance_decay": self.variance_decay,
+            "seed": self.seed,
+        }
+
+
+def linear_cosine(
+    *,
+    lr: float,
+    length: int,
+    num_periods: float = 0.5,
+    alpha: float = 0.0,
+    beta: float = 0.001,
+    initial_variance: float = 0.0,
+    variance_decay: float = 0.55,
+    seed: int = 0,
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = lr * ((alpha + 1 - x + n) * c + beta), c a cosine and n noise."""
+    top, n, pi, half, one = (
+        numbers.lr(lr), numbers(length), numbers(np.pi), numbers(0.5), numbers(1),
+    )  # fmt: skip
+    half_periods, above, floor = numbers(2.0) * numbers(num_periods), numbers(alpha), numbers(beta)
+
+    def f(t: Array) -> Array:
+        at = np.minimum(numbers.steps(t), n)
+        line = numbers.share(n - at, n)
+        if initial_variance:
+            # TF1 counts the noise's steps only as far as the decay goes.
+            deviation = np.sqrt(initial_variance / (1 + at) ** variance_decay)
+            line = line + normal(seed, t) * deviation
+        wave = half * (one + numbers.cos(numbers.share(at, n, pi, half_periods)))
+        # Rounded once more at the end, since noise is in float64.
+        return numbers.steps(np.asarray(top * ((above + line) * wave + floor)))
+
+    return f

@@ -1,0 +1,122 @@
+"""Schedules that are lists: a factor or a value for every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from optcore.schedules.base import Example, Rate, RunProblem, ScheduleSpec, finite_power
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.numerics.numbers import Curve
+from optcore.schedules.numerics.recursion import products
+from optcore.schedules.warmup import After
+from optcore.spec.duration import RunLength
+from optcore.spec.limits import MAX_VALUES
+
+
+class Multiplicative(Dialectal):
+    """
+    A factor for every step: each multiplies what came before.
+
+    ::
+
+        f(t) = lr * factors[0] * factors[1] * ... * factors[t - 1]
+
+    After the last factor lr stays.
+
+    References:
+        torch 2.13 MultiplicativeLR; Paddle 3.3.1 MultiplicativeDecay.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    EXAMPLE: ClassVar[Example] = {"factors": [0.99] * 50 + [1.01] * 30}
+
+    kind: Literal["multiplicative"]
+    factors: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, max_length=MAX_VALUES, fail_fast=True
+    )
+    """factors[i] is applied before update i + 1."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a product that overflows."""
+        yield from super().problems_in(run)
+        if max(self.factors) > 1:  # else it never rises
+            yield from finite_power("factors", math.e, self._log_of_largest(run))
+
+    def _log_of_largest(self, run: RunLength) -> float:
+        largest = running = 0.0
+        for factor in self.factors[: run.total_steps]:
+            running = running + math.log(factor) if factor else -math.inf
+            largest = max(largest, running)
+        return largest
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        make = recursive_multiplicative if self.recursive else multiplicative
+        return make(lr=lr, factors=self.factors)
+
+
+class Values(ScheduleSpec):
+    """
+    The lr of every step, spelled out.
+
+    ::
+
+        f(t) = values[t]                relative: f(t) = lr * values[t]
+
+    For what no formula here says: a lambda of another library becomes its list.
+
+    References:
+        torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
+    """
+
+    # Its points are steps of the run, which a warmup must not move.
+    AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"values": [round(1 - (t % 80) / 100, 2) for t in range(400)]}
+
+    kind: Literal["values"]
+    values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
+    """One per step of the run."""
+    relative: bool = False
+    """Whether they are fractions of lr; else the optimizer's own lr is not used."""
+
+    @property
+    def uses_lr(self) -> bool:
+        """Whether the optimizer's own lr matters."""
+        return self.relative
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a list that is not as long as the run."""
+        yield from super().problems_in(run)
+        if len(self.values) != run.total_steps:
+            yield RunProblem(
+                ("values",),
+                f"values must have one entry per step of the run: {run.total_steps}, "
+                f"got {len(self.values)}",
+                self.values,
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        factor = lr if self.relative else 1.0
+        return values(values=[factor * value for value in self.values])
+
+
+def multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
+    """Return f(t) = lr * factors[0] * ... * factors[t - 1]."""
+    # One product after another, as the frameworks compute them: powers would round differently.
+    return values(values=np.multiply.accumulate([lr, *factors]).tolist())
+
+
+def recursive_multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
+    """Return lr times factors[t - 1] at each t."""
+    listed = np.asarray([1.0, *factors, 1.0], np.float32)
+    return products(lr, lambda t: listed[np.minimum(t, len(listed) - 1).astype(np.int64)])
+
+
+def values(*, values: Sequence[float]) -> Curve:
+    """Return f(t) = values[t], the last one for ever."""
+    levels = np.asarray(values, np.float64)
+    return lambda t: levels[np.minimum(t, len(levels) - 1).astype(np.int64)]

@@ -1,0 +1,155 @@
+"""One cycle: up to lr and down again, once per run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from optcore.schedules.base import Example, Rate, RunProblem, Variants, at_least_a_step
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.spec.duration import Duration, RunLength
+from optcore.spec.errors import reject
+
+
+class OneCycle(Dialectal):
+    """
+    Up to lr and down again, in one cycle as long as the run; lr is its peak.
+
+    Writing n for *length*, p for *pct_start*, s for *start*, or for lr / *div_factor*, and e for
+    *end*, or for s / *final_div_factor*, each phase runs from one value to the next::
+
+        two phases:    s at 0,  lr at p * n - 1,  e at n - 1
+        three phases:  s at 0,  lr at p * n - 1,  s at 2 * p * n - 2,  e at n - 1
+
+    Between a at 0 and b at 1: cosine  b + (a - b) * (1 + cos(pi * x)) / 2, linear  a + (b - a) * x.
+    Past n - 1 the end holds; torch and Paddle run the last phase on for one step, which may take lr
+    below 0, and fail at the next: in their dialects a run of more than n + 1 steps is an error.
+
+    The same curve does for momentum, turned over: *start* and *end* 0.95, value 0.85.
+
+    References:
+        Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
+        torch 2.13 OneCycleLR; Paddle 3.3.1 OneCycleLR; PaddleOCR OneCycle.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {
+        "three phases, linear": {"three_phase": True, "shape": "linear"}
+    }
+
+    kind: Literal["one_cycle"]
+    length: Duration | None = None
+    """How long the cycle is; null for the whole run."""
+    pct_start: float = Field(0.3, gt=0, lt=1)
+    """Part of it that lr rises; below 0.5 with three phases."""
+    div_factor: float = Field(25.0, gt=0)
+    """lr over its first value."""
+    start: Rate | None = None
+    """First value, absolute, instead of div_factor."""
+    final_div_factor: float = Field(1e4, gt=0)
+    """The first value over the last."""
+    end: Rate | None = by_dialect(None, paddle=1e-4, ge=0)
+    """Last value, absolute, instead of final_div_factor."""
+    shape: Literal["cosine", "linear"] = "cosine"
+    """Of each phase."""
+    three_phase: bool = False
+    """Whether lr first comes down as it went up, and then to its end."""
+    past_end: Literal["hold", "go_on"] = by_dialect(
+        "hold", torch="go_on", paddle="go_on", paddleocr="go_on"
+    )
+    """What lr does at length and after."""
+
+    @model_validator(mode="after")
+    def _three_phases_fit(self) -> Self:
+        if self.three_phase and self.pct_start >= 0.5:  # noqa: PLR2004
+            reject(
+                ["pct_start"],
+                f"pct_start must be below 0.5 with three phases, got {self.pct_start}",
+                self.pct_start,
+            )
+        return self
+
+    def num_warmup_steps(self, run: RunLength) -> int:
+        """Return also the steps up to its peak."""
+        before = super().num_warmup_steps(run)
+        length = run.steps(self.length)
+        return min(run.total_steps, before + max(0, math.ceil(self.pct_start * length) - 1))
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also phases of no steps, and runs that torch and Paddle would fail in."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("length", self.length, run)
+        length = run.steps(self.length)
+        # The peak is at pct_start * length - 1, and must not be the first step.
+        if self.pct_start * length <= 1 or (1 - self.pct_start) * length <= 0:
+            yield RunProblem(
+                ("pct_start",),
+                f"pct_start must leave more than 1 step of {length} to the rise, "
+                f"got {self.pct_start}",
+                self.pct_start,
+            )
+        longest = self.offset(run) + length + 1
+        if self.past_end == "go_on" and run.total_steps > longest:
+            got = "all of it" if self.length is None else run.in_words(self.length)
+            yield RunProblem(
+                ("length",),
+                f"length must leave at most 1 step of the run of {run.total_steps} behind the "
+                f"cycle, where {self.dialect} fails, got {got}; use past_end hold",
+                self.length,
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        start = lr / self.div_factor if self.start is None else self.start
+        return one_cycle(
+            lr=lr,
+            length=run.steps_or_one(self.length),
+            pct_start=self.pct_start,
+            start=start,
+            end=start / self.final_div_factor if self.end is None else self.end,
+            shape=self.shape,
+            three_phase=self.three_phase,
+            past_end=self.past_end,
+        )
+
+
+def one_cycle(
+    *,
+    lr: float,
+    length: int,
+    pct_start: float,
+    start: float,
+    end: float,
+    shape: Literal["cosine", "linear"] = "cosine",
+    three_phase: bool = False,
+    past_end: Literal["hold", "go_on"] = "hold",
+) -> Curve:
+    """Return the phases start, lr, (start,) end, whose edges are one step short, as in torch."""
+    peak = pct_start * length - 1
+    edges = [0.0, peak, 2 * pct_start * length - 2] if three_phase else [0.0, peak]
+    edges.append(float(length - 1))
+    levels = [start, lr, start, end] if three_phase else [start, lr, end]
+    begin, levels_from, levels_to = (
+        np.array(edges[:-1]),
+        np.array(levels[:-1]),
+        np.array(levels[1:]),
+    )
+    span = np.diff(edges)
+    inner = np.array(edges[1:-1])
+
+    def f(t: Array) -> Array:
+        at = np.minimum(t, length - 1) if past_end == "hold" else t
+        # At an edge itself the phase before it still counts, as in torch.
+        phase = np.searchsorted(inner, at, side="left")
+        x = (at - begin[phase]) / span[phase]
+        a, b = levels_from[phase], levels_to[phase]
+        if shape == "linear":
+            return np.asarray((b - a) * x + a)
+        return np.asarray(b + (a - b) / 2.0 * (np.cos(np.pi * x) + 1))
+
+    return f

@@ -1,0 +1,202 @@
+"""Schedules that hold one value between given steps and the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from optcore.schedules.base import (
+    Example,
+    Fraction,
+    Rate,
+    RunProblem,
+    ScheduleSpec,
+    Variants,
+    at_least_a_step,
+)
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, Epochs, Moment, RunLength, counted
+from optcore.spec.errors import reject
+from optcore.spec.limits import MAX_ENTRIES
+
+
+class Constant(Dialectal):
+    """
+    The same lr at every step, or a part of it for a while.
+
+    ::
+
+        t <  length:  f(t) = lr * factor
+        t >= length:  f(t) = lr
+
+    Without *length*, the factor holds for the whole run.
+
+    References:
+        torch 2.13 ConstantLR(factor, total_iters); PaddleOCR Const; MindSpore 2.10 WarmUpLR (behind
+        a delaying warmup).
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddleocr", "mindspore")
+    EXAMPLE: ClassVar[Example] = {}
+    VARIANTS: ClassVar[Variants] = {"factor 0.5 for 100": {"factor": 0.5, "length": 100}}
+
+    kind: Literal["constant"]
+    factor: Fraction = 1.0
+    """Part of lr that is used."""
+    length: Duration | None = None
+    """How long; null for the whole run."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a length of no steps."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("length", self.length, run)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        length = None if self.length is None else run.steps_or_one(self.length)
+        if self.recursive:
+            return recursive_constant(lr=lr, factor=self.factor, length=length)
+        return constant(lr=lr, factor=self.factor, length=length, numbers=self.numbers)
+
+
+class Piecewise(Dialectal):
+    """
+    Given values between given boundaries; the optimizer's own lr is not used.
+
+    ::
+
+        new:  f(t) = values[number of boundaries <= t]
+        old:  f(t) = values[number of boundaries <  t]
+
+    At a boundary the new value holds, as in Paddle, MindSpore, optax and torch; in TF1 and Keras
+    the old one still does and lr changes one step later.
+
+    References:
+        Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21
+        tf.compat.v1.train.piecewise_constant; Keras 3.15.1 PiecewiseConstantDecay.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "paddle",
+        "paddleocr",
+        "mindspore",
+        "keras",
+        "tf1",
+    )
+    # Its points are steps of the run, which a warmup must not move.
+    AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
+
+    kind: Literal["piecewise"]
+    boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
+    """Where the value changes, increasing."""
+    values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1)
+    """lr before, between and after the boundaries: one more than there are boundaries."""
+    at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
+    """Which value holds at the boundary itself."""
+
+    @model_validator(mode="after")
+    def _one_value_more(self) -> Self:
+        expected = len(self.boundaries) + 1
+        if len(self.values) != expected:
+            reject(
+                ["values"],
+                f"values must have one entry more than boundaries: {expected} for "
+                f"{len(self.boundaries)} boundaries, got {len(self.values)}",
+                self.values,
+            )
+        return self
+
+    @property
+    def uses_lr(self) -> bool:
+        """Whether the optimizer's own lr matters."""
+        return False
+
+    @property
+    def num_boundaries(self) -> int:
+        """How many boundaries there are."""
+        return len(self.boundaries)
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also boundaries that do not increase."""
+        yield from super().problems_in(run)
+        # The first value holds for at least one step: from boundary 1 on, or 0 where it is old.
+        before = 0 if self.at_boundary == "new" else -1
+        for i, boundary in enumerate(self.boundaries):
+            step = run.steps(boundary)
+            if step <= before:
+                yield RunProblem(
+                    ("boundaries", i),
+                    f"boundaries must increase, got {run.in_words(boundary)} "
+                    f"after {max(0, before)} steps",
+                    boundary,
+                )
+            before = step
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield the boundaries that the run does not reach."""
+        yield from unreached(self, "boundaries", self.boundaries, run)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        return piecewise(
+            boundaries=[run.steps(boundary) for boundary in self.boundaries],
+            values=self.values,
+            at_boundary=self.at_boundary,
+            numbers=self.numbers,
+        )
+
+
+def unreached(
+    spec: ScheduleSpec, name: str, moments: Sequence[int | Epochs], run: RunLength
+) -> Iterator[str]:
+    """Yield the *moments*, in the field *name*, that the run ends before."""
+    for i, moment in enumerate(moments):
+        step = spec.offset(run) + run.steps(moment)
+        if step >= run.total_steps:
+            yield (
+                f"schedule.{name}[{i}]: step {step} is never reached in a run of "
+                f"{counted(run.total_steps, 'step')}"
+            )
+
+
+def constant(
+    *, lr: float, factor: float = 1.0, length: int | None = None, numbers: Numbers = DOUBLE
+) -> Curve:
+    """Return f(t) = lr * factor for t < length, or for ever, and lr from then on."""
+    high = numbers.lr(lr)
+    low = high * numbers(factor)
+    if length is None:
+        return lambda t: np.full_like(t, low)
+    return lambda t: np.where(t < length, low, high)
+
+
+def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
+    """Return lr times factor, divided by it again at *length*."""
+    low = np.float32(lr) * np.float32(factor)
+    if length is None or factor == 0:
+        return lambda t: np.full_like(t, low)
+    # torch divides by the factor at the end, which does not always give lr back exactly.
+    high = low / np.float32(factor)
+    return lambda t: np.where(t < length, low, high)
+
+
+def piecewise(
+    *,
+    boundaries: Sequence[int],
+    values: Sequence[float],
+    at_boundary: Literal["new", "old"] = "new",
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return f(t) = values[number of boundaries <= t], or < t where the old value holds there."""
+    edges = np.asarray(boundaries, np.float64)
+    levels = np.asarray(values, np.float64).astype(numbers.dtype)
+    side: Literal["left", "right"] = "right" if at_boundary == "new" else "left"
+
+    def f(t: Array) -> Array:
+        return np.asarray(levels[np.searchsorted(edges, t, side=side)])
+
+    return f

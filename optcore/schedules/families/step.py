@@ -1,0 +1,151 @@
+"""Step decay: a factor at regular intervals, or at given milestones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from optcore.schedules.base import Example, RunProblem, at_least_a_step, finite_power
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.families.piecewise import piecewise, unreached
+from optcore.schedules.numerics.numbers import DOUBLE, Curve
+from optcore.schedules.numerics.recursion import Single, products
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, Moment, RunLength, counted
+from optcore.spec.limits import MAX_ENTRIES
+
+
+class Step(Dialectal):
+    """
+    A staircase: lr is multiplied by *gamma* every *every* steps.
+
+    ::
+
+        f(t) = lr * gamma ** floor(t / every)
+
+    References:
+        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    # Its points are steps of the run, which a warmup must not move.
+    AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"every": {"epochs": 4}, "gamma": 0.6}
+
+    kind: Literal["step"]
+    every: Duration
+    """Length of a stair."""
+    gamma: float = Field(0.1, gt=0)
+    """Factor from stair to stair."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a stair of no steps, and lr growing beyond all bounds."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("every", self.every, run)
+        drops = run.total_steps / max(1, run.steps(self.every))
+        yield from finite_power("gamma", self.gamma, drops)
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield that the run ends on the first stair."""
+        first = self.offset(run) + run.steps(self.every)
+        if first >= run.total_steps:
+            yield (
+                f"schedule.every: lr never changes: its first stair ends after "
+                f"{counted(first, 'step')}, the run after {run.total_steps}"
+            )
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        make = recursive_step if self.recursive else step
+        return make(lr=lr, every=run.steps_or_one(self.every), gamma=self.gamma)
+
+
+class MultiStep(Dialectal):
+    """
+    A staircase with its edges where you put them: each multiplies lr by *gamma*.
+
+    ::
+
+        f(t) = lr * gamma ** (number of milestones <= t)
+
+    A milestone given twice counts twice.
+
+    References:
+        torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    # Its points are steps of the run, which a warmup must not move.
+    AFTER: ClassVar[After] = "overlap"
+    EXAMPLE: ClassVar[Example] = {"milestones": [100, 300], "gamma": 0.3}
+
+    kind: Literal["multi_step"]
+    milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
+    """First step of each stair; must not decrease."""
+    gamma: float = Field(0.1, gt=0)
+    """Factor from stair to stair."""
+
+    @property
+    def num_boundaries(self) -> int:
+        """How many milestones there are."""
+        return len(self.milestones)
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also milestones that decrease."""
+        yield from super().problems_in(run)
+        before = 0
+        for i, milestone in enumerate(self.milestones):
+            step = run.steps(milestone)
+            if step < before:
+                yield RunProblem(
+                    ("milestones", i),
+                    f"milestones must not decrease, got {run.in_words(milestone)} "
+                    f"after {before} steps",
+                    milestone,
+                )
+            before = step
+        yield from finite_power("gamma", self.gamma, len(self.milestones))
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Yield the milestones that the run does not reach."""
+        yield from unreached(self, "milestones", self.milestones, run)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        make = recursive_multi_step if self.recursive else multi_step
+        milestones = [run.steps(milestone) for milestone in self.milestones]
+        return make(lr=lr, milestones=milestones, gamma=self.gamma)
+
+
+def step(*, lr: float, every: int, gamma: float) -> Curve:
+    """Return f(t) = lr * gamma ** floor(t / every)."""
+    return lambda t: lr * DOUBLE.power(gamma, np.floor(t / every))
+
+
+def recursive_step(*, lr: float, every: int, gamma: float) -> Curve:
+    """Return lr times gamma at each t that *every* divides."""
+    return products(lr, lambda t: np.where(t % every == 0, np.float32(gamma), np.float32(1)))
+
+
+def multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
+    """Return f(t) = lr * gamma ** (number of milestones <= t)."""
+    levels = [lr * gamma**n for n in range(len(milestones) + 1)]
+    return piecewise(boundaries=milestones, values=levels)
+
+
+def recursive_multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
+    """Return lr times gamma ** n at each t that is n of the *milestones*."""
+    at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
+    powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
+    first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
+    # After the last milestone the search finds infinity, which no t equals.
+    edges = np.asarray([*powers, math.inf])
+    levels = np.asarray([*powers.values(), 1.0], np.float32)
+
+    def factors(t: Single) -> Single:
+        found = np.searchsorted(edges, t)
+        return np.where(edges[found] == t, levels[found], np.float32(1))
+
+    return products(first, factors)

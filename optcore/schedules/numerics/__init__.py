@@ -1,0 +1,1 @@
+"""The arithmetic that curves are computed with: roundings of the frameworks, random numbers."""

@@ -1,0 +1,60 @@
+"""The base of all datasets."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec
+from optcore.spec.errors import reject
+from optcore.spec.networks.base import Shape
+
+
+class DatasetSpec(Spec):
+    """The base of all datasets: how their examples are served."""
+
+    kind: str
+    """Which dataset."""
+
+    batch_size: int = Field(100, ge=1, le=65_536, json_schema_extra={"unit": "examples"})
+    """Examples per update; the last batch of an epoch may be smaller."""
+    shuffle: bool = True
+    """A new order every epoch, from the run's seed; false for the order of the files."""
+
+    @property
+    def train_examples(self) -> int:
+        """Number of examples trained on."""
+        raise NotImplementedError
+
+    @property
+    def test_examples(self) -> int:
+        """Number of examples held out for evaluation."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one example: (channels, height, width)."""
+        raise NotImplementedError
+
+    @property
+    def num_classes(self) -> int:
+        """Number of different labels."""
+        raise NotImplementedError
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one pass over the training examples."""
+        return ceil(self.train_examples / self.batch_size)
+
+    @model_validator(mode="after")
+    def _a_batch_fits(self) -> Self:
+        if self.batch_size > self.train_examples:
+            reject(
+                ["batch_size"],
+                f"batch_size must be at most the {self.train_examples} training examples, "
+                f"got {self.batch_size}",
+                self.batch_size,
+            )
+        return self

@@ -1,0 +1,55 @@
+"""MNIST."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from optcore.spec.datasets.base import DatasetSpec
+from optcore.spec.networks.base import Shape
+
+MNIST_IDX_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+"""SHA-256 of each file of MNIST, unpacked."""
+
+MNIST_JSON_FILE = "mnist.json.gz"
+"""Name of MNIST in the form of Paddle's tutorials."""
+
+
+class Mnist(DatasetSpec):
+    """
+    Handwritten digits, 28x28 grey pixels in 0..1.
+
+    Read from the data directory: as the four IDX files (60,000 to train on, 10,000 to test), or
+    as ``mnist.json.gz`` (50,000, 10,000 unused, 10,000).
+
+    References:
+        LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998.
+    """
+
+    kind: Literal["mnist"]
+    source: Literal["idx", "json.gz"] = "idx"
+    """Which files: the four IDX files, or mnist.json.gz."""
+
+    @property
+    def train_examples(self) -> int:
+        """60,000 in the IDX files, 50,000 in mnist.json.gz."""
+        return 60_000 if self.source == "idx" else 50_000
+
+    @property
+    def test_examples(self) -> int:
+        """10,000."""
+        return 10_000
+
+    @property
+    def shape(self) -> Shape:
+        """(1, 28, 28)."""
+        return (1, 28, 28)
+
+    @property
+    def num_classes(self) -> int:
+        """Ten digits."""
+        return 10

@@ -1,0 +1,165 @@
+"""From the groups of a spec to what holds for each parameter, without tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from optcore.schedules.catalogue import AnySchedule
+from optcore.spec.errors import Problem, SpecError
+from optcore.spec.groups.groups import Group, match_text
+from optcore.spec.groups.matching import Globs, Parameter, Taken, match
+from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
+from optcore.spec.optimizers.adam import AdamW
+from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.clip import ClipGlobalNorm
+from optcore.spec.optimizers.matrices import Muon
+
+MATRIX = 2
+"""Dimensions of a parameter that muon updates."""
+
+
+@dataclass(frozen=True)
+class ResolvedGroup:
+    """
+    Parameters that are updated alike.
+
+    Attributes:
+        match: what matched them, for people.
+        names: of the parameters.
+        spec: everything that holds for them; its groups are ignored.
+        lr_scale: factor of the learning rate.
+        schedule: of their lr, if it is not that of the run.
+        normed_with: whose gradients share a global norm: those of one group of the spec, or of all
+            that share the clip of the optimizer ("").
+    """
+
+    match: str
+    names: list[str]
+    spec: OptimizerSpec
+    lr_scale: float = 1.0
+    schedule: AnySchedule | None = None
+    normed_with: str = ""
+
+
+def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list[ResolvedGroup]:
+    """
+    Return *parameters* in groups: each trainable one in exactly one, the first that matches.
+
+    Args:
+        spec: with the groups as a client wrote them.
+        parameters: of the model, in its order.
+
+    Raises:
+        SpecError: a group matches nothing, or by what is not known of a parameter.
+    """
+    trainable = [parameter for parameter in parameters if parameter.trainable]
+    undecayed = _undecayed_by_the_dialect(spec, trainable)
+    matched = match(spec.groups, trainable)
+    check_used(matched.unused, parameters)
+    check_order(spec, parameters)
+    check_excluded(spec, parameters)
+    resolved = [_resolved(spec, taken) for taken in matched.taken]
+    if matched.rest:
+        resolved.append(_rest(spec, matched.rest))
+    split = [part for group in resolved for part in _by_decay(group, undecayed)]
+    return list(_by_shape(split, parameters))
+
+
+def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> set[str]:
+    """Return the names of the parameters that the framework itself does not decay."""
+    parts = str(getattr(spec, "no_weight_decay_name", "")).split()
+    found = {p.name for p in parameters if any(part in p.name for part in parts)}
+    if getattr(spec, "one_dim_param_no_weight_decay", False):
+        found |= {p.name for p in parameters if len(p.shape) == 1}
+    decays = spec.weight_decay or "weight_decay" in spec.schedules
+    if spec.dialect == "mindspore" and not spec.groups and decays:
+        found |= {p.name for p in parameters if "beta" in p.name or "gamma" in p.name}
+    return found
+
+
+def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
+    """Yield *group*, those of its parameters that *undecayed* names as a group of their own."""
+    exempt = [name for name in group.names if name in undecayed]
+    others = [name for name in group.names if name not in undecayed]
+    if exempt:
+        yield replace(
+            group,
+            match=f"{group.match}: no weight decay",
+            names=exempt,
+            spec=group.spec.overridden({"weight_decay": 0.0}),
+        )
+    if others:
+        yield replace(group, names=others)
+
+
+def _resolved(spec: OptimizerSpec, taken: Taken) -> ResolvedGroup:
+    group, path = taken.group, f"groups[{taken.index}]"
+    by_itself = isinstance(spec.clip, ClipGlobalNorm) and spec.clip.per_group
+    own = spec.of_group(taken.index, group)
+    _check_scaled(own, group, path)
+    return ResolvedGroup(
+        match_text(group),
+        _names(taken.parameters),
+        own,
+        group.lr_scale,
+        group.schedule,
+        normed_with=path if by_itself or "clip" in group.overrides else "",
+    )
+
+
+def _rest(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> ResolvedGroup:
+    match = "the rest" if spec.groups else "all"
+    return ResolvedGroup(match, _names(parameters), spec.overridden({}))
+
+
+def _names(parameters: Sequence[Parameter]) -> list[str]:
+    return [parameter.name for parameter in parameters]
+
+
+def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
+    lr = spec.hyperparameters()["lr"]
+    scaled, rule = lr * group.lr_scale, "must be a finite number"
+    if "lr" in spec.rounded(single_precision=True):
+        scaled = float32(scaled)
+        rule += f" as a float32, which is what {spec.dialect} makes of it"
+    if not isfinite(scaled):
+        text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
+        raise SpecError([Problem(f"{path}.lr_scale", text)])
+
+
+def _by_shape(
+    groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
+) -> Iterator[ResolvedGroup]:
+    """Yield *groups*; one of muon becomes two, its matrices and what AdamW trains."""
+    shapes = {parameter.name: parameter.shape for parameter in parameters}
+    excluding: dict[tuple[str, ...], Globs] = {}
+    for group in groups:
+        if not isinstance(group.spec, Muon):
+            yield group
+            continue
+        if all(len(shape) != MATRIX for shape in shapes.values()):
+            found = listed(group.names)
+            message = f"muon needs a parameter of two dimensions, got only {found}"
+            raise SpecError([Problem("kind", message)])
+        globs = tuple(group.spec.exclude)
+        if globs not in excluding:
+            excluding[globs] = Globs(globs)
+        yield from _matrices_and_others(group, group.spec, shapes, excluding[globs])
+
+
+def _matrices_and_others(
+    group: ResolvedGroup, spec: Muon, shapes: Mapping[str, tuple[int, ...]], excluded: Globs
+) -> Iterator[ResolvedGroup]:
+    is_matrix = {n: len(shapes[n]) == MATRIX and n not in excluded for n in group.names}
+    matrices = [name for name in group.names if is_matrix[name]]
+    others = [name for name in group.names if not is_matrix[name]]
+    if matrices:
+        yield replace(group, match=f"{group.match}: matrices", names=matrices)
+    if others:
+        adamw = AdamW.parse(spec.adamw())
+        scale = group.lr_scale * spec.adamw_lr_scale
+        yield replace(
+            group, match=f"{group.match}: adamw", names=others, spec=adamw, lr_scale=scale
+        )

@@ -1,0 +1,107 @@
+"""Errors where a group, an order or an exclusion of an optimizer names no parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from optcore.spec.errors import Mistakes, did_you_mean, short_repr
+from optcore.spec.groups.groups import Group, as_match, match_text
+from optcore.spec.groups.matching import Globs, Parameter, what_fits
+from optcore.spec.optimizers.base import OptimizerSpec
+
+MOST_LISTED = 12
+"""Names that a message lists."""
+
+
+def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Parameter]) -> None:
+    """Raise `SpecError` for the groups, with their numbers, that have no parameter."""
+    mistakes = Mistakes()
+    for index, group in unused:
+        mistakes.add(f"groups[{index}].match", partial(_why_unused, group, parameters))
+    mistakes.tell()
+
+
+def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
+    """Raise `SpecError` for globs of muon's exclude that match no parameter."""
+    names = [parameter.name for parameter in parameters]
+    given: Mapping[str, Sequence[str]] = {
+        "": getattr(spec, "exclude", []),
+        **{f"groups[{i}].": g.overrides.get("exclude", []) for i, g in enumerate(spec.groups)},
+    }
+    mistakes = Mistakes()
+    known: dict[str, bool] = {}
+    for path, globs in given.items():
+        for i, glob in enumerate(globs):
+            if glob not in known:
+                one = Globs([glob])
+                known[glob] = any(name in one for name in names)
+            if not known[glob]:
+                mistakes.add(f"{path}exclude[{i}]", partial(_why_not_excluded, glob, names))
+    mistakes.tell()
+
+
+def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
+    """Raise `SpecError` unless an order of the parameters, if there is one, has each of them."""
+    if spec.order_params is None:
+        return
+    trainable = {parameter.name: parameter.trainable for parameter in parameters}
+    mistakes = Mistakes()
+    seen: set[str] = set()
+    for i, name in enumerate(spec.order_params):
+        if not trainable.get(name) or name in seen:
+            mistakes.add(f"order_params[{i}]", partial(_why_not_ordered, name, trainable))
+        seen.add(name)
+    missing = [name for name, takes_part in trainable.items() if takes_part and name not in seen]
+    if missing and not mistakes:
+        mistakes.add(
+            "order_params",
+            lambda: f"order_params must name every parameter, got none of {listed(missing)}",
+        )
+    mistakes.tell()
+
+
+def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
+    """Return *names* as a message lists them: the first ones, and how many there are."""
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text}, ... {len(names)} in all"
+
+
+def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:
+    match = match_text(group)
+    fits = what_fits(group)
+    fitting = [parameter for parameter in parameters if fits(parameter)]
+    frozen = [parameter.name for parameter in fitting if not parameter.trainable]
+    if fitting and len(frozen) == len(fitting):
+        return (
+            f"match must find a trainable parameter, got {match!r}, which finds only frozen "
+            f"ones: {listed(frozen)}"
+        )
+    if fitting:
+        return (
+            f"match must find a parameter that no earlier group has, got {match!r}, whose "
+            f"parameters are all in groups before it"
+        )
+    if as_match(group.match).module and all(p.module is None for p in parameters):
+        return (
+            f"match by module needs the types of the modules, got {match!r}: give "
+            "make_optimizer modules=optcore.module_types(model)"
+        )
+    names = [parameter.name for parameter in parameters]
+    known = as_match(group.match).name
+    near = did_you_mean(known, names) if isinstance(known, str) else ""
+    return f"match must find a parameter, got {match!r}{near} ({listed(names)})"
+
+
+def _why_not_excluded(glob: str, names: Sequence[str]) -> str:
+    near = did_you_mean(glob, names)
+    return f"exclude must find a parameter, got {short_repr(glob)}{near} ({listed(names)})"
+
+
+def _why_not_ordered(name: str, trainable: Mapping[str, bool]) -> str:
+    if name not in trainable:
+        near = did_you_mean(name, [known for known, takes_part in trainable.items() if takes_part])
+        return f"order_params must name parameters, got {short_repr(name)}{near}"
+    if not trainable[name]:
+        return f"order_params must name trainable parameters, got {short_repr(name)}: frozen"
+    return f"order_params must name {short_repr(name)} once, got it twice"

@@ -1,0 +1,1 @@
+"""Networks: layers, by family, and the models that are made of them."""

@@ -1,0 +1,18 @@
+"""The list of all layers: a new one is named here, and in `optcore.networks.modules`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from optcore.spec.networks.activations import LogSoftmax, Relu
+from optcore.spec.networks.convolution import Conv2d, MaxPool2d
+from optcore.spec.networks.dense import Flatten, Linear
+from optcore.spec.networks.regularization import BatchNorm, Dropout
+
+AnyLayer = Annotated[
+    Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm | LogSoftmax,
+    Field(discriminator="kind"),
+]
+"""One of the layers, told apart by `kind`."""

@@ -1,0 +1,106 @@
+"""Models: built-in networks and a client's own, all of them lists of layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from optcore.spec.base import Spec, by_kind
+from optcore.spec.errors import reject
+from optcore.spec.networks.activations import Relu
+from optcore.spec.networks.base import MAX_UNITS
+from optcore.spec.networks.convolution import Conv2d, MaxPool2d
+from optcore.spec.networks.dense import Flatten, Linear
+from optcore.spec.networks.layers import AnyLayer
+from optcore.spec.networks.summary import named
+
+
+class ModelSpec(Spec):
+    """The base of all models."""
+
+    kind: str
+    """Which model."""
+
+    def network(self, num_classes: int) -> list[AnyLayer]:
+        """Return the layers of the network for *num_classes* classes."""
+        raise NotImplementedError
+
+
+class MnistCnn(ModelSpec):
+    """
+    The convolutional network of Paddle's optimizer comparison on MNIST.
+
+    ::
+
+        conv 20@5x5 pad 2 - relu - max-pool 2 - conv 20@5x5 pad 2 - relu - max-pool 2 - linear
+
+    On 28x28 images the last layer is 980 -> 10 and the whole network 20,350 parameters.
+    """
+
+    kind: Literal["mnist_cnn"]
+
+    def network(self, num_classes: int) -> list[AnyLayer]:
+        """Return conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
+        return list(_mnist_cnn(num_classes))
+
+
+@lru_cache(maxsize=16)
+def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
+    blocks: list[AnyLayer] = []
+    for i in (1, 2):
+        blocks += [
+            Conv2d(kind="conv2d", name=f"conv{i}", out_channels=20, kernel_size=5, padding=2),
+            Relu(kind="relu", name=f"relu{i}"),
+            MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
+        ]
+    flatten = Flatten(kind="flatten", name="flatten")
+    return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_classes))
+
+
+class Mlp(ModelSpec):
+    """Fully connected layers with relu between them."""
+
+    kind: Literal["mlp"]
+    hidden: list[Annotated[int, Field(ge=1, le=MAX_UNITS)]] = Field([128], max_length=32)
+    """Width of each hidden layer; none for logistic regression."""
+
+    def network(self, num_classes: int) -> list[AnyLayer]:
+        """Return flatten, then fc1, relu1, fc2, relu2, ..."""
+        layers: list[AnyLayer] = [Flatten(kind="flatten", name="flatten")]
+        for i, width in enumerate(self.hidden, 1):
+            layers += [
+                Linear(kind="linear", name=f"fc{i}", out_features=width),
+                Relu(kind="relu", name=f"relu{i}"),
+            ]
+        last = f"fc{len(self.hidden) + 1}"
+        return [*layers, Linear(kind="linear", name=last, out_features=num_classes)]
+
+
+class Sequential(ModelSpec):
+    """A network of the client's own: layers one after another, the last as wide as the classes."""
+
+    kind: Literal["sequential"]
+    layers: list[AnyLayer] = Field(min_length=1, max_length=200)
+    """The layers, first to last."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = Counter(name for name, _ in named(self.layers))
+        for i, (name, layer) in enumerate(named(self.layers)):
+            if names[name] > 1:
+                reject(["layers", i, "name"], f"name must be used once, got {name!r}", layer.name)
+        return self
+
+    def network(self, num_classes: int) -> list[AnyLayer]:
+        """Return the layers as given."""
+        return list(self.layers)
+
+
+AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
+"""One of the models, told apart by `kind`."""
+
+MODELS = by_kind(AnyModel, ModelSpec)
+"""Every model by its name."""

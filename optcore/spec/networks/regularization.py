@@ -1,0 +1,42 @@
+"""Layers that differ between training and evaluation: dropout and normalization."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+from pydantic import Field
+
+from optcore.spec.networks.base import IMAGE_DIMS, LayerSpec, Parameter, Shape, ShapeError
+
+
+class Dropout(LayerSpec):
+    """While training, each value becomes 0 with probability p, the others grow by 1/(1-p)."""
+
+    kind: Literal["dropout"]
+    p: float = Field(0.5, ge=0, lt=1)
+    """Probability of a 0."""
+
+
+class BatchNorm(LayerSpec):
+    """Values normalised over the batch, per channel or feature, then scaled and shifted."""
+
+    kind: Literal["batch_norm"]
+    momentum: float = Field(0.1, gt=0, le=1)
+    """Weight of a new batch in the running statistics (torch's convention)."""
+    eps: float = Field(1e-5, gt=0)
+    """Added to the variance."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return *shape*, which must be flat or an image."""
+        if len(shape) not in (1, IMAGE_DIMS):
+            raise ShapeError(f"batch_norm needs a flat or an image input, got shape {shape}")
+        return shape
+
+    def parameters(self, shape: Shape) -> list[Parameter]:
+        """Return weight and bias, one per channel."""
+        return [Parameter("weight", shape[:1]), Parameter("bias", shape[:1])]
+
+    def flops(self, shape: Shape) -> int:
+        """Return four per value."""
+        return 4 * prod(shape)

@@ -1,0 +1,1 @@
+"""A run on disk: saved, verified, restored, and begun from."""

@@ -1,0 +1,263 @@
+"""
+Checkpoints: a run on disk, whole or not at all.
+
+A checkpoint is a folder ``step-00000500`` with
+
+    model.safetensors   the network: loads with plain safetensors
+    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
+                        unfinished step, the order of the examples, torch's generators
+    state.json          everything else, and the SHA-256 of the other two
+
+Tensors are stored contiguous; their memory format is in the fingerprint.
+
+The folder is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from optcore.training.best import Best
+from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.files import (
+    FACTS_FILE,
+    FORMAT,
+    MODEL_FILE,
+    STATE_FILE,
+    CheckpointUnusable,
+    read,
+    sha256_of,
+    sync_folder,
+    write_durably,
+)
+from optcore.training.precision import Scaler
+from optcore.training.run import Run
+from optcore.training.seeds import (
+    generator_tensors,
+    generator_words,
+    restore_generator_tensors,
+    restore_generator_words,
+)
+
+COUNTERS = (
+    *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
+    *("loss_sum", "loss_count"),
+)
+"""Fields of a run that are numbers or booleans."""
+MAX_CHECKPOINTS = 3
+"""Number of checkpoints that are kept of a run."""
+
+DRAFT = ".draft-"
+"""Prefix of a folder that is being written. Only one process writes checkpoints of a run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    A checkpoint on disk.
+
+    Attributes:
+        path: its folder.
+        step: steps made when it was made.
+        sha256: of its ``state.json``, which holds those of the other files.
+        digest: of every tensor of the run.
+    """
+
+    path: Path
+    step: int
+    sha256: str
+    digest: str
+
+
+def save(run: Run, folder: Path) -> Checkpoint:
+    """
+    Write *run* below *folder*, and delete older checkpoints there but the last few.
+
+    Args:
+        run: between two reports of `train`, and settled.
+        folder: is made if it does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{run.row:08d}"
+    for left_by_a_crash in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(left_by_a_crash)
+    draft = folder / f"{DRAFT}{final.name}"
+    draft.mkdir()
+    files = {
+        MODEL_FILE: tensors_to_bytes(run.model_tensors()),
+        STATE_FILE: tensors_to_bytes(_state_tensors(run)),
+    }
+    facts = _facts(run)
+    facts["files"] = {name: sha256_of(content) for name, content in files.items()}
+    files[FACTS_FILE] = json.dumps(facts).encode()
+    for name, content in files.items():
+        write_durably(draft / name, content)
+    # Files, then their names, then the folder's new name: a crash leaves a draft or the whole.
+    sync_folder(draft)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.rename(final)
+    sync_folder(folder)
+    _prune(folder)
+    return Checkpoint(final, run.row, sha256_of(files[FACTS_FILE]), facts["digest"])
+
+
+def restore(
+    run: Run, path: Path, *, sha256: str | None = None, exact: bool = True
+) -> dict[str, Any]:
+    """
+    Restore *run* from the checkpoint at *path*; return the facts of the checkpoint.
+
+    Args:
+        run: of the same spec, just started; all of its state is replaced.
+        path: a folder that `save` returned.
+        sha256: what `save` returned, if it is known.
+        exact: whether the run must continue with the same bits.
+
+    Raises:
+        CheckpointUnusable: a file is damaged, belongs to another spec, or was made where bits
+            differ.
+        OSError: a file does not exist, or cannot be read now.
+    """
+    facts, model, state = read(path, sha256=sha256)
+    if facts["spec"] != run.spec.model_dump(mode="json"):
+        raise CheckpointUnusable(f"{path} belongs to a run of another spec")
+    if exact:
+        _check_facts(path, facts["facts"], run.facts())
+    try:
+        _load(run, facts, model, state)
+    except KeyError as error:
+        raise CheckpointUnusable(f"{path} does not hold {error}") from None
+    except ValueError as error:
+        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
+    return facts
+
+
+def _load(
+    run: Run,
+    facts: Mapping[str, Any],
+    model: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+) -> None:
+    """Restore *run* from the facts and tensors of a checkpoint."""
+    parts = _parts(state)
+    run.model.load_state_dict(model)
+    # Schedules before the optimizer, which sets its numbers from them.
+    for schedule, known in zip(run.optimizer.metric_driven(), facts["followed"], strict=True):
+        schedule.load_state_dict(known)
+    run.optimizer.load_named(slots_of(state), facts["counts"], updates=facts["updates"])
+    for name in COUNTERS:
+        setattr(run, name, facts[name])
+    for name, part in _stateful(run).items():
+        part.load_state_dict(facts[name])
+    if run.scaler is not None:
+        run.optimizer.loss_scale = run.scaler.scale
+    if run.ema is not None:
+        run.ema.load(parts["ema"])
+    if run.slow is not None:
+        run.slow.load(parts["lookahead"])
+    _restore_gradients(run, parts.get("gradient", {}))
+    run.batches.epoch, run.batches.position = facts["epoch"], facts["position"]
+    if "order" in parts:
+        run.batches.order = parts["order"][""].to(run.device)
+    # Last, so that nothing above can have drawn from them.
+    restore_generator_tensors(parts["generator"])
+    restore_generator_words(facts["generators"])
+
+
+def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
+    """Set the gradients of an unfinished step, in the memory format that autograd uses."""
+    run.optimizer.zero_grad()
+    for name, param in run.model.named_parameters():
+        if name in gradients:
+            param.grad = torch.empty_like(param, memory_format=torch.preserve_format)
+            param.grad.copy_(gradients[name])
+
+
+def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a state file by the first word of their names."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
+def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the optimizer's slots among the tensors of a state file."""
+    slots: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in _parts(state).get("optimizer", {}).items():
+        slot, _, parameter = name.partition(".")
+        slots.setdefault(slot, {})[parameter] = tensor
+    return slots
+
+
+def _stateful(run: Run) -> dict[str, Scaler | Best]:
+    """Return the parts of *run* with a ``state_dict``, by name."""
+    found = {"scaler": run.scaler, "kept": run.best, "stopping": run.stopping}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """Raise if bits differ between here and where the checkpoint was made."""
+    differing = [
+        f"{name} was {theirs.get(name)}, is {ours.get(name)}"
+        for name in sorted(theirs.keys() | ours.keys())
+        if theirs.get(name) != ours.get(name)
+    ]
+    if differing:
+        raise CheckpointUnusable(f"{path} would not continue with the same bits: {differing[0]}")
+
+
+def model_bytes(run: Run) -> bytes:
+    """Return the network of *run*, as it is evaluated, as a safetensors file."""
+    with run.optimizer.averaged():
+        return tensors_to_bytes(run.model_tensors())
+
+
+def ema_bytes(run: Run) -> bytes:
+    """Return the network of *run* with its averaged weights, as a safetensors file."""
+    assert run.ema is not None
+    with run.ema.in_place():
+        return tensors_to_bytes(run.model_tensors())
+
+
+def _state_tensors(run: Run) -> dict[str, Tensor]:
+    tensors = {
+        name: tensor for name, tensor in run.tensors().items() if not name.startswith("model.")
+    }
+    tensors |= {f"gradient.{name}": grad for name, grad in run.gradients().items()}
+    tensors |= {f"generator.{name}": state for name, state in generator_tensors().items()}
+    if run.batches.order is not None:
+        tensors["order"] = run.batches.order
+    return tensors
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "spec": run.spec.model_dump(mode="json"),
+        **{name: getattr(run, name) for name in COUNTERS},
+        **{name: part.state_dict() for name, part in _stateful(run).items()},
+        "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],
+        "epoch": run.batches.epoch,
+        "position": run.batches.position,
+        "counts": run.optimizer.named_counts(),
+        "updates": run.optimizer.num_updates,
+        "generators": generator_words(),
+        "facts": run.facts(),
+        "digest": digest(run.tensors()),
+    }
+
+
+def _prune(folder: Path) -> None:
+    for old in sorted(folder.glob("step-*"))[:-MAX_CHECKPOINTS]:
+        shutil.rmtree(old, ignore_errors=True)

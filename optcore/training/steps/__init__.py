@@ -1,0 +1,1 @@
+"""One step: the gradients of its batches, the update, and the columns."""

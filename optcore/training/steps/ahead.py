@@ -1,0 +1,61 @@
+"""Steps made before their reports: a GPU need not wait until each loss is on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from optcore.training.reports import StepReport
+from optcore.training.run import Run
+from optcore.training.steps.columns import Columns
+from optcore.training.steps.passes import backward, examples, loss_of
+from optcore.training.steps.step import applied, divergence
+
+AHEAD = 32
+"""Steps that a GPU may be ahead of the reports."""
+
+Made = tuple[StepReport, Tensor]
+"""The report of a step without its loss, and the loss on the device."""
+
+
+def ahead_of_reports(run: Run, columns: Columns) -> int:
+    """Return the number of steps that may be made before the first is reported."""
+    plain = not (run.spec.may_skip or columns.any or run.optimizer.needs_closure)
+    return AHEAD if run.device.type == "cuda" and plain else 1
+
+
+def step_ahead(run: Run) -> Made:
+    """Make an update without waiting for its loss."""
+    accumulate, whole, micro = run.spec.training.accumulate, examples(run), 0
+    total = torch.zeros((), dtype=torch.float64, device=run.device)
+    run.optimizer.zero_grad()
+    while not micro or not (micro == accumulate or run.batches.at_end):
+        images, labels = run.batches.next()
+        loss = loss_of(run, images, labels)
+        if accumulate > 1:
+            loss = loss * (len(labels) / whole)
+        backward(run, loss)
+        total += loss.detach()
+        micro += 1
+    run.optimizer.step()
+    applied(run)
+    run.settled, run.row = False, run.row + 1
+    lrs = run.applied_lrs()
+    report = StepReport(run.row - 1, lrs[run.displayed_group], 0.0, lrs if len(lrs) > 1 else ())
+    return report, total
+
+
+def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
+    """Wait for the losses of the steps *made*; yield their reports. The last settles the run."""
+    # One copy to the host, and so one wait, for all of them.
+    losses = torch.stack([loss for _, loss in made]).tolist()
+    for (without, _), loss in zip(made, losses, strict=True):
+        report = without._replace(loss=loss)
+        run.loss_sum, run.loss_count = run.loss_sum + loss, run.loss_count + 1
+        diverged = divergence(run, report)
+        run.settled = report.step == run.row - 1 and diverged is None
+        yield report
+        if diverged is not None:
+            raise diverged

@@ -1,0 +1,86 @@
+"""The columns of a step besides lr and loss."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.engine.clipping import global_norm, norms_of
+from optcore.training.run import Run
+
+MEBIBYTE = 2**20
+STATM = Path("/proc/self/statm")
+"""Memory of this process in pages, on Linux."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Columns:
+    """
+    Measures the columns of the spec at each step.
+
+    Attributes:
+        any: whether there are columns besides lr and loss.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._names = run.spec.columns[2:]
+        self.any = bool(self._names)
+        self._since = time.perf_counter()
+        self._grad_norm, self._before = math.nan, list[Tensor]()
+
+    def restart(self) -> None:
+        """Exclude the time since the last step from the speed."""
+        self._since = time.perf_counter()
+
+    def begin(self) -> None:
+        """Record the weights before a step."""
+        self._grad_norm = math.nan
+        if "update_ratio" in self._names:
+            self._before = [param.detach().clone() for param in self._run.model.parameters()]
+
+    def measure_gradient(self, scale: float) -> None:
+        """Measure the gradient, which comes multiplied by *scale*, before it is clipped."""
+        if "grad_norm" not in self._names:
+            return
+        params = list(self._run.model.parameters())
+        there = any(param.grad is not None for param in params)
+        self._grad_norm = global_norm(params) / scale if there else math.nan
+
+    def values(self, scale: float, *, updated: bool) -> tuple[float, ...]:
+        """Return the columns of a step made with the loss scale *scale*; *updated* if it was."""
+        if not self._names:
+            return ()
+        found = {"t": float(self._run.t - updated), "loss_scale": scale}
+        found["grad_norm"] = self._grad_norm
+        if "update_ratio" in self._names:
+            found["update_ratio"] = self._update_ratio()
+        now = time.perf_counter()
+        found["examples_per_s"] = self._run.batches.served / (now - self._since)
+        self._since, self._run.batches.served = now, 0
+        if "memory_mb" in self._names:
+            found["memory_mb"] = memory_bytes(self._run.device) / MEBIBYTE
+        return tuple([found[name] for name in self._names])
+
+    def _update_ratio(self) -> float:
+        """Return the norm of the update over the norm of the weights before it."""
+        now = [param.detach() for param in self._run.model.parameters()]
+        moved = _norm(list(torch._foreach_sub(now, self._before)))
+        return moved / max(_norm(self._before), torch.finfo(self._run.dtype).tiny)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Return the memory of *device* that this process holds; 0 where it is unknown."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    norms = [norm.double() for norm in norms_of(tensors)]
+    return float(torch.stack(norms).norm())

@@ -1,0 +1,63 @@
+"""The parts of a step: the loss of a batch, its gradient, and whether an update may use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from optcore.training.reports import Diverged
+from optcore.training.run import Run
+
+NOT_REPRESENTABLE = "without overflow"
+"""Part of torch's error about a scalar that does not fit its dtype."""
+
+
+def acceptable(run: Run, loss: float) -> bool:
+    """Return whether an update may be made from *loss*."""
+    limit = run.spec.training.loss_limit
+    return math.isfinite(loss) and (limit is None or loss <= limit)
+
+
+def loss_scale(run: Run) -> float:
+    """Return the factor of the loss of this step."""
+    return run.spec.optimizer.loss_scale if run.scaler is None else run.scaler.scale
+
+
+def examples(run: Run) -> int:
+    """Return the number of examples of the current step, including batches already used."""
+    batch = run.spec.dataset.batch_size
+    seen = run.micro * batch  # only the last batch of a pass is shorter, and it ends a step
+    left = len(run.dataset.train) - (run.batches.position - seen)
+    return min(left or len(run.dataset.train), run.spec.examples_per_step)
+
+
+def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss of a batch, computed in float32 at least."""
+    with run.autocast:
+        return run.loss(run.model(images), labels)
+
+
+def backward(run: Run, loss: Tensor) -> None:
+    """Add the gradient of *loss*, scaled, to those of the parameters."""
+    scale = loss_scale(run)
+    (loss if scale == 1 else loss * scale).backward()
+
+
+@contextmanager
+def overflow_as_divergence(run: Run) -> Iterator[None]:
+    """
+    Raise `Diverged` where the numbers of an update overflow before it is made.
+
+    An overflow in a tensor shows in the next loss. But some numbers are computed in Python, and
+    torch raises for a scalar that the dtype of its tensors cannot hold.
+    """
+    try:
+        yield
+    except (ArithmeticError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NOT_REPRESENTABLE not in str(error):
+            raise
+        what = f"the update must be made of numbers that its tensors can hold, got: {error}"
+        raise Diverged(what, run.row) from None

@@ -1,0 +1,125 @@
+"""
+A step of an optimizer that evaluates the loss of one batch any number of times, as L-BFGS does.
+
+Such a step may take long, so the caller of the loop may interrupt it. The run is then restored to
+its state before the step, including random generators, and repeats the step bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from optcore.optimizers.lbfgs import LbfgsOptimizer
+from optcore.training.reports import Progress
+from optcore.training.run import Run
+from optcore.training.seeds import (
+    generator_tensors,
+    generator_words,
+    restore_generator_tensors,
+    restore_generator_words,
+)
+from optcore.training.steps.columns import Columns
+from optcore.training.steps.passes import (
+    acceptable,
+    backward,
+    loss_of,
+    loss_scale,
+    overflow_as_divergence,
+)
+
+
+class _Unusable(Exception):
+    """A loss that no update may be made from."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
+
+class _Interrupted(Exception):
+    """The step was interrupted."""
+
+
+def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[float, bool]]:
+    """
+    Let the optimizer search; return the first loss, and whether an update was made.
+
+    Yields:
+        the progress whenever the step was interrupted; the run is then as before it.
+    """
+    while True:
+        before = _Before.of(run)
+        try:
+            return _once(run, columns)
+        except _Interrupted:
+            before.restore(run)
+        yield Progress(run.row)
+        columns.begin()
+
+
+def _once(run: Run, columns: Columns) -> tuple[float, bool]:
+    images, labels = run.batches.next()
+    losses: list[float] = []
+
+    def closure() -> float:
+        if run.interrupt.is_set():
+            raise _Interrupted
+        run.optimizer.zero_grad()
+        loss = loss_of(run, images, labels)
+        losses.append(loss.item())
+        if len(losses) == 1 and not acceptable(run, losses[0]):
+            raise _Unusable(losses[0])
+        backward(run, loss)
+        if len(losses) == 1:
+            columns.measure_gradient(loss_scale(run))
+        return losses[-1]
+
+    try:
+        with overflow_as_divergence(run):
+            run.optimizer.step(closure)
+    except _Unusable as error:
+        return error.loss, False
+    return losses[0], True
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The state that a search changes, from before it."""
+
+    tensors: list[tuple[Tensor, Tensor]]
+    memory: dict[str, Any]
+    walk: tuple[int, int, int, Tensor | None]
+    generators: dict[str, Tensor]
+    words: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> _Before:
+        """Return the current state of *run*."""
+        changed = [*(param.detach() for param in run.model.parameters()), *run.model.buffers()]
+        batches = run.batches
+        return cls(
+            [(tensor, tensor.clone()) for tensor in changed],
+            _optimizer(run).memory(),
+            (batches.epoch, batches.position, batches.served, batches.order),
+            generator_tensors(),
+            generator_words(),
+        )
+
+    def restore(self, run: Run) -> None:
+        """Restore *run* to this state."""
+        for tensor, copy in self.tensors:
+            tensor.copy_(copy)
+        run.optimizer.zero_grad()
+        _optimizer(run).recall(self.memory)
+        batches = run.batches
+        batches.epoch, batches.position, batches.served, batches.order = self.walk
+        restore_generator_tensors(self.generators)
+        restore_generator_words(self.words)
+
+
+def _optimizer(run: Run) -> LbfgsOptimizer:
+    return cast("LbfgsOptimizer", run.optimizer)  # the one that needs a closure

@@ -1,0 +1,1 @@
+"""The `optserve` command: a file per group of subcommands."""

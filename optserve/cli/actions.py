@@ -1,0 +1,53 @@
+"""Commands that act on a job: cancel, pause, restart and others."""
+
+from __future__ import annotations
+
+from optserve.cli.options import DEFAULT_HOME, Home, JobId, Url, service
+from optserve.cli.output.terminal import out
+from optserve.contract.answers.jobs import Job
+
+
+def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """End a job; a running one saves a checkpoint first."""
+    with service(url, home) as client:
+        _say(client.cancel(job_id), "cancelled")
+
+
+def kill(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """End a job at once, without saving anything."""
+    with service(url, home) as client:
+        _say(client.kill(job_id), "killed")
+
+
+def pause(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Pause a job; a running one saves a checkpoint first."""
+    with service(url, home) as client:
+        _say(client.pause(job_id), "paused")
+
+
+def resume(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Put a paused job back into the queue; it continues from its checkpoint."""
+    with service(url, home) as client:
+        _say(client.resume(job_id))
+
+
+def restart(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """Let a queued or paused job start again at step 0, on any worker of its device."""
+    with service(url, home) as client:
+        _say(client.restart(job_id))
+
+
+def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
+    """
+    Let a queued or paused job continue from its checkpoint on hardware that computes other bits.
+
+    For a job whose worker is gone for good. Its steps after the checkpoint are discarded.
+    """
+    with service(url, home) as client:
+        _say(client.accept(job_id))
+
+
+def _say(job: Job, pending: str = "") -> None:
+    """Say where *job* stands; *pending* is what a worker has been asked to do and has not done."""
+    will_be = f", and will be {pending}" if pending and job.requested_action else ""
+    out.say(f"{job.id} is {job.state}{will_be}")

@@ -1,0 +1,61 @@
+"""``optserve clone``: a new job that starts from the state of another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from optserve.cli.files import parse_object, read_object
+from optserve.cli.options import DEFAULT_HOME, FAILED, Home, JobId, Url, service
+from optserve.cli.output import reports
+from optserve.cli.output.terminal import out
+from optserve.contract.requests.clone import CloneSpec
+
+
+def clone(
+    job_id: JobId,
+    *,
+    source: Annotated[
+        str, typer.Option("--from", help="last, best, or the step of a checkpoint.")
+    ] = "last",
+    keep: Annotated[
+        str,
+        typer.Option(help="What to take: weights, or optimizer: its state, too."),
+    ] = "weights",
+    changes: Annotated[
+        str,
+        typer.Option(
+            help="What to change: a JSON merge patch, a file with one, or - for standard input."
+        ),
+    ] = "{}",
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Equal keys with equal clones are one job.")
+    ] = None,
+    url: Url = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Post a job that starts with the weights of another one."""
+    state = int(source) if source.isdecimal() else source
+    spec = CloneSpec.parse({"from": state, "keep": keep, "changes": _changes(changes)})
+    with service(url, home) as client:
+        job = client.clone(
+            job_id,
+            source=spec.source,
+            keep=spec.keep,
+            changes=spec.changes,
+            idempotency_key=idempotency_key,
+        )
+        out.say(f"{job.id}  {client.url}/v1/jobs/{job.id}")
+        if follow and not reports.follow_and_report(client, job, out):
+            raise typer.Exit(FAILED)
+
+
+def _changes(text: str) -> dict[str, Any]:
+    if text.lstrip().startswith("{"):
+        return parse_object(
+            text.encode(errors="surrogateescape"), "--changes must say what is different"
+        )
+    return read_object(Path(text), "changes of a job")

@@ -1,0 +1,60 @@
+"""Files with jobs and schedules, parsed as strictly as requests are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optserve.contract import strict_json
+
+
+class BadFile(Exception):
+    """The file cannot be read, or holds something else; the text says which."""
+
+
+def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
+    """
+    Return the JSON object in *path*, without defaults; ``-`` is standard input.
+
+    Args:
+        path: of the file.
+        what: what the object is, for error messages.
+
+    Raises:
+        BadFile: the file cannot be read, or holds no JSON object.
+    """
+    name = "standard input" if str(path) == "-" else str(path)
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise BadFile(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name with a null byte
+        raise BadFile(f"{name!r} cannot be read: {error}") from None
+    return parse_object(text, f"{name} must hold {what}")
+
+
+def parse_object(text: bytes, rule: str) -> dict[str, Any]:
+    """
+    Return the JSON object that *text* holds.
+
+    Args:
+        text: JSON.
+        rule: how an error message starts.
+
+    Raises:
+        BadFile: *text* is not a JSON object.
+    """
+    try:
+        found = strict_json.parse(text)
+    except strict_json.NotStrict as error:
+        raise BadFile(f"{rule} as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadFile(f"{rule} as a JSON object")
+    return found
+
+
+def _read(path: Path) -> bytes:
+    if str(path) == "-":
+        with open(0, "rb", closefd=False) as stdin:  # sys.stdin would decode, and may be None
+            return stdin.read()
+    return path.read_bytes()

@@ -1,0 +1,191 @@
+"""Charts as text. Each column spans all values that fall into it, so that no spike is lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+DOTS_PER_COLUMN, DOTS_PER_LINE = 2, 4
+"""Dots in one braille character, across and down."""
+BRAILLE = 0x2800
+BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Bit of the dot in each column and line of a braille character."""
+WALL, CORNER, FLOOR = "\u2502", "\u2514", "\u2500"
+NOT_FINITE = "x"
+"""Marks, in the top line, a column with a NaN or infinite value."""
+LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
+"""One for each of several curves; without x, which is `NOT_FINITE`."""
+SEVERAL = "*"
+"""Drawn where curves overlap."""
+
+
+class Curve(NamedTuple):
+    """
+    Points to draw.
+
+    Attributes:
+        x: positions, ascending.
+        values: one for each position.
+        end: the position up to which the last value holds.
+    """
+
+    x: Sequence[float]
+    values: Sequence[float]
+    end: float
+
+
+class _Frame(NamedTuple):
+    """The area of a chart: x from *start*, *span* wide; values from *low* to *high*."""
+
+    start: float
+    span: float
+    low: float
+    high: float
+    columns: int
+    height: int
+    margin: int
+
+
+class _Trace(NamedTuple):
+    """A curve in dots: lowest and highest of each column; columns with a NaN or infinity."""
+
+    spans: list[tuple[int, int] | None]
+    not_finite: set[int]
+
+
+def chart(
+    title: str,
+    values: Sequence[float],
+    *,
+    width: int,
+    height: int,
+    steps: Sequence[int] | None = None,
+    total: int | None = None,
+) -> list[str]:
+    """
+    Return *values*, from left to right, as lines of text.
+
+    A column of dots reaches from the smallest to the largest value that falls into it, so that a
+    spike of one step shows at any width.
+
+    Args:
+        title: of the first line.
+        values: not empty.
+        width: of the lines, in characters, labels included.
+        height: of the picture, in lines.
+        steps: of the values, ascending; default: 0, 1, ...
+        total: number of steps; default: as many as values.
+    """
+    total = len(values) if total is None else total
+    frame = _frame(values, 0, total, width=width, height=height)
+    curve = Curve(range(total) if steps is None else steps, values, total)
+    trace = _trace(curve, frame, DOTS_PER_COLUMN * frame.columns, DOTS_PER_LINE * height)
+    return _framed(title, _braille(trace, frame), frame, "0", str(total - 1))
+
+
+def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) -> list[str]:
+    """
+    Return *curves* over each other as lines of text, each drawn with its letter of `LETTERS`.
+
+    Args:
+        title: of the first line.
+        curves: as many as there are letters at most; not all of them empty.
+        width: of the lines, in characters, labels included.
+        height: of the picture, in lines.
+    """
+    x = [at for curve in curves for at in curve.x]
+    start, end = min(x), max([*x, *(curve.end for curve in curves)])
+    values = [value for curve in curves for value in curve.values]
+    frame = _frame(values, start, end - start or 1, width=width, height=height)
+    cells = [[" "] * frame.columns for _ in range(height)]
+    for letter, curve in zip(LETTERS, curves, strict=False):
+        trace = _trace(curve, frame, frame.columns, height)
+        for column, span in enumerate(trace.spans):
+            for y in range(span[0], span[1] + 1) if span else ():
+                line = cells[height - 1 - y]
+                line[column] = letter if line[column] == " " else SEVERAL
+        _mark(cells, trace.not_finite)
+    return _framed(title, cells, frame, f"{start:.6g}", f"{end:.6g}")
+
+
+def _frame(
+    values: Iterable[float], start: float, span: float, *, width: int, height: int
+) -> _Frame:
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    margin = max(len(f"{label:.4g}") for label in (low, high))
+    return _Frame(start, span, low, high, width - margin - 2, height, margin)
+
+
+def _framed(
+    title: str, cells: Sequence[Sequence[str]], frame: _Frame, first: str, last: str
+) -> list[str]:
+    """Return *cells* with title, labels and axes around them."""
+    margin = frame.margin
+    labels = {0: f"{frame.high:.4g}", frame.height - 1: f"{frame.low:.4g}"}
+    lines = [f"{'':{margin}}  {title}"]
+    for i, line in enumerate(cells):
+        lines.append(f"{labels.get(i, ''):>{margin}} {WALL}{''.join(line)}")
+    lines.append(f"{'':{margin}} {CORNER}{FLOOR * frame.columns}")
+    lines.append(f"{'':{margin}}  {first}{last:>{frame.columns - len(first)}}")
+    return lines
+
+
+def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
+    """Return *curve* in *columns* columns of *dots* dots."""
+    spans: list[tuple[int, int] | None] = []
+    not_finite: set[int] = set()
+    before: int | None = None
+    for x, bucket in enumerate(_buckets(curve, frame, columns)):
+        finite = [value for value in bucket if math.isfinite(value)]
+        if len(finite) < len(bucket):
+            not_finite.add(x * frame.columns // columns)
+        if not finite:
+            before = None
+            spans.append(None)
+            continue
+        bottom, top = (_dot(value, frame, dots) for value in (min(finite), max(finite)))
+        if before is not None:  # a steep curve must not fall apart into dots
+            bottom, top = min(bottom, before), max(top, before)
+        spans.append((bottom, top))
+        before = _dot(finite[-1], frame, dots)
+    return _Trace(spans, not_finite)
+
+
+def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
+    """Return the values in each of *count* columns; an empty one repeats the last value."""
+
+    def column(x: float) -> int:
+        return min(int((x - frame.start) * count // frame.span), count - 1)
+
+    buckets: list[list[float]] = [[] for _ in range(count)]
+    for x, value in zip(curve.x, curve.values, strict=True):
+        buckets[column(x)].append(value)
+    if curve.x:
+        for i in range(column(curve.x[0]) + 1, column(curve.end) + 1):
+            buckets[i] = buckets[i] or buckets[i - 1][-1:]
+    return buckets
+
+
+def _braille(trace: _Trace, frame: _Frame) -> list[list[str]]:
+    bits = [[0] * frame.columns for _ in range(frame.height)]
+    for x, span in enumerate(trace.spans):
+        for y in range(span[0], span[1] + 1) if span else ():
+            line, dot = divmod(DOTS_PER_LINE * frame.height - 1 - y, DOTS_PER_LINE)
+            bits[line][x // DOTS_PER_COLUMN] |= BITS[x % DOTS_PER_COLUMN][dot]
+    cells = [[chr(BRAILLE + b) if b else " " for b in line] for line in bits]
+    _mark(cells, trace.not_finite)
+    return cells
+
+
+def _mark(cells: list[list[str]], columns: set[int]) -> None:
+    for column in columns:
+        cells[0][column] = NOT_FINITE
+
+
+def _dot(value: float, frame: _Frame, dots: int) -> int:
+    """Return the height of *value*, in dots from the bottom."""
+    if frame.high <= frame.low:
+        return 0
+    return round((value - frame.low) / (frame.high - frame.low) * (dots - 1))

@@ -1,0 +1,53 @@
+"""Charts and comparisons, as the service returns them, drawn as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from optserve.cli.output.chart import Curve, chart, overlaid
+from optserve.contract.answers.charts import Chart, ComparedJob, Comparison
+
+HEIGHTS = {"loss": 8, "lr": 6}
+"""Columns that are drawn, and the height of each in lines."""
+COMPARED_HEIGHT = 16
+MIN_WIDTH, MAX_WIDTH = 40, 100
+
+
+def job_chart(found: Chart, width: int) -> list[str]:
+    """Return lines that draw loss and lr of a job; none for a job without steps."""
+    lines: list[str] = []
+    for name, height in HEIGHTS.items() if found.total else ():
+        curve = found.columns[name]
+        points = _merged(curve.steps, curve.values, curve.not_finite.steps)
+        steps, values = zip(*points, strict=True)
+        lines += chart(
+            name, values, width=_clamped(width), height=height, steps=steps, total=found.total
+        )
+    return lines
+
+
+def comparison_chart(found: Comparison, width: int) -> list[str]:
+    """Return lines that draw several jobs, each with its letter; none if no job has steps."""
+    curves = [_curve(job) for job in found.data]
+    if not any(curve.x for curve in curves):
+        return []
+    title = f"{found.column} by {found.x}"
+    return overlaid(title, curves, width=_clamped(width), height=COMPARED_HEIGHT)
+
+
+def _curve(job: ComparedJob) -> Curve:
+    points = _merged(job.x, job.values, job.not_finite.x)
+    return Curve([x for x, _ in points], [value for _, value in points], max(job.x, default=0))
+
+
+def _merged(
+    x: Sequence[float], values: Sequence[float], not_finite: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Return the points in order of x, with a NaN at each x in *not_finite*."""
+    points = [*zip(x, values, strict=True), *((at, math.nan) for at in not_finite)]
+    return sorted(points, key=lambda point: point[0])
+
+
+def _clamped(width: int) -> int:
+    return min(max(width, MIN_WIDTH), MAX_WIDTH)

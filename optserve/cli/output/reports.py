@@ -1,0 +1,133 @@
+"""Reports on jobs: a list, the facts of one, its chart, its history, its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from optserve.cli.output import live, pictures
+from optserve.cli.output.tables import print_table
+from optserve.cli.output.terminal import Terminal, visible
+from optserve.client import Client
+from optserve.contract.answers.checkpoints import Checkpoint
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.jobs import Job, ListedJob
+from optserve.contract.states import State
+
+
+def print_jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:
+    """Print a line per job; in a narrow terminal only names are truncated."""
+    header = ["job", "state", "step", "accuracy", "name"]
+    rows = [
+        [
+            job.id,
+            f"{job.state}: {job.reason}" if job.reason else str(job.state),
+            f"{job.step}/{job.total_steps}",
+            f"{job.result.test_accuracy:.2%}" if job.result else "",
+            job.name,
+        ]
+        for job in found
+    ]
+    print_table(terminal, header, rows)
+
+
+def print_facts(job: Job, terminal: Terminal) -> None:
+    """Print the facts of a job, one per line."""
+    for name, value in _facts(job).items():
+        terminal.say(f"{name:<12} {visible(value)}")
+
+
+def print_chart(client: Client, job_id: str, terminal: Terminal) -> None:
+    """Draw lr and loss of every step."""
+    found = client.chart(job_id, columns=list(pictures.HEIGHTS))
+    for line in pictures.job_chart(found, terminal.width):
+        terminal.say(line)
+
+
+def print_history(events: Iterable[Event], terminal: Terminal) -> None:
+    """Print a line per entry, truncated to the width of a terminal."""
+    for event in events:
+        data = ", ".join(f"{name} {value}" for name, value in event.data.items())
+        line = visible(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<16} {data}")
+        if terminal.is_terminal:
+            terminal.print(line, overflow="ellipsis", no_wrap=True)
+        else:
+            terminal.say(line)
+
+
+def print_checkpoints(found: Sequence[Checkpoint], terminal: Terminal) -> None:
+    """Print a line per checkpoint."""
+    header = ["step", "bytes", "best", "sha256"]
+    rows = [
+        [
+            str(checkpoint.step),
+            "missing" if checkpoint.size is None else str(checkpoint.size),
+            "best" if checkpoint.best else "",
+            checkpoint.sha256,
+        ]
+        for checkpoint in found
+    ]
+    print_table(terminal, header, rows)
+
+
+def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
+    """Follow a job to its end, then print its chart and facts; return whether it succeeded."""
+    try:
+        end = live.follow(client, job, terminal)
+    except KeyboardInterrupt:
+        terminal.say(f"the job continues; `optserve cancel {job.id}` would end it")
+        raise
+    print_chart(client, job.id, terminal)
+    print_facts(client.job(job.id), terminal)
+    return end.state is State.SUCCEEDED
+
+
+def _facts(job: Job) -> dict[str, str]:
+    """Return the facts that this job has: name -> text."""
+    optimizer, schedule = job.spec.get("optimizer", {}), job.spec.get("schedule", {})
+    found = {
+        "job": job.id,
+        "name": job.name,
+        "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
+        "state": f"{job.state}: {job.reason}: {job.detail}" if job.reason else str(job.state),
+        "steps": f"{job.step} of {job.total_steps}"
+        + (", stopped early" * (job.outcome == "early_stopped")),
+        "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
+        f"lr {optimizer.get('lr')}",
+        "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
+        "stalled": f"{job.stalled_s:.1f} s, until its steps were stored" if job.stalled_s else "",
+        "bits": "" if job.bitwise else "not those of one uninterrupted run",
+        "queue": _queue_position(job),
+        "waits for": _awaited(job),
+    }
+    if job.parent:
+        found["starts with"] = (
+            f"{job.parent.keep} of {job.parent.job} after {job.parent.step} steps"
+        )
+    if job.best:
+        found["best"] = f"{job.best.metric} {job.best.value:.6g} after {job.best.step} steps"
+    if job.result:
+        found["test"] = f"accuracy {job.result.test_accuracy:.2%}, loss {job.result.test_loss:.4f}"
+    found["digest"] = job.digest or ""
+    return {name: value for name, value in found.items() if value}
+
+
+def _queue_position(job: Job) -> str:
+    if job.queue_position is None:
+        return ""
+    return f"{job.queue_position} jobs before it" if job.queue_position else "next"
+
+
+def _awaited(job: Job) -> str:
+    match job.waiting_for:
+        case None:
+            return ""
+        case "worker":
+            return f"a worker with device {job.spec.get('training', {}).get('device')}"
+        case "fingerprint":
+            offers = " or ".join(f"optserve {offer} {job.id}" for offer in job.offers)
+            return "a worker that computes the same bits" + (f"; or: {offers}" if offers else "")
+        case "machine":
+            return f"a healthy machine{f': {job.fault}' if job.fault else ''}"
+        case _:
+            assert_never(job.waiting_for)

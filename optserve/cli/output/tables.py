@@ -1,0 +1,51 @@
+"""Tables: aligned in a terminal, separated by tabs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from optserve.cli.output.terminal import Terminal, visible
+
+GAP = "  "
+
+
+def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """
+    Print *rows*: with *header* and aligned in a terminal, else separated by tabs alone.
+
+    Where a terminal is too narrow, only the last column is truncated.
+    """
+    rows = [[visible(cell) for cell in row] for row in rows]
+    if not terminal.is_terminal:
+        for row in rows:
+            terminal.file.write("\t".join(row) + "\n")
+        return
+    lines = aligned([header, *rows], terminal.width)
+    terminal.say(lines[0], style="bold")
+    for line in lines[1:]:
+        terminal.say(line)
+
+
+def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return *rows* as lines of at most *width*; only the last column is truncated."""
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    left = width - sum(widths) - len(GAP) * len(widths)
+    return [
+        GAP.join([*map(_padded, cells, widths), _truncated(last, left)]).rstrip()
+        for *cells, last in rows
+    ]
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - cell_len(cell))
+
+
+def _truncated(text: str, width: int) -> str:
+    if width <= 0:
+        return ""
+    line = Text(text)  # it counts cells, of which CJK characters have two
+    line.truncate(width, overflow="ellipsis")
+    return line.plain

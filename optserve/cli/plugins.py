@@ -1,0 +1,73 @@
+"""
+Commands of other distributions: entry points of the group `optserve.commands`.
+
+The service's distribution adds the commands that need its modules. An entry point names a function,
+which becomes a command, or a `typer.Typer`, which becomes a group of commands.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import typer
+
+from optserve.local.errors import StackError
+
+GROUP = "optserve.commands"
+OF_THE_SERVICE = {
+    "up": "Start the service on this machine and run it until Ctrl-C.",
+    "demo": "Train a network on MNIST through the whole service, and show it.",
+    "doctor": "Check the home of a local stack, and say how to fix what is wrong.",
+    "datasets": "Datasets on this machine.",
+}
+"""Commands that the service adds, with the help that is shown where it is not installed."""
+ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
+CHECKOUT = Path(__file__).parents[2]
+"""The folder that holds `service`, if this is a checkout."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the installed commands; those of a missing service say how to install it."""
+    points = {**declared_in(CHECKOUT), **{point.name: point for point in entry_points(group=GROUP)}}
+    for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
+        if name in points:
+            _add(app, points[name])
+        else:
+            _add_missing(app, name, "the service is not installed")
+
+
+def declared_in(checkout: Path) -> Mapping[str, EntryPoint]:
+    """Return the entry points of a checkout's service, which has no metadata until installed."""
+    try:
+        project = tomllib.loads((checkout / "service" / "pyproject.toml").read_text())["project"]
+    except OSError:
+        return {}
+    declared = project["entry-points"][GROUP]
+    return {name: EntryPoint(name, value, GROUP) for name, value in declared.items()}
+
+
+def _add(app: typer.Typer, point: EntryPoint) -> None:
+    try:
+        command = point.load()
+    except ImportError as error:  # a broken plugin must not take the other commands with it
+        _add_missing(app, point.name, f"{point.value} cannot be imported: {error}")
+        return
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=point.name)
+    else:
+        app.command(point.name)(command)
+
+
+def _add_missing(app: typer.Typer, name: str, reason: str) -> None:
+    def command() -> None:
+        raise StackError(
+            f"optserve {name} cannot run: {reason}.\n"
+            "Install the service into an environment of its own: "
+            'pip install "optserve[server]"; or use its container images.'
+        )
+
+    help_text = f"{OF_THE_SERVICE.get(name, '')} (The service is not installed.)"
+    app.command(name, help=help_text.strip(), context_settings=ANY_ARGUMENTS)(command)

@@ -1,0 +1,51 @@
+"""URLs of services: checked, and shown without their passwords."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import httpx
+
+from optserve.client.errors import BadAddress
+
+MAX_PORT = 65535
+_CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
+_PASSWORD = re.compile(r"([?&]password=)[^&#]*")
+
+
+def parse_url(url: str) -> httpx.URL:
+    """Return *url* parsed; raise `BadAddress` if it cannot be that of a service."""
+    try:
+        parsed = httpx.URL(url.rstrip("/"))
+    except httpx.InvalidURL as error:
+        raise BadAddress(f"{_rule(url)}: {error}") from None
+    port = parsed.port
+    if parsed.scheme not in ("http", "https") or not re.fullmatch(r"[^\s%]+", parsed.host):
+        raise BadAddress(_rule(url))
+    if port is not None and not 0 < port <= MAX_PORT:
+        raise BadAddress(f"{_rule(url)}: ports are at most {MAX_PORT}")
+    return parsed
+
+
+def redact(url: str) -> str:
+    """Return *url* without user and password, and without a password in its query."""
+    # Up to the last @: an unquoted @ or / in a password must not leave the rest of it visible.
+    return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub("://***@", url))
+
+
+def job_path(job_id: str, *rest: str) -> str:
+    """Return the path of a job, or of something below it; every name is percent-encoded."""
+    return "/".join(["/v1/jobs", *(_segment(name) for name in (job_id, *rest))])
+
+
+def _segment(name: str) -> str:
+    if not name:
+        raise BadAddress("the id of a job and the name of a file must not be empty")
+    quoted = quote(name.encode(errors="surrogateescape"), safe="")
+    # "." and ".." are removed by URL normalization, also when sent on by proxies.
+    return quoted.replace(".", "%2E") if set(name) == {"."} else quoted
+
+
+def _rule(url: str) -> str:
+    return f"the URL of a service must be like http://127.0.0.1:8000, got {redact(url)!r}"

@@ -1,0 +1,53 @@
+"""Retries: how long to keep trying, and how long to wait between two attempts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+INITIAL_DELAY_S, MAX_DELAY_S = 0.1, 5.0
+"""Seconds between two attempts: doubled each time, up to the maximum."""
+
+
+class Backoff:
+    """
+    Exponential backoff with a deadline for all attempts together.
+
+    The deadline counts from `start`, or from the first `wait`.
+    """
+
+    def __init__(
+        self,
+        total_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.total_s = total_s
+        self._clock, self._sleep = clock, sleep
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the failures so far: the deadline and the delays start over."""
+        self._deadline: float | None = None
+        self._delay_s = INITIAL_DELAY_S
+
+    def start(self) -> None:
+        """Set the deadline, unless it is set already."""
+        if self._deadline is None:
+            self._deadline = self._clock() + self.total_s
+
+    def remaining_s(self) -> float:
+        """Return the seconds until the deadline, never below zero."""
+        if self._deadline is None:
+            return self.total_s
+        return max(0.0, self._deadline - self._clock())
+
+    def wait(self) -> bool:
+        """Sleep until the next attempt is due; return False, without sleeping, if there is none."""
+        self.start()
+        if self.remaining_s() == 0:
+            return False
+        self._sleep(min(self._delay_s, self.remaining_s()))
+        self._delay_s = min(2 * self._delay_s, MAX_DELAY_S)
+        return self.remaining_s() > 0

@@ -1,0 +1,275 @@
+"""The Python client: typed answers, clear errors, and streams that survive broken connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel
+
+from optcore.plan.preview import PreviewSpec
+from optserve.client import following
+from optserve.client.addresses import job_path
+from optserve.client.backoff import Backoff
+from optserve.client.connection import Connection, given
+from optserve.client.errors import ClientError
+from optserve.client.files import write_atomically
+from optserve.client.metrics import MetricCalls
+from optserve.client.streams import Update
+from optserve.client.submission import encode, post_action, post_job
+from optserve.contract.answers.base import Page
+from optserve.contract.answers.checkpoints import Checkpoint
+from optserve.contract.answers.history import Event
+from optserve.contract.answers.jobs import Job, JobPage
+from optserve.contract.answers.plans import Plan
+from optserve.contract.answers.schedules import SchedulePreview
+from optserve.contract.answers.workers import Worker
+from optserve.contract.requests.clone import Keep
+from optserve.contract.requests.job import JobSpec
+from optserve.contract.states import State
+
+Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
+
+
+class Client(MetricCalls):
+    """
+    A client of one service.
+
+    Every failure raises a `ClientError` (`optserve.client.errors`).
+
+    Attributes:
+        url: of the service, without user and password.
+
+    Examples:
+        >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
+        ...     job = client.submit(spec)
+        ...     for update in client.follow(job.id):
+        ...         print(update)
+    """
+
+    def __init__(self, url: str, *, retry_for_s: float = 60.0, stable_after_s: float = 5.0) -> None:
+        """
+        Prepare a client; connections are opened when needed.
+
+        Args:
+            url: of the service: ``http://127.0.0.1:8000``.
+            retry_for_s: how long to retry while the service is unavailable.
+            stable_after_s: a stream that was open for this long proves that the service is there,
+                even if it sent nothing: `retry_for_s` starts over.
+        """
+        self._connection = Connection(url)
+        self.url = self._connection.url
+        self._retry_for_s, self._stable_after_s = retry_for_s, stable_after_s
+
+    # ------------------------------------------------------------ submitting
+
+    def submit(
+        self, spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Job:
+        """
+        Post a job. A lost answer is requested again without creating a second job.
+
+        Args:
+            spec: the job; a mapping is sent as it is, and the service fills in the defaults.
+            idempotency_key: equal keys with equal specs are one job; default: a new key.
+
+        Raises:
+            Unanswered: the service became unavailable; the job may have been accepted.
+        """
+        return self._post("/v1/jobs", spec, idempotency_key)
+
+    def clone(
+        self,
+        job_id: str,
+        *,
+        source: Literal["last", "best"] | int = "last",
+        keep: Keep = "weights",
+        changes: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """
+        Post a job that starts with the weights of another one, at its own step 0.
+
+        Args:
+            job_id: the other job.
+            source: its last stored state, its best one, or the one after this many steps.
+            keep: weights, or also the optimizer's state.
+            changes: a JSON merge patch (RFC 7396) on the other job as it was posted.
+            idempotency_key: equal keys with equal clones are one job; default: a new key.
+
+        Raises:
+            Unanswered: the service became unavailable; the job may have been accepted.
+        """
+        body = {"from": source, "keep": keep, "changes": dict(changes or {})}
+        return self._post(job_path(job_id, "clone"), body, idempotency_key)
+
+    def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
+        """Return what the job would be, without running it."""
+        return self._connection.request(Plan, "POST", "/v1/jobs/validate", content=encode(spec))
+
+    def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
+        """
+        Return a schedule's lr at every step, and that of each group, without running anything.
+
+        Args:
+            spec: ``{"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 1000}``.
+        """
+        path = "/v1/schedules/preview"
+        return self._connection.request(SchedulePreview, "POST", path, content=encode(spec))
+
+    # ------------------------------------------------------------ jobs
+
+    def job(self, job_id: str) -> Job:
+        """Return a job and its progress."""
+        return self._connection.request(Job, "GET", job_path(job_id))
+
+    def jobs(
+        self,
+        *,
+        state: State | None = None,
+        labels: Mapping[str, str] | None = None,
+        after: str | None = None,
+        limit: int = 20,
+        spec: bool = False,
+    ) -> JobPage:
+        """
+        Return jobs, newest first.
+
+        Args:
+            state: only jobs in this state.
+            labels: only jobs that have all of these.
+            after: only jobs older than this one; ``next`` of a page for the page after it.
+            limit: at most this many; a page of large rows has fewer, and says ``has_more``.
+            spec: whether to include their specs.
+        """
+        params = given(limit=limit, state=state, after=after)
+        if spec:
+            params["spec"] = "true"
+        params.update({f"label.{name}": value for name, value in (labels or {}).items()})
+        return self._connection.request(JobPage, "GET", "/v1/jobs", params=params)
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job; a running one saves a checkpoint first."""
+        return self._act(job_id, "cancel")
+
+    def kill(self, job_id: str) -> Job:
+        """End a job at once, without saving anything."""
+        return self._act(job_id, "kill")
+
+    def pause(self, job_id: str) -> Job:
+        """Pause a job; a running one saves a checkpoint first."""
+        return self._act(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Put a paused job back into the queue."""
+        return self._act(job_id, "resume")
+
+    def restart(self, job_id: str) -> Job:
+        """Let a queued or paused job start again at step 0, on any worker of its device."""
+        return self._act(job_id, "restart")
+
+    def accept(self, job_id: str) -> Job:
+        """
+        Let a queued or paused job continue from its last checkpoint on any worker of its device.
+
+        Its bits are no longer those of one uninterrupted run; steps after the checkpoint are
+        discarded.
+        """
+        return self._act(job_id, "accept")
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """Return the stored states of a job, oldest first."""
+        path = job_path(job_id, "checkpoints")
+        return self._connection.request(Page[Checkpoint], "GET", path).data
+
+    def download(self, job_id: str, name: str, path: Path) -> None:
+        """Write a file of a finished job (``model.safetensors``) to *path*, or nothing at all."""
+        with self._connection.stream(job_path(job_id, "artifacts", name)) as response:
+            write_atomically(path, response.iter_bytes())
+
+    # ------------------------------------------------------------ updates and history
+
+    def follow(self, job_id: str, *, after: int = -1) -> Iterator[Update]:
+        """
+        Yield the updates of a job to its end: every step after *after* once, in order.
+
+        A connection that breaks is resumed where it broke. If steps are discarded, because the job
+        was restarted or resumed on different hardware, a `RowsTruncated` says which are sent again.
+
+        Raises:
+            Unreachable: the service was unavailable for longer than `retry_for_s`.
+        """
+        return following.follow_job(
+            self._connection, job_id, after=after, reconnection=self._reconnection()
+        )
+
+    def events(self, job_id: str) -> list[Event]:
+        """Return a job's history, oldest first."""
+        return list(following.read_history(self._connection, job_id, after=0))
+
+    def follow_events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
+        """
+        Yield a job's history after the entry *after*, oldest first, to the entry that ends it.
+
+        A connection that breaks is resumed where it broke.
+
+        Raises:
+            Unreachable: the service was unavailable for longer than `retry_for_s`.
+        """
+        return following.follow_history(
+            self._connection, job_id, after=after, reconnection=self._reconnection()
+        )
+
+    # ------------------------------------------------------------ the service
+
+    def workers(self) -> list[Worker]:
+        """Return the workers that are alive."""
+        return self._connection.request(Page[Worker], "GET", "/v1/workers").data
+
+    def ready(self) -> bool:
+        """Return whether the service can accept jobs."""
+        try:
+            self._connection.request(_Ready, "GET", "/readyz")
+        except ClientError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _post(
+        self, path: str, body: BaseModel | Mapping[str, Any], idempotency_key: str | None
+    ) -> Job:
+        return post_job(
+            self._connection,
+            path,
+            encode(body),
+            idempotency_key=idempotency_key,
+            backoff=Backoff(self._retry_for_s),
+        )
+
+    def _act(self, job_id: str, action: Action) -> Job:
+        return post_action(self._connection, job_path(job_id, action), Backoff(self._retry_for_s))
+
+    def _reconnection(self) -> following.Reconnection:
+        return following.Reconnection(Backoff(self._retry_for_s), stable_s=self._stable_after_s)
+
+
+class _Ready(BaseModel):
+    """What `/readyz` answers; other services hardly ever answer the same."""
+
+    status: Literal["ok"]

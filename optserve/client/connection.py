@@ -1,0 +1,151 @@
+"""HTTP to one service: every request returns a typed answer or raises a `ClientError`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from optcore.spec.errors import problems
+from optserve.client.addresses import parse_url, redact
+from optserve.client.errors import NotTheService, ServiceError, Unreachable
+from optserve.contract.answers.problems import Problem
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Params = dict[str, str | float | Sequence[str]]
+"""Of a query."""
+
+ANSWER_S = 30.0
+"""Seconds that an answer may take."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""Failures before the first byte of the request was sent."""
+
+
+class Connection:
+    """
+    HTTP to one service.
+
+    Attributes:
+        url: of the service, without its secrets.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self.url = redact(str(parsed))
+        # HTTP_PROXY is often set on machines whose proxy cannot reach their own loopback.
+        self._http = httpx.Client(
+            base_url=parsed, timeout=ANSWER_S, trust_env=not _is_loopback(parsed.host)
+        )
+
+    def request(
+        self,
+        answer: type[Answer],
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        timeout_s: float = ANSWER_S,
+    ) -> Answer:
+        """
+        Return the service's answer.
+
+        Raises:
+            ServiceError: it refused the request.
+            NotTheService: something else answered.
+            Unreachable: nothing answered.
+        """
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        try:
+            response = self._http.request(
+                method, path, content=content, headers=sent, params=params, timeout=timeout_s
+            )
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._check(response)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self.unexpected_answer(f"{method} {path}", error) from None
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        silence_s: float = ANSWER_S,
+    ) -> Iterator[httpx.Response]:
+        """Open an answer that is read as it arrives; if it breaks off, that is `Unreachable`."""
+        timeout = httpx.Timeout(ANSWER_S, read=silence_s)
+        try:
+            with self._http.stream(
+                "GET", path, headers=headers, params=params, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                self._check(response)
+                yield response
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def unexpected_answer(self, request: str, error: ValidationError) -> NotTheService:
+        """Return the error for an answer to *request* that does not have the expected form."""
+        (problem, *_), _ = problems(error.errors(include_url=False)[:1], None)
+        return NotTheService(
+            f"{self.url} answered {request} with something this optserve does not understand "
+            f"({problem.param}: {problem.message}); "
+            "is it another service, or another version of this one?"
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def _check(self, response: httpx.Response) -> None:
+        if response.is_success:
+            return
+        status = f"{response.status_code} {response.reason_phrase}".strip()
+        if response.is_redirect:
+            raise NotTheService(f"{self.url} moved to {response.headers['location']}; use that URL")
+        try:
+            raise ServiceError(Problem.model_validate_json(response.content))
+        except ValidationError:
+            pass
+        if response.is_client_error:
+            raise NotTheService(
+                f"{self.url} answered {response.request.method} {response.url.path} with {status}, "
+                "not as an optserve service does; does something else listen there?"
+            )
+        raise ServiceError(
+            Problem(
+                title=response.reason_phrase,
+                status=response.status_code,
+                detail=f"{self.url} answered {status}",
+                code="unknown",
+            )
+        )
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
+        why = str(error) or type(error).__name__
+        return Unreachable(
+            f"{self.url} does not answer: {why}", sent=not isinstance(error, NEVER_SENT)
+        )
+
+
+def given(**params: str | float | Sequence[str] | None) -> Params:
+    """Return the parameters that are not None."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,98 @@
+"""Requests that change something, repeated without doing it twice."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from optserve.client.backoff import Backoff
+from optserve.client.connection import ANSWER_S, Connection
+from optserve.client.errors import BadJob, ServiceError, Unanswered, Unreachable
+from optserve.contract.answers.jobs import Job
+
+MIN_TIMEOUT_S = 0.1
+
+
+def encode(spec: BaseModel | Mapping[str, Any]) -> bytes:
+    """
+    Return *spec* as JSON.
+
+    Raises:
+        BadJob: it holds what JSON cannot represent.
+    """
+    if isinstance(spec, BaseModel):
+        return spec.model_dump_json().encode()
+    try:
+        return to_json(spec, inf_nan_mode="strings")
+    except PydanticSerializationError as error:
+        raise BadJob(f"the job must be representable as JSON: {error}") from None
+
+
+def post_job(
+    connection: Connection,
+    path: str,
+    content: bytes,
+    *,
+    idempotency_key: str | None,
+    backoff: Backoff,
+) -> Job:
+    """
+    Post *content* to *path*, which creates a job.
+
+    The request is repeated with the same idempotency key while the service is unavailable, so that
+    a lost answer does not create a second job.
+
+    Raises:
+        Unanswered: a request was sent and no answer came; the job may have been accepted.
+        Unreachable: no request could be sent.
+        ServiceError: the service refused the job.
+    """
+    key = _checked_key(idempotency_key or str(uuid.uuid4()))
+    sent = False
+    backoff.start()  # time spent in attempts counts, or a hanging service would block for hours
+    while True:
+        # The deadline bounds the whole call, so an attempt near it gets less time than others.
+        timeout_s = min(ANSWER_S, max(backoff.remaining_s(), MIN_TIMEOUT_S))
+        try:
+            return connection.request(
+                Job,
+                "POST",
+                path,
+                content=content,
+                headers={"Idempotency-Key": key},
+                timeout_s=timeout_s,
+            )
+        except (Unreachable, ServiceError) as error:
+            if isinstance(error, ServiceError) and error.refused:
+                raise
+            # Once any attempt may have arrived, a later one that did not proves nothing.
+            sent = sent or isinstance(error, ServiceError) or error.sent
+            if error.is_temporary and backoff.wait():
+                continue
+            if sent:
+                raise Unanswered(error, key) from error
+            raise
+
+
+def post_action(connection: Connection, path: str, backoff: Backoff) -> Job:
+    """Post an action on a job, which may safely be repeated until there is an answer."""
+    backoff.start()
+    while True:
+        try:
+            return connection.request(Job, "POST", path)
+        except (Unreachable, ServiceError) as error:
+            if not (error.is_temporary and backoff.wait()):
+                raise
+
+
+def _checked_key(key: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise BadJob(
+            f"an idempotency key must be 1 to 255 ASCII characters without spaces, got {key!r}"
+        )
+    return key

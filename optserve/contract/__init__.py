@@ -1,0 +1,1 @@
+"""The HTTP interface: what clients send and what the service answers."""

@@ -1,0 +1,45 @@
+"""Canonical JSON: equal values have equal text, that of `json.dumps` with sorted names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+SLICE = 10_000
+"""Entries of a list that are written at a time: a long list would hold the GIL for long."""
+
+
+def parts(value: object) -> Iterator[str]:
+    """Yield the text of *value*, which must be representable as JSON, in parts."""
+    if isinstance(value, dict):
+        yield "{"
+        for i, name in enumerate(sorted(value)):
+            yield f"{', ' if i else ''}{json.dumps(name)}: "
+            yield from parts(value[name])
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        yield from _entries(value)
+        yield "]"
+    else:
+        yield json.dumps(value)
+
+
+def sha256(value: object) -> str:
+    """Return the SHA-256 of the canonical text of *value*."""
+    digest = hashlib.sha256()
+    for part in parts(value):
+        digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _entries(values: list[object]) -> Iterator[str]:
+    plain = not any(isinstance(value, (dict, list)) for value in values)
+    for start in range(0, len(values), SLICE if plain else 1):
+        if start:
+            yield ", "
+        if plain:
+            yield json.dumps(values[start : start + SLICE])[1:-1]
+        else:
+            yield from parts(values[start])

@@ -1,0 +1,1 @@
+"""What clients send: jobs, clones, and the format of an export."""

@@ -1,0 +1,63 @@
+"""A clone of a job: what it takes from the other one, and what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from optcore.spec.base import Spec
+from optcore.spec.duration import MAX_STEPS
+from optcore.spec.errors import RULE, short_repr
+from optserve.contract import canonical
+
+Keep = Literal["weights", "optimizer"]
+
+
+class CloneSpec(Spec):
+    """What a clone takes from the other job, and what it changes."""
+
+    source: Literal["last", "best"] | Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(
+        "last", alias="from"
+    )
+    """The state it starts from: the last stored one, the best one, or the one after a step."""
+    keep: Keep = "weights"
+    """What it takes: the network's weights, or also the optimizer's state. The schedule and the
+    random number generators start over."""
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """A JSON merge patch (RFC 7396) on the other job as it was posted, with its name, labels and
+    priority: a field in it is replaced; null removes the field, so that it has its default."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _is_a_state(cls, value: object) -> object:
+        is_step = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEPS
+        if value not in ("last", "best") and not is_step:
+            text = f"from must be last, best, or the step of a checkpoint, got {short_repr(value)}"
+            raise PydanticCustomError(RULE, text)
+        return value
+
+    def sha256(self, job_id: str) -> str:
+        """Return a digest of the request to clone the job *job_id*."""
+        request = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
+        return canonical.sha256(request)
+
+
+def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  any JSON value
+    """
+    Return *target* after the JSON merge patch *patch*.
+
+    References:
+        Hoffman and Snell, JSON Merge Patch, RFC 7396, section 2.
+    """
+    if not isinstance(patch, Mapping):  # lists are replaced as a whole, as the RFC says
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged

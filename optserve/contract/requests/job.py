@@ -1,0 +1,48 @@
+"""A job as a client posts it: a run, with a name, labels, a priority and a time limit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from optcore.spec.limits import at_most, lifted
+from optcore.spec.run import RunSpec
+from optserve.contract import canonical
+
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""No control characters, neither C0 nor C1: terminals interpret both."""
+LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
+
+MAX_LABELS = 32
+
+
+class JobSpec(RunSpec):
+    """A run with its name, labels, priority and time limit; only the run affects the numbers."""
+
+    name: str = Field("", max_length=200, pattern=PRINTABLE)
+    """For people."""
+    labels: Annotated[
+        dict[
+            Annotated[str, StringConstraints(max_length=64, pattern=LABEL_NAME)],
+            Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)],
+        ],
+        at_most(MAX_LABELS, "labels"),
+    ] = Field(default_factory=dict, max_length=MAX_LABELS)
+    """For filtering lists: ``?label.team=ocr``."""
+    priority: int = Field(0, ge=-100, le=100)
+    """Higher goes first; then the tenant with fewer running jobs; then the older job."""
+
+    time_limit_s: float | None = Field(None, gt=0, le=1e9)
+    """Seconds of training over all attempts; null for no limit. At the limit a checkpoint is saved,
+    and the job fails with reason `timeout`."""
+
+    def sha256(self) -> str:
+        """Return a digest that does not depend on order, white space and spelled-out defaults."""
+        return canonical.sha256(self.model_dump(mode="json"))
+
+    def run_spec(self) -> RunSpec:
+        """Return the part that affects what is computed."""
+        names = RunSpec.model_fields
+        with lifted():  # the limits were checked, or lifted, when this was parsed
+            return RunSpec.model_validate({name: getattr(self, name) for name in names})

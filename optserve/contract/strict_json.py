@@ -1,0 +1,98 @@
+"""Strict JSON, as the service and the command parse it: unambiguous, finite, limited in size."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+MAX_DEPTH = 32
+"""Nested objects and lists; a job needs seven."""
+MAX_PARTS = 10_000
+"""Objects and lists in all; the largest job that is accepted has a third of them."""
+
+
+class NotStrict(ValueError):
+    """The text is not JSON, or parsers would disagree about it; the message says why."""
+
+
+def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
+    """
+    Return the value of *text*.
+
+    Raises:
+        NotStrict: it is not JSON or not UTF-8, has a name twice in an object, has NaN, an infinity
+            or a number that overflows to one, has an unpaired surrogate, nests deeper than 32, or
+            has more than 10,000 objects and lists.
+    """
+    try:
+        value = json.loads(
+            text.decode(),
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise NotStrict(f"it is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise NotStrict(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except NotStrict:
+        raise
+    except ValueError as error:  # an integer with more digits than Python converts
+        raise NotStrict(str(error).split(";")[0]) from None
+    _check_parts(value)
+    # Only escapes can bring a surrogate in: UTF-8 cannot encode one. Most texts skip the check.
+    if b"\\ud" in text.lower():
+        _check_pairs(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise NotStrict(f"the name {name[:80]!r} must be used once in an object, got it twice")
+        found[name] = value
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotStrict(f"numbers must be finite, got {text[:80]}")
+    return number
+
+
+def _no_constant(text: str) -> float:
+    raise NotStrict(f"numbers must be finite, got {text}")
+
+
+def _check_parts(value: object) -> None:
+    level = [value] if isinstance(value, (dict, list)) else []
+    parts = 0
+    for _ in range(MAX_DEPTH):
+        parts += len(level)
+        if parts > MAX_PARTS:
+            raise NotStrict(f"objects and lists must be at most {MAX_PARTS} in all, got more")
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _check_pairs(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotStrict("strings must be Unicode, got half of a surrogate pair") from None
+
+
+def _too_deep() -> NotStrict:
+    return NotStrict(f"objects and lists must nest at most {MAX_DEPTH} deep")

@@ -1,0 +1,70 @@
+"""
+The commands that need the service's modules: `up`, `demo` and `datasets`.
+
+`service/pyproject.toml` declares them as entry points, so that they exist where the service is
+installed.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from optcore.data.sources.fetch import fetch_mnist
+from optserve.cli.options import DEFAULT_HOME, Home, Port
+from optserve.cli.output.terminal import out
+from optserve.local import demo as demonstration
+from optserve.local import stack
+from optserve.local.errors import StackError
+from optserve.local.settings import HOST
+
+datasets = typer.Typer(help="Datasets on this machine.", no_args_is_help=True)
+
+
+def up(
+    home: Home = DEFAULT_HOME,
+    host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
+    worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
+) -> None:
+    """Start the service on this machine and run it until Ctrl-C."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopping.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    with stack.running(
+        home=home,
+        host=host,
+        port=port,
+        workers=workers,
+        stopping=stopping,
+        worker_module=worker_module,
+    ) as running:
+        out.say(f"optserve is ready at {running.url}")
+        out.say(f"its API is documented at {running.url}/docs")
+        out.say("Ctrl-C saves running jobs and stops everything")
+        while not stopping.wait(stack.POLL_S):
+            running.supervise()
+        out.say("saving running jobs and stopping ...")
+
+
+def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
+    """Train a network on MNIST through the whole service, and show it."""
+    demonstration.run(home, port, out)
+
+
+@datasets.command()
+def fetch(name: Annotated[str, typer.Argument(help="mnist")], home: Home = DEFAULT_HOME) -> None:
+    """Put a dataset into the data directory of the local stack."""
+    if name != "mnist":
+        raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
+    fetch_mnist(stack.data_dir(home) / name, out.say)

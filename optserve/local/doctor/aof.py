@@ -1,0 +1,172 @@
+"""
+The check of an embedded server's data: its append-only files.
+
+A manifest names them: a base, which is a snapshot, and files with the commands since then. The
+server itself truncates an unfinished command at the end of the last file, and refuses to start with
+anything else that it cannot read. The tools that come in its program tell where that begins, and
+can truncate it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from optserve.local.doctor.findings import Finding, Home, RepairFailed
+from optserve.local.valkey import ServerError, binary
+
+SUBJECT = "redis: files"
+FOLDER = "appendonlydir"
+MANIFEST = "appendonly.aof.manifest"
+SNAPSHOTS = (b"VALKEY", b"REDIS")
+"""First bytes of a base that is a snapshot and not a file of commands."""
+READ = re.compile(r"size=(\d+), ok_up_to=(\d+)")
+GARBAGE = re.compile(r"format error|Expected (\\r\\n|prefix)")
+"""In the tool's output on bytes that are no command; not on an unfinished command."""
+COMMAND = re.compile(rb"\*[1-9]\d{0,5}\r\n\$\d+\r\n")
+RESTORE = "restore the folder from a backup, or move it away to start with an empty store"
+
+
+@dataclass(frozen=True)
+class Readable:
+    """
+    How much of a file of commands can be read.
+
+    Attributes:
+        size: of the file, in bytes.
+        end: where the last whole command ends.
+        unfinished: whether the file ends within a command that starts there.
+    """
+
+    size: int
+    end: int
+    unfinished: bool
+
+
+def check_files(home: Home) -> Iterator[Finding]:
+    """Check whether the server can read its files."""
+    folder = home.data / FOLDER
+    if home.settings.redis_url is not None or not folder.is_dir():
+        return
+    if home.running:
+        yield Finding(SUBJECT, "not checked: a running server writes them")
+        return
+    try:
+        yield _finding(folder)
+    except ServerError as error:
+        yield Finding(SUBJECT, f"not checked: {error}")
+
+
+def _finding(folder: Path) -> Finding:
+    try:
+        files = list(_named(folder))
+    except (OSError, ValueError) as error:
+        return Finding(SUBJECT, f"{folder / MANIFEST} cannot be read: {error}", RESTORE)
+    commands = [path for path, kind in files if kind == "i"]
+    for path, kind in files:
+        if not path.exists():
+            return Finding(SUBJECT, f"{path} is missing", RESTORE)
+        if kind == "b" and not _is_whole(path):
+            return Finding(SUBJECT, f"{path} is damaged", RESTORE)
+    for path in commands:
+        found = readable(path)
+        if found.end == found.size or (found.unfinished and path == commands[-1]):
+            continue
+        if path != commands[-1]:
+            return Finding(SUBJECT, f"{path} is damaged from byte {found.end} on", RESTORE)
+        return _damaged(folder, path, found)
+    return Finding(SUBJECT, f"the server can read the files in {folder}")
+
+
+def _named(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files in the manifest with their types: b for a base, i for commands."""
+    for line in (folder / MANIFEST).read_text().splitlines():
+        words = shlex.split(line)
+        if not words or line.startswith("#"):
+            continue
+        facts = dict(zip(words[::2], words[1::2], strict=True))
+        if not {"file", "type"} <= facts.keys():
+            raise ValueError(f"a line must name a file and its type, got {line!r}")
+        yield folder / facts["file"], facts["type"]
+
+
+def _is_whole(base: Path) -> bool:
+    with base.open("rb") as file:
+        begins = file.read(max(map(len, SNAPSHOTS)))
+    if begins.startswith(SNAPSHOTS):
+        return _tool("valkey-check-rdb", base).returncode == 0
+    found = readable(base)
+    return found.end == found.size
+
+
+def readable(path: Path) -> Readable:
+    """
+    Return how much of a file of commands can be read.
+
+    Raises:
+        ServerError: the tool is not installed.
+    """
+    size = path.stat().st_size
+    done = _tool("valkey-check-aof", path)
+    if done.returncode == 0:
+        return Readable(size, size, unfinished=False)
+    found = READ.search(done.stdout)
+    if found is None:  # not one byte is known to be good
+        return Readable(size, 0, unfinished=False)
+    return Readable(size, int(found[2]), unfinished=not GARBAGE.search(done.stdout))
+
+
+def _tool(
+    name: str, path: Path, *options: str, answer: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the server's program as the tool *name*: it behaves by the name it is started with."""
+    return subprocess.run(
+        [name, *options, str(path)],
+        executable=binary(),
+        input=answer,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
+    num_bytes = found.size - found.end
+    message = f"the last {num_bytes} of {found.size} bytes of {path} cannot be read"
+    if lost := _commands(path, found.end):
+        message += f"; {lost} commands written after the damage are among them"
+    todo = f"--repair copies {folder} and truncates them"
+
+    def repair() -> str:
+        copy = _copied(folder)
+        done = _tool("valkey-check-aof", path, "--fix", answer="y\n")
+        if done.returncode or path.stat().st_size != found.end:
+            raise RepairFailed(f"{path} could not be repaired: {done.stdout}{done.stderr}")
+        return f"{num_bytes} bytes were truncated from {path}; the original is in {copy}"
+
+    return Finding(SUBJECT, message, todo, repair)
+
+
+def _commands(path: Path, begin: int) -> int:
+    """Return how many commands seem to begin after the damage at byte *begin*."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return sum(1 for _ in COMMAND.finditer(content, begin))
+
+
+def _copied(folder: Path) -> Path:
+    number = 1
+    while (copy := folder.with_name(f"{folder.name}.before-repair-{number}")).exists():
+        number += 1
+    try:
+        shutil.copytree(folder, copy)
+    except OSError as error:  # includes shutil.Error; the original is untouched
+        shutil.rmtree(copy, ignore_errors=True)
+        raise RepairFailed(f"{folder} could not be copied: {error}") from None
+    return copy

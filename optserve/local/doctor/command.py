@@ -1,0 +1,45 @@
+"""``optserve doctor``: checks of a local stack's home, and repairs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from optserve.cli.options import DEFAULT_HOME, FAILED, Home
+from optserve.cli.output.terminal import out
+from optserve.local.doctor.examination import examine
+from optserve.local.doctor.findings import Finding, RepairFailed
+
+
+def command(
+    home: Home = DEFAULT_HOME,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fix what can be fixed; no stack may run on it.")
+    ] = False,
+) -> None:
+    """Check the home of a local stack, and say how to fix what is wrong."""
+    problems = 0
+    for finding in examine(home, repair=repair):
+        if finding.ok:
+            out.say(f"ok        {finding.subject}: {finding.message}")
+            continue
+        out.say(
+            f"PROBLEM   {finding.subject}: {finding.message}. To do: {finding.todo}", style="red"
+        )
+        problems += not (repair and _repaired(finding))
+    out.say("no problems" if not problems else f"problems: {problems}")
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+def _repaired(finding: Finding) -> bool:
+    if finding.repair is None:
+        return False
+    try:
+        did = finding.repair()
+    except (RepairFailed, OSError) as error:
+        out.say(f"FAILED    {finding.subject}: {error}", style="red")
+        return False
+    out.say(f"repaired  {finding.subject}: {did}")
+    return True

@@ -1,0 +1,145 @@
+"""
+All checks, in order: first those of files, then those that need a running store.
+
+To add a check, write a function in this folder and name it in one of the two lists below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import redis
+
+from optserve.client.addresses import redact
+from optserve.local import homes
+from optserve.local.doctor import aof, folders, jobs, store
+from optserve.local.doctor.findings import Finding, Home
+from optserve.local.embedded import EmbeddedServer, url_of
+from optserve.local.errors import StackError
+from optserve.local.settings import settings_of
+from optserve.local.valkey import ServerError
+from store.redis.connect import connect
+from store.storage.artifacts import Storage
+
+ANSWER_S = 10.0
+"""Seconds that the store may take to answer."""
+FileCheck = Callable[[Home], Iterator[Finding]]
+StoreCheck = Callable[[Home, redis.Redis], Iterator[Finding]]
+
+FILES: Sequence[FileCheck] = (
+    folders.check_writable,
+    folders.check_readable,
+    folders.check_space,
+    folders.check_private,
+    folders.check_url,
+    aof.check_files,
+)
+STORE: Sequence[StoreCheck] = (
+    store.check_settings,
+    store.check_functions,
+    store.check_storage,
+    store.check_set_aside,
+    jobs.check_members,
+    jobs.check_running,
+    jobs.check_records,
+    jobs.check_archives,
+    jobs.check_checkpoints,
+)
+
+
+def examine(folder: Path, *, repair: bool) -> Iterator[Finding]:
+    """
+    Yield what each check finds. The caller may repair a problem before it asks for the next one.
+
+    Args:
+        folder: the home of a local stack.
+        repair: whether the caller will repair problems; refused while a stack runs.
+
+    Raises:
+        StackError: the folder is no home, or it cannot be repaired now.
+    """
+    if not folder.is_dir():
+        raise StackError(
+            f"--home (OPTSERVE_HOME) must be the folder of a stack, got {str(folder)!r}"
+        )
+    settings = settings_of(home=folder.resolve())
+    with contextlib.ExitStack() as lock:
+        lock_fd: int | None = None
+        try:
+            lock_fd = lock.enter_context(homes.locked(folder, threading.Event(), wait_s=0))
+        except homes.HomeLocked as locked:
+            if repair:
+                raise StackError(f"{locked}: end it before --repair") from None
+            yield Finding("stack", str(locked))
+        else:
+            yield Finding("stack", f"none runs on {folder}")
+        home = Home(folder.resolve(), settings, running=lock_fd is None)
+        for check in FILES:
+            yield from check(home)
+        with contextlib.ExitStack() as connection:
+            try:
+                client = connection.enter_context(_store(home, lock_fd))
+            except NoStore as error:
+                yield error.finding
+                return
+            yield from _check_store(home, client)
+
+
+def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    for check in STORE:
+        try:
+            yield from check(home, client)
+        except redis.RedisError as error:
+            subject = check.__name__.removeprefix("check_")
+            yield Finding(f"store: {subject}", f"it refuses: {error}", "see its log")
+
+
+class NoStore(Exception):
+    """
+    There is no store to check.
+
+    Attributes:
+        finding: says why.
+    """
+
+    def __init__(self, message: str, todo: str = "") -> None:
+        super().__init__(message)
+        self.finding = Finding("store", message, todo)
+
+
+@contextlib.contextmanager
+def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
+    """Give a client of the running store; start an embedded one for the checks if none runs."""
+    url = home.settings.redis_url and home.settings.store_url
+    with contextlib.ExitStack() as running:
+        if url is None and lock_fd is not None:
+            if not (home.data / aof.FOLDER).is_dir():
+                storage = Storage(home.settings.storage_dir)
+                if storage.named:
+                    raise NoStore(
+                        f"its files are missing, and {storage.root} has files of its jobs",
+                        f"mount or restore {home.data}: the next start would create an empty store",
+                    )
+                raise NoStore("it has not been used yet")
+            try:
+                server = running.enter_context(EmbeddedServer(home.folder, inherited_fds=[lock_fd]))
+            except ServerError as error:
+                if all(finding.ok for finding in aof.check_files(home)):
+                    raise NoStore(str(error).splitlines()[0], aof.RESTORE) from None
+                raise NoStore("not checked: its files must be repaired first") from None
+            url = server.url
+        elif url is None:
+            url = url_of(home.folder)
+        if url is None:
+            raise NoStore("not checked: it is an external server; set REDIS_URL")
+        client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            raise NoStore(
+                f"the Redis server at {redact(url)} does not answer: {error}", "start it"
+            ) from None
+        yield client

@@ -1,0 +1,196 @@
+"""Checks of jobs: their records are consistent, and their files exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import redis
+
+from optserve.contract.states import State
+from optserve.local.doctor.findings import Finding, Home
+from store.errors import RecordUnreadable
+from store.jobs.record import Record
+from store.redis import keys
+from store.storage.artifacts import Storage
+
+BATCH_SIZE = 500
+MAX_NAMED = 3
+"""How many jobs with the same problem a finding names."""
+RUNNING, QUEUED = frozenset({State.RUNNING}), frozenset({State.QUEUED})
+FINAL = frozenset(state for state in State if state.final)
+MEMBERS = {
+    "leases": (keys.LEASES, RUNNING),
+    "deadlines": (keys.DEADLINES, RUNNING),
+    "waits": (keys.QUEUED_SINCE, QUEUED),
+    "endings": (keys.ENDED, FINAL),
+    "to be archived": (keys.UNARCHIVED, FINAL),
+}
+"""Name -> sorted set of ``tenant/id``, and the states of the jobs that belong in it."""
+
+
+def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether each of these sets has only jobs that belong in it."""
+    for name, (key, states) in MEMBERS.items():
+        odd = _twice(partial(_odd, client, key, states))
+        subject = f"jobs: {name}"
+        if odd:
+            message = f"{_named(odd)} should not be there"
+            yield Finding(subject, message, "--repair takes them out", _removes(client, key, odd))
+        else:
+            yield Finding(subject, f"{_counted(client.zcard(key), 'job')}, as they should be")
+
+
+def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether each running job has a lease; without one it would never be requeued."""
+    stuck = _twice(lambda: _without_lease(client))
+    if not stuck:
+        yield Finding("jobs: running", "each has a lease")
+        return
+
+    def end() -> str:
+        # A lease that expired in 1970: the reaper requeues the job in its next round.
+        client.zadd(keys.LEASES, dict.fromkeys(map(_bytes, stuck), 0))
+        return f"{_counted(len(stuck), 'job')} will be taken back as soon as the service runs"
+
+    message = f"{_named(stuck)} run without a lease"
+    yield Finding("jobs: running", message, "--repair lets them be taken back", end)
+
+
+def check_records(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether records can be read."""
+    odd = _twice(lambda: [job for job, record in _records(client) if not _is_whole(record)])
+    yield _finding("jobs: records", odd, "have records that cannot be read", "remove these jobs")
+
+
+def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the archives of ended jobs exist."""
+    storage = Storage(home.settings.storage_dir)
+    odd = [
+        job
+        for job, record in _records(client)
+        if _is_whole(record)
+        and any(storage.size(file.path) != file.size for file in record.archive.values())
+    ]
+    message = "have lost rows or history: the files are gone, or have another size"
+    yield _finding("jobs: archives", odd, message, "mount the right storage, or restore it")
+
+
+def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
+    """Check whether the jobs that will continue have a checkpoint to continue from."""
+    storage = Storage(home.settings.storage_dir)
+
+    def odd() -> list[str]:
+        return [
+            job
+            for job, record in _records(client)
+            if _is_whole(record)
+            and not record.state.final
+            and (begins := _begins_with(record))
+            and not any(storage.size(path) for path in begins)
+        ]
+
+    message = "have lost their checkpoints, or their starting state"
+    todo = "mount the right storage before they continue"
+    yield _finding("jobs: checkpoints", _twice(odd), message, todo)
+
+
+def _begins_with(record: Record) -> list[str]:
+    """Return the files of which a job needs one to start; none if it starts from nothing."""
+    if record.checkpoints:
+        return [pointer.path for pointer in record.checkpoints]
+    return [] if record.starting_state is None else [record.starting_state.path]
+
+
+def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Finding:
+    if odd:
+        return Finding(subject, f"{_named(odd)} {message}", todo)
+    return Finding(subject, "as they should be")
+
+
+def _twice(look: Callable[[], list[str]]) -> list[str]:
+    """Return what is found twice: a running service may move a job during the first look."""
+    found = look()
+    return [job for job in look() if job in set(found)] if found else []
+
+
+def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
+    """Return the members of a set whose jobs have no record, or are in none of these states."""
+    members = _members(client, key)
+    found = zip(members, _fields(client, members), strict=True)
+    return [member for member, record in found if record.get("state") not in states]
+
+
+def _without_lease(client: redis.Redis) -> list[str]:
+    running = [
+        f"{tenant}/{job_id}"
+        for tenant in _tenants(client)
+        for job_id in _members(client, keys.JOBS_IN_STATE % (tenant, State.RUNNING))
+    ]
+    leased = set(_members(client, keys.LEASES))
+    return [job for job in running if job not in leased]
+
+
+def _is_whole(record: Record) -> bool:
+    try:
+        record.job()
+    except RecordUnreadable:
+        return False
+    return True
+
+
+def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
+    """Yield ``tenant/id`` and the record of each job; an empty one if there is none."""
+    for tenant in _tenants(client):
+        jobs = [f"{tenant}/{job_id}" for job_id in _members(client, keys.JOBS % tenant)]
+        yield from zip(jobs, map(Record, _fields(client, jobs)), strict=True)
+
+
+def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the fields of each job's record; none if it has no record."""
+    for first in range(0, len(jobs), BATCH_SIZE):
+        pipe = client.pipeline(transaction=False)
+        for job in jobs[first : first + BATCH_SIZE]:
+            tenant, _, job_id = job.partition("/")
+            pipe.hgetall(_bytes(keys.JOB % (tenant, job_id)))
+        # A damaged key may hold another type; its error must not hide the other jobs.
+        for raw in pipe.execute(raise_on_error=False):
+            found = raw if isinstance(raw, dict) else {}
+            yield {_text(name): _text(value) for name, value in found.items()}
+
+
+def _tenants(client: redis.Redis) -> list[str]:
+    found: Any = client.smembers(keys.TENANTS)
+    return sorted(map(_text, found))
+
+
+def _members(client: redis.Redis, key: str) -> list[str]:
+    found: Any = client.zrange(key, 0, -1)
+    return list(map(_text, found))
+
+
+def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[[], str]:
+    def remove() -> str:
+        client.zrem(key, *map(_bytes, members))
+        return f"{_counted(len(members), 'job')} taken out"
+
+    return remove
+
+
+def _text(raw: bytes) -> str:
+    """Return bytes of the store as text, from which `_bytes` restores them, whatever they are."""
+    return raw.decode(errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _named(jobs: Sequence[str]) -> str:
+    more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
+    return ", ".join(jobs[:MAX_NAMED]) + more
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

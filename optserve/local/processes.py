@@ -1,0 +1,153 @@
+"""
+Child processes that are restarted when they die, and that never outlive this process.
+
+They must be started from the main thread: the kernel sends the parent-death signal when the thread
+that started a child ends, not when its process does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+RESTART_S = 1.0
+"""Minimum seconds between two starts of a child that keeps dying."""
+
+
+def python(module: str) -> list[str]:
+    """Return the command that runs *module*; files in the working directory cannot shadow it."""
+    return [sys.executable, "-P", "-m", module]
+
+
+class Child:
+    """
+    A process that ends when this one does; `supervise` restarts it if it dies before.
+
+    Attributes:
+        name: for the log.
+        deaths: how many times `supervise` found it dead.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        environment: Mapping[str, str] | None = None,
+        inherited_fds: Sequence[int] = (),
+        death_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """
+        Start it.
+
+        Args:
+            name: for the log.
+            command: what to run.
+            log_file: its standard output and error are appended here.
+            environment: variables on top of those of this process.
+            inherited_fds: file descriptors that it keeps open as long as it lives.
+            death_signal: the signal it gets when this process dies.
+        """
+        self.name = name
+        self._command = command
+        # A copy: a restart must get the same variables as the first start. PYTHONSAFEPATH does
+        # for its own children what -P does for it.
+        self._environment = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
+        self._log_file, self._inherited_fds = log_file, inherited_fds
+        self._death_signal = death_signal
+        self.deaths = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._started_at, self._reported = time.monotonic(), False
+        self._log_start = _size(self._log_file)
+        self._process = self._popen()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def supervise(self) -> None:
+        """Restart the process if it has died, at most once per `RESTART_S`."""
+        code = self.exit_code
+        if code is None:
+            return
+        if not self._reported:
+            self._reported = True
+            self.deaths += 1
+            log.warning("%s ended with %s; its log is %s", self.name, code, self._log_file)
+        if time.monotonic() - self._started_at > RESTART_S:
+            self._start()
+
+    def alive(self) -> bool:
+        """Return whether the process runs."""
+        return self.exit_code is None
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        if self.alive():
+            self._process.terminate()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the process to end; kill it if that takes longer than *timeout_s*."""
+        try:
+            self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not end in %g s and was killed", self.name, timeout_s)
+            self.kill()
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait for the process to end."""
+        self._process.kill()
+        self._process.wait()
+
+    def log_tail(self, lines: int = 10) -> str:
+        """Return the end of its log."""
+        return "\n".join(_text(self._log_file).splitlines()[-lines:])
+
+    def log_lines(self) -> list[str]:
+        """Return the lines of its log since its last start."""
+        return [line for line in _text(self._log_file, self._log_start).splitlines() if line]
+
+    def _popen(self) -> subprocess.Popen[bytes]:
+        tether = [*python("worker.processes.tether"), self._death_signal.name, str(os.getpid())]
+        with self._log_file.open("ab") as output:
+            return subprocess.Popen(
+                [*tether, *self._command],
+                env=self._environment,
+                pass_fds=self._inherited_fds,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                # A group of its own: Ctrl-C reaches this process alone, which stops its children
+                # in order.
+                process_group=0,
+            )
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _text(file: Path, start: int = 0) -> str:
+    """Return the content of *file* from byte *start* on; nothing if the file is missing."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as opened:
+        opened.seek(start)
+        return opened.read().decode(errors="replace")

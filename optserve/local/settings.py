@@ -1,0 +1,24 @@
+"""The settings of a local stack: from the environment, overridden by its command's options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optserve.local.errors import StackError
+from store.settings import BadSettings, Settings, read_settings
+
+HOST = "127.0.0.1"
+"""Default address of the API: reachable from this machine only."""
+
+
+def settings_of(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
+    """
+    Return the settings from the environment, with these options.
+
+    Raises:
+        StackError: a setting has an invalid value; the text says which.
+    """
+    try:
+        return read_settings({"home": home, "host": host, "port": port})
+    except BadSettings as error:
+        raise StackError(str(error)) from None

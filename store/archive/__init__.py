@@ -1,0 +1,1 @@
+"""What moves from Redis to files when a job has ended, or its history has grown long."""

@@ -1,0 +1,103 @@
+"""
+Histories that grow for as long as their job runs: older entries move from the store to files.
+
+The files of a history are parts of it, one after another; several small ones are joined to a larger
+one, so that there are few. As with everything in the storage, a file is real once the record points
+to it: a crash before that leaves an orphan, and entries that are moved later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import redis
+
+from store.jobs import calls
+from store.jobs.pointers import HistoryPart, StoredFile, history_parts
+from store.redis import keys
+from store.redis.constants import HISTORY_ENTRIES
+from store.redis.functions import send
+from store.storage.artifacts import Storage
+from store.storage.durable import drafted, fill, named
+from store.storage.verified import read_verified
+
+ENTRIES_LEFT = HISTORY_ENTRIES // 2
+"""Entries that stay in the store: those that are read most."""
+JOINED = 8
+"""Parts of a rank that become one of the next."""
+HIGHEST_RANK = 2
+"""Parts of this rank, of some 10,000 entries, are joined no further: each is read as a whole."""
+
+
+def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
+    """
+    Move all but the last entries of a job's history to a file; do nothing where there are few.
+
+    Raises:
+        OSError: the storage is full, or fails; nothing has changed.
+        ArchiveUnreadable: a part that was to be joined is damaged; nothing has changed.
+    """
+    names = ("history", "history_moved", "archive")
+    known, moved, archive = _texts(client.hmget(keys.JOB % (tenant, job_id), names))
+    entries: Any = client.lrange(keys.EVENTS % (tenant, job_id), 0, -1)
+    count = len(entries) - ENTRIES_LEFT
+    if archive or count <= 0:
+        return
+    before = history_parts(known)
+    joined = _joined(before)
+    text = b"".join(read_verified(storage, part) for part in joined)
+    text += b"".join(entry + b"\n" for entry in entries[:count])
+    part = HistoryPart(
+        **asdict(_written(storage, tenant, job_id, text)),
+        count=sum(each.count for each in joined) + count,
+        rank=joined[-1].rank + 1 if joined else 0,
+    )
+    files = [*before[: len(before) - len(joined)], part]
+    call = calls.history_moved(
+        tenant,
+        job_id,
+        moved=int(moved or 0),
+        count=count,
+        files=json.dumps([asdict(each) for each in files]),
+        evaluated=_evaluated(entries[:count]),
+    )
+    outcome = send(client, call)
+    for each in joined if outcome == "ok" else [] if outcome == "already" else [part]:
+        storage.path(each.path).unlink(missing_ok=True)
+
+
+def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
+    """Return the last parts that the next one is to be joined with: full ranks, from the lowest."""
+    found: list[HistoryPart] = []
+    for rank in range(HIGHEST_RANK):
+        left = parts[: len(parts) - len(found)]
+        same = [part for part in left[-(JOINED - 1) :] if part.rank == rank]
+        if len(same) < JOINED - 1:
+            break
+        found = [*same, *found]
+    return found
+
+
+def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredFile:
+    folder = storage.history_folder(tenant, job_id)
+    if not storage.named:
+        raise FileNotFoundError(2, "the storage belongs to no store yet", str(storage.root))
+    folder.mkdir(parents=True, exist_ok=True)
+    with drafted(folder) as draft:
+        sha256 = fill(draft, lambda take: take(text))
+        stored = named(storage, draft, "events.jsonl", sha256)
+    storage.settle(folder)
+    return stored
+
+
+def _evaluated(entries: Sequence[bytes]) -> list[int]:
+    """Return the steps of the evaluations among *entries*."""
+    told = [json.loads(entry) for entry in entries if b'"kind":"evaluated"' in entry]
+    return [entry["data"]["step"] for entry in told if entry["kind"] == "evaluated"]
+
+
+def _texts(values: Any) -> list[str]:  # noqa: ANN401  redis-py's types are unions over all forms
+    return [value.decode() if value else "" for value in values]

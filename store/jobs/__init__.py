@@ -1,0 +1,1 @@
+"""Jobs: their records, series and views, and the calls that change them."""

@@ -1,0 +1,57 @@
+-- Isolation: a damaged member of a set must not keep a function from handling the others.
+--
+-- What cannot be handled is set aside: a field of the hash `set_aside`, named by its kind and its
+-- member, says since when, how often it was tried, and why.
+
+local SET_ASIDE_AT_MOST = 1000
+
+local function set_aside(kind, member, why)
+  local name = kind .. ' ' .. member
+  if redis.call('HLEN', key('set_aside')) >= SET_ASIDE_AT_MOST
+      and redis.call('HEXISTS', key('set_aside'), name) == 0 then
+    return
+  end
+  local found = redis.call('HGET', key('set_aside'), name)
+  local known = found and cjson.decode(found) or {since = string.format('%.0f', now()), tries = 0}
+  known.tries, known.why = known.tries + 1, why
+  redis.call('HSET', key('set_aside'), name, cjson.encode(known))
+end
+
+-- Forgets that a member was set aside: it has been handled, or is gone.
+local function put_back(kind, member)
+  redis.call('HDEL', key('set_aside'), kind .. ' ' .. member)
+end
+
+-- Calls work() for a member, and returns whether it went through; else the member is set aside.
+local function isolated(kind, member, work)
+  local ok, why = pcall(work)
+  if ok then
+    put_back(kind, member)
+  else
+    set_aside(kind, member, type(why) == 'table' and why.err or tostring(why))
+  end
+  return ok
+end
+
+-- set_aside kind member why : for what the caller could not handle
+local function set_aside_by_caller(_, args)
+  local kind, member, why = unpack(args)
+  set_aside(kind, member, why)
+  return 'ok'
+end
+
+-- put_back kind member
+local function put_back_by_caller(_, args)
+  local kind, member = unpack(args)
+  put_back(kind, member)
+  return 'ok'
+end
+
+-- set_aside_members -> {kind and member, JSON...}
+local function set_aside_members()
+  return redis.call('HGETALL', key('set_aside'))
+end
+
+register('set_aside', set_aside_by_caller, {'allow-oom'})
+register('put_back', put_back_by_caller, {'allow-oom'})
+register('set_aside_members', set_aside_members, {'no-writes'})

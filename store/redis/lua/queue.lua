@@ -1,0 +1,197 @@
+-- The queue: where a job waits for a worker, which workers are woken for it, what comes before it.
+
+-- Where a job waits: at its device's lane, or, once rows were computed of a run that must have the
+-- same bits to its end, at that of the workers whose bits are the same.
+local function lane_of(device, fingerprint, exact)
+  if exact ~= '0' and fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
+  return device
+end
+
+local function lane(job)
+  return lane_of(get(job, 'device', 'fingerprint', 'exact'))
+end
+
+local function at_fingerprint(name)
+  return string.sub(name, 1, 1) == '@'
+end
+
+local function enqueue(job, tenant, id)
+  local priority, number = get(job, 'priority', 'number')
+  local score = (100 - tonumber(priority)) * PRIORITY_STEP + tonumber(number)
+  redis.call('HSET', job, 'queued', now())
+  redis.call('ZADD', key('pending', lane(job), tenant), score, id)
+  redis.call('SADD', key('waiting', lane(job)), tenant)
+  redis.call('SADD', key('lanes'), lane(job))
+  redis.call('ZADD', key('queued_since'), now(), tenant .. '/' .. id)
+end
+
+local function dequeue(job, tenant, id)
+  local where = lane(job)
+  redis.call('ZREM', key('pending', where, tenant), id)
+  redis.call('ZREM', key('queued_since'), tenant .. '/' .. id)
+  if redis.call('EXISTS', key('pending', where, tenant)) == 1 then return end
+  redis.call('SREM', key('waiting', where), tenant)
+  if redis.call('EXISTS', key('waiting', where)) == 0 then
+    redis.call('SREM', key('lanes'), where)
+  end
+end
+
+-- Devices whose workers should be woken for a job: those of idle workers that may take it. A busy
+-- worker asks for the next job by itself when it is done.
+local function wakeups(job)
+  local found, seen = {}, {}
+  each_class(lane(job), {'idle'}, function(device)
+    if not seen[device] then
+      seen[device] = true
+      table.insert(found, device)
+    end
+  end)
+  return found
+end
+
+-- What the jobs in a lane lack to run: nothing, a worker, one whose bits are those of their
+-- rows, or one whose machine is well.
+local function lane_lacks(name)
+  local found = at_fingerprint(name) and 'fingerprint' or 'worker'
+  each_class(name, {'unwell'}, function() found = 'machine' end)
+  each_class(name, {'idle', 'busy'}, function() found = '' end)
+  return found
+end
+
+-- What a job lacks to run, whose fields these are: nothing (it runs, has ended, or waits its turn), or
+-- what its lane lacks. *known* holds what is known of lanes already.
+local function lacks(job, known)
+  if job.state ~= STATE.queued then return '' end
+  local where = lane_of(job.device, job.fingerprint, job.exact)
+  if not known[where] then known[where] = lane_lacks(where) end
+  if known[where] == '' and tonumber(job.not_before or 0) > now() then return 'machine' end
+  return known[where]
+end
+
+-- The lanes from which the workers that may take a job take others too.
+local function rival_lanes(job)
+  local found, lanes = {}, {}
+  local function add(name)
+    if not found[name] then
+      found[name] = true
+      table.insert(lanes, name)
+    end
+  end
+  add(lane(job))
+  add('auto')
+  each_class(lane(job), {'idle', 'busy'}, function(device, fingerprint)
+    add(device)
+    add('@' .. fingerprint)
+  end)
+  return lanes
+end
+
+-- How many of each tenant's jobs come before a score, by what they would be claimed for: a higher
+-- priority, or their age among those of the same; and how many have that priority in all.
+local function rivals_of(job, score)
+  local first = math.floor(score / PRIORITY_STEP) * PRIORITY_STEP
+  local bound = function(number) return string.format('(%.0f', number) end
+  local rivals = {}
+  for _, where in ipairs(rival_lanes(job)) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      local pending = key('pending', where, tenant)
+      local found = rivals[tenant] or {higher = 0, same = 0, older = 0}
+      found.higher = found.higher + redis.call('ZCOUNT', pending, '-inf', bound(first))
+      found.same = found.same
+        + redis.call('ZCOUNT', pending, first, bound(first + PRIORITY_STEP))
+      found.older = found.older + redis.call('ZCOUNT', pending, first, bound(score))
+      rivals[tenant] = found
+    end
+  end
+  return rivals
+end
+
+-- How many jobs would be claimed before a queued one, if no job ended or came meanwhile; nil for one
+-- that does not stand where it should.
+local function queue_position(job)
+  local tenant, id = get(job, 'tenant', 'id')
+  local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id) or nil)
+  if not score then return nil end
+  local rivals = rivals_of(job, score)
+  for name, rival in pairs(rivals) do
+    rival.share = redis.call('ZCARD', key('jobs_in_state', name, STATE.running)) + rival.higher
+  end
+  -- Its turn comes when its tenant has this many: until then those with fewer go first, and of one
+  -- with as many the next job, if that is older.
+  local mine = rivals[tenant]
+  local share, before = mine.share + mine.older, mine.higher + mine.older
+  for name, rival in pairs(rivals) do
+    if name ~= tenant then
+      local fewer = math.max(0, math.min(rival.same, share - rival.share))
+      before = before + rival.higher + fewer
+      if rival.share + fewer == share and rival.older > fewer then before = before + 1 end
+    end
+  end
+  return before
+end
+
+local SCANNED = 100 -- jobs looked at that cannot be run now, before those behind them
+
+-- Takes a member that can never be claimed out of a queue, since its record is no waiting job's.
+local function drop_pending(where, tenant, id, why)
+  set_aside('pending', tenant .. '/' .. id, why)
+  redis.call('ZREM', key('pending', where, tenant), id)
+  redis.call('ZREM', key('queued_since'), tenant .. '/' .. id)
+  if redis.call('EXISTS', key('pending', where, tenant)) == 1 then return end
+  redis.call('SREM', key('waiting', where), tenant)
+end
+
+-- Why a job can never be claimed, or nil; then the format of its record, and when it may be claimed.
+local function unclaimable(job)
+  local state, format, not_before, queued = get(job, 'state', 'format', 'not_before', 'queued')
+  if not state then return 'there is no such job' end
+  if state ~= STATE.queued then return 'it is ' .. state end
+  local tenant, rows, checkpoint = get(job, 'tenant', 'rows', 'checkpoint_step')
+  if not (tenant and tonumber(queued) and tonumber(rows) and tonumber(checkpoint)) then
+    return 'its record lacks fields'
+  end
+  return nil, tonumber(format or 1), tonumber(not_before or 0)
+end
+
+-- The first job of a tenant in a lane that can be run now: not one that waits for a machine to
+-- recover, nor one that a newer release has written. Returns its id and score, or nil.
+local function first_runnable(where, tenant)
+  local pending, skipped = key('pending', where, tenant), 0
+  while skipped < SCANNED do
+    local head = redis.call('ZRANGE', pending, skipped, skipped, 'WITHSCORES')
+    if not head[1] then return nil end
+    local job = key('job', tenant, head[1])
+    local ok, why, format, not_before = pcall(unclaimable, job)
+    if not ok then why = type(why) == 'table' and why.err or tostring(why) end
+    if why then
+      drop_pending(where, tenant, head[1], why)
+    elseif format > FORMAT or not_before > now() then
+      skipped = skipped + 1
+    else
+      return head[1], tonumber(head[2])
+    end
+  end
+end
+
+-- The best pending job for a worker: highest priority, then the tenant with the fewest running
+-- jobs, then the oldest.
+local function best_pending(device, fingerprint)
+  local best
+  for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', key('waiting', where))) do
+      local id, score = first_runnable(where, tenant)
+      if id then
+        local found = {tenant = tenant, id = id,
+          rank = math.floor(score / PRIORITY_STEP),
+          share = redis.call('ZCARD', key('jobs_in_state', tenant, STATE.running)),
+          number = score % PRIORITY_STEP}
+        if not best or found.rank < best.rank
+          or found.rank == best.rank and (found.share < best.share
+            or found.share == best.share and found.number < best.number) then
+          best = found
+        end
+      end
+    end
+  end
+  return best
+end

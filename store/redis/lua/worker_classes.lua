@@ -1,0 +1,99 @@
+-- Workers by class: those with the same device and fingerprint may take the same jobs. Whether a job
+-- has a worker, whose doorbell is rung for it and what comes before it is known of classes, of which
+-- there are few, without going through the workers.
+--
+-- A class has a sorted set for each state: idle, busy, unwell (its machine is not fit to train on).
+-- A worker stands in one of them, by the millisecond at which it counts as gone.
+
+local WORKER_STATES = {'idle', 'busy', 'unwell'}
+local ADOPT_MS = 5000
+
+local function class_name(device, fingerprint)
+  return device .. '/' .. (fingerprint or '')
+end
+
+local function leave_class(worker, class)
+  for _, state in ipairs(WORKER_STATES) do
+    redis.call('ZREM', key('class', state, class), worker)
+  end
+end
+
+-- Puts a worker into the set that its record says it belongs to.
+local function classify(worker, gone_at)
+  local record = key('worker', worker)
+  local device, fingerprint, state, unwell, before =
+    get(record, 'device', 'fingerprint', 'state', 'unwell', 'class')
+  if not device then return end
+  local class = class_name(device, fingerprint)
+  if before and before ~= class then leave_class(worker, before) end
+  if unwell and unwell ~= '' then state = 'unwell' end
+  for _, other in ipairs(WORKER_STATES) do
+    if other ~= state then redis.call('ZREM', key('class', other, class), worker) end
+  end
+  redis.call('ZADD', key('class', state, class), gone_at, worker)
+  redis.call('SADD', key('classes'), class)
+  if before ~= class then redis.call('HSET', record, 'class', class) end
+end
+
+-- Changes what a worker does: idle, or busy with a job.
+local function set_worker(worker, state, job, token)
+  redis.call('HSET', key('worker', worker), 'state', state, 'job', job, 'token', token)
+  local gone_at = redis.call('ZSCORE', key('workers'), worker)
+  if gone_at then classify(worker, gone_at) end
+end
+
+local function some(state, class)
+  return redis.call('ZCOUNT', key('class', state, class), '(' .. string.format('%.0f', now()), '+inf')
+end
+
+-- Calls fn(device, fingerprint, class) for each class of workers that may take a job in a lane and
+-- has one alive in one of *states*.
+local function each_class(where, states, fn)
+  for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
+    local device, fingerprint = string.match(class, '^([^/]*)/(.*)$')
+    if where == 'auto' or where == device or fingerprint ~= '' and where == '@' .. fingerprint then
+      for _, state in ipairs(states) do
+        if some(state, class) > 0 then
+          fn(device, fingerprint, class)
+          break
+        end
+      end
+    end
+  end
+end
+
+-- Forgets workers that fell silent, and classes without workers.
+local function forget_silent_workers()
+  local silent = redis.call('ZRANGE', key('workers'), '-inf', now(), 'BYSCORE')
+  for _, worker in ipairs(silent) do
+    redis.call('DEL', key('worker', worker))
+    redis.call('ZREM', key('workers'), worker)
+  end
+  for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
+    local left = 0
+    for _, state in ipairs(WORKER_STATES) do
+      local name = key('class', state, class)
+      redis.call('ZREMRANGEBYSCORE', name, '-inf', now())
+      left = left + redis.call('ZCARD', name)
+    end
+    if left == 0 then redis.call('SREM', key('classes'), class) end
+  end
+end
+
+-- Workers of the release before say hello to its own library, which knows no classes: they are put
+-- into theirs now and then.
+local function adopt_workers()
+  if not redis.call('SET', key('adopted'), now(), 'NX', 'PX', ADOPT_MS) then return end
+  local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
+  for i = 1, #workers, 2 do
+    isolated('worker', workers[i], function()
+      local record = key('worker', workers[i])
+      local class, adopted = get(record, 'class', 'adopted')
+      if not class or adopted then
+        redis.call('HSET', record, 'adopted', 1)
+        classify(workers[i], workers[i + 1])
+        redis.call('ZADD', key('libraries'), now(), '@LEGACY@') -- what it calls
+      end
+    end)
+  end
+end

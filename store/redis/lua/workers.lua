@@ -1,0 +1,225 @@
+-- Workers and the jobs that they have: they claim one, hold its lease, end it or give it back.
+
+local FAULT_PAUSE_MS, LONGEST_FAULT_PAUSE_MS = 1000, 60000
+
+-- hello worker ttl_ms job token (field value)... : I am alive, and hold this job, or none
+local function hello(_, args)
+  local worker, ttl_ms, claimed, token = unpack(args)
+  local ttl = tonumber(ttl_ms)
+  local record = key('worker', worker)
+  -- Only a record that expired is made anew: claim and the endings keep these three.
+  redis.call('HSETNX', record, 'state', claimed == '' and 'idle' or 'busy')
+  redis.call('HSETNX', record, 'job', claimed)
+  redis.call('HSETNX', record, 'token', token)
+  redis.call('HSETNX', record, 'since', now())
+  redis.call('HSET', record, 'id', worker, 'seen', now(), unpack(args, 5))
+  local fingerprint = redis.call('HGET', record, 'fingerprint')
+  if fingerprint and fingerprint ~= '' then
+    redis.call('ZADD', key('fingerprints'), now(), fingerprint)
+  end
+  redis.call('PEXPIRE', record, ttl)
+  redis.call('ZADD', key('workers'), now() + ttl, worker)
+  classify(worker, now() + ttl)
+  use_library()
+  return 'ok'
+end
+
+-- bye worker : I am leaving
+local function bye(_, args)
+  local worker = unpack(args)
+  local class = get(key('worker', worker), 'class')
+  if class then leave_class(worker, class) end
+  redis.call('DEL', key('worker', worker))
+  redis.call('ZREM', key('workers'), worker)
+  return 'ok'
+end
+
+-- Counts how long a job has waited, in the first of the classes that hold it.
+local function count_wait(job)
+  local waited = now() - tonumber((get(job, 'queued')))
+  local class = 'over'
+  for _, most in ipairs(WAITS_MS) do
+    if waited <= most then
+      class = most
+      break
+    end
+  end
+  tally('waits:' .. class)
+  tally('waited_ms', waited)
+end
+
+-- claim worker device fingerprint token lease_ms -> the record of the next runnable job, or nothing
+local function claim(_, args)
+  local worker, device, fingerprint, token, lease_ms = unpack(args)
+  local record = key('worker', worker)
+  local claimed, claimed_token = unpack(redis.call('HMGET', record, 'job', 'token'))
+  if claimed_token == token and claimed and claimed ~= '' then
+    return view(key('job', unpack(cjson.decode(claimed))))
+  end
+  -- A worker that asks for a job has none, whatever a hello that came late said of it.
+  set_worker(worker, 'idle', '', '')
+  local best = best_pending(device, fingerprint)
+  if not best then return {} end
+  local tenant, id = best.tenant, best.id
+  local job = key('job', tenant, id)
+  local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  tally('attempts')
+  count_wait(job)
+  local checkpoint, rows = get(job, 'checkpoint_step', 'rows')
+  redis.call('HSETNX', job, 'started', now())
+  move(job, tenant, id, STATE.queued, STATE.running, EVENT.started,
+    cjson.encode({attempt = attempt, worker = worker, step = tonumber(checkpoint)}),
+    'token', token, 'worker', worker, 'request', '', 'claimed', now(),
+    'claim_checkpoint', checkpoint, 'replay_at', checkpoint, 'replay_end', rows)
+  local held_up = get(job, 'held_up')
+  if held_up then redis.call('HSET', job, 'held_up_before', held_up) end
+  redis.call('ZADD', key('leases'), now() + tonumber(lease_ms), tenant .. '/' .. id)
+  local limit, trained = get(job, 'time_limit', 'trained')
+  if limit then
+    local left = tonumber(limit) - tonumber(trained or 0)
+    redis.call('ZADD', key('deadlines'), now() + left, tenant .. '/' .. id)
+  end
+  set_worker(worker, 'busy', cjson.encode({tenant, id}), token)
+  return view(job) -- with what follows from it: the trainer does not read it again
+end
+
+-- begun tenant id token fingerprint facts : on what it is computed
+-- -> ok (row since which the bits are those of this fingerprint) | differs | fenced
+local function begun(_, args)
+  local tenant, id, token, fingerprint, facts = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  local known, exact, step = get(job, 'fingerprint', 'exact', 'checkpoint_step')
+  if not known or known == '' then
+    redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
+  elseif known ~= fingerprint then
+    if exact ~= '0' then return {'differs'} end
+    redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
+    event(job, tenant, id, EVENT.continued_elsewhere,
+      cjson.encode({from = known, to = fingerprint, step = tonumber(step)}))
+    go_on_elsewhere(job, tenant, id, tonumber(step), 'continued by a worker with other bits')
+  end
+  return {'ok', tonumber((get(job, 'bits_from')) or 0)}
+end
+
+-- renew tenant id token lease_ms -> ok request | fenced
+local function renew(_, args)
+  local tenant, id, token, lease_ms = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  redis.call('ZADD', key('leases'), now() + tonumber(lease_ms), tenant .. '/' .. id)
+  return {'ok', requested_action(job, tenant, id)}
+end
+
+-- wanted tenant id token -> ok request | fenced : what is to be done with a job; nothing changes
+local function wanted(_, args)
+  local tenant, id, token = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then return {'fenced'} end
+  return {'ok', requested_action(job, tenant, id)}
+end
+
+-- finish tenant id token rows digest result artifacts (completed | early_stopped)
+-- -> ok | already | gap rows | fenced
+local function finish(_, args)
+  local tenant, id, token, rows, digest, result, artifacts, ending = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    return {ended_by(job, token) and 'already' or 'fenced'}
+  end
+  local stored = tonumber((get(job, 'rows')))
+  if stored ~= tonumber(rows) then return {'gap', stored} end
+  move(job, tenant, id, STATE.running, STATE.succeeded, EVENT.succeeded,
+    cjson.encode({rows = stored, ended = ending}),
+    'digest', digest, 'result', result, 'artifacts', artifacts, 'ending', ending)
+  tally('ended:' .. STATE.succeeded)
+  return {'ok'}
+end
+
+local function fail_for(job, tenant, id, reason, detail)
+  move(job, tenant, id, STATE.running, STATE.failed, EVENT.failed,
+    cjson.encode({reason = reason, detail = detail}), 'reason', reason, 'detail', detail)
+  tally('ended:' .. reason)
+end
+
+-- fail tenant id token reason detail -> ok | already | fenced
+local function fail(_, args)
+  local tenant, id, token, reason, detail = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    return {ended_by(job, token) and 'already' or 'fenced'}
+  end
+  fail_for(job, tenant, id, reason, detail)
+  return {'ok'}
+end
+
+local function time_out(job, tenant, id)
+  local limit, step = get(job, 'time_limit', 'checkpoint_step')
+  local detail = string.format('workers have had it for its time_limit_s of %.14g s; '
+    .. 'the last checkpoint is of step %s', tonumber(limit) / 1000, step)
+  fail_for(job, tenant, id, REASON.timeout, detail)
+end
+
+-- Notes that a machine was not fit to train a job, and how. After the first such fault another worker
+-- may take the job at once: most often one machine is broken. If the next one is too, the cause may be
+-- shared, as a storage is, so the job waits, twice as long each time and a minute at most, until it
+-- moves again.
+local function note_fault(job, fault)
+  local faults = redis.call('HINCRBY', job, 'faults', 1)
+  local pause = faults == 1 and 0 or math.min(FAULT_PAUSE_MS * 2 ^ (faults - 2), LONGEST_FAULT_PAUSE_MS)
+  redis.call('HSETNX', job, 'fault_since', now())
+  redis.call('HSET', job, 'fault', fault, 'not_before', now() + pause)
+end
+
+-- Takes a running job from its worker: to where its client wanted it, else back into the queue.
+-- A worker that went away is not the job's failure, unless MAX_CRASHES of them do so without a new
+-- checkpoint in between; a machine that is not well never is.
+local function take_back(job, tenant, id, why, crashed, ill)
+  local request, crashes, checkpoint, at_claim, attempt =
+    get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
+  crashes = tonumber(checkpoint) > tonumber(at_claim) and 0 or tonumber(crashes)
+  local data = cjson.encode({why = why, attempt = tonumber(attempt), step = tonumber(checkpoint)})
+  if request == 'cancel' or request == 'kill' then
+    tally('ended:' .. STATE.cancelled)
+    return move(job, tenant, id, STATE.running, STATE.cancelled, EVENT.cancelled, data)
+  end
+  if request == 'pause' then
+    tally('ended:' .. STATE.paused)
+    return move(job, tenant, id, STATE.running, STATE.paused, EVENT.paused, data, 'crashes', crashes)
+  end
+  if is_over(tenant, id) then return time_out(job, tenant, id) end
+  if crashed then crashes = crashes + 1 end
+  if crashes >= MAX_CRASHES then
+    return fail_for(job, tenant, id, REASON.crash_loop, why)
+  end
+  tally(ill and 'ended:machine_fault' or crashed and 'ended:lost' or 'ended:given_back')
+  move(job, tenant, id, STATE.running, STATE.queued, EVENT.requeued, data, 'crashes', crashes)
+end
+
+-- release tenant id token why (left | crashed | fault)
+-- -> the state afterwards (device to wake)... | already (device to wake)... | fenced
+local function release(_, args)
+  local tenant, id, token, why, cause = unpack(args)
+  local job = key('job', tenant, id)
+  if not holds(job, token) then
+    if not ended_by(job, token) then return {'fenced'} end
+    -- The worker that released it may have died before it woke another one.
+    local waits = get(job, 'state') == STATE.queued
+    return {'already', unpack(waits and wakeups(job) or {})}
+  end
+  if cause == 'fault' then note_fault(job, why) end
+  take_back(job, tenant, id, why, cause == 'crashed', cause == 'fault')
+  local state = get(job, 'state')
+  if state == STATE.queued then return {state, unpack(wakeups(job))} end
+  return {state}
+end
+
+register('hello', hello)
+register('bye', bye)
+register('claim', claim)
+register('begun', begun)
+register('renew', renew)
+register('wanted', wanted, {'no-writes'})
+register('finish', finish)
+register('fail', fail)
+register('release', release)

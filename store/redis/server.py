@@ -1,0 +1,106 @@
+"""The Redis server: whether it keeps what it accepts, and the functions it must have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from store.errors import StoreUnsafe
+from store.jobs import calls
+from store.redis.constants import FORMAT, LEGACY, LIBRARIES
+from store.redis.functions import is_missing, load, send
+from store.redis.library import library_name
+
+MIN_VERSION = (7, 0)
+"""The first server with function libraries."""
+UNUSED_MS = 7 * 24 * 3600 * 1000
+"""Milliseconds after which an unused library is removed."""
+REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+"""Without these an accepted job can be lost: to a crash, to a second of lazy writes, to memory."""
+
+
+def prepare(client: redis.Redis) -> None:
+    """
+    Refuse a server that would lose jobs; give a good one the functions.
+
+    Raises:
+        StoreUnsafe: the text says what to set.
+    """
+    check(client)
+    install(client)
+
+
+def check(client: redis.Redis) -> None:
+    """Raise `StoreUnsafe` unless the server is new enough and keeps what it accepts."""
+    version = str(client.info("server")["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
+        raise StoreUnsafe(f"the Redis server must be version 7 or newer, got {version}")
+    wrong = []
+    for name, wanted in REQUIRED.items():
+        found = _setting(client, name)
+        if found != wanted:
+            wrong.append(f"{name} must be {wanted}, got {found}")
+    if wrong:
+        raise StoreUnsafe(
+            f"the Redis server would lose accepted jobs: {'; '.join(wrong)}. "
+            "Set this in its configuration (or with CONFIG SET) and start again."
+        )
+
+
+def _setting(client: redis.Redis, name: str) -> str | None:
+    try:
+        return client.config_get(name).get(name)
+    except redis.ResponseError as error:
+        raise StoreUnsafe(
+            f"the Redis server does not let us see whether it keeps what it accepts ({error}). "
+            "Allow this user CONFIG GET (ACL: +config|get) and start again."
+        ) from None
+
+
+def install(client: redis.Redis) -> None:
+    """Load the functions of this release unless the server has them; leave others alone."""
+    untyped: Any = client  # half of its methods are
+    try:
+        untyped.execute_command(*calls.version().command)
+    except redis.ResponseError as error:
+        if not is_missing(error):
+            raise
+        load(client)
+
+
+def libraries(client: redis.Redis) -> list[str]:
+    """Return the names of the functions that the server has, of this release and others."""
+    found: list[list[bytes]] = client.function_list(f"{LEGACY}*")
+    return [_library_name(each) for each in found]
+
+
+def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS) -> list[str]:
+    """
+    Remove the functions of older releases that were not used for long; return their names.
+
+    What a newer release has loaded is not this one's to remove. A process that still calls what was
+    removed loads it again.
+    """
+    older = [
+        name for name in libraries(client) if name != library_name() and _format(name) <= FORMAT
+    ]
+    unused = send(client, calls.unused_libraries(older, max_age_ms=max_age_ms)) if older else []
+    for name in unused:
+        client.function_delete(name)
+        send(client, calls.forget_library(name))
+    return unused
+
+
+def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
+    """Return the name of a library as FUNCTION LIST tells it."""
+    pairs = (
+        listed if isinstance(listed, dict) else dict(zip(listed[::2], listed[1::2], strict=True))
+    )
+    return pairs[b"library_name"].decode()
+
+
+def _format(name: str) -> int:
+    """Return the format of records that a library writes, by its name; 0.1.0 did not say."""
+    number = name.removeprefix(LIBRARIES).partition("_")[0]
+    return int(number) if number.isdecimal() else 1

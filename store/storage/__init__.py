@@ -1,0 +1,1 @@
+"""The storage: files of jobs below one root that API and workers share."""

@@ -1,0 +1,155 @@
+"""Engines: the traced program against the rule it is of, torch's kernels, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import optcore
+from optcore.optimizers.engine.engines import Eager
+from optcore.optimizers.engine.optimizer import FlatOptimizer
+from optcore.optimizers.engine.transforms import only
+from tests.support.optcore.optimizer_specs import TORCH
+from tests.support.optcore.optimizer_steps import network, same_bits, train
+
+SPECS: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in TORCH),
+    {"kind": "momentum", "dampening": 0.3},
+    {"kind": "adagrad", "lr_decay": 0.1, "initial_accumulator_value": 0.2},
+    {"kind": "rmsprop", "centered": True, "momentum": 0.5},
+    {"kind": "adam", "dialect": "paddle"},
+    {"kind": "nesterov", "dialect": "article"},
+    {"kind": "rmsprop", "dialect": "paddle", "momentum": 0.5, "lr": 0.01},
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_the_program_gives_the_bits_of_the_pure_rule(spec: dict[str, Any]) -> None:
+    """Writing in place and into scratch buffers changes no operation and no rounding."""
+    model = network()
+    if spec.get("dialect") != "article":
+        spec = {**spec, "weight_decay": 0.01}
+    optimizer = optcore.make_optimizer(model.named_parameters(), {**spec, "engine": "eager"})
+    train(model, optimizer, range(3))
+    model(torch.ones(2, 300)).square().mean().backward()
+    expected = dict(pure_step(model, optimizer, t=4))
+
+    optimizer.step()
+
+    slots = optimizer.named_slots()
+    for name, param in model.named_parameters():
+        after = [param.detach(), *(slots[slot][name] for slot in slots)]
+        assert same_bits(after, expected[name]), name
+
+
+def pure_step(
+    model: nn.Module, optimizer: FlatOptimizer, *, t: int
+) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield what the bare rule makes of each parameter and its slots at update *t*."""
+    update = optimizer._group_updates[0]
+    numbers = {**update.rounded_numbers(optimizer.param_groups[0]), "grad_scale": 1.0}
+    slots = optimizer.named_slots()
+    if update.rule.carries is not None:
+        for name, first in update.rule.carries(0, numbers, update.flags).items():
+            left = float(next(iter(slots.pop(name).values())))
+            numbers[name] = first if t == 1 else left
+    given = {**numbers, **update.flags, **update.rule.scalars(t, numbers, update.flags)}
+    arguments = only(given, update.rule.update)
+    for name, param in model.named_parameters():
+        old = [param.detach().clone(), param.grad, *(slots[slot][name].clone() for slot in slots)]
+        yield name, [tensor.clone() for tensor in update.rule.update(*old, **arguments)]
+
+
+@pytest.mark.parametrize(("size", "engine"), [(65_535, "eager"), (65_536, "fused")])
+def test_auto_takes_the_engine_that_is_faster_for_the_size(size: int, engine: str) -> None:
+    named = [("w", torch.zeros(size, requires_grad=True))]
+
+    assert optcore.make_optimizer(named, {"kind": "sgd"}).engine == engine
+    assert optcore.make_optimizer(named, {"kind": "sgd", "engine": "fused"}).engine == "fused"
+    assert optcore.make_optimizer(named, {"kind": "adam"}).engine == "fused"
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_rmsprops_kernel_leaves_the_gradient_alone(weight_decay: float, size: int) -> None:
+    param = torch.rand(size, requires_grad=True)
+    param.grad = torch.rand(size)
+    param.grad[:2] = torch.tensor([float("inf"), float("nan")])
+    before, version = param.grad.clone(), param.grad._version
+    settings = {"kind": "rmsprop", "engine": "fused", "weight_decay": weight_decay}
+
+    optcore.make_optimizer([("w", param)], settings).step()
+
+    torch.testing.assert_close(param.grad, before, rtol=0, atol=0, equal_nan=True)
+    assert param.grad._version == version
+
+
+@pytest.mark.parametrize("engine", ["eager", "fused"])
+def test_a_gradient_that_is_not_finite_changes_only_its_own_coordinate(engine: str) -> None:
+    params = [torch.ones(70_000, requires_grad=True), torch.ones(3, requires_grad=True)]
+    optimizer = optcore.make_optimizer(
+        [("a", params[0]), ("b", params[1])], {"kind": "rmsprop", "engine": engine}
+    )
+    for _ in range(2):
+        for param in params:
+            param.grad = torch.ones_like(param)
+        params[0].grad[5] = float("nan")  # type: ignore[index]
+        optimizer.step()
+
+    bad = [param.detach().isnan().nonzero().tolist() for param in params]
+    assert bad == [[[5]], []]
+
+
+def test_a_momentum_that_comes_later_is_refused_by_rmsprops_kernel() -> None:
+    param = torch.ones(3, requires_grad=True)
+    param.grad = torch.ones(3)
+    optimizer = optcore.make_optimizer([("w", param)], {"kind": "rmsprop", "engine": "fused"})
+    optimizer.param_groups[0]["momentum"] = 0.9
+
+    with pytest.raises(ValueError, match="momentum must be 0, as it was when the optimizer"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("engine", ["eager", "fused"])
+def test_scratch_is_at_most_a_twentieth_of_a_large_model(engine: str) -> None:
+    size = 8_000_000
+    weight = nn.Parameter(torch.zeros(size))
+    optimizer = optcore.make_optimizer(
+        [("w", weight)], {"kind": "rmsprop", "lr": 0.1, "engine": engine}
+    )
+    weight.grad = torch.ones(size)
+    optimizer.step()  # traces, and makes its scratch
+
+    with _Allocations() as allocations:  # type: ignore[no-untyped-call]  # torch's
+        optimizer.step()
+
+    if isinstance(optimizer._group_updates[0].engine, Eager):
+        assert 0 < optimizer._group_updates[0].engine.scratch_bytes <= weight.nbytes / 20
+    assert allocations.largest <= weight.nbytes / 20
+
+
+class _Allocations(torch.utils._python_dispatch.TorchDispatchMode):
+    """Records the largest tensor that an operation returns in new memory."""
+
+    largest = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        known = {
+            t.untyped_storage().data_ptr()
+            for t in [*args, *(kwargs or {}).values()]
+            if isinstance(t, Tensor)
+        }
+        if isinstance(result, Tensor) and result.untyped_storage().data_ptr() not in known:
+            self.largest = max(self.largest, result.untyped_storage().nbytes())
+        return result

@@ -1,0 +1,22 @@
+"""The pages in docs/optimizers are what the specs say."""
+
+from pathlib import Path
+
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
+from optcore.spec.optimizers.pages import pages
+
+FOLDER = Path(__file__).parents[3] / "docs" / "optimizers"
+
+
+def test_the_pages_are_up_to_date() -> None:
+    """If not: python -m optcore.spec.optimizers.pages."""
+    assert {path.name: path.read_text() for path in FOLDER.glob("*.md")} == pages()
+
+
+def test_every_optimizer_has_formula_reference_and_meanings() -> None:
+    for kind, cls in OPTIMIZERS.items():
+        text = pages()[f"{kind}.md"]
+
+        assert "**References:**" in text, kind
+        assert " = " in text.partition("**References:**")[0], kind
+        assert all(field.description for n, field in cls.model_fields.items() if n != "kind"), kind

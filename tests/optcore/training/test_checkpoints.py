@@ -1,0 +1,194 @@
+"""Checkpoints: a folder that is whole, verified, and enough to go on with the same bits."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from optcore.training.checkpoints import checkpoint, files
+from optcore.training.checkpoints.begin import begin_from
+from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.files import CheckpointUnusable
+from optcore.training.loop import train
+from optcore.training.reports import Evaluation, Progress, StepReport
+from tests.support.optcore.image_run import LAYERS, NOWHERE, spec, start, steps
+
+
+@pytest.mark.parametrize("stop", [7, 24, 31])
+def test_a_run_resumed_from_a_checkpoint_has_the_same_bits(tmp_path: Path, stop: int) -> None:
+    whole = start(spec())
+    expected = steps(whole)
+
+    begun = start(spec())
+    steps(begun, stop)
+    saved = checkpoint.save(begun, tmp_path)
+    torch.rand(100)  # whatever else the process does must not matter
+    continued = start(spec())
+    checkpoint.restore(continued, saved.path, sha256=saved.sha256)
+
+    assert steps(continued) == expected[stop:]
+    assert digest(continued.tensors()) == digest(whole.tensors())
+
+
+def test_a_checkpoint_holds_the_network_for_plain_safetensors(tmp_path: Path) -> None:
+    run = start(spec())
+    steps(run, 3)
+
+    saved = checkpoint.save(run, tmp_path)
+
+    weights = load_file(saved.path / "model.safetensors")
+    assert weights.keys() == run.model.state_dict().keys()
+    assert torch.equal(weights["6.weight"], run.model.state_dict()["6.weight"])
+
+
+def test_a_checkpoint_is_contiguous_and_records_the_memory_format(tmp_path: Path) -> None:
+    wide = [{"kind": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1}, *LAYERS]
+    run = start(spec(model={"kind": "sequential", "layers": wide}))
+    steps(run, 3)
+
+    saved = checkpoint.save(run, tmp_path)
+    facts, model, state = files.read(saved.path)
+
+    weight = run.model.state_dict()["1.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    assert facts["facts"]["memory_format"] == "channels_last"
+    assert all(tensor.is_contiguous() for tensor in [*model.values(), *state.values()])
+    assert torch.equal(model["1.weight"], weight)
+
+
+def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = start(spec())
+    for report in train(run):
+        if isinstance(report, StepReport) and run.t % 10 == 0:
+            checkpoint.save(run, tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-00000020",
+        "step-00000030",
+        "step-00000040",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
+    run = start(spec())
+    steps(run, 3)
+    saved = checkpoint.save(run, tmp_path)
+    path = saved.path / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[:-10])
+
+    with pytest.raises(CheckpointUnusable, match=f"{name} .*it is damaged"):
+        checkpoint.restore(start(spec()), saved.path, sha256=saved.sha256)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("trouble", ["missing", "a folder"])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_reported_as_damaged(
+    tmp_path: Path, name: str, trouble: str
+) -> None:
+    """It may be there again in a moment: who restores it must be able to tell."""
+    run = start(spec())
+    steps(run, 3)
+    saved = checkpoint.save(run, tmp_path)
+    away = (saved.path / name).rename(tmp_path / "away")
+    if trouble == "a folder":
+        (saved.path / name).mkdir()
+    fresh = start(spec())
+
+    with pytest.raises(OSError, match=name):
+        checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+    if trouble == "a folder":
+        (saved.path / name).rmdir()
+    away.rename(saved.path / name)
+
+    checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+    assert digest(fresh.tensors()) == saved.digest
+
+
+def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
+    run = start(spec())
+    saved = checkpoint.save(run, tmp_path)
+
+    other = start(spec(optimizer={"kind": "adam", "lr": 0.02}))
+    with pytest.raises(CheckpointUnusable, match="belongs to a run of another spec"):
+        checkpoint.restore(other, saved.path)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    saved = checkpoint.save(start(spec()), tmp_path)
+    facts = json.loads((saved.path / "state.json").read_text())
+    (saved.path / "state.json").write_text(json.dumps({**facts, "format": 99}))
+
+    with pytest.raises(CheckpointUnusable, match="must have format 4, got 99"):
+        checkpoint.restore(start(spec()), saved.path)
+
+
+def test_a_draft_that_a_crash_left_is_removed(tmp_path: Path) -> None:
+    run = start(spec())
+    (tmp_path / ".draft-step-00000009").mkdir()
+    (tmp_path / ".draft-step-00000009" / "model.safetensors").write_bytes(b"half")
+
+    checkpoint.save(run, tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+
+
+def test_a_run_stopped_within_an_evaluation_repeats_it(tmp_path: Path) -> None:
+    whole = [report for report in train(start(spec())) if isinstance(report, Evaluation)]
+    run = start(spec())
+    for report in train(run):
+        if isinstance(report, Progress):
+            break
+    saved = checkpoint.save(run, tmp_path)
+
+    continued = start(spec())
+    checkpoint.restore(continued, saved.path)
+
+    assert [r for r in train(continued) if isinstance(r, Evaluation)] == whole
+
+
+@pytest.mark.parametrize("keep", ["weights", "optimizer"])
+def test_another_run_may_begin_with_a_checkpoint(
+    tmp_path: Path, keep: Literal["weights", "optimizer"]
+) -> None:
+    begun = start(spec(training={"epochs": 1, "ema": {"decay": 0.5}}))
+    steps(begun, 9)
+    saved = checkpoint.save(begun, tmp_path)
+    other = spec(optimizer={"kind": "adam", "lr": 0.001}, training={"steps": 7, "ema": {}})
+
+    run = begin_from(other, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
+
+    assert (run.row, run.t) == (0, 0)
+    assert digest(run.model_tensors()) == digest(begun.model_tensors())
+    slots, old = run.optimizer.named_slots(), begun.optimizer.named_slots()
+    assert all(
+        torch.equal(slot, old[name][param] if keep == "optimizer" else torch.zeros_like(slot))
+        for name, by in slots.items()
+        for param, slot in by.items()
+    )
+    assert set(run.optimizer.named_counts().values()) == {9 if keep == "optimizer" else 0}
+    assert run.ema is not None  # it begins at the weights that the run begins with
+    assert all(torch.equal(t, run.model_tensors()[n]) for n, t in run.ema.tensors.items())
+    assert steps(run)[0].lr == 0.0  # its own schedule, from its own 0
+
+
+def test_a_run_does_not_begin_with_weights_that_do_not_fit(tmp_path: Path) -> None:
+    saved = checkpoint.save(start(spec()), tmp_path)
+    other, wider = spec(optimizer={"kind": "sgd"}), spec(model={"kind": "mlp", "hidden": [9]})
+
+    with pytest.raises(CheckpointUnusable, match=r"does not fit: slots must match .* missing none"):
+        begin_from(other, saved.path, keep="optimizer", data_dir=NOWHERE)
+    with pytest.raises(
+        CheckpointUnusable, match=r"does not fit: 0\.bias must have shape None, got \(4,\)"
+    ):
+        begin_from(wider, saved.path, keep="weights", data_dir=NOWHERE)

@@ -1,0 +1,126 @@
+"""Charts and comparisons drawn as text."""
+
+import math
+from typing import Any
+
+from optserve.cli.output.chart import chart
+from optserve.cli.output.pictures import comparison_chart, job_chart
+from optserve.client import Client
+from optserve.contract.answers.charts import Chart, Comparison, XAxis
+from optserve.contract.states import State
+from tests.support.http.scripted import Scripted, answers
+from tests.support.machine.terminal import on_terminal, piped
+
+ID = "job_01a1fcc6-8a39-71a0-a3db-707480a8ffda"
+NOTHING: dict[str, list[int]] = {"steps": [], "nan": [], "infinity": [], "minus_infinity": []}
+
+
+def curve(*values: float | str) -> dict[str, Any]:
+    return {"steps": list(range(len(values))), "values": list(values), "not_finite": NOTHING}
+
+
+def chart_of(total: int, **columns: dict[str, Any]) -> dict[str, Any]:
+    facts = {"job": "job_1", "state": "running", "total": total, "first": 0, "last": total - 1}
+    return {**facts, "bucket": 1, "returned": 2 * total, "columns": columns}
+
+
+def compared(name: str, *values: float, omitted: str | None = None) -> dict[str, Any]:
+    drawn = curve(*values)
+    return {
+        **drawn,
+        "not_finite": {**NOTHING, "x": []},
+        "x": drawn["steps"],
+        "job": ID,
+        "name": name,
+        "state": "succeeded",
+        "total": len(values),
+        "bucket": 1,
+        "omitted": omitted,
+    }
+
+
+def comparison(*jobs: dict[str, Any]) -> dict[str, Any]:
+    return {"column": "loss", "x": "step", "returned": 4, "data": list(jobs)}
+
+
+def test_a_chart_with_every_step_is_drawn_like_the_values_themselves() -> None:
+    losses = [1 / (i + 1) for i in range(500)]
+    found = chart_of(500, loss=curve(*losses), lr=curve(*[0.1] * 500))
+
+    lines = job_chart(Chart.model_validate(found), 80)
+
+    assert lines[:11] == chart("loss", losses, width=80, height=8)
+    assert lines[11:] == chart("lr", [0.1] * 500, width=80, height=6)
+
+
+def test_a_bucket_with_a_nan_among_finite_values_is_marked() -> None:
+    losses = curve(*[1.0] * 100)
+    losses["not_finite"] = {**NOTHING, "steps": [50], "nan": [3]}
+    found = Chart.model_validate(chart_of(1000, loss=losses, lr=curve(0.1)))
+
+    assert "x" in job_chart(found, 80)[1]
+
+
+def test_a_job_without_steps_is_not_drawn() -> None:
+    found = chart_of(0, loss=curve(), lr=curve())
+    both = comparison(compared("a"), compared("b"))
+
+    assert job_chart(Chart.model_validate(found), 80) == []
+    assert comparison_chart(Comparison.model_validate(both), 80) == []
+
+
+def test_the_client_returns_charts() -> None:
+    with (
+        Scripted(
+            answers(200, chart_of(2, loss=curve("NaN", "-Infinity"), lr=curve(0.1, 5e-324)))
+        ) as server,
+        Client(server.url) as client,
+    ):
+        found = client.chart("job_1", columns=["loss", "lr"], max_points=10, first=0, last=1)
+
+    assert found.state is State.RUNNING
+    assert math.isnan(found.columns["loss"].values[0])
+    assert found.columns["loss"].values[1] == -math.inf
+    assert found.columns["lr"].values[1] == 5e-324
+    path = server.requests[0][1]
+    asked = "max_points=10&first=0&columns=loss&columns=lr&last=1"
+    assert path == f"/v1/jobs/job_1/metrics/chart?{asked}"
+
+
+def test_the_client_returns_comparisons() -> None:
+    with (
+        Scripted(answers(200, comparison(compared("a", 1.0), compared("b", 2.0)))) as server,
+        Client(server.url) as client,
+    ):
+        found = client.compare(["job_1", "job_2"], x=XAxis.EXAMPLES, first=0.5)
+
+    assert [job.name for job in found.data] == ["a", "b"]
+    asked = "job=job_1&job=job_2&column=loss&x=examples&max_points=1000&first=0.5"
+    assert server.requests[0][1] == f"/v1/metrics/chart?{asked}"
+
+
+def test_jobs_are_compared_in_80_columns_with_their_names() -> None:
+    both = comparison(
+        compared("adam \x1b[31m", 3.0, 2.0, 1.0), compared("a very long name " * 9, 3.0, 0.0)
+    )
+    with Scripted(answers(200, both)) as server:
+        shown, again = [on_terminal("compare", ID, ID, "--url", server.url) for _ in "ab"]
+
+    lines = shown.splitlines()
+    assert shown == again
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].strip() == "loss by step"
+    assert lines[-2] == rf"a  {ID}  3      adam \x1b[31m"
+    assert lines[-1].startswith(f"b  {ID}  2      a very long name")
+    assert lines[-1].endswith("…")
+    assert "\x1b" not in shown
+
+
+def test_a_job_that_cannot_be_drawn_is_named_with_the_reason() -> None:
+    both = comparison(compared("new", 1.0, 2.0), compared("old", omitted="no times were kept"))
+    with Scripted(answers(200, both)) as server:
+        done = piped("compare", ID, ID, "--x", "seconds", "--url", server.url)
+
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"a\t{ID}\t2\tnew\nb\t{ID}\t0\told\n")
+    assert done.stderr == f"{ID} is not drawn: no times were kept\n"

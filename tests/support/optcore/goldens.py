@@ -1,0 +1,65 @@
+"""From a recorded case, in its framework's own words, to our spec."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.support.optcore.words import article, keras, mindspore, paddle, paddleocr, tf1, torchs
+from tests.support.optcore.words.words import Case, Unknown, Words
+
+GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
+
+__all__ = ["GOLDEN_DIR", "Case", "NotYet", "family", "optimizer_families", "translated"]
+
+NotYet = Unknown
+
+FRAMEWORKS = {
+    "torch": torchs.translate,
+    "torch_sparse": torchs.translate_sparse,
+    "paddle": paddle.translate,
+    "paddle_mp": paddle.translate,
+    "paddle_sparse": paddle.translate_sparse,
+    "paddleocr": paddleocr.translate,
+    "mindspore": mindspore.translate,
+    "keras": keras.translate,
+    "tf1": tf1.translate,
+    "article": article.translate,
+    "article_tf": article.translate,
+}
+"""Family, without ``optimizers_`` -> what reads its cases."""
+
+
+def family(name: str) -> dict[str, Any]:
+    """Return a recorded family, or one without cases if the folder does not have it."""
+    path = GOLDEN_DIR / f"{name}.json"
+    if not path.is_file():
+        return {"cases": []}
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def optimizer_families() -> list[str]:
+    """Return the families of optimizers that the folder has."""
+    return sorted(
+        path.stem.removeprefix("optimizers_") for path in GOLDEN_DIR.glob("optimizers_*.json")
+    )
+
+
+def translated(name: str, case: Case) -> Words:
+    """
+    Return what *case* of the family *name* says in our words.
+
+    Raises:
+        Unknown: it says something that nobody has translated.
+    """
+    words = FRAMEWORKS[name](case)
+    if words.params:
+        raise Unknown(f"{case['optimizer']} with {', '.join(words.params)}")
+    return words
+
+
+def optimizer_spec(framework: str, case: Case) -> dict[str, Any]:
+    """Return the optimizer's spec for *case*."""
+    return translated(framework, case).spec

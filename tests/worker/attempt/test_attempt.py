@@ -1,0 +1,97 @@
+"""An attempt that fails: what is logged, and what is not once the job is lost."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from optcore.training import loop
+from optcore.training.reports import Report
+from optcore.training.run import Run
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.record import Record
+from store.redis.functions import Fenced, send
+from store.settings import Settings
+from tests.support.store.protocol import claim, record_of, storage_of, submit
+from worker.attempt.attempt import Attempt
+from worker.attempt.session import Tools, Train
+
+
+@pytest.fixture
+def record(client: redis.Redis) -> Record:
+    """The record of a job that was claimed."""
+    submit(client)
+    record = claim(client, "t")
+    assert record is not None
+    return record
+
+
+def claim_on(record: Record) -> Claim:
+    return Claim(record.tenant, record.id, "t")
+
+
+def attempt_at(record: Record, client: redis.Redis, home: Path, train: Train) -> Attempt:
+    storage, leaving = storage_of(client, home), threading.Event()
+    tools = Tools(client, storage, Settings(home=home), "cpu", leaving, train)
+    return Attempt(claim_on(record), record, tools)
+
+
+def failing(after: Callable[[], object]) -> Callable[[Run], Iterator[Report]]:
+    """Return a training that makes a step, calls *after*, and fails."""
+
+    def train(run: Run) -> Iterator[Report]:
+        yield next(loop.train(run))
+        after()
+        raise ArithmeticError("two and two are five")
+
+    return train
+
+
+def test_an_attempt_that_lost_its_job_reports_no_error(
+    record: Record,
+    client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may have failed because the next attempt deleted its files."""
+
+    def lose() -> None:
+        claim = claim_on(record)
+        send(client, calls.release(claim, why="the worker went away", cause="crashed"))
+
+    with pytest.raises(Fenced):
+        attempt_at(record, client, tmp_path, failing(lose)).train()
+
+    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
+    assert record_of(client, record.id).state == "queued"
+
+
+def test_an_attempt_that_fails_logs_the_traceback(
+    record: Record,
+    client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert attempt_at(record, client, tmp_path, failing(lambda: None)).train() == "failed: error"
+
+    (entry,) = [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert entry.exc_info is not None
+    assert isinstance(entry.exc_info[1], ArithmeticError)
+
+
+def test_an_attempt_whose_claim_is_over_writes_nothing(
+    record: Record, client: redis.Redis, tmp_path: Path
+) -> None:
+    """It has the record from its worker and does not read it again; the token is what counts."""
+    send(client, calls.release(claim_on(record), why="the worker went away", cause="crashed"))
+    before = record_of(client, record.id)
+
+    with pytest.raises(Fenced):
+        attempt_at(record, client, tmp_path, loop.train).train()
+
+    assert record_of(client, record.id) == before
+    assert not list((tmp_path / "jobs").rglob("*"))

@@ -1,0 +1,1 @@
+"""One attempt at a job: restore, train, save, and end it."""

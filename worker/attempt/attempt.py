@@ -1,0 +1,193 @@
+"""One attempt at a job: set up its run, train, and end it one way or another."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from optcore.training.checkpoints.digest import digest
+from optcore.training.run import Run
+from optserve.contract.states import Reason
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.record import Record
+from store.redis.functions import Fenced
+from worker.attempt.checkpointer import Checkpointer
+from worker.attempt.disk import Disk
+from worker.attempt.failures import Fault, fault_of, reason_of
+from worker.attempt.lease import Lease
+from worker.attempt.restore import OtherBits, Restorer
+from worker.attempt.session import Session, Stop, Tools
+from worker.attempt.steps import StepLoop
+from worker.processes.trainers import FAULT
+from worker.reporting import journal
+from worker.reporting.cadence import Cadence
+from worker.reporting.journal import Journal
+from worker.reporting.outbox import metrics_of
+from worker.reporting.planned import LrPlan
+from worker.reporting.reporter import Reporter
+from worker.reporting.retry import RetryingSender
+
+log = logging.getLogger(__name__)
+
+Outcome = str
+"""``succeeded``, ``released``, ``fenced``, ``failed: REASON``, or ``fault: WHY``."""
+
+
+class Attempt:
+    """
+    One claimed job, from its claim to wherever this worker gets with it.
+
+    Args:
+        claim: on the job; every write to the store bears its token, and is refused once the job is
+            somebody else's.
+        record: of the job, as it was claimed.
+        tools: of the trainer.
+
+    Attributes:
+        wakeups: devices whose idle workers should hear that the job is runnable.
+    """
+
+    def __init__(self, claim: Claim, record: Record, tools: Tools) -> None:
+        self.wakeups: list[str] = []
+        self._claim, self._record, self._tools = claim, record, tools
+        self._sender = RetryingSender(tools.client, tools.leaving)
+        self._lease_ms = int(tools.settings.lease_s * 1000)
+        self._checkpointer: Checkpointer | None = None
+
+    def train(self) -> Outcome:
+        """
+        Train the job; return what became of it.
+
+        Raises:
+            Fenced: the job is somebody else's.
+            RedisError: the store stayed away; the lease runs out.
+        """
+        tools = self._tools
+        with Lease(self._claim, tools.client, tools.settings, tools.leaving) as lease:
+            try:
+                return self._train(lease)
+            except (Fenced, redis.RedisError):
+                raise
+            except Exception as error:  # the one place: whatever it is, the job's history has it
+                return self._failed(error)
+
+    def _train(self, lease: Lease) -> Outcome:
+        try:
+            with self._session(lease) as session:
+                return self._see_through(session)
+        except OtherBits as error:
+            return self._release(str(error))
+
+    @contextmanager
+    def _session(self, lease: Lease) -> Iterator[Session]:
+        """Set up the run, its journal and its reporter."""
+        tools, record = self._tools, self._record
+        folder = tools.storage.attempt_folder(
+            record.tenant, record.id, record.attempt, self._claim.token
+        )
+        retry_for_s = tools.settings.fault_patience_s
+        disk = Disk(tools.storage, self._claim, self._sender, lease, retry_for_s)
+        with lease.phase("setup"):
+            run = Restorer(self._claim, record, tools, self._sender, disk, lease).run()
+            run.interrupt = lease.interrupt
+            plan = LrPlan(run.spec)
+            width = plan.series.width
+            opened = disk.write_when_space(lambda: _new_journal(folder, run, width), phase="setup")
+        with (
+            opened as new_journal,
+            Reporter(
+                self._claim,
+                self._sender,
+                plan,
+                first=run.row,
+                lease_ms=self._lease_ms,
+                journal=new_journal,
+                most_bytes=tools.settings.max_unstored_bytes,
+                interrupt=lease.interrupt,
+                cadence=Cadence(tools.poll_s),
+            ) as reporter,
+        ):
+            yield Session(self._claim, tools, self._sender, lease, run, reporter, folder)
+
+    def _see_through(self, session: Session) -> Outcome:
+        """Train the session's run to its end, or to where it is requested to end."""
+        self._checkpointer = Checkpointer(session, self._record)
+        try:
+            StepLoop(session, self._checkpointer).train()
+            self._finish(session, self._checkpointer)
+        except Stop as stop:
+            if stop.save:
+                self._checkpointer.save_if_possible()
+            return self._release(stop.why)
+        return "succeeded"
+
+    def _finish(self, session: Session, checkpointer: Checkpointer) -> None:
+        run, reporter = session.run, session.reporter
+        reporter.flush()
+        checkpointer.delete_unneeded()
+        with session.lease.phase("checkpoint"):
+            artifacts = checkpointer.write_artifacts()
+            sha256 = digest(run.tensors())
+        reporter.send(
+            calls.finish(
+                self._claim,
+                rows=run.row,
+                digest=sha256,
+                result=_result(reporter),
+                artifacts=artifacts,
+                ended="early_stopped" if run.stopped else "completed",
+            )
+        )
+
+    def _failed(self, error: Exception) -> Outcome:
+        """Tell the store that *error* ended the attempt; return what became of the job."""
+        # First of all, is the job still ours? Losing it may be what went wrong: the next attempt
+        # deletes our files. Then this raises Fenced.
+        self._sender.send(calls.renew(self._claim, lease_ms=self._lease_ms))
+        fault = fault_of(error, self._tools.settings)
+        if fault is not None:
+            return self._blame_machine(fault)
+        reason, detail = reason_of(error)
+        if reason is Reason.DIVERGED:
+            step = self._checkpointer.step if self._checkpointer else 0
+            last = f"the last checkpoint is of step {step}"
+            detail += f"; {last if step else 'there is no checkpoint'}"
+        if reason is Reason.ERROR:
+            log.exception("%s failed", self._claim.job_id)
+        self._sender.send(calls.fail(self._claim, reason=reason, detail=detail))
+        return f"failed: {reason}"
+
+    def _release(self, why: str) -> Outcome:
+        self.wakeups = self._sender.send(calls.release(self._claim, why=why)).wakeups
+        return "released"
+
+    def _blame_machine(self, fault: Fault) -> Outcome:
+        """Give the job back for another machine; it does not count against the job."""
+        log.warning("%s: not on this machine: %s", self._claim.job_id, fault.why)
+        why = f"{socket.gethostname()}: {fault.why}"
+        call = calls.release(self._claim, why=why, cause=fault.cause)
+        self.wakeups = self._sender.send(call).wakeups
+        return f"{FAULT}{fault.why}"
+
+
+def _new_journal(folder: Path, run: Run, width: int) -> Journal:
+    """Return the journal of an attempt whose files are in *folder*; delete those before it."""
+    for old in folder.parent.glob(f"*/{journal.NAME}"):
+        old.unlink(missing_ok=True)
+    return Journal(folder / journal.NAME, first=run.row, width=width)
+
+
+def _result(reporter: Reporter) -> dict[str, Any]:
+    """Return the job's result: what the last evaluation found."""
+    last = reporter.outbox.last_evaluation
+    assert last is not None  # the loop ends with one
+    found = metrics_of(last)
+    del found["step"]
+    return {"test_loss": found.pop("loss"), "test_accuracy": found.pop("accuracy"), **found}

@@ -1,0 +1,143 @@
+"""The files of an attempt: checkpoints, the best state, artifacts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.checkpoint import Checkpoint
+from optcore.training.checkpoints.files import write_durably
+from optcore.training.run import Run
+from store.jobs import calls
+from store.jobs.pointers import BestPointer
+from store.jobs.record import Record
+from store.storage.artifacts import BEST, EMA, MODEL, Storage
+from worker.attempt.disk import MachineFault
+from worker.attempt.session import Session, Stop
+
+log = logging.getLogger(__name__)
+
+
+class Checkpointer:
+    """
+    Writes the files of a session's run, tells the store, and deletes those no longer needed.
+
+    A checkpoint is made in an order that a crash may interrupt anywhere: first its rows are stored,
+    then its files are written, then the record points to it. So whatever a record points to is
+    complete, and has all rows before it.
+
+    Args:
+        session: of the attempt.
+        record: of the job, as it was claimed.
+
+    Attributes:
+        step: of the last checkpoint; 0 if there is none.
+    """
+
+    def __init__(self, session: Session, record: Record) -> None:
+        self.step = session.run.row
+        self._session, self._storage = session, session.tools.storage
+        self._best = _best_network(record, session.run, self._storage)
+
+    def save(self) -> None:
+        """Make a checkpoint that the record points to, unless there is one of this step."""
+        session, run, reporter = self._session, self._session.run, self._session.reporter
+        if run.row == self.step or not run.is_finite():  # nobody would want to resume from NaN
+            return
+        with session.lease.phase("store"):
+            reporter.flush()
+            self.delete_unneeded()  # now: the list does not name the checkpoint to be written
+            saved = self._write("checkpoints")
+            needed = reporter.send(
+                calls.checkpointed(
+                    session.claim,
+                    step=saved.step,
+                    path=self._storage.relative(saved.path),
+                    sha256=saved.sha256,
+                    digest=saved.digest,
+                )
+            )
+            self.step = saved.step
+            self._delete_all_but(needed)
+
+    def save_if_possible(self) -> None:
+        """Make a checkpoint of a run that is to end; without it, the last one has to do."""
+        with contextlib.suppress(Stop, MachineFault):
+            self.save()
+
+    def save_best(self) -> None:
+        """
+        Keep the run as the best state so far, and its network as an artifact.
+
+        The record gets it as it gets rows, so training continues while the store is away.
+        """
+        session, tracked = self._session, self._session.run.best
+        assert tracked is not None
+        assert tracked.value is not None
+        withdrawn = session.reporter.outbox.withdraw_best()
+        if withdrawn is not None:
+            # Only a few best states are kept; without this, those that the record never heard of
+            # would push out the one that it points to.
+            shutil.rmtree(self._storage.path(withdrawn.path), ignore_errors=True)
+        saved = self._write("best")
+        network = (
+            checkpoint.ema_bytes if tracked.metric.startswith("ema_") else checkpoint.model_bytes
+        )
+        content = network(session.run)
+        self._best = target = session.folder / BEST
+        session.disk.write_when_space(lambda: write_durably(target, content))
+        path = self._storage.relative(saved.path)
+        session.reporter.outbox.set_best(
+            BestPointer(saved.step, path, saved.sha256, tracked.metric, tracked.value)
+        )
+
+    def write_artifacts(self) -> dict[str, dict[str, Any]]:
+        """Write the trained network; return path, sha256 and size of every artifact, by name."""
+        session, folder, disk = self._session, self._session.folder, self._session.disk
+        files = {MODEL: checkpoint.model_bytes(session.run)}
+        if session.run.ema is not None:
+            files[EMA] = checkpoint.ema_bytes(session.run)
+
+        def write() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_durably(folder / name, content)
+
+        disk.write_when_space(write)
+        paths = [folder / name for name in files] + ([self._best] if self._best else [])
+        return disk.write_when_space(
+            lambda: {path.name: self._storage.described(path) for path in paths}
+        )
+
+    def delete_unneeded(self) -> None:
+        """Delete the checkpoints that the store no longer needs, if it has just said which."""
+        needed = self._session.reporter.outbox.pop_needed()
+        if needed is not None:
+            self._delete_all_but(needed)
+
+    def _write(self, kind: str) -> Checkpoint:
+        """Write a checkpoint of the run into the folder *kind* of the attempt."""
+        session = self._session
+        return session.disk.write_when_space(
+            lambda: checkpoint.save(session.run, session.folder / kind)
+        )
+
+    def _delete_all_but(self, needed: Sequence[str]) -> None:
+        try:
+            self._storage.delete_checkpoints(self._session.folder, needed)
+        except OSError as error:  # the next call deletes them, or the service's retention
+            job_id = self._session.claim.job_id
+            log.warning("%s: checkpoints not needed any more are still there: %s", job_id, error)
+
+
+def _best_network(record: Record, run: Run, storage: Storage) -> Path | None:
+    """Return the network of the best state, if the restored run still counts it as the best."""
+    best = record.best
+    if best is None or run.best is None or run.best.step != best.step:
+        return None
+    return storage.path(best.path).parents[1] / BEST

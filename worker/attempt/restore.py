@@ -1,0 +1,154 @@
+"""
+How an attempt's run is set up: from the job's last usable checkpoint, or at its first step.
+
+The first step of a clone starts from the weights of another job.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from optcore.training.checkpoints import checkpoint
+from optcore.training.checkpoints.begin import begin_from
+from optcore.training.checkpoints.files import CheckpointUnusable
+from optcore.training.fingerprint import fingerprint, machine_facts
+from optcore.training.run import Run
+from store.jobs import calls
+from store.jobs.calls import Claim
+from store.jobs.pointers import Pointer
+from store.jobs.record import Record
+from worker.attempt.disk import Disk, MachineFault
+from worker.attempt.lease import Lease
+from worker.attempt.session import Tools
+from worker.reporting.retry import RetryingSender
+
+log = logging.getLogger(__name__)
+
+
+class OtherBits(Exception):
+    """The job's rows were computed where bits come out differently; another worker must resume."""
+
+
+class ParentUnusable(Exception):
+    """What a clone starts from is damaged, or does not fit its run."""
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """
+    Sets up the run of a claimed job.
+
+    Attributes:
+        claim: on the job.
+        record: of the job, as it was claimed.
+        tools: of the trainer.
+        sender: of calls to the store.
+        disk: reads files.
+        lease: on the job.
+    """
+
+    claim: Claim
+    record: Record
+    tools: Tools
+    sender: RetryingSender
+    disk: Disk
+    lease: Lease
+
+    def run(self) -> Run:
+        """
+        Return the run, ready for its next step.
+
+        It resumes from the last checkpoint that can be used. A damaged one is reported, and the
+        store forgets it. One that cannot be read is waited for; if it has long been missing from a
+        storage that otherwise works, it is skipped, and the store still points to it.
+
+        Raises:
+            OtherBits: the job's rows were computed where bits come out differently.
+            DatasetMissing: the data directory does not hold the dataset.
+            ParentUnusable: the job is a clone, and its copy of what it starts from is of no use.
+            MachineFault: files cannot be read here.
+        """
+        record = self.record
+        here = fingerprint(machine_facts(torch.device(self.tools.device)))
+        if record.fingerprint == here:
+            # Sums depend on the number of threads: to be exact, it is that of the first attempt.
+            torch.set_num_threads(int(record.facts["threads"]))
+        pointers = record.checkpoints[::-1]
+        run = self._start() if pointers else self._first()
+        bits_from = self._begun(run)
+        for left, pointer in zip(range(len(pointers))[::-1], pointers, strict=True):
+            try:
+                self._restore(run, pointer, exact=pointer.step > bits_from)
+            except CheckpointUnusable as error:
+                log.warning("%s: %s", record.id, error)
+                with self.lease.phase("store"):
+                    self.sender.send(calls.refused(self.claim, path=pointer.path, why=str(error)))
+                # It may have been restored in part.
+                run = self._start() if left else self._first()
+            except MachineFault as fault:
+                if not self._is_lost(fault):
+                    raise
+                log.warning("%s: a checkpoint is skipped: %s", record.id, fault)
+                step = pointers[len(pointers) - left].step if left else 0
+                with self.lease.phase("store"):
+                    self.sender.send(
+                        calls.passed_over(self.claim, path=pointer.path, why=str(fault), step=step)
+                    )
+                run = run if left else self._first()
+            else:
+                return run
+        return run
+
+    def _begun(self, run: Run) -> int:
+        """Tell the store where the run is computed; return the row since which bits are equal."""
+        facts = run.facts()
+        with self.lease.phase("store"):
+            bits_from = self.sender.send(
+                calls.begun(self.claim, fingerprint=fingerprint(facts), facts=facts)
+            )
+        if bits_from is None:
+            raise OtherBits(f"its rows were computed by {self.record.fingerprint}")
+        return bits_from
+
+    def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:
+        path = self.tools.storage.path(pointer.path)
+        self.disk.read(lambda: checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact))
+
+    def _is_lost(self, fault: MachineFault) -> bool:
+        """Return whether a file is missing, and has long been, from a storage that is mounted."""
+        missing = isinstance(fault.__cause__, FileNotFoundError)
+        long = self.record.fault_s >= self.tools.settings.missing_after_s
+        return missing and self.tools.storage.named and long
+
+    def _first(self) -> Run:
+        """Return the run at its first step: with fresh weights, or with those of its parent."""
+        start = self.record.starting_state
+        if start is None:
+            return self._start()
+        try:
+            return self.disk.read(
+                lambda: begin_from(
+                    self.record.spec.run_spec(),
+                    self.tools.storage.path(start.path),
+                    keep=start.keep,
+                    data_dir=self.tools.settings.data_dir,
+                    device=self.tools.device,
+                    sha256=start.sha256,
+                )
+            )
+        except CheckpointUnusable as error:
+            raise ParentUnusable(f"what it should begin with is of no use: {error}") from None
+        except MachineFault as fault:
+            if not self._is_lost(fault):
+                raise
+            raise ParentUnusable(f"what it should begin with is missing: {fault}") from None
+
+    def _start(self) -> Run:
+        """Return the run at its first step, with fresh weights."""
+        spec, tools = self.record.spec.run_spec(), self.tools
+        return self.disk.read(
+            lambda: Run.start(spec, data_dir=tools.settings.data_dir, device=tools.device)
+        )

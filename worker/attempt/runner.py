@@ -1,0 +1,133 @@
+"""Where jobs are trained, one after another, in a process that leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from optcore.spec.run import RunSpec
+from optcore.training.fingerprint import fingerprint, machine_facts
+from optcore.training.loop import train
+from optcore.training.run import Run
+from optserve.contract.states import Reason
+from store.jobs.calls import Claim
+from store.jobs.record import Record
+from store.redis.connect import connect
+from store.redis.functions import Fenced
+from store.settings import Settings
+from store.storage.artifacts import Storage
+from worker.attempt.attempt import Attempt, Outcome
+from worker.attempt.session import Tools, Train
+
+log = logging.getLogger(__name__)
+
+MAX_GROWTH_BYTES = 2 << 30
+"""Memory a trainer may have gained before another one replaces it."""
+CLEAN = ("succeeded", "released", f"failed: {Reason.DIVERGED}", f"failed: {Reason.DATASET_MISSING}")
+"""Outcomes after which the same process may take another job. After any other, something may be
+left that the next job would notice: memory, or a GPU in an error state."""
+
+
+class AttemptResult(NamedTuple):
+    """
+    How an attempt ended.
+
+    Attributes:
+        outcome: what became of the job.
+        clean: whether this process may take another one.
+        wakeups: devices whose idle workers should hear that the job is runnable.
+    """
+
+    outcome: Outcome
+    clean: bool
+    wakeups: list[str]
+
+
+class JobRunner:
+    """
+    Trains the jobs of one trainer, with the connection, storage and threads they share.
+
+    Args:
+        device: cpu or cuda.
+        leaving: set when the present job is to be saved and given back.
+        train: makes the steps.
+    """
+
+    def __init__(self, device: str, leaving: threading.Event, *, train: Train = train) -> None:
+        settings = Settings()
+        # `RetryingSender` retries, for longer than a client library would.
+        client = connect(settings.store_url, timeout_s=10)
+        storage = Storage(settings.storage_dir)
+        self._tools = Tools(client, storage, settings, device, leaving, train)
+        self._threads = max(1, len(os.sched_getaffinity(0)) // settings.workers_on_machine)
+        self._reset()
+        self._memory = memory_bytes()
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for all trainers whose bits are equal."""
+        return fingerprint(machine_facts(torch.device(self._tools.device)))
+
+    def train(self, claim: Claim, record: Record) -> AttemptResult:
+        """Train a job that was claimed."""
+        attempt = Attempt(claim, record, self._tools)
+        try:
+            outcome = attempt.train()
+        except Fenced:
+            log.warning("%s: the job was taken from this worker", claim.job_id)
+            return AttemptResult("fenced", clean=False, wakeups=[])
+        self._reset()
+        clean = outcome in CLEAN and memory_bytes() - self._memory < MAX_GROWTH_BYTES
+        return AttemptResult(outcome, clean, attempt.wakeups)
+
+    def _reset(self) -> None:
+        """Reset what a job may have changed in this process."""
+        gc.collect()
+        torch.set_num_threads(self._threads)
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        # `use_deterministic_algorithms` does the same, and imports torch's compiler for it.
+        torch.set_deterministic_debug_mode("error")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+WARM_UP_SPEC = {
+    "model": {
+        "kind": "sequential",
+        "layers": [
+            {"kind": "conv2d", "out_channels": 2, "kernel_size": 3},
+            {"kind": "relu"},
+            {"kind": "max_pool2d", "kernel_size": 2},
+            {"kind": "flatten"},
+            {"kind": "linear", "out_features": 10},
+        ],
+    },
+    "dataset": {"kind": "digits"},
+    "training": {"steps": 2},
+}
+"""A small run. Its first steps initialize what those of any run need: threads, BLAS, kernels."""
+
+
+def warm_up() -> None:
+    """Make the first steps of this process ahead of need: they take longer than the later ones."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for engine in ("eager", "fused"):
+        spec = RunSpec.parse({**WARM_UP_SPEC, "optimizer": {"kind": "adam", "engine": engine}})
+        for _ in train(Run.start(spec, data_dir=Path())):
+            pass
+
+
+def memory_bytes() -> int:
+    """Return the resident memory of this process; 0 where there is no /proc."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return 0
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,90 @@
+"""The loop of an attempt: it makes steps, and polls every tenth of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import cast
+
+from optcore.training.loop import steps_alone
+from optcore.training.reports import Evaluation, StepReport
+from worker.attempt.checkpointer import Checkpointer
+from worker.attempt.session import Session
+
+PACK_FROM = 32
+"""Steps until the next poll from which on their reports are packed at once: by then they would have
+left the processor's caches."""
+
+
+class StepLoop:
+    """
+    Trains a session's run to its end.
+
+    Args:
+        session: whose run is trained.
+        checkpointer: of the session.
+    """
+
+    def __init__(self, session: Session, checkpointer: Checkpointer) -> None:
+        self._session, self._checkpointer = session, checkpointer
+        self._run, self._reporter = session.run, session.reporter
+        self._save_at = session.run.next_checkpoint
+        self._polled_row = session.run.row
+
+    def train(self) -> None:
+        """
+        Train to the last step and its evaluation.
+
+        Raises:
+            Stop: the run is requested to end earlier.
+        """
+        with self._session.lease.phase("step"):
+            self._train()
+
+    def _train(self) -> None:
+        run, reporter, cadence = self._run, self._reporter, self._reporter.cadence
+        cadence.start(run.row)
+        left = 1.0  # steps to make before the next read of the clock
+        reports = self._session.tools.train(run)
+        for report in reports:
+            if isinstance(report, StepReport):
+                reporter.take(report)
+                left -= 1
+                if left > 0:  # C takes them from here to there: a step may be 0.1 ms
+                    more = int(min(left, steps_alone(run, report.step)))
+                    reporter.take_all(cast("Iterator[StepReport]", islice(reports, more)))
+                    left -= more
+                # A run that is not settled has made more steps: their rows are sent together.
+                if (left > 0 and not run.interrupt.is_set()) or not run.settled:
+                    continue
+            elif isinstance(report, Evaluation):
+                reporter.outbox.add_evaluation(report)
+                if report.best and run.is_finite():
+                    self._checkpointer.save_best()
+            left, requested = cadence.steps_left(run.row), run.interrupt.is_set()
+            due = not left or requested or run.row >= self._save_at
+            if due or isinstance(report, Evaluation):
+                self._poll()
+                left = cadence.begin_period()
+            elif left >= PACK_FROM:
+                reporter.pack()
+            if run.row < self._save_at:
+                left = min(left, self._save_at - run.row)
+
+    def _poll(self) -> None:
+        """Send rows, keep the lease, and see to requests, files and a checkpoint that is due."""
+        run, reporter = self._run, self._reporter
+        reporter.send_rows()
+        self._session.lease.beat(steps=run.row - self._polled_row, renewed_at=reporter.renewed_at)
+        self._polled_row = run.row
+        if not run.settled or (run.finished and run.evaluated == run.row):
+            return  # its tensors are of a later step; or all that is left is to finish
+        run.interrupt.clear()
+        self._checkpointer.delete_unneeded()
+        self._session.check_requests()
+        if reporter.saturated:
+            self._session.wait_for_space()
+        # Only once all rows are stored: while the store is away, training continues without.
+        if run.row >= self._save_at and not run.finished and reporter.all_stored():
+            self._checkpointer.save()
+            self._save_at = run.next_checkpoint

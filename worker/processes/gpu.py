@@ -1,0 +1,114 @@
+"""
+The lock on a GPU: one trainer at a time.
+
+The kernel frees it when the process ends, however it ends. So a trainer that its worker has lost,
+and that still runs, cannot share the card with the one that took its job.
+
+The lock has the name of the card's UUID. An index does not name a card: a container that is given
+one card sees it as number 0, so that two containers with different cards would wait for each other,
+and the same card may be 0 in one container and 3 in another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.2
+"""Seconds between two tries."""
+ANSWER_S = 60.0
+"""Seconds that nvidia-smi gets: it takes several where the driver is not kept loaded."""
+QUERY = ("--query-gpu=index,uuid", "--format=csv,noheader")
+UUID = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
+    """
+    Return the name of the GPU that a process will use: the UUID of its first visible one.
+
+    nvidia-smi is asked, so that CUDA stays untouched. It numbers cards by PCI bus id, as CUDA does
+    where CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card (MIG) is named by
+    its own UUID in CUDA_VISIBLE_DEVICES.
+
+    Without nvidia-smi the name is the first entry of CUDA_VISIBLE_DEVICES, or 0. It does not name
+    host or container: two containers with different cards then share a name, and the second one
+    waits and logs that. With the container in the name, two containers with the same card would
+    train on it at once, which nothing would show.
+
+    Args:
+        environment: of the process; nvidia-smi is looked up on its PATH.
+    """
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if UUID.fullmatch(visible):
+        return visible
+    cards = _cards(environment)
+    if visible.isdecimal() or not visible:
+        found = [uuid for index, uuid in cards if index == str(int(visible or 0))]
+    else:  # CUDA also accepts the beginning of a UUID, if one card alone has it
+        found = [uuid for _, uuid in cards if uuid.startswith(visible)]
+    if len(found) == 1:
+        return found[0]
+    name = "".join(c if c.isalnum() or c == "-" else "_" for c in visible) or "0"
+    log.warning(
+        "nvidia-smi does not list the UUID of GPU %s: its lock is named %s, like that of any other "
+        "GPU with this name; set CUDA_VISIBLE_DEVICES to the UUID (nvidia-smi -L)",
+        visible or 0,
+        name,
+    )
+    return name
+
+
+def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sleep) -> int:
+    """
+    Wait until the GPU is free, and hold it until this process ends.
+
+    Args:
+        folder: of the locks; the same for all workers of this machine.
+        name: of the GPU.
+        wait: sleeps so many seconds before the next try.
+
+    Returns:
+        The descriptor that holds the lock; child processes do not inherit it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    logged = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not logged:
+                logged = True
+                holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
+                log.warning("waits for GPU %s, which another trainer holds (%s)", name, holder)
+            wait(RETRY_S)
+        else:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            return handle
+
+
+def _cards(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return index and UUID of every GPU of this machine or container."""
+    tool = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if tool is None:
+        return []
+    try:
+        listed = subprocess.run(
+            [tool, *QUERY], capture_output=True, text=True, check=True, timeout=ANSWER_S
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("%s does not list the GPUs: %s", tool, error)
+        return []
+    rows = (line.partition(",") for line in listed.stdout.splitlines())
+    return [(index.strip(), uuid.strip()) for index, _, uuid in rows if UUID.search(uuid)]

@@ -1,0 +1,1 @@
+"""Rows and events on their way from the loop to the store."""

@@ -1,0 +1,74 @@
+"""Rows that the store has confirmed, and that are not yet in the journal or checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from store.redis.constants import CHUNK_ROWS
+from worker.reporting.buffer import Batch
+from worker.reporting.journal import Journal
+from worker.reporting.planned import LrPlan, OffPlan
+
+FLUSH_EVERY_S = 5.0
+"""Seconds between two flushes. One costs as much for a few rows as for some thousand, and takes
+the interpreter from the loop meanwhile."""
+
+
+class ConfirmedRows:
+    """
+    Collects stored rows; a flush appends them to the journal and compares their lrs with the plan.
+
+    Args:
+        plan: what lr should be.
+        journal: keeps the rows for a store that loses some; None keeps none.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self, plan: LrPlan, journal: Journal | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._plan, self._journal, self._clock = plan, journal, clock
+        self._pending = list[Batch]()
+        self._flushed_at = clock()
+        self._off_plan = False
+
+    def add(self, batch: Batch) -> None:
+        """Take rows, those after the last."""
+        self._pending.append(batch)
+
+    @property
+    def due(self) -> bool:
+        """Whether the rows should be flushed."""
+        if not self._pending:
+            return False
+        first, last = self._pending[0], self._pending[-1]
+        late = self._clock() - self._flushed_at >= FLUSH_EVERY_S
+        return late or last.first - first.first >= CHUNK_ROWS
+
+    def flush(self) -> OffPlan | None:
+        """Journal and check all rows taken so far; return the first lr that is off plan, once."""
+        batches, self._pending = self._pending, []
+        self._flushed_at = self._clock()
+        if not batches:
+            return None
+        data = b"".join(batch.data for batch in batches)
+        if self._journal is not None:
+            self._journal.add(data)
+        if self._off_plan:  # the job is marked: the rest need not be checked
+            return None
+        lrs = b"".join(batch.lrs for batch in batches)
+        off = self._plan.first_off(batches[0].first, data, lrs)
+        self._off_plan = off is not None
+        return off
+
+    def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """
+        Yield the flushed rows from *first* to before *end*, packed, as `Journal.rows` does.
+
+        Raises:
+            ValueError: they are not all there.
+        """
+        if self._journal is None:
+            raise ValueError("there is no journal")
+        return self._journal.rows(first, end)

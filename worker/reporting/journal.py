@@ -1,0 +1,80 @@
+"""The journal of an attempt: its rows in a file, for a store that loses some of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from store.redis.constants import CHUNK_ROWS
+
+log = logging.getLogger(__name__)
+
+NAME = "journal"
+"""The file's name, in the folder of the attempt."""
+
+
+class Journal:
+    """
+    Every row of an attempt that the store has confirmed, in order.
+
+    A Redis server may lose its last second of writes in a crash; then it asks for the rows that it
+    lacks. Rows of earlier attempts are not needed: a store that has lost those has also lost the
+    claim, and the next attempt computes them again.
+
+    Args:
+        path: of the file, which is overwritten, and removed when the attempt ends.
+        first: number of its first row.
+        width: bytes of a row.
+    """
+
+    def __init__(self, path: Path, *, first: int, width: int) -> None:
+        self._path, self._first, self._width = path, first, width
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._complete = True
+
+    def add(self, data: bytes) -> None:
+        """Append packed rows, those after the last; an error ends the journal, not the run."""
+        if not self._complete:
+            return
+        try:
+            # Unbuffered, so that a full disk shows here, and `rows` finds what was added.
+            self._complete = self._file.write(data) == len(data)
+        except OSError as error:
+            self._complete = False
+            log.warning("%s is no longer written: %s", self._path, error)
+
+    def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """
+        Yield the packed rows from *first* to before *end*, in chunks, each with its first row.
+
+        Raises:
+            ValueError: they are not all there.
+        """
+        if not self._complete:
+            raise ValueError("the journal is not complete")
+        if first < self._first:
+            raise ValueError(f"first must be at least {self._first}, got {first}")
+        for row in range(first, end, CHUNK_ROWS):
+            count = min(CHUNK_ROWS, end - row)
+            self._file.seek((row - self._first) * self._width)
+            data = self._file.read(count * self._width)
+            if len(data) != count * self._width:
+                raise ValueError(f"the journal ends before row {row + count}")
+            yield row, data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Check that every lr that was applied is the one that the spec plans."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.schedules.make import MetricDrivenSchedule, Schedule, make_schedule
+from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.run import RunSpec
+from optcore.training.run import displayed_group
+from store.jobs.record import COLUMNS
+from store.jobs.series import Series
+
+LR = COLUMNS.index("lr")
+AHEAD = 4096
+"""Updates whose lrs are computed at once: a call of a schedule costs as much for one."""
+T = "t"
+"""Column that counts updates, in runs where a step may be skipped."""
+
+
+class OffPlan(NamedTuple):
+    """
+    The first step whose lr was not the planned one.
+
+    Attributes:
+        step: 0 for the first.
+        planned: lr by the spec.
+        applied: lr by the optimizer.
+        group: the pattern of its parameter group; empty if there is only one.
+    """
+
+    step: int
+    planned: float
+    applied: float
+    group: str
+
+
+class LrPlan:
+    """
+    What lr should be at every step, for every parameter group, computed from the spec alone.
+
+    A difference in the last bit counts. The lr of a metric-driven schedule (plateau, greedy) cannot
+    be planned, and is never off plan.
+
+    Attributes:
+        series: the columns of a row.
+        groups: number of parameter groups.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        groups = spec.groups()
+        self.groups = len(groups)
+        self._displayed = displayed_group(groups, spec.optimizer.lr)
+        self._names = [group.match for group in groups] if len(groups) > 1 else [""]
+        self._planned = [_Planned(*_schedule(spec, group), spec.total_steps) for group in groups]
+        self.series = Series(spec.columns, spec.num_computed)
+
+    def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
+        """
+        Return the first lr that is off plan, or None.
+
+        Args:
+            first: step of the first row.
+            data: packed rows.
+            lrs: the lr of every group in each row, float64; empty if there is one group.
+        """
+        rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
+        displayed, steps = rows[:, LR], np.arange(first, first + len(rows))
+        t = (
+            rows[:, self.series.columns.index(T)].astype(np.int64)
+            if T in self.series.columns
+            else steps
+        )
+        columns = [(self._displayed, displayed)]
+        if self.groups > 1:
+            table = np.frombuffer(lrs, "<f8").reshape(len(displayed), self.groups)
+            columns += enumerate(table.T)
+        found = [self._off(i, steps, t, column) for i, column in columns]
+        return min(filter(None, found), key=lambda off: off.step, default=None)
+
+    def _off(
+        self, i: int, steps: NDArray[np.int64], t: NDArray[np.int64], applied: NDArray[np.float64]
+    ) -> OffPlan | None:
+        planned = self._planned[i].at(t)
+        if planned is None:
+            return None
+        wrong = np.flatnonzero(planned != applied)
+        if not len(wrong):
+            return None
+        at = wrong[0]
+        return OffPlan(int(steps[at]), float(planned[at]), float(applied[at]), self._names[i])
+
+
+class _Planned:
+    """The planned lr of a parameter group."""
+
+    def __init__(self, schedule: Schedule, factor: float, total_steps: int) -> None:
+        self._schedule, self._factor, self._total_steps = schedule, factor, total_steps
+        self._first = 0
+        self._values = np.empty(0)
+
+    def at(self, t: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return the lr of the updates *t*, in ascending order, or None if it cannot be planned."""
+        if isinstance(self._schedule, MetricDrivenSchedule):
+            return None
+        first, last = int(t[0]), int(t[-1])
+        if not self._first <= first <= last < self._first + len(self._values):
+            end = max(last + 1, min(first + AHEAD, self._total_steps))
+            ahead = np.arange(first, end)
+            self._first, self._values = first, self._schedule(ahead) * self._factor
+        return self._values[t - self._first]
+
+
+def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:
+    """Return the lr schedule of *group*, its own or else the run's, and the factor on it."""
+    schedule = make_schedule(
+        group.schedule or group.spec.schedules.get("lr") or spec.schedule,
+        lr=group.spec.hyperparameters()["lr"],
+        total_steps=spec.total_steps,
+        steps_per_epoch=spec.steps_per_epoch,
+    )
+    return schedule, group.lr_scale
