@@ -17,7 +17,11 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml
     "services"
 ]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-NEEDS = {"api": preflight.of_api, "worker": preflight.of_worker}
+NEEDS = {
+    "api": preflight.of_api,
+    "control": preflight.of_api,  # its rounds are those that an API runs
+    "worker": preflight.of_worker,
+}
 
 
 def environment(service: str) -> dict[str, str]:
