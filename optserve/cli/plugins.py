@@ -7,10 +7,7 @@ which becomes a command, or a `typer.Typer`, which becomes a group of commands.
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 
 import typer
 
@@ -25,28 +22,16 @@ OF_THE_SERVICE = {
 }
 """Commands that the service adds, with the help that is shown where it is not installed."""
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
-CHECKOUT = Path(__file__).parents[2]
-"""The folder that holds `service`, if this is a checkout."""
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the installed commands; those of a missing service say how to install it."""
-    points = {**declared_in(CHECKOUT), **{point.name: point for point in entry_points(group=GROUP)}}
+    points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
         if name in points:
             _add(app, points[name])
         else:
             _add_missing(app, name, "the service is not installed")
-
-
-def declared_in(checkout: Path) -> Mapping[str, EntryPoint]:
-    """Return the entry points of a checkout's service, which has no metadata until installed."""
-    try:
-        project = tomllib.loads((checkout / "service" / "pyproject.toml").read_text())["project"]
-    except OSError:
-        return {}
-    declared = project["entry-points"][GROUP]
-    return {name: EntryPoint(name, value, GROUP) for name, value in declared.items()}
 
 
 def _add(app: typer.Typer, point: EntryPoint) -> None:

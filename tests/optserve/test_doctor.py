@@ -7,82 +7,20 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from typer.testing import CliRunner, Result
 
-from optserve.cli.main import app
 from optserve.local import homes
-from optserve.local.embedded import EmbeddedServer
-from store.archive.writer import archive
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
-from store.redis.server import prepare
 from store.storage.artifacts import STORE, Storage
-from store.storage.usable import require_usable
 from tests.support.checkout import ROOT
-from tests.support.store.protocol import append, begin, some_rows, submit
-
-MARK = b"$4\r\nlast\r\n"
-GARBAGE = {
-    "text": b"garbage\n",
-    "zeros": b"\0" * 4096,
-    "half a command, and other bytes": b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n\xff\xff",
-}
-
-
-def doctor(home: Path, *args: str) -> Result:
-    return CliRunner().invoke(app, ["doctor", "--home", str(home), *args])
-
-
-def problems(done: Result) -> list[str]:
-    assert done.exit_code == ("PROBLEM" in done.output), done.output
-    return [line for line in done.output.splitlines() if line.startswith("PROBLEM")]
-
-
-@contextmanager
-def store(home: Path) -> Iterator[redis.Redis]:
-    """A client of the embedded server of that home."""
-    with EmbeddedServer(home) as server, redis.from_url(server.url) as client:
-        prepare(client)
-        yield client
-
-
-def ended(client: redis.Redis, storage: Storage) -> str:
-    """Return a job that has ended, and whose rows were moved to a file."""
-    job_id = submit(client)
-    held = begin(client)
-    append(client, held, 0, some_rows(0, 10))
-    storage.job_folder("local", job_id).mkdir(parents=True)
-    require_usable(client, storage)
-    send(client, calls.fail(held, reason="error", detail="enough"))
-    archive(client, storage, "local", job_id)
-    return job_id
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home with a job that has ended, one that waits and one that runs."""
-    home = tmp_path / "home"
-    with store(home) as client:
-        ended(client, Storage(home / "storage"))
-        running = submit(client)
-        begin(client, "t2")
-        submit(client)
-        client.set("last", running)
-    return home
-
-
-def commands(home: Path) -> Path:
-    """Return the file of commands of that home's server."""
-    (path,) = (home / "redis" / "appendonlydir").glob("*.incr.aof")
-    return path
+from tests.support.service.homes import commands, doctor, problems, store
 
 
 def test_a_healthy_home_has_no_problems(home: Path) -> None:
@@ -108,83 +46,6 @@ def test_every_check_is_documented(home: Path) -> None:
 
     assert len(names) >= 15
     assert not [name for name in names if f"`{name}`" not in page and f"`{name[6:]}`" not in page]
-
-
-@pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_at_the_end_of_the_file_is_truncated_after_a_copy(home: Path, kind: str) -> None:
-    good, garbage = commands(home).read_bytes(), GARBAGE[kind]
-    commands(home).write_bytes(good + garbage)
-
-    found = doctor(home)
-    untouched = commands(home).read_bytes()
-    repaired = doctor(home, "--repair")
-
-    size = len(good) + len(garbage)
-    (problem,) = problems(found)
-    assert f"redis: files: the last {len(garbage)} of {size} bytes of {commands(home)}" in problem
-    assert f"--repair copies {commands(home).parent} and truncates them" in problem
-    assert "ok        store: not checked: its files must be repaired first" in found.output
-    assert untouched == good + garbage
-    aside = home / "redis" / "appendonlydir.before-repair-1"
-    assert repaired.exit_code == 0, repaired.output
-    assert (
-        f"repaired  redis: files: {len(garbage)} bytes were truncated from {commands(home)}; "
-        f"the original is in {aside}" in repaired.output
-    )
-    assert commands(home).read_bytes()[: len(good)] == good
-    assert (aside / commands(home).name).read_bytes() == good + garbage
-    with store(home) as client:
-        assert client.zcard(keys.JOBS % "local") == 3
-        assert client.get("last") is not None
-
-
-def test_commands_after_damage_in_the_middle_are_counted(home: Path) -> None:
-    good = commands(home).read_bytes()
-    middle = good.index(b"*", len(good) // 2)
-    behind = good[middle:].count(b"\r\n*") + 1
-    commands(home).write_bytes(good[:middle] + b"\xff\xff" + good[middle:])
-
-    problem, *_ = problems(doctor(home))
-
-    assert f"{behind} commands written after the damage are among them" in problem
-
-
-def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:
-    with commands(home).open("ab") as file:
-        file.write(b"*3\r\n$3\r\nSET\r\n$4\r\nlast\r\n$100\r\nhalf of")
-
-    assert problems(doctor(home)) == []
-
-
-def test_a_second_repair_keeps_the_copy_of_the_first(home: Path) -> None:
-    for _ in range(2):
-        with commands(home).open("ab") as file:
-            file.write(b"garbage\n")
-        assert doctor(home, "--repair").exit_code == 0
-
-    copies = [path.name for path in (home / "redis").glob("*before-repair*")]
-    assert sorted(copies) == [f"appendonlydir.before-repair-{number}" for number in (1, 2)]
-
-
-def test_an_unknown_command_is_reported_with_the_servers_message(home: Path) -> None:
-    """The tool does not look at names of commands."""
-    with commands(home).open("ab") as file:
-        file.write(b"*2\r\n$7\r\nNOTHING\r\n$1\r\na\r\n")
-
-    (problem,) = problems(doctor(home))
-
-    assert "store: the embedded server cannot read its files" in problem
-    assert "unknown command 'NOTHING'" in problem
-
-
-def test_a_damaged_base_is_not_repaired(home: Path) -> None:
-    (base,) = commands(home).parent.glob("*.base.rdb")
-    base.write_bytes(base.read_bytes()[:-20])
-
-    problem, *_ = problems(doctor(home, "--repair"))
-
-    assert f"redis: files: {base} is damaged. To do: restore the folder from a backup" in problem
-    assert not list((home / "redis").glob("*before-repair*"))
 
 
 def members(client: redis.Redis, key: str) -> list[str]:

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from optserve.cli.plugins import OF_THE_SERVICE, declared_in
+from optserve.cli.plugins import GROUP, OF_THE_SERVICE
 from tests.support.checkout import ROOT
 from tests.support.http.scripted import JOB, PLAN, Scripted, answers, end, rows, streams
 
@@ -82,9 +83,5 @@ def test_a_command_of_the_service_says_how_to_install_it(name: str) -> None:
     assert 'pip install "optserve[server]"' in done.stderr
 
 
-def test_a_checkout_without_metadata_has_the_commands_of_the_service() -> None:
-    assert set(declared_in(ROOT)) == set(OF_THE_SERVICE)
-
-
-def test_a_folder_that_is_no_checkout_adds_no_commands(tmp_path: Path) -> None:
-    assert declared_in(tmp_path) == {}
+def test_the_service_adds_the_commands_that_are_named_without_it() -> None:
+    assert {point.name for point in entry_points(group=GROUP)} == set(OF_THE_SERVICE)
