@@ -25,6 +25,8 @@ def apart(stack: Composed) -> Iterator[Composed]:
         "OPTSERVE_CONTROL": "separate",
         "COMPOSE_PROFILES": "control",
         "OPTSERVE_LEASE_S": "5",
+        # As for `undisturbed`: how many threads train decides the last bits.
+        "OPTSERVE_WORKERS_ON_MACHINE": "2",
     }
     with composed("optserve-test-control", QUICK, **variables) as started:
         started.run("up", "-d")
