@@ -47,8 +47,8 @@ from store.redis.server import prepare
 from store.redis.waiting import require_settings, require_store
 from store.settings import Settings
 from store.storage import preflight
-from store.storage.artifacts import Storage
 from store.storage.pool import StoragePool
+from store.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 

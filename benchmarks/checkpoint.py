@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness import Comparison, compare, show, timed
+from optcore.files.files import Files
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
@@ -66,7 +67,7 @@ def saving(name: str, folder: Path) -> Comparison:
     run = started(NETWORKS[name])
     found = compare(
         f"checkpoint of Adam and an EMA, {name}",
-        timed(lambda: checkpoint.save(run, folder)),
+        timed(lambda: checkpoint.save(run, Files(folder))),
         timed(lambda: torchs(run, folder)),
         pairs=25,
         peer_name="torch.save",

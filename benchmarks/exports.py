@@ -40,7 +40,8 @@ from store.redis import keys
 from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 from store.storage.usable import require_usable
 
 STEPS = 1_000_000
@@ -136,13 +137,13 @@ def api(store: str, home: Path) -> Iterator[tuple[int, int]]:
 def move(client: redis.Redis, home: Path, job: str) -> None:
     """Move the rows to a file; print what it took and what is left."""
     storage = Storage(home / "storage")
-    storage.job_folder("local", job).mkdir(parents=True)  # as its worker would have
+    (storage.root / job_folder("local", job)).mkdir(parents=True)  # as its worker would have
     require_usable(client, storage)
     start = time.perf_counter()
     archive(client, storage, "local", job)
     took = time.perf_counter() - start
     raw: Any = client.hgetall(keys.JOB % ("local", job))
-    size = storage.path(Record.from_hash(raw).archive["rows"].path).stat().st_size
+    size = (storage.root / Record.from_hash(raw).archive["rows"].path).stat().st_size
     sizes: Any = [client.memory_usage(name) for name in client.scan_iter(f"*{job}*")]
     verdict = "" if size <= WANTED_BYTES * STEPS else " (missed)"
     print(f"file: {size / STEPS:.2f} bytes a step, wanted {WANTED_BYTES}{verdict}")

@@ -48,7 +48,7 @@ from store.redis.connect import connect
 from store.redis.functions import send
 from store.redis.server import prepare
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.lease import Lease
 from worker.attempt.session import Session, Tools
@@ -252,7 +252,7 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
     plan, sender = LrPlan(run.spec), RetryingSender(client, leaving)
     with (
         Lease(claim, client, settings, clock=clock) as lease,
-        Journal(home / "journal", first=0, width=plan.series.width) as journal,
+        Journal(home, first=0, width=plan.series.width) as journal,
         Reporter(
             claim,
             sender,
@@ -263,7 +263,7 @@ def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
             cadence=Cadence(clock=clock),
         ) as reporter,
     ):
-        session = Session(claim, tools, sender, lease, run, reporter, home)
+        session = Session(claim, tools, sender, lease, run, reporter, "1-t")
         StepLoop(session, Checkpointer(session, record)).train()
         reporter.flush()
         send(client, calls.fail(claim, reason="error", detail="a benchmark"))

@@ -8,7 +8,7 @@ from control.isolation import PAUSE_MS, PER_ROUND, each_job
 from control.storage import StorageCheck
 from store.archive import histories
 from store.jobs import calls
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 
 
 class Archive:

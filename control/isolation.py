@@ -11,7 +11,7 @@ import redis
 from store.errors import JobError
 from store.jobs import calls
 from store.redis.functions import UNAVAILABLE, Call, send
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.usable import FULL
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from store.redis.connect import connect
 from store.redis.waiting import require_settings, require_store
 from store.settings import Settings
 from store.storage import preflight
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 

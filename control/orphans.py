@@ -8,12 +8,10 @@ through the folders of all jobs.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
 import redis
 
@@ -21,7 +19,17 @@ from control.isolation import isolated
 from control.storage import StorageCheck
 from store.jobs import calls
 from store.redis.functions import send
-from store.storage.artifacts import DELETABLE, Storage
+from store.storage.names import (
+    BEST,
+    archive_folder,
+    attempts_in,
+    history_folder,
+    is_needed,
+    job_folder,
+    jobs_in,
+    unneeded_states,
+)
+from store.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +81,7 @@ class Orphans:
         some = list(islice(self._folders, PER_ROUND))
         if not some and due:
             self._scanned_at = self._clock()
-            self._folders = self._storage.folders()
+            self._folders = jobs_in(self._storage)
         for tenant, job_id in some:
             with (
                 isolated(self._client, "files", f"{tenant}/{job_id}"),
@@ -84,46 +92,51 @@ class Orphans:
     def _tidy(self, tenant: str, job_id: str) -> None:
         # Listed before the record is read: an attempt claimed in between has no folder in the list,
         # and the record knows every earlier one.
-        attempts = self._storage.attempts(tenant, job_id)
+        storage, job = self._storage, job_folder(tenant, job_id)
+        attempts = attempts_in(storage, job)
         owned = send(self._client, calls.owned(tenant, job_id))
         if owned is None:
-            if self._storage.idle_s(tenant, job_id) > ORPHAN_S:
+            if storage.idle_s(job) > ORPHAN_S:
                 log.info("%s/%s has files and no record: they are deleted", tenant, job_id)
-                self._storage.remove(tenant, job_id)
+                storage.delete(job)
             return
-        needed = [self._storage.root / path for path in owned.paths]
-        self._tidy_archive(self._storage.archive_folder(tenant, job_id), needed)
-        self._tidy_history(self._storage.history_folder(tenant, job_id), needed)
+        self._tidy_archive(archive_folder(tenant, job_id), owned.paths)
+        self._tidy_history(history_folder(tenant, job_id), owned.paths)
         for attempt in attempts:
-            if attempt.name == f"{owned.attempt}-{owned.token}":
+            if attempt == f"{job}/{owned.attempt}-{owned.token}":
                 continue  # its worker writes there
-            for entry in _unneeded(attempt, needed):
-                log.info("%s is an orphan and is deleted", entry)
-                shutil.rmtree(entry, ignore_errors=True)
+            for entry in self._unneeded(attempt, owned.paths):
+                self._delete(entry)
 
-    def _tidy_archive(self, folder: Path, needed: list[Path]) -> None:
-        """Delete drafts, and files of a process that was not the first to archive the job."""
-        if not any(path.is_relative_to(folder) for path in needed):
+    def _tidy_archive(self, folder: str, needed: list[str]) -> None:
+        """Delete what a process has left that was not the first to archive the job."""
+        if not is_needed(folder, needed):
             return  # a process may be about to point the record at what lies there
-        for path in folder.glob("*"):
-            if path not in needed:
-                _remove(path)
+        for name in self._storage.entries(folder):
+            if name not in needed:
+                self._delete(name)
 
-    def _tidy_history(self, folder: Path, needed: list[Path]) -> None:
+    def _tidy_history(self, folder: str, needed: list[str]) -> None:
         """Delete parts of a history that were joined with others, or that no record points to."""
-        for path in folder.glob("*"):
-            if path not in needed and self._storage.age_s(path) > ORPHAN_S:
-                _remove(path)
+        for name in self._storage.entries(folder):
+            if name not in needed and self._storage.idle_s(name) > ORPHAN_S:
+                self._delete(name)
 
+    def _unneeded(self, attempt: str, needed: list[str]) -> list[str]:
+        """Return what may go of the folder of an attempt that is over: all of it, or some."""
+        if not is_needed(attempt, needed):
+            return [attempt]
+        storage = self._storage
+        # Networks of an attempt that died before its job ended, and journals of 0.2.0, which also
+        # kept the network of the best state here until the end.
+        files = [
+            name
+            for name in storage.entries(attempt)
+            if storage.is_file(name) and name not in needed and not name.endswith(f"/{BEST}")
+        ]
+        return [*unneeded_states(storage, attempt, needed), *files]
 
-def _remove(path: Path) -> None:
-    log.info("%s is an orphan and is deleted", path)
-    path.unlink(missing_ok=True)
-
-
-def _unneeded(attempt: Path, needed: list[Path]) -> list[Path]:
-    """Return what may go of the folder of an attempt that is over: all of it, or some states."""
-    if not any(path.is_relative_to(attempt) for path in needed):
-        return [attempt]
-    states = [entry for name in DELETABLE for entry in attempt.glob(f"{name}/*")]
-    return [entry for entry in states if not any(path.is_relative_to(entry) for path in needed)]
+    def _delete(self, name: str) -> None:
+        log.info("%s is an orphan and is deleted", name)
+        with suppress(OSError):  # it is found again
+            self._storage.delete(name)

@@ -16,7 +16,8 @@ from control.storage import StorageCheck
 from store.jobs import calls
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Retention:
         for member in send(self._client, calls.unmeasured(limit=PER_ROUND)):
             tenant, _, job_id = member.partition("/")
             with isolated(self._client, "size", member):
-                size = self._storage.measure(tenant, job_id)
+                size = self._storage.measure(job_folder(tenant, job_id))
                 send(self._client, calls.measured(tenant, job_id, size=size))
 
     def expire(self) -> None:
@@ -81,5 +82,5 @@ class Retention:
 
 
 def _delete(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
-    storage.remove(tenant, job_id)
+    storage.delete(job_folder(tenant, job_id))
     send(client, calls.files_deleted(tenant, job_id))

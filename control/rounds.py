@@ -25,7 +25,7 @@ from control.storage import StorageCheck
 from control.upgrades import Labels, Libraries
 from store.redis.unreachable import UNREACHABLE
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.threads import Threads
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from threading import Lock
 
 import redis
 
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.usable import StorageAway, require_usable
 
 log = logging.getLogger(__name__)

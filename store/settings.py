@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     """Folder of checkpoints and artifacts, shared by API and workers. Default: `storage` in
     OPTSERVE_HOME."""
     run: Path | None = None
-    """Folder of locks, one per GPU; the same for all workers of a machine. Default: `run` in
-    OPTSERVE_HOME."""
+    """Local folder of locks, one per GPU, and of journals: files without a name, with the rows of
+    running attempts. The same for all workers of a machine. Default: `run` in OPTSERVE_HOME."""
     control: Literal["api", "separate"] = "api"
     """Which processes watch leases, and archive and remove ended jobs. `api`: every API process.
     `separate`: only ``python -m control.main``."""

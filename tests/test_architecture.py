@@ -14,7 +14,9 @@ from optcore.spec.training import Training
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("optcore", "store", "control", "api", "worker", "optserve")
 
-TORCH_FREE_OPTCORE = ("optcore.spec", "optcore.schedules", "optcore.plan", "optcore.recipes")
+TORCH_FREE_OPTCORE = (
+    *("optcore.files", "optcore.spec", "optcore.schedules", "optcore.plan", "optcore.recipes"),
+)
 SPEC_BASICS = [f"optcore.spec.{name}" for name in ("base", "duration", "errors", "limits")]
 """What every spec is written with; below the schedules, whose specs a run's are made of."""
 ALLOWED = {
@@ -24,14 +26,18 @@ ALLOWED = {
     "optcore.schedules": [*SPEC_BASICS, "optcore.schedules"],
     "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
     "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],
-    "optcore.data.sources.fetch": ["optcore.spec"],
-    "store": ["store", "optserve.contract", "optcore.spec"],
+    "optcore.files": ["optcore.files"],
+    "optcore.data.sources.fetch": ["optcore.files", "optcore.spec"],
+    "store": ["store", "optserve.contract", "optcore.spec", "optcore.files"],
     "control": ["control", "store", "optserve.contract"],
     "api": ["api", "control", "store", "optserve.contract", *TORCH_FREE_OPTCORE],
     "worker": ["worker", "store", "optserve.contract", "optcore"],
     "worker.processes.tether": [],
     "optserve.contract": ["optserve.contract", "optcore.spec"],
-    "optserve.client": ["optserve.client", "optserve.contract", "optcore.spec", "optcore.plan"],
+    "optserve.client": [
+        *("optserve.client", "optserve.contract"),
+        *("optcore.spec", "optcore.plan", "optcore.files"),
+    ],
     "optserve": ["optserve.client", "optserve.contract"],
     "optserve.__main__": ["optserve.cli"],
     "optserve.cli": [
@@ -143,6 +149,27 @@ def test_what_must_not_pull_torch_does_not() -> None:
     assert done.returncode == 0, done.stderr
 
 
+USE_PATHS = (
+    # Files of jobs, datasets, and who is told where datasets lie.
+    *("optcore.files", "optcore.data"),
+    *("optcore.training.run", "optcore.training.checkpoints.begin", "worker.attempt.runner"),
+    # Folders of the machine: settings, credentials, locks, journals, programs, /proc.
+    *("store.settings", "store.settings_page", "store.redis.credentials"),
+    *("store.storage.preflight", "worker.processes.gpu", "worker.reporting.journal"),
+    *("worker.main", "optcore.training.fingerprint", "optcore.training.steps.columns"),
+    "worker.attempt.failures",  # the name of a source file
+)
+"""Modules that may name folders of a machine. All others know files by their names alone."""
+WITHOUT_PATHS = ("api", "control", "store", "worker", "optcore.training")
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-60:])
+def test_only_some_modules_know_folders_of_the_machine(module: str, path: Path) -> None:
+    if any(within(module, package) for package in WITHOUT_PATHS):
+        allowed = any(within(module, name) for name in USE_PATHS)
+        assert allowed or not {"pathlib", "shutil", "tempfile"} & set(imports(path))
+
+
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 PICKLING = {("torch", "load"), ("torch", "save"), ("np", "load"), ("numpy", "load")}
 
@@ -172,7 +199,7 @@ WALL_CLOCKS = {
     ("date", "today"),
 }
 READ_THE_CLOCK = {
-    "store.storage.artifacts": {("time", "time")},
+    "optcore.files.files": {("time", "time")},
     "store.jobs.ids": {("time", "time_ns")},
 }
 """How long a folder that no job knows has been left alone is told by its files; an id begins with

@@ -10,7 +10,7 @@ import redis
 
 from store.redis.connect import connect
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.usable import StorageAway, described, require_usable
 
 ANSWERS_S = 10.0

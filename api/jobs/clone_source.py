@@ -14,7 +14,7 @@ from optserve.contract.states import State
 from store.errors import NothingToClone
 from store.jobs.pointers import Pointer
 from store.jobs.record import Record
-from store.storage.artifacts import MODEL
+from store.storage.names import MODEL
 
 MAX_POSTED = 3 * 2**20
 """Bytes of a merged spec as JSON. Each clone may add as much as a body holds, clone after clone."""

@@ -22,6 +22,7 @@ from api.http.spec_body import SpecBody, SpecBodyRoute
 from api.jobs.clone_source import check_fits, merged, source_of
 from api.jobs.responses import submitted_response
 from api.jobs.wakeups import wake_workers
+from optcore.files.files import Damaged
 from optserve.contract.answers.jobs import Job
 from optserve.contract.requests.clone import CloneSpec, Keep
 from optserve.contract.requests.job import JobSpec
@@ -33,7 +34,7 @@ from store.jobs.pointers import Pointer, StartingState
 from store.jobs.record import Record, new_fields
 from store.redis.functions import send_async
 from store.storage import starting_state
-from store.storage.starting_state import Damaged, Gone
+from store.storage.starting_state import Gone
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=SpecBodyRoute)
 

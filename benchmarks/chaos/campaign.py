@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks.chaos import proc
-from benchmarks.chaos.drafts import Drafts
 from benchmarks.chaos.kinds import CLONES, KINDS
 from benchmarks.chaos.posting import PATIENCE_S, Posting, post
 from benchmarks.chaos.report import Report
 from benchmarks.chaos.strikes import AWAY, Striker, Victims, plan
+from benchmarks.chaos.unfinished import Unfinished
 from benchmarks.chaos.verdict import Story, Window, silence_s, standstill, wrongs
 from optserve.client import Client
 from optserve.client.errors import ClientError
@@ -52,7 +52,7 @@ class Campaign:
         num_kills: see `plan`.
         lease_s: of the service.
         victims: who may be hurt.
-        drafts: those in the storage of the service, if all of it may be hurt.
+        unfinished: files of the service, if all of it may be hurt.
         supervise: starts again what has died; called all the time, from one thread.
     """
 
@@ -64,7 +64,7 @@ class Campaign:
     num_kills: int
     lease_s: float
     victims: Victims
-    drafts: Drafts | None
+    unfinished: Unfinished | None
     supervise: Callable[[], None]
 
     def run(self) -> Report:
@@ -76,14 +76,14 @@ class Campaign:
 class _Run:
     def __init__(self, campaign: Campaign, client: Client) -> None:
         self._campaign, self._client = campaign, client
-        self._drafts = campaign.drafts
+        self._unfinished = campaign.unfinished
         self._draw = random.Random(campaign.seed)
         self._kinds = [self._draw.choice([*KINDS, *CLONES]) for _ in range(campaign.num_jobs)]
         self._striker = Striker(
-            plan(campaign.num_kills, self._draw, whole=campaign.drafts is not None),
+            plan(campaign.num_kills, self._draw, whole=campaign.unfinished is not None),
             self._draw,
             campaign.victims,
-            campaign.drafts,
+            campaign.unfinished,
             lease_s=campaign.lease_s,
         )
         self._num_strikes = self._striker.left
@@ -180,7 +180,7 @@ class _Run:
         if self._away_since is not None:
             kind = self._striker.strike_while_away()
         else:
-            if self._striker.following == "clone draft" and posting.given < ended + 2 * OUTSTANDING:
+            if self._striker.following == "cloning" and posting.given < ended + 2 * OUTSTANDING:
                 posting.give_a_clone()
             kind = self._striker.strike(lambda: self._quietly(self._client.workers) or [])
         if kind in AWAY and self._away_since is None:
@@ -220,21 +220,21 @@ class _Run:
 
         The jobs *beside* were archived while others were hurt, and not each at the first try.
         """
-        drafts = self._drafts
-        if drafts is None:
+        unfinished = self._unfinished
+        if unfinished is None:
             return
         ended = [job for job in jobs if self._job(job).state.final]
-        self._wait(lambda: not drafts.unarchived([*ended, *beside]), ARCHIVED_S)
-        unarchived = drafts.unarchived(ended)
+        self._wait(lambda: not unfinished.unarchived([*ended, *beside]), ARCHIVED_S)
+        unarchived = unfinished.unarchived(ended)
         report.archived = len(ended) - len(unarchived)
         report.violations += [f"{job}: its rows were not moved to a file" for job in unarchived]
-        if drafts.left():
-            drafts.age()
+        if unfinished.left():
+            unfinished.age()
             api = self._campaign.victims.find("api")
             if api is not None:  # the next one looks through all folders first
                 proc.send(api, signal.SIGKILL)
-            self._wait(lambda: not drafts.left(), TIDY_S + TIDY_PER_JOB_S * len(jobs))
-        report.violations += [f"{draft} was left behind" for draft in drafts.left()]
+            self._wait(lambda: not unfinished.left(), TIDY_S + TIDY_PER_JOB_S * len(jobs))
+        report.violations += [f"{path} was left behind" for path in unfinished.left()]
         self._until_there()
 
     def _wait(self, condition: Callable[[], bool], for_s: float) -> None:

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 import typer
 
 from benchmarks.chaos.campaign import Campaign
-from benchmarks.chaos.drafts import Drafts
 from benchmarks.chaos.report import Report, show
 from benchmarks.chaos.service import LEASE_S, Service, own_service
+from benchmarks.chaos.unfinished import Unfinished
 from optserve.cli.options import FAILED
 from optserve.cli.output.terminal import out
+from store.redis.connect import connect
 
 
 class Given:
@@ -83,7 +84,7 @@ def command(
             num_kills=num_kills if pids else 0,
             lease_s=lease,
             victims=Given(pids),
-            drafts=None,
+            unfinished=None,
             supervise=lambda: None,
         ).run()
     show(report, out)
@@ -95,18 +96,19 @@ def against(
     service: Service, *, seed: int, num_jobs: int, minutes: float, num_kills: int
 ) -> Report:
     """Run the soak against a service of our own."""
-    return Campaign(
-        url=service.url,
-        name=_name(seed),
-        seed=seed,
-        num_jobs=num_jobs,
-        minutes=minutes,
-        num_kills=num_kills,
-        lease_s=LEASE_S,
-        victims=service,
-        drafts=Drafts(service.storage),
-        supervise=service.supervise,
-    ).run()
+    with connect(service.redis_url, timeout_s=LEASE_S) as client:
+        return Campaign(
+            url=service.url,
+            name=_name(seed),
+            seed=seed,
+            num_jobs=num_jobs,
+            minutes=minutes,
+            num_kills=num_kills,
+            lease_s=LEASE_S,
+            victims=service,
+            unfinished=Unfinished(service.storage, client),
+            supervise=service.supervise,
+        ).run()
 
 
 def _name(seed: int) -> str:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from benchmarks.chaos import proc
-from benchmarks.chaos.drafts import Draft, Drafts
+from benchmarks.chaos.unfinished import Unfinished, Writing
 from optserve.contract.answers.workers import Worker
 
-Kind = Literal["trainer", "worker", "api", "fork server", "server", "up", "starting", Draft, "stop"]
+Kind = Literal[
+    "trainer", "worker", "api", "fork server", "server", "up", "starting", Writing, "stop"
+]
 """
 What is hurt. Most names are those of the process that is killed.
 
 ``starting``: a part of the stack that has just been started, perhaps in place of one that was hurt.
-``archive draft``, ``clone draft``: the API, while it writes what belongs to a job.
+``archiving``, ``cloning``: the API, while it writes a file that no record names yet.
 ``stop``: a trainer, beyond its lease.
 """
 SIGKILLS: dict[Kind, int] = {"trainer": 7, "worker": 2, "api": 1}
@@ -28,8 +30,8 @@ ON_TOP: dict[Kind, float] = {
     "server": 0.1,
     "fork server": 0.1,
     "starting": 0.1,
-    "archive draft": 0.05,
-    "clone draft": 0.05,
+    "archiving": 0.05,
+    "cloning": 0.05,
     "up": 0.04,
 }
 """Who is killed besides, per kill of those."""
@@ -38,14 +40,12 @@ STOPPED_S = (0.3, 2.5)
 """Seconds, beyond its lease, for which a trainer is stopped."""
 STARTING_S = 1.5
 """Seconds for which a process counts as just started."""
-DRAFT_S = 0.5
-"""Seconds for which a draft is waited for before something else is done."""
+WRITING_S = 0.5
+"""Seconds for which such a file is waited for before something else is done."""
 HURTS = 2
 """Interruptions per job. Three deaths in a row without a new checkpoint would rightly be a crash
 loop."""
-AWAY: frozenset[Kind] = frozenset(
-    {"api", "server", "up", "starting", "archive draft", "clone draft"}
-)
+AWAY: frozenset[Kind] = frozenset({"api", "server", "up", "starting", "archiving", "cloning"})
 """After these the service does not answer for a while."""
 
 
@@ -96,12 +96,17 @@ class Striker:
         planned: list[Kind],
         draw: random.Random,
         victims: Victims,
-        drafts: Drafts | None,
+        unfinished: Unfinished | None,
         *,
         lease_s: float,
     ) -> None:
         self.struck: Counter[Kind] = Counter()
-        self._planned, self._draw, self._victims, self._drafts = planned, draw, victims, drafts
+        self._planned, self._draw, self._victims, self._unfinished = (
+            planned,
+            draw,
+            victims,
+            unfinished,
+        )
         self._lease_s = lease_s
         self._hurt: Counter[str] = Counter()
         self._stopped: dict[int, float] = {}
@@ -150,8 +155,8 @@ class Striker:
                 return self._hurt_all(workers())
             case "starting":
                 return self._hurt_one_that_starts()
-            case "archive draft" | "clone draft":
-                return self._hurt_with_draft(kind)
+            case "archiving" | "cloning":
+                return self._hurt_writing(kind)
             case "trainer" | "worker" | "fork server" | "stop":
                 return self._hurt_one_at_work(kind, workers())
 
@@ -172,19 +177,20 @@ class Striker:
                 return proc.send(pid, signal.SIGKILL)
         return False
 
-    def _hurt_with_draft(self, kind: Draft) -> bool:
-        """Kill the API while it writes a draft: it is stopped first, to be sure that it does."""
+    def _hurt_writing(self, kind: Writing) -> bool:
+        """Kill the API while it writes a file: it is stopped first, to be sure that it does."""
         api = self._victims.find("api")
-        if api is None or self._drafts is None:
+        unfinished = self._unfinished
+        if api is None or unfinished is None:
             return False
 
-        def kill(draft: Path) -> bool:
+        def kill(path: Path) -> bool:
             proc.send(api, signal.SIGSTOP)
-            there = draft.exists()
+            there = unfinished.is_unfinished(path)
             proc.send(api, signal.SIGKILL if there else signal.SIGCONT)
             return there
 
-        return self._drafts.wait_for(kind, DRAFT_S, then=kill)
+        return unfinished.wait_for(kind, WRITING_S, then=kill)
 
     def _hurt_one_at_work(self, kind: Kind, workers: list[Worker]) -> bool:
         allowed = self._victims.workers()

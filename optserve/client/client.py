@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
+from optcore.files.durable import replace
 from optcore.plan.preview import PreviewSpec
 from optserve.client import following
 from optserve.client.addresses import job_path
 from optserve.client.backoff import Backoff
 from optserve.client.connection import Connection, given
 from optserve.client.errors import ClientError
-from optserve.client.files import write_atomically
 from optserve.client.metrics import MetricCalls
 from optserve.client.streams import Update
 from optserve.client.submission import encode, post_action, post_job
@@ -187,7 +187,7 @@ class Client(MetricCalls):
     def download(self, job_id: str, name: str, path: Path) -> None:
         """Write a file of a finished job (``model.safetensors``) to *path*, or nothing at all."""
         with self._connection.stream(job_path(job_id, "artifacts", name)) as response:
-            write_atomically(path, response.iter_bytes())
+            replace(path, response.iter_bytes())
 
     # ------------------------------------------------------------ updates and history
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from optcore.files.durable import replace
 from optserve.client.addresses import job_path
 from optserve.client.connection import Connection, Params, given
-from optserve.client.files import write_atomically
 from optserve.contract.answers.charts import Chart, Comparison, XAxis
 from optserve.contract.answers.metrics import MetricRow, MetricsPage
 from optserve.contract.requests.exports import ExportForm
@@ -111,6 +111,6 @@ class MetricCalls:
         params = given(format=form, after=after, columns=",".join(columns) or None, limit=limit)
         with self._connection.stream(job_path(job_id, "metrics"), params=params) as response:
             if isinstance(target, Path):
-                write_atomically(target, response.iter_bytes())
+                replace(target, response.iter_bytes())
             else:
                 target.writelines(response.iter_bytes())

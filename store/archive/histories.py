@@ -15,14 +15,15 @@ from typing import Any
 
 import redis
 
+from optcore.files.files import StoredFile
+from store.archive.reader import read_verified
 from store.jobs import calls
-from store.jobs.pointers import HistoryPart, StoredFile, history_parts
+from store.jobs.pointers import HistoryPart, history_parts
 from store.redis import keys
 from store.redis.constants import HISTORY_ENTRIES
 from store.redis.functions import send
-from store.storage.artifacts import Storage
-from store.storage.durable import drafted, fill, named
-from store.storage.verified import read_verified
+from store.storage.names import history_folder, unique
+from store.storage.storage import Storage
 
 ENTRIES_LEFT = HISTORY_ENTRIES // 2
 """Entries that stay in the store: those that are read most."""
@@ -66,7 +67,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     )
     outcome = send(client, call)
     for each in joined if outcome == "ok" else [] if outcome == "already" else [part]:
-        storage.path(each.path).unlink(missing_ok=True)
+        storage.delete(each.path)
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
@@ -82,15 +83,8 @@ def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
 
 
 def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredFile:
-    folder = storage.history_folder(tenant, job_id)
-    if not storage.named:
-        raise FileNotFoundError(2, "the storage belongs to no store yet", str(storage.root))
-    folder.mkdir(parents=True, exist_ok=True)
-    with drafted(folder) as draft:
-        sha256 = fill(draft, lambda take: take(text))
-        stored = named(storage, draft, "events.jsonl", sha256)
-    storage.settle(folder)
-    return stored
+    storage.require_mounted("the storage belongs to no store yet")
+    return storage.put(unique(history_folder(tenant, job_id), "events.jsonl"), text)
 
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:

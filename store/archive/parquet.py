@@ -12,7 +12,6 @@ import io
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,7 +143,7 @@ class File:
         rows: how many there are.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         self.footer: Any = pq.read_metadata(path)
         self.words = Words.of(self.footer.metadata or {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from optcore.files.files import StoredFile
 from store.errors import ArchiveUnreadable
-from store.jobs.pointers import StoredFile
 from store.storage.pool import StoragePool
 
 T = TypeVar("T")

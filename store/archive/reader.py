@@ -6,17 +6,15 @@ pyarrow is imported when the first such file is read.
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optcore.files.files import Damaged, StoredFile
 from store.errors import ArchiveUnreadable
-from store.jobs.pointers import StoredFile
-from store.storage.artifacts import Storage
-from store.storage.verified import altered, read_verified
+from store.storage.storage import Storage
 
 if TYPE_CHECKING:
     from store.archive.parquet import File
@@ -52,23 +50,33 @@ def events(storage: Storage, stored: StoredFile, *, first: int, count: int) -> l
     return read_verified(storage, stored).splitlines()[first : first + count]
 
 
+def read_verified(storage: Storage, stored: StoredFile) -> bytes:
+    """Return the content of a file; raises as `rows` does."""
+    try:
+        return storage.read(stored.path, sha256=stored.sha256)
+    except Damaged:
+        raise _altered(stored) from None
+
+
 def _opened(storage: Storage, stored: StoredFile) -> File:
     with _damage_told(stored):
-        path = storage.path(stored.path)
-        stat = path.stat()
-        return _verified(path, stored, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        stat = os.stat(storage.local(stored.path))
+        return _verified(storage, stored, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=CACHED_FILES)
-def _verified(path: Path, stored: StoredFile, *identity: int) -> File:
-    """Return the file at *path*, which was read to its end unless it is the one it was before."""
+def _verified(storage: Storage, stored: StoredFile, *identity: int) -> File:
+    """Return a file, which was read to its end unless it is the one it was before."""
     from store.archive.parquet import File  # noqa: PLC0415
 
     del identity  # of what lies there: another file is another call
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != stored.sha256:
-            raise altered(stored)
-    return File(path)
+    if storage.describe(stored.path).sha256 != stored.sha256:
+        raise _altered(stored)
+    return File(storage.local(stored.path))
+
+
+def _altered(stored: StoredFile) -> ArchiveUnreadable:
+    return ArchiveUnreadable(stored.path, f"is damaged: its SHA-256 is not {stored.sha256}")
 
 
 @contextmanager

@@ -1,30 +1,28 @@
 """
 What the store has of the steps of a job that has ended, moved to files in the storage.
 
-A file is real once the record points to it: it is written under a temporary name, flushed, compared
-with the store bit for bit, renamed, its folders flushed; then one function of the store sets the
-pointer and removes the rows. A crash in between leaves an orphan, which is deleted once there is a
-pointer, and rows that are moved later. Of two processes that do this at once one is first, and the
-other deletes what it has written.
+A file is real once the record points to it: it is written under a name of its own and compared with
+the store bit for bit; then one function of the store sets the pointer and removes the rows. A crash
+in between leaves an orphan, which is deleted once there is a pointer, and rows that move later. Of
+two processes that do this at once one is first, and the other deletes what it has written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import redis
 
+from optcore.files.files import StoredFile
 from store.archive.parquet import ROWS_PER_GROUP, File, Words, Writer
 from store.jobs import calls
-from store.jobs.pointers import StoredFile
 from store.jobs.record import Record
 from store.redis import keys
 from store.redis.functions import send
-from store.storage.artifacts import Storage
-from store.storage.durable import Take, drafted, fill, named
+from store.storage.names import archive_folder, job_folder, unique
+from store.storage.storage import Storage
 
 HISTORY_BYTES = 512
 """
@@ -54,10 +52,10 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     if record.rows or long:
         folder = _folder(storage, record)
         if record.rows:
-            made["rows"] = _rows(client, storage, folder, record)
+            made["rows"] = _rows(client, storage, unique(folder, "rows.parquet"), record)
         if long:
-            made["events"] = _events(storage, folder, entries)
-        storage.settle(folder)
+            text = b"".join(entry + b"\n" for entry in entries)
+            made["events"] = storage.put(unique(folder, "events.jsonl"), text)
     files = {name: asdict(stored) for name, stored in made.items()}
     call = calls.archived(
         tenant,
@@ -69,52 +67,37 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
     outcome = send(client, call)
     if outcome != "ok":
         for stored in made.values():
-            storage.path(stored.path).unlink(missing_ok=True)
+            storage.delete(stored.path)
     if outcome == "differs":
         raise Differs(f"{tenant}/{job_id} is not what it was when its files were written")
 
 
-def _folder(storage: Storage, record: Record) -> Path:
+def _folder(storage: Storage, record: Record) -> str:
     """
-    Return the folder to write to; that of the job is there if it has a row: journals lie in it.
+    Return the folder to write to; that of the job is there if it has other files.
 
     A storage that is not mounted looks empty: what is written now would be gone later.
     """
-    job = storage.job_folder(record.tenant, record.id)
-    if (record.rows or record.checkpoints or record.artifacts) and not job.is_dir():
-        raise FileNotFoundError(2, "the storage has not got the other files of this job", str(job))
-    if not storage.named:
-        raise FileNotFoundError(2, "the storage belongs to no store yet", str(storage.root))
-    folder = storage.archive_folder(record.tenant, record.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    job = job_folder(record.tenant, record.id)
+    if (record.checkpoints or record.artifacts) and not storage.entries(job):
+        raise FileNotFoundError(2, "the storage has not got the other files of this job", job)
+    storage.require_mounted("the storage belongs to no store yet")
+    return archive_folder(record.tenant, record.id)
 
 
-def _rows(client: redis.Redis, storage: Storage, folder: Path, record: Record) -> StoredFile:
+def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> StoredFile:
     """Write the rows of a job to a file that holds, bit for bit, what the store does."""
     marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
     words = Words(record.id, record.series, marks)
-
-    def write(take: Take) -> None:
-        writer = Writer(take, words)
-        try:
-            for first in range(0, record.rows, ROWS_PER_GROUP):
-                writer.write(first, _stored(client, record, first))
-        finally:
-            writer.close()
-
-    with drafted(folder) as draft:
-        sha256 = fill(draft, write)
-        _compare(client, record, words, File(draft))
-        return named(storage, draft, "rows.parquet", sha256)
-
-
-def _events(storage: Storage, folder: Path, entries: Sequence[bytes]) -> StoredFile:
-    """Write what the store has of a job's history to a file, an entry a line."""
-    text = b"".join(entry + b"\n" for entry in entries)
-    with drafted(folder) as draft:
-        sha256 = fill(draft, lambda take: take(text))
-        return named(storage, draft, "events.jsonl", sha256)
+    with storage.create(name) as new, closing(Writer(new.write, words)) as writer:
+        for first in range(0, record.rows, ROWS_PER_GROUP):
+            writer.write(first, _stored(client, record, first))
+    try:
+        _compare(client, record, words, File(storage.local(name)))
+    except BaseException:
+        storage.delete(name)
+        raise
+    return new.stored
 
 
 def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optcore.files.files import StoredFile
 from optserve.contract.requests.clone import Keep
 
 
@@ -49,22 +50,6 @@ class Pointer:
     step: int
     path: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """
-    A file to which the store has moved something of a job that has ended.
-
-    Attributes:
-        path: below the storage root.
-        sha256: of the file.
-        size: of the file, in bytes.
-    """
-
-    path: str
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True)

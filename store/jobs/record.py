@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from optcore.files.files import StoredFile
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
 from store.errors import RecordUnreadable
-from store.jobs.pointers import BestPointer, Pointer, StartingState, StoredFile, stored_files
+from store.jobs.pointers import BestPointer, Pointer, StartingState, stored_files
 from store.jobs.series import PLAIN, Series
 
 COLUMNS = PLAIN.columns

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
 
+from optcore.files.files import StoredFile
 from optserve.contract.answers.history import Event
 from optserve.contract.answers.workers import Queue, Worker
 from optserve.contract.states import State
@@ -18,7 +19,7 @@ from store.errors import ArchiveUnreadable, JobNotFound, StoreUnavailable
 from store.jobs import calls
 from store.jobs.calls import Monitored, Unreadable
 from store.jobs.history import History
-from store.jobs.pointers import StoredFile, stored_files
+from store.jobs.pointers import stored_files
 from store.jobs.queue import read_queue, read_workers
 from store.jobs.record import SUMMARY, Record
 from store.jobs.series import Row

@@ -10,10 +10,11 @@ again, and start the server and everything else anew.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sys
 from pathlib import Path
+
+from optcore.files.durable import replace
 
 USER = "optserve"
 """The service, as the server knows it."""
@@ -52,20 +53,8 @@ def make(folder: Path) -> None:
     """
     path = folder / PASSWORD
     if not path.exists():
-        _write(path, secrets.token_urlsafe(32), mode=0o400)
-    _write(folder / USERS, users(path.read_text()), mode=0o444)
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    """Write the file whole or not at all."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fchmod(handle, mode)  # whatever the umask is
-        os.fsync(handle)
-    draft.rename(path)
+        replace(path, [secrets.token_urlsafe(32).encode()], mode=0o400)
+    replace(folder / USERS, [users(path.read_text()).encode()], mode=0o444)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from store.errors import StorageUnavailable
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.threads import Saturated, Threads
 from store.storage.usable import FULL
 
@@ -144,7 +144,7 @@ class OpenFile:
 
 def _opened(storage: Storage, path: str) -> tuple[BinaryIO, os.stat_result]:
     try:
-        file = storage.path(path).open("rb")
+        file = storage.open(path)
     except IsADirectoryError as error:
         raise FileNotFoundError(errno.ENOENT, "it is a folder", path) from error
     found = os.fstat(file.fileno())

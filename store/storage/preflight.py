@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from store.settings import Settings
+from store.storage.names import JOBS
 from store.storage.threads import Threads
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ DEFINITE = frozenset(
 )
 """Errors that last until something is changed. Others, as those of a mount that is away
 (EIO, ESTALE) or of a full disk, may be over in a minute."""
-JOBS = "jobs"
-"""Folder of the storage below which almost everything is written."""
 
 
 class Use(StrEnum):

@@ -6,32 +6,18 @@ It is copied, not pointed to: the other job continues, and deletes what it no lo
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
-import os
-import shutil
 import threading
-from pathlib import Path
+from contextlib import suppress
 
+from optcore.files import checkpoint
 from optserve.contract.requests.clone import Keep
 from store.jobs.pointers import Pointer
-from store.storage.artifacts import Storage
-
-FACTS, WEIGHTS, STATE = "state.json", "model.safetensors", "state.safetensors"
-"""The files of a checkpoint: its facts hold the SHA-256 of the other two under ``files``."""
-FOLDER = "parent"
-"""Where the copy lies in the folder of the clone."""
-AT_A_TIME = 1 << 20
-"""Bytes that are copied at a time."""
+from store.storage.names import STARTING_STATE, job_folder
+from store.storage.storage import Storage
 
 
 class Gone(Exception):
     """The files are no longer there: the job they belong to has deleted them."""
-
-
-class Damaged(Exception):
-    """The files are not what was written."""
 
 
 class Unwanted(Exception):
@@ -66,17 +52,10 @@ def take(
         Damaged: a file has another SHA-256 than when it was written.
         Unwanted: it was not wanted any more.
     """
-    if not storage.named:
-        raise FileNotFoundError(errno.ENOENT, "the storage is not mounted", str(storage.root))
-    final = storage.job_folder(tenant, job_id) / FOLDER
-    draft = final.with_name(f".draft-{FOLDER}")
-    draft.mkdir(parents=True)
+    storage.require_mounted("the storage is not mounted")
+    target = f"{job_folder(tenant, job_id)}/{STARTING_STATE}"
     try:
-        copied = _copied(storage.path(source.path), draft, source.sha256, keep)
-        _sync(draft)
-        draft.rename(final)
-        for folder in (final.parent, final.parent.parent):
-            _sync(folder)
+        copied = checkpoint.copy(storage, source.path, target, sha256=source.sha256, keep=keep)
     except FileNotFoundError as error:
         forget(storage, tenant, job_id)
         raise Gone(str(error)) from None
@@ -86,41 +65,10 @@ def take(
     if unwanted.is_set():
         forget(storage, tenant, job_id)
         raise Unwanted
-    return Pointer(source.step, storage.relative(final / copied), source.sha256)
+    return Pointer(source.step, copied, source.sha256)
 
 
 def forget(storage: Storage, tenant: str, job_id: str) -> None:
     """Remove what was copied for a job that was not made in the end."""
-    shutil.rmtree(storage.job_folder(tenant, job_id), ignore_errors=True)
-
-
-def _copied(source: Path, draft: Path, sha256: str, keep: Keep) -> str:
-    """Copy a checkpoint or a file into *draft*; return the name in there of what was copied."""
-    if source.is_file():
-        _copy(source, draft / WEIGHTS, sha256)
-        return WEIGHTS
-    _copy(source / FACTS, draft / FACTS, sha256)
-    sums = json.loads((draft / FACTS).read_bytes())["files"]
-    for name in (WEIGHTS,) if keep == "weights" else (WEIGHTS, STATE):
-        _copy(source / name, draft / name, sums[name])
-    return ""
-
-
-def _copy(source: Path, target: Path, sha256: str) -> None:
-    found = hashlib.sha256()
-    with source.open("rb") as old, target.open("wb") as new:
-        while part := old.read(AT_A_TIME):
-            found.update(part)
-            new.write(part)
-        new.flush()
-        os.fsync(new.fileno())
-    if found.hexdigest() != sha256:
-        raise Damaged(f"{source.name} must have SHA-256 {sha256}, got {found.hexdigest()}")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with suppress(OSError):  # no record points to it: an orphan, deleted in an hour
+        storage.delete(job_folder(tenant, job_id))

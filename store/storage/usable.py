@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import secrets
-from pathlib import Path
 
 import redis
 
+from optcore.files.durable import write_once
 from store.jobs import calls
 from store.redis.functions import send
-from store.storage.artifacts import STORE, Storage
+from store.storage.names import STORE
+from store.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
-PROBE = ".probe-"
-"""What the names of files begin with that only show that files can be written."""
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What file systems say that have no hard links."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a storage without space says: it is well, and waited for."""
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
@@ -43,7 +39,7 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
     ours = False
     try:
         ours = _is_ours(client, storage)
-        _probe(storage.root)
+        storage.probe()
     except OSError as error:
         if error.errno in FULL:
             return ours
@@ -77,7 +73,7 @@ def _is_ours(client: redis.Redis, storage: Storage) -> bool:
                 f"it lacks the file {STORE!r} that this store has put there: it is not mounted, "
                 "or another folder is",
             )
-        _write_name(storage, name)
+        write_once(storage.root / STORE, name.encode())
         found = _read_name(storage)
     if found == name and not named:
         send(client, calls.storage_named())
@@ -91,45 +87,3 @@ def _read_name(storage: Storage) -> str | None:
     except FileNotFoundError:
         storage.root.stat()  # the root itself must be there
         return None
-
-
-def _write_name(storage: Storage, name: str) -> None:
-    """Name a storage, durably or not at all; one that has a name keeps it."""
-    final = storage.root / STORE
-    draft = storage.root / f".{STORE}-{secrets.token_hex(8)}"
-    try:
-        with draft.open("x") as file:
-            file.write(name)
-            file.flush()
-            os.fsync(file.fileno())
-        if final.exists() and not final.read_bytes():
-            draft.replace(final)  # what a full disk has left of an earlier try
-        else:
-            _link(draft, final)
-    finally:
-        draft.unlink(missing_ok=True)
-    storage.settle(storage.root)
-
-
-def _link(draft: Path, final: Path) -> None:
-    """Give a file its name unless there is one of that name."""
-    try:
-        os.link(draft, final)
-    except FileExistsError:
-        return
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        draft.rename(final)
-
-
-def _probe(root: Path) -> None:
-    """Write a file durably and remove it; raise what the system says."""
-    path = root / f"{PROBE}{secrets.token_hex(8)}"
-    try:
-        with path.open("xb") as file:
-            file.write(b"can be written")
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        path.unlink(missing_ok=True)

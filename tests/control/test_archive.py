@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,11 +15,13 @@ from control.storage import StorageCheck
 from store.archive import writer
 from store.archive.parquet import File
 from store.jobs import calls
+from store.jobs.calls import Claim
 from store.jobs.series import PLAIN
 from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import archive_folder, job_folder
+from store.storage.storage import Storage
 from tests.support.store.archiving import ROWS, fail, files, keys_of, moved, rows, run
 from tests.support.store.protocol import ask, begin, record_of, rows_of, submit
 from tests.support.store.rounds import Rounds
@@ -83,7 +85,7 @@ def test_a_job_that_never_had_rows_needs_no_file(
     rounds.run()
 
     assert client.zcard(keys.UNARCHIVED) == 0
-    assert not storage.job_folder("local", job_id).exists()
+    assert not (storage.root / job_folder("local", job_id)).exists()
 
 
 def test_a_job_that_goes_on_keeps_its_rows_in_the_store(
@@ -108,29 +110,37 @@ def test_the_file_says_whose_rows_it_has_and_when_they_were_stored(
     rounds.run()
 
     (path,) = files(storage, held.job_id, "*.parquet")
-    file = File(path)
+    file = File(str(path))
     assert (file.words.job, file.words.series, file.rows) == (held.job_id, PLAIN, ROWS)
     assert file.words.marks == marks
-    assert record_of(client, held.job_id).archive["rows"].path == storage.relative(path)
+    assert record_of(client, held.job_id).archive["rows"].path == str(
+        path.relative_to(storage.root)
+    )
 
 
-def test_two_who_do_it_at_once_leave_one_file(
-    client: redis.Redis, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Overtaken(redis.Redis):
+    """A connection on which another process archives the job just before this one says so."""
+
+    def __init__(self, client: redis.Redis, storage: Storage, held: Claim) -> None:
+        super().__init__(connection_pool=client.connection_pool)
+        self._client, self._storage, self._job_id = client, storage, held.job_id
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if any(str(arg).endswith("_archived") for arg in args):
+            writer.archive(self._client, self._storage, "local", self._job_id)
+        untyped: Any = super()
+        return untyped.execute_command(*args, **options)
+
+
+def test_two_who_do_it_at_once_leave_one_file(client: redis.Redis, storage: Storage) -> None:
     held = run(client, storage)
     fail(client, held)
-    settle = Storage.settle
-
-    def and_another_one_is_first(self: Storage, folder: Path) -> None:
-        monkeypatch.setattr(Storage, "settle", settle)
-        writer.archive(client, storage, "local", held.job_id)
-        settle(self, folder)
-
-    monkeypatch.setattr(Storage, "settle", and_another_one_is_first)
-    writer.archive(client, storage, "local", held.job_id)
+    writer.archive(Overtaken(client, storage, held), storage, "local", held.job_id)
 
     (path,) = files(storage, held.job_id, "*.parquet")
-    assert record_of(client, held.job_id).archive["rows"].path == storage.relative(path)
+    assert record_of(client, held.job_id).archive["rows"].path == str(
+        path.relative_to(storage.root)
+    )
 
 
 def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
@@ -138,7 +148,7 @@ def test_what_somebody_left_who_died_is_swept_once_there_is_a_file(
 ) -> None:
     held = run(client, storage)
     fail(client, held)
-    folder = storage.archive_folder("local", held.job_id)
+    folder = storage.root / archive_folder("local", held.job_id)
     folder.mkdir(parents=True)
     for name in (".draft-0", "0-rows.parquet"):
         (folder / name).write_bytes(b"half of it")
@@ -192,9 +202,11 @@ def test_a_job_whose_folder_is_gone_holds_up_no_other(
     client: redis.Redis, rounds: Rounds, storage: Storage
 ) -> None:
     lost, sound = run(client, storage), run(client, storage)
+    path = f"{job_folder('local', lost.job_id)}/1-t/checkpoints/step-1"  # which is not there
+    saved = calls.checkpointed(lost, step=ROWS, path=path, sha256="5" * 64, digest="d" * 64)
+    send(client, saved)
     for held in (lost, sound):
         fail(client, held)
-    shutil.rmtree(storage.job_folder("local", lost.job_id))
 
     rounds.run("archive")
 
@@ -239,4 +251,4 @@ def test_a_job_that_is_not_kept_takes_its_file_along(client: redis.Redis, storag
 
     assert measured == str(size).encode()
     assert keys_of(client, held.job_id) == set()
-    assert not storage.job_folder("local", held.job_id).exists()
+    assert not (storage.root / job_folder("local", held.job_id)).exists()

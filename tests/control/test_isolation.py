@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +18,8 @@ from store.redis import keys
 from store.redis.constants import FORMAT
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 from tests.support.store.archiving import fail, files, run
 from tests.support.store.protocol import reap
 from tests.support.store.rounds import Rounds
@@ -162,19 +165,29 @@ async def test_a_damaged_archive_is_told_of_and_the_others_are_read(
     assert (rows, unreadable) == (set(ended), [])
 
 
-def test_a_folder_that_is_none_keeps_no_other_job_from_being_swept(
+class Failing(Storage):
+    """A storage that cannot delete the folders of some jobs."""
+
+    def __init__(self, root: Path, job_ids: Sequence[str]) -> None:
+        super().__init__(root)
+        self._folders = {job_folder("local", job_id) for job_id in job_ids}
+
+    def delete(self, name: str) -> None:
+        if name in self._folders:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        super().delete(name)
+
+
+def test_a_folder_that_cannot_be_deleted_keeps_no_other_job_from_being_swept(
     client: redis.Redis, storage: Storage, ended: list[str]
 ) -> None:
-    rounds = Rounds(client, storage, Settings(keep_jobs=0))
     odd, *others = ended
-    folder = storage.job_folder("local", odd)
-    shutil.rmtree(folder)
-    folder.write_text("no folder")
+    rounds = Rounds(client, Failing(storage.root, [odd]), Settings(keep_jobs=0))
 
     for _ in range(ROUNDS):
         rounds.run()
 
-    assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
+    assert not any((storage.root / job_folder("local", job_id)).exists() for job_id in others)
     assert client.zcard(keys.ENDED) == 0
     assert {each.member for each in aside(client)} == {f"local/{odd}"}
     assert "removed" in {each.kind for each in aside(client)}
@@ -183,16 +196,13 @@ def test_a_folder_that_is_none_keeps_no_other_job_from_being_swept(
 def test_many_folders_that_stay_keep_no_other_job_from_being_swept(
     client: redis.Redis, storage: Storage, ended: list[str]
 ) -> None:
-    rounds = Rounds(client, storage, Settings(keep_jobs=0))
     odd, others = ended[: 2 * PER_ROUND], ended[2 * PER_ROUND :]
-    for job_id in odd:
-        shutil.rmtree(storage.job_folder("local", job_id))
-        storage.job_folder("local", job_id).write_text("no folder")
+    rounds = Rounds(client, Failing(storage.root, odd), Settings(keep_jobs=0))
 
     for _ in range(ROUNDS):
         rounds.run()
 
-    assert not any(storage.job_folder("local", job_id).exists() for job_id in others)
+    assert not any((storage.root / job_folder("local", job_id)).exists() for job_id in others)
 
 
 def test_a_lease_without_a_record_keeps_no_other_job_from_being_taken_back(

@@ -15,7 +15,8 @@ from store.jobs.calls import Claim
 from store.redis import keys
 from store.redis.constants import HISTORY_ENTRIES
 from store.redis.functions import send
-from store.storage.artifacts import Storage
+from store.storage.names import history_folder, job_folder
+from store.storage.storage import Storage
 from tests.support.store.archiving import moved
 from tests.support.store.protocol import append, begin, record_of, some_rows, submit
 from tests.support.store.rounds import Rounds
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 def begun(client: redis.Redis, storage: Storage, *, steps: int = 10_000) -> Claim:
     submit(client, training={"steps": steps, "device": "cpu"})
     held = begin(client)
-    storage.job_folder("local", held.job_id).mkdir(parents=True)
+    (storage.root / job_folder("local", held.job_id)).mkdir(parents=True)
     return held
 
 
@@ -40,7 +41,7 @@ def in_store(client: redis.Redis, held: Claim) -> int:
 
 
 def files_of(storage: Storage, held: Claim) -> set[str]:
-    return {path.name for path in storage.history_folder("local", held.job_id).iterdir()}
+    return {path.name for path in (storage.root / history_folder("local", held.job_id)).iterdir()}
 
 
 async def pages(http: httpx.AsyncClient, job_id: str, limit: int) -> list[dict[str, object]]:

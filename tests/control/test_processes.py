@@ -15,7 +15,7 @@ import redis
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
 from store.redis import keys
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from tests.support.machine.processes import eventually
 from tests.support.service.api_process import api_process
 from tests.support.store.archiving import fail, files, run

@@ -16,7 +16,8 @@ from store.jobs.calls import Claim
 from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import attempt_folder, job_folder, jobs_in
+from store.storage.storage import Storage
 from tests.support.store.protocol import append, ask, begin, claim, some_rows, state_of, submit
 from tests.support.store.rounds import Rounds
 
@@ -29,10 +30,10 @@ def keeping(client: redis.Redis, storage: Storage, **settings: float) -> Rounds:
 
 def file_of(storage: Storage, held: Claim, attempt: int, name: str, *, size: int = 10) -> str:
     """Write a file of an attempt; return its path as a record keeps it."""
-    path = storage.attempt_folder("local", held.job_id, attempt, held.token) / name
+    path = (storage.root / attempt_folder("local", held.job_id, attempt, held.token)) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * size)
-    return storage.relative(path)
+    return str(path.relative_to(storage.root))
 
 
 def finished(client: redis.Redis, storage: Storage, *, size: int = 10, key: str = "") -> str:
@@ -69,7 +70,7 @@ def test_the_oldest_go_and_nothing_of_them_stays(client: redis.Redis, storage: S
     assert client.keys("*idempotency*") != []  # that of the other
     assert client.zrange(keys.JOBS % "local", 0, -1) == [new.encode()]
     assert client.zrange(keys.JOBS_IN_STATE % ("local", "succeeded"), 0, -1) == [new.encode()]
-    assert [job_id for _, job_id in storage.folders()] == [new]
+    assert [job_id for _, job_id in jobs_in(storage)] == [new]
     assert client.zcard(keys.REMOVED) == 0
     assert submit(client, key="key 0", body="another") != old
 
@@ -80,11 +81,11 @@ def test_what_ended_too_many_days_ago_goes(client: redis.Redis, storage: Storage
     client.zadd(keys.ENDED, {f"local/{old}": yesterday})
 
     keeping(client, storage, keep_days=1.5).run()
-    before = [job_id for _, job_id in storage.folders()]
+    before = [job_id for _, job_id in jobs_in(storage)]
     keeping(client, storage, keep_days=0.5).run()
 
     assert sorted(before) == sorted([old, new])
-    assert [job_id for _, job_id in storage.folders()] == [new]
+    assert [job_id for _, job_id in jobs_in(storage)] == [new]
 
 
 def test_the_oldest_go_until_what_is_left_is_small_enough(
@@ -94,8 +95,8 @@ def test_the_oldest_go_until_what_is_left_is_small_enough(
 
     keeping(client, storage, keep_bytes=250_000).run()
 
-    assert {job_id for _, job_id in storage.folders()} == set(jobs[2:])
-    weights = sum(storage.measure("local", job_id) for job_id in jobs[2:])
+    assert {job_id for _, job_id in jobs_in(storage)} == set(jobs[2:])
+    weights = sum(storage.measure(job_folder("local", job_id)) for job_id in jobs[2:])
     assert client.hget(keys.BYTES, "all") == str(weights).encode()
     assert weights > 200_000  # and a file with the rows of each
 
@@ -119,12 +120,12 @@ def test_a_crash_before_the_files_are_gone_is_made_up_for(
     Retention(
         client, storage, StorageCheck(client, storage), Settings(keep_jobs=0)
     ).expire()  # and dies
-    between = (keys_of(client, job_id), storage.job_folder("local", job_id).exists())
+    between = (keys_of(client, job_id), (storage.root / job_folder("local", job_id)).exists())
 
     keeping(client, storage).run()  # another process, or the same one later
 
     assert between == ([], True)
-    assert not storage.job_folder("local", job_id).exists()
+    assert not (storage.root / job_folder("local", job_id)).exists()
 
 
 # ------------------------------------------------------------------ files of nobody
@@ -147,14 +148,14 @@ def test_what_an_attempt_left_behind_goes_unless_it_is_pointed_to(
 
     look_through(Rounds(client, storage))
 
-    there = [storage.path(path).exists() for path in (kept, left, lost, new)]
+    there = [(storage.root / path).exists() for path in (kept, left, lost, new)]
     assert there == [True, False, False, True]
 
 
 def test_the_files_of_a_clone_that_was_not_made_go_after_an_hour(
     client: redis.Redis, storage: Storage
 ) -> None:
-    fresh, old = [storage.job_folder("local", f"job_{name}") / "parent" for name in "ab"]
+    fresh, old = [(storage.root / job_folder("local", f"job_{name}")) / "parent" for name in "ab"]
     for folder in (fresh, old):
         folder.mkdir(parents=True)
     long_ago = time.time() - ORPHAN_S - 60
@@ -171,7 +172,7 @@ def test_a_store_that_was_emptied_removes_nothing(
 ) -> None:
     job_id = finished(client, storage)
     look_through(Rounds(client, storage))
-    folder = storage.job_folder("local", job_id)
+    folder = storage.root / job_folder("local", job_id)
     long_ago = time.time() - 2 * ORPHAN_S
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (long_ago, long_ago))
@@ -193,11 +194,11 @@ def test_folders_are_looked_through_again_after_a_while(
     lost = file_of(storage, Claim("local", job_id, "b" * 32), 2, "model.safetensors")
 
     look_through(rounds)
-    before = storage.path(lost).exists()
+    before = (storage.root / lost).exists()
     now[0] += SCAN_EVERY_S
     look_through(rounds)
 
-    assert (before, storage.path(lost).exists()) == (True, False)
+    assert (before, (storage.root / lost).exists()) == (True, False)
 
 
 def look_through(rounds: Rounds) -> None:

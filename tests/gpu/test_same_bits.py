@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.files.files import Files
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.loop import train
@@ -38,9 +39,10 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
             rows += [row_of(report)] if isinstance(report, StepReport) else []
             if run.settled and draw.random() < 0.1:
                 break
-        saved = checkpoint.save(run, folder / str(i))
+        saved = checkpoint.save(run, Files(folder / str(i)))
         before.append(rows)
-        case = {"spec": spec, "checkpoint": str(saved.path), "sha256": saved.sha256}
+        where = {"folder": str(folder / str(i)), "checkpoint": saved.path}
+        case = {"spec": spec, **where, "sha256": saved.sha256}
         asked.append({**case, "device": "cuda"})
     (folder / "cases.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "tests.support.optcore.continuing"]

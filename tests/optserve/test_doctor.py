@@ -18,7 +18,8 @@ from optserve.local import homes
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
-from store.storage.artifacts import STORE, Storage
+from store.storage.names import STORE
+from store.storage.storage import Storage
 from tests.support.checkout import ROOT
 from tests.support.service.homes import commands, doctor, problems, store
 

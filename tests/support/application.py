@@ -12,8 +12,8 @@ from api.app import create_app
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.views import Store
 from store.settings import Settings
-from store.storage.artifacts import Storage
 from store.storage.pool import StoragePool
+from store.storage.storage import Storage
 from tests.support.store.rounds import Rounds
 
 

@@ -6,18 +6,17 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from optcore.training.checkpoints.digest import digest
-from optcore.training.run import Run
 from optserve.contract.states import Reason
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import Record
 from store.redis.functions import Fenced
+from store.storage.names import attempt_folder
 from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.disk import Disk
 from worker.attempt.failures import Fault, fault_of, reason_of
@@ -26,7 +25,6 @@ from worker.attempt.restore import OtherBits, Restorer
 from worker.attempt.session import Session, Stop, Tools
 from worker.attempt.steps import StepLoop
 from worker.processes.trainers import FAULT
-from worker.reporting import journal
 from worker.reporting.cadence import Cadence
 from worker.reporting.journal import Journal
 from worker.reporting.outbox import metrics_of
@@ -89,9 +87,7 @@ class Attempt:
     def _session(self, lease: Lease) -> Iterator[Session]:
         """Set up the run, its journal and its reporter."""
         tools, record = self._tools, self._record
-        folder = tools.storage.attempt_folder(
-            record.tenant, record.id, record.attempt, self._claim.token
-        )
+        folder = attempt_folder(record.tenant, record.id, record.attempt, self._claim.token)
         retry_for_s = tools.settings.fault_patience_s
         disk = Disk(tools.storage, self._claim, self._sender, lease, retry_for_s)
         with lease.phase("setup"):
@@ -99,7 +95,10 @@ class Attempt:
             run.interrupt = lease.interrupt
             plan = LrPlan(run.spec)
             width = plan.series.width
-            opened = disk.write_when_space(lambda: _new_journal(folder, run, width), phase="setup")
+            run_dir = tools.settings.run_dir
+            opened = disk.write_when_space(
+                lambda: Journal(run_dir, first=run.row, width=width), phase="setup"
+            )
         with (
             opened as new_journal,
             Reporter(
@@ -175,13 +174,6 @@ class Attempt:
         call = calls.release(self._claim, why=why, cause=fault.cause)
         self.wakeups = self._sender.send(call).wakeups
         return f"{FAULT}{fault.why}"
-
-
-def _new_journal(folder: Path, run: Run, width: int) -> Journal:
-    """Return the journal of an attempt whose files are in *folder*; delete those before it."""
-    for old in folder.parent.glob(f"*/{journal.NAME}"):
-        old.unlink(missing_ok=True)
-    return Journal(folder / journal.NAME, first=run.row, width=width)
 
 
 def _result(reporter: Reporter) -> dict[str, Any]:

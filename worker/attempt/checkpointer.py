@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
+from optcore.files import checkpoint as layout
+from optcore.files.files import StoredFile
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.checkpoint import Checkpoint
-from optcore.training.checkpoints.files import write_durably
-from optcore.training.run import Run
 from store.jobs import calls
 from store.jobs.pointers import BestPointer
 from store.jobs.record import Record
-from store.storage.artifacts import BEST, EMA, MODEL, Storage
+from store.storage.names import BEST, EMA, MODEL
 from worker.attempt.disk import MachineFault
 from worker.attempt.session import Session, Stop
 
@@ -42,7 +41,7 @@ class Checkpointer:
     def __init__(self, session: Session, record: Record) -> None:
         self.step = session.run.row
         self._session, self._storage = session, session.tools.storage
-        self._best = _best_network(record, session.run, self._storage)
+        self._best = _best_network(session, record)
 
     def save(self) -> None:
         """Make a checkpoint that the record points to, unless there is one of this step."""
@@ -57,7 +56,7 @@ class Checkpointer:
                 calls.checkpointed(
                     session.claim,
                     step=saved.step,
-                    path=self._storage.relative(saved.path),
+                    path=saved.path,
                     sha256=saved.sha256,
                     digest=saved.digest,
                 )
@@ -83,36 +82,26 @@ class Checkpointer:
         if withdrawn is not None:
             # Only a few best states are kept; without this, those that the record never heard of
             # would push out the one that it points to.
-            shutil.rmtree(self._storage.path(withdrawn.path), ignore_errors=True)
+            layout.delete(self._storage, [withdrawn.path])
         saved = self._write("best")
         network = (
             checkpoint.ema_bytes if tracked.metric.startswith("ema_") else checkpoint.model_bytes
         )
-        content = network(session.run)
-        self._best = target = session.folder / BEST
-        session.disk.write_when_space(lambda: write_durably(target, content))
-        path = self._storage.relative(saved.path)
+        self._best = self._put(f"{saved.path}/{BEST}", network(session.run))
         session.reporter.outbox.set_best(
-            BestPointer(saved.step, path, saved.sha256, tracked.metric, tracked.value)
+            BestPointer(saved.step, saved.path, saved.sha256, tracked.metric, tracked.value)
         )
 
     def write_artifacts(self) -> dict[str, dict[str, Any]]:
         """Write the trained network; return path, sha256 and size of every artifact, by name."""
-        session, folder, disk = self._session, self._session.folder, self._session.disk
-        files = {MODEL: checkpoint.model_bytes(session.run)}
-        if session.run.ema is not None:
-            files[EMA] = checkpoint.ema_bytes(session.run)
-
-        def write() -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                write_durably(folder / name, content)
-
-        disk.write_when_space(write)
-        paths = [folder / name for name in files] + ([self._best] if self._best else [])
-        return disk.write_when_space(
-            lambda: {path.name: self._storage.described(path) for path in paths}
-        )
+        folder, run = self._session.folder, self._session.run
+        contents = {MODEL: checkpoint.model_bytes(run)}
+        if run.ema is not None:
+            contents[EMA] = checkpoint.ema_bytes(run)
+        stored = {name: self._put(f"{folder}/{name}", each) for name, each in contents.items()}
+        if self._best is not None:
+            stored[BEST] = self._best
+        return {name: asdict(file) for name, file in stored.items()}
 
     def delete_unneeded(self) -> None:
         """Delete the checkpoints that the store no longer needs, if it has just said which."""
@@ -123,9 +112,13 @@ class Checkpointer:
     def _write(self, kind: str) -> Checkpoint:
         """Write a checkpoint of the run into the folder *kind* of the attempt."""
         session = self._session
+        folder = f"{session.folder}/{kind}"
         return session.disk.write_when_space(
-            lambda: checkpoint.save(session.run, session.folder / kind)
+            lambda: checkpoint.save(session.run, self._storage, folder)
         )
+
+    def _put(self, name: str, content: bytes) -> StoredFile:
+        return self._session.disk.write_when_space(lambda: self._storage.put(name, content))
 
     def _delete_all_but(self, needed: Sequence[str]) -> None:
         try:
@@ -135,9 +128,12 @@ class Checkpointer:
             log.warning("%s: checkpoints not needed any more are still there: %s", job_id, error)
 
 
-def _best_network(record: Record, run: Run, storage: Storage) -> Path | None:
+def _best_network(session: Session, record: Record) -> StoredFile | None:
     """Return the network of the best state, if the restored run still counts it as the best."""
-    best = record.best
+    best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:
         return None
-    return storage.path(best.path).parents[1] / BEST
+    name = f"{best.path}/{BEST}"
+    if not storage.is_file(name):  # up to 0.2.0 it lay in the folder of the attempt
+        name = f"{best.path.rpartition('/')[0].rpartition('/')[0]}/{BEST}"
+    return session.disk.read(lambda: storage.describe(name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import TypeVar
 
 from store.jobs import calls
 from store.jobs.calls import Claim
-from store.storage.artifacts import STORE, Storage
+from store.storage.names import STORE
+from store.storage.storage import Storage
 from store.storage.usable import FULL, described, is_fault
 from worker.attempt.lease import Lease, Phase
 from worker.reporting.retry import RetryingSender
@@ -81,7 +81,7 @@ class Disk:
         while True:
             try:
                 with self.lease.phase(phase):
-                    self._require_mounted()
+                    self.storage.require_mounted(NOT_MOUNTED)
                     done = work()
             except OSError as error:
                 if error.errno in FULL:  # the storage is shared: it is full on all machines
@@ -104,10 +104,6 @@ class Disk:
             self.check_requests()
             # If *retry_for_s* is shorter than the pause, it ends with the next try.
             time.sleep(min(RETRY_S, self.retry_for_s) if failing else RETRY_S)
-
-    def _require_mounted(self) -> None:
-        if not self.storage.named:
-            raise FileNotFoundError(errno.ENOENT, NOT_MOUNTED, str(self.storage.root))
 
     def _note(self, kind: str, **data: str) -> None:
         with self.lease.phase("store"):

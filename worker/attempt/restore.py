@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+from optcore.files.checkpoint import CheckpointUnusable
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from
-from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.fingerprint import fingerprint, machine_facts
 from optcore.training.run import Run
 from store.jobs import calls
@@ -114,8 +114,8 @@ class Restorer:
         return bits_from
 
     def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:
-        path = self.tools.storage.path(pointer.path)
-        self.disk.read(lambda: checkpoint.restore(run, path, sha256=pointer.sha256, exact=exact))
+        storage, path, sha256 = self.tools.storage, pointer.path, pointer.sha256
+        self.disk.read(lambda: checkpoint.restore(run, storage, path, sha256=sha256, exact=exact))
 
     def _is_lost(self, fault: MachineFault) -> bool:
         """Return whether a file is missing, and has long been, from a storage that is mounted."""
@@ -132,7 +132,8 @@ class Restorer:
             return self.disk.read(
                 lambda: begin_from(
                     self.record.spec.run_spec(),
-                    self.tools.storage.path(start.path),
+                    self.tools.storage,
+                    start.path,
                     keep=start.keep,
                     data_dir=self.tools.settings.data_dir,
                     device=self.tools.device,

@@ -21,7 +21,7 @@ from store.jobs.record import Record
 from store.redis.connect import connect
 from store.redis.functions import Fenced
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from worker.attempt.attempt import Attempt, Outcome
 from worker.attempt.session import Tools, Train
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
@@ -14,7 +13,7 @@ from optcore.training.reports import Report
 from optcore.training.run import Run
 from store.jobs.calls import Claim
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from worker.attempt.disk import Disk
 from worker.attempt.lease import Lease
 from worker.reporting.cadence import POLL_S
@@ -75,7 +74,7 @@ class Session:
         lease: on the job.
         run: what is trained.
         reporter: of its rows.
-        folder: of the attempt's files.
+        folder: of the attempt's files, below the storage root.
     """
 
     claim: Claim
@@ -84,7 +83,7 @@ class Session:
     lease: Lease
     run: Run
     reporter: Reporter
-    folder: Path
+    folder: str
 
     @property
     def disk(self) -> Disk:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +13,6 @@ from typing import Self
 from store.redis.constants import CHUNK_ROWS
 
 log = logging.getLogger(__name__)
-
-NAME = "journal"
-"""The file's name, in the folder of the attempt."""
 
 
 class Journal:
@@ -25,16 +24,16 @@ class Journal:
     claim, and the next attempt computes them again.
 
     Args:
-        path: of the file, which is overwritten, and removed when the attempt ends.
+        folder: on a local disk. The file has no name there, so that nothing is left of it when the
+            process ends, however it ends.
         first: number of its first row.
         width: bytes of a row.
     """
 
-    def __init__(self, path: Path, *, first: int, width: int) -> None:
-        self._path, self._first, self._width = path, first, width
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        self._file = path.open("a+b", buffering=0)
+    def __init__(self, folder: Path, *, first: int, width: int) -> None:
+        self._first, self._width = first, width
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile("w+b", buffering=0, dir=folder)  # noqa: SIM115
         self._complete = True
 
     def add(self, data: bytes) -> None:
@@ -43,10 +42,11 @@ class Journal:
             return
         try:
             # Unbuffered, so that a full disk shows here, and `rows` finds what was added.
+            self._file.seek(0, os.SEEK_END)
             self._complete = self._file.write(data) == len(data)
         except OSError as error:
             self._complete = False
-            log.warning("%s is no longer written: %s", self._path, error)
+            log.warning("the journal is no longer written: %s", error)
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """
@@ -77,4 +77,3 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._path.unlink(missing_ok=True)

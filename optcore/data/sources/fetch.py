@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from optcore.files.durable import replace
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -103,9 +103,7 @@ def _keep(path: Path, content: bytes) -> None:
     wanted = MNIST_IDX_FILES[path.name]
     if _sha256(content) != wanted:
         raise ValueError(f"{path.name} must have SHA-256 {wanted}, got {_sha256(content)}")
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
+    replace(path, [content])
 
 
 def _sha256(content: bytes) -> str:

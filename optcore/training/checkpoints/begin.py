@@ -7,15 +7,18 @@ from typing import Literal
 
 from torch import Tensor
 
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints.checkpoint import slots_of
-from optcore.training.checkpoints.files import CheckpointUnusable, network, read
+from optcore.training.checkpoints.tensors import network, read
 from optcore.training.run import Run
 
 
 def begin_from(
     spec: RunSpec,
-    path: Path,
+    files: Files,
+    path: str,
     *,
     keep: Literal["weights", "optimizer"],
     data_dir: Path,
@@ -27,8 +30,9 @@ def begin_from(
 
     Args:
         spec: a network of the same parameters; all else may differ.
-        path: a folder that `save` returned, of any run; for its weights alone, a file with a
-            network will do.
+        files: where the checkpoint was written.
+        path: what `save` returned, of any run; for its weights alone, a file with a network will
+            do.
         keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint;
             its schedules begin at 0 all the same.
         data_dir: where datasets lie.
@@ -43,10 +47,10 @@ def begin_from(
     slots: dict[str, dict[str, Tensor]] = {}
     counts: dict[str, int] = {}
     if keep == "optimizer":
-        facts, model, state = read(path, sha256=sha256)
+        facts, model, state = read(files, path, sha256=sha256)
         slots, counts = slots_of(state), facts["counts"]
     else:
-        model = network(path, sha256)
+        model = network(files, path, sha256)
     try:
         run = Run.start(spec, data_dir=data_dir, device=device, weights=model)
         if keep == "optimizer":

@@ -1,44 +1,25 @@
 """
-Checkpoints: a run on disk, whole or not at all.
+Checkpoints: the whole state of a run as files, which `optcore.files.checkpoint` lists.
 
-A checkpoint is a folder ``step-00000500`` with
-
-    model.safetensors   the network: loads with plain safetensors
-    state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
-                        unfinished step, the order of the examples, torch's generators
-    state.json          everything else, and the SHA-256 of the other two
-
-Tensors are stored contiguous; their memory format is in the fingerprint.
-
-The folder is written under another name, flushed to disk, and renamed. Nothing in it is pickled.
+Tensors are stored contiguous; their memory format is in the fingerprint. Nothing is pickled.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from optcore.files import checkpoint as layout
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
-from optcore.training.checkpoints.files import (
-    FACTS_FILE,
-    FORMAT,
-    MODEL_FILE,
-    STATE_FILE,
-    CheckpointUnusable,
-    read,
-    sha256_of,
-    sync_folder,
-    write_durably,
-)
+from optcore.training.checkpoints.tensors import read
 from optcore.training.precision import Scaler
 from optcore.training.run import Run
 from optcore.training.seeds import (
@@ -56,69 +37,62 @@ COUNTERS = (
 MAX_CHECKPOINTS = 3
 """Number of checkpoints that are kept of a run."""
 
-DRAFT = ".draft-"
-"""Prefix of a folder that is being written. Only one process writes checkpoints of a run."""
-
 
 @dataclass(frozen=True)
 class Checkpoint:
     """
-    A checkpoint on disk.
+    A checkpoint that was written.
 
     Attributes:
-        path: its folder.
+        path: its name below the root of the files.
         step: steps made when it was made.
         sha256: of its ``state.json``, which holds those of the other files.
         digest: of every tensor of the run.
     """
 
-    path: Path
+    path: str
     step: int
     sha256: str
     digest: str
 
 
-def save(run: Run, folder: Path) -> Checkpoint:
+def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     """
     Write *run* below *folder*, and delete older checkpoints there but the last few.
 
     Args:
         run: between two reports of `train`, and settled.
-        folder: is made if it does not exist.
+        files: where it is written.
+        folder: of all checkpoints of this run; only one process writes there.
+
+    Raises:
+        OSError: it could not be written; nothing of it is left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{run.row:08d}"
-    for left_by_a_crash in folder.glob(f"{DRAFT}*"):
-        shutil.rmtree(left_by_a_crash)
-    draft = folder / f"{DRAFT}{final.name}"
-    draft.mkdir()
-    files = {
-        MODEL_FILE: tensors_to_bytes(run.model_tensors()),
-        STATE_FILE: tensors_to_bytes(_state_tensors(run)),
-    }
+    # First: what a crash has left takes space.
+    layout.prune(files, folder, most=MAX_CHECKPOINTS)
     facts = _facts(run)
-    facts["files"] = {name: sha256_of(content) for name, content in files.items()}
-    files[FACTS_FILE] = json.dumps(facts).encode()
-    for name, content in files.items():
-        write_durably(draft / name, content)
-    # Files, then their names, then the folder's new name: a crash leaves a draft or the whole.
-    sync_folder(draft)
-    shutil.rmtree(final, ignore_errors=True)
-    draft.rename(final)
-    sync_folder(folder)
-    _prune(folder)
-    return Checkpoint(final, run.row, sha256_of(files[FACTS_FILE]), facts["digest"])
+    path, sha256 = layout.write(
+        files,
+        folder,
+        step=run.row,
+        facts=facts,
+        model=tensors_to_bytes(run.model_tensors()),
+        state=tensors_to_bytes(_state_tensors(run)),
+    )
+    layout.prune(files, folder, most=MAX_CHECKPOINTS)
+    return Checkpoint(path, run.row, sha256, facts["digest"])
 
 
 def restore(
-    run: Run, path: Path, *, sha256: str | None = None, exact: bool = True
+    run: Run, files: Files, path: str, *, sha256: str | None = None, exact: bool = True
 ) -> dict[str, Any]:
     """
     Restore *run* from the checkpoint at *path*; return the facts of the checkpoint.
 
     Args:
         run: of the same spec, just started; all of its state is replaced.
-        path: a folder that `save` returned.
+        files: where it was written.
+        path: what `save` returned.
         sha256: what `save` returned, if it is known.
         exact: whether the run must continue with the same bits.
 
@@ -127,7 +101,7 @@ def restore(
             differ.
         OSError: a file does not exist, or cannot be read now.
     """
-    facts, model, state = read(path, sha256=sha256)
+    facts, model, state = read(files, path, sha256=sha256)
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if exact:
@@ -206,7 +180,7 @@ def _stateful(run: Run) -> dict[str, Scaler | Best]:
     return {name: part for name, part in found.items() if part is not None}
 
 
-def _check_facts(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
     """Raise if bits differ between here and where the checkpoint was made."""
     differing = [
         f"{name} was {theirs.get(name)}, is {ours.get(name)}"
@@ -243,7 +217,7 @@ def _state_tensors(run: Run) -> dict[str, Tensor]:
 
 def _facts(run: Run) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": layout.FORMAT,
         "spec": run.spec.model_dump(mode="json"),
         **{name: getattr(run, name) for name in COUNTERS},
         **{name: part.state_dict() for name, part in _stateful(run).items()},
@@ -256,8 +230,3 @@ def _facts(run: Run) -> dict[str, Any]:
         "facts": run.facts(),
         "digest": digest(run.tensors()),
     }
-
-
-def _prune(folder: Path) -> None:
-    for old in sorted(folder.glob("step-*"))[:-MAX_CHECKPOINTS]:
-        shutil.rmtree(old, ignore_errors=True)

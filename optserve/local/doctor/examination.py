@@ -22,7 +22,7 @@ from optserve.local.errors import StackError
 from optserve.local.settings import settings_of
 from optserve.local.valkey import ServerError
 from store.redis.connect import connect
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 
 ANSWER_S = 10.0
 """Seconds that the store may take to answer."""

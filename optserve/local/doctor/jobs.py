@@ -13,7 +13,7 @@ from optserve.local.doctor.findings import Finding, Home
 from store.errors import RecordUnreadable
 from store.jobs.record import Record
 from store.redis import keys
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 
 BATCH_SIZE = 500
 MAX_NAMED = 3

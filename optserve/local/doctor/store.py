@@ -14,7 +14,7 @@ from store.redis import keys
 from store.redis.functions import send
 from store.redis.library import library_name
 from store.redis.server import check, libraries
-from store.storage.artifacts import STORE
+from store.storage.names import STORE
 
 
 def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:

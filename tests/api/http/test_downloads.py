@@ -11,8 +11,9 @@ from fastapi.responses import FileResponse
 from starlette.responses import Response
 
 from api.http.downloads import Download
-from store.storage.artifacts import STORE, Storage
+from store.storage.names import STORE
 from store.storage.pool import StoragePool
+from store.storage.storage import Storage
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,9 @@ from store.jobs import calls
 from store.jobs.views import Store
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import archive_folder, attempt_folder
 from store.storage.pool import StoragePool
+from store.storage.storage import Storage
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import append, begin, claim, some_rows, state_of, submit
 from tests.support.store.rounds import Rounds
@@ -66,9 +67,9 @@ def moved(client: redis.Redis, home: Path) -> tuple[str, Path]:
     ended = begin(client, "t" * 32)
     append(client, ended, 0, some_rows(0, 5))
     storage = Storage(home / "storage")
-    storage.attempt_folder("local", ended.job_id, 1, ended.token).mkdir(parents=True)
+    (storage.root / attempt_folder("local", ended.job_id, 1, ended.token)).mkdir(parents=True)
     send(client, calls.fail(ended, reason="error", detail="enough"))
-    folder = storage.archive_folder("local", ended.job_id)
+    folder = storage.root / archive_folder("local", ended.job_id)
 
     def there() -> bool:
         Rounds(client, storage, Settings()).run()

@@ -13,7 +13,8 @@ import redis
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
-from store.storage.artifacts import Storage
+from store.storage.names import attempt_folder
+from store.storage.storage import Storage
 from tests.support.store.archiving import files, harmed, keys_of, moved, refusal, rows
 from tests.support.store.protocol import append, begin, submit
 from tests.support.store.rounds import Rounds
@@ -73,15 +74,23 @@ def lived(client: redis.Redis, storage: Storage, *, looks: int) -> str:
         append(client, held, 10 * (i - 1), rows(10 * (i - 1), 10))
         data = {"step": 10 * i, "test_loss": 1 / (3 + i), "test_accuracy": 1 - 1 / (3 + i)}
         send(client, calls.evaluated(held, step=10 * i, data=data))
-        path = storage.attempt_folder("local", job_id, 1, held.token) / "checkpoints" / str(10 * i)
+        path = (
+            (storage.root / attempt_folder("local", job_id, 1, held.token))
+            / "checkpoints"
+            / str(10 * i)
+        )
         path.mkdir(parents=True)
         call = calls.checkpointed(
-            held, step=10 * i, path=storage.relative(path), sha256="5" * 64, digest="d" * 64
+            held,
+            step=10 * i,
+            path=str(path.relative_to(storage.root)),
+            sha256="5" * 64,
+            digest="d" * 64,
         )
         send(client, call)
     artifacts = {
         "model.safetensors": {
-            "path": storage.relative(path.parents[1] / "model.safetensors"),
+            "path": str((path.parents[1] / "model.safetensors").relative_to(storage.root)),
             "sha256": "a" * 64,
             "size": 123456,
         }

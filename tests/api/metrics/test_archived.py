@@ -14,7 +14,7 @@ from api.metrics.streams.poller import Poller
 from api.metrics.streams.subscriber import Subscriber
 from store.jobs.views import Store
 from store.redis import keys
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from tests.support.store.archiving import ROWS, fail, files, harmed, moved, refusal, rows, run
 from tests.support.store.protocol import append
 from tests.support.store.rounds import Rounds

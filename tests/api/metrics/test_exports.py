@@ -31,7 +31,8 @@ from store.jobs.views import Store
 from store.redis import keys
 from store.redis.functions import send
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 from tests.support.http.exports import MEDIA_TYPES, metrics_of
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import LEASE_MS, SPEC, append, begin, some_rows, submit
@@ -73,7 +74,7 @@ def running(client: redis.Redis, data: bytes, series: Series = WIDE) -> Claim:
 def end(client: redis.Redis, held: Claim, home: Path) -> None:
     """End a job and move its rows to a file."""
     storage = Storage(home / "storage")
-    storage.job_folder("local", held.job_id).mkdir(parents=True)
+    (storage.root / job_folder("local", held.job_id)).mkdir(parents=True)
     send(client, calls.fail(held, reason="error", detail="enough"))
     Rounds(client, storage, Settings()).run()
     eventually(lambda: client.zcard(keys.UNARCHIVED) == 0)  # the service may be at it too

@@ -11,7 +11,8 @@ import pytest
 from optserve.client import Client
 from optserve.contract.states import State
 from optserve.local.stack import Stack
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.stacks import stack_with
@@ -49,7 +50,7 @@ def paused_with_checkpoints(client: Client) -> str:
 
 
 def folder_of(running: Stack, job_id: str) -> Path:
-    return Storage(running.home / "storage").job_folder("local", job_id)
+    return Storage(running.home / "storage").root / job_folder("local", job_id)
 
 
 def kinds(client: Client, job_id: str) -> list[str]:

@@ -1,18 +1,18 @@
 """A run that begins with the network of another one, at its own step 0."""
 
-import hashlib
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 import torch
 
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.begin import begin_from
 from optcore.training.checkpoints.checkpoint import Checkpoint
 from optcore.training.checkpoints.digest import digest
-from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.run import Run
 from tests.support.optcore.continuing import row_of
@@ -31,14 +31,25 @@ def trained(run: Run, count: int) -> Run:
     return run
 
 
-def saved(folder: Path, count: int = 7, **changes: Any) -> tuple[Run, Checkpoint]:
+class Kept(NamedTuple):
+    """A checkpoint, and where it lies."""
+
+    root: Path
+    saved: Checkpoint
+
+    def file(self, name: str) -> Path:
+        return self.root / self.saved.path / name
+
+
+def saved(folder: Path, count: int = 7, **changes: Any) -> tuple[Run, Kept]:
     run = trained(start(evaluate_every=None, **changes), count)
-    return run, checkpoint.save(run, folder)
+    return run, Kept(folder, checkpoint.save(run, Files(folder)))
 
 
-def begun(kept: Checkpoint, keep: Literal["weights", "optimizer"], **changes: Any) -> Run:
+def begun(kept: Kept, keep: Literal["weights", "optimizer"], **changes: Any) -> Run:
     spec = spec_of(evaluate_every=None, **changes)
-    return begin_from(spec, kept.path, keep=keep, data_dir=NOWHERE, sha256=kept.sha256)
+    files, saved = Files(kept.root), kept.saved
+    return begin_from(spec, files, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
 
 
 @pytest.mark.parametrize("keep", KEEP)
@@ -107,10 +118,10 @@ def test_a_clone_that_is_interrupted_goes_on_with_the_same_bits(
     undisturbed = begun(kept, keep, optimizer=ADAM)
     rows = [row_of(report) for report in steps(undisturbed)]
     half = trained(begun(kept, keep, optimizer=ADAM), 5)
-    own = checkpoint.save(half, tmp_path / "clone")
+    own = checkpoint.save(half, Files(tmp_path / "clone"))
 
     again = start(evaluate_every=None, optimizer=ADAM)
-    checkpoint.restore(again, own.path, sha256=own.sha256)
+    checkpoint.restore(again, Files(tmp_path / "clone"), own.path, sha256=own.sha256)
 
     assert [row_of(report) for report in steps(again)] == rows[half.row :]
     assert digest(again.tensors()) == digest(undisturbed.tensors())
@@ -119,11 +130,12 @@ def test_a_clone_that_is_interrupted_goes_on_with_the_same_bits(
 def test_a_file_with_a_network_is_enough_for_the_weights(tmp_path: Path) -> None:
     parent, _ = saved(tmp_path)
     content = checkpoint.model_bytes(parent)
-    file = tmp_path / "model.safetensors"
-    file.write_bytes(content)
-    digest_of_file = hashlib.sha256(content).hexdigest()
+    files = Files(tmp_path)
+    file = files.put("a/model.safetensors", content)
 
-    run = begin_from(spec_of(), file, keep="weights", data_dir=NOWHERE, sha256=digest_of_file)
+    run = begin_from(
+        spec_of(), files, file.path, keep="weights", data_dir=NOWHERE, sha256=file.sha256
+    )
 
     for name, tensor in parent.model_tensors().items():
         assert torch.equal(run.model_tensors()[name], tensor)
@@ -131,7 +143,7 @@ def test_a_file_with_a_network_is_enough_for_the_weights(tmp_path: Path) -> None
 
 def test_the_optimizers_state_may_be_missing_where_only_weights_are_taken(tmp_path: Path) -> None:
     _, kept = saved(tmp_path)
-    (kept.path / "state.safetensors").unlink()
+    kept.file("state.safetensors").unlink()
 
     begun(kept, "weights")
     with pytest.raises(FileNotFoundError, match=r"state\.safetensors"):
@@ -141,9 +153,9 @@ def test_the_optimizers_state_may_be_missing_where_only_weights_are_taken(tmp_pa
 @pytest.mark.parametrize("file", ["model.safetensors", "state.json"])
 def test_what_is_damaged_is_refused(tmp_path: Path, file: str) -> None:
     _, kept = saved(tmp_path)
-    content = bytearray((kept.path / file).read_bytes())
+    content = bytearray(kept.file(file).read_bytes())
     content[-1] ^= 1
-    (kept.path / file).write_bytes(content)
+    kept.file(file).write_bytes(content)
 
     with pytest.raises(CheckpointUnusable, match="it is damaged"):
         begun(kept, "weights")

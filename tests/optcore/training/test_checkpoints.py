@@ -1,6 +1,8 @@
 """Checkpoints: a folder that is whole, verified, and enough to go on with the same bits."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from optcore.training.checkpoints import checkpoint, files
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
+from optcore.training.checkpoints import checkpoint, tensors
 from optcore.training.checkpoints.begin import begin_from
 from optcore.training.checkpoints.digest import digest
-from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation, Progress, StepReport
 from tests.support.optcore.image_run import LAYERS, NOWHERE, spec, start, steps
@@ -24,10 +27,10 @@ def test_a_run_resumed_from_a_checkpoint_has_the_same_bits(tmp_path: Path, stop:
 
     begun = start(spec())
     steps(begun, stop)
-    saved = checkpoint.save(begun, tmp_path)
+    saved = checkpoint.save(begun, Files(tmp_path))
     torch.rand(100)  # whatever else the process does must not matter
     continued = start(spec())
-    checkpoint.restore(continued, saved.path, sha256=saved.sha256)
+    checkpoint.restore(continued, Files(tmp_path), saved.path, sha256=saved.sha256)
 
     assert steps(continued) == expected[stop:]
     assert digest(continued.tensors()) == digest(whole.tensors())
@@ -37,9 +40,9 @@ def test_a_checkpoint_holds_the_network_for_plain_safetensors(tmp_path: Path) ->
     run = start(spec())
     steps(run, 3)
 
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
 
-    weights = load_file(saved.path / "model.safetensors")
+    weights = load_file(tmp_path / saved.path / "model.safetensors")
     assert weights.keys() == run.model.state_dict().keys()
     assert torch.equal(weights["6.weight"], run.model.state_dict()["6.weight"])
 
@@ -49,8 +52,8 @@ def test_a_checkpoint_is_contiguous_and_records_the_memory_format(tmp_path: Path
     run = start(spec(model={"kind": "sequential", "layers": wide}))
     steps(run, 3)
 
-    saved = checkpoint.save(run, tmp_path)
-    facts, model, state = files.read(saved.path)
+    saved = checkpoint.save(run, Files(tmp_path))
+    facts, model, state = tensors.read(Files(tmp_path), saved.path)
 
     weight = run.model.state_dict()["1.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -64,13 +67,10 @@ def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
     run = start(spec())
     for report in train(run):
         if isinstance(report, StepReport) and run.t % 10 == 0:
-            checkpoint.save(run, tmp_path)
+            checkpoint.save(run, Files(tmp_path))
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "step-00000020",
-        "step-00000030",
-        "step-00000040",
-    ]
+    names = sorted(path.name.rpartition("-")[0] for path in tmp_path.iterdir())
+    assert names == ["step-00000020", "step-00000030", "step-00000040"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
@@ -78,8 +78,8 @@ def test_the_last_three_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str) -> None:
     run = start(spec())
     steps(run, 3)
-    saved = checkpoint.save(run, tmp_path)
-    path = saved.path / name
+    saved = checkpoint.save(run, Files(tmp_path))
+    path = tmp_path / saved.path / name
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
@@ -88,7 +88,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, damage: str)
         path.write_bytes(content[:-10])
 
     with pytest.raises(CheckpointUnusable, match=f"{name} .*it is damaged"):
-        checkpoint.restore(start(spec()), saved.path, sha256=saved.sha256)
+        checkpoint.restore(start(spec()), Files(tmp_path), saved.path, sha256=saved.sha256)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
@@ -99,48 +99,66 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_reported_as_damaged(
     """It may be there again in a moment: who restores it must be able to tell."""
     run = start(spec())
     steps(run, 3)
-    saved = checkpoint.save(run, tmp_path)
-    away = (saved.path / name).rename(tmp_path / "away")
+    saved = checkpoint.save(run, Files(tmp_path))
+    away = (tmp_path / saved.path / name).rename(tmp_path / "away")
     if trouble == "a folder":
-        (saved.path / name).mkdir()
+        (tmp_path / saved.path / name).mkdir()
     fresh = start(spec())
 
     with pytest.raises(OSError, match=name):
-        checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+        checkpoint.restore(fresh, Files(tmp_path), saved.path, sha256=saved.sha256)
     if trouble == "a folder":
-        (saved.path / name).rmdir()
-    away.rename(saved.path / name)
+        (tmp_path / saved.path / name).rmdir()
+    away.rename(tmp_path / saved.path / name)
 
-    checkpoint.restore(fresh, saved.path, sha256=saved.sha256)
+    checkpoint.restore(fresh, Files(tmp_path), saved.path, sha256=saved.sha256)
     assert digest(fresh.tensors()) == saved.digest
 
 
 def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
     run = start(spec())
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
 
     other = start(spec(optimizer={"kind": "adam", "lr": 0.02}))
     with pytest.raises(CheckpointUnusable, match="belongs to a run of another spec"):
-        checkpoint.restore(other, saved.path)
+        checkpoint.restore(other, Files(tmp_path), saved.path)
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
-    saved = checkpoint.save(start(spec()), tmp_path)
-    facts = json.loads((saved.path / "state.json").read_text())
-    (saved.path / "state.json").write_text(json.dumps({**facts, "format": 99}))
+    saved = checkpoint.save(start(spec()), Files(tmp_path))
+    facts = json.loads((tmp_path / saved.path / "state.json").read_text())
+    (tmp_path / saved.path / "state.json").write_text(json.dumps({**facts, "format": 99}))
 
     with pytest.raises(CheckpointUnusable, match="must have format 4, got 99"):
-        checkpoint.restore(start(spec()), saved.path)
+        checkpoint.restore(start(spec()), Files(tmp_path), saved.path)
 
 
-def test_a_draft_that_a_crash_left_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["step-00000009-1234abcd", ".draft-step-00000009"])
+def test_what_a_crash_left_of_a_checkpoint_is_deleted(tmp_path: Path, name: str) -> None:
     run = start(spec())
-    (tmp_path / ".draft-step-00000009").mkdir()
-    (tmp_path / ".draft-step-00000009" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "model.safetensors").write_bytes(b"half")
 
-    checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
 
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+    assert [path.name for path in tmp_path.iterdir()] == [saved.path]
+
+
+def test_nothing_is_left_of_a_checkpoint_for_which_there_is_no_space(
+    tmp_path: Path,
+) -> None:
+    """The next try needs the space."""
+    limit, (_, most) = resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)
+    run = start(spec())
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(limit, (1000, most))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoint.save(run, Files(tmp_path))
+    finally:
+        resource.setrlimit(limit, (most, most))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_stopped_within_an_evaluation_repeats_it(tmp_path: Path) -> None:
@@ -149,10 +167,10 @@ def test_a_run_stopped_within_an_evaluation_repeats_it(tmp_path: Path) -> None:
     for report in train(run):
         if isinstance(report, Progress):
             break
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
 
     continued = start(spec())
-    checkpoint.restore(continued, saved.path)
+    checkpoint.restore(continued, Files(tmp_path), saved.path)
 
     assert [r for r in train(continued) if isinstance(r, Evaluation)] == whole
 
@@ -163,10 +181,12 @@ def test_another_run_may_begin_with_a_checkpoint(
 ) -> None:
     begun = start(spec(training={"epochs": 1, "ema": {"decay": 0.5}}))
     steps(begun, 9)
-    saved = checkpoint.save(begun, tmp_path)
+    saved = checkpoint.save(begun, Files(tmp_path))
     other = spec(optimizer={"kind": "adam", "lr": 0.001}, training={"steps": 7, "ema": {}})
 
-    run = begin_from(other, saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256)
+    run = begin_from(
+        other, Files(tmp_path), saved.path, keep=keep, data_dir=NOWHERE, sha256=saved.sha256
+    )
 
     assert (run.row, run.t) == (0, 0)
     assert digest(run.model_tensors()) == digest(begun.model_tensors())
@@ -183,12 +203,12 @@ def test_another_run_may_begin_with_a_checkpoint(
 
 
 def test_a_run_does_not_begin_with_weights_that_do_not_fit(tmp_path: Path) -> None:
-    saved = checkpoint.save(start(spec()), tmp_path)
+    saved = checkpoint.save(start(spec()), Files(tmp_path))
     other, wider = spec(optimizer={"kind": "sgd"}), spec(model={"kind": "mlp", "hidden": [9]})
 
     with pytest.raises(CheckpointUnusable, match=r"does not fit: slots must match .* missing none"):
-        begin_from(other, saved.path, keep="optimizer", data_dir=NOWHERE)
+        begin_from(other, Files(tmp_path), saved.path, keep="optimizer", data_dir=NOWHERE)
     with pytest.raises(
         CheckpointUnusable, match=r"does not fit: 0\.bias must have shape None, got \(4,\)"
     ):
-        begin_from(wider, saved.path, keep="weights", data_dir=NOWHERE)
+        begin_from(wider, Files(tmp_path), saved.path, keep="weights", data_dir=NOWHERE)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
@@ -82,7 +83,7 @@ def test_steps_made_ahead_of_their_reports_are_the_same(
         if isinstance(report, StepReport | Evaluation):
             found.append(report)
         if isinstance(report, StepReport) and run.checkpoint_is_due and run.settled:
-            saved.append(checkpoint.save(run, tmp_path))
+            saved.append(checkpoint.save(run, Files(tmp_path)))
             assert saved[-1].step == report.step + 1
 
     assert [r.step for r in found] == [r.step for r in expected]

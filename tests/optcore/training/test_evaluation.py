@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.files.files import Files
 from optcore.spec.errors import SpecError
 from optcore.spec.evaluation import better
 from optcore.training.checkpoints import checkpoint
@@ -78,9 +79,9 @@ def test_a_resumed_run_ends_at_the_same_step(tmp_path: Path) -> None:
         seen += [report] if isinstance(report, Evaluation) else []
         if len(seen) == len(whole) - 2 and isinstance(report, StepReport):
             break
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
     continued = start(**changes)
-    checkpoint.restore(continued, saved.path)
+    checkpoint.restore(continued, Files(tmp_path), saved.path)
 
     assert seen + evaluations(continued) == whole
     assert continued.stopped

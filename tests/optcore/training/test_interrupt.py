@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
@@ -74,11 +75,11 @@ def test_where_it_was_given_up_it_can_be_saved_and_goes_on_elsewhere(
         if isinstance(report, Progress):
             break
     assert interrupted.settled
-    saved = checkpoint.save(interrupted, tmp_path)
+    saved = checkpoint.save(interrupted, Files(tmp_path))
 
     torch.manual_seed(99)
     resumed = Run.start(spec_of(**SEARCH), data_dir=Path("/nonexistent"))
-    checkpoint.restore(resumed, saved.path, sha256=saved.sha256)
+    checkpoint.restore(resumed, Files(tmp_path), saved.path, sha256=saved.sha256)
 
     assert steps(resumed) == wanted[saved.step :]
     assert digest(resumed.tensors()) == digest(undisturbed.tensors())

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
 from optcore.schedules.catalogue import SCHEDULES
 from optcore.spec.errors import SpecError
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
-from optcore.training.checkpoints.files import CheckpointUnusable
 from optcore.training.loop import train
 from optcore.training.reports import Evaluation
 from optcore.training.run import Run
@@ -183,9 +184,9 @@ def test_every_ingredient_of_a_checkpoint_matters(what: str, tmp_path: Path) -> 
     undisturbed = finish(started(spec))
     begun, rows = stopped(spec, 22)  # mid-epoch, and one batch into a step
     assert (begun.micro, begun.row) == (1, len(rows)) == (1, 9)
-    saved = checkpoint.save(begun, tmp_path)
+    saved = checkpoint.save(begun, Files(tmp_path))
     run = started(spec)
-    checkpoint.restore(run, saved.path)
+    checkpoint.restore(run, Files(tmp_path), saved.path)
 
     FORGOTTEN[what](run)
     resumed = finish(run)
@@ -201,14 +202,14 @@ def test_every_ingredient_of_a_checkpoint_matters(what: str, tmp_path: Path) -> 
 
 def test_a_checkpoint_from_where_bits_differ_is_refused(tmp_path: Path) -> None:
     spec = spec_of("adam")
-    saved = checkpoint.save(after(spec, 10)[0], tmp_path)
+    saved = checkpoint.save(after(spec, 10)[0], Files(tmp_path))
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
 
     try:
         with pytest.raises(CheckpointUnusable) as caught:
-            checkpoint.restore(started(spec), saved.path)
-        checkpoint.restore(started(spec), saved.path, exact=False)
+            checkpoint.restore(started(spec), Files(tmp_path), saved.path)
+        checkpoint.restore(started(spec), Files(tmp_path), saved.path, exact=False)
     finally:
         torch.set_num_threads(threads)
 
@@ -237,9 +238,9 @@ def test_a_schedule_that_follows_the_loss_resumes_with_its_state(
     spec = {**spec_of("momentum"), **FOLLOWING}
     undisturbed = finish(started(spec))
     left, _ = after(spec, 22)
-    saved = checkpoint.save(left, tmp_path)
+    saved = checkpoint.save(left, Files(tmp_path))
     run = started(spec)
-    checkpoint.restore(run, saved.path)
+    checkpoint.restore(run, Files(tmp_path), saved.path)
     assert (run.loss_sum, run.loss_count) == (left.loss_sum, left.loss_count)
     assert run.loss_count == 2  # it would be part of the next mean
 
@@ -273,11 +274,11 @@ def test_generators_of_python_and_numpy_are_restored_too(tmp_path: Path) -> None
 
     run = after(spec_of("adam"), 3)[0]
     draws()
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
     expected = draws()
     resumed = started(spec_of("adam"))
 
-    checkpoint.restore(resumed, saved.path)
+    checkpoint.restore(resumed, Files(tmp_path), saved.path)
 
     assert draws() == expected
 
@@ -292,9 +293,9 @@ def test_a_run_saved_right_after_an_evaluation_does_not_repeat_it(
     whole = list(train(started(spec)))
     ends = [i for i, report in enumerate(whole) if isinstance(report, Evaluation)]
     run = stopped(spec, ends[which] + 1)[0]
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
     resumed = started(spec)
-    checkpoint.restore(resumed, saved.path)
+    checkpoint.restore(resumed, Files(tmp_path), saved.path)
 
     rest = list(train(resumed))
 
@@ -311,18 +312,18 @@ def test_gradients_of_a_resumed_run_are_divided_by_its_current_loss_scale(tmp_pa
     run, rows = after(spec, 11)
     assert run.scaler is not None
     assert run.scaler.scale != 2.0**20
-    saved = checkpoint.save(run, tmp_path)
+    saved = checkpoint.save(run, Files(tmp_path))
     resumed = started(spec)
-    checkpoint.restore(resumed, saved.path)
+    checkpoint.restore(resumed, Files(tmp_path), saved.path)
 
     assert rows + finish(resumed)["rows"] == undisturbed["rows"]
 
 
 def test_a_checkpoint_that_lacks_something_is_unusable_not_a_crash(tmp_path: Path) -> None:
-    saved = checkpoint.save(after(spec_of("adam"), 3)[0], tmp_path)
-    facts = json.loads((saved.path / "state.json").read_text())
+    saved = checkpoint.save(after(spec_of("adam"), 3)[0], Files(tmp_path))
+    facts = json.loads((tmp_path / saved.path / "state.json").read_text())
     del facts["updates"]
-    (saved.path / "state.json").write_text(json.dumps(facts))
+    (tmp_path / saved.path / "state.json").write_text(json.dumps(facts))
 
     with pytest.raises(CheckpointUnusable, match="does not hold 'updates'"):
-        checkpoint.restore(started(spec_of("adam")), saved.path)
+        checkpoint.restore(started(spec_of("adam")), Files(tmp_path), saved.path)

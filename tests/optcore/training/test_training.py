@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from optcore.files.files import Files
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import steps_alone, train
@@ -62,7 +63,8 @@ def test_steps_alone_of_a_resumed_run(tmp_path: Path) -> None:
     interrupted = start(spec())
     steps(interrupted, 10)
     run = start(spec())
-    checkpoint.restore(run, checkpoint.save(interrupted, tmp_path).path)
+    files = Files(tmp_path)
+    checkpoint.restore(run, files, checkpoint.save(interrupted, files).path)
 
     reports = list(train(run))
 

@@ -1,13 +1,11 @@
 """Job files: errors in them are explained."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from optserve.cli.files import BadFile, read_object
-from optserve.client.files import write_atomically
 
 
 def test_a_job_is_read_unchanged(tmp_path: Path) -> None:
@@ -56,46 +54,3 @@ def test_a_file_without_permission_is_explained(tmp_path: Path) -> None:
 
     with pytest.raises(BadFile, match="cannot be read: Permission denied"):
         read_object(file)
-
-
-def test_a_neighbour_named_like_a_temporary_file_is_left_alone(
-    tmp_path: Path,
-) -> None:
-    target, neighbour = tmp_path / "rows.csv", tmp_path / "rows.csv.part"
-    neighbour.write_text("another program's")
-
-    write_atomically(target, [b"step,", b"lr"])
-
-    assert target.read_text() == "step,lr"
-    assert neighbour.read_text() == "another program's"
-    assert sorted(tmp_path.iterdir()) == [target, neighbour]
-
-
-def test_two_writers_of_one_path_do_not_share_a_temporary_file(tmp_path: Path) -> None:
-    target = tmp_path / "rows.csv"
-
-    def parts() -> Iterator[bytes]:
-        yield b"begun before, "
-        write_atomically(target, [b"written meanwhile"])
-        assert target.read_text() == "written meanwhile"
-        yield b"ended after"
-
-    write_atomically(target, parts())
-
-    assert target.read_text() == "begun before, ended after"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_write_that_fails_leaves_the_file_unchanged(tmp_path: Path) -> None:
-    target = tmp_path / "rows.csv"
-    target.write_text("before")
-
-    def parts() -> Iterator[bytes]:
-        yield b"begun"
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        write_atomically(target, parts())
-
-    assert target.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [target]

@@ -4,33 +4,37 @@ from pathlib import Path
 
 import pytest
 
-from store.storage.artifacts import Storage
+from store.storage.names import attempt_folder, job_folder
+from store.storage.storage import Storage
+
+
+def there(storage: Storage, folder: str) -> bool:
+    return bool(storage.entries(folder))
 
 
 def test_a_sweep_leaves_what_is_needed_and_what_later_attempts_made(tmp_path: Path) -> None:
     """An attempt that was suspended may wake up when its job is somebody else's."""
     storage = Storage(tmp_path)
-    attempts = [storage.attempt_folder("local", "job_1", i, f"token{i:03d}") for i in (1, 2, 10)]
-    paths = [attempt / "checkpoints" / f"step-{step}" for attempt in attempts for step in (1, 2)]
-    for path in paths:
-        path.mkdir(parents=True)
+    attempts = [attempt_folder("local", "job_1", i, f"token{i:03d}") for i in (1, 2, 10)]
+    states = [f"{attempt}/checkpoints/step-{step}" for attempt in attempts for step in (1, 2)]
+    for state in states:
+        storage.put(f"{state}/state.json", b"{}")
 
-    storage.delete_checkpoints(attempts[1], [storage.relative(paths[1])])
+    storage.delete_checkpoints(attempts[1], [states[1]])
 
-    assert [path.exists() for path in paths] == [False, True, False, False, True, True]
+    assert [there(storage, state) for state in states] == [False, True, False, False, True, True]
 
 
 def test_a_sweep_keeps_the_best_state_and_what_it_lies_in(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
-    attempts = [storage.attempt_folder("local", "job_1", i, f"token{i:03d}") for i in (1, 2)]
-    paths = [attempt / "best" / f"step-{step}" for attempt in attempts for step in (1, 2)]
-    for path in paths:
-        path.mkdir(parents=True)
-    needed = [storage.relative(paths[0]), storage.relative(paths[3] / "model.safetensors")]
+    attempts = [attempt_folder("local", "job_1", i, f"token{i:03d}") for i in (1, 2)]
+    states = [f"{attempt}/best/step-{step}" for attempt in attempts for step in (1, 2)]
+    for state in states:
+        storage.put(f"{state}/state.json", b"{}")
 
-    storage.delete_checkpoints(attempts[1], needed)
+    storage.delete_checkpoints(attempts[1], [states[0], f"{states[3]}/model.safetensors"])
 
-    assert [path.exists() for path in paths] == [True, False, False, True]
+    assert [there(storage, state) for state in states] == [True, False, False, True]
 
 
 def test_the_size_is_that_of_all_files_or_unknown(tmp_path: Path) -> None:
@@ -49,4 +53,4 @@ def test_a_folder_that_cannot_be_looked_at_is_not_called_old(tmp_path: Path) -> 
     storage = Storage(tmp_path)
 
     with pytest.raises(FileNotFoundError):
-        storage.idle_s("local", "job_1")
+        storage.idle_s(job_folder("local", "job_1"))

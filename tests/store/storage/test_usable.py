@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from store.redis import keys
-from store.storage.artifacts import STORE, Storage
+from store.storage.names import STORE
+from store.storage.storage import Storage
 from store.storage.usable import StorageAway, require_usable
 
 

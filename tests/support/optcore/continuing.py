@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from optcore.files.files import Files
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
@@ -41,7 +42,8 @@ def continued(case: dict[str, Any]) -> dict[str, Any]:
     """Return how the run of *case* goes on."""
     device = case.get("device", "cpu")
     run = Run.start(RunSpec.parse(case["spec"]), data_dir=NOWHERE, device=device)
-    checkpoint.restore(run, Path(case["checkpoint"]), sha256=case["sha256"])
+    files = Files(Path(case["folder"]))
+    checkpoint.restore(run, files, case["checkpoint"], sha256=case["sha256"])
     return finish(run)
 
 

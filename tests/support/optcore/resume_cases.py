@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from optcore.files.files import Files
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
@@ -166,9 +167,10 @@ def continued(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, dict[
     for i, spec in enumerate(cases.values()):
         total = 2 * STEPS if spec["training"]["accumulate"] > 1 else STEPS
         run, rows = stopped(spec, draw.randrange(1, total))
-        saved = checkpoint.save(run, folder / str(i))
+        saved = checkpoint.save(run, Files(folder / str(i)))
         before.append({"before": rows, "micro": run.micro, "position": run.batches.position})
-        asked.append({"spec": spec, "checkpoint": str(saved.path), "sha256": saved.sha256})
+        where = {"folder": str(folder / str(i)), "checkpoint": saved.path}
+        asked.append({"spec": spec, **where, "sha256": saved.sha256})
     (folder / "cases.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "tests.support.optcore.continuing"]
     subprocess.run([*command, str(folder / "cases.json"), str(folder / "results.json")], check=True)

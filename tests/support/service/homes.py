@@ -15,7 +15,8 @@ from store.archive.writer import archive
 from store.jobs import calls
 from store.redis.functions import send
 from store.redis.server import prepare
-from store.storage.artifacts import Storage
+from store.storage.names import job_folder
+from store.storage.storage import Storage
 from store.storage.usable import require_usable
 from tests.support.store.protocol import append, begin, some_rows, submit
 
@@ -42,7 +43,7 @@ def ended(client: redis.Redis, storage: Storage) -> str:
     job_id = submit(client)
     held = begin(client)
     append(client, held, 0, some_rows(0, 10))
-    storage.job_folder("local", job_id).mkdir(parents=True)
+    (storage.root / job_folder("local", job_id)).mkdir(parents=True)
     require_usable(client, storage)
     send(client, calls.fail(held, reason="error", detail="enough"))
     archive(client, storage, "local", job_id)

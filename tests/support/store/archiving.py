@@ -15,7 +15,8 @@ from store.jobs.calls import Claim
 from store.jobs.series import Row
 from store.redis import keys
 from store.redis.functions import send
-from store.storage.artifacts import Storage
+from store.storage.names import archive_folder
+from store.storage.storage import Storage
 from store.storage.usable import require_usable
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import append, begin, some_rows, submit
@@ -34,7 +35,6 @@ def run(client: redis.Redis, storage: Storage, *, count: int = ROWS) -> Claim:
     submit(client, training={"steps": count, "device": "cpu"})
     held = begin(client, os.urandom(16).hex())
     append(client, held, 0, rows(count=count))
-    storage.job_folder("local", held.job_id).mkdir(parents=True)  # its worker's journal was there
     require_usable(client, storage)  # it becomes this store's
     marks = b"".join(struct.pack("<II", 100 * i, 7 * i) for i in range(1, 50))
     client.set(keys.MARKS % ("local", held.job_id), marks)
@@ -47,7 +47,7 @@ def fail(client: redis.Redis, held: Claim) -> None:
 
 
 def files(storage: Storage, job_id: str, kind: str = "*") -> list[Path]:
-    return list(storage.archive_folder("local", job_id).glob(kind))
+    return list((storage.root / archive_folder("local", job_id)).glob(kind))
 
 
 def moved(client: redis.Redis, rounds: Rounds) -> None:
@@ -64,7 +64,7 @@ def harmed(storage: Storage, file: Path, harm: str) -> str:
     """Harm a file, and return what is said of it then."""
     content = bytearray(file.read_bytes())
     content[1000] ^= 1
-    name = f"the file {storage.relative(file)} of the storage"
+    name = f"the file {file.relative_to(storage.root)!s} of the storage"
     if harm == "missing":
         file.unlink()
         return f"{name} is missing"

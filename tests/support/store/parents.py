@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import redis
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.redis.functions import send
-from store.storage.artifacts import Storage
+from store.storage.names import MODEL, attempt_folder
+from store.storage.storage import Storage
 from store.storage.usable import require_usable
 from tests.support.store.protocol import append, begin, some_rows, submit
 
@@ -64,10 +66,8 @@ class Parent:
     def succeeded(self, network: bytes = b"the network") -> None:
         """End it after ten steps, with this *network*."""
         append(self.client, self.held, 9, some_rows(9, 1))
-        path = self.root / "jobs" / "local" / self.id / "1-t1" / "model.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(network)
-        artifacts = {path.name: Storage(self.root).described(path)}
+        name = f"{attempt_folder('local', self.id, 1, 't1')}/{MODEL}"
+        artifacts = {MODEL: asdict(Storage(self.root).put(name, network))}
         result = {"test_loss": 1.0, "test_accuracy": 0.5}
         send(
             self.client,

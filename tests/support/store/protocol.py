@@ -18,7 +18,7 @@ from store.jobs.record import Record, new_fields
 from store.jobs.series import PLAIN, Row, Series, unpack_marks
 from store.redis import keys
 from store.redis.functions import send
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from store.storage.usable import require_usable
 
 SPEC: dict[str, Any] = {

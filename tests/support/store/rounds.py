@@ -8,7 +8,7 @@ import redis
 from control.reaper import Reaper
 from control.rounds import rounds_of
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 
 
 class Rounds:

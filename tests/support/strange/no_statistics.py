@@ -14,8 +14,8 @@ def _change() -> None:
 
     restore = checkpoint.restore
 
-    def forgetful(run: Any, path: Any, **options: Any) -> Any:
-        facts = restore(run, path, **options)
+    def forgetful(run: Any, *where: Any, **options: Any) -> Any:
+        facts = restore(run, *where, **options)
         for module in run.model.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.reset_running_stats()

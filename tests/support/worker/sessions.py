@@ -14,7 +14,7 @@ from optcore.training import loop
 from optcore.training.run import Run
 from store.jobs.calls import Claim
 from store.settings import Settings
-from store.storage.artifacts import Storage
+from store.storage.storage import Storage
 from tests.support.store.protocol import record_of
 from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.lease import Lease
@@ -60,7 +60,7 @@ def session_of(
             claim, sender, LrPlan(run.spec), first=run.row, lease_ms=lease_ms, **options
         ) as reporter,
     ):
-        yield Session(claim, tools, sender, lease, run, reporter, root / "1-t")
+        yield Session(claim, tools, sender, lease, run, reporter, "1-t")
 
 
 def train_session(session: Session, client: redis.Redis) -> None:

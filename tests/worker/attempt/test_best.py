@@ -12,7 +12,7 @@ from redis.retry import Retry
 from optserve.local.embedded import EmbeddedServer
 from store.jobs.calls import Claim
 from store.settings import Settings
-from store.storage.artifacts import BEST
+from store.storage.names import BEST
 from tests.support.machine.processes import eventually
 from tests.support.store.protocol import claim, history, record_of, storage_of, submit
 from worker.attempt.attempt import Attempt
@@ -71,7 +71,7 @@ def test_training_goes_on_without_the_store_and_the_best_state_is_recorded_later
     best = min(looks, key=lambda look: (float(look["loss"]), look["step"]))
     assert record.best is not None
     assert (record.best.step, record.best.value) == (best["step"], float(best["loss"]))
-    assert best_states(tmp_path) == [storage.path(record.best.path).name]
+    assert best_states(tmp_path) == [record.best.path.rpartition("/")[2]]
     assert BEST in record.artifacts
 
 
@@ -104,4 +104,4 @@ def test_a_checkpoint_made_right_after_a_best_state_was_sent_is_not_deleted(
 
     kept = record_of(client, job_id).retained()
     assert len(kept) >= 3
-    assert [pointer for pointer in kept if not storage.path(pointer.path).is_dir()] == []
+    assert [pointer for pointer in kept if not storage.entries(pointer.path)] == []

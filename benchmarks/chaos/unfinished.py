@@ -1,0 +1,141 @@
+"""Files in a storage that no record names: being written, or left by a process that was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import redis
+
+from store.jobs import calls
+from store.redis.functions import send
+from store.storage.names import ARCHIVE, STARTING_STATE, is_needed, job_folder
+
+Writing = Literal["archiving", "cloning"]
+"""What the API is at: it moves a job's rows to a file, or copies what a clone starts from."""
+ROWS, EVENTS = "-rows.parquet", "-events.jsonl"
+"""
+How the names of the files in an archive end. The history comes last, and only if it is long: that
+of a job whose checkpoints the store never heard of is not.
+"""
+LOOK_S = 0.0005
+"""Seconds between two looks: a file is without a record for some milliseconds."""
+AGED_S = 2 * 3600.0
+"""Seconds after which nobody is still writing a file, to any service."""
+TENANT = "local"
+
+
+class Unfinished:
+    """
+    The files of a service that no record names.
+
+    Args:
+        storage: its root.
+        client: of the store, which may be killed at any moment.
+    """
+
+    def __init__(self, storage: Path, client: redis.Redis) -> None:
+        self._root, self._client = storage, client
+        self._jobs = storage / "jobs" / TENANT
+        self._named: set[Path] = set()  # these have been named once
+        self._complete: set[str] = set()  # nothing more is moved of these jobs
+
+    def wait_for(self, kind: Writing, for_s: float, *, then: Callable[[Path], bool]) -> bool:
+        """
+        Wait until such a file is there, for so long; return whether *then*, given it, says yes.
+
+        Args:
+            kind: of what is being written.
+            for_s: seconds.
+            then: called at once for every file that is seen.
+        """
+        deadline = time.monotonic() + for_s
+        while time.monotonic() < deadline:
+            for path in self._seen(kind):
+                if then(path):
+                    return True
+            time.sleep(LOOK_S)
+        return False
+
+    def unarchived(self, jobs: list[str]) -> list[str]:
+        """Return those of the *jobs*, which have ended, whose rows are not moved."""
+        return [
+            job for job in jobs if not any(name.endswith(ROWS) for name in self._needed(job) or ())
+        ]
+
+    def is_unfinished(self, path: Path) -> bool:
+        """Return whether a file or folder is there, and no record names it."""
+        name = str(path.relative_to(self._root))
+        needed = self._needed(path.relative_to(self._jobs).parts[0])
+        return path.exists() and needed is not None and not is_needed(name, needed)
+
+    def left(self) -> list[Path]:
+        """Return all files that no record names and no attempt may write; none if that is open."""
+        found = []
+        for job in _names(self._jobs):
+            needed = self._needed(job)
+            if needed is None:
+                continue
+            for path in _beneath(self._jobs / job):
+                name = path.relative_to(self._root)
+                if path.is_file() and not any(name.is_relative_to(each) for each in needed):
+                    found.append(path)
+        return found
+
+    def age(self) -> None:
+        """Let the folders of jobs with such files look as if nothing had been written for hours."""
+        before = time.time() - AGED_S
+        for folder in {self._jobs / path.relative_to(self._jobs).parts[0] for path in self.left()}:
+            for path in (*_beneath(folder), folder):
+                with contextlib.suppress(FileNotFoundError):  # the service may remove it just now
+                    os.utime(path, (before, before))
+
+    def _seen(self, kind: Writing) -> Iterator[Path]:
+        for job in _names(self._jobs):
+            if kind == "cloning":
+                paths = [self._jobs / job / STARTING_STATE]
+            elif job in self._complete:
+                continue
+            else:
+                paths = [self._jobs / job / ARCHIVE / name for name in self._in_archive(job)]
+            for path in paths:
+                if path not in self._named and path.exists():
+                    if self.is_unfinished(path):
+                        yield path
+                    else:
+                        self._named.add(path)
+
+    def _needed(self, job: str) -> list[str] | None:
+        """Return the files that the record of a job names; None if the store does not answer."""
+        try:
+            owned = send(self._client, calls.owned(TENANT, job))
+        except redis.RedisError:
+            return None
+        if owned is None:
+            return []
+        own = f"{job_folder(TENANT, job)}/{owned.attempt}-{owned.token}"
+        return [*owned.paths, own]
+
+    def _in_archive(self, job: str) -> list[str]:
+        """Return what has been moved of a job that has ended, or is being moved."""
+        names = _names(self._jobs / job / ARCHIVE)
+        if any(name.endswith(EVENTS) for name in names):
+            self._complete.add(job)
+        return names
+
+
+def _beneath(folder: Path) -> Iterator[Path]:
+    """Yield all files and folders in a folder; what is removed meanwhile is passed over."""
+    for path, folders, files in os.walk(folder):
+        yield from (Path(path, name) for name in (*folders, *files))
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # not there yet, or just removed
+        return []

@@ -1,0 +1,86 @@
+"""Writing to a path so that a crash leaves what was there before, or all of what was written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DRAFT = ".draft-"
+"""What the names of files begin with that are not complete yet."""
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Errors of file systems without hard links."""
+MODE = 0o666
+"""Permissions of a new file, less the process's umask."""
+
+
+def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> None:
+    """
+    Write *parts* to *path*, in place of any file there; if that fails, the old file stays.
+
+    Args:
+        path: in a folder that exists.
+        parts: the content.
+        mode: permissions, whatever the umask; None for the usual ones.
+    """
+    with _drafted(path, parts, mode) as draft:
+        draft.replace(path)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """
+    Write *content* to *path* unless there is a file already, however many processes try.
+
+    An empty file counts as none: a full disk leaves one behind.
+    """
+    with _drafted(path, [content], None) as draft:
+        if path.exists() and not path.read_bytes():
+            draft.replace(path)
+        else:
+            _link(draft, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the entries of *folder* are on disk."""
+    if os.name == "nt":  # where a folder cannot be opened; clients download files there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[Path]:
+    """Write a file beside *path*, to be given its name; then put the folder's entries on disk."""
+    # Random, so that two processes that write the same path do not write into each other's file.
+    draft = path.with_name(f"{DRAFT}{path.name}-{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE if mode is None else mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            if mode is not None:
+                os.fchmod(handle, mode)
+            # Before the rename: a crash may otherwise leave the new name on an empty file.
+            os.fsync(handle)
+        yield draft
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _link(draft: Path, path: Path) -> None:
+    """Give a file a second name unless there is one of that name, which a rename would replace."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        draft.rename(path)

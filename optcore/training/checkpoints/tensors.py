@@ -1,0 +1,40 @@
+"""The tensors of a checkpoint, from files that are verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from torch import Tensor
+
+from optcore.files import checkpoint as layout
+from optcore.files.checkpoint import CheckpointUnusable
+from optcore.files.files import Files
+
+
+def read(
+    files: Files, path: str, *, sha256: str | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    """
+    Return facts, network and other tensors of the checkpoint at *path*.
+
+    Raises:
+        CheckpointUnusable: a file is damaged.
+        OSError: a file does not exist, or cannot be read now.
+    """
+    found = layout.read(files, path, sha256=sha256)
+    return found.facts, _tensors(path, found.model), _tensors(path, found.state)
+
+
+def network(files: Files, path: str, sha256: str | None) -> dict[str, Tensor]:
+    """Return the network in a checkpoint or a file; raises as `read` does."""
+    return _tensors(path, layout.read_model(files, path, sha256=sha256))
+
+
+def _tensors(path: str, content: bytes) -> dict[str, Tensor]:
+    try:
+        return tensors_from_bytes(content)
+    # It has the SHA-256 that was asked for, if one was: the file was never safetensors.
+    except (ValueError, SafetensorError) as error:
+        raise CheckpointUnusable(f"{path} is damaged: {error}") from None
