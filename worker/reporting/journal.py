@@ -34,6 +34,8 @@ class Journal:
         self._path, self._first, self._width = path, first, width
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
+        # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.
+        # With "a" a write goes to the end, wherever `rows` has read.
         self._file = path.open("a+b", buffering=0)
         self._complete = True
 
@@ -63,6 +65,7 @@ class Journal:
             count = min(CHUNK_ROWS, end - row)
             self._file.seek((row - self._first) * self._width)
             data = self._file.read(count * self._width)
+            # Given fewer rows than it lacks, the store would ask for the rest again and again.
             if len(data) != count * self._width:
                 raise ValueError(f"the journal ends before row {row + count}")
             yield row, data
