@@ -64,6 +64,7 @@ SHUTDOWN_S = 3
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. It connects to the store when it starts."""
+    # Filled when the application starts: middleware has to be added before that.
     process_metrics: list[ProcessMetrics] = []
 
     @contextlib.asynccontextmanager
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
             timeout_s=STORE_TIMEOUT_S,
             retries=RETRIES,
         )
+        # Apart from the connections of requests, which streams that catch up would use up.
         streaming = hub.connect(settings.store_url)
         with contextlib.suppress(*UNAVAILABLE):  # gone again: the reaper repeats this later
             prepare(blocking)
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
             # With a timeout, since a cancellation may be lost: up to Python 3.11 by
             # asyncio.wait_for, through which the client sends.
             await asyncio.wait(tasks, timeout=SHUTDOWN_S + LEAVE_S)
+            # After the tasks: a round that is ending still uses the blocking client.
             await client.aclose()
             await streaming.aclose()
             blocking.close()
@@ -119,6 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(only_known)],
         responses=problems.EVERYWHERE,
+        # FastAPI's pages load Swagger UI from a CDN; `docs.install` adds one without it.
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -126,6 +130,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.thread_pool = FairThreadPool()
     problems.install(app)
     openapi.install(app)
+    # Each one wraps those added before it. So Host and Origin are checked before a body is read,
+    # and what any of them refuses is counted.
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # the innermost
     app.add_middleware(SameOrigin)
     app.add_middleware(AllowedHosts, names=settings.hosts)
@@ -147,6 +153,7 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
     """Stop the service if one of its tasks failed: it would continue without streams or limits."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
+        # Through uvicorn's own handler, so that the service shuts down in order.
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -164,6 +171,7 @@ def main() -> None:
     settings = require_settings()
     preflight.require(preflight.of_api(settings))
     require_store(settings)
+    # Before the application starts: `Limits.of` derives the number of connections from this limit.
     _allow_many_connections()
     config = uvicorn.Config(
         create_app(settings),
@@ -171,6 +179,7 @@ def main() -> None:
         port=settings.port,
         loop="uvloop",
         http=Protocol,
+        # An upgrade would pass the connection to a protocol without the limits of `Protocol`.
         ws="none",
         log_config=None,
         access_log=False,
@@ -182,6 +191,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     server.run()
+    # `run` returns normally even if the lifespan failed to start.
     if not server.started:
         sys.exit(1)
 

@@ -30,6 +30,8 @@ class Archive:
     def run(self) -> None:
         """Move the rows of some jobs."""
         call = calls.unarchived(limit=PER_ROUND, pause_ms=PAUSE_MS)
+        # The call puts each job that it returns off for PAUSE_MS, so it is only sent when files can
+        # be written: otherwise jobs would be put off in vain.
         with self._check.use() as usable:
             if usable:
                 each_job("archive", self._client, self._storage, call, _archive)

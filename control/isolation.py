@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 PER_ROUND = 20
 """Jobs that one round sees to, so that none takes long."""
+# It is not a lock: two processes may have one job at a time, and the functions on the server accept
+# what the first of them says.
 PAUSE_MS = 60_000
 """
 Milliseconds for which a job is given to no other process; then another may have it, since the one
@@ -44,14 +46,19 @@ def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
         raise
     # Any exception: a mistake of ours that one job brings out must not stop the work on all others.
     except Exception as error:
+        # Raised, since the jobs after this one would only find the same.
         full = isinstance(error, OSError) and error.errno in FULL
         if full:
             raise
+        # What is expected of files and records is a line in the log; only a mistake of the service
+        # itself needs a traceback.
         known = isinstance(error, OSError | JobError)
         log.warning("%s of %s: %s", kind, member, error, exc_info=not known)
         why = str(error) if known else f"{type(error).__name__}: {error}"
         send(client, calls.set_aside(kind, member, why=why))
     else:
+        # Always sent: only the server knows whether it was set aside before, maybe by another
+        # process.
         send(client, calls.put_back(kind, member))
 
 

@@ -38,6 +38,7 @@ async def _run(settings: Settings) -> None:
         rounds = rounds_of(client, Storage(settings.storage_dir), settings)
         running = asyncio.create_task(run_forever(rounds))
         for number in (signal.SIGTERM, signal.SIGINT):
+            # Cancelled, so that a round that is under way gets LEAVE_S before its client is closed.
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         log.info("runs %s", ", ".join(each.name for each in rounds))
         with contextlib.suppress(asyncio.CancelledError):

@@ -38,5 +38,9 @@ class Reaper:
             log.warning("%s lost its worker", member)
         for member in reaped.overtime:
             log.warning("%s was taken from its worker: its time was over", member)
+        # Last, since RQ's calls may fail. Then the reaper rings again: the jobs are in the queue
+        # already.
         for device in reaped.wakeups:
+            # In place of an id, for RQ's log alone: the worker that answers takes the job that is
+            # next.
             doorbell.ring(self._client, device, "reaper")

@@ -47,8 +47,11 @@ class Retention:
     def run(self) -> None:
         """See to some jobs: while the storage is away, only records are removed."""
         with self._check.use() as usable:
+            # First, since a limit of bytes only counts jobs that were measured.
             if usable:
                 self.measure()
+            # Needs no files: until the storage is back, the store remembers which folders are to
+            # go.
             self.expire()
             if usable:
                 self.delete_files()
@@ -82,5 +85,7 @@ class Retention:
 
 
 def _delete(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
+    # A crash between these two repeats the first, which then finds nothing. In the other order the
+    # folder would stay until the search for orphans finds it.
     storage.delete(job_folder(tenant, job_id))
     send(client, calls.files_deleted(tenant, job_id))

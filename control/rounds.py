@@ -70,6 +70,8 @@ def rounds_of(
         settings: how long a lease lasts, and how much is kept.
         clock: seconds.
     """
+    # One for all: four rounds would each write and flush a file every second to find out the same.
+    # It also gives a new storage its store's name, before any round moves something there.
     check = StorageCheck(client, storage, clock)
     return [
         Reaper(client, lease_s=settings.lease_s),
@@ -95,16 +97,22 @@ async def run_forever(rounds: Sequence[Round]) -> None:
 
 
 async def _repeat(each: Round) -> None:
+    # Not asyncio's executor: its few threads are shared and waited for at exit. Reads of files that
+    # hung in them have kept lost jobs from being taken back, and the process from ending.
     thread = Threads(1)
     await asyncio.sleep(START_S)
     while True:
         running = asyncio.create_task(thread.run(each.run))
         running.add_done_callback(partial(_log_error, each.name))
         try:
+            # `wait` does not raise what the round raised, which would end the group and all other
+            # rounds, and it does not cancel the round when it is cancelled itself: a thread cannot
+            # be cancelled.
             await asyncio.wait([running])
         except asyncio.CancelledError:
             await asyncio.wait([running], timeout=LEAVE_S)  # its client is closed after this
             raise
+        # Counted from the end of a run, so that a slow round does not follow upon itself at once.
         await asyncio.sleep(each.period_s)
 
 

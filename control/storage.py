@@ -50,6 +50,8 @@ class StorageCheck:
         try:
             yield usable
         except OSError:
+            # What the last probe said no longer holds; the other rounds are to find out before they
+            # begin.
             self._usable_until = 0.0
             raise
 
@@ -62,6 +64,7 @@ class StorageCheck:
         try:
             ours = require_usable(self._client, self._storage)
         except StorageAway as error:
+            # Once for each outage: this is tried again every second.
             if not self._away:
                 log.warning("archive and retention wait: %s", error)
             self._away, self._usable_until = True, 0.0

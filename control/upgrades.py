@@ -27,6 +27,7 @@ class Labels:
 
     def run(self) -> None:
         """Index some jobs."""
+        # How far the walk is stands in the store: several processes continue one and the same.
         for _ in range(CALLS_PER_ROUND):
             if not send(self._client, calls.index_labels()):
                 return

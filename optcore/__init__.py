@@ -22,6 +22,7 @@ _HOMES = {
 }
 
 
+# PEP 562. Eager imports would pull torch into the client and the API, which do without it.
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

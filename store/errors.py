@@ -44,6 +44,7 @@ class JobNotFound(JobError):
     status, code, title = 404, "job_not_found", "No such job"
 
     def __init__(self, job_id: str) -> None:
+        # The same words for a job of another tenant: they must not tell that it exists.
         super().__init__(f"job {short_repr(job_id)} does not exist")
 
 
@@ -105,6 +106,8 @@ class RowsWereTruncated(JobError):
     def __init__(self, job_id: str, first: int, truncations: int) -> None:
         super().__init__(
             f"steps of job {job_id} from {first} on were truncated and are computed again: discard "
+            # A cursor names the last step that the client keeps, and how many truncations it knows
+            # of.
             f"those you have, and resume with after={first - 1}&truncations={truncations}"
         )
 
@@ -149,6 +152,8 @@ class RecordTooNew(JobError, redis.ResponseError):
     It is an error of the store too, as above.
     """
 
+    # 503 and not 500: nothing is damaged, and a process of the newer release can answer the
+    # request.
     status, code, title = 503, "record_too_new", "The job is a newer release's"
 
     def __init__(self, found: str, known: int) -> None:
@@ -161,6 +166,7 @@ class RecordTooNew(JobError, redis.ResponseError):
 class ArchiveUnreadable(JobError):
     """A file to which the steps or the history of a job were moved is not what was written."""
 
+    # 500 and not 503: content that was read and is wrong does not get right by trying again.
     status, code, title = 500, "archive_unreadable", "What is kept of the job cannot be read"
 
     def __init__(self, path: str, why: str) -> None:

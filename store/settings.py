@@ -31,11 +31,14 @@ class Settings(BaseSettings):
 
     home: Path = Path(".optserve")
     """Folder for everything that has no folder of its own."""
+    # The prefix does not apply to a field with an alias, so the alias spells it out. Where both are
+    # set, the first one counts.
     redis_url: str | None = Field(
         None, validation_alias=AliasChoices("OPTSERVE_REDIS_URL", "REDIS_URL")
     )
     """Redis or Valkey server, version 7 or newer: redis://, rediss:// or unix://. The variable may
     also be called REDIS_URL. Default: the embedded server of `optserve up`."""
+    # Below redis_url, which its validator reads: pydantic validates fields in this order.
     redis_password_file: Path | None = None
     """File with the password of the Redis server, which the URL then need not hold: unlike a
     variable, a file shows neither in a list of processes nor in `docker inspect`."""
@@ -81,9 +84,12 @@ class Settings(BaseSettings):
     """Maximum open connections per client address (for IPv6, per /64 network). Behind a proxy or a
     port published by Docker all clients share one address. Default: three quarters of
     OPTSERVE_MAX_CONNECTIONS, so that no single address locks out the others."""
+    # 150 clients that asked for an export and did not read it once took 400 MB.
     max_unsent_bytes: int = Field(64 * 2**20, ge=2**20)
     """Maximum bytes of responses that an API process holds for clients that do not read them;
     beyond it, the clients that have not read for longest are disconnected."""
+    # 200 connections, each with an unfinished body just below the limit of one, took a process from
+    # 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
     """Maximum bytes of request bodies that an API process holds at a time, from the first byte of a
     body to the start of the response. Beyond it, incomplete bodies get 503 with Retry-After: those
@@ -91,6 +97,7 @@ class Settings(BaseSettings):
     OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum open streams per API process; beyond it a client gets 503 with Retry-After."""
+    # At most 30, well within the 45 s after which a client takes a stream for broken.
     stream_ping_s: float = Field(10.0, gt=0, le=30)
     """Send a ping on a stream that has been silent for this many seconds. Clients reconnect after
     45 seconds of silence."""
@@ -104,6 +111,8 @@ class Settings(BaseSettings):
     second more for every 10 MB."""
     lease_s: float = Field(30.0, gt=1)
     """Seconds without a sign of life after which a worker loses its job."""
+    # 600 s for setup and 420 s for a checkpoint are what NVIDIA's ft_launcher allows. Its 180 s for
+    # a step are not taken over: here, slow steps raise their own limit.
     setup_limit_s: float = Field(600.0, gt=1)
     """Maximum seconds for setting up a run. After that it counts as hung: its trainer is ended, and
     the job continues elsewhere."""
@@ -154,6 +163,7 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """URL of the Redis server, with its password; raises ValueError if none is set."""
         if self.redis_url is None:
+            # Not a required field: `optserve up` reads these settings before its server has a URL.
             raise ValueError("REDIS_URL must name the Redis server, got nothing")
         if self.redis_password_file is None:
             return self.redis_url
@@ -185,8 +195,10 @@ class Settings(BaseSettings):
 def with_password(url: str, password: str) -> str:
     """Return the URL of a server with this password, in place of one that it may hold."""
     parts = urlsplit(url)
+    # At the last @: a password that stands in the URL already may have one, unquoted.
     user, _, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
+    # A / or @ in the password would end it where a client parses the URL.
     return parts._replace(netloc=f"{name}:{quote(password, safe='')}@{host}").geturl()
 
 
@@ -200,6 +212,7 @@ def read_settings(given: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**(given or {}))
     except ValidationError as error:
+        # Errors name the field, or the alias that had the value; people know the variable.
         named = [{**e, "loc": (_variable(str(e["loc"][0])),)} for e in error.errors()]
         wrong, _ = problems(cast("list[ErrorDetails]", named), None)
         raise BadSettings("\n".join(problem.message for problem in wrong)) from None

@@ -37,6 +37,7 @@ def page() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
+    # A | ends a cell of a Markdown table, also within backticks.
     text = " ".join((field.description or "").replace("``", "`").split()).replace("|", "\\|")
     cells = (f"`OPTSERVE_{name.upper()}`", _type(field), _default(field), text)
     return f"| {' | '.join(cells)} |\n"
@@ -45,6 +46,7 @@ def _row(name: str, field: FieldInfo) -> str:
 def _type(field: FieldInfo) -> str:
     kind: Any = field.annotation
     if get_origin(kind) is UnionType:
+        # Raises for a union of two types, for which the table has no form yet.
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
     if get_origin(kind) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(kind))

@@ -25,6 +25,8 @@ class Message(Job):
     function is allowed.
     """
 
+    # Attributes in place of RQ's properties, which import whatever name the message has. RQ 3 calls
+    # callbacks past the methods that release 2 called, so refusing them there is not enough.
     success_callback = failure_callback = stopped_callback = None
 
     def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
@@ -45,6 +47,9 @@ class Listener(SimpleWorker):
         loop: of this process's worker.
     """
 
+    # SimpleWorker, and not RQ's Worker, which forks for each message: the kernel ends a process
+    # with the thread that started it, so the fork server has to be started from this, the main
+    # thread, and must outlive the message.
     job_class = Message
     loop: ClassVar[WorkerLoop]
 
@@ -60,6 +65,8 @@ class Listener(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         """On SIGTERM or SIGINT, let the trainer save its run and give it back."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        # This is a signal handler, so `drain` only sets flags and sends signals. RQ then ends the
+        # worker at once if it is idle, else when `answer` returns.
         self.loop.drain()
 
 

@@ -67,6 +67,8 @@ class WorkerLoop:
         *,
         trainer_module: str = MODULE,
     ) -> None:
+        # In a container, host and process may be the same after every restart: the random digits
+        # tell one worker from the one before, which the store may still list.
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.device = device
         self.draining = False
@@ -85,8 +87,13 @@ class WorkerLoop:
         Raises:
             RedisError: the store is away; nothing was started.
         """
+        # All that needs the store comes first: where it is lost, `worker.main` opens the loop
+        # again.
         self._check_machine()
         self._hello(self._client)
+        # Rings for jobs that wait already may be gone. Besides, a worker learns its fingerprint
+        # when it first hears one, and until then no job of its bits counts on it. If another worker
+        # hears this one, the reaper rings again.
         doorbell.ring(self._client, self.device, self.id)
         threading.Thread(target=self._keep_present, name="presence", daemon=True).start()
         self._trainers.prepare()
@@ -101,9 +108,12 @@ class WorkerLoop:
 
     def close(self) -> None:
         """End the trainer and deregister."""
+        # First, for a heartbeat after `bye` would list this worker for 20 s more.
         self._gone.set()
         self._trainers.close()
         try:
+            # RQ has raised the timeout of the other client's new connections to 55 s, ten more than
+            # it waits for a message; a worker that leaves cannot wait for so long.
             with connect(self._settings.store_url, timeout_s=2) as client:
                 send(client, calls.bye(self.id))
         except redis.RedisError as error:
@@ -111,12 +121,16 @@ class WorkerLoop:
 
     def drain(self) -> None:
         """Take no more jobs; let the present one be saved and given back."""
+        # Before the trainer hears of it: how it ends is read with this flag (`_train`).
         self.draining = True
         self._trainers.drain()
 
     def work(self) -> None:
         """Train runnable jobs until there is none left, or the machine cannot train."""
+        # Only once a trainer is ready is the fingerprint known, and until then nothing would renew
+        # the lease of a job that was claimed.
         while not self.unhealthy_reason and self._is_ready():
+            # Made before the call, which the client may send again: see `calls.claim`.
             token = secrets.token_hex(16)
             record = self._next_record(token)
             if record is None:
@@ -161,6 +175,7 @@ class WorkerLoop:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         try:
             ended = self._trainers.train(claim, record)
+        # One that ends while its worker leaves is not taken for one that its job has killed.
         except TrainerDied as death:
             log.warning("%s: %s", record.id, death)
             self._give_back(claim, str(death), "left" if self.draining else "crashed")
@@ -175,12 +190,14 @@ class WorkerLoop:
                 self._set_unhealthy(ended.fault, self._client)
             self._ring(ended.wakeups, claim)
         finally:
+            # Now, so that it gets ready while this process asks the store for the next job.
             if not self.draining:
                 self._trainers.prepare()
 
     def _give_back(self, claim: Claim, why: str, cause: Cause = "left") -> None:
         try:
             released = send(self._client, calls.release(claim, why=why, cause=cause))
+        # Another attempt has had the job since: there is nothing to give back.
         except Fenced:
             return
         self._ring(released.wakeups, claim)
@@ -200,6 +217,7 @@ class WorkerLoop:
             try:
                 self._kill_if_requested(client)
                 due = time.monotonic() >= hello_at
+                # Not while a job is trained, which meets a fault of the machine by itself.
                 if self.unhealthy_reason or (due and self._claimed is None):
                     self._check_machine_again(client)
                 if due:
@@ -215,6 +233,8 @@ class WorkerLoop:
             return
         with contextlib.suppress(Fenced):
             requested_action = send(client, calls.wanted(claim))
+            # Asking took a while: the trainer may have the next job by now, which is not to be
+            # killed.
             if requested_action == "kill" and self._claimed is claim:
                 self._trainers.kill()
 
@@ -229,6 +249,7 @@ class WorkerLoop:
         if now and now != before:
             self._set_unhealthy(now, client)
         elif before and not now:
+            # In this order: a ring that came before this would be answered without taking a job.
             self.unhealthy_reason = ""
             log.info("%s takes jobs again", self.id)
             self._hello(client)

@@ -55,7 +55,9 @@ def main(*, trainer_module: str = MODULE) -> None:
     # It reconnects by itself; a server that stays away is waited for below.
     client = connect(settings.store_url, retries=3)
     loop = WorkerLoop(client, settings, device(settings), trainer_module=trainer_module)
+    # On the class: RQ imports `answer` by its name and calls it with what the message holds.
     Listener.loop = loop
+    # Before the loop is opened, so that a supervisor is told what is waited for.
     if settings.worker_port is not None:
         ready.serve(settings.worker_host, settings.worker_port, lambda: loop.not_ready)
     _open(loop, settings)
@@ -63,6 +65,8 @@ def main(*, trainer_module: str = MODULE) -> None:
     try:
         while not loop.draining:
             _listen(client, loop)
+    # Raised by RQ's signal handlers, which stay installed between two listeners: the first for a
+    # signal while idle, the second for a second signal.
     except (StopRequested, SystemExit):
         pass
     finally:
@@ -74,6 +78,7 @@ def device(settings: Settings) -> str:
     """Return the device set, or by default cuda if this machine has a GPU, else cpu."""
     if settings.device != "auto":
         return settings.device
+    # Not by torch, which takes seconds to import and is never imported in this process.
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "cpu"
@@ -102,6 +107,8 @@ def _listen(client: redis.Redis, loop: WorkerLoop) -> None:
     """Listen to the doorbell until told to stop, or until the connection is lost."""
     try:
         listener = Listener(  # this calls the store already
+            # A single queue. Of two or more RQ takes messages with BLPOP, which loses one if the
+            # worker dies or its reply is lost; of one it moves them to a second list with BLMOVE.
             [queue_name(loop.device)],
             name=f"{loop.id}-{secrets.token_hex(3)}",  # RQ refuses a name that it still knows
             connection=client,
@@ -110,6 +117,8 @@ def _listen(client: redis.Redis, loop: WorkerLoop) -> None:
             worker_ttl=LISTENER_TTL_S,
             log_job_description=False,
         )
+        # Also returns when the connection is lost or a message cannot be read: RQ logs that and
+        # quits.
         listener.work(logging_level="WARNING")
     except redis.RedisError as error:
         log.warning("%s lost the store: %s", loop.id, error)

@@ -35,6 +35,7 @@ def serve(host: str, port: int, not_ready: Callable[[], str]) -> ThreadingHTTPSe
     """
 
     class Answer(BaseHTTPRequestHandler):
+        # Of the socket: without it, a client that sends nothing would hold a thread for good.
         timeout = REQUEST_S
 
         def do_GET(self) -> None:

@@ -52,6 +52,8 @@ class _Schema:
     async def text(self) -> bytes:
         async with self._lock:  # requests that come meanwhile wait for the same text
             if self._text is None:
+                # FastAPI's own route would encode the schema again for every request, on the event
+                # loop.
                 self._text = await run_in_threadpool(self._encode)
         return self._text
 
@@ -84,12 +86,15 @@ def _html(title: str) -> str:
 
 def _policy(html: str) -> str:
     """Return the content security policy of *html*: only own files, and its inline script."""
+    # A newer FastAPI with another number of inline scripts fails here, when the application is
+    # made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = {
         "default-src": "'none'",
         "script-src": f"'self' 'sha256-{digest}'",
         "style-src": "'self'",
+        # The style sheet of Swagger UI has images as data URLs.
         "img-src": "'self' data:",
         "connect-src": "'self'",
         "base-uri": "'none'",

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.problems import answer
 
+# The name is matched lazily, so that the final dot of a fully qualified name is not part of it.
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]*?)\.?(?::\d{0,5})?")
 """A Host header in lower case: a name or an address, an optional dot, an optional port."""
 
@@ -32,6 +33,7 @@ class AllowedHosts:
         self._app = app
         self._any = "*" in names
         self._names = frozenset(name.lower() for name in names)
+        # With the dot: evilexample.org must not match *.example.org.
         self._endings = tuple(name[1:].lower() for name in names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +42,8 @@ class AllowedHosts:
             await self._app(scope, receive, send)
             return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        # None, or more than one, is a 400 by RFC 9112, section 3.2: a proxy in front might have
+        # chosen another one than this check.
         if len(hosts) == 1 and self._allows(hosts[0]):
             await self._app(scope, receive, send)
             return
@@ -59,6 +63,8 @@ def is_address(name: str) -> bool:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
+    # IPv6 in brackets only, IPv4 without them only: the last group of a bare IPv6 address reads
+    # like a port.
     return name.startswith("[") == (":" in name)
 
 

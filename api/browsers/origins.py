@@ -9,6 +9,8 @@ from api.http.problems import answer
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing. Another site's page may send them, but cannot read the response."""
+# Without `same-site`, which ignores ports and subdomains: a page on localhost:3000 is of the same
+# site as localhost:8000.
 SAME_SITE = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site for requests by the service's own pages, and by the user."""
 PORTS = {"http": ":80", "https": ":443"}
@@ -40,8 +42,11 @@ class SameOrigin:
 def _foreign(headers: Headers) -> str | None:
     """Return the origin of a browser's request, if it is another site."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    # Preferred, since it is right even if a proxy changes Host or ends TLS. Browsers send it to
+    # https and to loopback only; elsewhere Origin and Host are compared.
     if site is not None:
         return None if site in SAME_SITE else (origin or f"a {site} page")
+    # `null`, the Origin of sandboxed frames and local files, has no host, and so is foreign.
     if origin is None or _netloc(origin) == _without_port(headers.get("host", ""), origin):
         return None
     return origin
@@ -53,6 +58,8 @@ def _netloc(origin: str) -> str:
 
 def _without_port(netloc: str, origin: str) -> str:
     """Return host and port, without the default port of *origin*'s scheme."""
+    # Host does not say its scheme, and behind a proxy that ends TLS it is not this server's: only
+    # the origin tells which port is the default.
     return netloc.lower().removesuffix(PORTS.get(origin.partition("://")[0].lower(), ""))
 
 

@@ -84,6 +84,7 @@ def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
     yield head.getvalue()
     rows = max(1, VALUES_AT_ONCE // len(curves))
     for start in range(0, spec.total_steps, rows):
+        # tolist gives Python's floats: the repr of numpy's is np.float64(0.1).
         columns = [map(repr, curve.values[start : start + rows].tolist()) for curve in curves]
         steps = map(str, range(start, min(start + rows, spec.total_steps)))
         yield "".join(f"{','.join(row)}\n" for row in zip(steps, *columns, strict=True))

@@ -27,6 +27,8 @@ class ClientConnection:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        # Also marks the connection of a stream, whose unsent bytes `Protocol.unsent` leaves to
+        # `OpenStreams`.
         self.on_shutdown: Callable[[], None] | None = None
         self.shutting_down = False
 
@@ -40,9 +42,13 @@ class ClientConnection:
         """
         self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
         found: socket.socket = self._transport.get_extra_info("socket")
+        # A Unix socket refuses options of TCP.
         if found.family not in (socket.AF_INET, socket.AF_INET6):
             return
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # TCP_KEEPCNT is left out, since TCP_USER_TIMEOUT overrides it. Probes are needed besides
+        # that timeout, which runs only while something is unacknowledged. TCP_NOTSENT_LOWAT limits
+        # what was not sent yet and so, unlike SO_SNDBUF, not the throughput.
         for name, value in (  # the last three exist on Linux only
             ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
             ("TCP_USER_TIMEOUT", 1000 * SILENT_S),
@@ -54,6 +60,8 @@ class ClientConnection:
 
     def abort(self) -> None:
         """Close the connection and discard what was not sent."""
+        # Not `close`, which first waits until the buffer is sent: never, if the client does not
+        # read.
         self._transport.abort()
 
 

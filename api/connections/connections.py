@@ -17,6 +17,7 @@ from store.storage.usable import NO_DESCRIPTOR
 
 log = logging.getLogger(__name__)
 
+# They are part of `limits.RESERVED`, which has to grow with this number.
 MAX_BEING_REFUSED = 64
 """Refused connections that are kept open to send the reason; beyond it they are closed at once."""
 LOG_INTERVAL_S = 60.0
@@ -163,6 +164,7 @@ class Connections:
     def _warn(self, problem: str) -> None:
         """Log *problem*, at most once per interval."""
         now = asyncio.get_running_loop().time()
+        # The texts hold nothing from clients, so this dictionary stays small.
         if now - self._logged_at.get(problem, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
             self._logged_at[problem] = now
             log.warning("%s", problem)
@@ -176,6 +178,8 @@ def peer_of(host: str) -> str:
         return host  # not TCP
     if isinstance(address, ipaddress.IPv4Address):
         return host
+    # A dual-stack socket reports clients of IPv4 in this form. By network they would all be one
+    # client: ::ffff:0:0/96 lies within ::/64.
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     # A client of IPv6 usually has a whole /64 to itself, and could change its address at will.

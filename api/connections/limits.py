@@ -78,6 +78,7 @@ class Limits:
     @property
     def check_s(self) -> float:
         """Interval between checks of all connections."""
+        # A quarter of the shortest timeout: none is exceeded by more than that.
         return min(1.0, *(s / 4 for s in (self.head_s, self.body_s, self.idle_s, self.stall_s)))
 
 

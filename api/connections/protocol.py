@@ -87,7 +87,9 @@ class Protocol(HttpToolsProtocol):
         """Serve the connection, or refuse it."""
         super().connection_made(transport)
         self._client = ClientConnection(transport)
+        # For responses of every kind: 150 clients that did not read an export took 400 MB.
         self._client.limit_buffers()
+        # A copy: all connections are given the same dict, which uvicorn copies into each scope.
         self.app_state = {**self.app_state, SCOPE_STATE: self._client}
         self.peer = peer_of(self.client[0] if self.client else "")
         refusal = self._connections.add(self)
@@ -99,6 +101,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection and the bodies of its requests."""
         self._connections.remove(self)
+        # Not forgotten: the application may still work on it, until its response begins or fails.
         self._connections.bodies.finish(self.cycle)  # nothing more of it will come
         for cycle, _ in self.pipeline:  # their responses never begin
             self._connections.bodies.forget(cycle)
@@ -134,14 +137,19 @@ class Protocol(HttpToolsProtocol):
         return refusals.too_long(limit, in_line=in_line)
 
     def _parse(self, part: memoryview) -> None:
+        # uvicorn's own handling would write a plain-text 400 at once, into the response to an
+        # earlier request.
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
             self._ignore_input()  # no other protocol is offered: answer this request, then close
         except httptools.HttpParserCallbackError as error:
+            # httptools replaces whatever a callback raises by an error of its own.
             match error.__context__:
                 case _Refused(refusal=refusal):
                     self._refuse(refusal)
+                # From uvicorn's on_headers_complete: the target cannot be parsed, or has no path,
+                # as that of CONNECT.
                 case httptools.HttpParserInvalidURLError() | AttributeError() | UnicodeError():
                     self._refuse(refusals.malformed(self._began, NO_TARGET))
                 case _:
@@ -151,6 +159,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
+        # uvicorn stops reading behind a pipelined request, but what was read already may hold
+        # hundreds.
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _Refused(refusals.pipelined(MAX_PIPELINED))
         super().on_message_begin()
@@ -178,6 +188,7 @@ class Protocol(HttpToolsProtocol):
         """Add a part of the body."""
         self._buffered = 0
         self._body_bytes += len(body)
+        # uvicorn would hold it until the connection's next request.
         if self.cycle.response_started:
             return  # the application will not read it
         self._connections.bodies.add(
@@ -296,6 +307,7 @@ class Protocol(HttpToolsProtocol):
         """Ignore all further input, and close once the requests so far are answered."""
         self._ignoring = True
         if (cycle := self._unanswered) is not None:
+            # Makes uvicorn close the connection after this response.
             cycle.keep_alive = False
 
     @property

@@ -60,6 +60,8 @@ class StrictBody:
         waiting = [body]  # a list, so that replaying empties it
         del body  # else it is held until the response ends, which a stream may do hours later
 
+        # FastAPI reads the bytes to see whether there is a body; the routes use what was parsed
+        # here.
         async def replay() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.pop(), "more_body": False}
@@ -74,6 +76,7 @@ class StrictBody:
             if message["type"] != "http.request":
                 raise BadBody(400, "disconnected", "the client went away")
             body += message.get("body", b"")
+            # Counted as it arrives: a chunked body has no Content-Length.
             if len(body) > self._max_bytes:
                 raise BadBody(
                     413, "body_too_large", f"the body must have at most {self._max_bytes} bytes"

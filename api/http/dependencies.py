@@ -19,6 +19,8 @@ from store.jobs.views import Store
 from store.storage.pool import StoragePool
 
 
+# All of these are coroutines, although they wait for nothing: FastAPI calls a plain function in a
+# thread, and for a submission that was three changes of thread.
 async def _threads(request: Request) -> RequestThreads:
     return threads_of(request.scope)
 

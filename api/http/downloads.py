@@ -68,6 +68,8 @@ class Download(FileResponse):
         finally:
             self._file.close()
 
+    # starlette's, and not part of its interface: it opens the file through this, whole or in
+    # ranges.
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[OpenFile]:  # type: ignore[override]
         yield self._file

@@ -33,6 +33,7 @@ def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
 
 def _weight_of(accept: str, media_type: str) -> float:
     """Return the weight of a media type: that of the most specific range that contains it."""
+    # RFC 9110, section 12.5.1: the most specific range counts, wherever in the header it stands.
     ranges = ["*/*", media_type.partition("/")[0] + "/*", media_type]
     specificity, weight = -1, 0.0
     for part in accept.split(","):

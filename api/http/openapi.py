@@ -16,6 +16,7 @@ def install(app: FastAPI) -> None:
     derived = app.openapi
 
     def openapi() -> dict[str, Any]:
+        # FastAPI makes this dict once and returns it every time, so what is added to it stays.
         schemas = derived().setdefault("components", {}).setdefault("schemas", {})
         # Responses are built by exception handlers, which FastAPI does not look at.
         if "Problem" not in schemas:

@@ -148,6 +148,7 @@ async def _http(request: Request, error: Exception) -> Response:
         title=str(error.detail),
         detail=detail,
         code=str(error.detail).lower().replace(" ", "_"),
+        # The Allow header of a 405, which RFC 9110, section 15.5.6 requires.
         headers=error.headers,
     )
 

@@ -41,6 +41,8 @@ def _result(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     if not isinstance(value, ValidatedBody):
         return handler(value)
     if value.error is not None:
+        # pydantic takes over the errors of a ValidationError raised in a validator, with their
+        # paths.
         raise value.error
     return value.spec
 

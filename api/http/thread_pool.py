@@ -81,6 +81,8 @@ class FairSemaphore:
         Raises:
             Busy: too many wait, or the wait timed out.
         """
+        # Only while nobody waits is this above 0, since `_release` passes turns on directly: a
+        # newcomer never overtakes.
         if self._free:
             self._free -= 1
         else:
@@ -93,6 +95,8 @@ class FairSemaphore:
     async def _wait(self, client: str, *, must: bool) -> None:
         queue = self._queues.setdefault(client, deque())
         full = len(queue) >= self._max_per_client or self.num_waiting >= self._max_waiting
+        # A queue that is left empty here, or by a wait that ends, is removed by the next
+        # `_release`.
         if full and not must:
             raise Busy(self.num_waiting)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -140,6 +144,8 @@ class FairThreadPool:
             Busy: it was not called.
         """
         async with self._semaphore.acquired(client):
+            # If the request is cancelled, its turn ends before its thread does. The executor has no
+            # more threads than there are turns, so the next call then waits for one of them.
             return await self._call(partial(function, *args, **kwargs))
 
     async def iterate(self, client: str, parts: Iterator[str]) -> AsyncIterator[str]:
@@ -147,6 +153,7 @@ class FairThreadPool:
         while True:
             # A turn for each part, not for the response: a slow reader must not hold a thread.
             async with self._semaphore.acquired(client, must=True):
+                # With a default, since a Future cannot hold a StopIteration.
                 part = await self._call(partial(next, parts, None))
             if part is None:
                 return

@@ -53,6 +53,7 @@ class JobAction:
         changed = await send_async(self._client, call)
         if changed.record is None:
             raise JobNotFound(self.job_id)
+        # Its worker would still write the very rows that the change truncates.
         if changed.outcome == "running":
             raise JobRunning(self.job_id, what)
         if changed.outcome == "ended":

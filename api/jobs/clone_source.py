@@ -27,6 +27,8 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     Raises:
         SpecError: it is not valid, a schedule is not finite, or it has become too large.
     """
+    # Not into the full spec: with {"optimizer": {"kind": "sgd"}} merged into all defaults of adam,
+    # it would be an sgd with betas, which is refused.
     data = merge_patch(parent.posted, clone.changes)
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
         text = f"changes must leave a job of at most {MAX_POSTED} bytes, got more"
@@ -54,6 +56,8 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
+    # Once a job has succeeded, its network is saved alone: its last checkpoint is from before its
+    # end, and only that has the optimizer's state.
     if clone.source == "last":
         last = network or parent.checkpoints[-1]
         return _with_optimizer(parent, last, retained) if clone.keep == "optimizer" else last

@@ -68,6 +68,9 @@ class Cloner:
         parent = await self._parent()
         spec = await self._threads.run(self._size(parent), merged, parent, clone)
         new = new_id()
+        # Before the record exists, since a worker may claim the job at once. If this process dies
+        # in between, or the store does not answer and may have accepted the job, the copy stays: a
+        # copy that no record points to is removed as an orphan.
         start = await self._starting_state(clone, spec, new)
         fields = await self._threads.run(self._size(parent), new_fields, spec, start)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
@@ -99,6 +102,7 @@ class Cloner:
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
         """Copy *source* for the clone; the copy is removed if the request is cancelled."""
         files, unwanted = self._files, threading.Event()
+        # The time limit of the copy grows with its size.
         size = await files.read(source.path, 0, files.storage.size, source.path)
         try:
             return await files.copy(

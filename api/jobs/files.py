@@ -42,19 +42,24 @@ async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Dow
     - `ema.safetensors`: the moving average of its weights, if the job has one.
     - `best.safetensors`: the network at its best step, if the job keeps it.
     """
+    # Looked up, never made part of a path: the paths are those in the record.
     artifacts = record.artifacts
     if name not in artifacts:
         raise ArtifactNotFound(name, artifacts)
     try:
         file = await files.open(artifacts[name]["path"])
     except FileNotFoundError:
+        # Not a 404, which would say that the job has no such file yet: its record has.
         raise ArchiveUnreadable(artifacts[name]["path"], "is missing") from None
     return Download(
         file,
         filename=name,
         media_type="application/octet-stream",
         headers={
+            # With FileResponse's Content-Disposition it keeps a browser from running what the file
+            # holds.
             "X-Content-Type-Options": "nosniff",
+            # In place of starlette's, which is made of the file's time and size.
             "ETag": f'"{artifacts[name]["sha256"]}"',
         },
     )

@@ -16,6 +16,7 @@ from optserve.contract.answers.base import Page
 from optserve.contract.answers.history import Event
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 
+# Redis counts the entries of a list in 64 bits, signed.
 MAX_ENTRY = 2**63 - 1
 """The largest number of an entry."""
 After = Annotated[

@@ -16,6 +16,7 @@ from store.jobs.views import Store
 
 log = logging.getLogger(__name__)
 
+# The rest of the 4 MiB is for what surrounds the rows.
 MAX_PAGE = 4 * 2**20 - 1024
 """Bytes of a page's rows. The first row is included whatever its size."""
 OLD_PER_PAGE = 64
@@ -121,6 +122,7 @@ async def _row(
     store: Store, record: Record, with_spec: bool, render: Render, threads: RequestThreads
 ) -> bytes:
     spec: str | None = None
+    # A list of 60 large jobs with their specs took 3.5 s and 51 MB.
     if with_spec or not record.is_called:
         spec = await store.spec(record, most=MAX_PAGE)
     if spec is None and not record.is_called:

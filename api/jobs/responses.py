@@ -30,6 +30,7 @@ async def submitted_response(
         raise IdempotencyConflict(record.id)
     headers = {"Location": f"/v1/jobs/{record.id}"}
     if submitted.outcome == "replayed":
+        # The status stays 201, so that a client that repeats a request gets what it would have got.
         headers["Idempotent-Replayed"] = "true"
     return await job_response(record, render=render, threads=threads, status=201, headers=headers)
 
@@ -43,6 +44,7 @@ async def job_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the job of *record*."""
+    # FastAPI would validate the job once more, and encode it on the event loop.
     text = await threads.run(len(record.fields.get("spec", "")), _text, record, render)
     return Response(text, status, headers, "application/json")
 

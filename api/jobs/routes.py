@@ -37,6 +37,7 @@ from store.redis.functions import send_async
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)
 
+# The store compares ids as text: without this check any other text would be a cursor, too.
 JOB_ID = r"^job_[0-9a-f-]{1,64}$"
 """The form of a job's id."""
 
@@ -65,6 +66,8 @@ async def submit_job(
     body_sha, fields = await threads.run(
         threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
     )
+    # The id is made here and not in the store: redis-py sends the call again after a lost answer,
+    # and the function then finds the job that it has made.
     call = calls.submit(
         tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
     )

@@ -77,6 +77,7 @@ async def _begin(
 
     async def begin(record: Record) -> tuple[bytes, AsyncIterator[bytes]]:
         stop = max(min(wanted.stop, record.rows), wanted.first)
+        # In a thread, since the first Parquet or Arrow export of a process imports pyarrow.
         encoder = await asyncio.to_thread(_encoder, form, record, wanted.columns)
         rows_per_read = ROWS_PER_READ if form.is_text else ROWS_PER_GROUP
         rows = _rows(store, record, wanted._replace(stop=stop), rows_per_read)
@@ -104,6 +105,7 @@ async def _rows(
         # Reads end at multiples, so that row groups and chunks of the store coincide.
         count = min(rows_per_read - first % rows_per_read, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
+        # With each read: a response that has begun must not continue with rows of another run.
         await store.require_untruncated(record)
         yield first, data
         first += count

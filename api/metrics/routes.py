@@ -40,6 +40,7 @@ JSON = "json"
 MEDIA_TYPES = {JSON: "application/json", **{form.value: form.media_type for form in ExportForm}}
 """Format to media type."""
 MAX_TRUNCATIONS = 10**6
+# Nine digits are enough: a run has at most 100,000,000 steps.
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
 """The last step, and after a dot the number of truncations so far, if there were any."""
 After = Annotated[int, Query(ge=-1, description="Return only steps after this one; -1 for all.")]
@@ -178,6 +179,8 @@ async def read_metrics(
     except TruncatedMeanwhile:
         rows = []  # the check below raises, and names the step
     if not record.state.final:
+        # After the rows, so that a truncation while they were read is noticed; a later one is the
+        # next request's. A job that has ended is not truncated any more.
         now = (await store.progress(record.tenant, record.id)).truncations
         _require_valid(record, Cursor(stop - 1, len(record.truncations)), now)
     data = [

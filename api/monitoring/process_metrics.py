@@ -38,6 +38,8 @@ class ProcessMetrics:
 
     def __init__(self, hub: StreamHub, files: StoragePool, connections: Connections) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
+        # Not the library's global one, which refuses the metrics of a second application in a
+        # process.
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "optserve_http_requests",

@@ -30,6 +30,8 @@ class CountedRequests:
             counted = True
             self._metrics[0].answered(
                 method=scope["method"],
+                # The router sets it: a path that does not exist, or a request refused before, has
+                # none.
                 route=getattr(scope.get("route"), "path", OTHER),
                 status=status,
                 seconds=time.perf_counter() - start,

@@ -43,6 +43,7 @@ async def scrape(
     While the store does not answer, `optserve_store_up` is 0 and the metrics of the service are
     missing.
     """
+    # Not collectors of a registry, which would have to read the store without awaiting it.
     found = [*families(await hub.monitored()), *process.registry.collect()]
     text = generate_latest(cast("CollectorRegistry", _Registry(found)))
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -135,5 +135,6 @@ def _waits(counters: Mapping[str, int]) -> Metric:
 def _named(counts: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
     """Return the count of each of *names*, and under `OTHER` the total of all further ones."""
     found = {name: counts.get(name, 0) for name in names}
+    # A store may be shared with a newer release, which counts under further names.
     rest = sum(count for name, count in counts.items() if name not in found)
     return {**found, OTHER: rest} if rest else found

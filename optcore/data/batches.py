@@ -36,6 +36,8 @@ class Batches:
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next images, as numbers, and labels; a pass's last batch may be short."""
+        # Only now, so that `at_end` holds from a pass's last batch until the next: an accumulation
+        # ends there, and a checkpoint is of the pass that was made.
         if self.position >= len(self._examples):
             self.epoch, self.position = self.epoch + 1, 0
             self._begin_epoch()

@@ -22,6 +22,8 @@ class Examples:
         labels: (examples,), int64.
     """
 
+    # uint8 as long as they are stored, a quarter of float32; a batch is converted when it is
+    # served.
     images: Tensor
     labels: Tensor
 
@@ -54,5 +56,7 @@ class Dataset:
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Return *images* as numbers of *dtype*: x/255 for uint8, as they are for floats."""
     if images.dtype == torch.uint8:
+        # In place only here, where the conversion has made a copy: floats of the same dtype are
+        # returned as they lie in the dataset.
         return images.to(dtype).div_(255)
     return images.to(dtype)

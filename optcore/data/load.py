@@ -33,6 +33,7 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
             dataset = read_digits(spec.train_examples)
         case _:
             assert_never(spec)
+    # Steps, schedules and plan were computed from the declared sizes, before a file was read.
     found = (len(dataset.train), len(dataset.test))
     declared = (spec.train_examples, spec.test_examples)
     if found != declared:

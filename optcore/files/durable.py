@@ -59,6 +59,7 @@ def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[P
     """Write a file beside *path*, to be given its name; then put the folder's entries on disk."""
     # Random, so that two processes that write the same path do not write into each other's file.
     draft = path.with_name(f"{DRAFT}{path.name}-{secrets.token_hex(8)}")
+    # Made with its mode: a file that only becomes private afterwards can be opened before that.
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE if mode is None else mode)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -16,6 +16,8 @@ from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 
+# Not Flatten and Dropout, which may return their input itself, down to the dataset's memory; nor
+# Relu and LogSoftmax, whose backward passes read their output.
 OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
 """Layers whose output nothing but the next layer reads, not even their own backward pass: a relu
 behind one may overwrite it."""
@@ -45,6 +47,7 @@ def _pooled_first(layers: list[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLaye
     """Return *layers* with each max-pool before the relu that it follows."""
     # The bits are the same: the largest of the values above 0 is the largest of all, the first of
     # equal values stays the first, and where no value is above 0 no gradient flows either way.
+    # Neither draws random numbers, so initial weights are the same too.
     ordered = list(layers)
     for i in range(1, len(ordered)):
         if isinstance(ordered[i][1], MaxPool2d) and isinstance(ordered[i - 1][1], Relu):

@@ -47,6 +47,6 @@ def module(layer: AnyLayer, shape: Shape, *, inplace: bool = False) -> nn.Module
             norm = nn.BatchNorm2d if len(shape) == IMAGE_DIMS else nn.BatchNorm1d
             return norm(shape[0], eps=layer.eps, momentum=layer.momentum)
         case LogSoftmax():
-            return nn.LogSoftmax(dim=1)
+            return nn.LogSoftmax(dim=1)  # dimension 0 is the batch
         case _:
             assert_never(layer)

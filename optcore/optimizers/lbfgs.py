@@ -101,6 +101,8 @@ class LbfgsOptimizer(torch.optim.LBFGS):
                 state[name] = by["all"].clone()
         self._of_all().clear()
         if counts["n_iter"]:
+            # torch's scratch, written before it is read. The lists may be empty, which leaves no
+            # tensor in a checkpoint, but after a first iteration torch expects them.
             state["al"] = [None] * self.param_groups[0]["history_size"]
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
@@ -110,6 +112,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
             name: list(value) if isinstance(value, list) else value
             for name, value in self._of_all().items()
         }
+        # torch writes over this tensor in place; the others it replaces, and the lists it changes.
         if (before := found.get("prev_flat_grad")) is not None:
             found["prev_flat_grad"] = before.clone()
         return found
@@ -120,6 +123,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         self._of_all().update(memory)
 
     def _of_all(self) -> dict[str, Any]:
+        # torch keeps the state of all parameters under the first of them.
         state: dict[str, Any] = self.state[self.param_groups[0]["params"][0]]
         return state
 

@@ -109,6 +109,7 @@ def _update(group: ResolvedGroup, named: Mapping[str, Tensor]) -> GroupUpdate:
     scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
     update = compile_group(group.spec, single_precision=single, size=size)
+    # param_groups show the lr that is used, so it is scaled here; a scheduled one by `_plans`.
     return replace(update, numbers={**update.numbers, "lr": scaled})
 
 
@@ -142,6 +143,8 @@ def _plans(
             plans[name] = MetricDrivenValue(made, factor)
         else:
             param = f"schedule of {name}, group {group.match!r}"
+            # A sample: the service checks more steps of a job when it is posted
+            # (`optcore.plan.values`).
             steps = sampled(total_steps, BLOCK)
             check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = ScheduledValue(made, factor)
@@ -161,6 +164,7 @@ def _described(
     modules: Mapping[str, str],
 ) -> list[Parameter]:
     return [
+        # The second name of a tied weight is left out: no group can match it.
         Parameter(name, tuple(param.shape), modules.get(name), param.requires_grad)
         for name, param in everything
         if name in trainable or not param.requires_grad
@@ -178,6 +182,8 @@ def _trainable(named_parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str
     for param, name in once.items():
         if not param.is_floating_point():
             raise ValueError(f"{name} must have a real float dtype, got {param.dtype}")
+        # In the flat buffer each has a place of its own, which would silently part the two. All
+        # empty tensors have the address 0.
         owner = owners.setdefault(param.data_ptr(), name)
         if param.numel() and owner != name:
             raise ValueError(

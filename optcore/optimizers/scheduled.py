@@ -22,6 +22,7 @@ class ScheduledValue:
         if not self._start <= t < self._start + len(self._block):
             self._start = t
             self._block = self._schedule(np.arange(t, t + BLOCK))
+        # In double, after the schedule: the worker compares each lr with a plan computed like this.
         return float(self._block[t - self._start]) * self._factor
 
 

@@ -15,6 +15,7 @@ from optcore.spec.errors import reject
 MAX_PREVIEWED = 500_000
 """Values in one preview, those of all groups together."""
 
+# 18.6 million, of 2,048 steps for 100 groups, took 0.9 to 2.6 s.
 MAX_COST = 20_000_000
 """Values computed for one preview, those of the parts of its schedules counted."""
 
@@ -50,6 +51,7 @@ class PreviewSpec(Spec):
 
     @model_validator(mode="after")
     def _is_not_too_large(self) -> Self:
+        # Validators run in the order in which they stand: each bounds the work of those after it.
         values = self.total_steps * (1 + len(self.groups))
         if values > MAX_PREVIEWED:
             reject(
@@ -62,6 +64,7 @@ class PreviewSpec(Spec):
 
     @model_validator(mode="after")
     def _names_are_used_once(self) -> Self:
+        # A preview can be had as a table, whose columns these are.
         names = {"lr", "step"}
         for i, group in enumerate(self.groups):
             if group.name in names:
@@ -70,6 +73,7 @@ class PreviewSpec(Spec):
                     f"name must be used once, and not be lr or step, got {group.name!r}",
                     group.name,
                 )
+            # Spreadsheets compute a cell of a CSV file that begins so.
             if not group.name.isprintable() or group.name[0] in "=+-@":
                 reject(
                     ["groups", i, "name"],
@@ -122,6 +126,7 @@ class PreviewSpec(Spec):
         """Return name, schedule and lr of each curve: first what has no group."""
         found: list[tuple[str, ScheduleSpec, float]] = [("lr", self.schedule, self.lr)]
         for group in self.groups:
+            # An lr is never 0 (BaseLr), so `or` replaces only null.
             lr = (group.lr or self.lr) * group.lr_scale
             found.append((group.name, group.schedule or self.schedule, lr))
         return found

@@ -15,6 +15,7 @@ MOST_PLANNED = 10_000_000
 """Values computed for one plan, those of all parts of its schedule: about a second."""
 SAMPLE = 1_000_000
 """Steps computed, at most, where all of them would be too many values."""
+# A plan names the first and the last lr, and short warmups lie at the beginning.
 EDGE = 1000
 """Steps at either end of a run that a sample always has."""
 
@@ -22,6 +23,7 @@ EDGE = 1000
 def planned_steps(total_steps: int, cost: int) -> Iterator[NDArray[np.int64]]:
     """Yield all steps, block by block, or a sample where *cost*, that of all, is too much."""
     if cost > MOST_PLANNED:
+        # A step costs cost / total_steps values, so this many steps cost MOST_PLANNED.
         yield sampled(total_steps, min(SAMPLE, total_steps * MOST_PLANNED // cost))
         return
     for start in range(0, total_steps, BLOCK):

@@ -112,6 +112,7 @@ class _Summary:
         self.first = self.first if self.num_seen else float(lrs[0])
         self.last = float(lrs[-1])
         high, low = int(lrs.argmax()), int(lrs.argmin())
+        # Strictly, so that the first step with the peak stays, as argmax has it within a block.
         if lrs[high] > self.peak:
             self.peak, self.peak_step = float(lrs[high]), int(steps[high])
         if lrs[low] < self.lowest:

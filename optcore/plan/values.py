@@ -41,9 +41,11 @@ def check_values(spec: RunSpec) -> None:
     Raises:
         SpecError: with the schedule, the rule, the value and the step.
     """
+    # Groups that have the same schedule of the same number are checked once.
     checks = {(_text(s.schedule), s.name, s.value, f): (s, f) for s, f in _with_factors(spec)}
     for (text, *_), (scheduled, factor) in checks.items():
         cost = scheduled.schedule.cost(spec.length)
+        # cost is that of all steps, so a step costs cost / total_steps values.
         affordable = min(MAX_SAMPLED, spec.total_steps * MAX_COMPUTED // cost)
         check = _Check(
             text=text,
@@ -84,6 +86,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 def _text(schedule: ScheduleSpec) -> str:
     """Return a text that equal schedules share; one with a long list has a text of its own."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
+    # The id stays unique: the run has the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
 
 
@@ -100,6 +103,7 @@ class _Check:
     run: RunLength
     num_sampled: int
     largest: float
+    # It may hold lists, which have no hash.
     schedule: ScheduleSpec = field(compare=False)
 
 
@@ -116,6 +120,7 @@ def _perform(check: _Check) -> None:
     )
 
 
+# Exceptions are not cached: a schedule that is refused is computed again each time.
 _perform_once = lru_cache(maxsize=CACHE_SIZE)(_perform)
 
 

@@ -16,6 +16,7 @@ from optcore.spec.errors import lines, problems
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS, AnyOptimizer
 
+# The classes of ppocr/optimizer/optimizer.py, one of which a block names.
 KINDS = {
     "Adam": "adam",
     "AdamW": "adamw",
@@ -89,6 +90,7 @@ def convert(config: Mapping[str, Any]) -> Converted:
         _convert(block, config.get("Global") or {}, result)
     except NotConvertible as error:
         result.problems.append(str(error))
+    # A result that was not finished would be refused for what it lacks, which the file may have.
     if not result.problems:
         result.problems += _refused(result)
     return result
@@ -102,6 +104,7 @@ def _convert(block: dict[str, Any], run: object, result: Converted) -> None:
         known = ", ".join(KINDS)
         result.problems.append(f"Optimizer.name must be one of {known}, got {block.get('name')!r}")
         return
+    # Each part takes its fields out of the block; `_rest` tells what nobody has taken.
     del block["name"]
     result.optimizer = {"kind": kind, "dialect": "paddleocr"}
     rates = _mapping("Optimizer.lr", block.pop("lr", None) or {})
@@ -140,6 +143,7 @@ def _number(name: str, value: object) -> float:
 
 def _decay(block: dict[str, Any], kind: str, result: Converted) -> None:
     given, decay = block.pop("regularizer", None), block.pop("weight_decay", None)
+    # PaddleOCR passes both to Paddle's optimizer as its weight_decay.
     if given and decay is not None:
         result.problems.append(
             f"Optimizer.weight_decay must not come with a regularizer, got {decay!r}"
@@ -153,6 +157,7 @@ def _decay(block: dict[str, Any], kind: str, result: Converted) -> None:
     factor = float(_number("Optimizer.regularizer.factor", given.get("factor", 0.0)))
     if name in ("L2", "L2Decay"):
         result.optimizer["weight_decay"] = factor
+    # Paddle's AdamW takes a number as its weight_decay, no regularizer.
     elif name in ("L1", "L1Decay") and kind != "adamw":
         result.optimizer["l1"] = factor
     else:
@@ -177,4 +182,5 @@ def _rest(block: dict[str, Any], kind: str, result: Converted) -> None:
             number = fields[ours].annotation is float and value is not None
             result.optimizer[ours] = float(_number(f"Optimizer.{name}", value)) if number else value
         else:
+            # PaddleOCR's classes ignore keywords that they do not know, misspelt ones too.
             result.problems.append(f"Optimizer.{name} has no counterpart in {kind}, got {value!r}")

@@ -30,6 +30,7 @@ def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec
         NotConvertible: there is none, or not without knowing *epochs*.
     """
     rates = dict(block)
+    # Without a name, PaddleOCR keeps learning_rate as it is.
     name = str(rates.pop("name", "Const"))
     build = _BUILDERS.get(name)
     if build is None:
@@ -43,11 +44,14 @@ def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec
         raise NotConvertible(
             f"Optimizer.lr must hold numbers, or lists of them, for {name}, got {dict(block)!r}"
         ) from None
+    # PaddleOCR's classes ignore unknown keywords: a misspelt one is silently its default there.
     if rates:
         raise NotConvertible(f"Optimizer.lr.{', '.join(rates)}: not known for {name}")
     spec = {**spec, "dialect": "paddleocr"}
     if warmup:
         # From 0 to lr; the schedule proper begins after it, and its end moves behind the run's.
+        # PaddleOCR's warmup ends at learning_rate, the first of `values`, or max_lr: here all are
+        # lr.
         spec["warmup"] = {"length": of(warmup), "start": 0.0, "end": lr, "after": "delay"}
     return spec, lr
 
@@ -79,6 +83,7 @@ def _cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _linear(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    # 0 by default, as in PaddleOCR's code; its docstring says 1e-4.
     power, end = float(rates.pop("power", 1.0)), float(rates.pop("end_lr", 0.0))
     return _polynomial(run, end, power), float(rates.pop("learning_rate"))
 
@@ -94,6 +99,7 @@ def _polynomial(run: Epochs, end: float, power: float) -> Spec:
 
 
 def _step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    # gamma's default is that of PaddleOCR's docstring: its code requires one.
     every, gamma = of(rates.pop("step_size")), float(rates.pop("gamma", 0.1))
     return {"kind": "step", "every": every, "gamma": gamma}, float(rates.pop("learning_rate"))
 
@@ -105,6 +111,7 @@ def _multi_step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    # PaddleOCR ignores it here: the values are the rates themselves.
     rates.pop("learning_rate", None)
     boundaries = [of(epoch) for epoch in rates.pop("decay_epochs")]
     values = [float(value) for value in rates.pop("values")]
@@ -112,6 +119,7 @@ def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _cyclical_cosine(rates: Rates, run: Epochs) -> tuple[Spec, float]:
+    # Without the length of the run, which PaddleOCR passes on as T_max and does not use.
     spec = {"kind": "cyclical_cosine", "length": of(rates.pop("cycle"))}
     return spec, float(rates.pop("learning_rate"))
 

@@ -72,7 +72,9 @@ class ScheduleSpec(Spec, ABC):
             return data
         # The default depends on the class and the dialect, which the fields of Warmup cannot see.
         warmup, dialect = data.get("warmup"), data.get("dialect")
+        # What is no string may have no hash; the field of the dialect reports it.
         after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        # In copies: *data* may be the caller's own object.
         if isinstance(warmup, dict) and warmup.get("after") is None:
             return {**data, "warmup": {**warmup, "after": after}}
         if isinstance(warmup, Warmup) and warmup.after is None:
@@ -131,15 +133,19 @@ class ScheduleSpec(Spec, ABC):
             return
         given = self.warmup.length
         got = f"got {run.in_words(given)}"
+        # A small fraction of an epoch is rounded to no step at all.
         if run.steps(given) < 1:
             message = f"length must be at least 1 step, {got}"
             yield RunProblem(("warmup", "length"), message, given)
+        # Nothing would be left for the schedule proper, and compress would divide by 0.
         if run.steps(given) >= run.total_steps:
             message = f"length must be shorter than the run of {run.total_steps} steps, {got}"
             yield RunProblem(("warmup", "length"), message, given)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield what is allowed in a run of this length but probably not meant."""
+        # A text begins with "schedule" and the path of a field: what a schedule is part of puts its
+        # own path there, by replacing that word.
         yield from ()
 
     @property
@@ -157,10 +163,13 @@ class ScheduleSpec(Spec, ABC):
 
     def cost(self, run: RunLength) -> int:
         """Return about how many values are computed for the steps of *run*."""
+        # It decides whether values are computed (optcore.spec.fit) and in which thread (api), so it
+        # must be known without computing one.
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
         """Return how many steps are each computed from the one before, those of parts counted."""
+        # A late step of such a schedule takes all before it: to sample the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 
     def offset(self, run: RunLength) -> int:
@@ -182,6 +191,7 @@ def at_least_a_step(
 def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
     """Yield that the field *name*, *base* raised to *power* over the run, overflows."""
     largest = 1e300  # less than the largest float64, so that its product with lr is finite too
+    # In logarithms: Python raises OverflowError where base ** power is too large.
     if base > 1 and power * math.log(base) > math.log(largest):
         yield RunProblem(
             (name,),

@@ -17,15 +17,16 @@ Precision = Literal["float64", "float32"]
 
 PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "plain": ("float64",),
-    "torch": ("float64", "float32"),
+    "torch": ("float64", "float32"),  # Python's floats; float32 is mindspore.experimental
     "paddle": ("float64",),
     "paddleocr": ("float64",),
-    "mindspore": ("float32", "float64"),
-    "keras": ("float32",),
-    "tf1": ("float32", "float64"),
+    "mindspore": ("float32", "float64"),  # its cells; its lists are Python's floats
+    "keras": ("float32",),  # lr is a float32 variable even among float64 weights
+    "tf1": ("float32", "float64"),  # whichever the tensor is that holds lr
 }
 """Dialect -> the numbers its framework computes lr in; the first is the default."""
 
+# 4 MB of float32, and 0.5 s for the slowest (docs/benchmarks.md).
 MAX_RECURSION = 1_000_000
 """The longest recursion in float32, in steps: each of them is kept."""
 
@@ -40,10 +41,12 @@ class Dialectal(ScheduleSpec):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
     """Which dialects there are besides plain."""
 
+    # Ahead of all fields whose default depends on it: pydantic fills in defaults in this order.
     dialect: ScheduleDialect = "plain"
     """Whose math, defaults and rounding; plain is the formula above. mindspore.experimental is
     torch in float32."""
     precision: Precision = Field(
+        # Not called where the dialect itself was wrong, so that it is always among the data.
         default_factory=lambda data: PRECISIONS[data["dialect"]][0],
         json_schema_extra={"defaults": {name: first for name, (first, *_) in PRECISIONS.items()}},
     )
@@ -56,7 +59,7 @@ class Dialectal(ScheduleSpec):
         return Numbers(
             single=single,
             rounded=self.dialect == "tf1" and not single,
-            folds=self.dialect == "mindspore",
+            folds=self.dialect == "mindspore",  # its cells subtract Python's floats
             reciprocals=self.dialect == "tf1" and single,
         )
 
@@ -78,6 +81,7 @@ class Dialectal(ScheduleSpec):
 
     def cost(self, run: RunLength) -> int:
         """Return more for a recursion, which goes through its steps one by one."""
+        # Measured: from about 2 (step) to 40 times (a cosine with an end) what the formula takes.
         return super().cost(run) * (10 if self.recursive else 1)
 
     def num_repeated(self, run: RunLength) -> int:

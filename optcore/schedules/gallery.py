@@ -32,6 +32,7 @@ WARMUPS = {
     after: {"kind": "cosine", "warmup": {"length": 100, "after": after}}
     for after in ("delay", "overlap", "compress")
 }
+# Better for ten epochs and then never again, so that both kinds lower lr in the second half.
 METRICS = [1 / (1 + t) if t < 10 else 0.1 for t in range(20)]  # noqa: PLR2004
 """What a metric-driven schedule observes in its picture, once an epoch."""
 
@@ -107,6 +108,7 @@ def _curve(spec: Mapping[str, Any]) -> Any:  # noqa: ANN401
         return schedule(np.arange(STEPS))
     lrs = []
     for metric in METRICS:
+        # At any t: the examples have no warmup, and nothing but a metric moves their lr.
         lrs += [schedule(0)] * PER_EPOCH
         schedule.observe(metric)
     return np.asarray(lrs)

@@ -18,6 +18,7 @@ from optcore.spec.errors import Problem, SpecError, dotted
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
+# 128 KiB of float64 each: several of them fit into a second-level cache.
 BLOCK = 16_384
 """Steps computed at a time, so that intermediate values stay in the cache."""
 
@@ -43,11 +44,13 @@ class PlannedSchedule:
     def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
     def __call__(self, t: Any) -> Any:
         """Return lr at the update after *t* updates."""
+        # Curves rely on floats: np.full_like of whole numbers would truncate lr.
         at = np.asarray(t, np.float64)
         if at.ndim == 0:
             # The same path as an array's, so that both give the same bits.
             return float(self._curve(at.reshape(1))[0])
         lr = np.empty(at.shape, np.float64)
+        # lr is contiguous, so that out is a view of it.
         flat, out = at.reshape(-1), lr.reshape(-1)
         for start in range(0, len(flat), BLOCK):
             out[start : start + BLOCK] = self._curve(flat[start : start + BLOCK])
@@ -120,6 +123,7 @@ def make_schedule(
     if not isinstance(parsed, MetricDriven):
         return PlannedSchedule(_curve(parsed, lr, run))
     state = parsed.state(lr)
+    # Not parsed.curve(): its formula is the plan, in which no metric changes lr.
     lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
     return MetricDrivenSchedule(parsed.behind_warmup(lr_now, run), state)
 
@@ -128,7 +132,9 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
     try:
         # Numbers that are not finite are reported where lr is planned, with the step.
         with np.errstate(all="ignore"):
+            # To make a curve computes values, too: the peak of its warmup, products of factors.
             return spec.curve(lr, run)
+    # Python's floats raise where numpy's become inf or NaN: where lr is 0 and divided by.
     except ArithmeticError as error:
         text = f"kind {spec.kind} must give finite numbers, got {error} from {lr:g}"
         raise SpecError([Problem("kind", text)]) from None

@@ -39,6 +39,7 @@ def svg_parts(
     """
     low = min(0.0, *(float(curve.min()) for curve in curves.values()))
     high = max(float(curve.max()) for curve in curves.values())
+    # A curve of zeros has no height, by which y divides.
     high = high if high > low else low + 1
     frame = _Frame(width, height, low, high, max(len(curve) for curve in curves.values()))
     head = [
@@ -91,6 +92,7 @@ class _Frame:
         floor, ceiling = self.y(self.low), self.y(self.high)
         axes = f"M{self.left},{ceiling:.1f} V{floor:.1f} H{self.right}"
         lines = [f'<path d="{axes}" fill="none" stroke="#9ca3af"/>']
+        # A set, since low is mostly 0; sorted below, so that the text does not depend on its order.
         for value in {self.low, 0.0, (self.low + self.high) / 2, self.high}:
             lines.append(
                 f'<text x="{self.left - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end">'
@@ -113,6 +115,7 @@ def _extremes(
     for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         part = curve[start:stop]
         found += sorted({start + int(part.argmin()), start + int(part.argmax())})
+    # With both ends, so that the line spans the axis.
     at = np.asarray(sorted({0, *found, len(curve) - 1}))
     return at, curve[at]
 
@@ -127,7 +130,9 @@ def _legend(names: list[str], title: str, width: int) -> list[str]:
         colour = COLOURS[i % len(COLOURS)]
         text = f'<text x="{x}" y="18" text-anchor="end" fill="{colour}">{escape(label)}</text>'
         lines.append(text)
+        # Nothing here can measure a font: 8 pixels to a character of size 12.
         x -= 8 * len(label) + 14
+        # What is left out would run into the title.
         if x < width // 2:
             break
     return lines

@@ -111,6 +111,8 @@ def warmup(
     """
     if length == 0:
         return curve
+    # Taken once. An lr that a metric changes during the rise, or that is restored after this, does
+    # not change the rise: a resumed run has the same one.
     peak = float(curve(np.zeros(1))[0]) if end is None else end
     rise = _rise(length, start, peak, shape, numbers)
     offset = 0 if after == "overlap" else length
@@ -129,10 +131,12 @@ def warmup(
 
 def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
     low, height, n = numbers.lr(start), numbers.lr(peak) - numbers.lr(start), numbers(length)
+    # The other shapes are in float64: the warmups of Keras and MindSpore are lines.
     if shape == "constant":
         return lambda t: np.full_like(t, start)
     if shape == "exponential":
         return lambda t: start * DOUBLE.power(peak / start, t / length)
     if shape == "cosine":
         return lambda t: start + (peak - start) * (1 - np.cos(np.pi * t / length)) / 2
+    # Divided first, as in Keras and MindSpore.
     return lambda t: low + height * (numbers.steps(t) / n)

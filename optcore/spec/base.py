@@ -44,9 +44,13 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        # JSON has types of its own: a string is no number and true is no 1, whatever Python
+        # converts.
         strict=True,
+        # Specs are shared: as the defaults of fields, and by caches.
         frozen=True,
         allow_inf_nan=False,
+        # The texts below fields are those of OpenAPI, of the catalogue and of docs/optimizers.
         use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
@@ -73,6 +77,8 @@ class Spec(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        # This runs for each nested spec, since only the class that has the fields can name the
+        # right ones. The levels above pass its sentences on.
         known, left_out = _without_most_unknown(cls, data)
         try:
             return handler(known)
@@ -97,6 +103,9 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
             field is an error.
         limits: pydantic's gt, ge, lt and le.
     """
+    # pydantic validates fields in their order, those of the base class first, so `dialect` is there
+    # before any field that needs it. If it is wrong, the factory is not called, and pydantic adds
+    # an error that `first_of` drops.
     fallback = next(iter(defaults.values()))
     factory: Callable[[dict[str, Any]], Any] = lambda data: defaults.get(  # noqa: E731
         data["dialect"], fallback
@@ -139,6 +148,8 @@ def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     Otherwise pydantic makes an error for each of 80,000, at every level of the spec.
     """
     most = len(cls.model_fields) + MOST_PROBLEMS
+    # Few enough for pydantic to name them all. Where extra fields are allowed (Group) they are
+    # hyperparameters, which the optimizer's class checks.
     if not isinstance(data, dict) or len(data) <= most or cls.model_config["extra"] != "forbid":
         return data, 0
     known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -158,8 +169,10 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])
+    # pydantic makes the message of a bound or a length from its context.
     elif "ctx" in error:
         details["ctx"] = error["ctx"]
+    # A deeper error was explained by the class that has the field.
     if len(error["loc"]) != 1:
         return details
     name = str(error["loc"][0])
@@ -167,6 +180,8 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
         known = [field.alias or own for own, field in cls.model_fields.items()]
         text = f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
         details["type"] = PydanticCustomError(RULE, text)
+    # pydantic asks whether a number is finite before it compares. NaN breaks the field's own rule
+    # (lr must be positive), so that is what the message says; an infinity is not finite.
     elif error["type"] == "finite_number" and math.isnan(error["input"]):
         bounds = cls.model_fields[name].metadata
         if any(isinstance(bound, Gt) and bound.gt == 0 for bound in bounds):

@@ -16,10 +16,13 @@ MAX_STEPS = 100_000_000
 class Epochs(Spec):
     """A duration in epochs, rounded to whole steps (half to even, as PaddleOCR does)."""
 
+    # An epoch has at least one step, so MAX_STEPS bounds epochs too.
     epochs: float = Field(gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
     """How many passes over the training data; fractions are allowed."""
 
 
+# A function chooses the form. For a plain union, pydantic would report what is wrong with each
+# form, under names that are not in the data.
 def _form(value: Any) -> str:  # noqa: ANN401
     return f"{TAG}epochs" if isinstance(value, (dict, Epochs)) else f"{TAG}steps"
 

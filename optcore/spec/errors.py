@@ -21,10 +21,12 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+# With MAX_VALUE_LENGTH it keeps each error response below 256 KB, as docs/limits.md promises.
 MOST_PROBLEMS = 20
 """Mistakes that are put into words; further ones are only counted."""
 MAX_VALUE_LENGTH = 80
 """Characters of a wrong value or name that a message repeats."""
+# A model may have thousands of parameters, and difflib compares with each name.
 MOST_COMPARED = 200
 """Names among which the nearest right one is searched."""
 
@@ -37,6 +39,7 @@ ELSEWHERE = {
 }
 """Names of our fields in other libraries, where the two are not similar."""
 
+# Two digits more than a message has, so that `_first_digits` never needs a negative power of 10.
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
 """Smallest integer of which a message shows only the first digits."""
 
@@ -140,6 +143,8 @@ def short_repr(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
+        # Shortened first, since the string may be a megabyte; and again, since repr adds quotes and
+        # escapes.
         return truncate(repr(value[: MAX_VALUE_LENGTH + 1]))
     if isinstance(value, int) and abs(value) >= LONG_INT:
         return truncate(_first_digits(value))
@@ -158,6 +163,8 @@ def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
         here = left.pop()
         if isinstance(here, (Mapping, list)):
             parts: Iterable[object] = here.values() if isinstance(here, Mapping) else here
+            # A lower bound: quotes and the names in an object are not counted. The caller measures
+            # the text.
             left += islice(parts, limit + 1)
             limit -= 2 + max(0, len(here) - 1)
         else:
@@ -199,6 +206,7 @@ def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
         # It only repeats that an earlier field was wrong, which has an error of its own.
         if error["type"] == "default_factory_not_called":
             continue
+        # Counted one level below: this runs at each level of a spec, and once more at the end.
         if error["type"] == MORE:
             more += error["ctx"]["number"]
         elif len(told) < MOST_PROBLEMS:
@@ -211,6 +219,7 @@ def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
 def _problem(error: ErrorDetails, data: object) -> Problem:
     path = _without_tags(error["loc"], data)
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        # pydantic's location is that of the union; the client wrote the tag in the field `kind`.
         path = [*path, "kind"]
     return Problem(dotted(path), _sentence(error, truncate(str(path[-1])) if path else "the spec"))
 
@@ -266,6 +275,7 @@ def _sentence(error: ErrorDetails, name: str) -> str:
 
 def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> str:
     if kind == "union_tag_invalid":
+        # pydantic has the choices only as text: 'a', 'b' or 'c'.
         names = [part.strip().strip("'") for part in ctx["expected_tags"].split(",")]
         given = ctx["tag"]
     else:
@@ -291,6 +301,7 @@ _TEMPLATES = {
     "less_than_equal": "{name} must be at most {le}, got {value}",
     "finite_number": "{name} must be a finite number, got {value}",
     "float_type": "{name} must be a number, got {value}",
+    # The *_parsing errors are those of query parameters and settings: strict specs parse no text.
     "float_parsing": "{name} must be a number, got {value}",
     "int_type": "{name} must be a whole number, got {value}",
     "int_parsing": "{name} must be a whole number, got {value}",

@@ -34,6 +34,9 @@ MAX_COST = 1_000_000_000
 
 def check_parts(run: RunSpec) -> None:
     """Reject the first thing in *run* that is wrong only together with another part of it."""
+    # The order matters. Counts come first, before the work that they bound; the layers before what
+    # asks for the network's parameters; the groups before what asks for groups. lbfgs comes before
+    # the groups, so that a clip is refused where it is written, in training.
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
@@ -114,6 +117,7 @@ def _layers_fit(run: RunSpec) -> None:
 
 
 def _groups_find_parameters(run: RunSpec) -> None:
+    # Before the groups are resolved: `whole_optimizer` would prefer the one in training.
     if run.training.clip is not None and run.optimizer.clip is not None:
         reject(
             ["training", "clip"],
@@ -123,6 +127,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
     try:
         run.groups()
     except SpecError as error:
+        # Only the first, since `reject` raises a single error of pydantic's.
         first = error.problems[0]
         reject(["optimizer", first.param], first.message, None)
 
@@ -132,6 +137,7 @@ def _numbers_are_representable(run: RunSpec) -> None:
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
+    # With multi_precision, lr and the slots meet float32 copies; with autocast all is float32.
     halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
     for group in run.groups():
         numbers = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
@@ -157,9 +163,11 @@ def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
 
 
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
+    # torch raises only when it gets to that batch, at the end of the first pass.
     last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
     shape = run.dataset.shape
     for name, layer in named(run.model.network(run.dataset.num_classes)):
+        # A channel of an image has a value per pixel, so a batch of one image can be normalised.
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
             reject(
                 ["dataset", "batch_size"],
@@ -223,6 +231,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
     """Refuse what keeps copies of the weights, which lookahead would not set."""
     if run.training.lookahead is None:
         return
+    # Otherwise parameters are float32 or wider and have no copies.
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
     for applies, what in (
         (copies, "multi_precision, whose float32 copies it would not see"),
@@ -239,6 +248,7 @@ def _eps_counts(run: RunSpec) -> None:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
+        # Rounding makes 0 of what is below half of the smallest number. An eps of 0 was meant so.
         if 0 < eps < SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
@@ -261,6 +271,8 @@ def _durations_have_steps(run: RunSpec) -> None:
 
 def _lr_has_one_schedule(run: RunSpec) -> None:
     text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
+    # Compared by value: JobSpec.run_spec passes every field on, so model_fields_set does not tell
+    # whether a schedule was given.
     if "lr" in run.optimizer.schedules and run.schedule != Constant(kind="constant"):
         reject(["optimizer", "schedules", "lr"], text, "lr")
     for i, group in enumerate(run.optimizer.groups):
@@ -300,6 +312,7 @@ def _schedules_fit(run: RunSpec) -> None:
                 scheduled.schedule.kind,
             )
         repeated += scheduled.schedule.num_repeated(run.length)
+    # Of all schedules together: a recursion cannot be sampled, so each costs its whole length.
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],

@@ -21,14 +21,17 @@ from optcore.spec.errors import RULE
 
 Item = TypeVar("Item", bound=BaseModel)
 
+# Of a context, not of the process: the API parses specs in several threads at a time.
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 
+# Only upper bounds: lower ones are rules (lr must be positive) and limit no work. Some upper ones
+# are rules too (a momentum of at most 1), so only specs that were accepted once go without them.
 BOUNDS = {"int": "le", "float": "le"} | dict.fromkeys(("str", "list", "dict"), "max_length")
 """Type -> its upper bound, in pydantic's schemas."""
 
-MAX_GROUPS = 500
+MAX_GROUPS = 500  # two for each of the 200 layers that a model may have, and some
 """Groups of parameters."""
-MAX_NAMES = 1000
+MAX_NAMES = 1000  # each parameter of 200 layers by its name
 """Names and globs in all groups of a job together."""
 MAX_NAME = 200
 """Characters of a parameter's name, or of a glob."""
@@ -38,7 +41,7 @@ MAX_ORDERED = 10_000
 """Names in an order of parameters."""
 MAX_MOVED = 64
 """Hyperparameters that have a schedule; no optimizer has so many."""
-MAX_SCHEDULES = 500
+MAX_SCHEDULES = 500  # one for each group
 """Schedules in a job, including those that are parts of others."""
 MAX_ENTRIES = 1000
 """Boundaries, milestones or values that hold from one to the next, of one schedule."""
@@ -92,6 +95,7 @@ def parsed_without(cls: type[Item], data: object) -> Item:
 
 @cache
 def _unbounded(cls: type[BaseModel]) -> SchemaValidator:
+    # pydantic has no switch for bounds, but it can make a validator of a changed schema.
     schema = cast("CoreSchema", _without_bounds(cls.__pydantic_core_schema__))
     return SchemaValidator(schema, None, _use_prebuilt=False)
 

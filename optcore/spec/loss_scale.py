@@ -26,6 +26,7 @@ class FixedLossScale(Spec):
     """
 
     kind: Literal["fixed"]
+    # MindSpore's defaults, both.
     scale: float = Field(128.0, gt=0, le=MAX_SCALE)
     """Factor of the loss."""
     drop_overflow: bool = True
@@ -52,8 +53,11 @@ class DynamicLossScale(Spec):
     """
 
     kind: Literal["dynamic"]
+    # Not 1: an optimizer made for a scale of 1 has no unscaling in its update
+    # (`Transforms.scaled`), which a scale that grows later would need.
     start: float | None = Field(None, gt=1, le=MAX_SCALE)
     """First scale; null for that of the optimizer's dialect: 65536, keras 32768, mindspore 2^24."""
+    # growth, backoff and window have the same defaults in torch, Paddle, Keras and MindSpore.
     growth: float = Field(2.0, gt=1)
     """Factor by which the scale grows."""
     backoff: float = Field(0.5, gt=0, lt=1)

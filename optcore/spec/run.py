@@ -71,6 +71,7 @@ class RunSpec(Spec):
     @property
     def steps_per_epoch(self) -> int:
         """Updates in one pass over the training data; a last short one counts."""
+        # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
     @property
@@ -81,6 +82,7 @@ class RunSpec(Spec):
     @property
     def loss_scale(self) -> FixedLossScale | DynamicLossScale | None:
         """The loss scale; by default fp16 has a dynamic one."""
+        # Not bf16: it has the exponents of float32, so its gradients do not vanish.
         if self.training.loss_scale is None and self.training.precision == "fp16":
             return DynamicLossScale(kind="dynamic")
         return self.training.loss_scale
@@ -99,7 +101,10 @@ class RunSpec(Spec):
     def columns(self) -> tuple[str, ...]:
         """Columns of the series: lr, loss, then the other computed ones, then the observed ones."""
         asked = self.training.columns
+        # Where no update is skipped, t would only repeat the row's number.
         t = ("t",) if self.may_skip else ()
+        # In one order, whatever the order in which they were asked for. What a resumed run computes
+        # again is a prefix of each row, which is compared bit for bit.
         computed = tuple(name for name in COMPUTED if name in asked)
         observed = tuple(name for name in OBSERVED if name in asked)
         return ("lr", "loss", *t, *computed, *observed)
@@ -116,6 +121,7 @@ class RunSpec(Spec):
         if self.training.clip is not None:
             fields["clip"] = self.training.clip
         if self.loss_scale is not None:
+            # Decides that gradients are unscaled; by what, the scaler sets after each update.
             fields["loss_scale"] = first_scale(self.loss_scale, self.optimizer.dialect)
         return self.optimizer.with_fields(**fields) if fields else self.optimizer
 
@@ -125,6 +131,8 @@ class RunSpec(Spec):
         shape, found = self.dataset.shape, []
         for name, layer in layers:
             found += [
+                # The names that torch's nn.Sequential gives: groups, slots and checkpoints use
+                # them.
                 Parameter(f"{name}.{parameter.name}", parameter.shape, layer.kind)
                 for parameter in layer.parameters(shape)
             ]
@@ -142,6 +150,7 @@ class RunSpec(Spec):
             spec = base.of_group(i, group)
             if group.schedule is not None:
                 yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
+            # What a group takes over from the optimizer was yielded above.
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
                     yield Scheduled((*where, name), name, schedule, spec)
@@ -156,6 +165,8 @@ class RunSpec(Spec):
 
     @cached_property
     def _groups(self) -> list[ResolvedGroup]:
+        # check_parts asks for them while limits are lifted, if they are. They are kept because
+        # parsing the groups' specs again without `lifted` would refuse them.
         return resolve_groups(self.whole_optimizer, self.parameters())
 
     @property
@@ -164,6 +175,7 @@ class RunSpec(Spec):
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two
+        # Rounded as in `steps_in`, so that a duration of as many epochs is the whole run.
         return max(1, round(self.training.epochs * self.steps_per_epoch))
 
     @property

@@ -32,6 +32,7 @@ class Training(Spec):
     """Passes over the training data, rounded to whole steps."""
     steps: int | None = Field(None, ge=1, le=MAX_STEPS, json_schema_extra={"unit": "steps"})
     """Attempted updates, each a row of the series."""
+    # Below 2**63: of a larger one, numpy would make the Philox key [seed, epoch] in float64.
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of every random choice: initial weights, order of the examples, dropout."""
     device: Device = "auto"

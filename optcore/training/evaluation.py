@@ -46,6 +46,8 @@ def _evaluate(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
     ):
         run.model.eval()
+        # autocast is entered last: until it is left, it uses the casts of weights that it made
+        # first, even when the weights are replaced meanwhile.
         with torch.no_grad(), weights(), run.autocast:
             scores.add(run.model(pixels(images, run.dtype)), labels)
         # A caller that stops here may save the run: the trained weights must be back.
@@ -68,6 +70,7 @@ class _Scores:
 
     def add(self, outputs: Tensor, labels: Tensor) -> None:
         """Add the outputs of a batch."""
+        # Weighted by examples, since the last batch may be shorter, and summed in double.
         self._loss += self._run.loss(outputs, labels).double() * len(labels)
         self._right += right(self._training.loss, outputs, labels).sum()
         self._examples += len(labels)

@@ -28,10 +28,10 @@ def machine_facts(device: torch.device) -> dict[str, str]:
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
-        "numpy": np.__version__,
+        "numpy": np.__version__,  # schedules and the order of the examples are numpy's
         "machine": platform.machine(),
         "processor": processor(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),  # the instruction set of torch's kernels
         "onednn": str(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()),
         "device": device.type,
@@ -60,7 +60,7 @@ def run_facts(
     chosen = {
         "engine": engine,
         "memory_format": str(memory_format).removeprefix("torch."),
-        "threads": str(torch.get_num_threads()),
+        "threads": str(torch.get_num_threads()),  # they divide sums among them
     }
     return {**machine_facts(device), **chosen}
 
@@ -77,5 +77,6 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
+    # On Arm there is no such line.
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()

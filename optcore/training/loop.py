@@ -45,12 +45,15 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
         if most == 1:
             report = yield from step(run, columns)
             diverged = divergence(run, report)
+            # Before the report: its reader may save the run, and a checkpoint saved now would
+            # resume after the step that diverged.
             run.settled = diverged is None
             yield report
             if diverged is not None:
                 raise diverged
             continue
         made.append(step_ahead(run))
+        # Only a settled run can be saved or evaluated, so what was made ahead is reported first.
         due = run.checkpoint_is_due or run.evaluation_is_due or run.interrupt.is_set()
         if len(made) >= most or due:
             yield from reported(run, made)
@@ -59,6 +62,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 def steps_alone(run: Run, step: int) -> int:
     """Return the number of steps that `train` reports after *step* before any other report."""
+    # The worker takes so many reports without looking at any of them, so too high an answer would
+    # hide an evaluation among the rows.
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:
         return 0  # a Progress may come between two steps
     made, end = step + 1, run.total_steps
@@ -71,6 +76,7 @@ def _evaluate(run: Run) -> Iterator[Report]:
     found = yield from evaluate(run)
     losses = {"test_loss": found.loss, "ema_loss": found.ema_loss}
     wrong = {name: loss for name, loss in losses.items() if loss and not math.isfinite(loss)}
+    # Before the report, as above: weights whose loss is not finite are not saved.
     run.settled = not wrong
     yield replace(found, best=run.observe(found))
     for name, loss in wrong.items():

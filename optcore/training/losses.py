@@ -84,4 +84,5 @@ def _ctc(outputs: Tensor, labels: Tensor) -> Tensor:
         blank=BLANK,
         reduction="none",
     )
+    # reduction="mean" divides each loss by its target's length first; PaddleOCR does not.
     return losses.mean()

@@ -62,6 +62,7 @@ class Scaler:
         """Record whether a gradient was *finite*, and set the scale of the next update."""
         spec = self._spec
         self.overflows = 0 if finite else self.overflows + 1
+        # After counting: overflows in a row end a run with a fixed scale, too.
         if isinstance(spec, FixedLossScale):
             return
         if not finite:

@@ -134,6 +134,8 @@ class Run:
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
+        # Right before the initial weights, so that they are the first numbers drawn, whatever a
+        # process did before.
         seed_everything(training.seed)
         model = _model(spec, place, dtype)
         if weights is not None:  # before anything copies them
@@ -216,12 +218,14 @@ class Run:
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
         }
         for schedule in self.optimizer.metric_driven():
+            # Where every step was skipped there is no training loss; NaN would count as a bad one.
             if schedule.metric != "train_loss" or self.loss_count:
                 schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0
         stopping, patience = self.stopping, self.spec.training.early_stopping
         if stopping is not None and patience is not None:
             stopping.observe(evaluation.metric(stopping.metric), self.row)
+            # After the last step a run is complete, not stopped early.
             self.stopped = stopping.waited >= patience.patience and self.row < self.total_steps
         best = self.best
         return best is not None and best.observe(evaluation.metric(best.metric), self.row)
@@ -266,6 +270,7 @@ class Run:
 
     def gradients(self) -> dict[str, Tensor]:
         """Return the accumulated gradients of the current step by parameter name, contiguous."""
+        # Between steps the gradients of the last one are still there, but the next step drops them.
         if not self.micro:
             return {}
         return {
@@ -287,6 +292,8 @@ def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
 def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Return the network of *spec*, in training mode."""
     layers = spec.model.network(spec.dataset.num_classes)
+    # Drawn on the CPU in float32 and moved then: a seed gives the same weights on every device and
+    # in every memory format, and but for rounding in every precision.
     model = build(layers, spec.dataset.shape).to(device, dtype)
     model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
     return model.train()

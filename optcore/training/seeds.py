@@ -15,7 +15,7 @@ def seed_everything(seed: int) -> None:
     """Seed torch (CPU and GPUs), numpy and Python."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # numpy takes no larger ones
 
 
 def generator_tensors() -> dict[str, Tensor]:

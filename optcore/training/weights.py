@@ -35,6 +35,7 @@ class Ema:
             decay = min(decay, (1 + t) / (10 + t))
         with torch.no_grad():
             means = list(self.tensors.values())
+            # torch's foreach_lerp takes tensors of one dtype.
             now = [t.to(mean.dtype) for t, mean in zip(self._now(), means, strict=True)]
             torch._foreach_lerp_(means, now, 1 - decay)
 
@@ -80,6 +81,8 @@ class Slow:
         fast, slow = list(self._params.values()), list(self.tensors.values())
         with torch.no_grad():
             torch._foreach_lerp_(slow, fast, self._spec.alpha)
+            # In place, so that the parameters stay in their flat buffer. A float32 copy would not
+            # see it: the spec refuses lookahead beside multi_precision.
             torch._foreach_copy_(fast, slow)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:

@@ -55,6 +55,8 @@ def clone(
 
 def _changes(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
+        # Arguments that are not UTF-8 arrive with surrogates. As bytes again they are refused with
+        # the position of the first one.
         return parse_object(
             text.encode(errors="surrogateescape"), "--changes must say what is different"
         )

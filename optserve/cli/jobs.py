@@ -29,6 +29,7 @@ def submit(
     """Post a job."""
     spec = read_object(file)
     with service(url, home) as client:
+        # Asked for before submitting, since the answer to a submission has no warnings.
         for warning in client.validate(spec).warnings:
             err.say(f"warning: {warning}", style="yellow")
         job = client.submit(spec, idempotency_key=idempotency_key)

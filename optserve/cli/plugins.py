@@ -21,6 +21,8 @@ OF_THE_SERVICE = {
     "datasets": "Datasets on this machine.",
 }
 """Commands that the service adds, with the help that is shown where it is not installed."""
+# For commands that are not installed: `optserve up --workers 4` has to say so, and not that it does
+# not know --workers.
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 

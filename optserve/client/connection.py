@@ -21,6 +21,7 @@ Params = dict[str, str | float | Sequence[str]]
 
 ANSWER_S = 30.0
 """Seconds that an answer may take."""
+# Without WriteError and WriteTimeout: part of the request may have arrived.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """Failures before the first byte of the request was sent."""
 
@@ -62,6 +63,8 @@ class Connection:
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         try:
+            # httpx applies the timeout to connecting, to sending and to every read, not to their
+            # sum.
             response = self._http.request(
                 method, path, content=content, headers=sent, params=params, timeout=timeout_s
             )
@@ -89,6 +92,8 @@ class Connection:
                 "GET", path, headers=headers, params=params, timeout=timeout
             ) as response:
                 if not response.is_success:
+                    # `_check` parses the content, which a streamed response has only when it was
+                    # read.
                     response.read()
                 self._check(response)
                 yield response
@@ -112,6 +117,7 @@ class Connection:
         if response.is_success:
             return
         status = f"{response.status_code} {response.reason_phrase}".strip()
+        # Not followed: after most redirects httpx would send a POST again as a GET.
         if response.is_redirect:
             raise NotTheService(f"{self.url} moved to {response.headers['location']}; use that URL")
         try:
@@ -123,6 +129,8 @@ class Connection:
                 f"{self.url} answered {response.request.method} {response.url.path} with {status}, "
                 "not as an optserve service does; does something else listen there?"
             )
+        # A proxy before the service answers 502 to 504 in words of its own. The service itself may
+        # well be there, so it is not `NotTheService`.
         raise ServiceError(
             Problem(
                 title=response.reason_phrase,

@@ -63,6 +63,8 @@ def follow_job(
         try:
             for update, event_id in job_updates(connection, job_id, last_id=last_id):
                 last_id = event_id
+                # Before `received`: a service that breaks each connection after its first event
+                # would otherwise be tried again for ever.
                 if update == reported:
                     continue  # every connection begins with the state
                 if isinstance(update, StateChange):
@@ -114,6 +116,7 @@ def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)
         yield from page.data
+        # An empty page has no further cursor, whatever it says of more.
         if not (page.has_more and page.data):
             return
         after = page.data[-1].id

@@ -33,6 +33,8 @@ class MetricCalls:
             yield from page.data
             if not (page.has_more and page.data):
                 return
+            # With the count of truncations, so that the service refuses the next page if steps of
+            # this one are no longer the job's: pages would otherwise join two runs.
             params |= {"after": page.data[-1].step, "truncations": page.truncations}
 
     def chart(

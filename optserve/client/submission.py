@@ -15,6 +15,7 @@ from optserve.client.connection import ANSWER_S, Connection
 from optserve.client.errors import BadJob, ServiceError, Unanswered, Unreachable
 from optserve.contract.answers.jobs import Job
 
+# An attempt right before the deadline could not even connect with what is left.
 MIN_TIMEOUT_S = 0.1
 
 
@@ -28,6 +29,8 @@ def encode(spec: BaseModel | Mapping[str, Any]) -> bytes:
     if isinstance(spec, BaseModel):
         return spec.model_dump_json().encode()
     try:
+        # As the token NaN the whole text would not be JSON; as a string it is refused with the name
+        # of its field.
         return to_json(spec, inf_nan_mode="strings")
     except PydanticSerializationError as error:
         raise BadJob(f"the job must be representable as JSON: {error}") from None

@@ -10,6 +10,8 @@ SLICE = 10_000
 """Entries of a list that are written at a time: a long list would hold the GIL for long."""
 
 
+# The text must not change: the store has hashes of it beside idempotency keys, and a request that
+# is repeated after an upgrade would be a conflict with itself.
 def parts(value: object) -> Iterator[str]:
     """Yield the text of *value*, which must be representable as JSON, in parts."""
     if isinstance(value, dict):
@@ -35,6 +37,7 @@ def sha256(value: object) -> str:
 
 
 def _entries(values: list[object]) -> Iterator[str]:
+    # Entries that are lists or objects may be long themselves, and are written one by one.
     plain = not any(isinstance(value, (dict, list)) for value in values)
     for start in range(0, len(values), SLICE if plain else 1):
         if start:

@@ -27,6 +27,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     """
     try:
         value = json.loads(
+            # json.loads would take bytes in UTF-16 and UTF-32, too.
             text.decode(),
             object_pairs_hook=_unique,
             parse_float=_finite,
@@ -36,12 +37,13 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
         raise NotStrict(f"it is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise NotStrict(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    # json itself is recursive: very deep texts end here, all others in `_check_parts`.
     except RecursionError:
         raise _too_deep() from None
     except NotStrict:
         raise
     except ValueError as error:  # an integer with more digits than Python converts
-        raise NotStrict(str(error).split(";")[0]) from None
+        raise NotStrict(str(error).split(";")[0]) from None  # without Python's advice on its limit
     _check_parts(value)
     # Only escapes can bring a surrogate in: UTF-8 cannot encode one. Most texts skip the check.
     if b"\\ud" in text.lower():
@@ -52,6 +54,7 @@ def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
+        # RFC 8259, section 4: parsers differ in which value of a repeated name they take.
         if name in found:
             raise NotStrict(f"the name {name[:80]!r} must be used once in an object, got it twice")
         found[name] = value
@@ -59,6 +62,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
+    # No error: 1e999 is inf to Python.
     number = float(text)
     if not math.isfinite(number):
         raise NotStrict(f"numbers must be finite, got {text[:80]}")

@@ -39,6 +39,8 @@ def up(
         del number, frame
         stopping.set()
 
+    # Before the stack starts, and by an event: a KeyboardInterrupt could come between the start of
+    # a child and its being noted, and leave it behind.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     with stack.running(

@@ -76,6 +76,7 @@ def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     try:
         listening_port(HOST, port)
     except CannotListen:
+        # The demo needs no port in particular, and another service may have this one.
         port = 0
     with stack.running(home=home, port=port) as running:
         out.say(f"ready at {running.url}")

@@ -70,6 +70,7 @@ class EmbeddedServer:
         self._socket_folder: Path | None = None
         socket = self._data / "redis.sock"
         if len(str(socket).encode()) > MAX_SOCKET_PATH:
+            # A random name: every user of the machine may create files beside it.
             self._socket_folder = Path(tempfile.gettempdir()) / f"optserve-{secrets.token_hex(8)}"
             socket = self._socket_folder / "redis.sock"
         self._socket = socket
@@ -96,10 +97,13 @@ class EmbeddedServer:
         program = self._program or binary()
         for folder in (self._data, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        # The socket is in it: a process that can open that can read and change every job.
         self._data.chmod(0o700)
         if self._socket_folder is not None:
+            # It is still there after `kill`: the URL must stay the same over a restart.
             self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         options = {
+            # No TCP port, which every user of the machine could reach.
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
@@ -110,6 +114,8 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",  # an evicted key would be a lost job
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
+        # For `optserve doctor`: it cannot derive the URL where the socket has a folder with a
+        # random name.
         (self._data / URL).write_text(self.url)
         self._child = Child(
             "server", [program, *flat], log_file=self.log, inherited_fds=self._inherited_fds
@@ -121,6 +127,7 @@ class EmbeddedServer:
         if self._child is None:
             return
         unreadable = self._unreadable(self._child)
+        # Once: every restart ends in the same way.
         if unreadable and unreadable != self._reported:
             self._reported = unreadable
             log.error("%s", unreadable)
@@ -159,6 +166,7 @@ class EmbeddedServer:
             try:
                 with connect(self.url) as client:
                     client.ping()
+            # A subclass of ConnectionError in redis-py, so it stands before that.
             except redis.BusyLoadingError:  # loading a large file may take minutes
                 deadline = time.monotonic() + self._start_s
             except (redis.ConnectionError, redis.TimeoutError):
@@ -177,9 +185,12 @@ class EmbeddedServer:
 
     def _unreadable(self, child: Child) -> str:
         """Return an error text if the server ended because it cannot read its files; else ""."""
+        # A server that was killed (below 0) has said nothing about its files.
         if (child.exit_code or 0) <= 0:
             return ""
         warnings = [line for line in child.log_lines() if WARNING.match(line)]
+        # Only the last warning is why it ended: at its start a server warns of the system's
+        # settings.
         if not warnings or not UNREADABLE.search(warnings[-1]):
             return ""
         return (

@@ -52,6 +52,8 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
     # Closing a file releases its lock, also when this process is killed; a file with a pid in it
     # would have to be checked for being stale.
     with own, shared:
+        # First: a stack that runs holds both, and there is no use in waiting for it. The second
+        # alone is held by what a killed stack has left, which ends soon.
         if not _lock(own.fileno()):
             where = url_of(home) or "a URL of its own"
             raise HomeLocked(f"a stack already runs on {home}, at {where}")
@@ -76,6 +78,7 @@ def url_of(home: Path) -> str | None:
     """Return the URL of the stack that runs on *home*, or None."""
     try:
         url = (home / "url").read_text()
+        # A stack that was killed leaves this file behind, so its URL is tried.
         with Client(url) as client:
             return url if client.ready() else None
     except (OSError, UnicodeDecodeError, BadAddress):

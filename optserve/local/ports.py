@@ -22,6 +22,8 @@ def listening_port(host: str, port: int) -> int:
         )[0]
     except (socket.gaierror, UnicodeError) as error:
         raise _not_an_address(host, getattr(error, "strerror", None) or str(error)) from None
+    # Checked, not reserved: another process may take the port before the API binds it, which then
+    # fails and says so in its log.
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As the API sets it: a port in TIME_WAIT of a stack that just stopped counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

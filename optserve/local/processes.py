@@ -69,6 +69,7 @@ class Child:
 
     def _start(self) -> None:
         self._started_at, self._reported = time.monotonic(), False
+        # Before the process starts, so that `log_lines` has all that it writes and nothing older.
         self._log_start = _size(self._log_file)
         self._process = self._popen()
 
@@ -125,6 +126,8 @@ class Child:
         return [line for line in _text(self._log_file, self._log_start).splitlines() if line]
 
     def _popen(self) -> subprocess.Popen[bytes]:
+        # With the id of this process: if it dies before the signal is set, the kernel sends none,
+        # and the child ends by itself, since its parent is another one.
         tether = [*python("worker.processes.tether"), self._death_signal.name, str(os.getpid())]
         with self._log_file.open("ab") as output:
             return subprocess.Popen(

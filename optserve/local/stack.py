@@ -81,13 +81,18 @@ class Stack:
         try:
             self._store.start(self._stopping)
         except StackError:
+            # Interrupted, the store fails in one way or another; the interruption is what to
+            # report.
             self._raise_if_stopping()
             raise
         environment = {
             "OPTSERVE_HOME": str(self.home),
+            # Not REDIS_URL, which may name another server in the environment: of the two names for
+            # this setting the first one wins.
             "OPTSERVE_REDIS_URL": self.redis_url,
             "OPTSERVE_HOST": host,
             "OPTSERVE_PORT": str(port),
+            # At least 1, as the setting requires; tests run stacks without workers.
             "OPTSERVE_WORKERS_ON_MACHINE": str(max(1, self._num_workers)),
         }
 
@@ -117,6 +122,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything, in order."""
+        # First, so that no client finds a service that is stopping.
         (self.home / "url").unlink(missing_ok=True)
         # All workers at once: each may need its full time to save its job, for which it needs the
         # store, which therefore stops last.

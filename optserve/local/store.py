@@ -88,6 +88,8 @@ class Store:
             raise StackError(str(error)) from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
             # `supervise` restarts an embedded server; nobody may be there to restart another one.
+            # BusyLoadingError is a ConnectionError in redis-py: the server is there, and reads its
+            # data.
             is_temporary = self.embedded is not None or isinstance(error, redis.BusyLoadingError)
             if last or not is_temporary:
                 raise StackError(f"the Redis server at {name} does not answer: {error}") from None

@@ -51,6 +51,7 @@ class History:
             ArchiveUnreadable: it lies in a file that is missing or damaged.
             StorageUnavailable: it lies in a file that cannot be read now.
         """
+        # A client's cursor may be any integer; the server refuses those of more than 64 bits.
         first = min(after, MAX_ENTRIES)
         for _ in range(TRIES):
             names = ("state", "history_moved")
@@ -72,11 +73,15 @@ class History:
         stop = max(first + limit - moved, 0)
         # One transaction: entries and the count of those that were moved are of the same moment.
         pipe = self._client.pipeline(transaction=True)
+        # LRANGE includes its end, and -1 would be the last entry. An end before the first one gives
+        # none, as is wanted where all that was asked for lies in files.
         pipe.lrange(keys.EVENTS % (tenant, job_id), start, stop - 1 if stop else -MAX_ENTRIES)
         pipe.hmget(keys.JOB % (tenant, job_id), ("history", "history_moved", "archive"))
         last, (parts, now_moved, files) = await pipe.execute()
         if int(now_moved or 0) != moved:
             raise MovedMeanwhile
+        # A job that was archived has no list any more: this file begins where the list began, with
+        # the entry after those that had been moved while the job ran.
         file = stored_files(files or b"{}").get("events")
         if file is not None and stop:
             last = await read_file(
@@ -98,6 +103,9 @@ class History:
         try:
             return await read_file(self._files, reader.events, part, first=first, count=count)
         except ArchiveUnreadable:
+            # Parts are deleted as soon as they were joined to a larger one
+            # (`store.archive.histories`): one that the record still names is lost, one that it no
+            # longer names was only read too late.
             parts = await self._client.hget(keys.JOB % (tenant, job_id), "history")
             if part in history_parts(parts or b"[]"):
                 raise

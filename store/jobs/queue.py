@@ -18,6 +18,9 @@ async def read_workers(client: Any) -> list[Worker]:  # noqa: ANN401  redis-py h
     pipe = client.pipeline(transaction=False)
     for worker_id in ids:
         pipe.hgetall(keys.WORKER % worker_id.decode())
+    # A worker's hash expires by itself, its entry in the set goes with the next round of the
+    # reaper. And a claim may make a hash anew in which only the claim stands, until the next
+    # heartbeat.
     return [_worker(raw) for raw in await pipe.execute() if b"host" in raw]
 
 
@@ -43,6 +46,7 @@ async def read_queue(client: Any, tenant: str) -> Queue:  # noqa: ANN401  as abo
 
 
 def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
+    # A device's lane has no fingerprint: None is equal to that of no worker, which is text.
     fingerprint = name[1:] if name.startswith("@") else None
     takers = [
         worker
@@ -62,6 +66,7 @@ def _worker(raw: Mapping[bytes, bytes]) -> Worker:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
     claimed = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
     fields |= {
+        # In Redis it has the name that it had at first: names there stay.
         "state": "unhealthy" if fields.get("unwell") else fields["state"],
         "unhealthy_reason": fields.get("unwell") or None,
         "job": claimed[1] if claimed else None,

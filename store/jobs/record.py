@@ -24,6 +24,9 @@ COLUMNS = PLAIN.columns
 """What every series begins with."""
 CALLED = ("name", "labels", "priority", "time_limit_s")
 """Fields of a job's spec that a client sees beside it."""
+# `derived_fields` in views.lua computes from these alone, and takes one that is not listed for one
+# that the record lacks: it needs id, state, trained, claimed, device, fingerprint, exact, queued,
+# not_before, fault_since and format.
 SUMMARY = (
     *("id", "tenant", "created", *CALLED, "state", "reason", "detail", "ending", "request"),
     *("rows", "total", "steps_per_epoch", "columns", "computed", "attempt", "checkpoint_step"),
@@ -100,6 +103,8 @@ class Record:
     @property
     def checkpoints(self) -> list[Pointer]:
         """Checkpoints it may continue from, the latest last."""
+        # An entry may also hold the best state of that moment, which only the store's functions
+        # need.
         known = json.loads(self.fields["checkpoints"])
         return [Pointer(each["step"], each["path"], each["sha256"]) for each in known]
 
@@ -110,6 +115,8 @@ class Record:
 
     def retained(self) -> list[Pointer]:
         """Return its checkpoints and its best state, by step, each step once."""
+        # Of a checkpoint and a best state of one step the checkpoint is listed: both hold the same
+        # state.
         found = {pointer.step: pointer for pointer in self.checkpoints}
         if self.best is not None:
             best = Pointer(self.best.step, self.best.path, self.best.sha256)
@@ -129,6 +136,7 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """The spec, with every default filled in."""
+        # Limits that came with a later release do not hold for a job that was accepted before.
         return JobSpec.parse_accepted(from_json(self.fields["spec"]))
 
     @property
@@ -166,6 +174,8 @@ class Record:
     @property
     def truncations(self) -> list[int]:
         """The first row removed, for each time that rows were truncated."""
+        # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since it
+        # may run on the same store, and records are not rewritten.
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
     def offers(self, after_s: float) -> list[str]:
@@ -211,6 +221,7 @@ class Record:
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
+        # A square of the number of classes for each job: too large for a list.
         if facts["result"] is not None:
             facts["result"]["confusion"] = None
         read = None if spec is None else from_json(spec)
@@ -237,6 +248,8 @@ class Record:
         fields = self.fields
         return {
             "id": self.id,
+            # The store's view adds what the present attempt has taken so far; a hash that was read
+            # as it is has the sum of the attempts before.
             "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
             "stalled_s": int(fields.get("held_up", "0")) / 1000,
             "state": self.state,
@@ -274,6 +287,8 @@ class Record:
 def _damage_told() -> Iterator[None]:
     try:
         yield
+    # ValueError includes pydantic's errors, those of JSON and unknown states; TypeError a pointer
+    # with fields that are not known.
     except (LookupError, TypeError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
         raise RecordUnreadable(what) from None
@@ -285,12 +300,21 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
     limit = spec.time_limit_s
     return {
         **parent,
+        # Twice: whole milliseconds for the server's arithmetic (rounded up, so that a limit is
+        # never 0), and what the client wrote, as `repr` has it, so that it reads the same float
+        # again.
         **({} if limit is None else {"time_limit": str(math.ceil(1000 * limit))}),
         "name": spec.name,
         "labels": json.dumps(spec.labels),
+        # Redis has no null. An empty text is none; a field that is absent says that the record was
+        # written by 0.1.0, which had no such fields (`is_called`).
         "time_limit_s": "" if limit is None else repr(limit),
+        # Changes of a clone are merged into this, not into the spec below: the defaults of another
+        # kind or dialect would be refused, or be wrong, for the one that a clone changes to.
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
+        # From here on the spec is repeated, for the store's functions and for lists: neither parses
+        # it.
         "device": spec.training.device,
         "exact": str(int(spec.training.exact)),
         "priority": str(spec.priority),

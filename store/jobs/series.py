@@ -31,6 +31,8 @@ class Series:
             What is observed (speed, memory) does not, and its last value counts.
     """
 
+    # The server compares a prefix of each row, of 8 bytes a computed column (`first_difference` in
+    # series.lua): that is why those that are only observed come last.
     columns: tuple[str, ...] = ("lr", "loss")
     num_computed: int = 2
 
@@ -74,6 +76,8 @@ class Series:
 
     @cached_property
     def _row(self) -> struct.Struct:
+        # Of fixed byte order, and made once. cached_property writes to __dict__ past the frozen
+        # class.
         return struct.Struct(f"<{len(self.columns)}d")
 
 
@@ -83,5 +87,7 @@ PLAIN = Series()
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the rows and the seconds of the marks in *data*: see `store.redis.keys.MARKS`."""
+    # Arrays and not tuples: a chart searches in them, and np.interp would make an array of 100,000
+    # tuples at every probe.
     pairs = np.frombuffer(data, "<u4").reshape(-1, 2)
     return pairs[:, 0].astype(np.int64), pairs[:, 1] / 100

@@ -176,6 +176,7 @@ class Store:
     async def spec(self, record: Record, *, most: int) -> str | None:
         """Return the spec of a job as JSON, or None if that is longer than *most* bytes."""
         key = keys.JOB % (record.tenant, record.id)
+        # The length first: a spec may have megabytes, and would be read only to be left out.
         if await self._client.hstrlen(key, "spec") > most:
             return None
         text: bytes | None = await self._client.hget(key, "spec")
@@ -232,6 +233,8 @@ class Store:
             for chunk, start, stop in record.series.stretches(first, count):
                 pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
             data = b"".join(await pipe.execute())
+            # Fewer bytes mean one of two things: the rows have just been moved to a file, or
+            # truncated.
             if len(data) == count * record.series.width:
                 return data
             file = await self._moved(record, "rows")
@@ -295,6 +298,8 @@ class Store:
         file = record.archive.get("rows")
         if file is None:
             return None
+        # Now, while the answer can still be an error: later, the client has a status and some
+        # bytes.
         await read_file(self._files, reader.verify, file)
         try:
             return await self._files.open(file.path), file

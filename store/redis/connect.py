@@ -10,6 +10,7 @@ from redis.retry import Retry
 
 TIMEOUT_S = 5.0
 """Seconds after which a server that does not answer is given up."""
+# redis-py doubles before the first pause too: with three retries they are 0.1, 0.2 and 0.4 s.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
 """
 Pauses between retries: three of them hide a connection that was lost, and tell of a server that is
@@ -42,6 +43,8 @@ def connect(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=connect_timeout_s,
+        # Given even where it is 0: redis-py's default is ten retries, and a caller that retries by
+        # itself would not hear of an outage, or be able to stop, before all of them are over.
         retry=Retry(_backoff(), retries),
         decode_responses=decode,
     )
@@ -59,6 +62,8 @@ def connect_async(
         timeout_s: as for `connect`.
         retries: as for `connect`.
     """
+    # The plain pool raises MaxConnectionsError when all connections are in use; requests that come
+    # in a burst are to wait for one instead.
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,

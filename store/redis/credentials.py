@@ -22,6 +22,9 @@ PASSWORD, USERS = "password", "users.acl"
 RIGHTS = (
     *("resetchannels", "&rq:*", "~optserve:*", "~rq:*", "-@all"),
     *("+@read", "+@write", "+@transaction", "+@pubsub", "+@connection"),
+    # Rules apply from left to right: these take commands out of the categories above, and the next
+    # lines give single ones back. FCALL is in @scripting, as EVAL is; INFO, CONFIG GET and CLIENT
+    # LIST are in @dangerous, as KEYS, FLUSHALL and SHUTDOWN are.
     *("-@dangerous", "-@scripting"),
     *("+fcall", "+fcall_ro", "+function|load", "+function|list", "+function|delete"),
     *("+time", "+info", "+config|get", "+client|list"),
@@ -34,10 +37,14 @@ what it accepts. Not to change that, nor to run anything else, nor to list or em
 
 def users(password: str) -> str:
     """Return the server's list of users: the service, and one that may only ask if it is up."""
+    # The server's own form of a password in a list of users, without salt or stretching: enough for
+    # one of 256 random bits, and not for one that a person has chosen.
     digest = hashlib.sha256(password.encode()).hexdigest()
     return "\n".join(
         (
+            # A client that names no user is this one. It can do nothing.
             "user default off resetpass resetkeys resetchannels -@all",
+            # For the health check of the server's container, which has no password.
             "user health on nopass resetkeys resetchannels -@all +ping",
             f"user {USER} on #{digest} {' '.join(RIGHTS)}",
             "",
@@ -53,6 +60,7 @@ def make(folder: Path) -> None:
     """
     path = folder / PASSWORD
     if not path.exists():
+        # 256 bits, in characters that need no quoting in a URL.
         replace(path, [secrets.token_urlsafe(32).encode()], mode=0o400)
     replace(folder / USERS, [users(path.read_text()).encode()], mode=0o444)
 

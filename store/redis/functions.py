@@ -43,6 +43,8 @@ class FunctionsMissing(redis.RedisError):
 LOST = "the store has lost the functions of this release: they are loaded again"
 UNWRITABLE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 """What such a server's answer begins with."""
+# A server that still reads its file says LOADING, which redis-py raises as a ConnectionError. It
+# raises a wrong password as one, too: `store.redis.waiting` has to look for that first.
 UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsMissing)
 """What may pass by itself: the same call, sent again later, may succeed."""
 
@@ -103,6 +105,8 @@ class Call(Generic[T]):
     @property
     def command(self) -> tuple[object, ...]:
         """What is sent to the server."""
+        # No key is declared (the 0): a function derives its keys from tenant and id. Only a cluster
+        # would need them, and the promises are those of one primary.
         return ("FCALL_RO" if self.reads_only else "FCALL", self.function, 0, *self.args)
 
 
@@ -126,6 +130,8 @@ def send(client: redis.Redis, call: Call[T]) -> T:
             if not is_missing(error):
                 raise
         log.warning(LOST)
+        # Several processes find this at the same time. All of them load; the server takes one, and
+        # `_load_told` passes over the answer that the others get.
         load(client)
         return call.read(untyped.execute_command(*call.command))
 
@@ -171,6 +177,7 @@ def _errors_told() -> Iterator[None]:
 def error_of(text: str) -> RecordTooNew | RecordUnreadable:
     """Return what the text of an error about a record means."""
     kind, _, rest = text.partition(" ")
+    # The server adds where a function failed: ``TOONEW 3 script: on @user_function:2.``
     if kind == TOO_NEW:
         return RecordTooNew(rest.split(" ", 1)[0], FORMAT)
     return RecordUnreadable(text)
@@ -181,6 +188,7 @@ def _load_told() -> Iterator[None]:
     """Raise what it means that functions cannot be loaded; ignore that they are loaded already."""
     try:
         yield
+    # A subclass of ResponseError, so it has to come first.
     except NoPermissionError as error:
         raise FunctionsMissing(f"the store lacks the functions of this release ({error})") from None
     except redis.ResponseError as error:
@@ -190,6 +198,7 @@ def _load_told() -> Iterator[None]:
 
 def is_missing(error: redis.ResponseError) -> bool:
     """Return whether the server says that it has no such function."""
+    # It has no code of its own, only ERR, which redis-py strips: the text is all there is.
     return "Function not found" in str(error)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 JOB = "optserve:job:%s:%s"
 """(tenant, id) -> hash: the record."""
+# Every score in these sets of ids is 0, and members of one score are ordered as bytes. Ids are
+# UUIDs of version 7, which begin with their time.
 JOBS = "optserve:jobs:%s"
 """(tenant) -> sorted set of ids, in lexical order, which is that of submission."""
 JOBS_IN_STATE = "optserve:jobs:%s:%s"
@@ -25,12 +27,14 @@ WAITING = "optserve:waiting:%s"
 """(lane) -> set of tenants with pending jobs."""
 LANES = "optserve:lanes"
 """set of lanes in which jobs wait."""
+# ``tenant/id`` is taken apart at its first slash, here and in Lua: no tenant may have one.
 LEASES = "optserve:leases"
 """sorted set of ``tenant/id`` by the millisecond at which the lease is over."""
 DEADLINES = "optserve:deadlines"
 """sorted set of ``tenant/id`` of running jobs with a time limit, by the millisecond of its end."""
 ROWS = "optserve:rows:%s:%s:%s"
 """(tenant, id, chunk) -> string: rows of float64 columns."""
+# One key is enough for all jobs: a function runs alone, and renames it before it returns.
 TRIMMED = "optserve:trimmed"
 """string, for a moment: a copy of another that takes no more memory than it needs."""
 MARKS = "optserve:marks:%s:%s"
@@ -45,6 +49,7 @@ ENDED = "optserve:ended"
 """sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
 BYTES = "optserve:bytes"
 """hash: ``tenant/id`` of a job that has ended to the bytes of its files; ``all`` to their sum."""
+# Names on the server stay as they are: 0.1.0 uses this one, maybe beside this release.
 UNMEASURED = "optserve:unweighed"
 """set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
 UNARCHIVED = "optserve:unarchived"

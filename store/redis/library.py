@@ -48,12 +48,16 @@ def library() -> str:
 @cache
 def library_name() -> str:
     """Return the name of the library on the server: the format it writes, and its version."""
+    # The server allows letters, digits and underscores. The format comes first, so that a release
+    # can tell which libraries are newer ones' without asking them (`store.redis.server`).
     return f"{LIBRARIES}{FORMAT}_{version()[:12]}"
 
 
 @cache
 def version() -> str:
     """Return the version of the functions that this code calls: a digest of their source."""
+    # Over everything that is filled in, constants too: two processes whose functions would behave
+    # differently never share a name. Only the version itself cannot be in its own digest.
     return hashlib.sha256(_without_version().encode()).hexdigest()
 
 
@@ -82,6 +86,7 @@ def _without_version() -> str:
 
 
 def _table(fields: Mapping[str, str | bool]) -> str:
+    # Strings and booleans of JSON are valid Lua; None would not be (null), and is not used here.
     return _list(f"{name} = {json.dumps(value)}" for name, value in fields.items())
 
 

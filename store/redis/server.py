@@ -16,6 +16,8 @@ MIN_VERSION = (7, 0)
 """The first server with function libraries."""
 UNUSED_MS = 7 * 24 * 3600 * 1000
 """Milliseconds after which an unused library is removed."""
+# appendfsync everysec with WAITAOF is no substitute for always: Valkey 9.1.2 acknowledged 200
+# writes after a single fsync. A write alone takes 0.3 ms with always, 0.06 ms with everysec.
 REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 """Without these an accepted job can be lost: to a crash, to a second of lazy writes, to memory."""
 
@@ -33,6 +35,7 @@ def prepare(client: redis.Redis) -> None:
 
 def check(client: redis.Redis) -> None:
     """Raise `StoreUnsafe` unless the server is new enough and keeps what it accepts."""
+    # Valkey has this field too: the version of Redis that it is compatible with (7.2.4 in 9.1.2).
     version = str(client.info("server")["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise StoreUnsafe(f"the Redis server must be version 7 or newer, got {version}")
@@ -62,6 +65,7 @@ def install(client: redis.Redis) -> None:
     """Load the functions of this release unless the server has them; leave others alone."""
     untyped: Any = client  # half of its methods are
     try:
+        # Not by `send`, which would warn that the store has lost what it never had.
         untyped.execute_command(*calls.version().command)
     except redis.ResponseError as error:
         if not is_missing(error):

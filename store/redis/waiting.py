@@ -71,10 +71,14 @@ def _missing(client: redis.Redis) -> str | None:
         prepare(client)
     except StoreUnsafe as error:
         _refuse(str(error))
+    # Subclasses of redis-py's ConnectionError, which UNAVAILABLE holds: below it they would be
+    # waited for, and a wrong password does not become right.
     except (AuthenticationError, AuthorizationError) as error:
         _refuse(f"the Redis server refuses: {error}")
     except UNAVAILABLE as error:
         return str(error)
+    # `prepare` sends commands of its own, so errors arrive here as the server gave them. Of a full
+    # or read-only server they may pass; any other would only be repeated.
     except redis.ResponseError as error:
         if not cannot_write(error):
             _refuse(f"the Redis server refuses: {error}")

@@ -41,21 +41,28 @@ class ForkServer:
     def __init__(
         self, module: str, environment: Mapping[str, str], *, answer_s: float = ANSWER_S
     ) -> None:
+        # SOCK_SEQPACKET keeps messages apart, as datagrams do, and says that the other end was
+        # closed, as a stream does.
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(answer_s)
         self._sent = 0
         command = [
             sys.executable,
+            # Without it `-m` puts the working directory first in sys.path: a file there could be
+            # imported in place of a module.
             "-P",
             "-m",
             "worker.processes.forkserver",
             module,
             str(its.fileno()),
         ]
+        # The server has a copy. With this one open too, its death would not show as the end of the
+        # file.
         with its:
             self._process = subprocess.Popen(
                 [*command, str(os.getpid())],
                 pass_fds=(its.fileno(),),
+                # Ctrl-C in a terminal goes to its foreground group: to the worker, not to trainers.
                 process_group=0,
                 env=dict(environment),
             )
@@ -86,6 +93,8 @@ class ForkServer:
             except (ConnectionResetError, TimeoutError):
                 message = b""
             if not message:
+                # SIGKILL also ends a server that was stopped. Its forks end with it, so nothing
+                # trains any more.
                 self.kill()
                 self._process.wait()
                 raise ServerDied
@@ -139,6 +148,8 @@ class Fork:
         """Whether it has ended."""
         if self._code is None and not self._lost:
             try:
+                # Only its parent can tell: to anybody else a process that was not waited for still
+                # exists, and afterwards its number may be another's.
                 number = self._server.send({"poll": self.pid})
                 self._code = self._server.receive(number)["code"]
             except ServerDied:
@@ -156,6 +167,9 @@ class Fork:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it has not ended; safe in a signal handler, once its id is known."""
+        # The server waits for a fork only when it is asked, so until its answer the number is no
+        # other process's. It is not asked here: in a signal handler, a question may be under way
+        # already.
         if self._pid and self._code is None and self._server.alive:
             with contextlib.suppress(ProcessLookupError):  # it just ended with its server
                 os.kill(self._pid, number)

@@ -33,6 +33,7 @@ TRAINER = "worker.processes.trainer"
 def main() -> None:
     """Serve the worker until it closes the socket; in a fork, be a trainer."""
     module, handle, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    # Before the imports, which take seconds: a worker that dies meanwhile leaves nothing behind.
     die_with_parent(signal.SIGKILL, parent)
     for number in (signal.SIGTERM, signal.SIGINT):  # a signal to all is for the trainers
         signal.signal(number, signal.SIG_IGN)
@@ -40,6 +41,8 @@ def main() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection writes to every object, so each fork would copy the shared pages
+    # A fork leaves this block as well, and so closes its copy: else the worker would not see the
+    # end of the server while a trainer lives.
     with socket.socket(fileno=handle) as worker:
         forked = _serve(worker)
     if forked is not None:
@@ -60,9 +63,12 @@ def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
             server, pid = os.getpid(), os.fork()
             if not pid:
                 os.setpgid(0, 0)
+                # The setting is cleared by a fork.
                 die_with_parent(signal.SIGKILL, server)
                 reads, writes = descriptors
                 return request["fork"], reads, writes
+            # A copy that stayed open here, and in every later fork, would hide the end of this
+            # trainer.
             for descriptor in descriptors:
                 os.close(descriptor)
             answer = {"pid": pid}
@@ -72,6 +78,8 @@ def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
 def _code(pid: int, codes: dict[int, int]) -> int | None:
     """Return the exit code of a child that has ended, else None; *codes* remembers them."""
     if pid not in codes:
+        # A second wait would fail, so the code is kept: an answer is lost where a signal interrupts
+        # the worker that asked. Until this wait the number is not given to another process.
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             codes[pid] = os.waitstatus_to_exitcode(status)

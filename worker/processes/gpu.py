@@ -53,6 +53,7 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
         return visible
     cards = _cards(environment)
     if visible.isdecimal() or not visible:
+        # CUDA reads 01 as 1.
         found = [uuid for index, uuid in cards if index == str(int(visible or 0))]
     else:  # CUDA also accepts the beginning of a UUID, if one card alone has it
         found = [uuid for _, uuid in cards if uuid.startswith(visible)]
@@ -85,6 +86,8 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
     logged = False
     while True:
         try:
+            # Not lockf: such a lock is lost when the process closes any other descriptor of the
+            # file.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not logged:
@@ -93,6 +96,7 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
                 log.warning("waits for GPU %s, which another trainer holds (%s)", name, holder)
             wait(RETRY_S)
         else:
+            # For the log of a trainer that waits, read without the lock; nothing is decided by it.
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             return handle

@@ -27,7 +27,10 @@ def die_with_parent(number: signal.Signals, parent: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
+    # The setting survives exec and is cleared by fork. It is about the thread that forked, not its
+    # process: a parent must start what it tethers from a thread that lasts.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    # After the call, since the parent may have ended before it: then no signal ever comes.
     if os.getppid() != parent:
         sys.exit(f"the process that started {os.getpid()} is gone")
 

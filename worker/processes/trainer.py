@@ -65,9 +65,12 @@ def main(
     with os.fdopen(reads) as jobs, os.fdopen(writes, "w") as answers:
         _write(answers, {"fingerprint": runner.fingerprint})
         for line in jobs:
+            # From here on SIGTERM lets the run be saved. Until then it ends the process, and the
+            # worker gives the job to another trainer, as nothing was done about it.
             working.set()
             job = json.loads(line)
             claim, record = Claim(**job["claim"]), Record(job["record"])
+            # After this, the death of the trainer counts against the job: that may be its cause.
             _write(answers, {"begins": claim.job_id})
             outcome, clean, wakeups = runner.train(claim, record)
             # A trainer that is to leave would give its next job back.
@@ -76,6 +79,7 @@ def main(
             answer = {"job_id": claim.job_id, "outcome": outcome, "clean": clean}
             _write(answers, {**answer, "wakeups": wakeups})
             if not clean or leaving.is_set():
+                # `os._exit` flushes nothing.
                 logging.shutdown()
                 os._exit(0)  # the interpreter's own end takes a second or more on a busy machine
 

@@ -94,6 +94,7 @@ class Trainers:
         """Start a trainer if there is none, unless the worker leaves; from the main thread only."""
         if self._leaving.is_set():
             return
+        # One that is not ready is not asked: its number, which that needs, comes after the imports.
         if self._trainer is not None and self._trainer.ready and not self._trainer.alive():
             self._dismiss()
         if self._server is not None and not self._server.alive:
@@ -137,6 +138,8 @@ class Trainers:
             answer = self._try(claim, record)
         except NotBegun as death:
             log.warning("%s: another trainer begins it: %s", claim.job_id, death)
+            # Only once: where two trainers end like this something is wrong, and the job is given
+            # back.
             answer = self._try(claim, record)
         if not answer["clean"]:
             self._dismiss()
@@ -163,6 +166,7 @@ class Trainers:
         self._leaving.set()
         if self._trainer is not None and self._trainer.ready:
             self._trainer.signal(signal.SIGTERM)
+        # A trainer that is not ready ignores SIGTERM, as its server does, and has nothing to save.
         elif self._server is not None:
             self._server.kill()
 
@@ -177,6 +181,8 @@ class Trainers:
             self._server = None
 
     def _dismiss(self) -> None:
+        # Forgotten first: `drain` and `kill` may come from a signal handler or another thread
+        # meanwhile.
         trainer, self._trainer = self._trainer, None
         assert trainer is not None
         trainer.end()
@@ -190,6 +196,8 @@ class Trainer:
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
+        # Two stacks, so that nothing stays open where the second pipe cannot be made: a worker
+        # without descriptors tries again and again. *its* ends are closed here in any case.
         with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
             reads, to_it = os.pipe()
             its.callback(os.close, reads)
@@ -254,6 +262,7 @@ class Trainer:
     def end(self) -> None:
         """Ask the process to end, and kill it if it does not."""
         with contextlib.suppress(BrokenPipeError):  # there is a job that it never took
+            # The end of its file is what tells a trainer without a job to end.
             self._jobs.close()
         if not self._fork.wait(LEAVE_S):
             self._fork.signal(signal.SIGKILL)

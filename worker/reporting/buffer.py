@@ -59,6 +59,8 @@ class RowBuffer:
         self._added: list[StepReport] = []
         # The list's own methods: a step may take 0.1 ms, and a Python call shows at that rate.
         self.add, self.add_all = self._added.append, self._added.extend
+        # Reentrant, since whatever reads the arrays packs first. The loop takes it to pack, not to
+        # add.
         self._lock = threading.RLock()  # guards all that follows
         self._space = threading.Condition(self._lock)
         self._values, self._lrs = array("d"), array("d")
@@ -80,6 +82,8 @@ class RowBuffer:
                     self._values.extend(values)
                 if lrs:
                     self._lrs.extend(lrs)
+            # In place: `add` and `add_all` are bound to this very list, so it must never be another
+            # one. What the loop has added since the copy above stays.
             del self._added[: len(added)]
 
     @property
@@ -97,6 +101,7 @@ class RowBuffer:
     def batch(self) -> Batch:
         """Return the first rows, no more than should be sent at once; they stay until `drop`."""
         with self._lock:
+            # At least one: a row of many columns may alone be larger than a batch.
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
             return Batch(
                 self.first,
@@ -120,5 +125,6 @@ class RowBuffer:
 def _packed(values: array[float]) -> bytes:
     """Return float64s as the store keeps them."""
     if sys.byteorder == "big":
+        # *values* is a slice, so a copy: the buffer keeps its own order.
         values.byteswap()
     return values.tobytes()

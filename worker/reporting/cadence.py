@@ -11,6 +11,8 @@ one period are sent together; a client sees at most ten updates a second."""
 CLOCK_READS = 4
 """Reads of the clock in every period. Each costs some 10 us: after so many steps, little of what
 it needs is left in the processor's caches."""
+# Five periods, so that a loop of short steps is not soon taken for absent. While a step takes a
+# minute, the rows before it wait no longer than this.
 ABSENT_S = 0.5
 """Seconds without a poll of the loop after which the thread sends the rows."""
 ANSWER_S = 0.25
@@ -56,11 +58,13 @@ class Cadence:
         now = self.clock()
         made, took_s = row - self._row, now - self._asked_at
         self._row, self._asked_at = row, now
+        # Guarded, since a clock may not have moved between two reads of quick steps.
         self._steps = max(1, int(made * self._poll_s / CLOCK_READS / took_s)) if took_s else 1
         return 0 if now >= self._ends_at else self._steps
 
     def begin_period(self) -> int:
         """Begin a period now; return how many steps to make before asking."""
+        # Whatever was done since the last read (a poll, an evaluation, a checkpoint) was no step.
         self._asked_at = self.clock()
         self._ends_at = self._asked_at + self._poll_s
         return self._steps

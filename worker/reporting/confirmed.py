@@ -44,6 +44,7 @@ class ConfirmedRows:
             return False
         first, last = self._pending[0], self._pending[-1]
         late = self._clock() - self._flushed_at >= FLUSH_EVERY_S
+        # By number too, so that a backlog which is stored at once does not wait in memory.
         return late or last.first - first.first >= CHUNK_ROWS
 
     def flush(self) -> OffPlan | None:
@@ -53,6 +54,7 @@ class ConfirmedRows:
         if not batches:
             return None
         data = b"".join(batch.data for batch in batches)
+        # First, and for a job that is marked already too: the journal must have every row.
         if self._journal is not None:
             self._journal.add(data)
         if self._off_plan:  # the job is marked: the rest need not be checked

@@ -33,6 +33,7 @@ class Journal:
     def __init__(self, folder: Path, *, first: int, width: int) -> None:
         self._first, self._width = first, width
         folder.mkdir(parents=True, exist_ok=True)
+        # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.
         self._file = tempfile.TemporaryFile("w+b", buffering=0, dir=folder)  # noqa: SIM115
         self._complete = True
 
@@ -63,6 +64,7 @@ class Journal:
             count = min(CHUNK_ROWS, end - row)
             self._file.seek((row - self._first) * self._width)
             data = self._file.read(count * self._width)
+            # Given fewer rows than it lacks, the store would ask for the rest again and again.
             if len(data) != count * self._width:
                 raise ValueError(f"the journal ends before row {row + count}")
             yield row, data

@@ -56,6 +56,8 @@ class Outbox:
     def withdraw_best(self) -> BestPointer | None:
         """Remove and return a best state that was not sent, so that its files can be deleted."""
         with self._lock:
+            # The store may have it, and point to its files, though its answer is not here yet. (Or
+            # there is none at all.)
             if self._best is self._sending:
                 return None
             withdrawn, self._best = self._best, None
@@ -74,6 +76,8 @@ class Outbox:
         while self._evaluations:
             report = self._evaluations[0]
             send(self._evaluated(report))
+            # Removed only now: until the store has it, `flush` has to wait for it. Kept after that,
+            # for a store that loses some: the journal has rows alone.
             with self._lock:
                 self._sent.append(self._evaluations.pop(0))
                 self._lock.notify_all()
@@ -92,6 +96,7 @@ class Outbox:
             self._sending = best
         needed = send(calls.best_kept(self._claim, **vars(best)))
         with self._lock:
+            # The loop may have set a better one meanwhile, which is still to be sent.
             if self._best is best:
                 self._best = None
             self._sending, self._needed = None, needed
@@ -105,4 +110,5 @@ def metrics_of(report: Evaluation) -> dict[str, Any]:
     """Return the metrics of an evaluation, without those that the job does not ask for."""
     found = asdict(report)
     del found["examples"], found["best"]
+    # In the order of the fields, always: the store compares a replayed evaluation as text.
     return {name: value for name, value in found.items() if value is not None}

@@ -69,16 +69,22 @@ class LrPlan:
         """
         rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
         displayed, steps = rows[:, LR], np.arange(first, first + len(rows))
+        # A step that is skipped, since the loss scale overflowed, does not count as an update: the
+        # next one has the same t and the same lr. Columns are float64, and t stays exact below
+        # 2**53.
         t = (
             rows[:, self.series.columns.index(T)].astype(np.int64)
             if T in self.series.columns
             else steps
         )
+        # The lr that clients see is checked against the group that it is said to be of, and each
+        # group's against its own plan.
         columns = [(self._displayed, displayed)]
         if self.groups > 1:
             table = np.frombuffer(lrs, "<f8").reshape(len(displayed), self.groups)
             columns += enumerate(table.T)
         found = [self._off(i, steps, t, column) for i, column in columns]
+        # Of groups that are off plan at the same step the first counts: `min` keeps their order.
         return min(filter(None, found), key=lambda off: off.step, default=None)
 
     def _off(
@@ -87,6 +93,8 @@ class LrPlan:
         planned = self._planned[i].at(t)
         if planned is None:
             return None
+        # Exactly: both are the value of the schedule times the factor of the group, in float64
+        # (`ScheduledValue`). An lr of NaN differs from any plan.
         wrong = np.flatnonzero(planned != applied)
         if not len(wrong):
             return None
@@ -108,6 +116,8 @@ class _Planned:
             return None
         first, last = int(t[0]), int(t[-1])
         if not self._first <= first <= last < self._first + len(self._values):
+            # From *first* on: updates come in ascending order, so none before it is asked for
+            # again.
             end = max(last + 1, min(first + AHEAD, self._total_steps))
             ahead = np.arange(first, end)
             self._first, self._values = first, self._schedule(ahead) * self._factor

@@ -136,6 +136,8 @@ class Reporter:
         # The buffer's own methods, without a call in between: they are on the path of every step.
         self.take, self.take_all = self._rows.add, self._rows.add_all
         self.pack = self._rows.pack
+        # Reentrant: the thread has it when one of its calls finds a gap, and `_resend` takes it
+        # again.
         self._write_lock = threading.RLock()  # owned by the sender that writes
         self._writer = writer or sender.pipelined_writer()
         self._lock = threading.Condition(threading.Lock())  # notified when something was stored
@@ -208,6 +210,8 @@ class Reporter:
 
     def _resend(self, gap: Gap) -> None:
         """Send the rows that the store had before, and the evaluations among them."""
+        # The store has every row that it confirmed: sending them again would close no gap, and
+        # `send` would never end.
         if gap.rows >= self._rows.first:
             raise gap
         log.warning("%s: %s: they are sent again", self._claim.job_id, gap)
@@ -218,6 +222,7 @@ class Reporter:
                     self.send(self._append(first, data))
             except ValueError:
                 raise gap from None
+            # All of them: those that the store still has are equal, and change nothing.
             self.outbox.resend_evaluations(self._sender.send)
 
     def __enter__(self) -> Self:
@@ -248,6 +253,7 @@ class Reporter:
         if not self._writer.is_open or len(self._rows) * self._width > PIPELINED_BYTES:
             return False
         batch = self._rows.batch()
+        # Before it is sent: the lease is extended at the server, later than this, never earlier.
         self.cadence.sent()
         return self._writer.send(batch, self._append(batch.first, batch.data))
 
@@ -261,8 +267,11 @@ class Reporter:
         """Be the thread: write whenever woken, or when the loop is absent, until closed."""
         try:
             while not self._closing or self._has_work():
+                # `or`: while the loop is absent nothing is left of its time, and a wait for 0 s
+                # would spin.
                 woken = self._closing or self._wake.wait(self.cadence.until_absent_s() or ABSENT_S)
                 if woken:
+                    # Before the rows are looked at, so that a wake for later ones is not lost.
                     self._wake.clear()
                 with self._write_lock:
                     if woken or not self.cadence.until_absent_s():

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 GIVE_UP_AFTER_S = 600.0
 """Seconds after which a store that stays away is an error."""
+# A worker promises to save its job and give it back within 8 s of SIGTERM; the rest is for that.
 GIVE_UP_WHEN_LEAVING_S = 4.0
 """The same once the worker was told to leave: it is killed soon after."""
 RETRY_S = 0.25
@@ -56,6 +57,7 @@ class RetryingSender:
         while True:
             try:
                 answer = send(self._client, call)
+            # Anything else is no outage: sent again, the call would be refused again.
             except UNAVAILABLE as error:
                 self.retrying = True
                 if not logged:

@@ -89,6 +89,9 @@ def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
     padded[lead : lead + num] = buckets
     groups = padded.reshape(count, factor, num_columns)
     found = np.empty((count, num_columns), BUCKET)
+    # argmin and argmax return the first among equals, so each point is at the first row that has
+    # its value. An empty bucket never wins: its extremes are infinite, and NOWHERE is the largest
+    # number.
     for value, at, chosen in (
         ("low", "low_at", groups["low"].argmin(axis=1)),
         ("high", "high_at", groups["high"].argmax(axis=1)),
@@ -128,6 +131,7 @@ def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
     # Almost all series are finite everywhere, and the two copies below are half of the time.
     if not (all_finite := bool(finite.all())):
         _fill_odd(found, values, finite, starts)
+    # NaN would win every argmin, and an infinity be an extreme.
     lows = values if all_finite else np.where(finite, values, np.inf)
     highs = values if all_finite else np.where(finite, values, -np.inf)
     some = finite.any(axis=1)

@@ -58,9 +58,12 @@ class CachedBuckets:
         """Drop the rows that are no longer valid, by the truncations and replays of *record*."""
         truncations = record.truncations
         self._truncate(min([self.rows, *truncations[self._truncations :]]))
+        # A concurrent request may have come with an older record.
         self._truncations = max(self._truncations, len(truncations))
         if replayed(record) != self._replayed:
             self._replayed = replayed(record)
+            # Computed columns come out bit for bit the same, or the job fails (`replay_differs`):
+            # only those that are observed can have changed.
             if record.series.num_computed < self._columns:
                 self._truncate(0)
 
@@ -125,6 +128,8 @@ class BucketCache:
         """Store what `of` has returned, at its present size; evict the least recently used jobs."""
         self._drop(cached.job_id)
         if cached.rows:
+            # With the size that is added here: buckets that come before it is dropped would
+            # otherwise be subtracted without having been counted.
             self._entries[cached.job_id] = _Entry(cached, cached.num_bytes)
             self._num_bytes += cached.num_bytes
         while self._num_bytes > self._max_bytes:

@@ -77,6 +77,9 @@ class SeriesReader:
             stop = max(stop, first)
             fitting = max(size, bucket_size(first, stop, max_points))
             buckets = await self._buckets(record, columns, first, stop, fitting)
+            # After the rows: they may have been truncated and stored anew while they were read.
+            # What the cache has got of them goes with the next `renew`, which looks at all
+            # truncations since *record*.
             await self._store.require_untruncated(record)
             return View(record, first, stop, fitting, columns, buckets)
 
@@ -115,6 +118,9 @@ class SeriesReader:
         """Return the buckets of rows *first* to before *stop*, read in blocks."""
         found = []
         while first < stop:
+            # Blocks end at multiples of BLOCK. Each is a row group of an archive and whole chunks
+            # of the store; and since *size* is a power of two below it, no bucket is split between
+            # two blocks.
             count = min((first // BLOCK + 1) * BLOCK, stop) - first
             data = await self._store.data(record, first=first, count=count)
             values = np.frombuffer(data, "<f8").reshape(count, -1)[:, chosen]

@@ -44,6 +44,7 @@ async def chart_metrics(
     of at most `max_points` steps contains every step.
     """
     names = columns_of(record, columns)
+    # 0 is allowed for a job without steps, too.
     require_range(first or None, last, record.num_steps)
     view = await reader.view(record, names, first=first, last=last, max_points=max_points)
     return _json(responses.chart(view))
@@ -96,4 +97,5 @@ async def compare_jobs(
 
 
 def _json(answer: WireModel) -> Response:
+    # FastAPI would validate thousands of numbers again.
     return Response(answer.model_dump_json(), media_type="application/json")

@@ -163,6 +163,7 @@ class Feed:
             # The client may have asked for what follows a step that was never made.
             cursor = Cursor(min(cursor.last, self.cursor.last), cursor.truncations)
         for frame in self._frames:
+            # Cursors count truncations: one from before a truncation never fits a frame after it.
             if frame.before == cursor:
                 return frame.number
         return self.next_number if cursor == self.cursor else None

@@ -54,6 +54,8 @@ class StreamHub:
 
     async def run_forever(self) -> None:
         """Poll for all streams, and ping, end and drop them, until cancelled."""
+        # If either fails, so does this task, and the service stops (`_stop_if_failed` in
+        # api/app.py): streams would otherwise stay open and silent.
         async with asyncio.TaskGroup() as both:
             both.create_task(self.poller.poll_forever())
             both.create_task(self.streams.run_forever())

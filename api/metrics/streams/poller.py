@@ -108,6 +108,7 @@ class Poller:
                 yield job.feed
         finally:
             job.num_streams -= 1
+            # An abandoned feed may have been replaced by another one of the same name.
             if not job.num_streams and self._jobs.get(name) is job:
                 del self._jobs[name]
 
@@ -133,6 +134,7 @@ class Poller:
                 away = True
                 await asyncio.sleep(RETRY_S)
                 continue
+            # A poll of no job has asked the store nothing, and proves nothing.
             if due:
                 away = False
             await self._pause(loop.time() - began)
@@ -172,6 +174,8 @@ class Poller:
         self._reads -= done
         failed = [error for task in done if (error := task.exception()) is not None]
         if failed:
+            # Errors of one job's data have ended its streams in `_publish`. This is the store's, or
+            # a mistake in the code, which stops the service.
             raise failed[0]
 
     async def _publish(self, job: PolledJob, progress: Progress | None) -> None:
@@ -191,8 +195,10 @@ class Poller:
         if progress is None:
             feed.abandon()
             return
+        # Before the rows: a truncation moves the cursor back, and they are read from there.
         if feed.update(progress, now):
             job.changed_at = now
+        # Rows of a job that has ended are published without a pause, since its end waits for them.
         if progress.rows > feed.cursor.last + 1 and (now >= job.publish_at or feed.state.final):
             await self._rows(job, progress, now)
         if progress.state.final and progress.rows <= feed.cursor.last + 1:
@@ -208,6 +214,8 @@ class Poller:
         first = feed.cursor.last + 1
         count = min(progress.rows - first, ROWS_PER_POLL)
         try:
+            # Rows may have been truncated and computed anew since the progress was read. The next
+            # poll then publishes the truncation, which takes back those published too early.
             batch = await self._store.rows(feed.record, first=first, count=count)
         except TruncatedMeanwhile:
             return  # the next poll publishes the truncation

@@ -38,8 +38,10 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, streams: OpenStreams, events: Events, status_code: int = 200) -> None:
+        # Without Response.__init__, which would set the Content-Length of an empty body.
         self._streams, self._events = streams, events
         self.status_code, self.background = status_code, None
+        # X-Accel-Buffering: nginx would otherwise hold events back until a buffer is full.
         self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

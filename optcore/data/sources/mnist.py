@@ -73,6 +73,7 @@ def _idx(content: bytes) -> NDArray[np.uint8]:
     """Return the array of an IDX file: two zeros, type, number of dimensions, sizes, values."""
     dtype, dims = content[2], content[3]
     assert dtype == IDX_UINT8, dtype  # the checksum was right
+    # Sizes are big-endian, whatever the machine.
     shape = np.frombuffer(content, ">u4", count=dims, offset=4)
     # A copy, so that torch may own memory it can write to.
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
@@ -93,6 +94,7 @@ def _pair(part: Any) -> Examples:  # noqa: ANN401  whatever the file holds
         raise ValueError("labels must be whole numbers")
     if pixels.shape != (len(digits), SIDE * SIDE):
         raise ValueError(f"images must have shape ({len(digits)}, 784), got {pixels.shape}")
+    # Written so that a NaN fails.
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError(f"pixels must lie in 0..1, got {pixels.min()} to {pixels.max()}")
     if not (digits.min() >= 0 and digits.max() < NUM_CLASSES):

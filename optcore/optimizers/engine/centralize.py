@@ -48,11 +48,14 @@ def centralized(
         https://arxiv.org/abs/2004.01461
     """
     columns = grad.numel() // rows
+    # Whole rows, and one at least, since a mean needs all of its row.
     at_once = max(1, length // columns)
     for first in range(0, rows, at_once):
         stretch = slice(first * columns, min(first + at_once, rows) * columns)
+        # In the dtype of what is updated: with float32 copies the gradient has fewer digits.
         part = limited(grad[stretch].to(param.dtype)).view(-1, columns)
         mean = part.mean(dim=1, keepdim=True)
         if decay:
+            # The mean of a sum is the sum of the means, so the decay itself is left to the rule.
             mean = mean + param[stretch].view(-1, columns).mean(dim=1, keepdim=True) * decay
         yield stretch, torch.sub(part, mean).view(-1)

@@ -41,6 +41,8 @@ class GradScale:
         """
         if not self.largest:
             return 1 / self.loss_scale
+        # The norm is divided, not the gradients: a rule multiplies by the one factor as it reads
+        # them, which saves a pass over memory for unscaling and another for clipping.
         norm = global_norm(params) / self.loss_scale
         if self.like_torch:
             clipped = min(1.0, self.largest / (norm + TORCH_EPS))
@@ -65,6 +67,7 @@ class GradScales:
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
+        # Groups cannot differ in it (`NOT_PER_GROUP`), so no two scales become equal here.
         self._members = {
             replace(one, loss_scale=scale): members for one, members in self._members.items()
         }
@@ -87,6 +90,7 @@ class GradScales:
 
 def global_norm(params: Sequence[Tensor]) -> float:
     """Return the norm of all gradients of *params* together; 0 if there is none."""
+    # Coalesced: rows that come twice must be added before they are squared.
     grads = [
         param.grad.coalesce().values() if param.grad.is_sparse else param.grad
         for param in params
@@ -94,6 +98,7 @@ def global_norm(params: Sequence[Tensor]) -> float:
     ]
     if not grads:
         return 0.0
+    # torch.stack takes tensors of one device, and each device is waited for once.
     by_device: dict[torch.device, list[Tensor]] = {}
     for grad in grads:
         by_device.setdefault(grad.device, []).append(grad)
@@ -112,4 +117,5 @@ def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def wide_dtype(tensor: Tensor) -> torch.dtype | None:
     """Return the dtype to measure *tensor* in: None for its own, float32 for less than that."""
+    # A norm in float16 is infinite above 65,504, while every element may be far below.
     return torch.float32 if tensor.dtype.itemsize < torch.float32.itemsize else None

@@ -46,6 +46,7 @@ class Eager:
         self._rule, self._flags = rule, flags
         parameters = inspect.signature(rule.update).parameters.values()
         arguments = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        # sag takes a number for each batch of an epoch, however many there are.
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._update_flags = {name: flags[name] for name in arguments if name in flags}
         self._update_numbers = [name for name in arguments if name not in flags]
@@ -92,6 +93,8 @@ class Eager:
     def _run(
         self, program: Program, buffers: tuple[Tensor, ...], arguments: list[float], length: int
     ) -> None:
+        # Most networks are one slice. To split their buffers all the same would cost half as much
+        # as an update of 20k parameters.
         if buffers[0].numel() <= length:
             program.run(*buffers, *arguments, *self._scratch.take(program.num_scratch, buffers[0]))
             return
@@ -106,6 +109,7 @@ class Eager:
         for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
             for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
                 scratch = self._scratch.take(program.num_scratch, param)
+                # Converted by slices: there is never a float32 copy of a whole large gradient.
                 program.run(param, grad.to(param.dtype), *slots, *arguments, *scratch)
                 stored.copy_(param)
 
@@ -121,6 +125,7 @@ class Fused:
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
+        # `spans.stored` is None here: `fusible` refuses multi_precision.
         self._kernel(spans.params, spans.grads, spans.slots, t, numbers)
 
 
@@ -140,8 +145,10 @@ class Carrying:
         """Apply update *t* to *spans*, in place, and store the numbers for the next."""
         carried = self._carries(0, numbers, self._flags)
         if t > 1:  # before it, no update has left anything
+            # One for all: where they differ, `FlatState.updates` gives parameters one by one.
             carried = {name: float(values[0]) for name, values in spans.carried.items()}
         self._engine(spans, t, {**numbers, **carried})
+        # From the lr of this update, which the next one steps by, as in torch and MindSpore.
         for name, value in self._carries(t, numbers, self._flags).items():
             spans.carried[name].fill_(value)
 
@@ -167,6 +174,7 @@ class _Scratch:
     def take(self, count: int, like: Tensor) -> list[Tensor]:
         """Return *count* buffers of the length, dtype and device of *like*."""
         key = (count, like.numel(), like.dtype, like.device)
+        # Kept, since to take a view costs nearly half as much as a small operation.
         if key not in self._views:
             self._views[key] = [buffer[: like.numel()] for buffer in self._grown(count, like)]
         return self._views[key]

@@ -49,6 +49,7 @@ class GroupUpdate:
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
         """Return the numbers of the rule for *group*, an entry of ``param_groups``."""
+        # float: users of torch may put a tensor there. Rounded anew each time, since it may change.
         numbers = {name: float(group[name]) for name in self.numbers}
         for name in self.rounded:
             numbers[name] = float32(numbers[name])
@@ -101,6 +102,7 @@ def compile_group(
 def fusible(spec: OptimizerSpec) -> bool:
     """Return whether torch's fused kernel computes exactly what *spec* describes."""
     rule, flags = RULES[spec.kind], spec.flags(single_precision=True)
+    # A schedule may raise l1 or l2 from 0 later, when the engine can no longer be changed.
     regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
     plain = not (spec.maximize or spec.multi_precision or spec.grad_centralization)
     return (
@@ -130,6 +132,8 @@ def _transforms(spec: OptimizerSpec, rule: Rule) -> Transforms:
     decoupled = spec.decoupled_weight_decay
     own = rule.own_decay and spec.own_decay
     return Transforms(
+        # By the scale of the first update. That of a dynamic one is above 1 (the spec sees to it),
+        # so its programs keep the factor when the scale falls to 1.
         scaled=spec.loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
         maximize=spec.maximize,
@@ -145,7 +149,9 @@ def _wrapped_engine(
 ) -> Engine:
     """Return the engine of *rule*, inside those that change gradients or numbers first."""
     engine = Fused(rule) if fused else _engine(rule, transforms, flags)
+    # Each wrapper acts before those it wraps: a gradient is clipped, then centralized.
     if spec.grad_centralization:
+        # The means are those of the clipped gradient, so `Centralized` unscales and clips first.
         limited = replace(transforms, scaled=False, clamped=False)
         engine = Centralized(
             engine,

@@ -68,7 +68,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
         self._states: list[list[GroupState]] = []
         self._updates = 0
-        super().__init__(
+        super().__init__(  # calls add_param_group, which needs all of the above
             [{"params": list(named), **update.numbers} for update, named in groups],
             dict(self._group_updates[0].numbers),
         )
@@ -176,7 +176,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 for t, spans in state.updates():
                     update.engine(spans, t, numbers)
                     updated = True
-        self._updates += updated
+        self._updates += updated  # a step without any gradient moves no schedule
         return updated
 
     @contextlib.contextmanager
@@ -312,7 +312,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             numbers = self._numbers(i, group)
             for state in self._states[i]:
                 for j, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
-                    if t:
+                    if t:  # before its first update, asgd's average is 0
                         slots = state.slot_views(j)
                         param = slots.pop(MASTER, segment.param)  # in the slots' dtype
                         yield segment.param, evaluated(param, *slots.values(), **numbers)

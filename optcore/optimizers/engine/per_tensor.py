@@ -43,6 +43,7 @@ class PerTensorState:
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
         """
+        # There is no buffer that start and strides could refer to; nothing reads them here.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
@@ -108,6 +109,7 @@ def _slots_of(
     )
     slots = {}
     for name, value in first_values.items():
+        # Adafactor names all slots it may have, and a vector has others than a matrix.
         if name not in wanted:
             continue
         slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)

@@ -33,6 +33,8 @@ class _Tracer(GraphAppendingTracer):
     """Records operations; the proxy of a number is true, for a number that is not 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
+        # Engines pass a number that is 0 as a constant, so a proxy is never 0. A comparison is true
+        # here, whatever the number: a rule with `if lr > 0.5` would lose its other branch.
         return True
 
 
@@ -49,8 +51,11 @@ class Program:
     def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
         self.num_scratch = num_scratch
         self.num_passes = sum("out" in node.kwargs for node in graph.nodes)
+        # fx writes the names of slots and numbers into Python source, which it executes: they must
+        # come from rules, never from a client.
         module = fx.GraphModule({}, graph)
         self.source: str = module.code.strip()
+        # Not the module itself, whose __call__ looks for hooks at every slice.
         self.run: Callable[..., None] = module.forward
         """``run(param, grad, *slots, *numbers, *scratch)``, all tensors of one length."""
 
@@ -83,6 +88,8 @@ def trace(
         **constants,
     )
     # The results are proxies here, whatever the types of *update* say.
+    # A result that were the new value of two states would be written to the last of them only, so
+    # a rule returns a result of its own for each.
     destinations = {
         result.node: state  # type: ignore[attr-defined]
         for result, state in zip(results, [states[0], *states[2:]], strict=True)
@@ -136,10 +143,12 @@ class _Allocator:
         self.scratch: list[fx.Node] = []
         self._graph, self._destinations, self._end = graph, destinations, end
         self._order = {node: i for i, node in enumerate(graph.nodes)}
+        # Computed here: later on, the memory given as out= counts among what a node uses.
         self._last_use = {
             node: max((self._order[user] for user in node.users), default=-1)
             for node in self._order
         }
+        # The gradient is none of these, so its memory, which is autograd's, is never lent.
         self._written = {
             state: self._order[node]
             for node, state in destinations.items()
@@ -151,6 +160,7 @@ class _Allocator:
 
     def out(self, node: fx.Node) -> fx.Node:
         """Return the memory for the result of *node*, the next tensor operation."""
+        # Freed before a buffer is chosen: a result may overwrite an operand that is not used again.
         for operand in node.all_input_nodes:
             if operand in self._in_scratch and self._dies(operand, node):
                 self._free.append(self._in_scratch.pop(operand))
@@ -158,6 +168,7 @@ class _Allocator:
         # Operations are elementwise: one may read the old value that it overwrites.
         if state is not None and self._last_use[state] <= self._order[node]:
             return state
+        # Nothing holds an old value once it is overwritten, so a rule reads it before that.
         assert state is None, f"{state} is read after its new value {node} is known"
         if (state := self._dead_state(node)) is not None:
             self._borrowed[node] = state
@@ -175,8 +186,10 @@ class _Allocator:
     def _dead_state(self, node: fx.Node) -> fx.Node | None:
         """Return a state whose memory is free from *node* until after the last use of *node*."""
         for operand in node.all_input_nodes:
+            # A result that lies in a lent state passes it on to the operation that uses it last.
             state = self._borrowed.get(operand, operand)
             written = self._written.get(state)
+            # At most equal: the operation that writes the state may read this result while it does.
             unwritten = written is not None and self._last_use[node] <= written
             if unwritten and self._dies(operand, node):
                 return state
@@ -185,6 +198,7 @@ class _Allocator:
 
 def _use_torch_function(node: fx.Node, tensors: set[fx.Node]) -> None:
     if node.op == "call_method":
+        # A method takes no out=; torch's function of the same name does.
         node.op, node.target = "call_function", getattr(torch, str(node.target))
         return
     # A target may be a name, but only of a method.

@@ -96,6 +96,7 @@ def _new_state(
 
 def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
     """Copy the slots and counters of the same parameters from the *old* states to the *new*."""
+    # Tensors hash by identity: a parameter is found again whatever became of its memory and dtype.
     known = {
         segment.param: (state.slot_views(i), state.t[i])
         for state in old
@@ -105,6 +106,7 @@ def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
         for i, segment in enumerate(state.segments):
             views, state.t[i] = known[segment.param]
             for slot, view in state.slot_views(i).items():
+                # A new dtype may add a float32 copy, which has the value of the parameter already.
                 if slot in views:
                     view.copy_(views[slot])
 
@@ -127,6 +129,8 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
             f"state of {segment.name} must have the slots of {kind} "
             f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
         )
+    # torch's SGD and Muon keep no count. Slots mean that a first update was made, and their rules
+    # ask only whether t is 1.
     state.t[i] = int(theirs.get("step", 1))
     for slot, view in views.items():
         view.copy_(slots[slot])
@@ -138,6 +142,7 @@ def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
     for state in states:
         for i, segment in enumerate(state.segments):
             for slot, view in state.slot_views(i).items():
+                # A copy only where the layout differs; else the slot itself, which updates change.
                 slots.setdefault(slot, {})[segment.name] = view.contiguous()
     return slots
 
@@ -162,6 +167,7 @@ def load_named(
     Raises:
         ValueError: a slot or a parameter is missing, or there is one too many.
     """
+    # All names are compared before anything is copied: a refused state changes nothing.
     expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}
     given = {(slot, name) for slot, by in slots.items() for name in by}
     if expected != given or counts.keys() != named_counts(states).keys():

@@ -29,6 +29,7 @@ class Normed(Eager):
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
+        # The rule computes its step once more: kept, it would take the memory of the parameter.
         super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
 
     def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
@@ -37,6 +38,8 @@ class Normed(Eager):
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
+        # The parts are new tensors, which slices keep small. MAX_SLICE decides the order in which a
+        # norm is summed, and so its last bits: to change it is a new `LAYOUT` of the fingerprint.
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
             norms.append(torch.stack([_norm(part) for part in parts]))
@@ -59,6 +62,7 @@ class Whole:
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
         results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
+        # One after another: no result may be a view of another slot, as in a swap of two.
         for place, result in zip((param, *slots), results, strict=True):
             place.copy_(result)
         if spans.stored is not None:
@@ -88,6 +92,7 @@ class ByRows(Whole):
         if not len(rows):
             return
         buffers = (spans.params[0], *(slot[0] for slot in spans.slots))
+        # Indexing copies, so the rows are written back; coalesced, none of them is there twice.
         param, *slots = [buffer[rows] for buffer in buffers]
         super().__call__(Spans([param], [grad.values()], [[slot] for slot in slots]), t, numbers)
         for buffer, part in zip(buffers, (param, *slots), strict=True):
@@ -155,7 +160,10 @@ class Centralized:
         if not is_centralized(param):
             self._engine(spans, t, numbers)
             return
+        # In the memory of a contiguous or channels_last parameter dimension 0 is outermost, so that
+        # its rows follow each other.
         rows, flat = param.shape[0], spans.params[0].ndim == 1
+        # A rule that sees shapes takes the whole matrix at once.
         length = MAX_SLICE if flat else param.numel()
         decay = numbers["weight_decay"] if self._with_decay else 0.0
         for stretch, part in centralized(

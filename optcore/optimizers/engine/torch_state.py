@@ -51,6 +51,7 @@ def group_from_torch(
         if name in group:
             values = group.pop(name)
             values = values if len(numbers) > 1 else [values]
+            # torch's Adafactor has (None, eps2) by default, and 0 stands for its None here.
             values = [0.0 if value is None else value for value in values]
             group.update(zip(numbers, values, strict=True))
     return {**ours, **group}
@@ -64,6 +65,7 @@ def states_to_torch(
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
             if t == 0:
                 continue  # in torch the state of a parameter begins with its first update
+            # A clone, since torch.save of a view would write the whole buffer.
             found: dict[str, Any] = {
                 slot: view.clone() for slot, view in state.slot_views(i).items()
             }

@@ -114,7 +114,9 @@ def _before(
 def _regularized(
     param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> Tensor:
+    # First, in every dialect: regularizers join a clipped gradient and are not limited themselves.
     grad = limited(grad, given, transforms)
+    # Before the decay, as in torch: decay shrinks the weights whichever way the loss shall go.
     if transforms.maximize:
         grad = -grad
     if transforms.regularized and given["weight_decay"]:
@@ -183,7 +185,9 @@ def _averaging(rule: Rule, transforms: Transforms) -> Rule:
         every = transforms.overwrite_every
         return {
             **rule.scalars(t, numbers, flags),
+            # Keras's first average is the parameter after its first update.
             "average_momentum": 0.0 if t == 1 else numbers["average_momentum"],
+            # A number, not a flag, since it changes with t: 0 and 1 are a program each.
             "overwrite": float(every > 0 and t % every == 0),
         }
 

@@ -66,6 +66,7 @@ def adafactor(
     """
     if eps1_of_dtype:
         eps1 = torch.finfo(param.dtype).eps
+    # Before the decay: torch takes the norm of what the parameter was, too.
     size = step * max(eps2, rms(param)) if scale_parameter else step
     means = slots[:-1] if momentum else slots
     means = _new_means(grad, means, fresh=fresh, added=eps1 if eps1_on_square else 0.0)
@@ -101,10 +102,12 @@ def _new_means(
 def _inverse_root(means: tuple[Tensor, ...], floor: float) -> Tensor:
     """Return 1 / sqrt(V), in new memory."""
     if len(means) == 1:
+        # Squared, as in torch: what is floored is a square, whose root is taken next.
         return means[0].clamp(min=floor * floor).rsqrt_()
     row, column = means
     mean = row.mean(dim=-2, keepdim=True)
     if not floor:
+        # The roots first: with eps1 = 1e-30 a product of two means may be 0 in float32.
         return (row / mean).rsqrt_() * column.rsqrt()
     return ((row @ column).div_(mean.clamp_(min=floor))).clamp_(min=floor * floor).rsqrt_()
 

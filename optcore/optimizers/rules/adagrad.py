@@ -85,6 +85,6 @@ ADAGRAD = Rule(
     slots=_slots,
     scalars=_shrink,
     fused=_fused,
-    fused_flags={"update_slots": True},
+    fused_flags={"update_slots": True},  # the kernel always adds the square
     takes_sparse=True,
 )

@@ -65,7 +65,11 @@ def adam(
     """
     root2 = correction2**0.5
     exp_avg = torch.lerp(grad, exp_avg, beta1)
+    # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 this double is
+    # what a kernel gets that subtracts in float32.
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    # Of the uncorrected mean, as in every framework of `dialect`. optax corrects it first, which is
+    # 2.8e-2 apart after 20 updates.
     largest = torch.maximum(others[0], exp_avg_sq) if amsgrad else exp_avg_sq
     denominator = largest.sqrt() + (eps if eps_hat else eps * root2)
     direction = torch.lerp(grad, exp_avg, beta1) if nesterov else exp_avg
@@ -142,7 +146,7 @@ def _fused(*, decoupled: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
-        # The kernel only reads the step, so one tensor serves every parameter.
+        # Kernels get no flags, so the slots tell.
         amsgrad = len(slots) == len(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
         run = torch._fused_adamw_ if decoupled else torch._fused_adam_
         run(
@@ -151,6 +155,8 @@ def _fused(*, decoupled: bool) -> FusedKernel:
             slots[0],
             slots[1],
             slots[2] if amsgrad else [],
+            # The kernel only reads the step, so one tensor serves every parameter. It is a float32
+            # as in torch, which counts exactly up to 2 ** 24.
             [torch.full((), float(t), device=params[0].device)] * len(params),
             lr=numbers["lr"],
             beta1=numbers["beta1"],

@@ -153,6 +153,7 @@ def radam(
     """
     exp_avg = torch.lerp(grad, exp_avg, beta1)
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+    # A program for each answer: rectified is exactly 0 until rho is large enough.
     if not rectified:
         return torch.add(param, exp_avg, alpha=-lr / correction1), exp_avg, exp_avg_sq
     step = -lr / correction1 * rectified
@@ -164,6 +165,8 @@ def radam(
 
 
 def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    # Of the beta1 as given: Paddle's kernel has the betas in float32, but for float64 tensors the
+    # power is accumulated outside of it, from the double.
     correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
     return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
 
@@ -181,6 +184,7 @@ _mu_product = Running(mu, product=True)
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     beta1, decay = numbers["beta1"], numbers["momentum_decay"]
+    # torch keeps the product in a float32 tensor whatever the dtype of the parameters.
     product = _mu_product(t, beta1, decay, float32=flags["float32_mu"])
     rounded = {}
     if flags["float32_constants"]:  # Keras: everywhere but in the product
@@ -204,6 +208,7 @@ def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     both = corrections(t, numbers, flags)
     correction2 = both["correction2"]
+    # In double: in float32, as in MindSpore's kernel, the difference below loses four digits.
     longest = 2 / (1 - numbers["beta2"]) - 1
     length = longest - 2 * t * (1 - correction2) / correction2
     rectified = 0.0

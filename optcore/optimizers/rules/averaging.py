@@ -39,6 +39,7 @@ def asgd(
         torch.optim.ASGD, mindspore.nn.ASGD.
     """
     param = torch.add(param * keep, grad, alpha=-eta)
+    # With mu = 1 lerp gives the bits of param, which torch copies then.
     return param, torch.lerp(ax, param, mu)
 
 
@@ -75,6 +76,7 @@ def sag(
         paddle.optimizer.ASGD.
     """
     stored = list(gradients)
+    # A rule can ask a number only whether it is 0, so each turn is a program: batch_num are traced.
     for i, old in enumerate(gradients):
         if is_now[f"now{i}"]:
             total = total - old + grad
@@ -97,6 +99,7 @@ def _falling(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _torch_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    # torch computes mu for the next update at the end of this one. mu does not depend on eta.
     return {"mu": _falling(t + 1, {**numbers, "eta": 0.0}, flags)["mu"]}
 
 

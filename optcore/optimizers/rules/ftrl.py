@@ -53,6 +53,7 @@ def ftrl(
     if not lr:
         return param, accumulator, linear
     if lr_power:
+        # The old power first: in a program the new sum is written over the accumulator.
         before = accumulator.pow(-lr_power)
         squares = torch.addcmul(accumulator, grad, grad)
         size = squares.pow(-lr_power)

@@ -163,6 +163,7 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
+    # Of the gradient without decay: `_lars_ratio` adds weight_decay * norm(param).
     return param, grad
 
 

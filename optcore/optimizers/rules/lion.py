@@ -31,6 +31,8 @@ def lion(
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
     """
+    # Not lerp: where the terms nearly cancel, rounding decides the sign, and with it a whole step,
+    # so the sum is computed as the paper and Keras write it.
     direction = torch.add(exp_avg * beta1, grad, alpha=1 - beta1).sign()
     return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
 

@@ -115,6 +115,8 @@ def orthogonal(
     References:
         Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
     """
+    # The products of the wide form are smaller. torch turns a tall matrix too, so the bfloat16
+    # roundings are of the same numbers.
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     norm = x.norm()

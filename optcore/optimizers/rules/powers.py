@@ -28,6 +28,7 @@ class Running:
         # computes them again from 1, with the same roundings.
         key = (float32, *arguments)
         at, total = self._last.get(key, (0, 1.0 if self._product else 0.0))
+        # A parameter that some backward passes did not reach asks for an earlier t than the others.
         if at > t:
             at, total = 0, 1.0 if self._product else 0.0
         for i in range(at + 1, t + 1):
@@ -36,6 +37,7 @@ class Running:
                 term = float(np.float32(term))
             total = total * term if self._product else total + term
             if float32:
+                # A product of two float32 is exact in double: this rounds as a float32 product.
                 total = float(np.float32(total))
         if len(self._last) >= REMEMBERED:  # hyperparameters on a schedule never come back
             self._last.clear()
@@ -58,6 +60,7 @@ def power(base: float, t: int, flags: object) -> float:
             in double, of the base as a float32; else in double.
     """
     assert isinstance(flags, dict)
+    # Against a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.
     if flags.get("float32_products"):
         return _product(t, float(np.float32(base)), float32=True)
     if flags.get("float32_powers"):

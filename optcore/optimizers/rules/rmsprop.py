@@ -61,6 +61,8 @@ def rmsprop(
     means: tuple[Tensor, ...] = ()
     if centered:
         means = (torch.lerp(grad, others[0], rho),)
+        # Where gradients are constant, rounding may take this below 0. Its root is NaN then, in
+        # torch at the same update.
         variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
     root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
     if not velocity:
@@ -90,6 +92,7 @@ def _fused(
     t: int,
     numbers: Numbers,
 ) -> None:
+    # The slots were made for a rule without velocity; a user may change param_groups later.
     if numbers["momentum"]:
         raise ValueError(
             f"momentum must be 0, as it was when the optimizer was made, got {numbers['momentum']}"

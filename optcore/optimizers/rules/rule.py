@@ -38,6 +38,8 @@ def zeros(*names: str) -> Callable[[Numbers, Flags], dict[str, float]]:
 
 def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
     """Return what torch's fused kernels divide gradients by, or None for 1."""
+    # They divide because GradScaler is their usual caller. They also write the quotients back: a
+    # large gradient, which they read in place, is itself unscaled and clipped after the update.
     scale = numbers.get("grad_scale", 1.0)
     return None if scale == 1.0 else torch.full((), 1 / scale, device=like.device)
 

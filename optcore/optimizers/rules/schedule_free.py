@@ -61,6 +61,7 @@ def schedule_free_adamw(
     if late_z:
         z = torch.add(z, direction, alpha=-step)
         return torch.lerp(param, z, share), z, exp_avg_sq
+    # Before z moves: the average takes the z of before, and a program writes the new one over it.
     param = torch.lerp(param, z, share)
     param = torch.add(param, direction, alpha=-step * (1 - beta1 * (1 - share)))
     return param, torch.add(z, direction, alpha=-step), exp_avg_sq

@@ -135,7 +135,7 @@ def _fused(*, nesterov: bool) -> FusedKernel:
             slots[0] if slots else [],
             lr=numbers["lr"],
             weight_decay=numbers["weight_decay"],
-            momentum=numbers["momentum"] if slots else 0.0,
+            momentum=numbers["momentum"] if slots else 0.0,  # SGD has no such number
             dampening=numbers.get("dampening", 0.0) if t > 1 else 0.0,
             nesterov=nesterov,
             maximize=False,

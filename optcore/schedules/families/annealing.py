@@ -110,6 +110,7 @@ class Linear(Annealing, Dialectal):
         """Return also the steps of a line that climbs to a fraction of lr: torch's warmup."""
         before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
+        # A line as long as the run is the schedule itself, not a rise before it.
         if self.length is None or not climbs:
             return before
         return min(run.total_steps, before + run.steps(self.length))
@@ -118,6 +119,7 @@ class Linear(Annealing, Dialectal):
         length = run.steps_or_one(self.length)
         if self.recursive:
             end = self.absolute_end(lr) / lr
+            # The fraction as given: lr * fraction / lr may be its neighbour.
             factor = self.end_fraction if self.end_fraction is not None else end
             return recursive_linear(
                 lr=lr, length=length, start_factor=self.start_fraction, end_factor=factor
@@ -125,6 +127,8 @@ class Linear(Annealing, Dialectal):
         return linear(lr=lr, length=length, start_fraction=self.start_fraction, **self._ends())
 
 
+# Annealing first: pydantic takes fields from the last base on, so that `dialect` comes before
+# `end`. The other way round, its default would be that of plain in all dialects.
 class Polynomial(Annealing, Dialectal):
     """
     A power of the time that is left, from lr down to *end*, which then holds.
@@ -236,6 +240,7 @@ def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers)
     if end_fraction is None:
         height, floor = numbers.difference(lr, end), numbers(end)
         return lambda left: np.asarray(floor + height * left)
+    # TF and Keras subtract alpha from 1 in Python, so the difference is rounded, not alpha.
     top, rest, part = numbers.lr(lr), numbers(1 - end_fraction), numbers(end_fraction)
     return lambda left: np.asarray(top * (rest * left + part))
 
@@ -256,12 +261,14 @@ def linear(
 
 def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
     """Return the line from lr * start_factor to lr * end_factor, multiplied as torch does."""
+    # In MindSpore these are Python's floats, rounded once, where they meet the step, a tensor.
     rise = np.float32(end_factor - start_factor)
     base = np.float32(length * start_factor)
     first = float(np.float32(lr) * np.float32(start_factor))
 
     def factors(t: Single) -> Single:
         with np.errstate(divide="ignore", invalid="ignore"):
+            # Past an end of 0 it may divide by 0, of which np.where keeps nothing.
             factor = np.float32(1) + rise / (base + (t - np.float32(1)) * rise)
         return np.where(t > length, np.float32(1), factor).astype(np.float32)
 
@@ -285,6 +292,7 @@ def polynomial(
     def f(t: Array) -> Array:
         at = numbers.steps(t)
         if cycle:
+            # k would be 0 at t = 0, which TF treats apart, with the same result.
             whole: Any = n * np.maximum(np.ceil(at / n), one)
         else:
             at, whole = np.minimum(at, n), n
@@ -302,6 +310,7 @@ def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
     def factors(t: Single) -> Single:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = (one - t / n) / (one - (t - one) / n)
+        # Replaced before the power: past the end a ratio may be infinite.
         found = SINGLE.power(np.where(t > n, one, ratio), np.float32(power))
         return np.asarray(found, np.float32)
 
@@ -322,6 +331,7 @@ def tanh(
 
     def f(t: Array) -> Array:
         x = t / length
+        # At x = 1, (1 - tanh(upper)) / 2 of the fall is left, 0.25 % by default; timm drops it.
         left = (1 - np.tanh(lower * (1 - x) + upper * x)) / 2
         return lr_at(np.where(t < length, left, 0.0))
 

@@ -17,6 +17,7 @@ from optcore.spec.duration import Duration, RunLength
 from optcore.spec.errors import reject
 
 if TYPE_CHECKING:
+    # The catalogue imports this module, and puts Part into its fields by model_rebuild.
     from optcore.schedules.catalogue import Part
 
 MAX_PARTS = 100
@@ -80,12 +81,14 @@ class Chain(ScheduleSpec):
         edges = [0, *(run.steps(boundary) for boundary in self.boundaries)]
         # A part that the run does not reach has a length as well, to be checked with.
         edges.append(max(run.total_steps, edges[-1] + 1))
+        # problems_in asks for lengths also where it reports that boundaries do not increase.
         steps = [max(1, stop - start) for start, stop in pairwise(edges)]
         return [RunLength(each, run.steps_per_epoch) for each in steps]
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
         """Yield each part with its place in the chain."""
         for part, length in zip(self.schedules, self.lengths(run), strict=True):
+            # A boundary may be far beyond the run: its part is not computed up to there.
             yield part, length._replace(total_steps=min(length.total_steps, run.total_steps))
 
     def num_warmup_steps(self, run: RunLength) -> int:
@@ -182,6 +185,7 @@ def chain(curves: Sequence[Curve], *, boundaries: Sequence[int]) -> Curve:
         for i, curve in enumerate(curves):
             here = part == i
             if here.any():
+                # At its own steps alone: no curve is defined before its 0.
                 lr[here] = curve(t[here] - starts[i])
         return lr
 
@@ -195,6 +199,7 @@ def product(curves: Sequence[Curve], *, lr: float) -> Curve:
         # The first curve as it is: dividing it by lr and multiplying again may round it twice.
         found = np.asarray(curves[0](t))
         for curve in curves[1:]:
+            # An lr of 0 makes it NaN, which is refused where the run is checked.
             found = found * (curve(t) / lr)
         return found
 

@@ -155,9 +155,11 @@ def cosine(
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
         if numbers.folds and numbers.single:
+            # CosineDecayLR of MindSpore 2.10; its lists, in float64, take the cosine.
             wave = numbers.sin(pi * (at / n + half))
         else:
             wave = numbers.cos(numbers.share(at, n, pi) if ratio_first else pi * at / n)
+        # A half is exact wherever it is multiplied: MindSpore does it with lr - end.
         return lr_at(half * (one + wave))
 
     return f
@@ -168,6 +170,7 @@ def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
     # With an end the recursion is no product, and a million steps take half a second, once.
+    # The angle of the sum is divided in Python, those of the ratios in float32, as in MindSpore.
     lift = (np.float32(lr) - floor) * (
         one - SINGLE.cos(np.asarray(np.float32(np.pi / length)))
     ) / np.float32(2)  # fmt: skip
@@ -177,6 +180,7 @@ def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
         # One step after each low point torch adds: its ratio would divide by 0 there.
+        # 1 + cosf(pi) is exactly 0, and so is what lr then has above its end.
         lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
         if floor == 0:
             return _lifted(np.float32(lr), ratios, lifts, lift)
@@ -220,6 +224,7 @@ def two_step_cosine(
     early = cosine(lr=lr, length=first, end=end, end_fraction=end_fraction)
     late = cosine(lr=lr, length=length, end=end, end_fraction=end_fraction, past_end=past_end)
     floor = end if end_fraction is None else lr * end_fraction
+    # The sums that fall into the first cosine, which PaddleOCR's recursion does not reach.
     cycles_gone = max(0, -(-(first - length) // (2 * length)))
     awake = length + 1 + 2 * length * cycles_gone
 

@@ -102,6 +102,7 @@ class Cyclic(Dialectal):
             gamma=self.gamma,
             scales=self.scales or (1.0,),
             scale_per=self.scale_per,
+            # CyclicLR computes lr from base: no recursion to copy, in float32 either.
             numbers=self.numbers,
         )
 
@@ -119,6 +120,7 @@ def cyclic(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """Return f(t) = base + (lr - base) * height * scale."""
+    # torch divides once, in Python, before there is a tensor.
     total, ratio, one = numbers(up + down), numbers(up / (up + down)), numbers(1)
     floor, rise = numbers(base), numbers.lr(lr) - numbers(base)
     heights = np.asarray(scales, numbers.dtype)
@@ -127,12 +129,15 @@ def cyclic(
         if mode == "triangular2":
             return numbers.power(numbers(0.5), cycle - one)  # type: ignore[no-any-return]
         if mode == "exp_range":
+            # Of the step, not of the cycle: exp_range has scale_mode iterations in torch.
             return numbers.power(numbers(gamma), t)  # type: ignore[no-any-return]
         at = cycle - one if scale_per == "cycle" else t
         return np.asarray(heights[np.minimum(at, len(heights) - 1).astype(np.int64)])
 
     def f(t: Array) -> Array:
         at = numbers.steps(t)
+        # 1 is added first, as in torch: it costs at / total its last bits, and they decide on which
+        # side of the peak a step is.
         cycle = np.floor(one + at / total)
         x = one + at / total - cycle
         height = rise * np.where(x <= ratio, x / ratio, (x - one) / (ratio - one))

@@ -15,6 +15,7 @@ from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import Single, from_table
 from optcore.spec.duration import Duration, RunLength
 
+# A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
 """Products after which a recursion checks whether they still change."""
 
@@ -64,6 +65,7 @@ class Exponential(Decay):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also lr growing beyond all bounds."""
         yield from super().problems_in(run)
+        # An `every` of 0 steps was reported above, and this is computed all the same.
         times = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("rate", self.rate, times)
 
@@ -99,6 +101,7 @@ class NaturalExponential(Decay):
     EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
 
     kind: Literal["natural_exponential"]
+    # Not negative: lr never grows, and nothing need be checked against the run's length.
     rate: float = Field(ge=0)
     """Decay constant."""
 
@@ -162,6 +165,7 @@ def recursive_exponential(*, lr: float, rate: float) -> Curve:
         values[0] = lr
         with np.errstate(under="ignore"):
             for start in range(0, size, SETTLING):
+                # With the last product of the block before, from which accumulate continues.
                 block = values[max(0, start - 1) : start + SETTLING]
                 block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
                 # 0, or so small that each product is rounded to it again: the rest is known.
@@ -215,6 +219,7 @@ def inverse_time(
     top, slope, one = numbers.lr(lr), numbers(rate), numbers(1)
     n = numbers(every)
     if staircase:
+        # The floor keeps TF1 from gathering rate and every into one constant.
         return lambda t: top / (one + slope * np.floor(numbers.share(numbers.steps(t), n)))
     return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
 

@@ -95,6 +95,7 @@ def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None 
 
     def f(t: Array) -> Array:
         x = np.minimum(t, length) / length
+        # x is at most 1, so the divisor is at least a half.
         return lr_at((1 - x) / (1 - x / 2))
 
     return f

@@ -131,6 +131,8 @@ def linear_cosine(
             # TF1 counts the noise's steps only as far as the decay goes.
             deviation = np.sqrt(initial_variance / (1 + at) ** variance_decay)
             line = line + normal(seed, t) * deviation
+        # In TF's order: x times 2 * num_periods, times pi. Its graph optimizer gathers all three
+        # constants.
         wave = half * (one + numbers.cos(numbers.share(at, n, pi, half_periods)))
         # Rounded once more at the end, since noise is in float64.
         return numbers.steps(np.asarray(top * ((above + line) * wave + floor)))

@@ -36,6 +36,7 @@ class Multiplicative(Dialectal):
     EXAMPLE: ClassVar[Example] = {"factors": [0.99] * 50 + [1.01] * 30}
 
     kind: Literal["multiplicative"]
+    # fail_fast: pydantic would make an error of each of a million wrong entries.
     factors: list[Annotated[float, Field(ge=0)]] = Field(
         min_length=1, max_length=MAX_VALUES, fail_fast=True
     )
@@ -50,6 +51,7 @@ class Multiplicative(Dialectal):
     def _log_of_largest(self, run: RunLength) -> float:
         largest = running = 0.0
         for factor in self.factors[: run.total_steps]:
+            # As a sum: the product itself may overflow. After a factor of 0 lr is 0 for good.
             running = running + math.log(factor) if factor else -math.inf
             largest = max(largest, running)
         return largest
@@ -112,11 +114,13 @@ def multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
 
 def recursive_multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
     """Return lr times factors[t - 1] at each t."""
+    # products() asks from t = 1 on; the 1 at the end is what each later step is multiplied by.
     listed = np.asarray([1.0, *factors, 1.0], np.float32)
     return products(lr, lambda t: listed[np.minimum(t, len(listed) - 1).astype(np.int64)])
 
 
 def values(*, values: Sequence[float]) -> Curve:
     """Return f(t) = values[t], the last one for ever."""
+    # A compressing warmup asks between steps: the value of the earlier one holds.
     levels = np.asarray(values, np.float64)
     return lambda t: levels[np.minimum(t, len(levels) - 1).astype(np.int64)]

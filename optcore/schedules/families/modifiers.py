@@ -26,6 +26,7 @@ from optcore.spec.duration import Duration, RunLength
 from optcore.spec.errors import reject
 
 if TYPE_CHECKING:
+    # The catalogue imports this module, and puts Part into its fields by model_rebuild.
     from optcore.schedules.catalogue import Part
 
 COSINE = {"kind": "cosine"}
@@ -92,6 +93,7 @@ class Cycle(Modifier):
 
     def inner(self, run: RunLength) -> RunLength:
         """Return one repetition."""
+        # At least 1: problems_in asks the inner schedule before it reports a length of no steps.
         return RunLength(run.steps_or_one(self.length), run.steps_per_epoch)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
@@ -243,6 +245,7 @@ class Shift(Modifier):
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
         """Yield the inner schedule with the steps left out."""
+        # At most: a formula never computes the steps left out, a recursion in float32 does.
         yield self.schedule, self.inner(run)
 
     def cost(self, run: RunLength) -> int:
@@ -251,6 +254,7 @@ class Shift(Modifier):
 
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return what is left of the rise after the steps left out."""
+        # Not super(): a Modifier adds the whole rise of its inner schedule.
         own = ScheduleSpec.num_warmup_steps(self, run)
         whole = self.schedule.num_warmup_steps(self.inner(run))
         left = max(0, whole - run.steps(self.by))
@@ -285,6 +289,7 @@ def noise(curve: Curve, *, std: float, limit: float, seed: int, begin: int) -> C
     """Return f(t) = curve(t) * (1 + n), n normal and within -limit..limit, from *begin* on."""
 
     def f(t: Array) -> Array:
+        # timm draws again until |n| < limit; here a step has one draw, which is clipped.
         relative = np.clip(std * normal(seed, t), -limit, limit)
         return np.asarray(curve(t) * (1 + np.where(t < begin, 0.0, relative)))
 

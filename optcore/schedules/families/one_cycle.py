@@ -105,6 +105,7 @@ class OneCycle(Dialectal):
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        # In float64 whatever the precision: mindspore.experimental has no OneCycleLR to copy.
         start = lr / self.div_factor if self.start is None else self.start
         return one_cycle(
             lr=lr,
@@ -130,6 +131,7 @@ def one_cycle(
     past_end: Literal["hold", "go_on"] = "hold",
 ) -> Curve:
     """Return the phases start, lr, (start,) end, whose edges are one step short, as in torch."""
+    # Not rounded, as in torch: the peak may be between two steps, neither of which has it.
     peak = pct_start * length - 1
     edges = [0.0, peak, 2 * pct_start * length - 2] if three_phase else [0.0, peak]
     edges.append(float(length - 1))
@@ -148,6 +150,7 @@ def one_cycle(
         phase = np.searchsorted(inner, at, side="left")
         x = (at - begin[phase]) / span[phase]
         a, b = levels_from[phase], levels_to[phase]
+        # Both in torch's order of operations.
         if shape == "linear":
             return np.asarray((b - a) * x + a)
         return np.asarray(b + (a - b) / 2.0 * (np.cos(np.pi * x) + 1))

@@ -177,9 +177,11 @@ def constant(
 def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
     """Return lr times factor, divided by it again at *length*."""
     low = np.float32(lr) * np.float32(factor)
+    # A factor of 0 would divide 0 by 0 at length; lr stays at 0.
     if length is None or factor == 0:
         return lambda t: np.full_like(t, low)
-    # torch divides by the factor at the end, which does not always give lr back exactly.
+    # mindspore.experimental divides by the factor at the end, which does not always give lr back
+    # exactly; torch 2.13 multiplies by 1 / factor.
     high = low / np.float32(factor)
     return lambda t: np.where(t < length, low, high)
 
@@ -192,6 +194,7 @@ def piecewise(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """Return f(t) = values[number of boundaries <= t], or < t where the old value holds there."""
+    # Float64 in every dialect: frameworks compare boundaries with whole steps.
     edges = np.asarray(boundaries, np.float64)
     levels = np.asarray(values, np.float64).astype(numbers.dtype)
     side: Literal["left", "right"] = "right" if at_boundary == "new" else "left"

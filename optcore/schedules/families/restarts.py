@@ -51,6 +51,7 @@ class CosineRestarts(Annealing, Dialectal):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also peaks that grow beyond all bounds."""
         yield from super().problems_in(run)
+        # As if cycles did not grow: at least as many as there are.
         cycles = run.total_steps / max(1, run.steps(self.length))
         yield from finite_power("m_mul", self.m_mul, cycles)
 
@@ -61,6 +62,7 @@ class CosineRestarts(Annealing, Dialectal):
             t_mul=self.t_mul,
             m_mul=self.m_mul,
             edges=self.edges,
+            # torch counts T_cur, but computes lr anew from it: no recursion to copy.
             numbers=self.numbers,
             **self._ends(),
         )
@@ -121,6 +123,7 @@ def cosine_restarts(
     return f
 
 
+# 1,400 cycles at most: those of the longest run, if the first has 1 step.
 LEAST_TABLED = 1.01
 """From here on cycles grow so fast that no run has more of them than a small table."""
 
@@ -140,6 +143,7 @@ def _cycle(
     if edges == "exact" and t_mul >= LEAST_TABLED:
         return _tabled_cycle(t, length, t_mul, numbers)
     along = numbers.share(t, n)
+    # TF asks this of t_mul as a float32, where 1 + 1e-9 is 1; the other form would divide by 0.
     if grow == one:
         cycle = np.floor(along)
         return cycle, along - cycle, one
@@ -164,8 +168,10 @@ def _tabled_cycle(
     spans = [float(length)]
     starts = [0.0]
     longest = float(t.max(initial=0.0))
+    # The beginning of one and the same table: no value depends on how far t reaches.
     while starts[-1] + spans[-1] <= longest:
         starts.append(starts[-1] + spans[-1])
+        # By a power, not from the span before, whose rounding error would grow.
         spans.append(length * t_mul ** len(spans))
     begin = np.asarray(starts, numbers.dtype)
     cycle = np.searchsorted(begin, t, side="right") - 1

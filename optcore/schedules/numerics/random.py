@@ -28,7 +28,10 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.
         Box and Muller, A Note on the Generation of Random Normal Deviates, 1958.
     """
+    # Not numpy's Generator: it would be made anew for each step, and its streams may change from
+    # version to version (NEP 19).
     with np.errstate(over="ignore"):
+        # Unmixed, seeds that are GOLDEN apart would have the same numbers, one step apart.
         start = _mixed(np.asarray([seed & MASK], np.uint64) + GOLDEN)[0]
         bits = _mixed(start + (t.astype(np.uint64) + np.uint64(1)) * GOLDEN)
     # In (0, 1]: 0 has no logarithm.
@@ -40,6 +43,7 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return splitmix64's mix of each number."""
     with np.errstate(over="ignore"):
+        # Products wrap modulo 2 ** 64, as splitmix64 means them to.
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))

@@ -23,9 +23,11 @@ def products(first: float, factors: Callable[[Single], Single]) -> Curve:
     """Return *first*, multiplied with factors(t) at t = 1, 2, ..., each product rounded."""
 
     def table(size: int) -> Single:
+        # From 1: a scheduler multiplies when it steps, and t = 0 is before its first step.
         steps = np.arange(1, size, dtype=np.float32)
         values = np.concatenate([np.asarray([first], np.float32), factors(steps)])
         with np.errstate(under="ignore"):  # a product that has become 0 is right
+            # accumulate goes from left to right and rounds each product, as step after step does.
             return np.asarray(np.multiply.accumulate(values, dtype=np.float32))
 
     return from_table(table)
@@ -37,9 +39,12 @@ def from_table(table: Callable[[int], Single]) -> Curve:
 
     def f(t: Array) -> Array:
         nonlocal known
+        # A compressing warmup asks between steps: the value of the earlier one holds.
         at = t.astype(np.int64)
         longest = int(at.max(initial=0)) + 1
         if longest > len(known):
+            # Each table begins at t = 0 again. As they double, a run that asks step by step
+            # computes less than four times its length in all.
             known = table(max(longest, 2 * len(known)))
         return known[at]
 

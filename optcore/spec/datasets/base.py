@@ -18,6 +18,7 @@ class DatasetSpec(Spec):
     kind: str
     """Which dataset."""
 
+    # 100 is the batch of Paddle's optimizer comparison, whose network is mnist_cnn.
     batch_size: int = Field(100, ge=1, le=65_536, json_schema_extra={"unit": "examples"})
     """Examples per update; the last batch of an epoch may be smaller."""
     shuffle: bool = True
@@ -50,6 +51,7 @@ class DatasetSpec(Spec):
 
     @model_validator(mode="after")
     def _a_batch_fits(self) -> Self:
+        # Otherwise `Batches` would silently serve all examples as one smaller batch.
         if self.batch_size > self.train_examples:
             reject(
                 ["batch_size"],

@@ -39,7 +39,10 @@ MAX_LISTED = 4
 """Names of a match that `match_text` lists."""
 
 
+# Functions choose the form: for a plain union pydantic would answer a wrong match with the names of
+# both forms, which are not in the data.
 def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
+    # A Spec where a parsed spec is parsed again, as in OptimizerSpec.with_fields.
     return f"{TAG}object" if isinstance(value, (dict, Spec)) else f"{TAG}glob"
 
 
@@ -94,6 +97,7 @@ class Group(Spec):
     ``{"match": "*.bias", "weight_decay": 0}``
     """
 
+    # Which fields there are depends on the optimizer, which `check` has parse them.
     model_config = ConfigDict(extra="allow")
 
     match: AnyMatch | None = None
@@ -139,6 +143,7 @@ class Group(Spec):
                     self.overrides[name],
                 )
         try:
+            # Parsed by the optimizer's own class, so that a field has the same rules in a group.
             base.of_group(i, self)
         except SpecError as error:
             first = error.problems[0]

@@ -76,6 +76,8 @@ class Globs:
 
     def __init__(self, globs: Iterable[str]) -> None:
         several = list(dict.fromkeys(globs))
+        # Names without wildcards are looked up, so that a thousand of them need no regular
+        # expression.
         self._names = {glob for glob in several if not any(mark in glob for mark in WILDCARDS)}
         self._fit = [re.compile(translate(g)).match for g in several if g not in self._names]
 
@@ -91,11 +93,14 @@ def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
     for index, group in enumerate(groups):
         before = len(taken)
         first: Group | None = None
+        # Of all parameters, not of those left: a layer's depth, and so its lr, must not depend on
+        # the groups before.
         for rule, fits in _rules(group, parameters):
             first = first or rule
             found, left = _dealt(left, fits)
             if found:
                 taken.append(Taken(index, rule, found))
+            # Nothing is left to match: of 500 layer_decays, each would make a group per layer.
             if not left:
                 break
         if len(taken) == before and first is not None:
@@ -154,6 +159,8 @@ def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Gro
         layers.setdefault(parameter.name.rpartition(".")[0], []).append(parameter.name)
     for depth, names in enumerate(reversed(layers.values())):
         rule = Group(
+            # Not validated: the names are the model's own, to which the limits of a client's globs
+            # do not apply, and an escaped `*` counts as two wildcards.
             match=Match.model_construct(name=[_literal(name) for name in names]),
             lr_scale=group.lr_scale * group.factor**depth,
             schedule=group.schedule,

@@ -57,12 +57,15 @@ def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
     matched = match(spec.groups, trainable)
+    # Frozen parameters too, so that a message can say that a match finds only those.
     check_used(matched.unused, parameters)
     check_order(spec, parameters)
     check_excluded(spec, parameters)
     resolved = [_resolved(spec, taken) for taken in matched.taken]
     if matched.rest:
         resolved.append(_rest(spec, matched.rest))
+    # On top of the groups: as a group before them it would take parameters out of the client's, so
+    # that a bias of a slow backbone would learn at full speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
     return list(_by_shape(split, parameters))
 
@@ -74,6 +77,7 @@ def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Paramete
     if getattr(spec, "one_dim_param_no_weight_decay", False):
         found |= {p.name for p in parameters if len(p.shape) == 1}
     decays = spec.weight_decay or "weight_decay" in spec.schedules
+    # With groups MindSpore does not look at names. Where nothing decays, no group is split.
     if spec.dialect == "mindspore" and not spec.groups and decays:
         found |= {p.name for p in parameters if "beta" in p.name or "gamma" in p.name}
     return found
@@ -122,6 +126,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
     lr = spec.hyperparameters()["lr"]
     scaled, rule = lr * group.lr_scale, "must be a finite number"
     if "lr" in spec.rounded(single_precision=True):
+        # The product may overflow although both factors are float32 numbers.
         scaled = float32(scaled)
         rule += f" as a float32, which is what {spec.dialect} makes of it"
     if not isfinite(scaled):
@@ -134,11 +139,13 @@ def _by_shape(
 ) -> Iterator[ResolvedGroup]:
     """Yield *groups*; one of muon becomes two, its matrices and what AdamW trains."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
+    # Groups have the globs of the optimizer unless they have their own.
     excluding: dict[tuple[str, ...], Globs] = {}
     for group in groups:
         if not isinstance(group.spec, Muon):
             yield group
             continue
+        # Of the whole model: a group without a matrix, such as one of biases, is AdamW's alone.
         if all(len(shape) != MATRIX for shape in shapes.values()):
             found = listed(group.names)
             message = f"muon needs a parameter of two dimensions, got only {found}"

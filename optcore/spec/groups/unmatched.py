@@ -33,6 +33,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None
     known: dict[str, bool] = {}
     for path, globs in given.items():
         for i, glob in enumerate(globs):
+            # Groups may repeat each other's globs: each is compiled and tried once.
             if glob not in known:
                 one = Globs([glob])
                 known[glob] = any(name in one for name in names)
@@ -53,6 +54,7 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
             mistakes.add(f"order_params[{i}]", partial(_why_not_ordered, name, trainable))
         seen.add(name)
     missing = [name for name, takes_part in trainable.items() if takes_part and name not in seen]
+    # A misspelt name is a missing one too, but one mistake.
     if missing and not mistakes:
         mistakes.add(
             "order_params",

@@ -22,6 +22,8 @@ MAX_UNITS = 65_536
 """The widest layer, in channels or features."""
 
 
+# Written down, since specs do not import torch; a test compares them with dir(nn.Sequential()).
+# nn.Module.add_module raises for a name that is an attribute already.
 # fmt: off
 RESERVED_NAMES = frozenset(
     {
@@ -72,6 +74,8 @@ class LayerSpec(Spec):
     kind: str
     """Which layer."""
 
+    # No dot: torch refuses it, and the last one in a parameter's name ends its layer's. No digit
+    # first: layers without a name have their numbers.
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
     """The layer's name in parameter names; null for its number."""
 

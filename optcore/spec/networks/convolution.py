@@ -49,6 +49,7 @@ class Conv2d(LayerSpec):
         )
 
     def _side(self, side: int) -> int:
+        # Rounded down, as torch does: pixels that do not fill a last stride are ignored.
         out = (side + 2 * self.padding - self.kernel_size) // self.stride + 1
         if out < 1:
             raise ShapeError(

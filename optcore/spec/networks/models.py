@@ -47,6 +47,7 @@ class MnistCnn(ModelSpec):
         return list(_mnist_cnn(num_classes))
 
 
+# Checks of a run ask for the network several times; a tuple, since all runs share it.
 @lru_cache(maxsize=16)
 def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
     blocks: list[AnyLayer] = []
@@ -56,6 +57,7 @@ def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
             Relu(kind="relu", name=f"relu{i}"),
             MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
         ]
+    # The names are those of the weights recorded from Paddle in tests/golden/e2e.
     flatten = Flatten(kind="flatten", name="flatten")
     return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_classes))
 

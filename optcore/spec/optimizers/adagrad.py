@@ -38,9 +38,10 @@ class Adagrad(OptimizerSpec):
         "tf1",
         "article",
     )
+    # The kernel adds eps to the root, which Keras has under it.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
     FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"eps"}),
+        "paddle": frozenset({"eps"}),  # a C++ float in its kernel
         "keras": frozenset({"initial_accumulator_value"}),
     }
     STATE_BYTES: ClassVar[str] = "4"
@@ -67,12 +68,14 @@ class Adagrad(OptimizerSpec):
         ge=0,
     )
     """h before the first update."""
+    # MindSpore's kernel on a CPU ignores it; here it means what the documentation says.
     update_slots: bool = Field(True)
     """Whether h grows; false keeps it at initial_accumulator_value."""
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers; without eps where the dialect has none."""
         numbers = super().hyperparameters()
+        # There the field holds torch's 1e-10, as `per_dialect` has it where a field does not exist.
         return numbers if self._exists("eps") else {**numbers, "eps": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec
 
+# They compute the formula that the paper gives just before its section 2.1.
 EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"})
 """Dialects whose eps is not scaled with the bias correction."""
 
@@ -25,6 +26,8 @@ class AdamSpec(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return which eps is meant, and how the powers of the betas are computed."""
+        # TF1 and MindSpore keep the powers in float32 whatever the parameters, Paddle in their
+        # dtype.
         product = self.dialect in ("tf1", "mindspore") or (single_precision and self.paddle)
         return {
             "eps_hat": self.dialect in EPS_HAT,
@@ -73,6 +76,7 @@ class Adam(AdamSpec):
         "tf1",
         "article",
     )
+    # Paddle's formula is the kernel's too, but its float32 products of the betas are not.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
 
@@ -92,6 +96,7 @@ class Adam(AdamSpec):
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    # TF1's Adam has none, and PaddleOCR's does not pass it on to Paddle's.
     amsgrad: bool = per_dialect(
         {"torch": False, "paddle": False, "mindspore": False, "keras": False}
     )
@@ -126,6 +131,7 @@ class AdamW(AdamSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras")
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
+    # Paddle's kernel has its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"weight_decay"}),
         "paddleocr": frozenset({"weight_decay"}),
@@ -139,6 +145,7 @@ class AdamW(AdamSpec):
         {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7}, ge=0
     )
     """Keeps the denominator away from 0."""
+    # PaddleOCR replaces null by 0.01 itself.
     weight_decay: float = per_dialect(
         {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004}, ge=0
     )

@@ -32,6 +32,8 @@ class Adamax(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
+    # Paddle's kernel has the betas as C++ floats too, but their powers begin from doubles, so the
+    # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
 
     kind: Literal["adamax"]
@@ -80,7 +82,7 @@ class NAdam(AdamSpec):
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "eps"})
     FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),
+        "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),  # C++ floats there
         "keras": frozenset({"beta2"}),
     }
 
@@ -102,6 +104,7 @@ class NAdam(AdamSpec):
         flags = super().flags(single_precision=single_precision)
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
+            # torch keeps mu_product as a float32 tensor, whatever the parameters.
             "float32_mu": self.dialect == "torch" or single_precision,
             "float32_constants": self.dialect == "keras",
         }

@@ -74,5 +74,6 @@ class Sag(OptimizerSpec):
     """Whose math, defaults and rounding."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
+    # Each is a slot as large as the parameters.
     batch_num: int = Field(1, ge=1, le=1000)
     """How many batches there are."""

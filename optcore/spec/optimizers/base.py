@@ -36,6 +36,8 @@ NOT_HYPERPARAMETERS = frozenset({"loss_scale"})
 
 def float32(number: float) -> float:
     """Return *number* rounded to float32; infinite if it is too large for it."""
+    # Each number is rounded whenever a spec is parsed, in the dialects that round: ctypes takes a
+    # tenth of the time of numpy, which also warns where the result is to be infinite.
     return c_float(number).value
 
 
@@ -72,7 +74,7 @@ class OptimizerSpec(Spec):
             "paddle": False,
             "paddleocr": False,
             "mindspore": False,
-            "keras": True,
+            "keras": True,  # in its base class, for every optimizer
             "tf1": False,
             "article": False,
         }
@@ -99,6 +101,7 @@ class OptimizerSpec(Spec):
     """A moving average of the parameters to evaluate on; null for none."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
     """Parameters with hyperparameters of their own; the first group that matches applies."""
+    # fail_fast: one wrong entry of 10,000 is enough to be told.
     order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
     """Names of all parameters, in an order that is reported; results do not depend on it."""
     schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
@@ -120,6 +123,7 @@ class OptimizerSpec(Spec):
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
+            # The type itself: a bool is an int, but flags are no numbers.
             if type(getattr(self, name)) in (int, float) and name not in NOT_HYPERPARAMETERS
         }
 
@@ -153,6 +157,7 @@ class OptimizerSpec(Spec):
 
     def with_fields(self, **fields: object) -> Self:
         """Return this spec, groups and all, with *fields* in place of its own."""
+        # Only what was given: naming a default is an error in a dialect that lacks the field.
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).parse({**given, **fields})
 
@@ -162,6 +167,7 @@ class OptimizerSpec(Spec):
 
         A number among *overrides* is constant: a schedule that it had before is dropped.
         """
+        # Nothing changes, so it is not parsed again (0.1 ms); specs are frozen and may be shared.
         if not overrides and not self.groups:
             return self
         given = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
@@ -177,11 +183,14 @@ class OptimizerSpec(Spec):
             index: of the group in `groups`.
             group: that group, or one of those that its preset stands for, which are alike.
         """
+        # The groups that a preset stands for have its overrides, and at most a weight_decay of 0
+        # besides. So there are two specs at most for each group as written.
         key = index, group is self.groups[index]
         if key not in self._of_groups:
             self._of_groups[key] = self.overridden(group.overrides)
         return self._of_groups[key]
 
+    # It writes past `frozen`, and what it keeps is no field: neither compared nor dumped.
     @cached_property
     def _of_groups(self) -> dict[tuple[int, bool], Self]:
         return {}
@@ -213,12 +222,14 @@ class OptimizerSpec(Spec):
                     getattr(self, name),
                 )
         for name in type(self).model_fields:
+            # None is the default that means required: pydantic does not validate defaults.
             if getattr(self, name) is None and dialects_of(type(self), name) is not None:
                 reject(
                     [name],
                     f"{name} is required: {self.kind} has no default in dialect {self.dialect}",
                     None,
                 )
+        # For runs in float64 too: the optimizer's spec does not know the precision of its run.
         for name in self.rounded(single_precision=True):
             self._check_rounded(name)
         if self.engine == "fused" and not self.has_kernel():
@@ -255,6 +266,7 @@ class OptimizerSpec(Spec):
         return [
             name
             for name in self.hyperparameters()
+            # A count decides how much is kept (batch_num), and a first value is used once.
             if fields[name].annotation is not int
             and not name.startswith("initial_")
             and self._exists(name)
@@ -264,6 +276,8 @@ class OptimizerSpec(Spec):
         """Refuse a number that float32 takes out of its range (0.99999999 becomes 1)."""
         value = getattr(self, name)
         single = float32(value)
+        # Only open limits: rounding to nearest is monotonic, so it does not cross a limit such as 0
+        # or 1 that is a float32 itself.
         for limit in type(self).model_fields[name].metadata:
             # A limit may be anything that can be compared; here they are numbers.
             too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
@@ -279,7 +293,10 @@ class OptimizerSpec(Spec):
     @model_serializer(mode="wrap")
     # A return type here would stand in the JSON Schema in place of the fields.
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+        # Resolved specs are parsed again, by clones and by the worker, where a field that the
+        # dialect lacks is refused.
         fields = {name: value for name, value in handler(self).items() if self._exists(name)}
+        # For people: what it is, its own numbers, then what all optimizers share.
         first = [name for name in ("kind", "dialect", "engine") if name in fields]
         own = [name for name in fields if name not in OptimizerSpec.model_fields]
         return {name: fields[name] for name in dict.fromkeys([*first, *own, *fields])}

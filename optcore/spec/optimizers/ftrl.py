@@ -111,6 +111,7 @@ class ProximalAdagrad(OptimizerSpec):
     """Whose math, defaults and rounding."""
     lr: float = per_dialect({"mindspore": 1e-3, "tf1": None}, gt=0)
     """Learning rate."""
+    # Above 0: without an eps, a gradient of 0 would be multiplied by infinity.
     initial_accumulator_value: float = Field(0.1, gt=0)
     """h before the first update."""
     l1_strength: float = Field(0.0, ge=0)

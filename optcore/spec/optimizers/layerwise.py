@@ -33,6 +33,8 @@ class Lamb(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
+    # Paddle's kernel has the betas as C++ floats too, but their powers begin from doubles, so the
+    # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
 
     kind: Literal["lamb"]

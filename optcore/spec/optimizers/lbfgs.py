@@ -69,6 +69,8 @@ class Lbfgs(OptimizerSpec):
 
     @model_validator(mode="after")
     def _torch_has_nothing_else(self) -> Self:
+        # All fields but those listed: one that optimizers get later is refused here until it is
+        # listed.
         for name, field in OptimizerSpec.model_fields.items():
             if name in WHAT_IT_TAKES:
                 continue
@@ -77,6 +79,7 @@ class Lbfgs(OptimizerSpec):
                 call_default_factory=True, validated_data={"dialect": self.dialect}
             )
             if value != default:
+                # The value is dumped, so that a clip is told as the object that was written.
                 reject(
                     [name],
                     f"{name} must be {short_repr(default)} for lbfgs, which is torch's own and has "

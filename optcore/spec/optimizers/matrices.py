@@ -66,6 +66,7 @@ class Adafactor(OptimizerSpec):
     """Power of t in the share of a new square (MindSpore's decay_rate, negated)."""
     decoupled_weight_decay: Literal[True] = True
     """Always, for this optimizer."""
+    # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.
     eps1: float = per_dialect({"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30}, ge=0)
     """Keeps the mean squares away from 0; in torch 0 stands for the dtype's machine epsilon."""
     eps2: float = Field(1e-3, ge=0)
@@ -95,6 +96,8 @@ class Adafactor(OptimizerSpec):
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers; eps1 is the dtype's own where it is not given in torch."""
         numbers = super().hyperparameters()
+        # There the field holds MindSpore's 0.9, as `per_dialect` has it where a field does not
+        # exist.
         if self.dialect != "mindspore":
             numbers["beta1"] = 0.0
         return numbers
@@ -106,11 +109,14 @@ class Adafactor(OptimizerSpec):
             "single_precision": single_precision,
             "eps1_on_square": self.dialect != "torch",
             "eps1_of_dtype": not self.eps1 and self.dialect == "torch",
+            # Keras limits lr by 1/sqrt(t) a second time, whatever relative_step is, so its flag
+            # does nothing.
             "falls_with_t": not mindspore,
             "relative_step": mindspore and self.relative_step,
             "warmup_init": self.warmup_init,
             "scale_parameter": self.scale_parameter,
             "scaled_decay": mindspore,
+            # A schedule may raise beta1 from 0 later: the slot is there from the first update.
             "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and mindspore,
         }
 
@@ -165,6 +171,7 @@ class Muon(OptimizerSpec):
     """Coefficient of A X."""
     ns_c: float = 2.0315
     """Coefficient of A A X."""
+    # torch refuses 100 and more.
     ns_steps: int = Field(5, ge=0, lt=100)
     """Iterations."""
     ns_eps: float = Field(1e-7, ge=0)
@@ -223,5 +230,6 @@ class Muon(OptimizerSpec):
     @classmethod
     def _keras_matches_adamw(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
         if isinstance(data, dict) and data.get("dialect") == "keras":
+            # Before validation, as a default: what is given comes after it and wins.
             return {"adjust_lr": "match_rms_adamw", **data}
         return data

@@ -11,6 +11,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
+# Without weight_decay, for which some optimizers have defaults of their own.
 COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
 """Fields that every optimizer has; described once."""
 
@@ -65,6 +66,7 @@ def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
     yield f"# {kind}"
     yield ""
     for line in (inspect.getdoc(cls) or "").splitlines():
+        # Markdown takes the indented block for code without it.
         if line == "::":
             continue
         yield f"**{line}**" if line == "References:" else line

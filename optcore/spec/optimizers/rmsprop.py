@@ -40,14 +40,16 @@ class RmsProp(OptimizerSpec):
         "tf1",
         "article",
     )
+    # The kernel is Adam's with beta1 = 0, where eps is added to the root: elsewhere it is under it.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
     FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"rho", "eps", "momentum"}),
+        "paddle": frozenset({"rho", "eps", "momentum"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
     }
     STATE_BYTES: ClassVar[str] = "4; 8 with momentum or centered, 12 with both"
 
     kind: Literal["rmsprop"]
+    # None: Paddle, PaddleOCR's wrapper and TF1 have no default.
     lr: float = per_dialect(
         {
             "torch": 0.01,
@@ -115,6 +117,7 @@ class RmsProp(OptimizerSpec):
 
     @property
     def _velocity(self) -> bool:
+        # A schedule may raise it from 0 later: the slot is there from the first update.
         return self.momentum > 0 or "momentum" in self.schedules
 
     def has_kernel(self) -> bool:
@@ -161,7 +164,7 @@ class Adadelta(OptimizerSpec):
         "tf1",
     )
     FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"rho", "eps"}),
+        "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps"}),
     }
 
@@ -195,7 +198,7 @@ class Adadelta(OptimizerSpec):
         {
             "torch": 1e-6,
             "paddle": 1e-6,
-            "paddleocr": 1e-8,
+            "paddleocr": 1e-8,  # its wrapper's own default
             "mindspore": 1e-6,
             "keras": 1e-7,
             "tf1": 1e-8,

@@ -48,6 +48,7 @@ class ScheduleFreeAdamW(AdamSpec):
     """Whose math, defaults and rounding."""
     lr: float = Field(2.5e-3, gt=0)
     """Learning rate; it needs no schedule."""
+    # Not 0: the average is recovered by a factor of 1 / beta1, which must be finite in float32.
     beta1: float = Field(0.9, ge=1e-30, le=1)
     """How far gradients are taken from z towards x."""
     eps: float = Field(1e-8, ge=0)

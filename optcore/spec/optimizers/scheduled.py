@@ -20,10 +20,12 @@ def take_schedules(cls: type[Spec], data: Mapping[str, Any]) -> dict[str, Any]:
     schedules = dict(data.get("schedules") or {})
     for name, value in data.items():
         field = cls.model_fields.get(name)
+        # Only numbers have schedules: clip and average are objects themselves.
         if field is None or field.annotation is not float or not isinstance(value, Mapping):
             continue
         schedule = dict(value)
         del moved[name]
+        # Without a value the field is left out, so that the default of its dialect applies.
         if "value" in schedule:
             moved[name] = schedule.pop("value")
         schedules[name] = schedule

@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 
+# All but paddleocr: PaddleOCR wraps neither plain SGD nor Nesterov's momentum.
 EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
 
 
@@ -76,17 +77,19 @@ class Momentum(OptimizerSpec):
         "tf1",
         "article",
     )
+    # torch's kernel applies lr to the velocity; Keras and the article have it inside.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
         {"torch", "paddle", "paddleocr", "mindspore", "tf1"}
     )
     FLOAT32_IN: ClassVar = {
-        "paddle": frozenset({"momentum", "weight_decay"}),
+        "paddle": frozenset({"momentum", "weight_decay"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"momentum", "weight_decay"}),
         "keras": frozenset({"momentum"}),
     }
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["momentum"]
+    # None: PaddleOCR's wrapper, MindSpore's nn.Momentum and TF1 have no default.
     lr: float = per_dialect(
         {
             "torch": 1e-3,
@@ -100,13 +103,17 @@ class Momentum(OptimizerSpec):
         gt=0,
     )
     """Learning rate."""
+    # 0.9 is Paddle's default; 0, which torch and Keras have, is the optimizer `sgd` here. 1 is
+    # allowed, as in torch, Keras and MindSpore.
     momentum: float = Field(0.9, ge=0, le=1)
     """Share of the old velocity that is kept."""
+    # In MindSpore nn.SGD has it, nn.Momentum does not.
     dampening: float = per_dialect({"torch": 0.0, "mindspore": 0.0}, ge=0, le=1)
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
         """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
+        # As a float32: dialects that round make 0 of 5e-324.
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 
@@ -149,6 +156,7 @@ class Nesterov(OptimizerSpec):
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["nesterov"]
+    # MindSpore's is that of nn.SGD: nn.Momentum has no default.
     lr: float = per_dialect(
         {
             "torch": 1e-3,

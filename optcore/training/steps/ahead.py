@@ -22,6 +22,7 @@ Made = tuple[StepReport, Tensor]
 
 def ahead_of_reports(run: Run, columns: Columns) -> int:
     """Return the number of steps that may be made before the first is reported."""
+    # Whether to skip is known only with the loss, and columns wait for the device at every step.
     plain = not (run.spec.may_skip or columns.any or run.optimizer.needs_closure)
     return AHEAD if run.device.type == "cuda" and plain else 1
 
@@ -29,6 +30,7 @@ def ahead_of_reports(run: Run, columns: Columns) -> int:
 def step_ahead(run: Run) -> Made:
     """Make an update without waiting for its loss."""
     accumulate, whole, micro = run.spec.training.accumulate, examples(run), 0
+    # In double, as `step` adds Python numbers, so that both report the same bits.
     total = torch.zeros((), dtype=torch.float64, device=run.device)
     run.optimizer.zero_grad()
     while not micro or not (micro == accumulate or run.batches.at_end):
@@ -41,6 +43,7 @@ def step_ahead(run: Run) -> Made:
         micro += 1
     run.optimizer.step()
     applied(run)
+    # Its loss is not known yet, and may show that the run has diverged.
     run.settled, run.row = False, run.row + 1
     lrs = run.applied_lrs()
     report = StepReport(run.row - 1, lrs[run.displayed_group], 0.0, lrs if len(lrs) > 1 else ())

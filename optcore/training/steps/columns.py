@@ -49,6 +49,7 @@ class Columns:
         if "grad_norm" not in self._names:
             return
         params = list(self._run.model.parameters())
+        # A norm of nothing is 0, but a gradient that was not computed has no norm: NaN.
         there = any(param.grad is not None for param in params)
         self._grad_norm = global_norm(params) / scale if there else math.nan
 
@@ -56,6 +57,7 @@ class Columns:
         """Return the columns of a step made with the loss scale *scale*; *updated* if it was."""
         if not self._names:
             return ()
+        # The count before the update, at which the schedule gave this row's lr.
         found = {"t": float(self._run.t - updated), "loss_scale": scale}
         found["grad_norm"] = self._grad_norm
         if "update_ratio" in self._names:

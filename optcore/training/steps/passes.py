@@ -42,6 +42,7 @@ def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
 
 def backward(run: Run, loss: Tensor) -> None:
     """Add the gradient of *loss*, scaled, to those of the parameters."""
+    # The loss is float32 at least; scaled in float16 it would be infinite from 65,520 on.
     scale = loss_scale(run)
     (loss if scale == 1 else loss * scale).backward()
 
@@ -57,6 +58,7 @@ def overflow_as_divergence(run: Run) -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, RuntimeError) as error:
+        # torch has no class for this error, so its text has to tell.
         if isinstance(error, RuntimeError) and NOT_REPRESENTABLE not in str(error):
             raise
         what = f"the update must be made of numbers that its tensors can hold, got: {error}"

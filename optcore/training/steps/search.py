@@ -57,6 +57,7 @@ def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[floa
             return _once(run, columns)
         except _Interrupted:
             before.restore(run)
+        # The caller may save the run here: nothing of the step is left in it.
         yield Progress(run.row)
         columns.begin()
 
@@ -71,6 +72,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         run.optimizer.zero_grad()
         loss = loss_of(run, images, labels)
         losses.append(loss.item())
+        # Only the first loss is the row's. A search may pass points where it is infinite.
         if len(losses) == 1 and not acceptable(run, losses[0]):
             raise _Unusable(losses[0])
         backward(run, loss)
@@ -99,11 +101,13 @@ class _Before:
     @classmethod
     def of(cls, run: Run) -> _Before:
         """Return the current state of *run*."""
+        # Buffers, too: BatchNorm's statistics change whenever the loss is computed.
         changed = [*(param.detach() for param in run.model.parameters()), *run.model.buffers()]
         batches = run.batches
         return cls(
             [(tensor, tensor.clone()) for tensor in changed],
             _optimizer(run).memory(),
+            # The order itself: `Batches` makes a new one for each pass and writes into none.
             (batches.epoch, batches.position, batches.served, batches.order),
             generator_tensors(),
             generator_words(),

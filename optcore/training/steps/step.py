@@ -42,6 +42,7 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         if updated:
             with overflow_as_divergence(run):
                 run.optimizer.step()
+    # The scale of this step, before `_rescale` sets that of the next.
     run.micro, scale, row = 0, loss_scale(run), run.row
     if updated:
         applied(run)
@@ -50,8 +51,10 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         run.optimizer.follow_plans()  # so that the report has the lr of the skipped update
     lrs = run.applied_lrs()
     values = columns.values(scale, updated=updated)
+    # A loss that is not finite was so before it was scaled, and says nothing about the scale.
     if acceptable(run, value):
         _rescale(run, finite=updated)
+    # The step that ends a run is reported but not counted as made.
     if acceptable(run, value) or run.spec.training.on_divergence == "skip":
         run.row += 1
     return StepReport(row, lrs[run.displayed_group], value, lrs if len(lrs) > 1 else (), values)
@@ -72,6 +75,7 @@ def divergence(run: Run, report: StepReport) -> Diverged | None:
 def applied(run: Run) -> None:
     """Count an update, and update the copies of the weights."""
     run.t += 1
+    # Lookahead first: the average is of the weights that the next step begins with.
     if run.slow is not None:
         run.slow.update(run.t)
     if run.ema is not None:
@@ -98,6 +102,7 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
             # Not strict: there are none where a divergence ends the run.
             for buffer, saved in zip(run.statistics, before, strict=False):
                 buffer.copy_(saved)
+        # One batch that is not finite makes the sum so: no update is made from the other batches.
         run.partial_loss += value
         run.micro += 1
         if run.micro == accumulate or run.batches.at_end:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 DOTS_PER_COLUMN, DOTS_PER_LINE = 2, 4
 """Dots in one braille character, across and down."""
 BRAILLE = 0x2800
+# Unicode added the lowest row to the six dots of ordinary braille, so its bits come last.
 BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Bit of the dot in each column and line of a braille character."""
 WALL, CORNER, FLOOR = "\u2502", "\u2514", "\u2500"
 NOT_FINITE = "x"
 """Marks, in the top line, a column with a NaN or infinite value."""
+# 32 letters: the service compares at most as many jobs (`MAX_COMPARED_JOBS`).
 LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
 """One for each of several curves; without x, which is `NOT_FINITE`."""
 SEVERAL = "*"
@@ -97,6 +99,7 @@ def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) ->
     x = [at for curve in curves for at in curve.x]
     start, end = min(x), max([*x, *(curve.end for curve in curves)])
     values = [value for curve in curves for value in curve.values]
+    # Curves of a single step have no width; 1 keeps them from a division by 0.
     frame = _frame(values, start, end - start or 1, width=width, height=height)
     cells = [[" "] * frame.columns for _ in range(height)]
     for letter, curve in zip(LETTERS, curves, strict=False):
@@ -157,6 +160,7 @@ def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
     """Return the values in each of *count* columns; an empty one repeats the last value."""
 
     def column(x: float) -> int:
+        # The end of the axis itself would be one column too far.
         return min(int((x - frame.start) * count // frame.span), count - 1)
 
     buckets: list[list[float]] = [[] for _ in range(count)]

@@ -34,6 +34,7 @@ class Speed:
         """Note that *steps* are done by now."""
         now = self._clock()
         self._samples.append((now, steps))
+        # Two samples stay, however old: a job with a step a minute has a speed, too.
         while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW_S:  # noqa: PLR2004
             self._samples.popleft()
 
@@ -64,6 +65,7 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
                 state = update.state
             line = progress_line(state, last, job.total_steps, speed() if last else 0.0)
             if console.is_terminal:
+                # Escaped here: `Terminal.render_str` sees strings only, and this is a Text.
                 live.update(Text(visible(line), no_wrap=True, overflow="ellipsis"))
             elif time.monotonic() - printed_at > QUIET_S:
                 printed_at = time.monotonic()

@@ -45,6 +45,8 @@ def _merged(
     x: Sequence[float], values: Sequence[float], not_finite: Sequence[float]
 ) -> list[tuple[float, float]]:
     """Return the points in order of x, with a NaN at each x in *not_finite*."""
+    # A bucket with a finite value has no point for its NaN, only an entry in not_finite. Here it
+    # becomes one, so that `chart` marks its column.
     points = [*zip(x, values, strict=True), *((at, math.nan) for at in not_finite)]
     return sorted(points, key=lambda point: point[0])
 

@@ -21,6 +21,7 @@ def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequen
     rows = [[visible(cell) for cell in row] for row in rows]
     if not terminal.is_terminal:
         for row in rows:
+            # Past rich, which replaces tabs by spaces.
             terminal.file.write("\t".join(row) + "\n")
         return
     lines = aligned([header, *rows], terminal.width)
@@ -31,6 +32,7 @@ def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequen
 
 def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Return *rows* as lines of at most *width*; only the last column is truncated."""
+    # Not a table of rich: in 80 columns that would truncate ids, too.
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     left = width - sum(widths) - len(GAP) * len(widths)
     return [

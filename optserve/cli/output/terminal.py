@@ -18,10 +18,13 @@ class Terminal(Console):
     """A console for untrusted text: no markup, no emoji names, no control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
+        # With markup, rich would take [red] in the name of a job for a style.
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401  as rich has them
         """Return *text*, which may have several lines, as rich prints it."""
+        # Console.print passes every string through this, so no string reaches the terminal
+        # unescaped.
         return super().render_str("\n".join(visible(line) for line in text.split("\n")), **options)
 
     def say(self, text: str, *, style: str | None = None) -> None:

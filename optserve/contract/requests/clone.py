@@ -33,6 +33,8 @@ class CloneSpec(Spec):
     @field_validator("source", mode="before")
     @classmethod
     def _is_a_state(cls, value: object) -> object:
+        # Before pydantic, which would report one error for each member of the union. And true is an
+        # int to Python.
         is_step = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEPS
         if value not in ("last", "best") and not is_step:
             text = f"from must be last, best, or the step of a checkpoint, got {short_repr(value)}"
@@ -41,6 +43,8 @@ class CloneSpec(Spec):
 
     def sha256(self, job_id: str) -> str:
         """Return a digest of the request to clone the job *job_id*."""
+        # With the parent's id: the same body is another request for another job. A job has no field
+        # of this name, so no submission has the same hash.
         request = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
         return canonical.sha256(request)
 
@@ -54,6 +58,7 @@ def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  any JSON
     """
     if not isinstance(patch, Mapping):  # lists are replaced as a whole, as the RFC says
         return patch
+    # Recursive, as deep as the patch nests: 32 levels at most in a request (`strict_json`).
     merged = dict(target) if isinstance(target, Mapping) else {}
     for name, value in patch.items():
         if value is None:

@@ -12,6 +12,7 @@ from optserve.contract import canonical
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """No control characters, neither C0 nor C1: terminals interpret both."""
+# Without `=`, which separates name and value in the store's keys (`keys.LABELLED`).
 LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
 
 MAX_LABELS = 32

@@ -75,6 +75,7 @@ def _finding(folder: Path) -> Finding:
         if kind == "b" and not _is_whole(path):
             return Finding(SUBJECT, f"{path} is damaged", RESTORE)
     for path in commands:
+        # File by file: run on the manifest, the tool stumbles over a base that is a snapshot.
         found = readable(path)
         if found.end == found.size or (found.unfinished and path == commands[-1]):
             continue
@@ -132,6 +133,7 @@ def _tool(
         input=answer,
         capture_output=True,
         text=True,
+        # The tool quotes bytes of the damage.
         errors="replace",
         check=False,
     )
@@ -147,6 +149,7 @@ def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
     def repair() -> str:
         copy = _copied(folder)
         done = _tool("valkey-check-aof", path, "--fix", answer="y\n")
+        # The tool looks for the damage anew, and truncates where it finds it.
         if done.returncode or path.stat().st_size != found.end:
             raise RepairFailed(f"{path} could not be repaired: {done.stdout}{done.stderr}")
         return f"{num_bytes} bytes were truncated from {path}; the original is in {copy}"
@@ -156,6 +159,7 @@ def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
 
 def _commands(path: Path, begin: int) -> int:
     """Return how many commands seem to begin after the damage at byte *begin*."""
+    # Mapped, since the file may be larger than memory.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return sum(1 for _ in COMMAND.finditer(content, begin))
 

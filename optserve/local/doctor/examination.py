@@ -92,6 +92,7 @@ def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
     for check in STORE:
         try:
             yield from check(home, client)
+        # An external server may refuse a command to this user; the other checks can still be made.
         except redis.RedisError as error:
             subject = check.__name__.removeprefix("check_")
             yield Finding(f"store: {subject}", f"it refuses: {error}", "see its log")
@@ -125,8 +126,12 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
                     )
                 raise NoStore("it has not been used yet")
             try:
+                # It inherits the lock: if this process is killed, no stack starts on files that it
+                # still has open.
                 server = running.enter_context(EmbeddedServer(home.folder, inherited_fds=[lock_fd]))
             except ServerError as error:
+                # The tool does not know the names of commands: a file that is whole to it may have
+                # one that no server knows. That cannot be repaired by truncating.
                 if all(finding.ok for finding in aof.check_files(home)):
                     raise NoStore(str(error).splitlines()[0], aof.RESTORE) from None
                 raise NoStore("not checked: its files must be repaired first") from None

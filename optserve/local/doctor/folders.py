@@ -90,6 +90,7 @@ def _writable(name: str, folder: Path) -> Finding:
     if not folder.exists():
         return Finding(name, f"{folder} does not exist yet")
     try:
+        # Tried, since permissions tell nothing of a read-only mount.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

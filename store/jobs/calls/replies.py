@@ -23,6 +23,7 @@ def texts(values: list[bytes]) -> list[str]:
 
 def as_record(flat: list[bytes]) -> Record | None:
     """Return the record of a hash that came as a flat list, or None if it is empty."""
+    # Within a function HGETALL gives a flat list, whichever protocol the client speaks.
     return Record.from_hash(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
 
@@ -40,6 +41,7 @@ def checked(reply: list[Any]) -> list[Any]:
         Gap: there are fewer rows than the write continues from.
         ReplayDiffers: what was stored before is not what was computed again.
     """
+    # Any other word (ok, already, stale) means that the store has what was sent.
     outcome = text(reply[0])
     if outcome == "fenced":
         raise Fenced
@@ -53,6 +55,8 @@ def checked(reply: list[Any]) -> list[Any]:
 def json_text(data: Mapping[str, Any]) -> str:
     """Return *data* as JSON; NaN and infinities are the strings that clients know."""
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    # Only the top level is looked at: a number below it that is not finite raises, by
+    # `allow_nan=False`, where else a reader would get what is no JSON.
     plain = {
         name: names[str(value)] if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in data.items()

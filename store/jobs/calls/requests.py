@@ -78,6 +78,8 @@ def submit(
     return Call("submit", [tenant, job_id, key, body_sha, *flat], _submitted)
 
 
+# Asked before a clone looks for its parent: of a request whose answer was lost, the parent may be
+# gone when it is sent again.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
     """Return what became of an earlier submission with this key, or None if there was none."""
 
@@ -115,6 +117,7 @@ def accept(tenant: str, job_id: str) -> Call[Changed]:
 
 
 def _hashed(key: str) -> str:
+    # Clients may choose any text of 255 characters; the hash is a short part of a key's name.
     return hashlib.sha256(key.encode()).hexdigest()
 
 

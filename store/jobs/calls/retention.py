@@ -40,6 +40,7 @@ def expire(
         max_jobs: how many there are.
         max_bytes: of the files of all whose bytes are known.
     """
+    # Arguments are text; Lua's tonumber('') is nil.
     limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
     return Call("expire", [limit, *limits], texts)
 
@@ -72,12 +73,15 @@ def archived(
         entries: how many the history had then.
         files: what was moved (rows, events) -> path, sha256 and size; what is not named stays.
     """
+    # This text is stored as it is and compared on a repeated call: equal is ok, other is already.
     args = [tenant, job_id, rows, entries, json_text(files)]
     return Call("archived", args, text)  # type: ignore[arg-type]  # one of the outcomes
 
 
 def unmeasured(*, limit: int) -> Call[list[str]]:
     """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+    # The server picks at random. Nothing puts off a job that cannot be measured, so in a fixed
+    # order some of these would come first each time and keep all others from being measured.
     return Call("unmeasured", [limit], texts, reads_only=True)
 
 

@@ -34,6 +34,8 @@ def append(
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
     """Store an evaluation after *step* updates; one that is there already must be equal."""
+    # On replay the server compares the text: the order of *data* must be that of every attempt, and
+    # floats are written by `repr`, which two different ones never share.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
 
 
@@ -72,6 +74,7 @@ def best_kept(
         metric: what it is best in.
         value: of that metric.
     """
+    # As text: Lua's cjson, which writes the pointer, would keep 14 digits of a number.
     args = [*claim.args, step, path, sha256, metric, repr(float(value))]
     return Call("best_kept", args, lambda reply: texts(checked(reply)[1:]))
 

@@ -10,6 +10,7 @@ from store.jobs.calls.replies import as_record, text, texts
 from store.jobs.record import Record
 from store.redis.functions import Call, error_of
 
+# In the order in which `summary` in views.lua appends them.
 BESIDE = ("trained_ms", "waiting_for", "fault_ms", "gone_ms")
 """What follows from a record and the time."""
 
@@ -48,6 +49,7 @@ def find(
         after: only jobs older than this one; empty for all.
         limit: at most so many.
     """
+    # A label's name has no =, so that two labels never read as one.
     pairs = [f"{name}={value}" for name, value in labels.items()]
 
     def read(reply: list[Any]) -> Found:
@@ -88,6 +90,7 @@ def summaries(
 
 
 def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | Unreadable | None:
+    # Three kinds of reply, told apart by their length: all fields, none, or an id and why.
     there = [None if value is None else value.decode() for value in values]
     if len(there) == len(names):
         fields = zip(names, there, strict=True)

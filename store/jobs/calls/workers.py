@@ -29,6 +29,8 @@ class Claim:
 
     tenant: str
     job_id: str
+    # Not the number of the attempt: a store that was restored from a snapshot may hand out the same
+    # number twice, and could not tell the writes of one attempt from those of the other.
     token: str
 
     @property
@@ -86,6 +88,8 @@ def claim(
         token: random; proves from now on that the job is this attempt's.
         lease_ms: how long the lease on the job lasts without a renewal.
     """
+    # The token comes from the caller, so that a claim which is repeated after a lost answer finds
+    # the job that it has already been given, in place of a second one.
     return Call("claim", [worker, device, fingerprint, token, lease_ms], as_record)
 
 
@@ -106,6 +110,7 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
     args = [*claim.args, fingerprint, json.dumps(facts)]
 
     def read(reply: list[Any]) -> int | None:
+        # Before `checked`, for which differs means a row that was computed again.
         if text(reply[0]) == "differs":
             return None
         return int(checked(reply)[1])
