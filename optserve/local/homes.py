@@ -53,7 +53,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
     # would have to be checked for being stale.
     with own, shared:
         # First: a stack that runs holds both, and there is no use in waiting for it. The second
-        # alone is held by what a killed stack has left, which ends soon.
+        # alone is locked by what a killed stack has left, which ends soon.
         if not _lock(own.fileno()):
             where = url_of(home) or "a URL of its own"
             raise HomeLocked(f"a stack already runs on {home}, at {where}")
