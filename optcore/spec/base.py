@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -50,6 +50,9 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
+
+    MOVED: ClassVar[Mapping[str, Callable[[object], str]]] = {}
+    """Field that belongs elsewhere -> what is said of it, by its value."""
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -153,6 +156,14 @@ def _further(number: int) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=(), input=None)
 
 
+def _unknown(cls: type[Spec], name: str, value: object) -> str:
+    """Return what is said of the unknown field *name*."""
+    if name in cls.MOVED:
+        return cls.MOVED[name](value)
+    known = [field.alias or own for own, field in cls.model_fields.items()]
+    return f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+
+
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     """Return *error* with what only the class has: field names and their limits."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
@@ -164,9 +175,7 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
         return details
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        known = [field.alias or own for own, field in cls.model_fields.items()]
-        text = f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
-        details["type"] = PydanticCustomError(RULE, text)
+        details["type"] = PydanticCustomError(RULE, _unknown(cls, name, error["input"]))
     elif error["type"] == "finite_number" and math.isnan(error["input"]):
         bounds = cls.model_fields[name].metadata
         if any(isinstance(bound, Gt) and bound.gt == 0 for bound in bounds):

@@ -21,7 +21,12 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
-from optcore.spec.optimizers.averages import Average
+from optcore.spec.moved import (
+    Moved,
+    average_is_of_the_training,
+    loss_scale_is_of_the_training,
+    reject_schedule_of_lr,
+)
 from optcore.spec.optimizers.clip import AnyClip
 from optcore.spec.optimizers.scheduled import take_schedules
 
@@ -29,9 +34,6 @@ Engine = Literal["auto", "eager", "fused"]
 
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses its optimizers, with other defaults."""
-
-NOT_HYPERPARAMETERS = frozenset({"loss_scale"})
-"""Numbers of a spec that its rule does not take."""
 
 
 def float32(number: float) -> float:
@@ -57,6 +59,10 @@ class OptimizerSpec(Spec):
     """Bytes of state per float32 parameter, for the documentation."""
     KEEPS_WEIGHTS: ClassVar[bool] = False
     """Whether the state holds earlier weights, so that nothing else may set the parameters."""
+    MOVED: ClassVar[Mapping[str, Moved]] = {
+        "loss_scale": loss_scale_is_of_the_training,
+        "average": average_is_of_the_training,
+    }
 
     dialect: Dialect = "torch"
     """Whose math, defaults and rounding."""
@@ -91,12 +97,8 @@ class OptimizerSpec(Spec):
     clip: AnyClip | None = None
     """Limit of the gradient, applied before any regularizer; null for none. A group may have a clip
     of its own, or null; its gradients then count in no global norm of the others."""
-    loss_scale: float = Field(1.0, gt=0)
-    """Factor of the loss, and so of the gradient, which is divided by it before clipping."""
     multi_precision: bool = False
     """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
-    average: Average | None = None
-    """A moving average of the parameters to evaluate on; null for none."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
     """Parameters with hyperparameters of their own; the first group that matches applies."""
     order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
@@ -105,7 +107,8 @@ class OptimizerSpec(Spec):
         default_factory=dict, max_length=MAX_MOVED
     )
     """Hyperparameter -> schedule of its value, which starts from the number given. A schedule may
-    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``. Not
+    for lr, whose schedule is that of the run, or of a group."""
 
     def has_kernel(self) -> bool:
         """Return whether torch has a fused kernel for this optimizer in this dialect."""
@@ -120,7 +123,7 @@ class OptimizerSpec(Spec):
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
-            if type(getattr(self, name)) in (int, float) and name not in NOT_HYPERPARAMETERS
+            if type(getattr(self, name)) in (int, float)
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
@@ -150,11 +153,6 @@ class OptimizerSpec(Spec):
     def paddle(self) -> bool:
         """Whether the math is Paddle's."""
         return self.dialect in PADDLE
-
-    def with_fields(self, **fields: object) -> Self:
-        """Return this spec, groups and all, with *fields* in place of its own."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).parse({**given, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
@@ -193,7 +191,10 @@ class OptimizerSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
-        return take_schedules(cls, data) if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        reject_schedule_of_lr(data)
+        return take_schedules(cls, data)
 
     @model_validator(mode="after")
     def _fit_the_dialect(self) -> Self:
@@ -255,7 +256,8 @@ class OptimizerSpec(Spec):
         return [
             name
             for name in self.hyperparameters()
-            if fields[name].annotation is not int
+            if name != "lr"
+            and fields[name].annotation is not int
             and not name.startswith("initial_")
             and self._exists(name)
         ]
