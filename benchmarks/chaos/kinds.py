@@ -40,9 +40,11 @@ KINDS: dict[str, dict[str, Any]] = {
         "training": {"accumulate": 2},
     },
     "adamw, stairs, clipped": {
-        "optimizer": {"kind": "adamw", "lr": 0.003, "weight_decay": 0.05},
+        "optimizer": {
+            **{"kind": "adamw", "lr": 0.003, "weight_decay": 0.05},
+            "clip": {"kind": "global_norm", "max": 1.0},
+        },
         "schedule": {"kind": "step", "every": 20, "gamma": 0.5},
-        "training": {"clip": {"kind": "global_norm", "max": 1.0}},
     },
 }
 

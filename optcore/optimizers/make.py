@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from optcore.optimizers.scheduled import BLOCK, MetricDrivenValue, Plan, Schedul
 from optcore.plan.sampling import sampled
 from optcore.plan.values import check_scheduled
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.make import MetricDrivenSchedule, make_schedule
+from optcore.schedules.make import MetricDrivenSchedule, make_schedule, parse_schedule
 from optcore.spec.errors import SpecError
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
@@ -26,6 +27,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import AnyOptimizer
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.lbfgs import Lbfgs
+from optcore.spec.weights import KerasEma
 
 _parser: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
 
@@ -35,9 +37,11 @@ def make_optimizer(
     spec: OptimizerSpec | Mapping[str, Any],
     *,
     modules: Mapping[str, str] | None = None,
-    schedule: ScheduleSpec | None = None,
+    schedule: ScheduleSpec | Mapping[str, Any] | None = None,
     total_steps: int | None = None,
     steps_per_epoch: int = 1,
+    loss_scale: float = 1.0,
+    ema: KerasEma | Mapping[str, Any] | None = None,
 ) -> FlatOptimizer:
     """
     Return the optimizer that *spec* describes, for these parameters.
@@ -51,14 +55,20 @@ def make_optimizer(
         spec: the same as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
         modules: parameter name -> type of its module, for groups that match by it:
             ``module_types(model)``.
-        schedule: of lr, for all groups without one of their own; each starts from its own lr.
+        schedule: of lr, for all groups without one of their own; each starts from its own lr:
+            ``{"kind": "cosine"}``.
         total_steps: length of the run; needed for schedules.
         steps_per_epoch: length of an epoch, for durations in epochs.
+        loss_scale: factor of the loss, and so of the gradient, which is divided by it before
+            clipping. One that is not 1 may be changed between steps (`FlatOptimizer.loss_scale`).
+        ema: a moving average of the parameters to evaluate on
+            (`FlatOptimizer.averaged`): ``{"kind": "keras", "decay": 0.99}``.
 
     Raises:
-        SpecError: the spec is wrong, a group of it matches no parameter, or a schedule has a
-            value that its hyperparameter may not have.
-        ValueError: there is nothing to optimize, or two parameters share memory.
+        SpecError: spec, schedule or ema are wrong, a group matches no parameter, or a schedule
+            has a value that its hyperparameter may not have.
+        ValueError: there is nothing to optimize, two parameters share memory, or lbfgs is to have
+            what it does not have.
 
     Examples:
         >>> model = torch.nn.Linear(2, 1)
@@ -69,21 +79,24 @@ def make_optimizer(
     parsed = parse(spec)
     everything = list(named_parameters)
     named = dict(_trainable(everything))
+    of_lr = None if schedule is None else parse_schedule(schedule)
+    average = None if ema is None else KerasEma.parse(ema)
+    if not 0 < loss_scale < math.inf:
+        raise ValueError(f"loss_scale must be positive and finite, got {loss_scale}")
     if isinstance(parsed, Lbfgs):
-        if schedule is not None:
-            _check_lbfgs(parsed, schedule)
+        _check_lbfgs(parsed, of_lr, loss_scale, average)
         # It has the interface of a FlatOptimizer, and torch's LBFGS as its base class.
         return LbfgsOptimizer(list(named.items()), parsed)  # type: ignore[return-value]
     groups = resolve_groups(parsed, _described(everything, named, modules or {}))
-    updates = [_update(group, named) for group in groups]
+    updates = [_update(group, named, loss_scale, average) for group in groups]
     return FlatOptimizer(
         [
             (update, [(name, named[name]) for name in group.names])
             for update, group in zip(updates, groups, strict=True)
         ],
         kind=parsed.kind,
-        grad_scales=GradScales([_grad_scale(group) for group in groups]),
-        plans=[_plans(group, schedule, total_steps, steps_per_epoch) for group in groups],
+        grad_scales=GradScales([_grad_scale(group, loss_scale) for group in groups]),
+        plans=[_plans(group, of_lr, total_steps, steps_per_epoch) for group in groups],
     )
 
 
@@ -104,17 +117,21 @@ def module_types(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _update(group: ResolvedGroup, named: Mapping[str, Tensor]) -> GroupUpdate:
+def _update(
+    group: ResolvedGroup, named: Mapping[str, Tensor], loss_scale: float, ema: KerasEma | None
+) -> GroupUpdate:
     single = all(named[name].dtype != torch.float64 for name in group.names)
     scaled = group.spec.hyperparameters()["lr"] * group.lr_scale
     size = sum(named[name].numel() for name in group.names)
-    update = compile_group(group.spec, single_precision=single, size=size)
+    update = compile_group(
+        group.spec, single_precision=single, size=size, loss_scale=loss_scale, ema=ema
+    )
     # param_groups show the lr that is used, so it is scaled here; a scheduled one by `_plans`.
     return replace(update, numbers={**update.numbers, "lr": scaled})
 
 
-def _grad_scale(group: ResolvedGroup) -> GradScale:
-    clip, loss_scale = group.spec.clip, group.spec.loss_scale
+def _grad_scale(group: ResolvedGroup, loss_scale: float) -> GradScale:
+    clip = group.spec.clip
     if not isinstance(clip, ClipGlobalNorm):
         return GradScale(loss_scale)
     return GradScale(loss_scale, clip.max, group.spec.dialect == "torch", group.normed_with)
@@ -127,7 +144,7 @@ def _plans(
     steps_per_epoch: int,
 ) -> dict[str, Plan]:
     schedules: dict[str, ScheduleSpec] = dict(group.spec.schedules)
-    of_lr = group.schedule or schedules.get("lr") or schedule
+    of_lr = group.schedule or schedule
     if of_lr is not None:
         schedules["lr"] = of_lr
     plans: dict[str, Plan] = {}
@@ -151,7 +168,15 @@ def _plans(
     return plans
 
 
-def _check_lbfgs(spec: Lbfgs, schedule: ScheduleSpec) -> None:
+def _check_lbfgs(
+    spec: Lbfgs, schedule: ScheduleSpec | None, loss_scale: float, ema: KerasEma | None
+) -> None:
+    for name, given, wanted in (("loss_scale", loss_scale, 1.0), ("ema", ema, None)):
+        if given != wanted:
+            rule = f"must be {wanted} for lbfgs, which is torch's own and has nothing else"
+            raise ValueError(f"{name} {rule}, got {given!r}")
+    if schedule is None:
+        return
     try:
         spec.check_schedule(schedule)
     except ValidationError as error:

@@ -76,7 +76,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
                 yield scheduled, 1.0
     # The run's schedule moves the lr of every group without one of its own. Of those, the groups
     # with the highest factor and the highest product have the highest lr.
-    followers = [g for g in spec.groups() if g.schedule is None and "lr" not in g.spec.schedules]
+    followers = [g for g in spec.groups() if g.schedule is None]
     for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
         if followers:
             highest = max(followers, key=height)

@@ -116,7 +116,7 @@ def make_schedule(
         >>> schedule([0, 4])
         array([0.1, 0. ])
     """
-    parsed = _parse(spec)
+    parsed = parse_schedule(spec)
     run = RunLength(total_steps, steps_per_epoch)
     if problems := list(parsed.problems_in(run)):
         raise SpecError([Problem(dotted(p.path), p.message) for p in problems])
@@ -140,7 +140,8 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
         raise SpecError([Problem("kind", text)]) from None
 
 
-def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
+def parse_schedule(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
+    """Return *spec* as a spec, or raise `SpecError`."""
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from annotated_types import Gt
 from pydantic import (
@@ -54,6 +54,9 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
+
+    FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {}
+    """Field that belongs elsewhere -> what is said of it, by its value."""
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -164,6 +167,14 @@ def _further(number: int) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=(), input=None)
 
 
+def _unknown(cls: type[Spec], name: str, value: object) -> str:
+    """Return what is said of the unknown field *name*."""
+    if name in cls.FORMER_PLACES:
+        return cls.FORMER_PLACES[name](value)
+    known = [field.alias or own for own, field in cls.model_fields.items()]
+    return f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+
+
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
     """Return *error* with what only the class has: field names and their limits."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
@@ -177,9 +188,7 @@ def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
         return details
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        known = [field.alias or own for own, field in cls.model_fields.items()]
-        text = f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
-        details["type"] = PydanticCustomError(RULE, text)
+        details["type"] = PydanticCustomError(RULE, _unknown(cls, name, error["input"]))
     # pydantic asks whether a number is finite before it compares. NaN breaks the field's own rule
     # (lr must be positive), so that is what the message says; an infinity is not finite.
     elif error["type"] == "finite_number" and math.isnan(error["input"]):

@@ -12,6 +12,7 @@ and every name and value that a message repeats is shortened.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MOST_PROBLEMS = 20
 """Mistakes that are put into words; further ones are only counted."""
 MAX_VALUE_LENGTH = 80
 """Characters of a wrong value or name that a message repeats."""
+MAX_JSON_LENGTH = 300
+"""Characters of a value that a message says to write elsewhere."""
 # A model may have thousands of parameters, and difflib compares with each name.
 MOST_COMPARED = 200
 """Names among which the nearest right one is searched."""
@@ -156,6 +159,15 @@ def short_repr(value: object) -> str:
     return "an object" if isinstance(value, Mapping) else f"a list of {len(value)}"
 
 
+def short_json(value: object) -> str:
+    """Return *value* as JSON, to be copied from a message; as `short_repr` where it is long."""
+    try:
+        text = json.dumps(value) if _is_short(value, MAX_JSON_LENGTH) else None
+    except TypeError:  # a spec, from Python
+        text = None
+    return text if text is not None and len(text) <= MAX_JSON_LENGTH else short_repr(value)
+
+
 def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
     """Return whether the text of *value* may fit into *limit* characters, without making it."""
     left = [value]
@@ -276,8 +288,8 @@ def _sentence(error: ErrorDetails, name: str) -> str:
 def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> str:
     if kind == "union_tag_invalid":
         # pydantic has the choices only as text: 'a', 'b' or 'c'.
-        names = [part.strip().strip("'") for part in ctx["expected_tags"].split(",")]
-        given = ctx["tag"]
+        names = [part.strip(" '").removeprefix(TAG) for part in ctx["expected_tags"].split(",")]
+        given = ctx["tag"].removeprefix(TAG)
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         given = value

@@ -6,7 +6,6 @@ from math import prod
 from typing import TYPE_CHECKING, NoReturn
 
 from optcore.schedules.base import too_many
-from optcore.schedules.families.piecewise import Constant
 from optcore.spec.duration import MAX_STEPS
 from optcore.spec.errors import SpecError, reject
 from optcore.spec.limits import MAX_FLOAT32, MAX_NAMES, MAX_REPEATED, are_lifted
@@ -46,11 +45,9 @@ def check_parts(run: RunSpec) -> None:
         _numbers_are_representable,
         _no_batch_of_one_is_normalised,
         _evaluations_fit_the_loss,
-        _scaled_once,
         _lookahead_is_alone,
         _eps_counts,
         _durations_have_steps,
-        _lr_has_one_schedule,
         _schedules_fit,
     ):
         check(run)
@@ -117,13 +114,6 @@ def _layers_fit(run: RunSpec) -> None:
 
 
 def _groups_find_parameters(run: RunSpec) -> None:
-    # Before the groups are resolved: `whole_optimizer` would prefer the one in training.
-    if run.training.clip is not None and run.optimizer.clip is not None:
-        reject(
-            ["training", "clip"],
-            "clip must be given once, got it in training and in optimizer",
-            run.training.clip.kind,
-        )
     try:
         run.groups()
     except SpecError as error:
@@ -140,7 +130,7 @@ def _numbers_are_representable(run: RunSpec) -> None:
     # With multi_precision, lr and the slots meet float32 copies; with autocast all is float32.
     halves = {} if run.optimizer.multi_precision else LARGEST_HALVES
     for group in run.groups():
-        numbers = group.spec.hyperparameters() | {"loss_scale": group.spec.loss_scale}
+        numbers = group.spec.hyperparameters()
         if group.spec.clip is not None:
             numbers["clip"] = group.spec.clip.largest
         for name, value in numbers.items():
@@ -184,10 +174,12 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
         return
     run.optimizer.check_schedule(run.schedule)
     training = run.training
+    if training.keras_ema is not None:
+        text = "kind must be shadow for lbfgs, which maintains no average, got keras"
+        reject(["training", "ema", "kind"], text, "keras")
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
         ("accumulate", training.accumulate, (1,)),
-        ("clip", training.clip and training.clip.kind, (None,)),
         ("loss_scale", training.loss_scale and training.loss_scale.kind, (None,)),
         ("on_divergence", training.on_divergence, ("fail",)),
     ):
@@ -217,16 +209,6 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
                 reject(["training", name], f"{name} {rule}, got {given}", given)
 
 
-def _scaled_once(run: RunSpec) -> None:
-    if run.loss_scale is not None and run.optimizer.loss_scale != 1:
-        reject(
-            ["optimizer", "loss_scale"],
-            "loss_scale must be given once, got it in training "
-            f"({run.loss_scale.kind}) and in optimizer",
-            run.optimizer.loss_scale,
-        )
-
-
 def _lookahead_is_alone(run: RunSpec) -> None:
     """Refuse what keeps copies of the weights, which lookahead would not set."""
     if run.training.lookahead is None:
@@ -235,7 +217,7 @@ def _lookahead_is_alone(run: RunSpec) -> None:
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
     for applies, what in (
         (copies, "multi_precision, whose float32 copies it would not see"),
-        (run.optimizer.average is not None, "average, which would not follow it"),
+        (run.training.keras_ema is not None, "an ema of kind keras, which would not follow it"),
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
@@ -267,17 +249,6 @@ def _durations_have_steps(run: RunSpec) -> None:
                 f"{name} must be at least 1 step, got {run.length.in_words(duration)}",
                 duration,
             )
-
-
-def _lr_has_one_schedule(run: RunSpec) -> None:
-    text = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
-    # Compared by value: JobSpec.run_spec passes every field on, so model_fields_set does not tell
-    # whether a schedule was given.
-    if "lr" in run.optimizer.schedules and run.schedule != Constant(kind="constant"):
-        reject(["optimizer", "schedules", "lr"], text, "lr")
-    for i, group in enumerate(run.optimizer.groups):
-        if group.schedule is not None and "lr" in (group.overrides.get("schedules") or {}):
-            reject(["optimizer", "groups", i, "schedules", "lr"], text, "lr")
 
 
 def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:

@@ -19,7 +19,7 @@ from optcore.spec.duration import RunLength
 from optcore.spec.fit import check_parts
 from optcore.spec.groups.matching import Parameter
 from optcore.spec.groups.resolve import ResolvedGroup, resolve_groups
-from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale, first_scale
+from optcore.spec.loss_scale import DynamicLossScale, FixedLossScale
 from optcore.spec.networks.models import AnyModel
 from optcore.spec.networks.summary import named
 from optcore.spec.optimizers.base import OptimizerSpec
@@ -114,17 +114,6 @@ class RunSpec(Spec):
         """Number of leading columns that a resumed run must compute to the same bits."""
         return sum(name not in OBSERVED for name in self.columns)
 
-    @property
-    def whole_optimizer(self) -> OptimizerSpec:
-        """The optimizer, with the clip and the loss scale of the training where it has them."""
-        fields: dict[str, object] = {}
-        if self.training.clip is not None:
-            fields["clip"] = self.training.clip
-        if self.loss_scale is not None:
-            # Decides that gradients are unscaled; by what, the scaler sets after each update.
-            fields["loss_scale"] = first_scale(self.loss_scale, self.optimizer.dialect)
-        return self.optimizer.with_fields(**fields) if fields else self.optimizer
-
     def parameters(self) -> list[Parameter]:
         """Return the network's parameters, in its order."""
         layers = named(self.model.network(self.dataset.num_classes))
@@ -167,7 +156,7 @@ class RunSpec(Spec):
     def _groups(self) -> list[ResolvedGroup]:
         # check_parts asks for them while limits are lifted, if they are. They are kept because
         # parsing the groups' specs again without `lifted` would refuse them.
-        return resolve_groups(self.whole_optimizer, self.parameters())
+        return resolve_groups(self.optimizer, self.parameters())
 
     @property
     def total_steps(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,10 +11,10 @@ from optcore.spec.base import Spec
 from optcore.spec.duration import MAX_STEPS, Duration, Epochs
 from optcore.spec.errors import reject
 from optcore.spec.evaluation import EarlyStopping, Metric
+from optcore.spec.former_places import FormerPlace, clip_is_of_the_optimizer
 from optcore.spec.loss_scale import AnyLossScale
 from optcore.spec.losses import AnyLoss, CrossEntropy
-from optcore.spec.optimizers.clip import AnyClip
-from optcore.spec.weights import Ema, Lookahead
+from optcore.spec.weights import AnyEma, KerasEma, Lookahead, ShadowEma
 
 Precision = Literal["fp32", "fp64", "bf16", "fp16", "bf16_true", "fp16_true"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -27,6 +28,8 @@ OBSERVED: tuple[Observed, ...] = ("examples_per_s", "memory_mb")
 
 class Training(Spec):
     """How a model is trained; give either *epochs* or *steps*."""
+
+    FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {"clip": clip_is_of_the_optimizer}
 
     epochs: float | None = Field(None, gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
     """Passes over the training data, rounded to whole steps."""
@@ -48,10 +51,9 @@ class Training(Spec):
     """Batches whose gradients make one update, as if they were one batch."""
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")
     """The loss to minimize."""
-    clip: AnyClip | None = None
-    """Limit of the gradient, the same as the optimizer's clip; null for none."""
-    ema: Ema | None = None
-    """A moving average of the weights, evaluated and saved beside them; null for none."""
+    ema: AnyEma | None = None
+    """A moving average of the weights: evaluated and saved beside them (shadow), or maintained by
+    the optimizer and evaluated in their place (keras); null for none."""
     lookahead: Lookahead | None = None
     """Slow weights that the trained weights are reset to every few updates; null for none."""
     evaluate_every: Duration | None = Epochs(epochs=1)
@@ -79,6 +81,16 @@ class Training(Spec):
     together, before clipping), update_ratio (norm of the update over norm of the weights),
     loss_scale. Observed: examples_per_s, memory_mb."""
 
+    @property
+    def shadow_ema(self) -> ShadowEma | None:
+        """The average that is evaluated and saved beside the weights, if there is one."""
+        return self.ema if isinstance(self.ema, ShadowEma) else None
+
+    @property
+    def keras_ema(self) -> KerasEma | None:
+        """The average that the optimizer maintains, if there is one."""
+        return self.ema if isinstance(self.ema, KerasEma) else None
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
@@ -100,8 +112,9 @@ class Training(Spec):
             (["keep_best"], self.keep_best),
             (["early_stopping", "metric"], stopping.metric if stopping is not None else None),
         ):
-            if metric is not None and metric.startswith("ema_") and self.ema is None:
-                reject(path, f"{path[-1]} {metric} needs an ema, got none", metric)
+            if metric is not None and metric.startswith("ema_") and self.shadow_ema is None:
+                got = "none" if self.ema is None else self.ema.kind
+                reject(path, f"{path[-1]} {metric} needs an ema of kind shadow, got {got}", metric)
         if stopping is not None and self.evaluate_every is None:
             reject(
                 ["evaluate_every"],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
 
 from optcore.spec.base import Spec
+from optcore.spec.errors import TAG
 from optcore.spec.limits import MAX_COUNT
 
 
-class Ema(Spec):
+class ShadowEma(Spec):
     """
     An exponential moving average e of weights and BatchNorm statistics w.
 
@@ -28,10 +31,52 @@ class Ema(Spec):
         tf.train.ExponentialMovingAverage (warmup is its num_updates).
     """
 
+    # Not dumped: the release before knows only this average, without a kind, and reads the same
+    # records and checkpoints during an upgrade.
+    kind: Literal["shadow"] = Field("shadow", exclude=True)
+    """The weights are trained as they would be without it."""
     decay: float = Field(0.999, ge=0, lt=1)
     """Share of the old average that is kept."""
     warmup: bool = False
     """Whether the decay is smaller at first."""
+
+
+class KerasEma(Spec):
+    """
+    An exponential moving average e of the parameters p, which the optimizer maintains.
+
+    The run is evaluated on it, and it is what the artifact holds. It may also replace the
+    parameters that are trained. Of parameters with float32 copies it averages the copies.
+
+    ::
+
+        e = p                              after the first update
+        e = decay * e + (1 - decay) * p    after each further one
+        p = e                              every overwrite_every updates
+
+    References:
+        keras.optimizers.Optimizer(use_ema=True, ema_momentum=, ema_overwrite_frequency=).
+    """
+
+    kind: Literal["keras"]
+    decay: float = Field(0.99, ge=0, le=1)
+    """Share of the old average that is kept (Keras' ema_momentum)."""
+    overwrite_every: int | None = Field(
+        None, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"}
+    )
+    """How often the parameters are set to their average; null for never."""
+
+
+def _tag(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
+    given = value.get("kind", "shadow") if isinstance(value, dict) else None
+    return f"{TAG}{given or getattr(value, 'kind', 'shadow')}"
+
+
+AnyEma = Annotated[
+    Annotated[ShadowEma, Tag(f"{TAG}shadow")] | Annotated[KerasEma, Tag(f"{TAG}keras")],
+    Discriminator(_tag),
+]
+"""One of the moving averages, told apart by `kind`; shadow if there is none."""
 
 
 class Lookahead(Spec):

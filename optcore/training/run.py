@@ -22,6 +22,7 @@ from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.loss_scale import first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
@@ -48,7 +49,7 @@ class Run:
         batches: the position in the training examples.
         displayed_group: index of the parameter group whose lr is reported as that of the run.
         scaler: the loss scale, if there is one.
-        ema: the averaged weights, if there are any.
+        ema: the averaged weights beside the trained ones, if there are any.
         slow: the slow weights of lookahead, if there are any.
         best: follows the metric whose best checkpoint is kept, if one is.
         stopping: follows the metric that ends the run early, if one does.
@@ -143,11 +144,13 @@ class Run:
             model.load_state_dict(dict(weights))
         optimizer = make_optimizer(
             model.named_parameters(),
-            spec.whole_optimizer,
+            spec.optimizer,
             modules={p.name: p.module for p in spec.parameters() if p.module is not None},
             schedule=spec.schedule,
             total_steps=spec.total_steps,
             steps_per_epoch=spec.steps_per_epoch,
+            loss_scale=first_scale(spec.loss_scale, spec.optimizer.dialect),
+            ema=training.keras_ema,
         )
         return cls(
             spec=spec,
@@ -283,8 +286,11 @@ class Run:
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
     """Return the index of the first of *groups* with the *lr* of the run; 0 if there is none."""
     for i, group in enumerate(groups):
-        own = group.schedule is not None or "lr" in group.spec.schedules
-        if not own and group.lr_scale == 1 and group.spec.hyperparameters()["lr"] == lr:
+        if (
+            group.schedule is None
+            and group.lr_scale == 1
+            and group.spec.hyperparameters()["lr"] == lr
+        ):
             return i
     return 0
 
@@ -315,7 +321,7 @@ def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
     stopping = training.early_stopping
     return {
         "scaler": None if scale is None else Scaler(scale, spec.optimizer.dialect),
-        "ema": None if training.ema is None else Ema(model, training.ema),
+        "ema": None if training.shadow_ema is None else Ema(model, training.shadow_ema),
         "slow": None if training.lookahead is None else Slow(model, training.lookahead),
         "best": None if training.keep_best is None else Best(training.keep_best),
         "stopping": None if stopping is None else Best(stopping.metric, stopping.min_delta),

@@ -13,13 +13,13 @@ from optcore.spec import weights as spec
 
 class Ema:
     """
-    The moving average of a network's parameters and statistics; see `optcore.spec.weights.Ema`.
+    The moving average of parameters and statistics; see `optcore.spec.weights.ShadowEma`.
 
     Attributes:
         tensors: name -> average, in at least float32.
     """
 
-    def __init__(self, model: nn.Module, ema: spec.Ema) -> None:
+    def __init__(self, model: nn.Module, ema: spec.ShadowEma) -> None:
         self._spec = ema
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self._tracked = {name: t for name, t in named.items() if t.is_floating_point()}

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
+from optcore.spec.former import translated
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
@@ -137,12 +138,12 @@ class Record:
     def spec(self) -> JobSpec:
         """The spec, with every default filled in."""
         # Limits that came with a later release do not hold for a job that was accepted before.
-        return JobSpec.parse_accepted(from_json(self.fields["spec"]))
+        return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
     @property
     def posted(self) -> dict[str, Any]:
         """The spec as it was posted, without defaults."""
-        return from_json(self.fields.get("posted", self.fields["spec"]))  # type: ignore[no-any-return]  # ours
+        return translated(from_json(self.fields.get("posted", self.fields["spec"])))
 
     @property
     def starting_state(self) -> StartingState | None:
@@ -197,7 +198,7 @@ class Record:
             return self._job(offer_after_s)
 
     def _job(self, offer_after_s: float) -> Job:
-        spec = from_json(self.fields["spec"])
+        spec = translated(from_json(self.fields["spec"]))
         called = {name: spec.pop(name) for name in CALLED}
         return Job.model_validate({**self._progress(offer_after_s), **called, "spec": spec})
 
@@ -224,7 +225,7 @@ class Record:
         # A square of the number of classes for each job: too large for a list.
         if facts["result"] is not None:
             facts["result"]["confusion"] = None
-        read = None if spec is None else from_json(spec)
+        read = None if spec is None else translated(from_json(spec))
         called = self._called() if read is None else {name: read.pop(name) for name in CALLED}
         return ListedJob.model_validate({**facts, **called, "spec": read if with_spec else None})
 

@@ -55,7 +55,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer.bta1",
             "unknown field 'bta1'; did you mean 'beta1'? "
             "(kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, l2, maximize, "
-            "grad_centralization, clip, loss_scale, multi_precision, average, groups, "
+            "grad_centralization, clip, multi_precision, groups, "
             "order_params, schedules, beta1, beta2, lr, eps, amsgrad, nesterov)",
         ),
         ("optimizer.lr", 0.0, "optimizer.lr", "lr must be positive, got 0.0"),

@@ -127,7 +127,7 @@ class _Planned:
 def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:
     """Return the lr schedule of *group*, its own or else the run's, and the factor on it."""
     schedule = make_schedule(
-        group.schedule or group.spec.schedules.get("lr") or spec.schedule,
+        group.schedule or spec.schedule,
         lr=group.spec.hyperparameters()["lr"],
         total_steps=spec.total_steps,
         steps_per_epoch=spec.steps_per_epoch,

@@ -12,6 +12,7 @@ from optcore.optimizers.rules.catalogue import RULES
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipNorm, ClipValue
+from optcore.spec.weights import KerasEma
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,12 @@ class GroupUpdate:
 
 
 def compile_group(
-    spec: OptimizerSpec, *, single_precision: bool, size: int | None = None
+    spec: OptimizerSpec,
+    *,
+    single_precision: bool,
+    size: int | None = None,
+    loss_scale: float = 1.0,
+    ema: KerasEma | None = None,
 ) -> GroupUpdate:
     """
     Return the update that *spec* describes; its groups are not looked at.
@@ -68,11 +74,15 @@ def compile_group(
         single_precision: whether the dialect sees float32 tensors.
         size: number of elements to update, if known. Below `Rule.fused_from` of them ``auto``
             runs the rule itself.
+        loss_scale: factor that gradients come multiplied by; where it is 1 it stays 1.
+        ema: of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
     flags = spec.flags(single_precision=single_precision)
-    transforms = _transforms(spec, rule)
-    fused = _is_fused(spec, single_precision=single_precision, size=size)
+    transforms = _transforms(spec, rule, loss_scale, ema)
+    # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
+    exact = single_precision or (spec.clip is None and loss_scale == 1)
+    fused = exact and ema is None and _is_fused(spec, size)
     # A norm or the mean of a row is that of one parameter, so one call cannot serve several.
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
     return GroupUpdate(
@@ -90,7 +100,7 @@ def compile_group(
         flags=flags,
         numbers=spec.hyperparameters(),
         rounded=spec.rounded(single_precision=single_precision),
-        constants=_constants(spec),
+        constants=_constants(spec, ema),
         engine=_wrapped_engine(spec, rule, transforms, flags, fused=fused),
         separately=by_itself or rule.norms is not None,
         multi_precision=spec.multi_precision,
@@ -110,37 +120,36 @@ def fusible(spec: OptimizerSpec) -> bool:
         and rule.fused is not None
         and plain
         and not regularized
-        and spec.average is None
         and not isinstance(spec.clip, ClipValue)
         and spec.decoupled_weight_decay == rule.fused_decays
         and all(flags[name] == value for name, value in rule.fused_flags.items())
     )
 
 
-def _is_fused(spec: OptimizerSpec, *, single_precision: bool, size: int | None) -> bool:
-    """Return whether torch's fused kernel is to compute the update."""
+def _is_fused(spec: OptimizerSpec, size: int | None) -> bool:
+    """Return whether torch's fused kernel can compute the update, and is to."""
     if spec.engine == "eager" or not fusible(spec):
         return False
-    if spec.engine == "auto" and size is not None and size < RULES[spec.kind].fused_from:
-        return False
-    # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
-    return single_precision or (spec.clip is None and spec.loss_scale == 1)
+    small = size is not None and size < RULES[spec.kind].fused_from
+    return not (spec.engine == "auto" and small)
 
 
-def _transforms(spec: OptimizerSpec, rule: Rule) -> Transforms:
+def _transforms(
+    spec: OptimizerSpec, rule: Rule, loss_scale: float, ema: KerasEma | None
+) -> Transforms:
     clamped = isinstance(spec.clip, ClipValue)
     decoupled = spec.decoupled_weight_decay
     own = rule.own_decay and spec.own_decay
     return Transforms(
         # By the scale of the first update. That of a dynamic one is above 1 (the spec sees to it),
         # so its programs keep the factor when the scale falls to 1.
-        scaled=spec.loss_scale != 1 or (spec.clip is not None and not clamped),
+        scaled=loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
         maximize=spec.maximize,
         regularized=not (own or decoupled),
         decoupled=decoupled and not own,
-        averaged=spec.average is not None,
-        overwrite_every=(spec.average.overwrite_every or 0) if spec.average else 0,
+        averaged=ema is not None,
+        overwrite_every=(ema.overwrite_every or 0) if ema is not None else 0,
     )
 
 
@@ -178,10 +187,10 @@ def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
     return build(with_transforms(rule, transforms), flags)
 
 
-def _constants(spec: OptimizerSpec) -> dict[str, float]:
+def _constants(spec: OptimizerSpec, ema: KerasEma | None) -> dict[str, float]:
     constants: dict[str, float] = {}
     if isinstance(spec.clip, ClipValue):
         constants |= {"clip_min": spec.clip.lowest, "clip_max": spec.clip.max}
-    if spec.average is not None:
-        constants["average_momentum"] = spec.average.momentum
+    if ema is not None:
+        constants["average_momentum"] = ema.decay
     return constants

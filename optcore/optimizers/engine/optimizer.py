@@ -184,7 +184,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """
         Replace the parameters, within a ``with``, by the values to evaluate on.
 
-        The two differ for schedule_free_adamw, asgd, and with an `average`.
+        The two differ for schedule_free_adamw, asgd, and with an ema.
         """
         trained: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():

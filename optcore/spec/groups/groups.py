@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Spec
 from optcore.spec.errors import RULE, TAG, SpecError, did_you_mean, reject, short_repr
+from optcore.spec.former_places import reject_schedule_of_lr
 from optcore.spec.limits import MAX_NAME, MAX_NAMES, MAX_WILDCARDS, are_lifted
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ NOT_PER_GROUP = frozenset(
         "kind",
         "dialect",
         "engine",
-        "loss_scale",
         "multi_precision",
-        "average",
         "groups",
         "order_params",
         "no_weight_decay_name",
@@ -130,7 +129,10 @@ class Group(Spec):
         if (self.match is None) == (self.preset is None):
             given = "neither" if self.match is None else "both"
             reject([*where, "match"], f"give either match or preset, got {given}", self.match)
-        for name in self.overrides:
+        reject_schedule_of_lr(self.overrides, i)
+        for name, value in self.overrides.items():
+            if name in base.FORMER_PLACES:
+                reject([*where, name], base.FORMER_PLACES[name](value), value)
             if name in NOT_PER_GROUP:
                 reject([*where, name], f"{name} holds for all groups: set it beside groups", name)
             if name not in type(base).model_fields:
@@ -140,7 +142,7 @@ class Group(Spec):
                 reject(
                     [*where, name],
                     f"unknown field {short_repr(name)}{near} ({', '.join(known)})",
-                    self.overrides[name],
+                    value,
                 )
         try:
             # Parsed by the optimizer's own class, so that a field has the same rules in a group.

@@ -14,6 +14,12 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from optcore.schedules.catalogue import AnySchedule
 from optcore.spec.base import Dialect, Spec, dialects_of, per_dialect
 from optcore.spec.errors import reject, short_repr
+from optcore.spec.former_places import (
+    FormerPlace,
+    average_is_of_the_training,
+    loss_scale_is_of_the_training,
+    reject_schedule_of_lr,
+)
 from optcore.spec.groups.groups import Group, Name
 from optcore.spec.limits import (
     MAX_GROUPS,
@@ -21,7 +27,6 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
-from optcore.spec.optimizers.averages import Average
 from optcore.spec.optimizers.clip import AnyClip
 from optcore.spec.optimizers.scheduled import take_schedules
 
@@ -29,9 +34,6 @@ Engine = Literal["auto", "eager", "fused"]
 
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses its optimizers, with other defaults."""
-
-NOT_HYPERPARAMETERS = frozenset({"loss_scale"})
-"""Numbers of a spec that its rule does not take."""
 
 
 def float32(number: float) -> float:
@@ -59,6 +61,10 @@ class OptimizerSpec(Spec):
     """Bytes of state per float32 parameter, for the documentation."""
     KEEPS_WEIGHTS: ClassVar[bool] = False
     """Whether the state holds earlier weights, so that nothing else may set the parameters."""
+    FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {
+        "loss_scale": loss_scale_is_of_the_training,
+        "average": average_is_of_the_training,
+    }
 
     dialect: Dialect = "torch"
     """Whose math, defaults and rounding."""
@@ -93,12 +99,8 @@ class OptimizerSpec(Spec):
     clip: AnyClip | None = None
     """Limit of the gradient, applied before any regularizer; null for none. A group may have a clip
     of its own, or null; its gradients then count in no global norm of the others."""
-    loss_scale: float = Field(1.0, gt=0)
-    """Factor of the loss, and so of the gradient, which is divided by it before clipping."""
     multi_precision: bool = False
     """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
-    average: Average | None = None
-    """A moving average of the parameters to evaluate on; null for none."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
     """Parameters with hyperparameters of their own; the first group that matches applies."""
     # fail_fast: one wrong entry of 10,000 is enough to be told.
@@ -108,7 +110,8 @@ class OptimizerSpec(Spec):
         default_factory=dict, max_length=MAX_MOVED
     )
     """Hyperparameter -> schedule of its value, which starts from the number given. A schedule may
-    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``."""
+    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``. Not
+    for lr, whose schedule is that of the run, or of a group."""
 
     def has_kernel(self) -> bool:
         """Return whether torch has a fused kernel for this optimizer in this dialect."""
@@ -124,7 +127,7 @@ class OptimizerSpec(Spec):
             name: getattr(self, name)
             for name in type(self).model_fields
             # The type itself: a bool is an int, but flags are no numbers.
-            if type(getattr(self, name)) in (int, float) and name not in NOT_HYPERPARAMETERS
+            if type(getattr(self, name)) in (int, float)
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
@@ -154,12 +157,6 @@ class OptimizerSpec(Spec):
     def paddle(self) -> bool:
         """Whether the math is Paddle's."""
         return self.dialect in PADDLE
-
-    def with_fields(self, **fields: object) -> Self:
-        """Return this spec, groups and all, with *fields* in place of its own."""
-        # Only what was given: naming a default is an error in a dialect that lacks the field.
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).parse({**given, **fields})
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
@@ -202,7 +199,10 @@ class OptimizerSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _take_schedules(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
-        return take_schedules(cls, data) if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        reject_schedule_of_lr(data)
+        return take_schedules(cls, data)
 
     @model_validator(mode="after")
     def _fit_the_dialect(self) -> Self:
@@ -267,7 +267,8 @@ class OptimizerSpec(Spec):
             name
             for name in self.hyperparameters()
             # A count decides how much is kept (batch_num), and a first value is used once.
-            if fields[name].annotation is not int
+            if name != "lr"
+            and fields[name].annotation is not int
             and not name.startswith("initial_")
             and self._exists(name)
         ]

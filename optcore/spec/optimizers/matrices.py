@@ -21,9 +21,7 @@ SHARED_WITH_ADAMW = (
     "maximize",
     "grad_centralization",
     "clip",
-    "loss_scale",
     "multi_precision",
-    "average",
 )
 """What muon's AdamW has of muon itself."""
 

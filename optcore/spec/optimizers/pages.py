@@ -57,6 +57,10 @@ def _index() -> str:
         "",
         "## What every optimizer has",
         "",
+        "The schedule of lr, the loss scale and the moving average of the weights belong to the",
+        "run: `schedule`, `training.loss_scale`, `training.ema` ([training](../training.md)).",
+        "Without a run they are arguments of `make_optimizer`: `schedule`, `loss_scale`, `ema`.",
+        "",
         *_table(OptimizerSpec, ["weight_decay", *COMMON]),
     ]
     return "\n".join(lines) + "\n"

@@ -17,8 +17,10 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.spec.former import with_former_defaults
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
+from optcore.training.checkpoints.former import in_present_words
 from optcore.training.checkpoints.tensors import read
 from optcore.training.precision import Scaler
 from optcore.training.run import Run
@@ -102,6 +104,7 @@ def restore(
         OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(files, path, sha256=sha256)
+    facts = in_present_words(facts)
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
     if exact:
@@ -218,7 +221,7 @@ def _state_tensors(run: Run) -> dict[str, Tensor]:
 def _facts(run: Run) -> dict[str, Any]:
     return {
         "format": layout.FORMAT,
-        "spec": run.spec.model_dump(mode="json"),
+        "spec": with_former_defaults(run.spec.model_dump(mode="json")),
         **{name: getattr(run, name) for name in COUNTERS},
         **{name: part.state_dict() for name, part in _stateful(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],

@@ -23,7 +23,7 @@ def acceptable(run: Run, loss: float) -> bool:
 
 def loss_scale(run: Run) -> float:
     """Return the factor of the loss of this step."""
-    return run.spec.optimizer.loss_scale if run.scaler is None else run.scaler.scale
+    return 1.0 if run.scaler is None else run.scaler.scale
 
 
 def examples(run: Run) -> int:

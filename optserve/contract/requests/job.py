@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from optcore.spec.former import with_former_defaults
 from optcore.spec.limits import at_most, lifted
 from optcore.spec.run import RunSpec
 from optserve.contract import canonical
@@ -39,8 +40,12 @@ class JobSpec(RunSpec):
     and the job fails with reason `timeout`."""
 
     def sha256(self) -> str:
-        """Return a digest that does not depend on order, white space and spelled-out defaults."""
-        return canonical.sha256(self.model_dump(mode="json"))
+        """
+        Return a digest that does not depend on order, white space and spelled-out defaults.
+
+        A request that is repeated after an upgrade has the digest that it had before.
+        """
+        return canonical.sha256(with_former_defaults(self.model_dump(mode="json")))
 
     def run_spec(self) -> RunSpec:
         """Return the part that affects what is computed."""

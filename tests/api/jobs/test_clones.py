@@ -122,7 +122,7 @@ async def test_the_size_of_a_merged_spec_is_limited(
         client,
         root,
         training={"steps": 85_000},
-        optimizer={"kind": "adam", "schedules": {"lr": moving, "beta1": moving}},
+        optimizer={"kind": "adam", "schedules": {"eps": moving, "beta1": moving}},
     )
     parent.checkpointed(3)
 

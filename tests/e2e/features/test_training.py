@@ -13,6 +13,7 @@ from tests.support.service.jobs import SHORT, begun, finished, trainer_of
 
 EVERYTHING: dict[str, Any] = {
     **SHORT,
+    "optimizer": {**SHORT["optimizer"], "clip": {"kind": "global_norm", "max": 1.0}},
     "training": {
         "steps": 900,
         "seed": 3,
@@ -20,7 +21,6 @@ EVERYTHING: dict[str, Any] = {
         "loss_scale": {"kind": "dynamic", "start": 2.0**40, "window": 20},
         "accumulate": 2,
         "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
-        "clip": {"kind": "global_norm", "max": 1.0},
         "ema": {"decay": 0.99},
         "lookahead": {"every": 5},
         "evaluate_every": 100,

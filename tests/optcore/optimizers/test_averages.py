@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import optcore
-from tests.support.optcore.optimizer_specs import name_of
+from tests.support.optcore.optimizer_specs import made, name_of
 from tests.support.optcore.optimizer_steps import network, same_bits, train, weights
 
 
@@ -17,8 +17,8 @@ from tests.support.optcore.optimizer_steps import network, same_bits, train, wei
     [
         {"kind": "asgd", "t0": 1},
         {"kind": "schedule_free_adamw"},
-        {"kind": "sgd", "average": {"momentum": 0.5}},
-        {"kind": "adafactor", "average": {"momentum": 0.5}},
+        {"kind": "sgd", "ema": {"kind": "keras", "decay": 0.5}},
+        {"kind": "adafactor", "ema": {"kind": "keras", "decay": 0.5}},
     ],
     ids=name_of,
 )
@@ -27,10 +27,8 @@ def test_an_average_of_bfloat16_parameters_is_that_of_their_float32_copies(
 ) -> None:
     low, high = network(torch.bfloat16), network()
     high.load_state_dict({k: v.float() for k, v in low.state_dict().items()})
-    ours = optcore.make_optimizer(
-        low.named_parameters(), {"lr": 0.1, "multi_precision": True, **spec}
-    )
-    wide = optcore.make_optimizer(high.named_parameters(), {"lr": 0.1, **spec})
+    ours = made(low.named_parameters(), {"lr": 0.1, "multi_precision": True, **spec})
+    wide = made(high.named_parameters(), {"lr": 0.1, **spec})
 
     for _ in range(5):
         for a, b in zip(low.parameters(), high.parameters(), strict=True):

@@ -110,9 +110,9 @@ def test_it_learns_digits(kind: str, engine: str) -> None:
 def test_lr_may_rise_from_0(kind: str) -> None:
     model = network()
     before = weights(model)
-    rising = {"kind": "linear", "value": 0.01, "start_fraction": 0.0, "end_fraction": 1.0}
+    rising = {"kind": "linear", "start_fraction": 0.0, "end_fraction": 1.0}
     optimizer = optcore.make_optimizer(
-        model.named_parameters(), {"kind": kind, "lr": rising}, total_steps=4
+        model.named_parameters(), {"kind": kind, "lr": 0.01}, schedule=rising, total_steps=4
     )
 
     train(model, optimizer, range(1))

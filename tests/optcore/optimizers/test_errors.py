@@ -76,8 +76,8 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
         (
-            {"groups": [{"match": "*", "loss_scale": 2.0}]},
-            "groups[0].loss_scale: loss_scale holds for all groups: set it beside groups",
+            {"groups": [{"match": "*", "multi_precision": True}]},
+            "groups[0].multi_precision: multi_precision holds for all groups: set it beside groups",
         ),
         (
             {"groups": [{"match": "*", "clip": {"kind": "norm", "max": -1.0}}]},
@@ -152,8 +152,14 @@ def test_a_matrix_optimizer_without_a_matrix_is_refused() -> None:
         ),
         (
             {
-                "lr": {"kind": "constant", "value": 1e200, "factor": 1e50},
-                "groups": [{"match": "0.*", "lr_scale": 1e60}],
+                "lr": 1e200,
+                "groups": [
+                    {
+                        "match": "0.*",
+                        "lr_scale": 1e60,
+                        "schedule": {"kind": "constant", "factor": 1e50},
+                    }
+                ],
             },
             "schedule of lr, group '0.*': schedule of lr, group '0.*' must give a finite number",
         ),
@@ -182,10 +188,11 @@ def test_a_schedule_beyond_the_limits_of_its_hyperparameter_is_refused(
             "clip: clip must be null for lbfgs, which is torch's own and has nothing else, got "
             "{'kind': 'norm', 'max': 1.0}",
         ),
-        ({"loss_scale": 2.0}, "loss_scale: loss_scale must be 1.0 for lbfgs, "),
-        ({"average": {}}, "average: average must be null for lbfgs, "),
         ({"groups": [{"match": "*", "lr": 0.1}]}, "groups: groups must be [] for lbfgs, "),
-        ({"lr": {"kind": "linear"}}, "schedules: schedules must be {} for lbfgs, "),
+        (
+            {"max_iter": 4, "schedules": {"tolerance_grad": {"kind": "linear"}}},
+            "schedules: schedules must be {} for lbfgs, ",
+        ),
     ],
 )
 def test_lbfgs_refuses_what_torchs_own_does_not_have(given: dict[str, Any], message: str) -> None:
@@ -193,6 +200,27 @@ def test_lbfgs_refuses_what_torchs_own_does_not_have(given: dict[str, Any], mess
         grouped({"kind": "lbfgs", **given})
 
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"loss_scale": 2.0},
+            "loss_scale must be 1.0 for lbfgs, which is torch's own and has noth",
+        ),
+        ({"ema": {"kind": "keras"}}, "ema must be None for lbfgs, which is torch's own and has no"),
+        ({"loss_scale": 0.0}, "loss_scale must be positive and finite, got 0.0"),
+        ({"ema": {"kind": "keras", "decay": 2.0}}, "decay: decay must be at most 1, got 2.0"),
+    ],
+)
+def test_arguments_that_an_optimizer_cannot_have_are_refused(
+    given: dict[str, Any], message: str
+) -> None:
+    named = image_network().named_parameters()
+
+    with pytest.raises(ValueError, match=f"^{message}"):
+        optcore.make_optimizer(named, {"kind": "lbfgs"}, **given)
 
 
 def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:

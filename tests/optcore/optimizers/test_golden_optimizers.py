@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def test_the_trajectory_is_the_frameworks_own(name: str, case: Case) -> None:
     if rule is None:
         same_trajectory(name, case, words)
     elif rule.slip is not None:
-        same_trajectory(name, case, replace(words, spec={**words.spec, **rule.slip}))
+        same_trajectory(name, case, words.slipped(rule.slip))
     elif rule.kernel is not None:
         the_kernel_explains(rule.kernel, name, case, words)
     elif rule.within is not None:
@@ -182,7 +181,12 @@ def steps(words: Words, case: Case, problem: dict[str, Any], engine: str) -> Ite
         for name in words.only
     }
     optimizers = [
-        optcore.make_optimizer([(name, start[name]) for name in names], {**spec, "engine": engine})
+        optcore.make_optimizer(
+            [(name, start[name]) for name in names],
+            {**spec, "engine": engine},
+            loss_scale=words.loss_scale,
+            ema=words.ema,
+        )
         for names, spec in words.specs()
     ]
     for step in range(len(problem["grads_w"])):
@@ -211,7 +215,7 @@ def sparse_trajectory(words: Words, case: Case, problem: dict[str, Any]) -> Iter
     """Yield the embedding after each step."""
     dtype = DTYPES[case["dtype"]]
     w = recorded(problem["w0"], dtype).reshape(6, 3).requires_grad_()
-    optimizer = optcore.make_optimizer([("w", w)], words.spec)
+    optimizer = optcore.make_optimizer([("w", w)], words.spec, loss_scale=words.loss_scale)
     for step, (ids, rows) in enumerate(zip(problem["ids"], problem["grad_rows"], strict=True)):
         set_lr(optimizer, words, step)
         values = recorded(rows, dtype).reshape(len(ids), 3)

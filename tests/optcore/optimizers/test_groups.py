@@ -175,8 +175,9 @@ def test_the_adamw_of_muon_shares_the_common_options() -> None:
             "engine": "eager",
             "grad_centralization": True,
             "adamw_lr_scale": 0.5,
-            "lr": {"kind": "linear", "value": 0.1, "end": 0.02},
+            "lr": 0.1,
         },
+        schedule={"kind": "linear", "end": 0.02},
         total_steps=4,
     )
 

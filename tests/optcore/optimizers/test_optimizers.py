@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import optcore
-from tests.support.optcore.optimizer_specs import LBFGS, engines, name_of, variants
+from tests.support.optcore.optimizer_specs import LBFGS, engines, made, name_of, variants
 from tests.support.optcore.optimizer_steps import network, same_bits, train, weights
 from tests.support.optcore.saved_optimizers import save
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 def after(spec: dict[str, Any], steps: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     model = network(dtype)
-    train(model, optcore.make_optimizer(model.named_parameters(), spec), range(steps))
+    train(model, made(model.named_parameters(), spec), range(steps))
     return weights(model)
 
 
@@ -52,7 +52,7 @@ def test_runs_saved_and_resumed_in_a_new_process_have_the_same_bits(tmp_path: Pa
     expected = []
     for i, spec in enumerate(VARIANTS):
         model = network()
-        optimizer = optcore.make_optimizer(model.named_parameters(), spec)
+        optimizer = made(model.named_parameters(), spec)
         train(model, optimizer, range(4))
         save(tmp_path / str(i), model, optimizer)
         train(model, optimizer, range(4, 7))
@@ -72,10 +72,10 @@ def test_runs_saved_and_resumed_in_a_new_process_have_the_same_bits(tmp_path: Pa
 @every_rule
 def test_a_state_dict_continues_with_the_same_bits(spec: dict[str, Any]) -> None:
     model = network()
-    optimizer = optcore.make_optimizer(model.named_parameters(), spec)
+    optimizer = made(model.named_parameters(), spec)
     train(model, optimizer, range(4))
     copied_model = copy.deepcopy(model)
-    again = optcore.make_optimizer(copied_model.named_parameters(), {**spec, "lr": 0.5})
+    again = made(copied_model.named_parameters(), {**spec, "lr": 0.5})
     again.load_state_dict(optimizer.state_dict())
 
     train(model, optimizer, range(4, 7))
@@ -89,7 +89,7 @@ def test_a_parameter_without_a_gradient_keeps_its_value_slots_and_count(
     spec: dict[str, Any],
 ) -> None:
     model = network()
-    optimizer = optcore.make_optimizer(model.named_parameters(), spec)
+    optimizer = made(model.named_parameters(), spec)
     train(model, optimizer, range(2))
     before = weights(model)
     slots = {
@@ -112,15 +112,10 @@ def test_two_groups_equal_two_optimizers(spec: dict[str, Any]) -> None:
         pytest.skip("a global norm is of all groups together")
     one, two = network(), network()
     other = {**spec, "lr": 0.02, "weight_decay": 0.1}
-    grouped = optcore.make_optimizer(
-        one.named_parameters(),
-        {**spec, "groups": [{"match": "0.*", "lr": 0.02, "weight_decay": 0.1}]},
-    )
+    groups = [{"match": "0.*", "lr": 0.02, "weight_decay": 0.1}]
+    grouped = made(one.named_parameters(), {**spec, "groups": groups})
     named = list(two.named_parameters())
-    pair = [
-        optcore.make_optimizer(named[:2], other),
-        optcore.make_optimizer(named[2:], spec),
-    ]
+    pair = [made(named[:2], other), made(named[2:], spec)]
 
     train(one, grouped, range(3))
     for step in range(3):

@@ -12,7 +12,6 @@ from optcore.spec.run import RunSpec
 
 LONG = {"kind": "cosine", "warmup": {"length": 50}}
 TOO_LONG = "length must be shorter than the run of 5 steps, got 50 steps"
-TWICE = "lr must be scheduled once, got it in schedules and in schedule; use schedule"
 PLATEAU = "kind plateau follows a metric and is only for the run's own schedule"
 
 
@@ -62,16 +61,6 @@ def group(**fields: Any) -> dict[str, Any]:
             run(group(momentum={**LONG, "value": 0.5})),
             "optimizer.groups[0].momentum.warmup.length",
             TOO_LONG,
-        ),
-        (
-            run({"schedules": {"lr": {"kind": "cosine"}}}, schedule={"kind": "linear"}),
-            "optimizer.schedules.lr",
-            TWICE,
-        ),
-        (
-            run(group(schedule={"kind": "linear"}, schedules={"lr": {"kind": "cosine"}})),
-            "optimizer.groups[0].schedules.lr",
-            TWICE,
         ),
     ],
 )
@@ -176,7 +165,7 @@ def test_a_schedule_beyond_its_hyperparameters_limits_is_refused(
 
 def test_schedules_that_fit_are_accepted() -> None:
     optimizer = {
-        "schedules": {"lr": {"kind": "cosine"}, "weight_decay": {"kind": "linear"}},
+        "schedules": {"weight_decay": {"kind": "linear"}},
         **group(schedule={"kind": "linear"}, momentum={"kind": "linear", "value": 0.5}),
     }
     spec = RunSpec.parse(run({**optimizer, "weight_decay": 0.1}))

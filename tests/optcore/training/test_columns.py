@@ -17,12 +17,13 @@ from tests.support.optcore.small import column, start, steps
 
 
 def test_the_gradient_norm_is_before_clipping_and_without_the_loss_scale() -> None:
-    clip = {"kind": "global_norm", "max": 1e-3}
-    run = start(clip=clip, loss_scale={"kind": "fixed", "scale": 64.0}, columns=["grad_norm"])
+    optimizer = {"kind": "sgd", "lr": 0.1, "clip": {"kind": "global_norm", "max": 1e-3}}
+    scale = {"kind": "fixed", "scale": 64.0}
+    run = start(optimizer=optimizer, loss_scale=scale, columns=["grad_norm"])
 
     reports = steps(run)
 
-    plain = start(precision="fp32", clip=clip)
+    plain = start(precision="fp32", optimizer=optimizer)
     expected = []
     for report in train(plain):
         if isinstance(report, StepReport):
@@ -145,10 +146,10 @@ def test_a_gradient_that_was_not_computed_has_no_norm(tmp_path: Path) -> None:
     assert sum(math.isnan(norm) for norm in norms) == 1
 
 
-def test_the_scale_of_the_optimizer_is_a_loss_scale_too() -> None:
+def test_a_fixed_scale_is_recorded_and_divided_out_of_the_norm() -> None:
     plain = start(columns=["grad_norm", "loss_scale"])
     run = start(
-        optimizer={"kind": "sgd", "lr": 0.1, "loss_scale": 128.0},
+        loss_scale={"kind": "fixed", "scale": 128.0, "drop_overflow": False},
         columns=["grad_norm", "loss_scale"],
     )
 

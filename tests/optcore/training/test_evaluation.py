@@ -119,11 +119,12 @@ def test_better_is_lower_for_losses_and_higher_for_accuracies(
     [
         (
             {"keep_best": "ema_loss"},
-            "training.keep_best: keep_best ema_loss needs an ema, got none",
+            "training.keep_best: keep_best ema_loss needs an ema of kind shadow, got none",
         ),
         (
-            {"early_stopping": {"patience": 2, "metric": "ema_loss"}},
-            "training.early_stopping.metric: metric ema_loss needs an ema, got none",
+            {"early_stopping": {"patience": 2, "metric": "ema_loss"}, "ema": {"kind": "keras"}},
+            "training.early_stopping.metric: metric ema_loss needs an ema of kind shadow, "
+            "got keras",
         ),
         (
             {"early_stopping": {"patience": 2}, "evaluate_every": None},
@@ -151,7 +152,7 @@ def test_evaluations_that_cannot_be_are_named(changes: dict[str, Any], text: str
     "changes",
     [
         {"optimizer": {"kind": "schedule_free_adamw", "lr": 0.01}},
-        {"optimizer": {"kind": "adam", "average": {"momentum": 0.5}}},
+        {"optimizer": {"kind": "adam"}, "ema": {"kind": "keras", "decay": 0.5}},
         {"precision": "bf16"},
     ],
 )

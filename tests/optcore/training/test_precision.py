@@ -182,8 +182,10 @@ def test_the_gradient_of_float16_is_measured_in_float32() -> None:
     def ratios(scale: float) -> list[float]:
         run = start(
             precision="fp16_true",
-            optimizer={"kind": "sgd", "lr": 0.1, "multi_precision": True},
-            clip={"kind": "global_norm", "max": 0.01},
+            optimizer={
+                **{"kind": "sgd", "lr": 0.1, "multi_precision": True},
+                "clip": {"kind": "global_norm", "max": 0.01},
+            },
             loss_scale={"kind": "dynamic", "start": scale},
             columns=["grad_norm", "update_ratio"],
             steps=3,
@@ -236,11 +238,6 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
     ("changes", "text"),
     [
         (
-            {"precision": "fp16", "optimizer": {"kind": "adam", "loss_scale": 8.0}},
-            "optimizer.loss_scale: loss_scale must be given once, got it in training (dynamic) "
-            "and in optimizer",
-        ),
-        (
             {"loss_scale": {"kind": "dynamic", "start": 1.0}},
             "training.loss_scale.start: start must be above 1, got 1.0",
         ),
@@ -251,12 +248,29 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {
-                "clip": {"kind": "norm", "max": 1.0},
+                "ema": {"kind": "keras"},
                 "optimizer": {"kind": "lbfgs"},
                 "schedule": {"kind": "constant"},
             },
-            "training.clip: clip must be null for lbfgs, which looks at the loss several times a "
-            "step, got norm",
+            "training.ema.kind: kind must be shadow for lbfgs, which maintains no average, "
+            "got keras",
+        ),
+        (
+            {"ema": {"kind": "kera"}},
+            "training.ema.kind: kind must be one of shadow, keras, got 'kera'; "
+            "did you mean 'keras'?",
+        ),
+        (
+            {"ema": {"decay": 1.0}},
+            "training.ema.decay: decay must be below 1, got 1.0",
+        ),
+        (
+            {"ema": {"kind": "keras", "warmup": True}},
+            "training.ema.warmup: unknown field 'warmup' (kind, decay, overwrite_every)",
+        ),
+        (
+            {"ema": 0.99},
+            "training.ema: ema must be an object, got 0.99",
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam"}},
@@ -269,8 +283,9 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
             "of its own",
         ),
         (
-            {"lookahead": {}, "optimizer": {"kind": "sgd", "average": {}}},
-            "training.lookahead: lookahead is not for average, which would not follow it",
+            {"lookahead": {}, "ema": {"kind": "keras"}},
+            "training.lookahead: lookahead is not for an ema of kind keras, which would not "
+            "follow it",
         ),
         (
             {"precision": "bf17"},

@@ -49,7 +49,7 @@ JOBS: Mapping[str, dict[str, Any]] = {
     ),
     "values of a preset": grouped(
         {"preset": "layer_decay", "beta1": {"kind": "values", "values": [0] * STEPS}},
-        training={"steps": STEPS, "clip": {"kind": "norm", "max": 1.0}},
+        training={"steps": STEPS},
     ),
     "globs": grouped({"match": {"name": ["*a" * 9 + f"*{j}" for j in range(999)] + ["*"]}}),
     "globs that find nothing": grouped(

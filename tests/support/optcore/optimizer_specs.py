@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
+import optcore
 from optcore.optimizers.engine.group_update import fusible
+from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import parse
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
@@ -34,15 +37,21 @@ EXTRAS: list[dict[str, Any]] = [
     {"kind": "adam", "clip": {"kind": "norm", "max": 0.1}, "weight_decay": 0.01},
     {"kind": "adam", "clip": {"kind": "value", "max": 0.01}, "l1": 0.001},
     {"kind": "adamw", "weight_decay": 0.1, "l2": 0.01},
-    {"kind": "sgd", "average": {"momentum": 0.9, "overwrite_every": 3}},
+    {"kind": "sgd", "ema": {"kind": "keras", "decay": 0.9, "overwrite_every": 3}},
     {"kind": "momentum", "grad_centralization": True, "dialect": "mindspore"},
     {"kind": "sag", "batch_num": 3},
     {"kind": "adafactor", "dialect": "mindspore", "relative_step": False},
 ]
-"""Specs with options that are off by default."""
+"""Specs with options that are off by default; an ``ema`` goes to make_optimizer (`made`)."""
 
 LBFGS: dict[str, Any] = {"kind": "lbfgs", "lr": 0.1, "max_iter": 4}
 """torch's own, which has no engines, groups or schedules, and needs a closure."""
+
+
+def made(named: Iterable[tuple[str, Tensor]], spec: Mapping[str, Any]) -> FlatOptimizer:
+    """Return the optimizer of a variant for these parameters."""
+    alone = {name: value for name, value in spec.items() if name != "ema"}
+    return optcore.make_optimizer(named, alone, ema=spec.get("ema"))
 
 
 def variants() -> list[dict[str, Any]]:

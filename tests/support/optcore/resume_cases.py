@@ -113,8 +113,14 @@ OTHERS = {
         **spec_of("adam", precision="bf16_true"),
         "optimizer": {"kind": "adam", "lr": 0.01, "multi_precision": True},
     },
-    "lookahead, and gradients clipped together": spec_of(
-        "momentum", lookahead={"every": 3}, clip={"kind": "global_norm", "max": 0.5}
+    "lookahead, and gradients clipped together": {
+        **spec_of("momentum", lookahead={"every": 3}),
+        "optimizer": {"kind": "momentum", "lr": 0.01, "clip": {"kind": "global_norm", "max": 0.5}},
+    },
+    "Keras' average, and a loss scale that stays": spec_of(
+        "sgd",
+        ema={"kind": "keras", "decay": 0.9, "overwrite_every": 5},
+        loss_scale={"kind": "fixed", "scale": 1000.0, "drop_overflow": False},
     ),
     "lbfgs with one iteration a step": {
         **spec_of("lbfgs"),

@@ -16,8 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import optcore
-from tests.support.optcore.optimizer_specs import variants
+from tests.support.optcore.optimizer_specs import made, variants
 from tests.support.optcore.optimizer_steps import network, train, weights
 
 
@@ -38,7 +37,7 @@ def resume(folder: Path, spec: dict[str, Any], steps: range) -> list[Tensor]:
     """Return the weights after *steps*, from what `save` wrote."""
     model = network()
     model.load_state_dict(load_file(folder / "model"))
-    optimizer = optcore.make_optimizer(model.named_parameters(), spec)
+    optimizer = made(model.named_parameters(), spec)
     slots: dict[str, dict[str, Tensor]] = {}
     for key, tensor in load_file(folder / "slots").items():
         slot, _, name = key.partition("/")

@@ -189,7 +189,7 @@ HALVES: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     ("optimizer", "first_lr"),
     [
-        ({"kind": "sgd", "lr": 0.1, "schedules": {"lr": VALUES}}, 0.5),
+        ({"kind": "sgd", "lr": 0.1, "groups": [{"match": "*", "schedule": VALUES}]}, 0.5),
         ({"kind": "sgd", "lr": 0.1, "groups": [{"match": "*", "lr": 0.9}]}, 0.9),
         ({"kind": "sgd", "lr": 0.1, "groups": HALVES}, 0.1 * 0.3),
         ({"kind": "sgd", "lr": 0.1, "groups": HALVES[:1]}, 0.1),

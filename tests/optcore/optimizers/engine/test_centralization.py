@@ -43,9 +43,9 @@ def test_only_decay_that_joins_the_gradient_is_centralized_with_it(
             "weight_decay": 0.1,
             "decoupled_weight_decay": decoupled,
             "maximize": maximize,
-            "loss_scale": 4.0,
             "grad_centralization": True,
         },
+        loss_scale=4.0,
     )
     grad = torch.randn(4, 16, generator=torch.Generator().manual_seed(4))
     weight.grad = grad * 4

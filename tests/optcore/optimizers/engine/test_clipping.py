@@ -63,10 +63,10 @@ def test_a_group_is_clipped_by_its_own_clip_and_counts_in_no_norm_of_the_others(
             "lr": 1.0,
             "dialect": "paddle" if engine == "eager" else "torch",
             "engine": engine if engine == "eager" else "auto",
-            "loss_scale": loss_scale,
             "clip": clip,
             "groups": [{"match": "a", "clip": own}],
         },
+        loss_scale=loss_scale,
     )
     for name, grad in (("a", [3.0, 4.0]), ("b", [6.0, 8.0]), ("c", [0.0, 0.0])):
         params[name].grad = loss_scale * torch.tensor(grad)

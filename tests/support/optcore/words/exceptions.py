@@ -32,7 +32,7 @@ class Rule:
         holds: whether it concerns a case of them.
         reason: what the kernel does, and what the documentation says.
         recorded: whether the project's own recordings have such a case.
-        slip: what to change in our spec to do as the kernel does, where a spec can say it: then
+        slip: what to change in our words to do as the kernel does, where they can say it: then
             the result must be the recorded one.
         kernel: else, what the kernel does, step by step, where that was found out.
         within: else, how far off we may be, as a share of the largest parameter or of 1.

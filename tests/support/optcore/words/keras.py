@@ -32,7 +32,6 @@ NAMES = {
     "epsilon_1": "eps1",
     "epsilon_2": "eps2",
     "beta_2_decay": "beta2_decay",
-    "loss_scale_factor": "loss_scale",
 }
 MUON = {
     "epsilon": "adamw_eps",
@@ -67,7 +66,7 @@ def translate(case: Case) -> Words:
         words.lrs[""] = keras_lrs(words.params.pop("learning_rate"))
         words.spec["lr"] = max(words.lrs[""])
     words.drop("name", "finalize")
-    words.feed = words.params.get("loss_scale_factor") or 1.0
+    words.feed = words.loss_scale = words.params.pop("loss_scale_factor", None) or 1.0
     words.accumulate = words.params.pop("gradient_accumulation_steps", None) or 1
     undecayed = words.params.get("weight_decay", 0) is None
     _average(words)
@@ -120,7 +119,7 @@ def _average(words: Words) -> None:
     momentum = words.params.pop("ema_momentum", 0.99)
     every = words.params.pop("ema_overwrite_frequency", None)
     if words.params.pop("use_ema", False):
-        words.spec["average"] = {"momentum": momentum, "overwrite_every": every}
+        words.ema = {"kind": "keras", "decay": momentum, "overwrite_every": every}
 
 
 def _clip(words: Words) -> None:

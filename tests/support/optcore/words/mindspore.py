@@ -65,8 +65,7 @@ def translate(case: Case) -> Words:
     groups = words.params.pop("groups", [])
     _lr(words)
     _clip(words)
-    words.feed = words.params.get("loss_scale", 1.0)
-    words.same("loss_scale")
+    words.feed = words.loss_scale = words.params.pop("loss_scale", 1.0)
     _read(name, words)
     for group in groups:
         _group(words, dict(group))

@@ -26,7 +26,7 @@ def translate(case: Case) -> Words:
     groups = words.params.pop("groups", [])
     exempt = words.params.pop("no_decay", [])
     if "rescale_grad" in words.params:
-        words.spec["loss_scale"] = 1 / words.params.pop("rescale_grad")
+        words.loss_scale = 1 / words.params.pop("rescale_grad")
     _read(case["optimizer"], words)
     if "weight_decay" in words.params:
         words.spec |= regularizer(words.params.pop("weight_decay"), case["optimizer"])

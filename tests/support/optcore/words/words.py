@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Case = dict[str, Any]
@@ -27,6 +27,8 @@ class Words:
         lrs: parameter name -> lr of each step, where it moves; "" for all.
         accumulate: how many gradients make an update.
         feed: factor to the gradients, for a loss that is scaled.
+        loss_scale: what the optimizer divides gradients by.
+        ema: a moving average that the optimizer maintains.
         only: the parameters that are optimized.
         apart: parameter name -> what is different for it that a group cannot say, such as another
             rule; an optimizer of its own.
@@ -37,6 +39,8 @@ class Words:
     lrs: dict[str, list[float]] = field(default_factory=dict)
     accumulate: int = 1
     feed: float = 1.0
+    loss_scale: float = 1.0
+    ema: dict[str, Any] | None = None
     only: tuple[str, ...] = ("w", "b")
     apart: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -72,6 +76,12 @@ class Words:
                 group.update(overrides)
                 return
         groups.append({"match": name, **overrides})
+
+    def slipped(self, slip: Mapping[str, Any]) -> Words:
+        """Return the same with *slip* in place of its own: numbers of the spec, or loss_scale."""
+        given = dict(slip)
+        loss_scale = given.pop("loss_scale", self.loss_scale)
+        return replace(self, spec={**self.spec, **given}, loss_scale=loss_scale)
 
     def specs(self) -> list[tuple[list[str], dict[str, Any]]]:
         """Return the optimizers: whose, and their specs."""

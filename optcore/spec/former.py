@@ -1,0 +1,116 @@
+"""
+The places that words had in a spec up to 0.2.0, in which records and checkpoints still have them.
+
+    training.clip                 optimizer.clip
+    optimizer.loss_scale          training.loss_scale, fixed, whose overflows are not dropped
+    optimizer.average             training.ema of kind keras
+    optimizer.schedules.lr        schedule
+    groups[i].schedules.lr, .lr   groups[i].schedule
+
+A spec that a client posts is not translated: there the former places are errors
+(`optcore.spec.former_places`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optcore.spec.former_places import fixed_loss_scale, keras_ema
+from optcore.spec.groups.groups import Group
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
+
+Json = dict[str, Any]
+
+
+def translated(stored: Mapping[str, Any]) -> Json:
+    """
+    Return the spec *stored*, as JSON of this release or of one before, with every word in place.
+
+    Defaults stay spelled out, or left out, as they were. A spec with two moving averages, which
+    0.2.0 accepted, keeps ``optimizer.average``: parsing it fails with a sentence about it.
+    """
+    run = dict(stored)
+    if not all(isinstance(run.get(part), Mapping) for part in ("optimizer", "training")):
+        return run  # not a spec: whatever reads it says so
+    run["optimizer"], run["training"] = dict(run["optimizer"]), dict(run["training"])
+    _translate_clip(run["optimizer"], run["training"])
+    _translate_loss_scale(run["optimizer"], run["training"])
+    _translate_average(run["optimizer"], run["training"])
+    _translate_lr(run, run["optimizer"])
+    return run
+
+
+def with_former_defaults(spec: Mapping[str, Any]) -> Json:
+    """
+    Return *spec*, dumped, with the defaults of fields that are no more.
+
+    So the release before wrote it, which compares the spec in a checkpoint with that of its run
+    word for word, and may have to resume it during an upgrade.
+    """
+    optimizer = {**spec["optimizer"], "loss_scale": 1.0, "average": None}
+    return {**spec, "optimizer": optimizer, "training": {**spec["training"], "clip": None}}
+
+
+def _translate_clip(optimizer: Json, training: Json) -> None:
+    clip = training.pop("clip", None)
+    if clip is not None:
+        optimizer["clip"] = clip
+
+
+def _translate_loss_scale(optimizer: Json, training: Json) -> None:
+    scale = fixed_loss_scale(optimizer.pop("loss_scale", 1.0))
+    if scale is not None:
+        training["loss_scale"] = scale
+
+
+def _translate_average(optimizer: Json, training: Json) -> None:
+    average = keras_ema(optimizer.get("average"))
+    if average is None:
+        optimizer.pop("average", None)
+    elif training.get("ema") is None:
+        del optimizer["average"]
+        training["ema"] = average
+
+
+def _translate_lr(run: Json, optimizer: Json) -> None:
+    shared = _taken(optimizer)
+    groups = optimizer.get("groups")
+    if isinstance(groups, list):
+        optimizer["groups"] = [_group(dict(group), optimizer, shared) for group in groups]
+    if shared is not None:
+        run["schedule"] = shared
+
+
+def _taken(fields: Json) -> Any:  # noqa: ANN401
+    """Remove the schedule of lr from the ``schedules`` of *fields*, and return it."""
+    schedules = fields.get("schedules")
+    if not isinstance(schedules, Mapping) or "lr" not in schedules:
+        return None
+    fields["schedules"] = {name: value for name, value in schedules.items() if name != "lr"}
+    return schedules["lr"]
+
+
+def _group(group: Json, optimizer: Json, shared: object) -> Json:
+    """Return *group*, whose lr the schedule *shared* moved unless the group had its own."""
+    own = _taken(group)
+    lr = group.get("lr")
+    if isinstance(lr, Mapping):
+        own = {name: value for name, value in lr.items() if name != "value"}
+        group["lr"] = lr["value"] if "value" in lr else _default_lr(optimizer)
+    if own is None and shared is not None and ("lr" in group or "schedules" in group):
+        own = {"kind": "constant"}  # what a group set by itself followed nothing shared
+    if own is not None and group.get("schedule") is None:
+        group["schedule"] = _with_defaults(own)
+    return group
+
+
+def _default_lr(optimizer: Json) -> Any:  # noqa: ANN401
+    fields = OPTIMIZERS[optimizer["kind"]].model_fields
+    dialect = optimizer.get("dialect", fields["dialect"].default)
+    return fields["lr"].get_default(call_default_factory=True, validated_data={"dialect": dialect})
+
+
+def _with_defaults(schedule: Json) -> Json:
+    group = Group.parse_accepted({"match": "*", "schedule": schedule})
+    return group.model_dump(mode="json", include={"schedule"})["schedule"]  # type: ignore[no-any-return]
