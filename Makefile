@@ -41,7 +41,7 @@ compose-test: .venv  ## the service in real containers; exit 77 where there can 
 gpu-check: .venv  ## what only a GPU can tell, in eight minutes; writes docs/gpu.md
 	@$(BIN)/python -m benchmarks.gpu
 
-BENCHMARKS := $(filter-out __init__ harness clocked gpu,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS := $(filter-out __init__ harness clocked gpu releases,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 bench: .venv  ## measure every claim beside a peer; wants a quiet machine
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
