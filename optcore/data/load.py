@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import assert_never
 
 from optcore.data.examples import Dataset, DatasetMissing
-from optcore.data.sources.digits import read_digits
-from optcore.data.sources.mnist import read_idx_files, read_json_file
-from optcore.spec.datasets.catalogue import AnyDataset
-from optcore.spec.datasets.digits import Digits
-from optcore.spec.datasets.mnist import Mnist
+from optcore.spec.datasets.catalogue import DATASETS, AnyDataset
+
+# All at once, not when a run needs one: trainers are forked after all imports.
+SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATASETS}
+"""Dataset -> the module of its name that reads it. Only these import torch, not the catalogue."""
 
 
 def load(spec: AnyDataset, data_dir: Path) -> Dataset:
@@ -24,15 +24,7 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     Raises:
         DatasetMissing: it is not there, or has other sizes than the spec declares.
     """
-    match spec:
-        case Mnist(source="idx"):
-            dataset = read_idx_files(data_dir / "mnist")
-        case Mnist():
-            dataset = read_json_file(data_dir / "mnist")
-        case Digits():
-            dataset = read_digits(spec.train_examples)
-        case _:
-            assert_never(spec)
+    dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
     # Steps, schedules and plan were computed from the declared sizes, before a file was read.
     found = (len(dataset.train), len(dataset.test))
     declared = (spec.train_examples, spec.test_examples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -20,9 +20,9 @@ Precision = Literal["fp32", "fp64", "bf16", "fp16", "bf16_true", "fp16_true"]
 Device = Literal["auto", "cpu", "cuda"]
 Computed = Literal["grad_norm", "update_ratio", "loss_scale"]
 Observed = Literal["examples_per_s", "memory_mb"]
-COMPUTED: tuple[Computed, ...] = ("grad_norm", "update_ratio", "loss_scale")
+COMPUTED: tuple[Computed, ...] = get_args(Computed)
 """Columns that a resumed run computes again, to the same bits."""
-OBSERVED: tuple[Observed, ...] = ("examples_per_s", "memory_mb")
+OBSERVED: tuple[Observed, ...] = get_args(Observed)
 """Columns about the machine; where a step is repeated, the last value counts."""
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,16 @@ import torch
 
 from optcore.data.batches import Batches, permutation
 from optcore.data.examples import DatasetMissing, Examples, pixels
-from optcore.data.load import load
+from optcore.data.load import SOURCES, load
 from optcore.data.sources.mnist import read_json_file
+from optcore.spec.datasets.catalogue import DATASETS
 from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+def test_every_dataset_has_a_reader_of_its_name(kind: str) -> None:
+    assert list(signature(SOURCES[kind].read).parameters) == ["spec", "folder"]
 
 
 def test_mnist_from_its_idx_files(mnist: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from optcore.data.examples import Dataset, Examples
+from optcore.spec.datasets.digits import Digits
 
 FILE = "sklearn/datasets/data/digits.csv.gz"
 """In the package: a line per image, its 64 levels and its class."""
@@ -32,11 +33,12 @@ def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
-def read_digits(train_examples: int) -> Dataset:
-    """Return the digits, the first *train_examples* to train on and the rest to test."""
+def read(spec: Digits, folder: Path) -> Dataset:
+    """Return the digits, the first ones to train on and the rest to test; no *folder* is read."""
+    del folder
     levels, classes = _arrays()
     # Sixteenths are exact in float32, and in bfloat16.
     images = torch.from_numpy((levels / LEVELS).astype(np.float32)).unsqueeze(1)
     labels = torch.from_numpy(classes)
-    n = train_examples
+    n = spec.train_examples
     return Dataset(Examples(images[:n], labels[:n]), Examples(images[n:], labels[n:]))

@@ -14,11 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from optcore.data.examples import Dataset, DatasetMissing, Examples
-from optcore.spec.datasets.mnist import MNIST_IDX_FILES, MNIST_JSON_FILE
+from optcore.spec.datasets.mnist import MNIST_IDX_FILES, MNIST_JSON_FILE, Mnist
 
 SIDE = 28
 NUM_CLASSES = 10
 IDX_UINT8 = 0x08
+
+
+def read(spec: Mnist, folder: Path) -> Dataset:
+    """Return MNIST from those files in *folder* that the spec names."""
+    return read_idx_files(folder) if spec.source == "idx" else read_json_file(folder)
 
 
 def read_idx_files(folder: Path) -> Dataset:

@@ -1,4 +1,4 @@
-"""The list of all datasets: a new one is named here, and in `optcore.data.load`."""
+"""The list of all datasets: a new one is named here, and its reader after it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from optcore.files.files import Files
+from optcore.spec.training import COMPUTED, OBSERVED
 from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
@@ -62,6 +63,15 @@ def test_columns_come_computed_first_in_one_order() -> None:
     assert column(run, reports, "t") == [0.0, 1.0]
     assert column(run, reports, "examples_per_s")[1] > 0
     assert column(run, reports, "memory_mb")[1] > 50
+
+
+def test_every_column_that_may_be_asked_for_is_recorded() -> None:
+    run = start(columns=[*OBSERVED, *COMPUTED])
+
+    reports = steps(run)
+
+    assert run.spec.columns == ("lr", "loss", *COMPUTED, *OBSERVED)
+    assert all(math.isfinite(value) for report in reports for value in report.values)
 
 
 AHEAD: list[dict[str, Any]] = [
