@@ -61,14 +61,14 @@ def main() -> None:
         client.config_set("appendfsync", "no")  # the disk is not what is measured
         ids = fill(client)
         print(f"## {WORKERS:,} workers, {QUEUED:,} queued jobs\n\n{machine()}\n")
-        print("| | server's time, median | greatest | wanted |\n|---|---|---|---|")
+        print("| | server time, median | maximum | wanted |\n|---|---|---|---|")
         show("an empty function", measure(client, calls.version))
         for name, calls_of in work(client, ids).items():
             show(name, measure(client, calls_of), WANTED[name])
 
 
 def fill(client: redis.Redis) -> list[str]:
-    """Let workers say hello and jobs wait; return the ids of the jobs."""
+    """Register workers and queue jobs; return the ids of the jobs."""
     for i in range(WORKERS):
         device, fingerprint = CLASSES[i % len(CLASSES)]
         hello = calls.hello(

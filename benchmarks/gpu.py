@@ -36,7 +36,7 @@ benchmarks of a step and of the loop on it ([what the columns mean](benchmarks.m
 def main() -> None:
     """Check, print and write; exit with 1 if something failed or took too long."""
     if not torch.cuda.is_available():
-        print(f"no GPU here: torch {torch.__version__} sees none, so that nothing was checked")
+        print(f"no GPU here: torch {torch.__version__} finds none, so nothing was checked")
         return
     deadline = time.monotonic() + LIMIT_S
     done = {name: run(part, deadline) for name, part in PARTS.items()}

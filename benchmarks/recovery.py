@@ -44,7 +44,7 @@ def main() -> None:
         Client(running.url) as client,
     ):
         print(f"\n### Recovery (lease {Settings().lease_s:g} s)\n")
-        print("| who is hurt | median | longest | wanted | times |\n|---|---|---|---|---|")
+        print("| process killed or stopped | median | longest | wanted | times |\n|---|---|---|---|---|")
         for name, hurt in HURTS.items():
             took = sorted(recovered_s(running, client, hurt) for _ in range(TIMES))
             verdict = "" if took[-1] <= WANTED_S else " (missed)"
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def recovered_s(running: Stack, client: Client, hurt: Callable[[Worker], list[int]]) -> float:
-    """Hurt who trains a job; return the seconds until its next attempt."""
+    """Kill or stop the processes that train a job; return the seconds until its next attempt."""
     until(
         "two workers are ready",
         running,
@@ -106,7 +106,7 @@ def worker_killed(worker: Worker) -> list[int]:
 
 
 def both_stopped(worker: Worker) -> list[int]:
-    """Let both fall silent, as behind a network that is cut."""
+    """Stop both, as if the network to their machine had failed."""
     trainer = trainer_of(worker.pid)
     assert trainer is not None
     for pid in (worker.pid, trainer):

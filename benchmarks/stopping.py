@@ -94,12 +94,12 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=MOMENTS)
     given = parser.parse_args()
     print(f"## Stopping, {given.moments} random moments each\n\n{machine()}\n")
-    print("| | kill, p50 | p99 | cancel, p50 | p99 | of it a batch and a checkpoint | limit |")
+    print("| | kill, p50 | p99 | cancel, p50 | p99 | of which a batch and a checkpoint | limit |")
     print("|---|---|---|---|---|---|---|")
     with service() as (client, files):
         for name in given.phases:
             show(name, client, files, given.moments)
-    print(f"\nA kill may take {LIMIT_S:g} s, a cancel as long and a batch and a checkpoint.")
+    print(f"\nA kill may take {LIMIT_S:g} s; a cancel may take that, plus a batch and a checkpoint.")
 
 
 @contextmanager

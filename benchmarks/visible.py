@@ -28,7 +28,7 @@ JOB: dict[str, Any] = {
     "optimizer": {"kind": "adam"},
 }
 TRAININGS: dict[str, dict[str, Any]] = {
-    "evaluated every epoch, as it comes": {},
+    "evaluated every epoch (default)": {},
     "never evaluated": {"evaluate_every": None},
 }
 """Saved every 500 steps. Rows go with each evaluation; without any, ten times a second."""
@@ -51,13 +51,13 @@ def main() -> None:
                 for name, training in TRAININGS.items()
                 for _ in range(RUNS)
             ]
-    print(f"\n### A step at its client\n\n{machine()}\n")
+    print(f"\n### From a step to its row at a client\n\n{machine()}\n")
     for result in results:
         print(result)
 
 
 def measure(client: Client, times: Path, training: dict[str, Any]) -> str:
-    """Train a job, follow it, and say how late its steps were."""
+    """Train a job, follow it, and return how late its steps arrived, as a line of text."""
     job = {**JOB, "training": {"steps": STEPS, "device": "cpu", **training}}
     seen = array("d", bytes(8 * STEPS))
     for update in client.follow(client.submit(job).id):
@@ -68,7 +68,7 @@ def measure(client: Client, times: Path, training: dict[str, Any]) -> str:
     made = array("d", times.read_bytes())
     late = [after - before for before, after in zip(made, seen, strict=True)]
     rate = (STEPS - 1) / (made[-1] - made[0])
-    return f"at {rate:,.0f} steps a second, of {STEPS:,} steps: " + ", ".join(
+    return f"{STEPS:,} steps at {rate:,.0f} steps a second: " + ", ".join(
         f"p{share} {duration(percentile(late, share))} "
         f"(wanted {duration(wanted)}{'' if percentile(late, share) <= wanted else ', missed'})"
         for share, wanted in WANTED.items()

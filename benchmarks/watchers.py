@@ -66,12 +66,12 @@ def main() -> None:
     bare = floor(chosen.watchers, min(chosen.seconds, 20), ours)
     print(f"\n### {chosen.watchers:,} watchers, {JOBS} jobs, {STEPS_PER_S} steps/s each\n")
     print(f"{machine()}\n\n| | | wanted |\n|---|---|---|")
-    print(f"| steps told, each once and in order | {ours['steps']:,} | all |")
-    print(f"| to who got the fewest | {ours['fewest']:,} | {_share(ours)} |")
-    print(f"| until all, who came at once, had their first steps | {duration(ours['joined'])} | |")
+    print(f"| steps delivered, each once and in order | {ours['steps']:,} | all |")
+    print(f"| steps delivered to the client with the fewest | {ours['fewest']:,} | {_share(ours)} |")
+    print(f"| until all clients, connected at once, had their first steps | {duration(ours['joined'])} | |")
     for name in ("lag p50", "lag p99", "poll p50", "poll p99"):
         print(f"| {name} | {duration(ours[name])} | {_wanted(ours[name], WANTED.get(name))} |")
-    print(f"| events/s to all | {ours['events'] / ours['seconds']:,.0f} | |")
+    print(f"| events/s to all clients | {ours['events'] / ours['seconds']:,.0f} | |")
     print(f"| memory of the API above idle | {ours['rss'] / 1e6:.0f} MB | <= 150 MB |")
     print(f"| connections to the store | {ours['connections']} | <= pool + {JOBS} |")
     for name in ("API", "store", "clients", "trainers"):

@@ -41,25 +41,34 @@ class Given:
 def command(
     *,
     num_jobs: Annotated[int, typer.Option("--jobs", min=1)] = 100,
-    minutes: Annotated[float, typer.Option(min=0.1, help="It must be over by then.")] = 5,
-    seed: Annotated[int | None, typer.Option(help="Default: a new one, which is told.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time limit in minutes.")] = 5,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the sequence of kills. Default: a new one, which is printed."),
+    ] = None,
     kills: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="SIGKILLs of trainers, workers, API; a fifth as many stops, and half as many of "
-            "what else runs, come on top. Default: a third of the jobs.",
+            help="SIGKILLs of trainers, workers and API processes. Added to these are a fifth as "
+            "many SIGSTOPs, and half as many SIGKILLs of other processes. Default: a third of the "
+            "number of jobs.",
         ),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(help="A service of yours; its workers must be equal. Default: a new stack."),
+        typer.Option(
+            help="URL of a running service, whose workers must be equal. Default: a new stack."
+        ),
     ] = None,
     worker_pid: Annotated[
         list[int] | None,
-        typer.Option(help="With --url: a worker here whose trainers may be hurt. Repeatable."),
+        typer.Option(
+            help="With --url: process id of a worker on this machine whose trainers may be "
+            "killed. Repeatable."
+        ),
     ] = None,
-    lease: Annotated[float, typer.Option(help="With --url: OPTSERVE_LEASE_S of it.")] = 30.0,
+    lease: Annotated[float, typer.Option(help="With --url: its OPTSERVE_LEASE_S.")] = 30.0,
 ) -> None:
     """Train small jobs while processes are killed and stopped, and prove that nothing is lost."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
