@@ -44,7 +44,7 @@ def main() -> None:
         Client(running.url) as client,
     ):
         print(f"\n### Recovery (lease {Settings().lease_s:g} s)\n")
-        print("| process killed or stopped | median | longest | wanted | times |\n|---|---|---|---|---|")
+        print("| killed or stopped | median | longest | wanted | times |\n|---|---|---|---|---|")
         for name, hurt in HURTS.items():
             took = sorted(recovered_s(running, client, hurt) for _ in range(TIMES))
             verdict = "" if took[-1] <= WANTED_S else " (missed)"

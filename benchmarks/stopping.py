@@ -99,7 +99,7 @@ def main() -> None:
     with service() as (client, files):
         for name in given.phases:
             show(name, client, files, given.moments)
-    print(f"\nA kill may take {LIMIT_S:g} s; a cancel may take that, plus a batch and a checkpoint.")
+    print(f"\nA kill may take {LIMIT_S:g} s; a cancel that plus a batch and a checkpoint.")
 
 
 @contextmanager

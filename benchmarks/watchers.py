@@ -67,8 +67,8 @@ def main() -> None:
     print(f"\n### {chosen.watchers:,} watchers, {JOBS} jobs, {STEPS_PER_S} steps/s each\n")
     print(f"{machine()}\n\n| | | wanted |\n|---|---|---|")
     print(f"| steps delivered, each once and in order | {ours['steps']:,} | all |")
-    print(f"| steps delivered to the client with the fewest | {ours['fewest']:,} | {_share(ours)} |")
-    print(f"| until all clients, connected at once, had their first steps | {duration(ours['joined'])} | |")
+    print(f"| of these to the client with the fewest | {ours['fewest']:,} | {_share(ours)} |")
+    print(f"| until all clients had their first steps | {duration(ours['joined'])} | |")
     for name in ("lag p50", "lag p99", "poll p50", "poll p99"):
         print(f"| {name} | {duration(ours[name])} | {_wanted(ours[name], WANTED.get(name))} |")
     print(f"| events/s to all clients | {ours['events'] / ours['seconds']:,.0f} | |")
