@@ -94,20 +94,15 @@ class Attempt:
             run = Restorer(self._claim, record, tools, self._sender, disk, lease).run()
             run.interrupt = lease.interrupt
             plan = LrPlan(run.spec)
-            width = plan.series.width
-            run_dir = tools.settings.run_dir
-            opened = disk.write_when_space(
-                lambda: Journal(run_dir, first=run.row, width=width), phase="setup"
-            )
         with (
-            opened as new_journal,
+            Journal(tools.settings.run_dir, first=run.row, width=plan.series.width) as journal,
             Reporter(
                 self._claim,
                 self._sender,
                 plan,
                 first=run.row,
                 lease_ms=self._lease_ms,
-                journal=new_journal,
+                journal=journal,
                 most_bytes=tools.settings.max_unstored_bytes,
                 interrupt=lease.interrupt,
                 cadence=Cadence(tools.poll_s),

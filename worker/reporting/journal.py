@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,14 +33,12 @@ class Journal:
 
     def __init__(self, folder: Path, *, first: int, width: int) -> None:
         self._first, self._width = first, width
-        folder.mkdir(parents=True, exist_ok=True)
-        # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.
-        self._file = tempfile.TemporaryFile("w+b", buffering=0, dir=folder)  # noqa: SIM115
-        self._complete = True
+        self._file = _opened(folder)
+        self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
         """Append packed rows, those after the last; an error ends the journal, not the run."""
-        if not self._complete:
+        if self._file is None or not self._complete:
             return
         try:
             # Unbuffered, so that a full disk shows here, and `rows` finds what was added.
@@ -56,7 +55,7 @@ class Journal:
         Raises:
             ValueError: they are not all there.
         """
-        if not self._complete:
+        if self._file is None or not self._complete:
             raise ValueError("the journal is not complete")
         if first < self._first:
             raise ValueError(f"first must be at least {self._first}, got {first}")
@@ -78,4 +77,17 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def _opened(folder: Path) -> FileIO | None:
+    """Return a new file without a name, or None if there can be none: a run needs no journal."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Never flushed to disk: only this attempt reads it, and a crash of the machine ends both.
+        file = tempfile.TemporaryFile("w+b", buffering=0, dir=folder)  # noqa: SIM115
+    except OSError as error:
+        log.warning("the journal is not written: %s", error)
+        return None
+    return file

@@ -89,7 +89,7 @@ def test_one_that_stays_away_is_passed_over_in_the_end(running: Stack, client: C
     undisturbed = finished(client, client.submit(SPEC).id)
     job_id = paused_with_checkpoints(client)
     kept = client.checkpoints(job_id)
-    newest = next(folder_of(running, job_id).glob(f"*/checkpoints/step-{kept[-1].step:08d}"))
+    newest = next(folder_of(running, job_id).glob(f"*/checkpoints/step-{kept[-1].step:08d}-*"))
     newest.rename(newest.with_name("taken away by somebody"))
 
     client.resume(job_id)

@@ -124,7 +124,7 @@ def test_rows_that_the_store_lost_are_sent_again(single: Stack, alone: Job) -> N
     assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, alone.digest)
     assert steps == list(range(STEPS))
     assert [event.id for event in events] == list(range(1, len(events) + 1))
-    assert not list((single.home / "storage").rglob("journal"))
+    assert not list((single.home / "run").rglob("*"))
 
 
 def cut_short(file: Path, *, at: bytes, entries: int) -> None:

@@ -259,6 +259,20 @@ def drop_last_byte(folder: Path) -> None:
     os.ftruncate(number, os.fstat(number).st_size - 1)
 
 
+def test_a_run_goes_without_a_journal_where_none_can_be_written(
+    client: redis.Redis, claim: Claim, sent: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "run").write_text("no folder")
+    journal = Journal(tmp_path / "run", first=0, width=PLAIN.width)
+    with journal, reporter_of(client, claim, sent, journal) as reporter:
+        end = sent_by_loop(reporter, sent, 0)
+        reporter.flush()
+        with pytest.raises(ValueError, match="the journal is not complete"):
+            next(journal.rows(0, 1))
+
+    assert rows_of(client, claim.job_id) == ROWS[:end]
+
+
 def test_rows_lost_by_store_and_journal_end_the_attempt(
     client: redis.Redis, claim: Claim, sent: list[int], tmp_path: Path
 ) -> None:
