@@ -182,6 +182,11 @@ class Noise(Modifier):
     begin: Duration | None = None
     """Where the noise begins; null for the first step."""
 
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a beginning after no steps, which null says."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("begin", self.begin, run)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return noise(
             self._inner_curve(lr, run),
@@ -238,6 +243,11 @@ class Shift(Modifier):
     kind: Literal["shift"]
     by: Duration
     """Steps to leave out."""
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also no steps to leave out."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("by", self.by, run)
 
     def inner(self, run: RunLength) -> RunLength:
         """Return the whole, the steps left out included."""

@@ -14,6 +14,7 @@ from optcore.schedules.catalogue import SCHEDULES
 from optcore.schedules.dialects import PRECISIONS, Dialectal
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.spec.duration import RunLength
+from optcore.spec.errors import SpecError
 from tests.support.optcore.schedule_specs import (
     EPOCH,
     MAY_GO_BELOW_ZERO,
@@ -155,6 +156,29 @@ def test_a_job_that_was_accepted_with_a_precision_of_no_effect_is_still_read() -
     run = RunLength(100, 10)
     expected = OneCycle.parse(spec).curve(0.1, run)(np.arange(100.0))
     assert old.curve(0.1, run)(np.arange(100.0)).tolist() == expected.tolist()
+
+
+SHORT = {"epochs": 0.01}
+MAY_BE_0 = {("piecewise", "boundaries"), ("multi_step", "milestones")}
+"""Moments, of which the first may be the first step."""
+TOO_SHORT = [
+    {"kind": kind, **cls.EXAMPLE, name: [SHORT] if name == "boundaries" else SHORT}
+    for kind, cls in SCHEDULES.items()
+    for name, field in cls.model_fields.items()
+    if "Epochs" in str(field.annotation) and (kind, name) not in MAY_BE_0
+]
+
+
+@pytest.mark.parametrize("spec", TOO_SHORT, ids=lambda spec: str(spec["kind"]))
+def test_a_duration_that_is_rounded_to_no_step_is_refused(spec: dict[str, Any]) -> None:
+    (name,) = [name for name, value in spec.items() if value in (SHORT, [SHORT])]
+
+    with pytest.raises(SpecError) as caught:
+        optcore.make_schedule(spec, lr=0.1, total_steps=400, steps_per_epoch=20)
+
+    first = caught.value.problems[0].message
+    rule = "boundaries must increase" if name == "boundaries" else f"{name} must be at least 1 step"
+    assert first.startswith(f"{rule}, got 0.01 epochs (0 steps)")
 
 
 def test_the_strategies_know_every_schedule() -> None:
