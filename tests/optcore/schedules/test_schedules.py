@@ -29,6 +29,15 @@ def test_constant() -> None:
     assert lrs({"kind": "constant"}, lr=0.3) == [0.3] * 13
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_line_between_fractions_of_0_is_0(precision: str) -> None:
+    """A momentum or a weight decay may be 0; only an absolute end is divided by it."""
+    ends = {"start_fraction": 0.5, "end_fraction": 1.0}
+    spec = {"kind": "linear", "dialect": "torch", "precision": precision, **ends}
+
+    assert lrs(spec, lr=0.0) == [0.0] * 13
+
+
 def test_cosine_falls_to_its_end_and_stays() -> None:
     values = lrs({"kind": "cosine", "length": 4, "end": 0.2})
 
