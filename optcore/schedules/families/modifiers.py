@@ -258,10 +258,6 @@ class Shift(Modifier):
         # At most: a formula never computes the steps left out, a recursion in float32 does.
         yield self.schedule, self.inner(run)
 
-    def cost(self, run: RunLength) -> int:
-        """Return also what the steps left out cost."""
-        return super().cost(run) + run.steps(self.by)
-
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return what is left of the rise after the steps left out."""
         # Not super(): a Modifier adds the whole rise of its inner schedule.

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import optcore
 from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.modifiers import Shift
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import SpecError
 
 
@@ -36,6 +38,12 @@ def test_a_line_between_fractions_of_0_is_0(precision: str) -> None:
     spec = {"kind": "linear", "dialect": "torch", "precision": precision, **ends}
 
     assert lrs(spec, lr=0.0) == [0.0] * 13
+
+
+def test_a_shift_costs_the_steps_left_out_once() -> None:
+    shifted = Shift.parse({"kind": "shift", "by": 100, "schedule": {"kind": "cosine"}})
+
+    assert shifted.cost(RunLength(400, 20)) == 400 + 500
 
 
 def test_cosine_falls_to_its_end_and_stays() -> None:
