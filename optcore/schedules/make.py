@@ -141,6 +141,9 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
 
 
 def _parse(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
+    # Not again: it may be of a job that was accepted with more than the rules of today.
+    if isinstance(spec, ScheduleSpec):
+        return spec
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:

@@ -22,6 +22,7 @@ from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.limits import lifted
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
 from optcore.training.fingerprint import run_facts
@@ -141,14 +142,16 @@ class Run:
         if weights is not None:  # before anything copies them
             _check_fit(weights, model.state_dict())
             model.load_state_dict(dict(weights))
-        optimizer = make_optimizer(
-            model.named_parameters(),
-            spec.whole_optimizer,
-            modules={p.name: p.module for p in spec.parameters() if p.module is not None},
-            schedule=spec.schedule,
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
-        )
+        # Specs are parsed again here; what an earlier release accepted is still trained.
+        with lifted():
+            optimizer = make_optimizer(
+                model.named_parameters(),
+                spec.whole_optimizer,
+                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
+                schedule=spec.schedule,
+                total_steps=spec.total_steps,
+                steps_per_epoch=spec.steps_per_epoch,
+            )
         return cls(
             spec=spec,
             dataset=dataset,
