@@ -211,6 +211,10 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         },
         "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
     },
+    "a scaling of another dialect": {
+        "optimizer": {"kind": "muon", "dialect": "keras", "adjust_lr": "original"},
+        "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
+    },
 }
 """What an earlier release has accepted, and a limit or a rule refuses now."""
 

@@ -104,6 +104,10 @@ from tests.support.optcore.grouped import grouped, image_network
             "exclude[1]: exclude must find a parameter, got 'head.*' (0.weight, 0.bias, 1.weight",
         ),
         (
+            {"kind": "muon", "dialect": "keras", "adjust_lr": "original"},
+            "adjust_lr: adjust_lr must be match_rms_adamw or none in dialect keras, got 'original'",
+        ),
+        (
             {"kind": "sag", "schedules": {"batch_num": {"kind": "linear"}}},
             "schedules.batch_num: schedules must move hyperparameters of sag (weight_decay, l1, l",
         ),
