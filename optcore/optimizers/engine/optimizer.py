@@ -15,7 +15,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from optcore.optimizers.engine import state as group_state
 from optcore.optimizers.engine.clipping import GradScales
 from optcore.optimizers.engine.flat import MASTER
-from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.engine.torch_state import (
     as_given,
@@ -92,11 +92,12 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def loss_scale(self) -> float:
-        """Factor that gradients come multiplied by; may be set between steps."""
+        """Factor that gradients come multiplied by; may be set between steps, if made with one."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
+        check_loss_scale(self._group_updates, self.loss_scale, scale)
         self._grad_scales.loss_scale = scale
 
     def metric_driven(self) -> list[MetricDrivenSchedule]:
@@ -171,10 +172,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         updated = False
         for i, group in enumerate(self.param_groups):
             update = self._group_updates[i]
-            for state in self._states[i]:
-                if state.is_elsewhere():
-                    self._take_back(i)  # all states of the group at once
-                    break
+            if any(state.is_elsewhere() for state in self._states[i]):
+                self._take_back(i)  # all states of the group at once
             numbers = update.rounded_numbers(group)
             numbers["grad_scale"] = scales[i]
             for state in self._states[i]:
