@@ -11,6 +11,7 @@ from optcore.schedules.base import RunProblem, ScheduleSpec
 from optcore.schedules.numerics.numbers import Numbers
 from optcore.spec.duration import RunLength
 from optcore.spec.errors import did_you_mean, reject
+from optcore.spec.limits import are_lifted
 
 ScheduleDialect = Literal["plain", "torch", "paddle", "paddleocr", "mindspore", "keras", "tf1"]
 Precision = Literal["float64", "float32"]
@@ -40,6 +41,8 @@ class Dialectal(ScheduleSpec):
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
     """Which dialects there are besides plain."""
+    ONLY_DOUBLE: ClassVar[bool] = False
+    """Whether it exists in float64 alone, whatever its dialect has."""
 
     # Ahead of all fields whose default depends on it: pydantic fills in defaults in this order.
     dialect: ScheduleDialect = "plain"
@@ -98,6 +101,14 @@ class Dialectal(ScheduleSpec):
                 f"dialect {self.dialect} does not exist for {self.kind}, only {', '.join(known)}"
                 f"{did_you_mean(self.dialect, known)}",
                 self.dialect,
+            )
+        # A job that an earlier release accepted is trained with the numbers that it had there.
+        if self.ONLY_DOUBLE and self.precision != "float64" and not are_lifted():
+            reject(
+                ["precision"],
+                f"precision must be float64 for {self.kind}, whose lr is computed in Python's "
+                f"floats, got {self.precision!r}",
+                self.precision,
             )
         if self.precision not in PRECISIONS[self.dialect]:
             reject(

@@ -142,6 +142,9 @@ def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
 
 def parse_schedule(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
     """Return *spec* as a spec, or raise `SpecError`."""
+    # Not parsed again: the job may have been accepted with fewer rules than those of today.
+    if isinstance(spec, ScheduleSpec):
+        return spec
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:

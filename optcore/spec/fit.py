@@ -230,8 +230,8 @@ def _eps_counts(run: RunSpec) -> None:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
-        # Rounding makes 0 of what is below half of the smallest number. An eps of 0 was meant so.
-        if 0 < eps < SMALLEST_HALF / 2:
+        # Half of the smallest number and less are rounded to 0. An eps of 0 was meant so.
+        if 0 < eps <= SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
                 f"eps must be at least {SMALLEST_HALF:.0e} among float16 parameters, or "

@@ -55,7 +55,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
         made.append(step_ahead(run))
         # Only a settled run can be saved or evaluated, so what was made ahead is reported first.
         due = run.checkpoint_is_due or run.evaluation_is_due or run.interrupt.is_set()
-        if len(made) >= most or due:
+        if len(made) >= most or due or made[-1].overflow is not None:
             yield from reported(run, made)
             made = []
 

@@ -22,6 +22,7 @@ from optcore.optimizers.engine.optimizer import FlatOptimizer
 from optcore.optimizers.make import make_optimizer
 from optcore.spec.duration import Epochs, steps_in
 from optcore.spec.groups.resolve import ResolvedGroup
+from optcore.spec.limits import lifted
 from optcore.spec.loss_scale import first_scale
 from optcore.spec.run import RunSpec
 from optcore.training.best import Best
@@ -142,16 +143,18 @@ class Run:
         if weights is not None:  # before anything copies them
             _check_fit(weights, model.state_dict())
             model.load_state_dict(dict(weights))
-        optimizer = make_optimizer(
-            model.named_parameters(),
-            spec.optimizer,
-            modules={p.name: p.module for p in spec.parameters() if p.module is not None},
-            schedule=spec.schedule,
-            total_steps=spec.total_steps,
-            steps_per_epoch=spec.steps_per_epoch,
-            loss_scale=first_scale(spec.loss_scale, spec.optimizer.dialect),
-            ema=training.keras_ema,
-        )
+        # Specs are parsed again here; what an earlier release accepted is still trained.
+        with lifted():
+            optimizer = make_optimizer(
+                model.named_parameters(),
+                spec.optimizer,
+                modules={p.name: p.module for p in spec.parameters() if p.module is not None},
+                schedule=spec.schedule,
+                total_steps=spec.total_steps,
+                steps_per_epoch=spec.steps_per_epoch,
+                loss_scale=first_scale(spec.loss_scale, spec.optimizer.dialect),
+                ema=training.keras_ema,
+            )
         return cls(
             spec=spec,
             dataset=dataset,

@@ -13,7 +13,9 @@ from optcore.spec.errors import SpecError
 from optcore.spec.limits import MAX_GROUPS, MAX_NAMES, MAX_SCHEDULES
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.run import RunSpec
+from optcore.training.run import Run
 from tests.support.optcore.run_specs import refused, run
+from tests.support.optcore.small import NOWHERE, steps
 
 WIDE = {
     "kind": "sequential",
@@ -196,6 +198,35 @@ def test_a_spec_accepted_without_the_limits_still_parses(name: str) -> None:
     if name == "iterations":
         assert isinstance(accepted.optimizer, Lbfgs)
         assert (accepted.optimizer.max_iter, accepted.optimizer.history_size) == (5000, 2000)
+
+
+ONE_CYCLE = {"kind": "one_cycle", "dialect": "torch", "precision": "float32"}
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "many names": {"optimizer": {"kind": "adam", "groups": [{"match": {"name": MANY_NAMES}}]}},
+    "a precision without effect": {"schedule": ONE_CYCLE},
+    "the same in a group": {
+        "optimizer": {
+            "kind": "momentum",
+            "groups": [{"match": "*", "momentum": {**ONE_CYCLE, "value": 0.9}}],
+        },
+        "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
+    },
+    "a scaling of another dialect": {
+        "optimizer": {"kind": "muon", "dialect": "keras", "adjust_lr": "original"},
+        "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
+    },
+}
+"""What an earlier release has accepted, and a limit or a rule refuses now."""
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_job_that_was_accepted_is_trained_whatever_is_refused_now(name: str) -> None:
+    data = run(**ACCEPTED[name])
+    refused(data)
+
+    started = Run.start(RunSpec.parse_accepted(data), data_dir=NOWHERE)
+
+    assert len(steps(started)) == 20
 
 
 def test_other_mistakes_are_refused_without_the_limits_too() -> None:

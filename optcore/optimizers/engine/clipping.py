@@ -111,8 +111,15 @@ def global_norm(params: Sequence[Tensor]) -> float:
 
 
 def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return the norm of each of *tensors*, of one dtype, in float32 at least."""
-    return torch._foreach_norm(list(tensors), 2, dtype=wide_dtype(tensors[0]))
+    """Return the norm of each of *tensors*, dtype by dtype, in float32 at least."""
+    by_dtype: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        by_dtype.setdefault(tensor.dtype, []).append(tensor)
+    return [
+        norm
+        for same in by_dtype.values()
+        for norm in torch._foreach_norm(same, 2, dtype=wide_dtype(same[0]))
+    ]
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype | None:

@@ -219,10 +219,9 @@ class FlatState:
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
         if any(grad.is_sparse for grad in present):
+            sparse = [grad.is_sparse for grad in present]
             self._make_dense()
-            # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its
-            # first step is 0.744 lr with the default betas.
-            return [(t + self._sparse_ahead, spans) for t, spans in self.updates()]
+            return self._updates_ahead(sparse) if self._sparse_ahead else self.updates()
         if (
             self._separately
             or len(present) < len(grads)
@@ -237,6 +236,16 @@ class FlatState:
             stretches.append(self._small_grads)
         params, slots, stored = self._of(self._all)
         return [(self.t[0], Spans(params, stretches, slots, stored, None, self._carried))]
+
+    def _updates_ahead(self, sparse: Sequence[bool]) -> list[tuple[int, Spans]]:
+        """Do the same parameter by parameter; *sparse* tells which gradients were row-sparse."""
+        # Paddle's kernel for row-sparse gradients corrects by beta ** (t + 1), so that its first
+        # step is 0.744 lr with the default betas; dense gradients beside it go to another kernel.
+        found = self._uneven_updates([param.grad for param in self._tensors])
+        return [
+            (t + self._sparse_ahead if ahead else t, spans)
+            for ahead, (t, spans) in zip(sparse, found, strict=True)
+        ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
         """Do the same parameter by parameter: they have no gradient, or different counts."""

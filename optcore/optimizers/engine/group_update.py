@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
@@ -29,6 +29,7 @@ class GroupUpdate:
         rounded: names of those that reach the rule as float32, whatever dtype the group has.
         constants: numbers of the transforms that are no hyperparameters of the group.
         engine: what computes the update.
+        scaled: whether it multiplies gradients by the scale that they are given with.
         separately: whether each parameter is updated by itself.
         multi_precision: whether parameters of less than float32 have a float32 copy.
         takes_sparse: whether row-sparse gradients are accepted.
@@ -43,6 +44,7 @@ class GroupUpdate:
     rounded: frozenset[str]
     constants: Numbers
     engine: Engine
+    scaled: bool
     separately: bool
     multi_precision: bool
     takes_sparse: bool
@@ -102,11 +104,26 @@ def compile_group(
         rounded=spec.rounded(single_precision=single_precision),
         constants=_constants(spec, ema),
         engine=_wrapped_engine(spec, rule, transforms, flags, fused=fused),
+        scaled=fused or transforms.scaled,
         separately=by_itself or rule.norms is not None,
         multi_precision=spec.multi_precision,
         takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
         sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,
     )
+
+
+def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float) -> None:
+    """
+    Refuse to set the loss scale from *before* to *scale* where *updates* would not apply it.
+
+    Raises:
+        ValueError: an engine was made without a scale, so that it has no operation for one.
+    """
+    if scale != before and not all(update.scaled for update in updates):
+        raise ValueError(
+            f"loss_scale must stay {before:g} where engine eager was made for that, got {scale:g}; "
+            "give another one in the spec"
+        )
 
 
 def fusible(spec: OptimizerSpec) -> bool:

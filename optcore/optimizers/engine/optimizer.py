@@ -15,9 +15,15 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from optcore.optimizers.engine import state as group_state
 from optcore.optimizers.engine.clipping import GradScales
 from optcore.optimizers.engine.flat import MASTER
-from optcore.optimizers.engine.group_update import GroupUpdate
+from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
-from optcore.optimizers.engine.torch_state import group_from_torch, group_to_torch, states_to_torch
+from optcore.optimizers.engine.torch_state import (
+    as_given,
+    group_from_torch,
+    group_to_torch,
+    states_to_torch,
+    uncast,
+)
 from optcore.optimizers.scheduled import MetricDrivenValue, Plan
 from optcore.schedules.make import MetricDrivenSchedule
 
@@ -86,11 +92,12 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def loss_scale(self) -> float:
-        """Factor that gradients come multiplied by; may be set between steps."""
+        """Factor that gradients come multiplied by; may be set between steps, if made with one."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
+        check_loss_scale(self._group_updates, self.loss_scale, scale)
         self._grad_scales.loss_scale = scale
 
     def metric_driven(self) -> list[MetricDrivenSchedule]:
@@ -110,8 +117,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             self._group_updates.append(self._group_updates[0])
             self._plans.append({})
             self._grad_scales.add_like_the_first()
-        group = self.param_groups[i]
-        self._states.append(self._placed(i, named_parameters(group)))
+        self._states.append(self._placed(i))
         self._show_slots()
 
     @overload
@@ -166,10 +172,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         updated = False
         for i, group in enumerate(self.param_groups):
             update = self._group_updates[i]
-            for state in self._states[i]:
-                if state.is_elsewhere():
-                    self._take_back(i)  # all states of the group at once
-                    break
+            if any(state.is_elsewhere() for state in self._states[i]):
+                self._take_back(i)  # all states of the group at once
             numbers = update.rounded_numbers(group)
             numbers["grad_scale"] = scales[i]
             for state in self._states[i]:
@@ -242,7 +246,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         # With a wrong number of groups, torch's own error is the clearer one.
         if len(groups) == len(state_dict["param_groups"]):
             state_dict = {**state_dict, "param_groups": groups}
-        super().load_state_dict(dict(state_dict))
+        with uncast(self):
+            super().load_state_dict(dict(state_dict))
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
         """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
@@ -277,10 +282,10 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load *state*, after `load_state_dict` or into a copy of another optimizer."""
+        for key, value in state["state"].items():
+            state["state"][key] = as_given(value)
         super().__setstate__(state)
-        self._states = [
-            self._placed(i, named_parameters(group)) for i, group in enumerate(self.param_groups)
-        ]
+        self._states = [self._placed(i) for i in range(len(self.param_groups))]
         for own in self.states():
             for i, segment in enumerate(own.segments):
                 group_state.absorb(own, i, self.state.get(segment.param, {}), self.kind)
@@ -321,10 +326,10 @@ class FlatOptimizer(torch.optim.Optimizer):
         """Return the numbers of *group*, at index *i*, as its rule gets them."""
         return self._group_updates[i].rounded_numbers(group)
 
-    def _placed(self, i: int, named: Sequence[tuple[str, Tensor]]) -> list[GroupState]:
-        return group_state.allocate(
-            self._group_updates[i], named, self._numbers(i, self.param_groups[i])
-        )
+    def _placed(self, i: int) -> list[GroupState]:
+        group = self.param_groups[i]
+        named = list(zip(group["param_names"], group["params"], strict=True))
+        return group_state.allocate(self._group_updates[i], named, self._numbers(i, group))
 
     def _take_back(self, i: int) -> None:
         """Make the parameters of group *i* views again after something moved them."""
@@ -333,7 +338,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             for state in old:
                 state.adopt()
             return
-        self._states[i] = self._placed(i, named_parameters(self.param_groups[i]))
+        self._states[i] = self._placed(i)
         group_state.move(old, self._states[i])
         self._show_slots()
 
@@ -342,8 +347,3 @@ class FlatOptimizer(torch.optim.Optimizer):
         for state in self.states():
             for i, segment in enumerate(state.segments):
                 self.state[segment.param] = state.slot_views(i)
-
-
-def named_parameters(group: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
-    """Return (name, parameter) of each parameter of a param_group."""
-    return list(zip(group["param_names"], group["params"], strict=True))

@@ -19,7 +19,7 @@ from torch import Tensor
 from optcore.optimizers.engine.centralize import centralized, is_centralized
 from optcore.optimizers.engine.clipping import wide_dtype
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
-from optcore.optimizers.engine.flat import Spans
+from optcore.optimizers.engine.flat import Segment, Spans
 from optcore.optimizers.engine.transforms import Transforms, limited, only
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
@@ -155,27 +155,39 @@ class Centralized:
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, of one parameter, in place."""
-        assert spans.segment is not None
-        param = spans.segment.param
-        if not is_centralized(param):
+        segment = spans.segment
+        assert segment is not None
+        if not is_centralized(segment.param):
             self._engine(spans, t, numbers)
             return
-        # In the memory of a contiguous or channels_last parameter dimension 0 is outermost, so that
-        # its rows follow each other.
-        rows, flat = param.shape[0], spans.params[0].ndim == 1
-        # A rule that sees shapes takes the whole matrix at once.
-        length = MAX_SLICE if flat else param.numel()
+        flat = spans.params[0].ndim == 1
+        in_rows = flat and _rows_follow_each_other(segment)
+        param, grad = spans.params[0], spans.grads[0]
+        if flat and not in_rows:
+            param, grad = _shaped(param, segment), _shaped(grad, segment)
         decay = numbers["weight_decay"] if self._with_decay else 0.0
         for stretch, part in centralized(
-            spans.grads[0].reshape(-1),
-            rows,
-            length,
-            spans.params[0].reshape(-1),
+            grad.reshape(-1),
+            segment.param.shape[0],
+            # A rule that sees shapes takes the whole matrix at once.
+            MAX_SLICE if in_rows else param.numel(),
+            param.reshape(-1),
             decay=-decay if self._transforms.maximize else decay,  # the gradient is negated later
             limited=lambda grad: limited(grad, numbers, self._transforms),
         ):
-            where = _part(spans, stretch, part) if flat else _whole(spans, part)
+            where = _part(spans, stretch, part) if in_rows else _whole(spans, part, segment)
             self._of_limited(where, t, numbers)
+
+
+def _rows_follow_each_other(segment: Segment) -> bool:
+    """Return whether dimension 0 is the outermost in memory, as in a channels_last parameter."""
+    rows = segment.param.shape[0]
+    return rows == 1 or segment.strides[0] * rows == segment.param.numel()
+
+
+def _shaped(flat: Tensor, segment: Segment) -> Tensor:
+    """Return *flat*, in the memory order of the parameter, in its shape."""
+    return flat.as_strided(segment.param.shape, segment.strides)
 
 
 def _norm(tensor: Tensor) -> Tensor:
@@ -183,8 +195,14 @@ def _norm(tensor: Tensor) -> Tensor:
     return norm
 
 
-def _whole(spans: Spans, grad: Tensor) -> Spans:
-    return spans._replace(grads=[grad.view(spans.params[0].shape)])
+def _whole(spans: Spans, grad: Tensor, segment: Segment) -> Spans:
+    """Return *spans* with *grad*, which is flat in the order of the indices."""
+    grad = grad.view(segment.param.shape)
+    if spans.params[0].ndim > 1:
+        return spans._replace(grads=[grad])
+    ordered = torch.empty_like(spans.params[0])
+    _shaped(ordered, segment).copy_(grad)
+    return spans._replace(grads=[ordered])
 
 
 def _part(spans: Spans, stretch: slice, grad: Tensor) -> Spans:

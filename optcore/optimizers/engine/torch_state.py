@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +21,34 @@ SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay
 
 SAME_MUON = {None, "original"}
 """Values of adjust_lr_fn that mean the same."""
+
+
+@dataclass(frozen=True)
+class _Uncast:
+    """What torch keeps of a parameter, in a form that its ``load_state_dict`` does not cast."""
+
+    state: Any
+
+
+@contextmanager
+def uncast(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Let *optimizer* load states with all their digits; they come as `as_given` takes them."""
+    # torch casts them to the dtype of the parameter, which has fewer digits than float32 slots.
+    # The last of the hooks: those of users get the states as they were given.
+    handle = optimizer.register_load_state_dict_pre_hook(_wrapped)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _wrapped(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    return {**state_dict, "state": {key: _Uncast(of) for key, of in state_dict["state"].items()}}
+
+
+def as_given(state: Any) -> Any:  # noqa: ANN401
+    """Return the *state* of a parameter as it was before torch got it."""
+    return state.state if isinstance(state, _Uncast) else state
 
 
 def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:

@@ -118,9 +118,8 @@ class Linear(Annealing, Dialectal):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
         if self.recursive:
-            end = self.absolute_end(lr) / lr
-            # The fraction as given: lr * fraction / lr may be its neighbour.
-            factor = self.end_fraction if self.end_fraction is not None else end
+            # The fraction as given: lr * fraction / lr may be its neighbour, and lr may be 0.
+            factor = self.end / lr if self.end_fraction is None else self.end_fraction
             return recursive_linear(
                 lr=lr, length=length, start_factor=self.start_fraction, end_factor=factor
             )

@@ -182,6 +182,11 @@ class Noise(Modifier):
     begin: Duration | None = None
     """Where the noise begins; null for the first step."""
 
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also a beginning after no steps, which null says."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("begin", self.begin, run)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return noise(
             self._inner_curve(lr, run),
@@ -239,6 +244,11 @@ class Shift(Modifier):
     by: Duration
     """Steps to leave out."""
 
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Yield also no steps to leave out."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("by", self.by, run)
+
     def inner(self, run: RunLength) -> RunLength:
         """Return the whole, the steps left out included."""
         return RunLength(run.total_steps + run.steps(self.by), run.steps_per_epoch)
@@ -247,10 +257,6 @@ class Shift(Modifier):
         """Yield the inner schedule with the steps left out."""
         # At most: a formula never computes the steps left out, a recursion in float32 does.
         yield self.schedule, self.inner(run)
-
-    def cost(self, run: RunLength) -> int:
-        """Return also what the steps left out cost."""
-        return super().cost(run) + run.steps(self.by)
 
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return what is left of the rise after the steps left out."""

@@ -38,6 +38,8 @@ class OneCycle(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    # mindspore.experimental has no OneCycleLR to copy.
+    ONLY_DOUBLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
         "three phases, linear": {"three_phase": True, "shape": "linear"}
@@ -105,7 +107,6 @@ class OneCycle(Dialectal):
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        # In float64 whatever the precision: mindspore.experimental has no OneCycleLR to copy.
         start = lr / self.div_factor if self.start is None else self.start
         return one_cycle(
             lr=lr,

@@ -74,6 +74,8 @@ class Plateau(MetricDriven, Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    # No trajectory of mindspore.experimental's ReduceLROnPlateau was recorded to compare with.
+    ONLY_DOUBLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.5}
 
     kind: Literal["plateau"]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.groups.groups import Glob
-from optcore.spec.limits import MAX_NAMES
+from optcore.spec.limits import MAX_NAMES, are_lifted
 from optcore.spec.optimizers.base import OptimizerSpec
 
 SHARED_WITH_ADAMW = (
@@ -174,8 +174,10 @@ class Muon(OptimizerSpec):
     """Iterations."""
     ns_eps: float = Field(1e-7, ge=0)
     """Keeps the norm that X is divided by away from 0."""
-    adjust_lr: Literal["original", "match_rms_adamw", "none"] = "original"
-    """How lr follows from the shape of the matrix (keras: always match_rms_adamw, or none)."""
+    adjust_lr: Literal["original", "match_rms_adamw", "none"] = per_dialect(
+        {"torch": "original", "keras": "match_rms_adamw"}
+    )
+    """How lr follows from the shape of the matrix (keras: match_rms_adamw or none)."""
     rms_rate: float = Field(0.2, gt=0)
     """Root mean square of a step under match_rms_adamw."""
     exclude: list[Glob] = Field(default_factory=list, max_length=MAX_NAMES, fail_fast=True)
@@ -224,10 +226,14 @@ class Muon(OptimizerSpec):
             "eps": self.adamw_eps,
         }
 
-    @model_validator(mode="before")
-    @classmethod
-    def _keras_matches_adamw(cls, data: Any) -> Any:  # noqa: ANN401  whatever was given
-        if isinstance(data, dict) and data.get("dialect") == "keras":
-            # Before validation, as a default: what is given comes after it and wins.
-            return {"adjust_lr": "match_rms_adamw", **data}
-        return data
+    @model_validator(mode="after")
+    def _keras_has_no_original(self) -> Self:
+        # A job that an earlier release accepted is trained with what it has.
+        if self.dialect == "keras" and self.adjust_lr == "original" and not are_lifted():
+            reject(
+                ["adjust_lr"],
+                f"adjust_lr must be match_rms_adamw or none in dialect keras, got "
+                f"{self.adjust_lr!r}",
+                self.adjust_lr,
+            )
+        return self

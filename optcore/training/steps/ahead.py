@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from optcore.training.reports import StepReport
+from optcore.training.reports import Diverged, StepReport
 from optcore.training.run import Run
 from optcore.training.steps.columns import Columns
-from optcore.training.steps.passes import backward, examples, loss_of
+from optcore.training.steps.passes import backward, examples, loss_of, overflow_as_divergence
 from optcore.training.steps.step import applied, divergence
 
 AHEAD = 32
 """Steps that a GPU may be ahead of the reports."""
 
-Made = tuple[StepReport, Tensor]
-"""The report of a step without its loss, and the loss on the device."""
+
+class Made(NamedTuple):
+    """
+    A step whose loss is not on the host yet.
+
+    Attributes:
+        report: its report, without the loss.
+        loss: the loss, on the device.
+        overflow: why its update could not be made, if so; no step may follow it.
+    """
+
+    report: StepReport
+    loss: Tensor
+    overflow: Diverged | None
 
 
 def ahead_of_reports(run: Run, columns: Columns) -> int:
@@ -41,23 +54,37 @@ def step_ahead(run: Run) -> Made:
         backward(run, loss)
         total += loss.detach()
         micro += 1
-    run.optimizer.step()
-    applied(run)
+    overflow = _update(run)
     # Its loss is not known yet, and may show that the run has diverged.
     run.settled, run.row = False, run.row + 1
     lrs = run.applied_lrs()
     report = StepReport(run.row - 1, lrs[run.displayed_group], 0.0, lrs if len(lrs) > 1 else ())
-    return report, total
+    return Made(report, total, overflow)
+
+
+def _update(run: Run) -> Diverged | None:
+    """Make an update; return why it could not be made, if so."""
+    try:
+        with overflow_as_divergence(run):
+            run.optimizer.step()
+    except Diverged as overflow:
+        # Not raised yet: a loss that waits to be reported may show that the run diverged before.
+        return overflow
+    applied(run)
+    return None
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
     """Wait for the losses of the steps *made*; yield their reports. The last settles the run."""
     # One copy to the host, and so one wait, for all of them.
-    losses = torch.stack([loss for _, loss in made]).tolist()
-    for (without, _), loss in zip(made, losses, strict=True):
-        report = without._replace(loss=loss)
+    losses = torch.stack([each.loss for each in made]).tolist()
+    for each, loss in zip(made, losses, strict=True):
+        report = each.report._replace(loss=loss)
         run.loss_sum, run.loss_count = run.loss_sum + loss, run.loss_count + 1
         diverged = divergence(run, report)
+        # As in `step`, which reports no step with a usable loss whose update overflows.
+        if diverged is None and each.overflow is not None:
+            raise each.overflow
         run.settled = report.step == run.row - 1 and diverged is None
         yield report
         if diverged is not None:

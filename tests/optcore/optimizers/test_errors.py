@@ -104,6 +104,10 @@ from tests.support.optcore.grouped import grouped, image_network
             "exclude[1]: exclude must find a parameter, got 'head.*' (0.weight, 0.bias, 1.weight",
         ),
         (
+            {"kind": "muon", "dialect": "keras", "adjust_lr": "original"},
+            "adjust_lr: adjust_lr must be match_rms_adamw or none in dialect keras, got 'original'",
+        ),
+        (
             {"kind": "sag", "schedules": {"batch_num": {"kind": "linear"}}},
             "schedules.batch_num: schedules must move hyperparameters of sag (weight_decay, l1, l",
         ),
@@ -240,3 +244,19 @@ def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
                 "training": {"steps": 9},
             }
         )
+
+
+def test_a_loss_scale_is_not_set_where_the_engine_would_not_apply_it() -> None:
+    plain = grouped({"kind": "sgd", "engine": "eager"})
+    scaled = grouped({"kind": "sgd", "engine": "eager", "loss_scale": 8.0})
+
+    plain.loss_scale = 1.0
+    scaled.loss_scale = 1.0
+    scaled.loss_scale = 4.0
+
+    assert scaled.loss_scale == 4.0
+    with pytest.raises(
+        ValueError,
+        match="loss_scale must stay 1 where engine eager was made for that, got 8; give anoth",
+    ):
+        plain.loss_scale = 8.0

@@ -4,12 +4,17 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import optcore
 from optcore.plan.schedule import plan_schedule
 from optcore.schedules.catalogue import SCHEDULES
+from optcore.schedules.dialects import PRECISIONS, Dialectal
+from optcore.schedules.families.one_cycle import OneCycle
+from optcore.spec.duration import RunLength
+from optcore.spec.errors import SpecError
 from tests.support.optcore.schedule_specs import (
     EPOCH,
     MAY_GO_BELOW_ZERO,
@@ -123,6 +128,57 @@ def test_behind_a_warmup_is_the_schedule_itself(
     expected = alone(t - length if after == "delay" else t)
     assert warm(t).tolist() == expected.tolist()
     assert warm(0) == np.float64(start) or np.float32(warm(0)) == np.float32(start)
+
+
+IN_SINGLE = [
+    {"kind": kind, **cls.EXAMPLE, "dialect": dialect, "precision": "float32"}
+    for kind, cls in SCHEDULES.items()
+    if issubclass(cls, Dialectal) and not cls.ONLY_DOUBLE
+    for dialect in cls.DIALECTS
+    if "float32" in PRECISIONS[dialect]
+]
+
+
+@pytest.mark.parametrize("spec", IN_SINGLE, ids=lambda spec: f"{spec['kind']}-{spec['dialect']}")
+def test_the_precision_that_is_accepted_is_that_of_every_value(spec: dict[str, Any]) -> None:
+    schedule = optcore.make_schedule(spec, lr=0.1, total_steps=400, steps_per_epoch=20)
+
+    lrs = schedule(np.arange(400))
+
+    assert lrs.tolist() == lrs.astype(np.float32).tolist()
+
+
+def test_a_job_that_was_accepted_with_a_precision_of_no_effect_is_still_read() -> None:
+    spec = {"kind": "one_cycle", "dialect": "torch"}
+
+    old = OneCycle.parse_accepted({**spec, "precision": "float32"})
+
+    run = RunLength(100, 10)
+    expected = OneCycle.parse(spec).curve(0.1, run)(np.arange(100.0))
+    assert old.curve(0.1, run)(np.arange(100.0)).tolist() == expected.tolist()
+
+
+SHORT = {"epochs": 0.01}
+MAY_BE_0 = {("piecewise", "boundaries"), ("multi_step", "milestones")}
+"""Moments, of which the first may be the first step."""
+TOO_SHORT = [
+    {"kind": kind, **cls.EXAMPLE, name: [SHORT] if name == "boundaries" else SHORT}
+    for kind, cls in SCHEDULES.items()
+    for name, field in cls.model_fields.items()
+    if "Epochs" in str(field.annotation) and (kind, name) not in MAY_BE_0
+]
+
+
+@pytest.mark.parametrize("spec", TOO_SHORT, ids=lambda spec: str(spec["kind"]))
+def test_a_duration_that_is_rounded_to_no_step_is_refused(spec: dict[str, Any]) -> None:
+    (name,) = [name for name, value in spec.items() if value in (SHORT, [SHORT])]
+
+    with pytest.raises(SpecError) as caught:
+        optcore.make_schedule(spec, lr=0.1, total_steps=400, steps_per_epoch=20)
+
+    first = caught.value.problems[0].message
+    rule = "boundaries must increase" if name == "boundaries" else f"{name} must be at least 1 step"
+    assert first.startswith(f"{rule}, got 0.01 epochs (0 steps)")
 
 
 def test_the_strategies_know_every_schedule() -> None:

@@ -108,6 +108,18 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "precision must be float64 in dialect plain, got 'float32'",
     ),
     (
+        {"kind": "one_cycle", "dialect": "torch", "precision": "float32"},
+        "precision",
+        "precision must be float64 for one_cycle, whose lr is computed in Python's floats, got "
+        "'float32'",
+    ),
+    (
+        {"kind": "plateau", "dialect": "torch", "precision": "float32"},
+        "precision",
+        "precision must be float64 for plateau, whose lr is computed in Python's floats, got "
+        "'float32'",
+    ),
+    (
         {"kind": "one_cycle", "three_phase": True, "pct_start": 0.6},
         "pct_start",
         "pct_start must be below 0.5 with three phases, got 0.6",

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import optcore
 from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.families.modifiers import Shift
+from optcore.spec.duration import RunLength
 from optcore.spec.errors import SpecError
 
 
@@ -27,6 +29,21 @@ def test_a_schedule_without_a_formula_cannot_be_made() -> None:
 
 def test_constant() -> None:
     assert lrs({"kind": "constant"}, lr=0.3) == [0.3] * 13
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_line_between_fractions_of_0_is_0(precision: str) -> None:
+    """A momentum or a weight decay may be 0; only an absolute end is divided by it."""
+    ends = {"start_fraction": 0.5, "end_fraction": 1.0}
+    spec = {"kind": "linear", "dialect": "torch", "precision": precision, **ends}
+
+    assert lrs(spec, lr=0.0) == [0.0] * 13
+
+
+def test_a_shift_costs_the_steps_left_out_once() -> None:
+    shifted = Shift.parse({"kind": "shift", "by": 100, "schedule": {"kind": "cosine"}})
+
+    assert shifted.cost(RunLength(400, 20)) == 400 + 500
 
 
 def test_cosine_falls_to_its_end_and_stays() -> None:

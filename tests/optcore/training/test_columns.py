@@ -14,6 +14,7 @@ from optcore.training.checkpoints import checkpoint
 from optcore.training.checkpoints.digest import digest
 from optcore.training.loop import train
 from optcore.training.reports import Diverged, Evaluation, Progress, Report, StepReport
+from optcore.training.run import Run
 from tests.support.optcore.small import column, start, steps
 
 
@@ -117,6 +118,42 @@ def test_a_divergence_among_steps_made_ahead_is_told_at_its_step() -> None:
 
     assert caught.value.step == expected.value.step
     assert not run.settled
+
+
+OVERFLOWING: dict[str, dict[str, Any]] = {
+    "at the first step": {
+        "optimizer": {"kind": "adam", "lr": 1e38, "engine": "eager", "beta1": 0.999},
+    },
+    "after three steps": {
+        "optimizer": {"kind": "sgd", "lr": 0.1},
+        "schedule": {"kind": "values", "values": [0.1] * 3 + [1e39] * 9},
+    },
+    "after a loss that is not finite": {
+        "optimizer": {"kind": "sgd", "lr": 1e38},
+        "schedule": {"kind": "values", "values": [1e38] + [1e39] * 11},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", OVERFLOWING.values(), ids=OVERFLOWING)
+def test_an_overflow_among_steps_made_ahead_is_the_same_divergence(changes: dict[str, Any]) -> None:
+    """On a GPU steps are made ahead: a job would end as failed, not as diverged."""
+    expected = until_divergence(start(**changes), ahead=1)
+    run = start(**changes)
+
+    found = until_divergence(run, ahead=8)
+
+    assert found == expected
+    assert not run.settled
+
+
+def until_divergence(run: Run, ahead: int) -> tuple[list[tuple[int, float, str]], str]:
+    reports = list[Report]()
+    with pytest.raises(Diverged) as caught:
+        reports += train(run, ahead=ahead)
+    # NaN equals nothing, not even itself.
+    rows = [(r.step, r.lr, str(r.loss)) for r in reports if isinstance(r, StepReport)]
+    return rows, f"{caught.value} ({caught.value.step})"
 
 
 def test_a_divergence_at_the_last_step_of_a_block_leaves_nothing_to_save() -> None:

@@ -278,6 +278,11 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
             "multi_precision true, got 1e-08",
         ),
         (
+            {"precision": "fp16_true", "optimizer": {"kind": "adam", "eps": 2.0**-25}},
+            "optimizer.eps: eps must be at least 6e-08 among float16 parameters, or "
+            "multi_precision true, got 2.9802322387695312e-08",
+        ),
+        (
             {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
             "training.lookahead: lookahead is not for schedule_free_adamw, which keeps weights "
             "of its own",

@@ -62,6 +62,32 @@ def test_only_decay_that_joins_the_gradient_is_centralized_with_it(
     torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
+LAYOUTS = {
+    "transposed": torch.randn(48, 32).t(),
+    "rows innermost": torch.randn(16, 3, 8).permute(2, 0, 1),
+    "channels last": torch.randn(8, 16, 3, 3).contiguous(memory_format=torch.channels_last),
+    "one row": torch.randn(16, 1).t(),
+    "large": torch.randn(1024, 600).t(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["sgd", "adafactor"])
+def test_rows_are_those_of_the_indices_in_any_layout(layout: str, kind: str) -> None:
+    value = LAYOUTS[layout]
+    spec = {"kind": kind, "dialect": "mindspore", "weight_decay": 0.1, "grad_centralization": True}
+    pair = [nn.Parameter(value.clone()), nn.Parameter(value.contiguous())]
+    assert pair[0].stride() == value.stride()
+    grad = torch.randn(value.shape) + torch.arange(value.shape[0]).view(-1, *[1] * (value.ndim - 1))
+
+    for param in pair:
+        optimizer = optcore.make_optimizer([("weight", param)], spec)
+        param.grad = torch.empty_like(param).copy_(grad)
+        optimizer.step()
+
+    torch.testing.assert_close(pair[0].detach(), pair[1].detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_a_gradient_is_clipped_before_it_is_centralized() -> None:
     pair = [nn.Parameter(torch.zeros(2, 16)), nn.Parameter(torch.zeros(3))]
     optimizer = optcore.make_optimizer(

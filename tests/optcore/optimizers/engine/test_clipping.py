@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import optcore
+from optcore.optimizers.engine.clipping import global_norm
 
 
 def test_a_norm_per_group_limits_each_group_separately() -> None:
@@ -101,3 +102,25 @@ def test_a_group_that_decay_splits_is_clipped_by_the_norm_of_the_whole_group() -
 
     shared = pytest.approx(1 / 8**0.5)
     assert factors == {("a.b",): shared, ("a.w",): shared, ("c",): 1.0}
+
+
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        (torch.bfloat16, torch.float64),
+        (torch.float64, torch.bfloat16),
+        (torch.float32, torch.float16),
+    ],
+    ids=str,
+)
+def test_a_global_norm_is_that_of_parameters_of_several_dtypes(
+    dtypes: tuple[torch.dtype, ...],
+) -> None:
+    """Each is measured in float32 at least: these norms in float16 would be infinite."""
+    params = [torch.zeros(2, dtype=dtype, requires_grad=True) for dtype in dtypes]
+    for param in params:
+        param.grad = torch.full((2,), 60_416.0, dtype=param.dtype)
+
+    norm = global_norm(params)
+
+    assert norm == pytest.approx(2 * 60_416.0, rel=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -102,3 +104,21 @@ def test_sparse_gradients_are_refused_where_they_differ_from_dense_ones(kind: st
         ValueError, match=f"the gradient of weight is sparse, which {kind} in dialect torch cannot"
     ):
         optimizer.step()
+
+
+def test_a_sparse_gradient_in_dialect_paddle_leaves_dense_ones_beside_it_as_they_are() -> None:
+    """Paddle has a kernel of its own for sparse gradients, whose first step is smaller."""
+    spec = {"kind": "adam", "dialect": "paddle", "lr": 0.1, "eps": 0.0}
+    embedding, line = nn.Embedding(6, 3, sparse=True).double(), nn.Linear(3, 2).double()
+    net = nn.Sequential(embedding, line)
+    optimizer = optcore.make_optimizer(net.named_parameters(), spec)
+    rows, bias = (param.detach().clone() for param in (embedding.weight, line.bias))
+
+    net(torch.tensor([0, 1])).sum().backward()
+    optimizer.step()
+
+    # Of step 2 where the gradient is sparse: 0.1 * (1 - 0.9) / (1 - 0.9 ** 2), and the root.
+    ahead = 0.1 * 0.1 / 0.19 / math.sqrt(0.001 / (1 - 0.999**2))
+    assert (line.bias - bias).abs().tolist() == pytest.approx([0.1, 0.1])
+    assert (embedding.weight - rows)[:2].abs().flatten().tolist() == pytest.approx([ahead] * 6)
+    assert optimizer.named_counts() == {"0.weight": 1, "1.weight": 1, "1.bias": 1}
