@@ -16,16 +16,14 @@ class Archive:
     Moves the rows of jobs that have ended to files; where that fails they stay in the store.
 
     Args:
-        client: of the store.
-        storage: where the files lie.
-        check: whether it can be used.
+        check: whether the storage can be used.
     """
 
     name = "archive"
     period_s = 1.0
 
-    def __init__(self, client: redis.Redis, storage: Storage, check: StorageCheck) -> None:
-        self._client, self._storage, self._check = client, storage, check
+    def __init__(self, check: StorageCheck) -> None:
+        self._check = check
 
     def run(self) -> None:
         """Move the rows of some jobs."""
@@ -34,7 +32,7 @@ class Archive:
         # be written: otherwise jobs would be put off in vain.
         with self._check.use() as usable:
             if usable:
-                each_job("archive", self._client, self._storage, call, _archive)
+                each_job("archive", self._check, call, _archive)
 
 
 class Histories:
@@ -42,23 +40,21 @@ class Histories:
     Moves the older entries of long histories to files; where that fails they stay in the store.
 
     Args:
-        client: of the store.
-        storage: where the files lie.
-        check: whether it can be used.
+        check: whether the storage can be used.
     """
 
     name = "histories"
     period_s = 1.0
 
-    def __init__(self, client: redis.Redis, storage: Storage, check: StorageCheck) -> None:
-        self._client, self._storage, self._check = client, storage, check
+    def __init__(self, check: StorageCheck) -> None:
+        self._check = check
 
     def run(self) -> None:
         """Shorten some histories."""
         call = calls.long_histories(limit=PER_ROUND, pause_ms=PAUSE_MS)
         with self._check.use() as usable:
             if usable:
-                each_job("history", self._client, self._storage, call, histories.shorten)
+                each_job("history", self._check, call, histories.shorten)
 
 
 def _archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import redis
 
+from control.storage import StorageCheck
 from store.errors import JobError
 from store.jobs import calls
 from store.redis.functions import UNAVAILABLE, Call, send
 from store.storage.storage import Storage
-from store.storage.usable import FULL
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,15 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 
 
 @contextmanager
-def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
+def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
     Set a member aside if handling it fails, and log why; the round continues with the others.
 
-    A store that is away or a storage that is full is no fault of the member, and ends the round.
+    A store that is away, or a storage that is full or away, is no fault of the member, and ends the
+    round.
 
     Args:
-        client: of the store.
+        check: decides whether an error is the storage's or the member's.
         kind: of what is done.
         member: mostly ``tenant/id`` of a job.
     """
@@ -47,26 +48,23 @@ def isolated(client: redis.Redis, kind: str, member: str) -> Iterator[None]:
     # Any exception: a mistake of ours that one job brings out must not stop the work on all others.
     except Exception as error:
         # Raised, since the jobs after this one would only find the same.
-        full = isinstance(error, OSError) and error.errno in FULL
-        if full:
+        if check.is_at_fault(error):
             raise
         # What is expected of files and records is a line in the log; only a mistake of the service
         # itself needs a traceback.
         known = isinstance(error, OSError | JobError)
         log.warning("%s of %s: %s", kind, member, error, exc_info=not known)
         why = str(error) if known else f"{type(error).__name__}: {error}"
-        send(client, calls.set_aside(kind, member, why=why))
+        send(check.client, calls.set_aside(kind, member, why=why))
     else:
         # Always sent: only the server knows whether it was set aside before, maybe by another
         # process.
-        send(client, calls.put_back(kind, member))
+        send(check.client, calls.put_back(kind, member))
 
 
-def each_job(
-    kind: str, client: redis.Redis, storage: Storage, call: Call[list[str]], work: Work
-) -> None:
+def each_job(kind: str, check: StorageCheck, call: Call[list[str]], work: Work) -> None:
     """Call *work* for each job that *call* returns; one that fails is set aside as *kind*."""
-    for member in send(client, call):
+    for member in send(check.client, call):
         tenant, _, job_id = member.partition("/")
-        with isolated(client, kind, member):
-            work(client, storage, tenant, job_id)
+        with isolated(check, kind, member):
+            work(check.client, check.storage, tenant, job_id)

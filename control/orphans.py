@@ -84,7 +84,7 @@ class Orphans:
             self._folders = jobs_in(self._storage)
         for tenant, job_id in some:
             with (
-                isolated(self._client, "files", f"{tenant}/{job_id}"),
+                isolated(self._check, "files", f"{tenant}/{job_id}"),
                 suppress(FileNotFoundError),  # another process has deleted it meanwhile
             ):
                 self._tidy(tenant, job_id)

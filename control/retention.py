@@ -62,7 +62,7 @@ class Retention:
             return
         for member in send(self._client, calls.unmeasured(limit=PER_ROUND)):
             tenant, _, job_id = member.partition("/")
-            with isolated(self._client, "size", member):
+            with isolated(self._check, "size", member):
                 size = self._storage.measure(job_folder(tenant, job_id))
                 send(self._client, calls.measured(tenant, job_id, size=size))
 
@@ -81,7 +81,7 @@ class Retention:
     def delete_files(self) -> None:
         """Delete the files of jobs whose records are gone."""
         call = calls.removed(limit=PER_ROUND, pause_ms=PAUSE_MS)
-        each_job("removed", self._client, self._storage, call, _delete)
+        each_job("removed", self._check, call, _delete)
 
 
 def _delete(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:

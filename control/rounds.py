@@ -76,8 +76,8 @@ def rounds_of(
     return [
         Reaper(client, lease_s=settings.lease_s),
         Orphans(client, storage, check, clock),
-        Archive(client, storage, check),
-        Histories(client, storage, check),
+        Archive(check),
+        Histories(check),
         Retention(client, storage, check, settings),
         Labels(client),
         Libraries(client),

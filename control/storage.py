@@ -11,7 +11,7 @@ from threading import Lock
 import redis
 
 from store.storage.storage import Storage
-from store.storage.usable import StorageAway, require_usable
+from store.storage.usable import FULL, StorageAway, require_usable
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,15 @@ class StorageCheck:
         clock: seconds.
 
     Attributes:
+        client: as given.
+        storage: as given.
         ours: whether the files in it are this store's, as of the last try.
     """
 
     def __init__(
         self, client: redis.Redis, storage: Storage, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client, self._storage, self._clock = client, storage, clock
+        self.client, self.storage, self._clock = client, storage, clock
         self._lock, self._usable_until, self._away = Lock(), 0.0, False
         self.ours = True
 
@@ -55,6 +57,20 @@ class StorageCheck:
             self._usable_until = 0.0
             raise
 
+    def is_at_fault(self, error: Exception) -> bool:
+        """
+        Return whether the storage is what failed, and not the files of one job.
+
+        The same error may come of either (EIO of a bad folder, or of a disk), so it is tried anew.
+        """
+        if not isinstance(error, OSError):
+            return False
+        # Not tried: it counts as usable when it is full, since files can still be deleted.
+        if error.errno in FULL:
+            return True
+        with self._lock:
+            return not self._try()
+
     def _is_usable(self) -> bool:
         # One try at a time: a storage that hangs holds one thread; the other rounds wait for it.
         with self._lock:
@@ -62,7 +78,7 @@ class StorageCheck:
 
     def _try(self) -> bool:
         try:
-            ours = require_usable(self._client, self._storage)
+            ours = require_usable(self.client, self.storage)
         except StorageAway as error:
             # Once for each outage: this is tried again every second.
             if not self._away:
@@ -70,7 +86,7 @@ class StorageCheck:
             self._away, self._usable_until = True, 0.0
             return False
         if not ours and self.ours:
-            log.warning(FOREIGN, self._storage.root)
+            log.warning(FOREIGN, self.storage.root)
         self.ours, self._away = ours, False
         self._usable_until = self._clock() + PROBE_S
         return True

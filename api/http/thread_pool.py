@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 
 from starlette.types import Scope
 
+from api.connections.connections import peer_of
 from store.errors import Busy
 
 P = ParamSpec("P")
@@ -207,4 +208,7 @@ class RequestThreads:
 def threads_of(scope: Scope) -> RequestThreads:
     """Return the thread pool for the request with this ASGI *scope*."""
     host, _ = scope.get("client") or ("", 0)
-    return RequestThreads(scope["app"].state.thread_pool, host, scope.get(BODY_SIZE, 0))
+    # As connections are counted: an IPv6 client has a network of addresses, and would have as many
+    # turns.
+    peer = peer_of(host)
+    return RequestThreads(scope["app"].state.thread_pool, peer, scope.get(BODY_SIZE, 0))

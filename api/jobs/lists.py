@@ -38,7 +38,7 @@ class Rows:
     Attributes:
         texts: each row, as JSON.
         unreadable: the jobs that cannot be read, with the reason, as JSON.
-        last: id of the last job.
+        last: id of the last job, readable or not.
         size: bytes of all rows.
         old: number of rows from records of the previous release.
         full: whether a further row did not fit.
@@ -63,7 +63,7 @@ class Rows:
         log.warning("%s cannot be listed: %s", job_id, why)
         text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
         self.unreadable.append(text)
-        self.size += len(text) + 1
+        self.last, self.size = job_id, self.size + len(text) + 1
 
     def page(self, rest: str | None) -> bytes:
         """Return the page as JSON; *rest* is the cursor behind it, if all rows fit."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from optserve.local.doctor.aof import MANIFEST
 from store.redis import keys
 from tests.support.service.homes import commands, doctor, problems, store
 
@@ -60,6 +61,25 @@ def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:
         file.write(b"*3\r\n$3\r\nSET\r\n$4\r\nlast\r\n$100\r\nhalf of")
 
     assert problems(doctor(home)) == []
+
+
+@pytest.mark.parametrize("content", [None, b"garbage"])
+def test_files_that_the_server_no_longer_loads_may_be_anything(
+    home: Path, content: bytes | None
+) -> None:
+    """A server that dies while it rewrites leaves them in its manifest, and maybe in its folder."""
+    folder = commands(home).parent
+    base, *others = (folder / MANIFEST).read_text().splitlines(keepends=True)
+    old = "file appendonly.aof.9.incr.aof seq 9 type h\n"
+    (folder / MANIFEST).write_text("".join([base, old, *others]))
+    if content is not None:
+        (folder / "appendonly.aof.9.incr.aof").write_bytes(content)
+
+    found = problems(doctor(home))
+
+    assert found == []
+    with store(home) as client:  # the server thinks so too
+        assert client.zcard(keys.JOBS % "local") == 3
 
 
 def test_a_second_repair_keeps_the_copy_of_the_first(home: Path) -> None:

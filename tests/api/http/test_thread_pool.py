@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 import pytest
+from starlette.applications import Starlette
 
-from api.http.thread_pool import SMALL, THREADS, FairSemaphore, FairThreadPool, RequestThreads
+from api.http.thread_pool import (
+    MAX_WAITING_PER_CLIENT,
+    SMALL,
+    THREADS,
+    FairSemaphore,
+    FairThreadPool,
+    RequestThreads,
+    threads_of,
+)
 from store.errors import Busy
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +140,31 @@ async def test_small_requests_run_on_the_event_loop_and_large_ones_in_a_thread()
         pool.close()
 
     assert here == threading.get_ident() != there
+
+
+async def test_the_addresses_of_an_ipv6_network_share_the_turns_of_one_client() -> None:
+    pool, go = FairThreadPool(), threading.Event()
+    app = Starlette()
+    app.state.thread_pool = pool
+
+    def run(host: str) -> Coroutine[None, None, bool]:
+        scope = {"type": "http", "client": (host, 1), "app": app}
+        return threads_of(scope).run(SMALL + 1, go.wait)
+
+    try:
+        network = [f"2001:db8:1:2::{i}" for i in range(1, THREADS + MAX_WAITING_PER_CLIENT + 1)]
+        held = [asyncio.create_task(run(host)) for host in network]
+        await settled()
+
+        with pytest.raises(Busy):
+            await asyncio.wait_for(run("2001:db8:1:2::ffff"), timeout=5)
+        held.append(asyncio.create_task(run("2001:db8:1:3::1")))
+        await settled()
+        go.set()
+        assert all(await asyncio.gather(*held))
+    finally:
+        go.set()
+        pool.close()
 
 
 async def test_the_event_loop_is_not_blocked_while_all_threads_are_busy() -> None:

@@ -146,6 +146,23 @@ async def test_a_page_with_specs_ends_early_too(
     assert {len(job["spec"]["schedule"]["values"]) for job in rows} == {150_000}
 
 
+async def test_an_unreadable_job_between_two_pages_is_listed_once(
+    http: httpx.AsyncClient, client: redis.Redis
+) -> None:
+    values = {"kind": "values", "values": [0.12345] * 150_000}
+    ids = [submitted(client, schedule=values, training={"steps": 150_000}) for _ in range(5)]
+    newest_first = sorted(ids, reverse=True)
+    num_fitting = len((await pages(http, limit=1000, spec="true"))[0]["data"])
+    odd = newest_first[num_fitting]
+    client.hset(keys.JOB % ("local", odd), "rows", "many")
+
+    taken = await pages(http, limit=1000, spec="true")
+
+    assert ids_of(taken) == [job_id for job_id in newest_first if job_id != odd]
+    assert [[job["id"] for job in page["unreadable"]] for page in taken] == [[odd], []]
+    assert taken[0]["next"] == odd
+
+
 async def test_a_spec_larger_than_a_page_is_null(
     http: httpx.AsyncClient, client: redis.Redis
 ) -> None:
