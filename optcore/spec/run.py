@@ -139,14 +139,13 @@ class RunSpec(Spec):
             spec = base.of_group(i, group)
             if group.schedule is not None:
                 yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
-            # What a group takes over from the optimizer was yielded above.
+            # What a group takes over from the optimizer was yielded above; a number in its place
+            # drops the schedule.
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
                     yield Scheduled((*where, name), name, schedule, spec)
                 elif "schedules" in own:
                     yield Scheduled((*where, "schedules", name), name, schedule, spec)
-                elif name in own:
-                    yield Scheduled(("optimizer", "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
         """Return the groups of parameters with the spec of each; they are resolved once."""

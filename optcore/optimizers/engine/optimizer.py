@@ -274,7 +274,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 highest count of any parameter.
 
         Raises:
-            ValueError: a slot or a parameter is missing, or there is one too many.
+            ValueError: a slot or a parameter is missing, one too many or of another shape.
         """
         group_state.load_named(self.states(), slots, counts)
         self._updates = max(counts.values(), default=0) if updates is None else updates

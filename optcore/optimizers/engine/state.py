@@ -116,7 +116,7 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
     Copy *theirs*, what torch keeps of parameter *i*, into its slots.
 
     Raises:
-        ValueError: it is of another optimizer than *kind*.
+        ValueError: it is of another optimizer than *kind*, or of a parameter of another shape.
     """
     segment, views = state.segments[i], state.slot_views(i)
     slots = {name: value for name, value in theirs.items() if name not in NO_SLOTS}
@@ -129,6 +129,7 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
             f"state of {segment.name} must have the slots of {kind} "
             f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
         )
+    _check_shapes(segment.name, views, slots)
     # torch's SGD and Muon keep no count. Slots mean that a first update was made, and their rules
     # ask only whether t is 1.
     state.t[i] = int(theirs.get("step", 1))
@@ -165,9 +166,9 @@ def load_named(
     Load what `named_slots` and `named_counts` returned.
 
     Raises:
-        ValueError: a slot or a parameter is missing, or there is one too many.
+        ValueError: a slot or a parameter is missing, one too many or of another shape.
     """
-    # All names are compared before anything is copied: a refused state changes nothing.
+    # All are compared before anything is copied: a refused state changes nothing.
     expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}
     given = {(slot, name) for slot, by in slots.items() for name in by}
     if expected != given or counts.keys() != named_counts(states).keys():
@@ -176,6 +177,21 @@ def load_named(
         raise ValueError(f"slots must match the optimizer's: missing {missing}; extra {extra}")
     for state in states:
         for i, segment in enumerate(state.segments):
+            of_param = {slot: by[segment.name] for slot, by in slots.items() if segment.name in by}
+            _check_shapes(segment.name, state.slot_views(i), of_param)
+    for state in states:
+        for i, segment in enumerate(state.segments):
             state.t[i] = counts[segment.name]
             for slot, view in state.slot_views(i).items():
                 view.copy_(slots[slot][segment.name])
+
+
+def _check_shapes(name: str, views: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
+    """Refuse *slots* of the parameter *name* that have other shapes than its *views*."""
+    # To copy would broadcast: the row of another parameter would fill the whole slot.
+    for slot, view in views.items():
+        if slots[slot].shape != view.shape:
+            raise ValueError(
+                f"{slot} of {name} must have shape {tuple(view.shape)}, "
+                f"got {tuple(slots[slot].shape)}"
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -43,11 +42,6 @@ class DatasetSpec(Spec):
     def num_classes(self) -> int:
         """Number of different labels."""
         raise NotImplementedError
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Updates in one pass over the training examples."""
-        return ceil(self.train_examples / self.batch_size)
 
     @model_validator(mode="after")
     def _a_batch_fits(self) -> Self:

@@ -52,10 +52,6 @@ class Ftrl(OptimizerSpec):
     beta: float = per_dialect({"keras": 0.0, "tf1": 0.0}, ge=0)
     """The paper's beta: keeps the first steps small."""
 
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers; 0 for those that the dialect does not have."""
-        return {"l2_shrinkage": 0.0, "beta": 0.0, **super().hyperparameters()}
-
 
 class ProximalSgd(OptimizerSpec):
     """

@@ -260,3 +260,21 @@ def test_a_loss_scale_is_not_set_where_the_engine_would_not_apply_it() -> None:
         match="loss_scale must stay 1 where engine eager was made for that, got 8; give anoth",
     ):
         plain.loss_scale = 8.0
+
+
+def test_slots_of_another_shape_are_refused_and_change_nothing() -> None:
+    """To copy would broadcast them."""
+    optimizer = optcore.make_optimizer(nn.Linear(3, 2).named_parameters(), {"kind": "adam"})
+    other = optcore.make_optimizer(nn.Linear(3, 1).named_parameters(), {"kind": "adam"})
+    slots = {slot: {n: t + 7 for n, t in by.items()} for slot, by in other.named_slots().items()}
+    rule = r"exp_avg of weight must have shape \(2, 3\), got \(1, 3\)"
+
+    with pytest.raises(ValueError, match=rule):
+        optimizer.load_named(slots, {"weight": 1, "bias": 1})
+
+    assert optimizer.named_counts() == {"weight": 0, "bias": 0}
+    assert all(not t.any() for by in optimizer.named_slots().values() for t in by.values())
+
+    state = {0: {"step": 1, **{slot: by["weight"] for slot, by in slots.items()}}}
+    with pytest.raises(ValueError, match=rule):
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
