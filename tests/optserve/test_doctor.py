@@ -9,15 +9,21 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
+from redis.client import Pipeline
 
+from control.retention import Retention
+from control.storage import StorageCheck
 from optserve.local import homes
+from optserve.local.doctor.findings import Home
+from optserve.local.doctor.jobs import check_archives
 from store.jobs import calls
 from store.redis import keys
 from store.redis.functions import send
+from store.settings import Settings
 from store.storage.names import STORE
 from store.storage.storage import Storage
 from tests.support.checkout import ROOT
@@ -150,6 +156,37 @@ def test_the_service_requeues_a_job_that_ran_without_a_lease(home: Path) -> None
     assert "1 job will be taken back as soon as the service runs" in done.output
     with store(home) as client:
         assert len(send(client, calls.reap(limit=10, lease_ms=0)).jobs) == 1
+
+
+class Removed(Pipeline):
+    """Reads records, and lets retention remove the jobs that have ended right after that."""
+
+    retention: ClassVar[Retention]
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        found: list[Any] = super().execute(raise_on_error)
+        self.retention.run()
+        return found
+
+
+class Removing(redis.Redis):
+    """A connection whose pipelines are `Removed`."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Removed:
+        return Removed(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def test_a_job_that_retention_removes_meanwhile_has_lost_nothing(home: Path) -> None:
+    settings = Settings(home=home, keep_jobs=0)
+    with store(home) as client:
+        check = StorageCheck(client, Storage(settings.storage_dir))
+        Removed.retention = Retention(client, check.storage, check, settings)
+        looking = Removing(connection_pool=client.connection_pool)
+
+        (found,) = check_archives(Home(home, settings, running=True), looking)
+
+        assert client.zcard(keys.ENDED) == 0
+    assert (found.message, found.ok) == ("as they should be", True)
 
 
 def test_access_of_others_to_the_servers_folder_is_removed(home: Path) -> None:

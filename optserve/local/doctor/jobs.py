@@ -67,14 +67,18 @@ def check_records(home: Home, client: redis.Redis) -> Iterator[Finding]:
 def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
     """Check whether the archives of ended jobs exist."""
     storage = Storage(home.settings.storage_dir)
-    odd = [
-        job
-        for job, record in _records(client)
-        if _is_whole(record)
-        and any(storage.size(file.path) != file.size for file in record.archive.values())
-    ]
+
+    def odd() -> list[str]:
+        return [
+            job
+            for job, record in _records(client)
+            if _is_whole(record)
+            and any(storage.size(file.path) != file.size for file in record.archive.values())
+        ]
+
     message = "have lost rows or history: the files are gone, or have another size"
-    yield _finding("jobs: archives", odd, message, "mount the right storage, or restore it")
+    todo = "mount the right storage, or restore it"
+    yield _finding("jobs: archives", _twice(odd), message, todo)
 
 
 def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
