@@ -37,6 +37,8 @@ RETRY_S = 0.5
 """Seconds before another trainer is started in place of one that died before it was ready."""
 ANSWER_S = 10.0
 """Seconds that the store gets to answer a heartbeat."""
+LEAVE_S = 2.0
+"""Seconds that a worker that leaves waits for its last heartbeat, and then for the store."""
 POLL_S = 0.75
 """How often the worker polls whether its job is to be killed. A trainer in a long call into C does
 not poll, and a kill has to take effect within two seconds."""
@@ -79,6 +81,7 @@ class WorkerLoop:
         self._fingerprint = ""
         self._claimed: Claim | None = None
         self._gone, self._opened = threading.Event(), False
+        self._presence = threading.Thread(target=self._keep_present, name="presence", daemon=True)
 
     def open(self) -> None:
         """
@@ -95,7 +98,7 @@ class WorkerLoop:
         # when it first hears one, and until then no job of its bits counts on it. If another worker
         # hears this one, the reaper rings again.
         doorbell.ring(self._client, self.device, self.id)
-        threading.Thread(target=self._keep_present, name="presence", daemon=True).start()
+        self._presence.start()
         self._trainers.prepare()
         self._opened = True
 
@@ -111,10 +114,14 @@ class WorkerLoop:
         # First, for a heartbeat after `bye` would list this worker for 20 s more.
         self._gone.set()
         self._trainers.close()
+        # One that has been sent may arrive after `bye`. There is no time for one that the store
+        # does not answer.
+        if self._presence.is_alive():
+            self._presence.join(LEAVE_S)
         try:
             # RQ has raised the timeout of the other client's new connections to 55 s, ten more than
             # it waits for a message; a worker that leaves cannot wait for so long.
-            with connect(self._settings.store_url, timeout_s=2) as client:
+            with connect(self._settings.store_url, timeout_s=LEAVE_S) as client:
                 send(client, calls.bye(self.id))
         except redis.RedisError as error:
             log.warning("%s could not deregister: %s", self.id, error)
@@ -261,6 +268,8 @@ class WorkerLoop:
         self._hello(client)
 
     def _hello(self, client: redis.Redis) -> None:
+        if self._gone.is_set():
+            return
         hello = calls.hello(
             self.id,
             ttl_ms=GONE_AFTER_MS,
