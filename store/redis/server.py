@@ -8,6 +8,7 @@ import redis
 
 from store.errors import StoreUnsafe
 from store.jobs import calls
+from store.redis import keys
 from store.redis.constants import FORMAT, LEGACY, LIBRARIES
 from store.redis.functions import is_missing, load, send
 from store.redis.library import library_name
@@ -84,16 +85,34 @@ def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS)
     Remove the functions of older releases that were not used for long; return their names.
 
     What a newer release has loaded is not this one's to remove. A process that still calls what was
-    removed loads it again.
+    removed loads it again. Several processes may do this at once: each returns what it has removed.
     """
-    older = [
-        name for name in libraries(client) if name != library_name() and _format(name) <= FORMAT
-    ]
+    loaded = libraries(client)
+    older = [name for name in loaded if name != library_name() and _format(name) <= FORMAT]
     unused = send(client, calls.unused_libraries(older, max_age_ms=max_age_ms)) if older else []
-    for name in unused:
-        client.function_delete(name)
+    removed = [name for name in unused if _delete(client, name)]
+    # Also what another process has removed and not forgotten, since it died, or since a third one
+    # has noted it anew in between. A library that is loaded only now is noted when it is used.
+    for name in _noted(client) - (set(loaded) - set(unused)):
         send(client, calls.forget_library(name))
-    return unused
+    return removed
+
+
+def _delete(client: redis.Redis, name: str) -> bool:
+    """Delete a library; return False if another process has done so meanwhile."""
+    try:
+        client.function_delete(name)
+    except redis.ResponseError as error:
+        if "not found" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _noted(client: redis.Redis) -> set[str]:
+    """Return the names of the libraries of which the store has when they were used."""
+    found: Any = client.zrange(keys.LIBRARIES, 0, -1)
+    return {name.decode() for name in found}
 
 
 def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:

@@ -1,6 +1,7 @@
 """Functions of several releases on one server: each calls its own, and leaves newer ones alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -36,6 +37,11 @@ def load(client: redis.Redis, name: str) -> None:
 
 def loaded(client: redis.Redis) -> set[str]:
     return {found[1].decode() for found in client.function_list("optserve*")}
+
+
+def known(client: redis.Redis) -> set[str]:
+    found: Any = client.zrange(keys.LIBRARIES, 0, -1)
+    return {name.decode() for name in found}
 
 
 def age(client: redis.Redis, name: str, ms: int) -> None:
@@ -111,6 +117,57 @@ def test_an_old_library_goes_once_nobody_has_used_it_for_a_week(client: redis.Re
 
     assert (first, early, late) == ([], [], [OLDER])
     assert loaded(client) == {RELEASE_0_1, library_name()}
+
+
+class Overtaken(redis.Redis):
+    """A connection on which another process is quicker to delete a library."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        untyped: Any = super()
+        if args[0] == "FUNCTION DELETE":
+            untyped.execute_command(*args, **options)
+        return untyped.execute_command(*args, **options)
+
+
+def test_of_two_that_remove_a_library_at_once_one_has_removed_it(client: redis.Redis) -> None:
+    for name in (RELEASE_0_1, OLDER):
+        load(client, name)
+        age(client, name, UNUSED_MS + 1000)
+
+    removed = remove_unused_libraries(Overtaken(connection_pool=client.connection_pool))
+
+    assert removed == []
+    assert loaded(client) == {library_name()}
+    assert known(client) <= {library_name()}
+
+
+def test_what_is_known_of_a_library_that_is_gone_is_forgotten(client: redis.Redis) -> None:
+    """A process that removed it died before it could say so."""
+    load(client, NEWER)
+    for name in (OLDER, NEWER):
+        age(client, name, 0)
+
+    assert remove_unused_libraries(client) == []
+    assert known(client) - {library_name()} == {NEWER}
+
+
+def test_a_user_who_may_not_delete_libraries_is_told(
+    client: redis.Redis, server: EmbeddedServer
+) -> None:
+    load(client, OLDER)
+    age(client, OLDER, UNUSED_MS + 1000)
+    client.acl_setuser(
+        "reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-function|delete"]
+    )
+
+    try:
+        with (
+            redis.from_url(server.url, username="reader", password="any") as reader,
+            pytest.raises(redis.exceptions.NoPermissionError, match="function"),
+        ):
+            remove_unused_libraries(reader)
+    finally:
+        client.acl_deluser("reader")
 
 
 def test_the_library_of_0_1_is_in_use_while_a_worker_of_it_lives(client: redis.Redis) -> None:
