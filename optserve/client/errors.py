@@ -36,12 +36,19 @@ class ServiceError(ClientError):
 
     Attributes:
         problem: its answer.
+        idempotency_key: of a job that an earlier attempt may have submitted; '' if none has.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, idempotency_key: str = "") -> None:
         mistakes = [(m.param, m.message) for m in problem.errors]
-        super().__init__("\n".join(lines(mistakes, problem.more_errors)) or problem.detail)
-        self.problem = problem
+        text = "\n".join(lines(mistakes, problem.more_errors)) or problem.detail
+        if idempotency_key:
+            text += (
+                "\nAn earlier attempt may have been accepted. Submit the job again with the "
+                f"idempotency key {idempotency_key}: that never creates a second job"
+            )
+        super().__init__(text)
+        self.problem, self.idempotency_key = problem, idempotency_key
 
     @property
     def refused(self) -> bool:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from optserve.client.backoff import Backoff
 from optserve.client.connection import ANSWER_S, Connection
-from optserve.client.errors import BadJob, ServiceError, Unanswered, Unreachable
+from optserve.client.errors import BadJob, NotTheService, ServiceError, Unanswered, Unreachable
 from optserve.contract.answers.jobs import Job
 
 # An attempt right before the deadline could not even connect with what is left.
@@ -54,6 +54,7 @@ def post_job(
         Unanswered: a request was sent and no answer came; the job may have been accepted.
         Unreachable: no request could be sent.
         ServiceError: the service refused the job.
+        NotTheService: something else answered the first request that arrived.
     """
     key = _checked_key(idempotency_key or str(uuid.uuid4()))
     sent = False
@@ -70,8 +71,14 @@ def post_job(
                 headers={"Idempotency-Key": key},
                 timeout_s=timeout_s,
             )
+        except NotTheService as error:
+            if sent:
+                raise Unanswered(error, key) from error
+            raise
         except (Unreachable, ServiceError) as error:
             if isinstance(error, ServiceError) and error.refused:
+                if sent:
+                    raise ServiceError(error.problem, idempotency_key=key) from error
                 raise
             # Once any attempt may have arrived, a later one that did not proves nothing.
             sent = sent or isinstance(error, ServiceError) or error.sent
