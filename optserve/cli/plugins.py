@@ -39,8 +39,10 @@ def add_commands(app: typer.Typer) -> None:
 def _add(app: typer.Typer, point: EntryPoint) -> None:
     try:
         command = point.load()
-    except ImportError as error:  # a broken plugin must not take the other commands with it
-        _add_missing(app, point.name, f"{point.value} cannot be imported: {error}")
+    # Any exception, for it is other people's code: a broken plugin must not take the other commands
+    # with it.
+    except Exception as error:
+        _add_broken(app, point, f"{point.value} cannot be imported: {error}")
         return
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=point.name)
@@ -48,13 +50,26 @@ def _add(app: typer.Typer, point: EntryPoint) -> None:
         app.command(point.name)(command)
 
 
-def _add_missing(app: typer.Typer, name: str, reason: str) -> None:
-    def command() -> None:
-        raise StackError(
-            f"optserve {name} cannot run: {reason}.\n"
-            "Install the service into an environment of its own: "
-            'pip install "optserve[server]"; or use its container images.'
-        )
+def _add_broken(app: typer.Typer, point: EntryPoint, reason: str) -> None:
+    name, owner = point.name, point.dist.name if point.dist else "another distribution"
+    if name in OF_THE_SERVICE:
+        _add_missing(app, name, reason)
+    else:
+        todo = f"It is a command of {owner}: install that again, or remove it."
+        _add_refusal(app, name, reason, todo, "(It cannot be imported.)")
 
-    help_text = f"{OF_THE_SERVICE.get(name, '')} (The service is not installed.)"
-    app.command(name, help=help_text.strip(), context_settings=ANY_ARGUMENTS)(command)
+
+def _add_missing(app: typer.Typer, name: str, reason: str) -> None:
+    todo = (
+        "Install the service into an environment of its own: "
+        'pip install "optserve[server]"; or use its container images.'
+    )
+    help_text = f"{OF_THE_SERVICE[name]} (The service is not installed.)"
+    _add_refusal(app, name, reason, todo, help_text)
+
+
+def _add_refusal(app: typer.Typer, name: str, reason: str, todo: str, help_text: str) -> None:
+    def command() -> None:
+        raise StackError(f"optserve {name} cannot run: {reason}.\n{todo}")
+
+    app.command(name, help=help_text, context_settings=ANY_ARGUMENTS)(command)
