@@ -20,7 +20,7 @@ Params = dict[str, str | float | Sequence[str]]
 """Of a query."""
 
 ANSWER_S = 30.0
-"""Seconds that an answer may take."""
+"""Seconds that connecting, sending, and every read of an answer may take, not their sum."""
 # Without WriteError and WriteTimeout: part of the request may have arrived.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """Failures before the first byte of the request was sent."""
@@ -63,8 +63,6 @@ class Connection:
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         try:
-            # httpx applies the timeout to connecting, to sending and to every read, not to their
-            # sum.
             response = self._http.request(
                 method, path, content=content, headers=sent, params=params, timeout=timeout_s
             )

@@ -60,7 +60,8 @@ def post_job(
     sent = False
     backoff.start()  # time spent in attempts counts, or a hanging service would block for hours
     while True:
-        # The deadline bounds the whole call, so an attempt near it gets less time than others.
+        # The deadline bounds the whole call, so an attempt near it gets less time than others. The
+        # time is that of each read: an answer that comes byte by byte may still take longer.
         timeout_s = min(ANSWER_S, max(backoff.remaining_s(), MIN_TIMEOUT_S))
         try:
             return connection.request(
