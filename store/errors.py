@@ -8,7 +8,7 @@ What can go wrong with a job, for the client to know.
       NothingToClone         409  the job has no such checkpoint, or it is damaged
       JobRunning             409  a worker has the job: pause it first
       JobEnded               409  the job's state is final
-      RowsWereCut            409  steps that the client has are no longer what they were
+      RowsWereTruncated      409  steps that the client has are no longer what they were
       NotAcceptable          406  the answer is not to be had in a form that is accepted
       IdempotencyConflict    422  the key was used with another body
       RecordUnreadable       500  what the store has of the job is damaged

@@ -121,7 +121,7 @@ class Cloner:
             raise
 
     async def _discard(self, new: str) -> None:
-        """Remove the copy for a job that was not made; if that fails, retention does so later."""
+        """Remove the copy for a job that was not made; where that fails, it becomes an orphan."""
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)

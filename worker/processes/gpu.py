@@ -79,7 +79,8 @@ def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sl
         wait: sleeps so many seconds before the next try.
 
     Returns:
-        The descriptor that holds the lock; child processes do not inherit it.
+        The descriptor that holds the lock. A process that is forked has it too, until it runs
+        another program.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
