@@ -44,7 +44,9 @@ class CloneSpec(Spec):
     def sha256(self, job_id: str) -> str:
         """Return a digest of the request to clone the job *job_id*."""
         # With the parent's id: the same body is another request for another job. A job has no field
-        # of this name, so no submission has the same hash.
+        # of this name, so no submission has the same hash. A field that is added to clones must be
+        # left out of this while it has its default: a request that is repeated after the upgrade
+        # would be a conflict with itself.
         request = {"clone": job_id, **self.model_dump(mode="json", by_alias=True)}
         return canonical.sha256(request)
 

@@ -8,6 +8,16 @@ local function recall(_, args)
   return {known[2] == body_sha and 'replayed' or 'conflict', {}, view(key('job', tenant, known[1]))}
 end
 
+-- Whether a request to submit is the one that its key was first used with: its hash is that of the
+-- whole spec, with all defaults. A release that adds a field hashes the same body to another one, so
+-- what was posted is compared too; not of a clone, since it does not name the job that was cloned.
+local function is_repeated(job, sha, body_sha, flat)
+  if sha == body_sha then return true end
+  local fields, posted, parent = {}, get(job, 'posted', 'parent')
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return not (parent or fields.parent) and posted and posted == fields.posted
+end
+
 -- submit tenant id idempotency_key body_sha (field value)...
 -- -> (created | replayed | conflict), {device to wake...}, the record
 local function submit(_, args)
@@ -19,8 +29,9 @@ local function submit(_, args)
   if idem ~= '' then
     local known = redis.call('HMGET', key('idempotency', tenant, idem), 'id', 'sha')
     if known[1] then
-      return {known[2] == body_sha and 'replayed' or 'conflict', {},
-        view(key('job', tenant, known[1]))}
+      local first = key('job', tenant, known[1])
+      local repeated = is_repeated(first, known[2], body_sha, {unpack(args, 5)})
+      return {repeated and 'replayed' or 'conflict', {}, view(first)}
     end
     redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
   end

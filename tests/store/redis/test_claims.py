@@ -11,7 +11,7 @@ from optserve.contract.states import Outcome, State
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.ids import new_id
-from store.jobs.pointers import Pointer
+from store.jobs.pointers import Pointer, StartingState
 from store.jobs.record import new_fields
 from store.jobs.series import PLAIN
 from store.redis import keys
@@ -68,13 +68,58 @@ def test_an_idempotency_key_gives_one_job_and_refuses_another_body(client: redis
     fields = new_fields(JobSpec.parse(SPEC))
 
     again = send(client, calls.submit("local", new_id(), fields, idempotency_key="k", body_sha="a"))
-    other = send(client, calls.submit("local", new_id(), fields, idempotency_key="k", body_sha="b"))
+    odd = new_fields(JobSpec.parse({**SPEC, "name": "another"}))
+    other = send(client, calls.submit("local", new_id(), odd, idempotency_key="k", body_sha="b"))
     theirs = submit(client, tenant="other", key="k", body="b")
 
     assert (again.outcome, again.record.id) == ("replayed", first)
     assert (other.outcome, other.record.id) == ("conflict", first)
     assert theirs != first
     assert client.zcard(keys.JOBS % "local") == 1
+
+
+class NextSpec(JobSpec):
+    """The spec of a release that adds a field with a default."""
+
+    added: int = 1
+
+
+def submitted(
+    client: redis.Redis, spec: JobSpec, body_sha: str = "", parent: StartingState | None = None
+) -> str:
+    """Submit a job with the key k; return what came of it."""
+    fields = new_fields(spec, parent)
+    sha = body_sha or spec.sha256()
+    call = calls.submit("local", new_id(), fields, idempotency_key="k", body_sha=sha)
+    return send(client, call).outcome
+
+
+def test_a_request_that_is_repeated_after_an_upgrade_is_no_conflict(client: redis.Redis) -> None:
+    before, after = JobSpec.parse(SPEC), NextSpec.parse(SPEC)
+
+    outcomes = [
+        submitted(client, before),
+        submitted(client, after),
+        submitted(client, NextSpec.parse({**SPEC, "added": 2})),
+        submitted(client, NextSpec.parse({**SPEC, "name": "another"})),
+    ]
+
+    assert before.sha256() != after.sha256()
+    assert outcomes == ["created", "replayed", "conflict", "conflict"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_clone_is_not_the_job_of_the_same_spec(client: redis.Redis, *, first: bool) -> None:
+    """Its hash is that of the request to clone, and its spec does not say of which job."""
+    spec = JobSpec.parse(SPEC)
+    parent = StartingState("job_0", 3, "jobs/local/job_1/parent", "s", "weights")
+
+    outcomes = [
+        submitted(client, spec, "a", parent if first else None),
+        submitted(client, spec, "b", None if first else parent),
+    ]
+
+    assert outcomes == ["created", "conflict"]
 
 
 def test_a_repeated_claim_gives_the_same_job(client: redis.Redis) -> None:
