@@ -168,7 +168,12 @@ class Files:
         return [f"{folder}/{name}" if folder else name for name in found]
 
     def measure(self, folder: str) -> int:
-        """Return the bytes of all files below *folder*."""
+        """
+        Return the bytes of all files below *folder*.
+
+        Raises:
+            OSError: one of them cannot be looked at, which does not make it empty.
+        """
         return sum(_size(path) for path in self._path(folder).rglob("*"))
 
     def idle_s(self, name: str) -> float:
@@ -234,7 +239,7 @@ def _require(name: str, sha256: str, found: str) -> None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
-    except OSError:  # deleted meanwhile
+    except FileNotFoundError:  # deleted meanwhile
         return 0
 
 

@@ -120,6 +120,29 @@ def test_what_is_not_there_has_no_entries_and_no_size_and_can_be_deleted(files: 
     files.delete("a")
 
 
+@pytest.mark.parametrize(("error", "measured"), [(errno.ENOENT, len(CONTENT)), (errno.EIO, None)])
+def test_a_file_that_cannot_be_measured_does_not_count_as_empty(
+    files: Files, monkeypatch: pytest.MonkeyPatch, error: int, measured: int | None
+) -> None:
+    """One that was deleted meanwhile does."""
+    for name in ("a/b", "a/odd"):
+        files.put(name, CONTENT)
+    stat = Path.stat
+
+    def failing(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "odd":
+            raise OSError(error, os.strerror(error), str(path))
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", failing)
+
+    if measured is None:
+        with pytest.raises(OSError, match=os.strerror(error)):
+            files.measure("a")
+    else:
+        assert files.measure("a") == measured
+
+
 def test_a_folder_is_deleted_with_all_in_it(files: Files) -> None:
     for name in ("a/b/c", "a/d", "e"):
         files.put(name, CONTENT)
