@@ -1,4 +1,4 @@
-"""The application: ``python -m api.app``."""
+"""The API application; ``python -m api.app`` starts it."""
 
 from __future__ import annotations
 
@@ -53,18 +53,19 @@ from store.storage.storage import Storage
 log = logging.getLogger(__name__)
 
 STORE_TIMEOUT_S = 5.0
-"""How long a request waits for a connection, and for an answer of the store."""
+"""Seconds that a request waits for a connection to the store, and for the reply of the store."""
 RETRIES = 3
-"""Retries of a command, within half a second: then the client gets 503, and decides itself."""
+"""Retries of a store command, within half a second; after them the client gets 503 and may repeat
+the request."""
 CONNECTIONS = 32
-"""Connections to the store for all requests except streams, which have their own."""
+"""Connections to the store for all requests except streams, which have connections of their own."""
 SHUTDOWN_S = 3
-"""How long open streams have to end when the service stops."""
+"""Seconds that open streams have to end when the service stops."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It connects to the store when it starts."""
-    # Filled when the application starts: middleware has to be added before that.
+    """Return the application for *settings*. It connects to the store when it starts."""
+    # Filled when the application starts; middleware has to be added earlier.
     process_metrics: list[ProcessMetrics] = []
 
     @contextlib.asynccontextmanager
@@ -76,9 +77,9 @@ def create_app(settings: Settings) -> FastAPI:
             timeout_s=STORE_TIMEOUT_S,
             retries=RETRIES,
         )
-        # Apart from the connections of requests, which streams that catch up would use up.
+        # Not the connections for requests: streams that catch up would use all of those.
         streaming = hub.connect(settings.store_url)
-        with contextlib.suppress(*UNAVAILABLE):  # gone again: the reaper repeats this later
+        with contextlib.suppress(*UNAVAILABLE):  # unreachable again: the reaper repeats it
             prepare(blocking)
         app.state.client, app.state.blocking_client = client, blocking
         storage = Storage(settings.storage_dir)
@@ -107,10 +108,10 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             for task in tasks:
                 task.cancel()
-            # With a timeout, since a cancellation may be lost: up to Python 3.11 by
-            # asyncio.wait_for, through which the client sends.
+            # With a timeout, since a cancellation may be lost: up to Python 3.11,
+            # asyncio.wait_for, through which the client sends, can swallow it.
             await asyncio.wait(tasks, timeout=SHUTDOWN_S + LEAVE_S)
-            # After the tasks: a round that is ending still uses the blocking client.
+            # After the tasks: a control round that is ending still uses the blocking client.
             await client.aclose()
             await streaming.aclose()
             blocking.close()
@@ -130,8 +131,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.thread_pool = FairThreadPool()
     problems.install(app)
     openapi.install(app)
-    # Each one wraps those added before it. So Host and Origin are checked before a body is read,
-    # and what any of them refuses is counted.
+    # Each middleware wraps those added before it. So Host and Origin are checked before a body is
+    # read, and requests that any middleware refuses are counted.
     app.add_middleware(StrictBody, max_bytes=settings.max_body_bytes)  # the innermost
     app.add_middleware(SameOrigin)
     app.add_middleware(AllowedHosts, names=settings.hosts)
@@ -150,7 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
-    """Stop the service if one of its tasks failed: it would continue without streams or limits."""
+    """Stop the service if *task* failed: without it, streams or limits would no longer work."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a task of the service failed: the service stops", exc_info=error)
         # Through uvicorn's own handler, so that the service shuts down in order.
@@ -158,13 +159,13 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit of descriptors of this process to what the system allows."""
+    """Raise the limit on open descriptors of this process to what the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
-    """Serve until stopped by a signal."""
+    """Run the service until a signal stops it."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", force=True
     )

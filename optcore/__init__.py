@@ -1,10 +1,11 @@
 """
-The science of optserve: optimizers, schedules and the loop that trains with them.
+Optimizers, learning rate schedules and the training loop of optserve.
 
-Two entry points, resolved on first use so that what needs no torch never imports it::
+It has two entry points, which are imported on first use, so that code without torch can import
+this package::
 
     make_optimizer(named_parameters, spec)  ->  a torch.optim.Optimizer
-    make_schedule(spec, lr=, total_steps=)  ->  a function of t
+    make_schedule(spec, lr=, total_steps=)  ->  a function from the step t to the learning rate
 """
 
 from importlib import import_module

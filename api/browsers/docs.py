@@ -1,4 +1,4 @@
-"""The documentation page: Swagger UI, with all of its files served from here."""
+"""The documentation page: Swagger UI, with all of its files served by this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 PACKAGE = "fastapi_swagger"
-"""The package whose copy of swagger-ui-dist is served; nothing else of it is used."""
+"""The package that contains the served copy of swagger-ui-dist; nothing else in it is used."""
 FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -43,14 +43,14 @@ def install(app: FastAPI) -> None:
 
 
 class _Schema:
-    """The encoded schema, made at the first request for it, which takes seconds."""
+    """The OpenAPI schema as JSON, made at the first request for it, which takes seconds."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app, self._lock = app, asyncio.Lock()
         self._text: bytes | None = None
 
     async def text(self) -> bytes:
-        async with self._lock:  # requests that come meanwhile wait for the same text
+        async with self._lock:  # requests that arrive meanwhile wait for the same text
             if self._text is None:
                 # FastAPI's own route would encode the schema again for every request, on the event
                 # loop.
@@ -70,7 +70,7 @@ def _serve(app: FastAPI, name: str, media_type: str) -> None:
 
 
 def _html(title: str) -> str:
-    """Return the page. Its URLs are relative, so that it works behind any prefix."""
+    """Return the documentation page. Its URLs are relative, so that it works under any prefix."""
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=title,
@@ -85,9 +85,9 @@ def _html(title: str) -> str:
 
 
 def _policy(html: str) -> str:
-    """Return the content security policy of *html*: only own files, and its inline script."""
-    # A newer FastAPI with another number of inline scripts fails here, when the application is
-    # made: a script without its hash in the policy would leave the page empty.
+    """Return the content security policy for *html*: only its inline script and our own files."""
+    # A newer FastAPI whose page has another number of inline scripts fails here, when the
+    # application is made: a script without its hash in the policy would leave the page empty.
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = {

@@ -21,12 +21,12 @@ class AllowedHosts:
 
     The owner of a web page can point the page's name at this machine (DNS rebinding). A browser
     then takes the service for the page's own server, and lets the page read and write. The Host
-    header still has the page's name, so only known names are allowed. IP addresses are always
+    header still contains the page's name, so only known names are allowed. IP addresses are always
     allowed, since they cannot be pointed elsewhere.
 
     Args:
-        app: the application.
-        names: allowed names; ``*.example.org`` for all subdomains, ``*`` for any name.
+        app: the application that gets the accepted requests.
+        names: the allowed names; ``*.example.org`` for all subdomains, ``*`` for any name.
     """
 
     def __init__(self, app: ASGIApp, *, names: Sequence[str]) -> None:
@@ -37,13 +37,13 @@ class AllowedHosts:
         self._endings = tuple(name[1:].lower() for name in names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or refuse the request."""
         if scope["type"] != "http" or self._any:
             await self._app(scope, receive, send)
             return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        # None, or more than one, is a 400 by RFC 9112, section 3.2: a proxy in front might have
-        # chosen another one than this check.
+        # A request with no Host header or several gets a 400, as in RFC 9112, section 3.2: of
+        # several, a proxy in front might have chosen another one than this check.
         if len(hosts) == 1 and self._allows(hosts[0]):
             await self._app(scope, receive, send)
             return
@@ -63,8 +63,8 @@ def is_address(name: str) -> bool:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
-    # IPv6 in brackets only, IPv4 without them only: the last group of a bare IPv6 address reads
-    # like a port.
+    # An IPv6 address must have brackets, an IPv4 address must not: the last group of an IPv6
+    # address without brackets reads like a port.
     return name.startswith("[") == (":" in name)
 
 

@@ -1,4 +1,4 @@
-"""Cross-site requests: pages of other sites must not change anything."""
+"""Protection against cross-site requests: pages of other sites must not change anything."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from api.http.problems import answer
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing. Another site's page may send them, but cannot read the response."""
-# Without `same-site`, which ignores ports and subdomains: a page on localhost:3000 is of the same
-# site as localhost:8000.
+# `same-site` is left out, since it ignores ports and subdomains: a page on localhost:3000 is of the
+# same site as localhost:8000.
 SAME_SITE = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site for requests by the service's own pages, and by the user."""
+"""Values of Sec-Fetch-Site in requests from the service's own pages, and from the address bar."""
 PORTS = {"http": ":80", "https": ":443"}
-"""Default ports, which may be omitted."""
+"""The default port of each scheme, which an origin may omit."""
 
 
 class SameOrigin:
     """
-    Middleware that refuses requests by which a page of another site would change something.
+    Middleware that refuses requests from pages of other sites if they could change something.
 
     A browser lets any page send a POST without a body to any address, and that is enough to cancel
-    a job. But it declares the origin of the request in ``Sec-Fetch-Site`` or, if that is missing,
-    ``Origin``, and no page can change either. Programs other than browsers send neither.
+    a job. But the browser declares the origin of the request in ``Sec-Fetch-Site`` or, if that is
+    missing, ``Origin``, and no page can change these headers. Other programs send neither.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or refuse the request."""
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
             foreign = _foreign(Headers(scope=scope))
             if foreign is not None:
@@ -40,10 +40,10 @@ class SameOrigin:
 
 
 def _foreign(headers: Headers) -> str | None:
-    """Return the origin of a browser's request, if it is another site."""
+    """Return the origin of a request from a page of another site; None for any other request."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    # Preferred, since it is right even if a proxy changes Host or ends TLS. Browsers send it to
-    # https and to loopback only; elsewhere Origin and Host are compared.
+    # Sec-Fetch-Site is preferred, since it is right even if a proxy changes Host or ends TLS.
+    # Browsers send it only to https and to loopback; elsewhere Origin and Host are compared.
     if site is not None:
         return None if site in SAME_SITE else (origin or f"a {site} page")
     # `null`, the Origin of sandboxed frames and local files, has no host, and so is foreign.
@@ -57,9 +57,9 @@ def _netloc(origin: str) -> str:
 
 
 def _without_port(netloc: str, origin: str) -> str:
-    """Return host and port, without the default port of *origin*'s scheme."""
-    # Host does not say its scheme, and behind a proxy that ends TLS it is not this server's: only
-    # the origin tells which port is the default.
+    """Return *netloc* without its port, if that is the default port for the scheme of *origin*."""
+    # The Host header contains no scheme, and behind a proxy that ends TLS the scheme is not this
+    # server's: only the origin tells which port is the default.
     return netloc.lower().removesuffix(PORTS.get(origin.partition("://")[0].lower(), ""))
 
 

@@ -1,4 +1,4 @@
-"""Previews as JSON, CSV and SVG, in parts: half a million numbers are too large for one string."""
+"""Writes previews as JSON, CSV or SVG, in parts: half a million numbers would be a huge string."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from optcore.schedules.picture import svg_parts
 from optserve.contract.answers.schedules import PreviewedLr, SchedulePreview
 
 VALUES_AT_ONCE = 8192
-"""Numbers encoded at a time."""
+"""Number of values encoded at a time."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """
-    The lr of one group at every step.
+    The learning rate of one group at every step.
 
     Attributes:
-        name: of the group, or ``lr``.
-        values: one per step.
-        known: their summary.
+        name: the name of the group; ``lr`` for the schedule's own curve.
+        values: the learning rates, one per step.
+        known: the summary of the learning rates.
     """
 
     name: str
@@ -41,16 +41,16 @@ class Curve:
 
 def curves_of(spec: PreviewSpec) -> list[Curve]:
     """
-    Return the curves of *spec*: the schedule's own, then those of its groups.
+    Return the curves of *spec*: the schedule's own curve, then a curve for each group.
 
     Raises:
-        SpecError: one of them is not finite.
+        SpecError: a curve is not finite at some step.
     """
     total, per_epoch = spec.total_steps, spec.steps_per_epoch
     steps = np.arange(total)
     found = []
     for i, (name, schedule, lr) in enumerate(spec.curves()):
-        with np.errstate(all="ignore"):  # non-finite values are an error just below
+        with np.errstate(all="ignore"):  # non-finite values raise an error below
             made = make_schedule(schedule, lr=lr, total_steps=total, steps_per_epoch=per_epoch)
             values = made(steps)
         own = i > 0 and spec.groups[i - 1].schedule is not None
@@ -63,7 +63,7 @@ def curves_of(spec: PreviewSpec) -> list[Curve]:
 
 
 def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield the parts of a `SchedulePreview`."""
+    """Yield the parts of a `SchedulePreview` as JSON."""
     whole, *groups = curves
     known = dict(_summary(whole))
     empty = SchedulePreview(**known, total_steps=spec.total_steps, groups=[])
@@ -77,7 +77,7 @@ def as_json(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 
 def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield a line per step, many at a time; names with commas or quotes are quoted."""
+    """Yield a CSV header and a line per step, many at a time; names are quoted where needed."""
     head = io.StringIO()
     names = [curve.name for curve in curves]
     csv.writer(head, lineterminator="\n").writerow(["step", *names])
@@ -91,20 +91,20 @@ def as_csv(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
 
 
 def as_svg(spec: PreviewSpec, curves: list[Curve]) -> Iterator[str]:
-    """Yield the parts of a picture."""
+    """Yield the parts of an SVG picture of the curves."""
     title = f"{spec.schedule.kind}, {spec.total_steps} steps"
     yield from svg_parts({curve.name: curve.values for curve in curves}, title=title)
 
 
 def _summary(curve: Curve) -> PreviewedLr:
-    """Return the summary of *curve*, with an empty list of values."""
+    """Return the summary of *curve*, with an empty list instead of the values."""
     known = curve.known
     return PreviewedLr(name=curve.name, lr=[], warnings=known.warnings, **dict(lr_brief(known)))
 
 
 def _with_values(text: str, curve: Curve) -> Iterator[str]:
-    """Yield *text*, with the values of *curve* in its empty list."""
-    # The first match is the list: in a name that contains this text, the quotes are escaped.
+    """Yield the JSON *text*, with the values of *curve* inserted into its empty ``lr`` list."""
+    # The first match is that list: if a name contains this text, its quotes are escaped.
     begin, _, end = text.partition('"lr":[]')
     yield f'{begin}"lr":['
     for start in range(0, len(curve.values), VALUES_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Previews of schedules, as numbers or as a picture."""
+"""The route for previews of schedules, as numbers or as a picture."""
 
 from __future__ import annotations
 
@@ -48,17 +48,21 @@ async def preview_schedule(
     spec: SpecBody[PreviewSpec],
     threads: Threads,
     accept: Accept = "",
-    form: Annotated[Form | None, Query(alias="format", description="Overrides Accept.")] = None,
+    form: Annotated[
+        Form | None, Query(alias="format", description="The format; overrides Accept.")
+    ] = None,
 ) -> Response:
     """
-    Return the lr of every step, for the schedule and for each group. Nothing runs.
+    Return the learning rate at every step, for a schedule and its groups. No job is submitted.
 
-    As JSON with peak, area, warmup share and warnings, as CSV with a column per group, or as an SVG
-    picture, chosen by `Accept` or `?format=`. All values are computed before the response begins.
+    `Accept` or `?format=` chooses the format: JSON, which includes peak, area, warmup share and
+    warnings; CSV, with a column per group; or an SVG picture. All values are computed before the
+    response begins.
     """
     chosen = form or preferred(accept, MEDIA_TYPES)
-    # By cost, not by total_steps alone: 2,048 steps of 100 groups, each a product of 90 cosines,
-    # are a body of 3.6 KB and 18.6 million values, which took the event loop 0.9 to 2.6 s.
+    # Measured by cost, not by total_steps alone: 2,048 steps for 100 groups, each with a product of
+    # 90 cosines, are a body of 3.6 KB and 18.6 million values, which took the event loop 0.9 to
+    # 2.6 s.
     curves = await threads.run(threads.size + spec.cost() // VALUES_PER_BYTE, curves_of, spec)
     return StreamingResponse(
         threads.iterate(WRITERS[chosen](spec, curves)),

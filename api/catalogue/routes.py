@@ -1,7 +1,7 @@
 """
 Routes of the catalogue, generated from the same specs that validate jobs.
 
-They are not coroutines: the first response of each takes up to a second to compute.
+The routes are not coroutines: the first response of each takes up to a second to compute.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def list_optimizers() -> Page[CatalogueEntry]:
 
 @router.get("/optimizers/{name}", responses=documented(NameNotFound))
 def read_optimizer(name: str) -> CatalogueEntry:
-    """Return an optimizer: formula, references, hyperparameters with their defaults."""
+    """Return an optimizer: its formula, references, and hyperparameters with their defaults."""
     return _entry("optimizer", name)
 
 
@@ -54,7 +54,7 @@ def list_schedules() -> Page[CatalogueEntry]:
 
 @router.get("/schedules/{name}", responses=documented(NameNotFound))
 def read_schedule(name: str) -> CatalogueEntry:
-    """Return a schedule: formula, references, fields."""
+    """Return a schedule: its formula, references and fields."""
     return _entry("schedule", name)
 
 
@@ -113,23 +113,23 @@ ANY_SCHEDULE: dict[str, Any] = {
     "required": ["kind"],
     "description": "A schedule, as /v1/schedules/{kind} describes it.",
 }
-"""Replaces the schema of a nested schedule: in full, a list would be 20 times as long."""
+"""Stands for the schema of a nested schedule: in full, a list would be 20 times as long."""
 
 
 def _schema(spec: type[Spec]) -> dict[str, Any]:
-    """Return the JSON schema of *spec*, which refers to the catalogue for nested schedules."""
+    """Return the JSON schema of *spec*; for nested schedules it refers to the catalogue."""
     schema = spec.model_json_schema()
     definitions = schema.pop("$defs", {})
-    # A model that refers to itself, as a schedule that holds others does, is one of its own
-    # definitions, and the schema only a reference to it.
+    # A model that refers to itself, such as a schedule that contains others, is one of its own
+    # definitions, and then the schema is only a reference to that definition.
     own = _with_references(definitions[spec.__name__] if "$ref" in schema else schema)
     schedules = {kind.__name__ for kind in SCHEDULES.values()}
     available = {
         name: _with_references(part) for name, part in definitions.items() if name not in schedules
     }
     used: dict[str, Any] = {}
-    # Only definitions that are still referred to, directly or not: what only nested schedules
-    # needed goes with them. With all of it the list of optimizers took 2.5 MB.
+    # Only definitions that are still referred to, directly or indirectly: those that only nested
+    # schedules needed are left out. With all definitions, the list of optimizers took 2.5 MB.
     while missing := {n for n in available if f'"#/$defs/{n}"' in json.dumps([own, used])} - {
         *used
     }:
@@ -142,7 +142,7 @@ def _with_references(node: Any) -> Any:  # noqa: ANN401  any part of a JSON sche
         return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
-    # pydantic does not name unions: that of all schedules is recognized by one of its members.
+    # pydantic does not name unions: the union of all schedules is recognized by one of them.
     if "cosine" in node.get("discriminator", {}).get("mapping", {}):
         return ANY_SCHEDULE
     return {name: _with_references(value) for name, value in node.items()}
@@ -163,7 +163,7 @@ def _field(spec: type[Spec], name: str, schema: Mapping[str, Any]) -> CatalogueF
 
 
 def _type(described: Mapping[str, Any]) -> str:
-    """Return the type of a field, with its limits, in a few words."""
+    """Return a short text with the type and the limits of a field, such as ``number > 0``."""
     if "const" in described:
         return repr(described["const"])
     if "enum" in described:

@@ -1,1 +1,1 @@
-"""Client connections: HTTP/1.1 with limits on number, size and time."""
+"""Client connections: HTTP/1.1 with limits on their number, and on size and time of requests."""

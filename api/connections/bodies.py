@@ -1,4 +1,4 @@
-"""The request bodies held in memory: their total size, and which is refused beyond the limit."""
+"""Limits the total size of the request bodies that are held in memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class _Body:
     The body of a request.
 
     Attributes:
-        peer: address of its client.
-        refuse: refuses the request.
-        size: bytes received.
+        peer: address of the client that sends the body.
+        refuse: function that refuses the request.
+        size: number of bytes received so far.
     """
 
     peer: str
@@ -35,14 +35,18 @@ class Bodies:
     """
     The request bodies that this process holds.
 
-    A body counts from its first byte until the response begins. Beyond the limit, incomplete bodies
-    are refused: the oldest of the address that holds the most bytes, again and again until the
-    total fits. Complete bodies are never refused: they are being worked on, or wait for a thread,
-    which does not take long (`api/http/thread_pool.py`). A small body arrives complete, so it is
-    not refused however full the memory is.
+    A body counts from its first byte until the response begins. While the total exceeds the limit,
+    requests with incomplete bodies are refused one by one: each time the oldest such request from
+    the address whose bodies are largest together. Requests with complete bodies are never refused:
+    they are being worked on, or wait for a thread, which does not take long
+    (`api/http/thread_pool.py`). A small body arrives in one piece, so its request is not refused,
+    however many bytes are held.
 
     Args:
-        max_bytes: limit of all bodies together.
+        max_bytes: maximum total size of all bodies, in bytes.
+
+    Attributes:
+        total: present total size of all bodies, in bytes.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -52,11 +56,19 @@ class Bodies:
         self._max_bytes = max_bytes
         self._all: dict[object, _Body] = {}
         self._of_peers: Counter[str] = Counter()
-        # By address, and in order of arrival: dicts keep the order of insertion.
+        # By address, each in order of arrival: dicts keep the order of insertion.
         self._unfinished: dict[str, dict[object, _Body]] = {}
 
     def add(self, request: object, size: int, *, peer: str, refuse: Callable[[], None]) -> None:
-        """Count *size* more bytes of the body of *request*."""
+        """
+        Count *size* more bytes of the body of *request*.
+
+        Args:
+            request: any object that identifies the request.
+            size: number of bytes.
+            peer: address of the client.
+            refuse: function that `enforce` calls to refuse the request.
+        """
         body = self._all.get(request)
         if body is None:
             body = self._all[request] = _Body(peer, refuse)
@@ -64,7 +76,7 @@ class Bodies:
         self._count(body, size)
 
     def finish(self, request: object) -> None:
-        """Note that the body of *request*, if it has one, is complete."""
+        """Record that the body of *request*, if there is one, is complete."""
         body = self._all.get(request)
         if body is not None and (of_peer := self._unfinished.get(body.peer)):
             of_peer.pop(request, None)
@@ -79,13 +91,13 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse incomplete bodies while the total is beyond the limit."""
+        """Refuse requests with incomplete bodies while the total exceeds the limit."""
         while self.total > self._max_bytes and self._unfinished:
-            # By all of its bytes, those of complete bodies too: a client whose bodies keep the
-            # threads busy is refused first.
+            # The bytes of an address include those of its complete bodies: a client whose bodies
+            # keep the threads busy is refused first.
             heaviest = max(self._unfinished, key=self._of_peers.__getitem__)
             request, body = next(iter(self._unfinished[heaviest].items()))
-            # Before refusing, so that each round of the loop reduces the total, whatever refusing
+            # Before `refuse`, so that each round of the loop reduces the total, whatever `refuse`
             # does.
             self.forget(request)
             body.refuse()
@@ -94,16 +106,16 @@ class Bodies:
         body.size += more
         self.total += more
         self._of_peers[body.peer] += more
-        # Otherwise it would grow with every address ever seen.
+        # Otherwise the counter would grow with every address ever seen.
         if not self._of_peers[body.peer]:
             del self._of_peers[body.peer]
 
 
 def until_answered(app: ASGI3Application, forget: Callable[[], None]) -> ASGI3Application:
-    """Return *app*, calling *forget* when its response begins or it fails before that."""
+    """Return *app*, wrapped to call *forget* when the response begins or *app* fails before."""
 
-    # Both: the first message of a response ends the count, and an application that raises before
-    # it sends anything would leave it standing for good.
+    # Called in both cases: an application that raises an error before it sends anything would
+    # otherwise leave the body counted for good.
     async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         async def sending(message: ASGISendEvent) -> None:
             forget()

@@ -1,4 +1,4 @@
-"""The TCP connection of a client, as far as a response needs to know it."""
+"""The TCP connection of a client, as responses use it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 UNSENT_BYTES = 16 * 1024
-"""What may wait in this process, and again in the kernel, for a client that does not read."""
+"""Bytes that may wait for a client that does not read: in this process, and again in the kernel."""
 SILENT_S = 20
-"""How long a client's machine may leave what was sent unacknowledged, or accept no more of it."""
+"""Seconds after which the connection fails if data waits for the client and the client's machine
+acknowledges nothing, or accepts no more."""
 SCOPE_STATE = "client_connection"
-"""Name of the connection in the ``state`` of an ASGI scope."""
+"""Key of the connection in the ``state`` of an ASGI scope."""
 
 
 class ClientConnection:
@@ -21,34 +22,35 @@ class ClientConnection:
     The TCP connection of a client.
 
     Attributes:
-        on_shutdown: called when the service shuts down; set by an open stream.
-        shutting_down: whether the service shuts down.
+        on_shutdown: function to call when the service shuts down, set by an open stream; None if
+            the connection has no open stream.
+        shutting_down: whether the service is shutting down.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        # Also marks the connection of a stream, whose unsent bytes `Protocol.unsent` leaves to
-        # `OpenStreams`.
+        # Also marks the connection of a stream: `Protocol.unsent` does not count the bytes of
+        # streams, since `OpenStreams` limits those.
         self.on_shutdown: Callable[[], None] | None = None
         self.shutting_down = False
 
     def limit_buffers(self) -> None:
         """
-        Let writes wait soon if the client does not read, and fail soon if its machine is gone.
+        Make writes wait soon if the client does not read, and fail soon if its machine is gone.
 
         By default the kernel buffers megabytes before a write has to wait, and a machine that
         stopped acknowledging (it lost power, or its network) counts as connected for a quarter of
-        an hour. With these options it takes kilobytes and seconds.
+        an hour. With these options a write waits after kilobytes, and fails after seconds.
         """
         self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
         found: socket.socket = self._transport.get_extra_info("socket")
-        # A Unix socket refuses options of TCP.
+        # A Unix socket refuses TCP options.
         if found.family not in (socket.AF_INET, socket.AF_INET6):
             return
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # TCP_KEEPCNT is left out, since TCP_USER_TIMEOUT overrides it. Probes are needed besides
-        # that timeout, which runs only while something is unacknowledged. TCP_NOTSENT_LOWAT limits
-        # what was not sent yet and so, unlike SO_SNDBUF, not the throughput.
+        # that timeout, which runs only while some data is unacknowledged. TCP_NOTSENT_LOWAT limits
+        # only the data not sent yet and so, unlike SO_SNDBUF, does not limit the throughput.
         for name, value in (  # the last three exist on Linux only
             ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
             ("TCP_USER_TIMEOUT", 1000 * SILENT_S),
@@ -59,13 +61,13 @@ class ClientConnection:
                 found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def abort(self) -> None:
-        """Close the connection and discard what was not sent."""
-        # Not `close`, which first waits until the buffer is sent: never, if the client does not
-        # read.
+        """Close the connection at once, and discard the data not sent yet."""
+        # Not `close`, which first waits until the buffer is sent: if the client does not read, for
+        # ever.
         self._transport.abort()
 
 
 def connection_of(scope: Scope) -> ClientConnection | None:
-    """Return the connection of a request; None under a server that is not ours."""
+    """Return the connection of a request; None under a server that does not use `Protocol`."""
     connection: ClientConnection | None = scope.get("state", {}).get(SCOPE_STATE)
     return connection

@@ -17,35 +17,42 @@ from store.storage.usable import NO_DESCRIPTOR
 
 log = logging.getLogger(__name__)
 
-# They are part of `limits.RESERVED`, which has to grow with this number.
+# Their descriptors are part of `limits.RESERVED`, which has to grow with this number.
 MAX_BEING_REFUSED = 64
-"""Refused connections that are kept open to send the reason; beyond it they are closed at once."""
+"""Maximum number of refused connections kept open to send the reason; others are closed at once."""
 LOG_INTERVAL_S = 60.0
-"""Seconds between two lines of the log about the same problem."""
+"""Minimum number of seconds between two log lines about the same problem."""
 ALL, PEER = "all", "peer"
-"""The limits that refuse connections: the number of all, and the number of one address."""
+"""Names of the limits on the number of connections: in all, and from one address."""
 
 
 class Connection(Protocol):
-    """What `Connections` requires of a connection."""
+    """The interface that `Connections` requires a connection to have."""
 
     @property
     def peer(self) -> str:
-        """Address of the client; with IPv6, its network."""
+        """Address of the client; with IPv6, the /64 network of that address."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that the client has not read; 0 for a stream, which has a limit of its own."""
+        """Bytes of responses that wait to be sent; 0 for a stream, which has a limit of its own."""
 
     @property
     def unread_since(self) -> float:
-        """Since when the client has read too little of them, in seconds of the loop's clock."""
+        """Time of the client's last progress in reading, in seconds of the event loop's clock."""
 
     def enforce_timeouts(self, now: float, *, spare_idle: bool) -> None:
-        """Close the connection if a timeout has passed."""
+        """
+        Close the connection if a timeout has passed.
+
+        Args:
+            now: the time on the event loop's clock, in seconds.
+            spare_idle: whether an idle connection may stay open until its timeout; if false, it is
+                closed at once.
+        """
 
     def abort(self, reason: CloseReason) -> None:
-        """Close the connection at once, and discard what was not sent."""
+        """Close the connection at once, and discard the data not sent yet."""
 
 
 @dataclass(eq=False)
@@ -54,9 +61,9 @@ class Connections:
     The client connections of this process.
 
     Attributes:
-        limits: those to enforce.
-        bodies: the bodies of their requests.
-        refused: number of connections refused on arrival, by limit.
+        limits: the limits to enforce.
+        bodies: the bodies of the requests on these connections.
+        refused: number of connections refused on arrival, by the name of the limit.
         closed: number of connections closed by the service, by reason.
         out_of_descriptors: number of checks that found no free descriptor.
     """
@@ -76,11 +83,11 @@ class Connections:
 
     @property
     def num_open(self) -> int:
-        """Number of open connections, refused ones aside."""
+        """Number of open connections, without refused ones that are still open."""
         return len(self._open)
 
     def add(self, connection: Connection) -> Refusal | None:
-        """Count a new connection; return the answer to it if there are too many."""
+        """Count a new connection; if there are too many, return the refusal to send, else None."""
         exceeded = self._exceeded(connection.peer)
         if exceeded is None:
             self._open.add(connection)
@@ -89,7 +96,7 @@ class Connections:
         name, limit = exceeded
         self.refused[name] += 1
         self._warn(f"connections are refused: {limit} are open (limit: {name})")
-        # Counted apart, so that refused connections do not keep good ones out.
+        # Counted separately, so that refused connections do not keep others out.
         self._being_refused.add(connection)
         return too_many(limit, of_peer=name == PEER)
 
@@ -99,12 +106,12 @@ class Connections:
         return len(self._being_refused) <= MAX_BEING_REFUSED
 
     def remove(self, connection: Connection) -> None:
-        """Stop counting a closed connection."""
+        """Stop counting a connection that was closed."""
         self._being_refused.discard(connection)
         if connection in self._open:
             self._open.discard(connection)
             self._of_peers[connection.peer] -= 1
-            if not self._of_peers[connection.peer]:  # else it grows with every address ever seen
+            if not self._of_peers[connection.peer]:  # else the counter grows with every address
                 del self._of_peers[connection.peer]
 
     async def enforce_forever(self) -> None:
@@ -115,19 +122,19 @@ class Connections:
             await asyncio.sleep(period_s)
             if loop.time() - due > period_s:
                 # This process was slow, not its clients: let the loop read what has arrived before
-                # anybody is found to be late.
+                # any client is found to be late.
                 await asyncio.sleep(0.1)
             self._enforce(loop.time())
 
     def _enforce(self, now: float) -> None:
-        # Idle connections are the first to go when descriptors run out: their clients reconnect.
+        # When descriptors run out, idle connections are closed first: their clients can reconnect.
         spare_idle = self._has_descriptors()
         for connection in (*self._open, *self._being_refused):
             connection.enforce_timeouts(now, spare_idle=spare_idle)
         self._limit_unsent()
 
     def _exceeded(self, peer: str) -> tuple[str, int] | None:
-        """Return name and value of the limit that one more connection of *peer* exceeds."""
+        """Return name and value of the limit that a new connection from *peer* exceeds, or None."""
         if self.num_open >= self.limits.total:
             return ALL, self.limits.total
         if self._of_peers[peer] >= self.limits.per_peer:
@@ -135,7 +142,7 @@ class Connections:
         return None
 
     def _limit_unsent(self) -> None:
-        """Abort the clients that have not read for longest, until the unsent total fits."""
+        """Abort the clients that have not read for longest, until few enough bytes are unsent."""
         waiting = [(each, size) for each in self._open if (size := each.unsent)]
         total = sum(size for _, size in waiting)
         for connection, size in sorted(waiting, key=lambda found: found[0].unread_since):
@@ -148,8 +155,8 @@ class Connections:
         """
         Return whether this process can open another descriptor.
 
-        Nothing else would say so: without one, the event loop accepts no connection, or closes it
-        at once, and logs nothing.
+        Nothing else would show that descriptors have run out: the event loop then accepts no
+        connection, or closes it at once, and logs nothing.
         """
         try:
             socket.socket().close()
@@ -162,25 +169,25 @@ class Connections:
         return True
 
     def _warn(self, problem: str) -> None:
-        """Log *problem*, at most once per interval."""
+        """Log *problem*, at most once in `LOG_INTERVAL_S`."""
         now = asyncio.get_running_loop().time()
-        # The texts hold nothing from clients, so this dictionary stays small.
+        # The texts contain nothing that clients send, so this dictionary stays small.
         if now - self._logged_at.get(problem, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
             self._logged_at[problem] = now
             log.warning("%s", problem)
 
 
 def peer_of(host: str) -> str:
-    """Return the address that a client is counted under; with IPv6, its /64 network."""
+    """Return the address under which a client is counted; with IPv6, its /64 network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host  # not TCP
     if isinstance(address, ipaddress.IPv4Address):
         return host
-    # A dual-stack socket reports clients of IPv4 in this form. By network they would all be one
-    # client: ::ffff:0:0/96 lies within ::/64.
+    # A dual-stack socket reports IPv4 clients in this form. By network, all of them would be one
+    # client, since ::ffff:0:0/96 lies within ::/64.
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    # A client of IPv6 usually has a whole /64 to itself, and could change its address at will.
+    # An IPv6 client usually has a whole /64 network, and can change its address within that.
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))

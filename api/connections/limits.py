@@ -1,4 +1,4 @@
-"""The limits of connections, from the settings and the number of descriptors."""
+"""The limits on connections, from the settings and the number of available descriptors."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ log = logging.getLogger(__name__)
 
 RESERVED = 256
 """
-Descriptors never used for clients: connections to the store (32 for requests, 8 for streams, one
-for each of 40 threads that wake workers or call the store), 20 files, 64 clients being refused, and
-what the process opens itself.
+Number of descriptors that are never used for clients. They are for connections to the store (32 for
+requests, 8 for streams, one for each of 40 threads that wake workers or call the store), 20 files,
+64 connections being refused, and what the process itself opens.
 """
 DEFAULT_CONNECTIONS = 8192
-"""Limit unless a setting says otherwise. An idle connection takes some 10 KB, a stream 30 KB."""
+"""Maximum number of connections if no setting gives it. An idle connection takes some 10 KB, a
+stream 30 KB."""
 PEER_SHARE = 0.75
 """
-Default limit of one address, as a share of all connections. Behind a proxy, or a port published by
-Docker, all clients have one address, so the default leaves only a quarter to others.
+Default limit for one address, as a share of the limit for all connections. Behind a proxy, or a
+port published by Docker, all clients have one address, so only a quarter is left for other
+addresses.
 """
 MIN_READ_BYTES = 16 * 1024
-"""What a client must read of an unsent response within each stall timeout."""
+"""Bytes that a client must read of a waiting response within each stall timeout."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """
-    The limits of connections.
+    The limits on connections.
 
     Attributes:
-        head_bytes: size of a request's first line and headers together.
-        head_s: time until they are complete.
-        body_s: time until the body is complete; every `body_bytes_per_s` bytes give another second.
-        body_bytes_per_s: bytes per second.
-        idle_s: time between two requests.
-        stall_s: time in which a client must read `MIN_READ_BYTES` of a response.
-        unsent_bytes: size of the unsent parts of all responses together.
-        total_body_bytes: size of the bodies of all requests whose response has not begun.
-        total: number of connections.
-        per_peer: number of connections of one address.
+        head_bytes: maximum size of the first line and headers of a request together.
+        head_s: seconds in which the first line and headers must be complete.
+        body_s: seconds in which the body must be complete; more for a large body.
+        body_bytes_per_s: number of received bytes that give a body another second.
+        idle_s: seconds that a connection may stay open without a further request.
+        stall_s: seconds in which a client must read `MIN_READ_BYTES` of a response.
+        unsent_bytes: maximum size of the unsent parts of all responses together.
+        total_body_bytes: maximum size of the bodies of all requests without a response so far.
+        total: maximum number of connections.
+        per_peer: maximum number of connections from one address; with IPv6, one /64 network.
     """
 
     head_bytes: int
@@ -58,7 +60,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return the limits of *settings*, lowered to what the number of descriptors allows."""
+        """Return the limits in *settings*, lowered to what the number of descriptors allows."""
         total = _total(settings.max_connections)
         per_peer = settings.max_connections_per_peer or max(1, int(PEER_SHARE * total))
         return cls(
@@ -77,20 +79,20 @@ class Limits:
 
     @property
     def check_s(self) -> float:
-        """Interval between checks of all connections."""
-        # A quarter of the shortest timeout: none is exceeded by more than that.
+        """Seconds between two checks of all connections."""
+        # A quarter of the shortest timeout: no timeout is exceeded by more than that.
         return min(1.0, *(s / 4 for s in (self.head_s, self.body_s, self.idle_s, self.stall_s)))
 
 
 def _total(wanted: int | None) -> int:
-    """Return the limit of connections with which descriptors cannot run out."""
+    """Return the maximum number of connections with which descriptors cannot run out."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Half at least goes to clients: with very few descriptors the reserve would leave none.
+    # At least half is for clients: of very few descriptors, the reserve would leave none.
     possible = descriptors - min(RESERVED, descriptors // 2)
     if wanted is not None and wanted > possible:
         log.warning(
-            "OPTSERVE_MAX_CONNECTIONS must be at most %d, as this process may have %d files and "
-            "connections open, got %d: it is %d",
+            "OPTSERVE_MAX_CONNECTIONS must be at most %d, since this process may open %d files and "
+            "connections, got %d: the limit is now %d",
             possible,
             descriptors,
             wanted,

@@ -20,22 +20,24 @@ from api.connections.limits import MIN_READ_BYTES
 from api.connections.refusals import CloseReason, Refusal
 
 MAX_HEADERS = 100
-"""Headers of a request. Each takes more memory than it has bytes, so bytes alone are no limit."""
+"""Maximum number of headers in a request. A header takes more memory than it has bytes, so a limit
+on bytes alone is not enough."""
 MAX_PIPELINED = 16
-"""Requests of a connection that may wait for the response to an earlier one."""
+"""Maximum number of requests on a connection that wait for the response to an earlier request."""
 LINGER_S = 2.0
 """
-Seconds for which a refused client may continue to send, unread. If the connection were closed at
-once, TCP would reset it, and a client that has not read the answer yet would lose it.
+Seconds for which a refused client may continue to send, although its data is ignored. If the
+connection were closed at once, TCP would reset it, and a client that has not read the response yet
+would lose that response.
 """
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 """Headers that announce a body."""
-NO_TARGET = "what it asks for is no path"
-"""Detail of the answer to a first line that uvicorn cannot parse."""
+NO_TARGET = "its target is not a path"
+"""Detail of the response to a first line that uvicorn cannot parse."""
 
 
 class _Refused(Exception):
-    """Raised in a callback of the parser to refuse the request; the parser passes it on."""
+    """Raised in a callback of the parser to refuse the request; `_parse` sends the refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
@@ -52,16 +54,18 @@ class _Expected(Enum):
 
 class Protocol(HttpToolsProtocol):
     """
-    uvicorn's protocol, with limits; requests find their `ClientConnection` in the scope.
+    uvicorn's HTTP/1.1 protocol with limits, which puts a `ClientConnection` into every scope.
 
-    A connection always waits for its client: for a head, a body, another request, or until a
-    response is read. `enforce_timeouts` ends what takes too long. The parser buffers an incomplete
-    head without a limit of its own, so bytes are counted before it gets them: since it last
-    completed something, it has been given at most the size of a head.
+    A connection always waits for its client to send a head (first line and headers), a body or
+    another request, or to read a response. `enforce_timeouts` closes connections that wait too
+    long. The parser buffers an incomplete head without a limit of its own, so bytes are counted
+    before the parser gets them: until a part of a request is complete, it gets at most the maximum
+    size of a head.
 
     Attributes:
-        peer: address of the client; with IPv6, its network.
-        unread_since: since when the client has read less than `MIN_READ_BYTES`.
+        peer: address of the client; with IPv6, the /64 network of that address.
+        unread_since: time since which the client has read less than `MIN_READ_BYTES` of a waiting
+            response, in seconds of the event loop's clock.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     # asyncio declares any transport, but a TCP server passes only this kind.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Serve the connection, or refuse it."""
+        """Serve the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self._client = ClientConnection(transport)
         # For responses of every kind: 150 clients that did not read an export took 400 MB.
@@ -101,21 +105,21 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection and the bodies of its requests."""
         self._connections.remove(self)
-        # Not forgotten: the application may still work on it, until its response begins or fails.
-        self._connections.bodies.finish(self.cycle)  # nothing more of it will come
-        for cycle, _ in self.pipeline:  # their responses never begin
+        # Not `forget`: the application may still work on the body until the response begins.
+        self._connections.bodies.finish(self.cycle)  # the rest of the body will not arrive
+        for cycle, _ in self.pipeline:  # responses to these never begin
             self._connections.bodies.forget(cycle)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """End streams, which would never end by themselves, when the service stops."""
+        """Shut down with the service; end the open stream on this connection, if there is one."""
         super().shutdown()
         self._client.shutting_down = True
         if self._client.on_shutdown is not None:
             self._client.on_shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, at most as much at a time as it may buffer."""
+        """Feed *data* to the parser, in pieces no larger than the parser may buffer."""
         if self._ignoring:
             return
         self._unset_keepalive_if_required()
@@ -128,7 +132,7 @@ class Protocol(HttpToolsProtocol):
             rest = rest[size:]
             if self._buffered >= self._limits.head_bytes and not self._ignoring:
                 self._refuse(self._too_long())
-        # Only now: a body whose last bytes came with these is complete, and must not be refused.
+        # Only now: a body that *data* completes must not be refused.
         self._connections.bodies.enforce()
 
     def _too_long(self) -> Refusal:
@@ -137,19 +141,19 @@ class Protocol(HttpToolsProtocol):
         return refusals.too_long(limit, in_line=in_line)
 
     def _parse(self, part: memoryview) -> None:
-        # uvicorn's own handling would write a plain-text 400 at once, into the response to an
+        # uvicorn itself would write a plain-text 400 at once, in the middle of the response to an
         # earlier request.
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
             self._ignore_input()  # no other protocol is offered: answer this request, then close
         except httptools.HttpParserCallbackError as error:
-            # httptools replaces whatever a callback raises by an error of its own.
+            # httptools replaces every error that a callback raises by an error of its own.
             match error.__context__:
                 case _Refused(refusal=refusal):
                     self._refuse(refusal)
                 # From uvicorn's on_headers_complete: the target cannot be parsed, or has no path,
-                # as that of CONNECT.
+                # like the target of CONNECT.
                 case httptools.HttpParserInvalidURLError() | AttributeError() | UnicodeError():
                     self._refuse(refusals.malformed(self._began, NO_TARGET))
                 case _:
@@ -158,8 +162,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(refusals.malformed(self._began, str(error)))
 
     def on_message_begin(self) -> None:
-        """Start a request."""
-        # uvicorn stops reading behind a pipelined request, but what was read already may hold
+        """Begin a request, or refuse it if too many are waiting."""
+        # uvicorn stops reading after a pipelined request, but the data read before may contain
         # hundreds.
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _Refused(refusals.pipelined(MAX_PIPELINED))
@@ -169,14 +173,14 @@ class Protocol(HttpToolsProtocol):
             self._expect(_Expected.HEAD)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; trailers count too."""
+        """Add a header; trailers count towards the limit, too."""
         self._num_headers += 1
         if self._num_headers > MAX_HEADERS:
             raise _Refused(refusals.too_many_headers(MAX_HEADERS))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the application on the request."""
+        """Start the application for the request."""
         # After an upgrade the parser takes a body for another protocol, and would not limit it.
         if self.parser.should_upgrade() and _BODY_HEADERS & {name for name, _ in self.headers}:
             raise _Refused(refusals.upgrade_with_body())
@@ -188,23 +192,23 @@ class Protocol(HttpToolsProtocol):
         """Add a part of the body."""
         self._buffered = 0
         self._body_bytes += len(body)
-        # uvicorn would hold it until the connection's next request.
+        # uvicorn would hold this part until the next request on the connection.
         if self.cycle.response_started:
-            return  # the application will not read it
+            return  # the application will not read this part
         self._connections.bodies.add(
             self.cycle, len(body), peer=self.peer, refuse=self._refuse_body
         )
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is complete."""
+        """Record that the request is complete."""
         self._buffered = 0
         self._connections.bodies.finish(self.cycle)
         self._expect(_Expected.REQUEST)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Note that the response is complete."""
+        """Record that the response is complete."""
         self._answered_at = self.loop.time()
         super().on_response_complete()
 
@@ -215,47 +219,47 @@ class Protocol(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, until_answered(app, forget))
 
-    # uvicorn cancels its timer with any byte, even one that begins no request: a client could then
-    # stay for good.
+    # Any byte cancels uvicorn's timer, even a byte that begins no request: a client could then stay
+    # connected for ever.
     def timeout_keep_alive_handler(self) -> None:
-        """Do nothing: `enforce_timeouts` measures idle time, whatever bytes came meanwhile."""
+        """Do nothing: `enforce_timeouts` closes idle connections, even if stray bytes arrived."""
 
     def _expect(self, what: _Expected) -> None:
         self._expected, self._since = what, self.loop.time()
 
     @property
     def unsent(self) -> int:
-        """Unread bytes of responses; `OpenStreams` limits those of streams."""
+        """Bytes of a response that wait to be sent; 0 for a stream, which `OpenStreams` limits."""
         if self._aborted or self._client.on_shutdown is not None:
             return 0
         return self.transport.get_write_buffer_size()
 
     def enforce_timeouts(self, now: float, *, spare_idle: bool) -> None:
-        """Close the connection if its client has exceeded a timeout."""
+        """Close the connection if a timeout has passed; see `Connection`."""
         if now >= self._abort_at:
             self.transport.abort()
         elif self._reads_too_slowly(now):
             self.abort(CloseReason.UNREAD)
         elif self.flow.read_paused:
-            self._since = now  # it is this process that does not read
+            self._since = now  # this process does not read, so its client is not late
         elif not self._ignoring:
             self._enforce_expected(now, self._limits.idle_s if spare_idle else 0)
 
     def abort(self, reason: CloseReason) -> None:
-        """Close the connection at once, and discard what was not sent."""
+        """Close the connection at once, and discard the data not sent yet."""
         self._connections.closed[reason] += 1
         self._aborted = True
         self._client.abort()
 
     def _refuse_body(self) -> None:
-        """Refuse the current request, whose body is incomplete."""
+        """Refuse the current request, whose body is incomplete, to free memory."""
         self.cycle.body = bytearray()
         self._refuse(refusals.too_many_bodies(self._limits.total_body_bytes))
 
     def _reads_too_slowly(self, now: float) -> bool:
         unsent = self.unsent
-        # Progress counts only in steps of MIN_READ_BYTES: a client that reads one byte now and then
-        # would otherwise hold its buffer for ever.
+        # Progress counts only in steps of MIN_READ_BYTES: otherwise a client that reads a byte now
+        # and then would hold its buffer for ever.
         if not unsent or unsent > self._unread or unsent <= self._unread - MIN_READ_BYTES:
             self._unread, self.unread_since = unsent, now
         return unsent > 0 and now - self.unread_since > self._limits.stall_s
@@ -286,25 +290,25 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Send *refusal* unless the request is answered already, and close the connection."""
+        """Send *refusal*, unless a response is due or has begun, and close the connection."""
         if refusal.reason is not None:
             self._connections.closed[refusal.reason] += 1
         self._ignore_input()
         cycle = self._unanswered
         if cycle is not None:
             if not cycle.more_body or cycle.response_started:
-                return  # a later request is refused: earlier ones still get their responses
+                return  # the response that is due, or has begun, is still sent
             cycle.disconnected = True  # tell the application to give up
             cycle.message_event.set()
         if not self.pipeline and not self.transport.is_closing():
-            # Past uvicorn, whose cycle may be in any state. Then half-closed: the client sees the
-            # end of the response, and may still be sending.
+            # Written past uvicorn, whose cycle may be in any state. Then the connection is
+            # half-closed: the client sees the end of the response, and may still be sending.
             self.transport.write(refusal.encoded())
             self.transport.write_eof()
         self._abort_at = self.loop.time() + LINGER_S
 
     def _ignore_input(self) -> None:
-        """Ignore all further input, and close once the requests so far are answered."""
+        """Ignore all further input, and close once the requests so far have their responses."""
         self._ignoring = True
         if (cycle := self._unanswered) is not None:
             # Makes uvicorn close the connection after this response.
@@ -312,6 +316,6 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def _unanswered(self) -> RequestResponseCycle | None:
-        """The current request, while its response is not complete."""
+        """The current request if its response is not complete, else None."""
         cycle: RequestResponseCycle | None = self.cycle
         return None if cycle is None or cycle.response_complete else cycle

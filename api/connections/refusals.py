@@ -1,4 +1,4 @@
-"""The answers to connections and requests that are refused before the application sees them."""
+"""The responses to connections and requests that are refused before the application sees them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from starlette.responses import Response
 from api.http import problems
 
 RETRY_AFTER_S = 5
-"""Retry-After of an answer to a client beyond a limit, in seconds."""
+"""Retry-After in the response to a client that exceeds a limit, in seconds."""
 HTTP_2, TLS = b"PRI * HTTP/2", b"\x16\x03"
-"""The first bytes of other protocols."""
+"""The first bytes that a client sends in HTTP/2 and TLS."""
 
 
 class CloseReason(StrEnum):
-    """Why the service closed a connection; the values of a metric's label."""
+    """Why the service closed a connection; metrics have these values as the label `reason`."""
 
     SILENT = "silent"
     """The client sent nothing."""
     HEAD_LATE = "head_late"
     """The first line and headers of a request were not complete in time."""
     BODY_LATE = "body_late"
-    """The body was not complete in time, or came too slowly."""
+    """The body of a request was not complete in time."""
     IDLE = "idle"
-    """No further request came in time."""
+    """No further request arrived in time."""
     UNREAD = "unread"
     """The client did not read a response, or read it too slowly."""
     UNSENT = "unsent"
-    """Too many bytes of all responses were unsent, and this client had not read for longest."""
+    """All unsent responses were too large together, and this client had not read for longest."""
     UNFINISHED = "unfinished"
-    """The bodies of all requests were too large together, and this one was incomplete."""
+    """The bodies of all requests were too large together, and this body was incomplete."""
     LINE_TOO_LONG = "line_too_long"
-    """The first line was too long."""
+    """The first line of a request was too long."""
     HEAD_TOO_LARGE = "head_too_large"
-    """The headers were too long, or too many."""
+    """The headers of a request were too large, or too many."""
     MALFORMED = "malformed"
-    """What the client sent is not a request."""
+    """The client sent something that is not a request."""
     PIPELINED = "pipelined"
     """The client sent too many requests without waiting for responses."""
 
@@ -46,10 +46,11 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True)
 class Refusal:
     """
-    An answer after which the connection is closed.
+    A response after which the connection is closed.
 
     Attributes:
-        reason: what it is counted as; None for a connection that was never served.
+        reason: the reason under which the closed connection is counted; None if the connection was
+            refused on arrival.
         answer: the last response on the connection.
     """
 
@@ -57,8 +58,9 @@ class Refusal:
     answer: Response
 
     def encoded(self) -> bytes:
-        """Return the encoded response."""
-        # By hand, since no ASGI server is involved: the request may not even have been parsed.
+        """Return the response as bytes of HTTP/1.1."""
+        # Encoded by hand, since no ASGI server is involved: the request may not even have been
+        # parsed.
         status = HTTPStatus(self.answer.status_code)
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
         headers = [*self.answer.raw_headers, (b"connection", b"close")]
@@ -67,43 +69,43 @@ class Refusal:
 
 
 def head_late(seconds: float) -> Refusal:
-    """Refuse a request whose first line and headers come too slowly."""
+    """Return the refusal of a request whose first line and headers arrive too slowly."""
     return _refusal(
         CloseReason.HEAD_LATE,
         408,
         "The request came too slowly",
-        f"the request's first line and headers must be there within {seconds:g} s",
+        f"the request's first line and headers must arrive within {seconds:g} s",
         "request_late",
     )
 
 
 def body_late(seconds: float, bytes_per_s: float) -> Refusal:
-    """Refuse a request whose body comes too slowly."""
+    """Return the refusal of a request whose body arrives too slowly."""
     return _refusal(
         CloseReason.BODY_LATE,
         408,
         "The request came too slowly",
-        f"the request's body must be there within {seconds:g} s, and a second more for every "
+        f"the request's body must arrive within {seconds:g} s, plus one second for every "
         f"{bytes_per_s:g} bytes",
         "request_late",
     )
 
 
 def too_many_bodies(limit: int) -> Refusal:
-    """Refuse a request whose body is incomplete when all bodies together are too large."""
+    """Return the refusal of a request with an incomplete body while all bodies exceed *limit*."""
     return _refusal(
         CloseReason.UNFINISHED,
         503,
         "Too many request bodies",
-        f"the bodies of all requests have more than the {limit} bytes that this process holds at "
-        "a time, and this one was not whole; try again",
+        f"the bodies of all requests together exceed the limit of {limit} bytes for this process, "
+        "and the body of this request was incomplete; try again",
         "too_many_bodies",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
 def too_long(limit: int, *, in_line: bool) -> Refusal:
-    """Refuse a request whose first line or headers are too long."""
+    """Return the refusal of a request whose first line (if *in_line*) or headers are too long."""
     if in_line:
         return _refusal(
             CloseReason.LINE_TOO_LONG,
@@ -122,7 +124,7 @@ def too_long(limit: int, *, in_line: bool) -> Refusal:
 
 
 def too_many_headers(limit: int) -> Refusal:
-    """Refuse a request with too many headers."""
+    """Return the refusal of a request with more than *limit* headers."""
     return _refusal(
         CloseReason.HEAD_TOO_LARGE,
         431,
@@ -133,7 +135,13 @@ def too_many_headers(limit: int) -> Refusal:
 
 
 def malformed(began: bytes, what: str) -> Refusal:
-    """Refuse bytes that are not a request; *began* are the first of them."""
+    """
+    Return the refusal of data that is not a request.
+
+    Args:
+        began: the first bytes on the connection, which show another protocol.
+        what: the error in the data, for HTTP/1.1.
+    """
     if began.startswith(HTTP_2):
         what = "it is HTTP/2, and must be HTTP/1.1"
     if began.startswith(TLS):
@@ -148,30 +156,30 @@ def malformed(began: bytes, what: str) -> Refusal:
 
 
 def upgrade_with_body() -> Refusal:
-    """Refuse an upgrade with a body, which the parser would take for another protocol."""
-    return malformed(b"", "it has a body, and must not ask for an upgrade then")
+    """Return the refusal of an upgrade with a body: the parser would not limit such a body."""
+    return malformed(b"", "a request with a body must not ask for an upgrade")
 
 
 def pipelined(limit: int) -> Refusal:
-    """Refuse a request when too many wait for their responses."""
+    """Return the refusal of a request because *limit* requests wait on the connection."""
     return _refusal(
         CloseReason.PIPELINED,
         400,
         "Too many requests at once",
-        f"at most {limit} requests may wait on a connection for the answer to an earlier one",
+        f"at most {limit} requests on a connection may wait for the response to an earlier request",
         "too_many_requests_at_once",
     )
 
 
 def too_many(limit: int, *, of_peer: bool) -> Refusal:
-    """Refuse a connection beyond a limit."""
-    whose = "of your address " if of_peer else ""
+    """Return the refusal of a connection beyond *limit*, the limit per address if *of_peer*."""
+    whose = "from your address " if of_peer else ""
     return _refusal(
         None,
         503,
         "Too many connections",
-        f"{limit} connections {whose}are open, which is what this process serves at a time; "
-        "use one for many requests, or try again",
+        f"{limit} connections {whose}are open, which is the limit of this process; "
+        "send several requests on one connection, or try again",
         "too_many_connections",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )

@@ -1,1 +1,1 @@
-"""What all routes share: bodies, parameters, errors, downloads, and the thread pool."""
+"""Code that all routes share: bodies, parameters, errors, downloads, and the thread pool."""

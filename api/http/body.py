@@ -1,4 +1,4 @@
-"""Request bodies: size, content type, and strict JSON, before anything is validated."""
+"""Checks request bodies for size, content type and strict JSON, before they are validated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from store.errors import Busy
 TITLES = {
     400: "The body cannot be read",
     413: "The body is too large",
-    415: "The body is of another type",
+    415: "The body has an unsupported type",
 }
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class BadBody(Exception):
-    """The body cannot be the body of any request."""
+    """A body is rejected before validation: incomplete, too large, of another type, or not JSON."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -30,24 +30,28 @@ class BadBody(Exception):
 
 class StrictBody:
     """
-    Middleware that passes on only bodies that are one finite, unambiguous JSON text.
+    Middleware that rejects request bodies that are too large, of another type, or not strict JSON.
 
-    Rejected: bodies that are not UTF-8 or not JSON, duplicate names in an object, NaN, infinities
-    and numbers that overflow to them, deep nesting, and too many objects and lists. The size is
+    Strict JSON excludes bodies that are not UTF-8, duplicate names in an object, NaN, infinities
+    and numbers that overflow to infinity, deep nesting, and too many objects and lists. The size is
     limited while the body arrives. A large body is parsed in a thread.
+
+    Args:
+        app: the application that gets the accepted requests.
+        max_bytes: maximum size of a body, in bytes.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the body of a request; pass it on, or answer with the error."""
+        """Check the body of a request; pass the request on, or respond with the error."""
         if scope["type"] != "http" or scope["method"] not in METHODS:
             await self._app(scope, receive, send)
             return
         try:
             body = await self._read(receive)
-            if body:  # an empty POST needs no content type
+            if body:  # a POST with an empty body needs no content type
                 _check_type(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
                 scope[BODY_SIZE] = len(body)
                 scope[BODY] = await threads_of(scope).run(len(body), check, body)
@@ -57,11 +61,11 @@ class StrictBody:
         except Busy as error:
             await job_error_response(error)(scope, receive, send)
             return
-        waiting = [body]  # a list, so that replaying empties it
-        del body  # else it is held until the response ends, which a stream may do hours later
+        waiting = [body]  # a list, so that `replay` can empty it
+        del body  # else it is held until the response ends: for a stream, hours later
 
-        # FastAPI reads the bytes to see whether there is a body; the routes use what was parsed
-        # here.
+        # FastAPI reads the bytes only to find out whether there is a body; the routes use the JSON
+        # that was parsed above.
         async def replay() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.pop(), "more_body": False}
@@ -70,11 +74,11 @@ class StrictBody:
         await self._app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytes:
-        body = bytearray()  # a list of many small parts would take many times their bytes
+        body = bytearray()  # a list of many small parts would take many times their size
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                raise BadBody(400, "disconnected", "the client went away")
+                raise BadBody(400, "disconnected", "the client disconnected")
             body += message.get("body", b"")
             # Counted as it arrives: a chunked body has no Content-Length.
             if len(body) > self._max_bytes:
@@ -96,7 +100,7 @@ def _check_type(content_type: str) -> None:
 
 
 def check(body: bytes) -> Any:  # noqa: ANN401  any JSON
-    """Return the parsed *body*, or raise `BadBody` unless it is strict JSON."""
+    """Return the JSON value in *body*; raise `BadBody` if *body* is not strict JSON."""
     try:
         return strict_json.parse(body)
     except strict_json.NotStrict as error:

@@ -1,4 +1,4 @@
-"""Dependencies of routes: the tenant, the store, the record of the job in the path."""
+"""Dependencies that routes declare: the tenant, the store, the record of the job in the path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from store.storage.pool import StoragePool
 
 
 # All of these are coroutines, although they wait for nothing: FastAPI calls a plain function in a
-# thread, and for a submission that was three changes of thread.
+# thread, and a submission would change threads three times.
 async def _threads(request: Request) -> RequestThreads:
     return threads_of(request.scope)
 
@@ -68,25 +68,26 @@ async def _stream_hub(request: Request) -> StreamHub:
 
 
 Threads = Annotated[RequestThreads, Depends(_threads)]
-"""For computing that would block the event loop if the request is large."""
+"""The thread pool for this request, for work that would block the event loop if large."""
 TenantName = Annotated[str, Depends(_tenant)]
-"""The tenant whose jobs the request is about."""
+"""The name of the tenant that owns the jobs in the request."""
 JobStore = Annotated[Store, Depends(_store)]
-"""For reading."""
+"""The store, for reading jobs."""
 Client = Annotated[redis.asyncio.Redis, Depends(_client)]
-"""For writing."""
+"""The async Redis client, for calls of the store's functions."""
 BlockingClient = Annotated[redis.Redis, Depends(_blocking_client)]
-"""For waking workers, which goes through RQ, which has no async client."""
+"""The blocking Redis client, for waking workers: RQ, which wakes them, has no async client."""
 RenderJob = Annotated[Callable[[Record], Job], Depends(_render)]
-"""Makes a job's representation from its record, with the settings of this service."""
+"""Function that returns the `Job` for a record, with the settings of this service."""
 RenderListedJob = Annotated[Callable[..., ListedJob], Depends(_render_listed)]
-"""Makes the representation of a job in a list."""
+"""Function that returns the `ListedJob` for a record; see `Record.listed`."""
 StoredFiles = Annotated[StoragePool, Depends(_files)]
-"""The only way to files. Any other way, a storage that hangs would hang the whole process."""
+"""The pool through which routes read files. Without it, a storage that hangs would hang the whole
+process."""
 ChartReader = Annotated[SeriesReader, Depends(_series_reader)]
-"""Reads series for charts, and caches them."""
+"""The reader of series for charts, with its cache."""
 Hub = Annotated[StreamHub, Depends(_stream_hub)]
-"""For routes that answer with an event stream."""
+"""The hub, which makes the event streams of this process."""
 
 
 async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
@@ -94,4 +95,4 @@ async def _record(job_id: str, tenant: TenantName, store: JobStore) -> Record:
 
 
 JobRecord = Annotated[Record, Depends(_record)]
-"""The record of the job in the path; 404 if there is none."""
+"""The record of the job in the path. If there is no such job, the response is a 404."""

@@ -1,4 +1,4 @@
-"""Files of the storage as responses, streamed in parts that are read in threads of their own."""
+"""Responses that stream a file from the storage, in parts read in threads reserved for that."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 
 class Download(FileResponse):
     """
-    An open file as a response: whole, or the requested ranges.
+    A response that sends an open file: the whole file, or the requested ranges.
 
     Starlette would stat and read the file in threads that all requests share, which hang with the
-    storage. Here the size is known already, and parts are read through the open file, in threads
-    reserved for the storage. If a part cannot be read, the connection is aborted, so that a client
-    never takes a part for the whole.
+    storage. Here the size is known already, and the parts are read through the open file, in
+    threads reserved for the storage. If a part cannot be read, the connection is aborted, so that a
+    client never takes a part for the whole file.
 
     Args:
-        file: closed when the response ends.
-        filename: suggested name for a browser.
-        media_type: of the content.
+        file: the open file; it is closed when the response ends.
+        filename: the name that a browser suggests for saving the file.
+        media_type: the media type of the file.
         headers: additional headers.
-        status_code: of a complete response; a range has 206.
+        status_code: the status if the whole file is sent; for a range it is 206.
     """
 
     # A thread is woken for each part; starlette's 64 KiB would take four times as many wakeups.
@@ -56,11 +56,11 @@ class Download(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file."""
+        """Send the file, or abort the connection if the storage fails."""
         try:
             await super().__call__(scope, receive, send)
         except StorageUnavailable as error:
-            log.warning("a download ends before its file does: %s", error)
+            log.warning("a download is aborted: %s", error)
             connection = connection_of(scope)
             if connection is None:
                 raise
@@ -68,7 +68,7 @@ class Download(FileResponse):
         finally:
             self._file.close()
 
-    # starlette's, and not part of its interface: it opens the file through this, whole or in
+    # Overrides a private method of starlette, which opens the file for whole responses and for
     # ranges.
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[OpenFile]:  # type: ignore[override]

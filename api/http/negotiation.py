@@ -12,14 +12,14 @@ Form = TypeVar("Form")
 
 def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
     """
-    Return the form that an Accept header prefers; among equals, the first.
+    Return the form that an Accept header prefers; of equally preferred forms, the first.
 
     Args:
-        accept: the header; an empty one accepts all.
-        media_types: the media type of each available form.
+        accept: the value of the header; an empty one accepts every form.
+        media_types: each available form, with its media type.
 
     Raises:
-        NotAcceptable: the header accepts none of them.
+        NotAcceptable: the header accepts none of the forms.
     """
     weights = {
         form: _weight_of(accept.strip() or "*/*", media_type)
@@ -32,8 +32,8 @@ def preferred(accept: str, media_types: Mapping[Form, str]) -> Form:
 
 
 def _weight_of(accept: str, media_type: str) -> float:
-    """Return the weight of a media type: that of the most specific range that contains it."""
-    # RFC 9110, section 12.5.1: the most specific range counts, wherever in the header it stands.
+    """Return the weight that the most specific matching range in *accept* gives *media_type*."""
+    # RFC 9110, section 12.5.1: the most specific range counts, at whatever position in the header.
     ranges = ["*/*", media_type.partition("/")[0] + "/*", media_type]
     specificity, weight = -1, 0.0
     for part in accept.split(","):
@@ -51,5 +51,5 @@ def _weight(parameters: Sequence[str]) -> float:
                 weight = float(value)
             except ValueError:
                 return 0.0
-            return weight if 0 <= weight <= 1 else 0.0  # and not NaN
+            return weight if 0 <= weight <= 1 else 0.0  # NaN gives 0.0, too
     return 1.0

@@ -1,4 +1,4 @@
-"""The OpenAPI schema: FastAPI's, with the schema of errors."""
+"""The OpenAPI schema: FastAPI's own, plus the schema of error responses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REF = "#/components/schemas/{model}"
 
 
 def install(app: FastAPI) -> None:
-    """Add the schema of errors to that of *app*."""
+    """Add the schema of error responses to the OpenAPI schema of *app*."""
     derived = app.openapi
 
     def openapi() -> dict[str, Any]:
-        # FastAPI makes this dict once and returns it every time, so what is added to it stays.
+        # FastAPI makes this dict once and returns it every time, so additions to it stay.
         schemas = derived().setdefault("components", {}).setdefault("schemas", {})
-        # Responses are built by exception handlers, which FastAPI does not look at.
+        # Exception handlers build the error responses, and FastAPI does not inspect handlers.
         if "Problem" not in schemas:
             problem = Problem.model_json_schema(mode="serialization", ref_template=REF)
             schemas |= problem.pop("$defs", {})

@@ -1,4 +1,4 @@
-"""Parameters that routes share. Unknown query parameters are an error, never ignored."""
+"""Parameters that routes share. An unknown query parameter is an error, and never ignored."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="Repeating a request with the same key returns the job of the first one.",
+        description="A request repeated with the same key returns the job of the first request.",
     ),
 ]
 Accept = Annotated[str, Header(description="The preferred media types.")]
 LABEL = "label."
 """Prefix of the query parameters that filter by label."""
 FILTERED = "/v1/jobs"
-"""The route that has them."""
+"""The route that can be filtered by label."""
 
 
 async def only_known(request: Request) -> None:
-    """Raise unless every query parameter is one that the route declares."""
-    # A misspelt filter would otherwise be ignored, and the answer be about everything.
+    """Raise an error if the request has a query parameter that the route does not declare."""
+    # Otherwise a misspelt filter would be ignored, and the response would contain everything.
     route: APIRoute = request.scope["route"]
     known = list(dict.fromkeys(_declared(route.dependant)))  # without duplicates, in order
     filtered = route.path == FILTERED
@@ -48,7 +48,7 @@ async def only_known(request: Request) -> None:
 
 
 def labels_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels by which a list is filtered."""
+    """Return the labels (name to value) by which the parameters in *query* filter a list."""
     labels = {
         name.removeprefix(LABEL): value for name, value in query.items() if name.startswith(LABEL)
     }
@@ -63,7 +63,7 @@ def labels_of(query: Mapping[str, str]) -> dict[str, str]:
 
 
 async def require_no_body(request: Request) -> None:
-    """Raise if a request has a body, which would be ignored."""
+    """Raise an error if the request has a body, since the route would ignore it."""
     body = (await request.body()).strip()
     if body not in {b"", b"{}"}:  # some clients send an empty object with every POST
         error = {"type": RULE, "loc": ("body",), "msg": "body must be empty", "input": None}
@@ -71,23 +71,33 @@ async def require_no_body(request: Request) -> None:
 
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
-    """Return the error of a cursor beyond its limit, in pydantic's words."""
+    """
+    Return the validation error for a cursor that is beyond its limit, worded as pydantic does.
+
+    Args:
+        rule: pydantic's type of the error, such as ``less_than``.
+        name: the name of the query parameter.
+        value: the value of the query parameter.
+        limit: the limit, under the name that *rule* has for it.
+    """
     details = {"type": rule, "loc": ("query", name), "msg": "", "input": value, "ctx": limit}
     return RequestValidationError([details])
 
 
 def require_once(param: str, names: Sequence[str]) -> None:
-    """Raise if a parameter has one of *names* twice."""
+    """Raise an error if *names*, the values of the parameter *param*, contain a name twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise invalid(param, f"{param} must be named once, got {short_repr(name)} twice", name)
+            raise invalid(
+                param, f"{param} must not repeat a value, got {short_repr(name)} twice", name
+            )
         seen.add(name)
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:
-    """Yield the query parameters of a route and of its dependencies."""
-    # Not from the OpenAPI document: making it took 1.2 s of a process's first request.
+    """Yield the names of the query parameters that a route and its dependencies declare."""
+    # Not read from the OpenAPI schema: making it took 1.2 s in the first request of a process.
     yield from (field.alias for field in dependant.query_params)
     for each in dependant.dependencies:
         yield from _declared(each)

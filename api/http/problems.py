@@ -1,4 +1,4 @@
-"""Errors as responses: every error is a problem document of RFC 9457."""
+"""Error responses: each one is a problem document, as RFC 9457 defines it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ STORE_DOWN_POST = (
     "send it again with the same Idempotency-Key"
 )
 RETRY_AFTER_S = 2
-"""Retry-After while the store does not answer, in seconds."""
+"""Retry-After while the store does not respond, in seconds."""
 MAX_DETAIL = 2000
-"""Characters of a detail, which may quote what the client has sent."""
+"""Maximum length of a detail, in characters. A detail may quote what the client has sent."""
 
 RETRY_FULL_S = 60
 """Retry-After while the storage is full, in seconds."""
@@ -44,13 +44,13 @@ def answer(
     code: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem as a response."""
+    """Return the response that contains a problem document with these members."""
     problem = Problem(title=title, status=status, detail=truncate(detail, MAX_DETAIL), code=code)
     return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
 
 
 def invalid_response(errors: Sequence[InvalidParam], more: int) -> Response:
-    """Return the response to a request with *errors*, and *more* that are not listed."""
+    """Return the 422 response that lists *errors*; *more* is the number of errors not listed."""
     problem = Problem(
         title=INVALID_TITLE,
         status=422,
@@ -63,13 +63,13 @@ def invalid_response(errors: Sequence[InvalidParam], more: int) -> Response:
 
 
 def invalid(param: str, message: str, value: object) -> RequestValidationError:
-    """Return the error of a query parameter that breaks a rule other than its type's."""
+    """Return the validation error for a query parameter that has the right type but is invalid."""
     error = {"type": RULE, "loc": ("query", param), "msg": message, "input": value}
     return RequestValidationError([error])
 
 
 def documented(*errors: type[JobError]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of a route's errors."""
+    """Return the OpenAPI entries for the *errors* that a route may respond with."""
     return {error.status: _described(error.title) for error in errors}
 
 
@@ -80,11 +80,11 @@ def _described(title: str) -> dict[str, Any]:
 
 INVALID_TITLE = "The request is not valid"
 EVERYWHERE: dict[int | str, dict[str, Any]] = {422: _described(INVALID_TITLE)}
-"""The OpenAPI entries of errors that any route may return."""
+"""The OpenAPI entries for the errors that any route may respond with."""
 
 
 def install(app: FastAPI) -> None:
-    """Make *app* respond to errors with problem documents."""
+    """Make *app* respond to every exception with a problem document."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SpecError, _spec_error)
     app.add_exception_handler(JobError, _job_error)
@@ -110,7 +110,7 @@ async def _spec_error(request: Request, error: Exception) -> Response:
 
 
 def _invalid_param(details: ErrorDetails, body: object) -> InvalidParam:
-    """Return one of pydantic's errors; its path leaves out the source (body, query)."""
+    """Return one of pydantic's errors; its path omits the source of the value (body, query)."""
     source, *path = details["loc"]
     bare = cast("ErrorDetails", {**details, "loc": tuple(path) or (source,)})
     (problem,), _ = problems([bare], body if source == "body" else None)
@@ -128,8 +128,8 @@ async def _job_error(request: Request, error: Exception) -> Response:
 
 
 def job_error_response(error: JobError) -> Response:
-    """Return *error* as a response."""
-    # Only this status means "later"; others would be the same again.
+    """Return the response for *error*, with Retry-After if the request may succeed later."""
+    # Only a 503 can be different later; any other error would be the same again.
     again = {"Retry-After": str(RETRY_AFTER_S)} if error.status == StoreUnavailable.status else None
     return answer(
         status=error.status, title=error.title, detail=str(error), code=error.code, headers=again
@@ -148,7 +148,7 @@ async def _http(request: Request, error: Exception) -> Response:
         title=str(error.detail),
         detail=detail,
         code=str(error.detail).lower().replace(" ", "_"),
-        # The Allow header of a 405, which RFC 9110, section 15.5.6 requires.
+        # For the Allow header, which RFC 9110, section 15.5.6 requires in a 405.
         headers=error.headers,
     )
 

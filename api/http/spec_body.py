@@ -1,9 +1,9 @@
 """
-Bodies that are specs: validated in a thread where they are large.
+Request bodies that are specs. Large ones are validated in a thread.
 
-FastAPI would validate them on the event loop. A `SpecBodyRoute` validates before FastAPI does, and
-hands it the result: the spec, or its errors, which FastAPI then reports together with those of
-parameters and headers.
+FastAPI would validate all of them on the event loop. A `SpecBodyRoute` validates the body before
+FastAPI does, and gives FastAPI the result: the spec, or the errors in the body, which FastAPI then
+reports together with the errors in parameters and headers.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class ValidatedBody:
     """
-    A body that is validated already.
+    A body that has been validated.
 
     Attributes:
         data: the parsed JSON.
-        spec: the spec, if it is valid.
-        error: its errors, if it is not.
+        spec: the spec; None if the body is invalid.
+        error: the errors in the body; None if the body is valid.
     """
 
     data: object
@@ -41,23 +41,23 @@ def _result(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     if not isinstance(value, ValidatedBody):
         return handler(value)
     if value.error is not None:
-        # pydantic takes over the errors of a ValidationError raised in a validator, with their
+        # If a validator raises a ValidationError, pydantic adopts the errors in it, with their
         # paths.
         raise value.error
     return value.spec
 
 
 SpecBody = Annotated[T, WrapValidator(_result)]
-"""A body of a `SpecBodyRoute`."""
+"""The type of a body parameter in a `SpecBodyRoute`."""
 
 
 class _Request(Request):
-    """A request that validates its body when FastAPI asks for it."""
+    """A request that validates its body when FastAPI reads the body."""
 
     adapter: TypeAdapter[Any]
 
     async def json(self) -> ValidatedBody:
-        """Return the validated body; it can be taken once, since the scope would keep it alive."""
+        """Return the validated body; take it out of the scope, which would keep it in memory."""
         threads, data = threads_of(self.scope), self.scope.pop(BODY, None)
         return await threads.run(threads.size, _validated, self.adapter, data)
 
@@ -73,7 +73,7 @@ class SpecBodyRoute(APIRoute):
     """A route whose body, if it has one, is validated off the event loop."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler of the route, around which the body is validated."""
+        """Return the handler of the route; it validates the body before FastAPI does."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle

@@ -1,10 +1,10 @@
 """
-A thread pool for requests with much to compute, shared fairly between clients.
+A thread pool for requests that need much computation, shared fairly between clients.
 
 Parsing, checking and planning a large body takes up to a second. On the event loop it would delay
 every other request; in starlette's thread pool a few clients could occupy all threads. So these
-requests have a small pool of their own, in which clients take turns: a request waits behind earlier
-ones of its client, and behind one of every other client, however many those have sent.
+requests have a small pool of their own, in which clients take turns. However many requests the
+others have sent, a waiting client gets its next turn after each other client has had at most one.
 """
 
 from __future__ import annotations
@@ -26,19 +26,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 2
-"""More would compute no faster, since the interpreter runs one at a time, and delay the loop."""
+"""Size of the pool. More threads would compute no faster, since the interpreter runs one at a time,
+and would delay the event loop."""
 MAX_WAITING = 256
-"""Requests that may wait, of all clients together."""
+"""Maximum number of waiting requests from all clients together."""
 MAX_WAITING_PER_CLIENT = 32
+"""Maximum number of waiting requests from one client."""
 TIMEOUT_S = 20.0
-"""How long a request waits for a thread."""
+"""Seconds that a request waits for a thread; after that it gets 503."""
 BODY, BODY_SIZE = "optserve.body", "optserve.body_size"
-"""Keys of an ASGI scope: the parsed body of the request, and its size in bytes."""
+"""Keys in an ASGI scope: of the parsed request body, and of the size of the body in bytes."""
 SMALL = 2048
-"""Bytes of JSON that are processed on the event loop: faster than waking a thread."""
+"""Up to this many bytes of JSON are processed on the event loop: that is faster than waking a
+thread."""
 VALUES_PER_BYTE = 10
-"""Values of a schedule computed in the time that one byte of a spec takes to parse. It makes the
-cost of both comparable, in bytes."""
+"""Number of schedule values that can be computed in the time that parsing one byte of a spec takes.
+With it, the cost of computing values is expressed in bytes, like the cost of parsing."""
 
 
 class FairSemaphore:
@@ -46,10 +49,10 @@ class FairSemaphore:
     A semaphore whose waiters are served round-robin by client, and in order within a client.
 
     Args:
-        num: number of holders at a time.
-        max_waiting: number of waiters.
-        max_waiting_per_client: number of waiters of one client.
-        timeout_s: how long they wait.
+        num: maximum number of holders at a time.
+        max_waiting: maximum number of waiters.
+        max_waiting_per_client: maximum number of waiters for one client.
+        timeout_s: seconds after which a waiter gives up.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class FairSemaphore:
     ) -> None:
         self._free, self._timeout_s = num, timeout_s
         self._max_waiting, self._max_per_client = max_waiting, max_waiting_per_client
-        # The order of the clients is the order of their turns: the next one is the first.
+        # The clients are in the order of their turns: the first client has the next turn.
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
@@ -76,14 +79,15 @@ class FairSemaphore:
         Wait for the semaphore, and hold it for as long as the context lasts.
 
         Args:
-            client: whose turn is used.
-            must: wait without limits. For a response that has begun: it is too late for an error.
+            client: the client whose turn this is.
+            must: whether to wait without limits. True for a response that has begun, which can no
+                longer become an error.
 
         Raises:
-            Busy: too many wait, or the wait timed out.
+            Busy: *must* is false, and there are too many waiters or the wait timed out.
         """
-        # Only while nobody waits is this above 0, since `_release` passes turns on directly: a
-        # newcomer never overtakes.
+        # This is above 0 only while nobody waits, since `_release` passes a turn directly to a
+        # waiter: a newcomer never overtakes.
         if self._free:
             self._free -= 1
         else:
@@ -107,7 +111,7 @@ class FairSemaphore:
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
             if turn.done() and not turn.cancelled():
-                self._release()  # granted just as the wait ended: the next one has it
+                self._release()  # granted just as the wait ended: pass it on
             elif turn in queue:
                 queue.remove(turn)
             if isinstance(error, TimeoutError):
@@ -115,21 +119,21 @@ class FairSemaphore:
             raise
 
     def _release(self) -> None:
-        """Pass the turn to the client that has had none for longest."""
+        """Pass the turn to the client whose last turn was longest ago."""
         for client, queue in list(self._queues.items()):
             del self._queues[client]
             while queue:  # cancelled waiters are skipped
                 turn = queue.popleft()
                 if not turn.done():
                     if queue:
-                        self._queues[client] = queue  # behind all other clients
+                        self._queues[client] = queue  # after all other clients
                     turn.set_result(None)
                     return
         self._free += 1
 
 
 class FairThreadPool:
-    """The threads of this process for large requests."""
+    """The threads in which this process works on large requests."""
 
     def __init__(self) -> None:
         self._semaphore = FairSemaphore(THREADS)
@@ -139,18 +143,18 @@ class FairThreadPool:
         self, client: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """
-        Call *function* in a thread, when it is the turn of *client*.
+        Call *function* in a thread when it is the turn of *client*, and return its result.
 
         Raises:
-            Busy: it was not called.
+            Busy: *function* was not called, since too many requests wait or the wait timed out.
         """
         async with self._semaphore.acquired(client):
-            # If the request is cancelled, its turn ends before its thread does. The executor has no
-            # more threads than there are turns, so the next call then waits for one of them.
+            # If the request is cancelled, its turn ends before its call does. The executor has no
+            # more threads than there are turns, so the next call then waits for a free thread.
             return await self._call(partial(function, *args, **kwargs))
 
     async def iterate(self, client: str, parts: Iterator[str]) -> AsyncIterator[str]:
-        """Yield *parts*, each computed in a thread, when it is the turn of *client*."""
+        """Yield *parts*, each computed in a thread when it is the turn of *client*."""
         while True:
             # A turn for each part, not for the response: a slow reader must not hold a thread.
             async with self._semaphore.acquired(client, must=True):
@@ -164,18 +168,18 @@ class FairThreadPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def close(self) -> None:
-        """End the threads without waiting for what they do."""
+        """Shut the threads down without waiting for the calls in them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class RequestThreads:
     """
-    The thread pool, for one request.
+    The thread pool as one request uses it.
 
     Args:
-        pool: of this process.
-        client: whose turns the request uses.
-        size: size of its body, in bytes.
+        pool: the thread pool of this process.
+        client: address of the client that sent the request, and whose turns it uses.
+        size: size of the request body, in bytes.
     """
 
     def __init__(self, pool: FairThreadPool, client: str, size: int) -> None:
@@ -185,16 +189,16 @@ class RequestThreads:
         self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """
-        Call *function* in a thread; directly if *size* is small.
+        Call *function* and return its result: in a thread, or directly if *size* is small.
 
         Args:
-            size: what it has to process, in bytes of JSON.
-            function: what is called.
-            args: its positional arguments.
-            kwargs: its keyword arguments.
+            size: the amount of work, in bytes of JSON to process.
+            function: the function to call.
+            args: positional arguments for *function*.
+            kwargs: keyword arguments for *function*.
 
         Raises:
-            Busy: it was not called.
+            Busy: *function* was not called, since too many requests wait or the wait timed out.
         """
         if size <= SMALL:
             return function(*args, **kwargs)

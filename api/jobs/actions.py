@@ -25,7 +25,7 @@ router = APIRouter(
 
 
 class JobAction:
-    """One action on the job in the path. The response is the job afterwards."""
+    """Performs an action on the job in the path, and responds with the job after the action."""
 
     def __init__(
         self,
@@ -42,18 +42,34 @@ class JobAction:
         self._render, self._threads = render, threads
 
     async def request(self, action: Literal["cancel", "kill", "pause", "resume"]) -> Response:
-        """Request *action*: of a running job, its worker carries it out."""
+        """
+        Request *action* and return the job; if it is running, its worker acts on the request.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         result = await send_async(self._client, calls.ask(self.tenant, self.job_id, action))
         if result.record is None:
             raise JobNotFound(self.job_id)
         return await self._respond(result.record, result.wakeups)
 
     async def change(self, call: Call[Changed], what: str) -> Response:
-        """Change how a queued or paused job continues; *what* completes "cannot ..." in errors."""
+        """
+        Change how a queued or paused job continues, and return the job.
+
+        Args:
+            call: the call of the store's function that makes the change.
+            what: the change, for errors: "only a queued or paused job can ...".
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobRunning: the job is running.
+            JobEnded: the job has ended.
+        """
         changed = await send_async(self._client, call)
         if changed.record is None:
             raise JobNotFound(self.job_id)
-        # Its worker would still write the very rows that the change truncates.
+        # The worker of a running job would still write the rows that the change truncates.
         if changed.outcome == "running":
             raise JobRunning(self.job_id, what)
         if changed.outcome == "ended":
@@ -70,7 +86,7 @@ Action = Annotated[JobAction, Depends()]
 
 @router.post("/cancel", response_model=Job, responses=documented(JobNotFound))
 async def cancel_job(action: Action) -> Response:
-    """Cancel a job: a queued one at once, a running one after it has saved a checkpoint."""
+    """Cancel a job: at once if it is queued or paused, after saving a checkpoint if running."""
     return await action.request("cancel")
 
 
@@ -82,13 +98,13 @@ async def kill_job(action: Action) -> Response:
 
 @router.post("/pause", response_model=Job, responses=documented(JobNotFound))
 async def pause_job(action: Action) -> Response:
-    """Pause a job: a queued one at once, a running one after it has saved a checkpoint."""
+    """Pause a job: at once if it is queued, after saving a checkpoint if running."""
     return await action.request("pause")
 
 
 @router.post("/resume", response_model=Job, responses=documented(JobNotFound))
 async def resume_job(action: Action) -> Response:
-    """Put a paused job back into the queue. It continues from its checkpoint."""
+    """Put a paused job back into the queue, to continue from its last checkpoint."""
     return await action.request("resume")
 
 
@@ -97,9 +113,11 @@ async def restart_job(action: Action) -> Response:
     """
     Restart a queued or paused job from step 0, on any worker for its device.
 
-    Its steps, checkpoints and fingerprint are deleted; the history records how many steps there
-    were. Use it when the job's worker is gone for good (`waiting_for: fingerprint`) and all steps
-    must be computed with the same bits. A running job is refused: pause it first.
+    The job's steps, checkpoints and fingerprint are deleted; the history records how many steps
+    there were. The fingerprint is the processor, versions, threads and engine, which determine the
+    exact bits of results. Use this when no worker with the job's fingerprint is left (`waiting_for:
+    fingerprint`) and all steps must be computed with the same bits. A running job is refused: pause
+    it first.
     """
     call = calls.restart(action.tenant, action.job_id)
     return await action.change(call, "be restarted")
@@ -110,12 +128,13 @@ async def accept_other_bits(action: Action) -> Response:
     """
     Let any worker for its device continue a queued or paused job from its last checkpoint.
 
-    On other hardware, numbers may differ in their last bits from what the previous worker would
-    have computed: `bitwise` is false from then on. Steps after the checkpoint are truncated, since
-    the new ones may differ from them; the history records how many there were. Use it when the
-    job's worker is gone for good (`waiting_for: fingerprint`) and its steps so far matter more than
-    equal bits. A job that is not bound to a fingerprint is left unchanged. A running job is
-    refused: pause it first.
+    The job is no longer bound to its fingerprint: the processor, versions, threads and engine,
+    which determine the exact bits of results. Results may differ in their last bits from those that
+    the previous worker would have computed, so `bitwise` is false from then on. Steps after the
+    checkpoint are truncated, since they are computed again and may differ; the history records how
+    many there were. Use this when no worker with the fingerprint is left (`waiting_for:
+    fingerprint`) and the steps so far matter more than equal bits. A job that is not bound to a
+    fingerprint is left unchanged. A running job is refused: pause it first.
     """
     call = calls.accept(action.tenant, action.job_id)
-    return await action.change(call, "continue with other bits")
+    return await action.change(call, "continue on a worker with another fingerprint")

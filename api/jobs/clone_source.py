@@ -1,4 +1,4 @@
-"""What a clone takes from its parent: the spec, the checkpoint, and whether they fit."""
+"""What a clone takes from its parent: the spec and the checkpoint, which must fit each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from store.jobs.record import Record
 from store.storage.names import MODEL
 
 MAX_POSTED = 3 * 2**20
-"""Bytes of a merged spec as JSON. Each clone may add as much as a body holds, clone after clone."""
+"""Maximum size of a merged spec as JSON, in bytes. Without it, each clone of a clone could add as
+much as a request body can contain."""
 
 
 def merged(parent: Record, clone: CloneSpec) -> JobSpec:
@@ -25,13 +26,13 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
     Return the spec of *parent* with the changes of *clone*.
 
     Raises:
-        SpecError: it is not valid, a schedule is not finite, or it has become too large.
+        SpecError: the merged spec is invalid or too large, or one of its schedules is not finite.
     """
-    # Not into the full spec: with {"optimizer": {"kind": "sgd"}} merged into all defaults of adam,
-    # it would be an sgd with betas, which is refused.
+    # Not merged into the full spec: {"optimizer": {"kind": "sgd"}} and all defaults of adam would
+    # make an sgd with betas, which is refused.
     data = merge_patch(parent.posted, clone.changes)
     if sum(map(len, canonical.parts(data))) > MAX_POSTED:
-        text = f"changes must leave a job of at most {MAX_POSTED} bytes, got more"
+        text = f"changes must result in a spec of at most {MAX_POSTED} bytes, got more"
         raise SpecError([Problem("changes", text)])
     spec = JobSpec.parse(data)
     check_values(spec)
@@ -40,24 +41,25 @@ def merged(parent: Record, clone: CloneSpec) -> JobSpec:
 
 def source_of(parent: Record, clone: CloneSpec) -> Pointer:
     """
-    Return the checkpoint of *parent* that *clone* names.
+    Return the pointer to the checkpoint of *parent* from which *clone* starts.
 
     Raises:
-        NothingToClone: the job has no such checkpoint.
-        SpecError: no checkpoint of that step is retained, or it has no optimizer state.
+        NothingToClone: *parent* has no checkpoint, or no best checkpoint.
+        SpecError: no checkpoint at the requested step is retained, or *clone* keeps the optimizer's
+            state and the checkpoint has none.
     """
     network = _network(parent)
     retained = parent.retained()
     if clone.source == "best":
         if parent.best is None:
             raise NothingToClone(
-                f"job {parent.id} has no best checkpoint: it is saved only with training.keep_best"
+                f"job {parent.id} has no best checkpoint: one is saved only with training.keep_best"
             )
         return Pointer(parent.best.step, parent.best.path, parent.best.sha256)
     if not retained and network is None:
         raise NothingToClone(f"job {parent.id} has no checkpoint yet")
-    # Once a job has succeeded, its network is saved alone: its last checkpoint is from before its
-    # end, and only that has the optimizer's state.
+    # When a job succeeds, its network is saved without the optimizer's state. The last checkpoint
+    # with that state is from before the end.
     if clone.source == "last":
         last = network or parent.checkpoints[-1]
         return _with_optimizer(parent, last, retained) if clone.keep == "optimizer" else last
@@ -79,7 +81,7 @@ def source_of(parent: Record, clone: CloneSpec) -> Pointer:
 
 
 def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
-    """Raise `SpecError` unless the checkpoints of *parent* fit the network of *spec*."""
+    """Raise `SpecError` unless a job with *spec* can load what it keeps from *parent*."""
     before = parent.spec
     theirs = {parameter.name: parameter for parameter in before.parameters()}
     for parameter in spec.parameters():
@@ -94,7 +96,7 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
             [
                 Problem(
                     "keep",
-                    f"keep must be weights where optimizer.kind changes from {kinds[0]} to "
+                    f"keep must be weights if optimizer.kind changes from {kinds[0]} to "
                     f"{kinds[1]}, got optimizer",
                 )
             ]
@@ -102,7 +104,7 @@ def check_fits(parent: Record, spec: JobSpec, keep: Keep) -> None:
 
 
 def _network(parent: Record) -> Pointer | None:
-    """Return the final network of *parent*, if it has succeeded."""
+    """Return the pointer to the final network of *parent*; None unless *parent* has succeeded."""
     if parent.state is not State.SUCCEEDED or MODEL not in parent.artifacts:
         return None
     file = parent.artifacts[MODEL]
@@ -110,16 +112,16 @@ def _network(parent: Record) -> Pointer | None:
 
 
 def _with_optimizer(parent: Record, last: Pointer, retained: list[Pointer]) -> Pointer:
-    """Return *last* if it is a checkpoint: at the end of a run only the network is saved."""
+    """Return *last*; raise `SpecError` if *last* is a network without the optimizer's state."""
     if last in retained:
         return last
-    where = f"; the optimizer is saved at {_listed(retained)}" if retained else ""
+    where = f"; the optimizer's state was saved at {_listed(retained)}" if retained else ""
     raise SpecError(
         [
             Problem(
                 "keep",
-                f"keep must be weights at the end of job {parent.id}, which has succeeded and "
-                f"saved only its network there{where}, got optimizer",
+                f"keep must be weights at the last step of job {parent.id}, at which only the "
+                f"network was saved{where}, got optimizer",
             )
         ]
     )
@@ -140,7 +142,7 @@ def _mismatch(parent: Record, name: str, wanted: str, got: str) -> SpecError:
         [
             Problem(
                 "changes.model",
-                f"model must have the parameters of job {parent.id}, whose weights it takes: "
+                f"model must have the same parameters as job {parent.id}, whose weights it loads: "
                 f"{name} must be {wanted}, got {got}",
             )
         ]

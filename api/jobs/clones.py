@@ -39,7 +39,7 @@ from store.storage.starting_state import Gone
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=SpecBodyRoute)
 
 TRIES = 5
-"""How often the parent is read again if its checkpoint is deleted while it is being copied."""
+"""Attempts to copy a checkpoint; the parent may delete it meanwhile, and is then read again."""
 
 
 class Cloner:
@@ -57,9 +57,9 @@ class Cloner:
         self._client, self._files, self._threads = client, files, threads
 
     async def submit(self, clone: CloneSpec, key: str) -> Submitted:
-        """Make the clone; a repeated request with the same key returns the first one's."""
+        """Submit the clone. If *key* was used before, return the clone that was made then."""
         body_sha = await self._threads.run(self._threads.size, clone.sha256, self._job_id)
-        if key:  # first of all: by now the parent, or its checkpoint, may be gone
+        if key:  # before all else: the parent or its checkpoint may be gone
             recall = calls.recall(self._tenant, idempotency_key=key, body_sha=body_sha)
             known = await send_async(self._client, recall)
             if known is not None:
@@ -68,19 +68,19 @@ class Cloner:
         parent = await self._parent()
         spec = await self._threads.run(self._size(parent), merged, parent, clone)
         new = new_id()
-        # Before the record exists, since a worker may claim the job at once. If this process dies
-        # in between, or the store does not answer and may have accepted the job, the copy stays: a
-        # copy that no record points to is removed as an orphan.
+        # Copied before the record exists, since a worker may claim the job at once. If this process
+        # dies in between, or the store does not respond and may have accepted the job, the copy
+        # stays: a copy that no record points to is removed as an orphan.
         start = await self._starting_state(clone, spec, new)
         fields = await self._threads.run(self._size(parent), new_fields, spec, start)
         call = calls.submit(self._tenant, new, fields, idempotency_key=key, body_sha=body_sha)
         submitted = await send_async(self._client, call)
-        if submitted.outcome != "created":  # the same request came twice at the same time
+        if submitted.outcome != "created":  # two equal requests came at the same time
             await self._discard(new)
         return submitted
 
     async def _starting_state(self, clone: CloneSpec, spec: JobSpec, new: str) -> StartingState:
-        """Copy the checkpoint to start from; a running parent may delete it meanwhile."""
+        """Copy the checkpoint that the clone starts from; return where the copy is."""
         for _ in range(TRIES):
             parent = await self._parent()
             source = source_of(parent, clone)
@@ -100,9 +100,9 @@ class Cloner:
         )
 
     async def _copy(self, source: Pointer, new: str, keep: Keep) -> Pointer:
-        """Copy *source* for the clone; the copy is removed if the request is cancelled."""
+        """Copy *source* for the job *new* and return the copy; on cancellation, remove it again."""
         files, unwanted = self._files, threading.Event()
-        # The time limit of the copy grows with its size.
+        # The time limit for the copy grows with the size of the file.
         size = await files.read(source.path, 0, files.storage.size, source.path)
         try:
             return await files.copy(
@@ -116,12 +116,12 @@ class Cloner:
                 keep=keep,
                 unwanted=unwanted,
             )
-        except BaseException:  # a cancellation, too: the thread continues, and must clean up
+        except BaseException:  # also a cancellation: the thread continues, and must clean up
             unwanted.set()
             raise
 
     async def _discard(self, new: str) -> None:
-        """Remove the copy for a job that was not made; where that fails, it becomes an orphan."""
+        """Remove the copy for *new*, a job that was not made; if this fails, it is an orphan."""
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)
@@ -133,7 +133,7 @@ class Cloner:
         return record
 
     def _size(self, parent: Record) -> int:
-        """Return how many bytes of JSON must be processed to clone *parent*."""
+        """Return the number of bytes of JSON to process for a clone of *parent*."""
         return self._threads.size + len(parent.fields["spec"])
 
 
@@ -153,11 +153,11 @@ async def clone_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """
-    Submit a job that starts from the weights of this one, at its own step 0.
+    Submit a job that starts at step 0 with the weights of this job.
 
-    `changes` is a JSON merge patch (RFC 7396) on this job's spec as submitted; fields it left at
-    their defaults stay there. The network's parameters must not change. The new job has its own
-    copy of the weights, so it does not depend on what happens to this one.
+    `changes` is a JSON merge patch (RFC 7396) to this job's spec as submitted. Fields that neither
+    `changes` nor that spec contains get their defaults. The network's parameters must not change.
+    The new job has its own copy of the weights, so it does not depend on this job from then on.
     """
     submitted = await cloner.submit(clone, idempotency_key or "")
     response = await submitted_response(submitted, render=render, threads=threads)

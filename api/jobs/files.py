@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 @router.get("/checkpoints", responses=documented(JobNotFound, StorageUnavailable))
 async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkpoint]:
-    """Return a job's retained checkpoints, oldest first. Any of them can be cloned."""
+    """Return a job's retained checkpoints, oldest first. A clone can start from any of them."""
     data = [
         Checkpoint(
             step=pointer.step,
@@ -36,30 +36,30 @@ async def list_checkpoints(record: JobRecord, files: StoredFiles) -> Page[Checkp
 )
 async def read_artifact(record: JobRecord, files: StoredFiles, name: str) -> Download:
     """
-    Return a file of a finished job.
+    Return a file that a job saved when it succeeded.
 
     - `model.safetensors`: the network as it was evaluated.
-    - `ema.safetensors`: the moving average of its weights, if the job has one.
-    - `best.safetensors`: the network at its best step, if the job keeps it.
+    - `ema.safetensors`: the moving average of the network's weights, if the job computes one.
+    - `best.safetensors`: the network at the job's best step, with `training.keep_best`.
     """
-    # Looked up, never made part of a path: the paths are those in the record.
+    # The name is looked up, and never made part of a path: paths come from the record.
     artifacts = record.artifacts
     if name not in artifacts:
         raise ArtifactNotFound(name, artifacts)
     try:
         file = await files.open(artifacts[name]["path"])
     except FileNotFoundError:
-        # Not a 404, which would say that the job has no such file yet: its record has.
+        # Not a 404, which would mean that the job has no such file yet: the record lists one.
         raise ArchiveUnreadable(artifacts[name]["path"], "is missing") from None
     return Download(
         file,
         filename=name,
         media_type="application/octet-stream",
         headers={
-            # With FileResponse's Content-Disposition it keeps a browser from running what the file
-            # holds.
+            # Together with FileResponse's Content-Disposition, this keeps a browser from running
+            # the content of the file.
             "X-Content-Type-Options": "nosniff",
-            # In place of starlette's, which is made of the file's time and size.
+            # Instead of starlette's ETag, which is made from the file's time and size.
             "ETag": f'"{artifacts[name]["sha256"]}"',
         },
     )

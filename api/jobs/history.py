@@ -1,4 +1,4 @@
-"""The history of a job: its entries, as pages and as a stream."""
+"""The history of a job, as pages of entries and as a stream."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from optserve.contract.answers.base import Page
 from optserve.contract.answers.history import Event
 from store.errors import ArchiveUnreadable, JobNotFound, StorageUnavailable
 
-# Redis counts the entries of a list in 64 bits, signed.
+# Redis counts the entries of a list in a signed 64-bit integer.
 MAX_ENTRY = 2**63 - 1
-"""The largest number of an entry."""
+"""The largest number that an entry can have."""
 After = Annotated[
     int,
     Query(ge=0, le=MAX_ENTRY, description="Return only entries after this one; 0 for all."),
@@ -32,7 +32,7 @@ async def list_events(
     record: JobRecord,
     store: JobStore,
     after: After = 0,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum of entries.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")] = 100,
 ) -> Page[Event]:
     """Return a job's history, oldest first: every transition, with its cause."""
     found = await store.events(record.tenant, record.id, after=after, limit=limit + 1)
@@ -60,16 +60,16 @@ async def stream_events(
     ] = None,
 ) -> EventStream:
     """
-    Stream a job's history as server-sent events, up to its last entry.
+    Stream a job's history as server-sent events, until its last entry.
 
-    An event's name is the kind of the entry, its id the entry's number. To resume after the
-    connection breaks, send the last id as `Last-Event-ID`.
+    The name of an event is the kind of the entry, and its id is the number of the entry. To resume
+    after the connection breaks, send the id of the last event received as `Last-Event-ID`.
     """
     last, name = (after, "after") if last_event_id is None else (last_event_id, "last-event-id")
     newest = int(record.fields["rev"])
     if last > newest:
         raise beyond("less_than_equal", name, last, le=newest)
     if "events" in record.archive and last < newest:
-        # Once the stream has begun, an unreadable archive can only end it; here it is an error.
+        # An unreadable archive gets an error response here; later it could only end the stream.
         await store.events(record.tenant, record.id, after=last, limit=1)
     return hub.stream(partial(follow_history, record, last))

@@ -1,4 +1,4 @@
-"""Pages of jobs, limited in number and in bytes."""
+"""Pages of jobs, limited in the number of jobs and in bytes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from store.jobs.views import Store
 
 log = logging.getLogger(__name__)
 
-# The rest of the 4 MiB is for what surrounds the rows.
+# The rest of the 4 MiB is for the JSON around the rows.
 MAX_PAGE = 4 * 2**20 - 1024
-"""Bytes of a page's rows. The first row is included whatever its size."""
+"""Maximum size of the rows in a page, in bytes. The first row is included whatever its size."""
 OLD_PER_PAGE = 64
-"""Records of the previous release in one page: their names must be read from their specs."""
+"""Maximum number of jobs in a page whose records the previous release wrote: the names of these
+jobs must be read from their specs."""
 MAX_WHY = 300
-"""Characters of the reason why a job cannot be read."""
+"""Maximum length of the reason why a job cannot be read, in characters."""
 ROWS_AT_ONCE = 32
-"""Rows made before the event loop may run other requests."""
+"""Number of rows built before the event loop may run other requests."""
 
 Render = Callable[..., ListedJob]
-"""Makes the representation of a job in a list; see `Record.listed`."""
+"""Function that returns the representation of a job in a list; see `Record.listed`."""
 
 
 @dataclass
@@ -36,11 +37,11 @@ class Rows:
     The rows of a page.
 
     Attributes:
-        texts: each row, as JSON.
-        unreadable: the jobs that cannot be read, with the reason, as JSON.
+        texts: the rows, each as JSON.
+        unreadable: the jobs that cannot be read, each as JSON with the reason.
         last: id of the last job, readable or not.
-        size: bytes of all rows.
-        old: number of rows from records of the previous release.
+        size: size of all rows and unreadable jobs, in bytes.
+        old: number of rows from records that the previous release wrote.
         full: whether a further row did not fit.
     """
 
@@ -52,22 +53,22 @@ class Rows:
     full: bool = False
 
     def add(self, job_id: str, text: bytes) -> None:
-        """Add a row if it fits."""
+        """Add *text*, the row of a job, if it fits; otherwise the page is full."""
         self.full = bool(self.texts) and self.size + len(text) + 1 > MAX_PAGE
         if not self.full:
             self.texts.append(text)
             self.last, self.size = job_id, self.size + len(text) + 1
 
     def skip(self, job_id: str, why: str) -> None:
-        """List a job as unreadable; it does not keep the others from being listed."""
+        """List a job as unreadable, with the reason *why*, so that the other jobs can be listed."""
         log.warning("%s cannot be listed: %s", job_id, why)
         text = UnreadableJob(id=job_id, detail=why[:MAX_WHY]).model_dump_json().encode()
         self.unreadable.append(text)
         self.last, self.size = job_id, self.size + len(text) + 1
 
     def page(self, rest: str | None) -> bytes:
-        """Return the page as JSON; *rest* is the cursor behind it, if all rows fit."""
-        # Joined by hand: the rows are JSON already, and parsing 4 MiB again takes long.
+        """Return the page as JSON. *rest* is the cursor for the next page, if all rows fit."""
+        # Joined by hand: the rows are JSON already, and parsing 4 MiB again would take long.
         after = self.last if self.full else rest
         end = b'"has_more":false,"next":null}' if after is None else _more(after)
         lists = b'"data":[%b],"unreadable":[%b],' % tuple(
@@ -89,12 +90,12 @@ async def page(
     Return a page of jobs as JSON.
 
     Args:
-        store: where the jobs are.
-        tenant: their owner.
-        found: their ids, and the cursor behind them.
-        with_spec: whether to include their specs.
-        render: makes the representation of one.
-        threads: of the request.
+        store: the store to read the jobs from.
+        tenant: the owner of the jobs.
+        found: the ids of the jobs, and the cursor for the next page (None on the last page).
+        with_spec: whether to include the spec of each job.
+        render: function that returns the representation of a job.
+        threads: the thread pool for this request.
     """
     ids, rest = found
     rows = Rows()
@@ -133,7 +134,7 @@ async def _row(
 
 
 UNKNOWN = {"name": "", "labels": "{}", "time_limit_s": ""}
-"""Fields of a record of the previous release whose spec is larger than a page."""
+"""Fields for a record that the previous release wrote, if its spec is larger than a page."""
 
 
 def _text(record: Record, spec: str | None, *, with_spec: bool, render: Render) -> bytes:

@@ -50,7 +50,7 @@ def _groups(spec: JobSpec) -> Iterator[GroupSummary]:
 
 
 def lr_brief(known: SchedulePlan) -> LrSummary:
-    """Return the summary of a schedule's plan."""
+    """Return the summary of the learning rates in a schedule's plan."""
     return LrSummary(**{name: getattr(known, name) for name in LrSummary.model_fields})
 
 

@@ -1,4 +1,4 @@
-"""A job as a response, encoded in a thread if its spec is large."""
+"""Responses that contain a job, encoded in a thread if the job's spec is large."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from store.jobs.calls import Submitted
 from store.jobs.record import Record
 
 Render = Callable[[Record], Job]
-"""Makes the representation of a job."""
+"""Function that returns the representation of a job."""
 
 
 async def submitted_response(
     submitted: Submitted, *, render: Render, threads: RequestThreads
 ) -> Response:
     """
-    Return the submitted job, with its URL in `Location`.
+    Return the response that contains the submitted job, with its URL in `Location`.
 
     Raises:
-        IdempotencyConflict: the key was used for another request.
+        IdempotencyConflict: the idempotency key was used before, for another request.
     """
     record = submitted.record
     if submitted.outcome == "conflict":
         raise IdempotencyConflict(record.id)
     headers = {"Location": f"/v1/jobs/{record.id}"}
     if submitted.outcome == "replayed":
-        # The status stays 201, so that a client that repeats a request gets what it would have got.
+        # The status stays 201: a client that repeats a request gets the response that it missed.
         headers["Idempotent-Replayed"] = "true"
     return await job_response(record, render=render, threads=threads, status=201, headers=headers)
 
@@ -43,7 +43,7 @@ async def job_response(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the job of *record*."""
+    """Return the response that contains the job of *record*."""
     # FastAPI would validate the job once more, and encode it on the event loop.
     text = await threads.run(len(record.fields.get("spec", "")), _text, record, render)
     return Response(text, status, headers, "application/json")

@@ -37,7 +37,7 @@ from store.redis.functions import send_async
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=SpecBodyRoute)
 
-# The store compares ids as text: without this check any other text would be a cursor, too.
+# The store compares ids as text: without this check, any text would work as a cursor.
 JOB_ID = r"^job_[0-9a-f-]{1,64}$"
 """The form of a job's id."""
 
@@ -61,13 +61,13 @@ async def submit_job(
     """
     Submit a job. It is stored on disk before the response is sent.
 
-    With an `Idempotency-Key` the request may be repeated: it returns the same job.
+    With an `Idempotency-Key` the request may be repeated: the response contains the same job again.
     """
     body_sha, fields = await threads.run(
         threads.size + _cost(spec), _prepare, spec, hashed=idempotency_key is not None
     )
-    # The id is made here and not in the store: redis-py sends the call again after a lost answer,
-    # and the function then finds the job that it has made.
+    # The id is made here and not in the store: redis-py sends the call again after a lost reply,
+    # and the function then finds by this id the job that it made the first time.
     call = calls.submit(
         tenant, new_id(), fields, idempotency_key=idempotency_key or "", body_sha=body_sha
     )
@@ -78,19 +78,19 @@ async def submit_job(
 
 
 def _cost(spec: JobSpec) -> int:
-    """Return the cost of checking the schedules of *spec*, in bytes of JSON to parse."""
+    """Return the cost of checking the schedules in *spec*, in bytes of JSON to parse."""
     return sum(each.schedule.cost(spec.length) for each in spec.scheduled()) // VALUES_PER_BYTE
 
 
 def _prepare(spec: JobSpec, *, hashed: bool) -> tuple[str, dict[str, str]]:
-    """Check the schedules of *spec*; return its hash, if wanted, and the fields of its record."""
+    """Check the schedules; return the hash of *spec* (if *hashed*) and the fields of the record."""
     check_values(spec)
     return spec.sha256() if hashed else "", new_fields(spec)
 
 
 @router.post("/validate", response_model=Plan, responses=documented(Busy))
 async def validate_job(spec: SpecBody[JobSpec], threads: Threads) -> Response:
-    """Return the plan of a job: its spec with all defaults, sizes, and warnings. Nothing runs."""
+    """Return a job's plan without submitting the job: its full spec, sizes, and warnings."""
     text = await threads.run(threads.size + _cost(spec), _plan, spec)
     return Response(text, media_type="application/json")
 
@@ -110,16 +110,16 @@ async def list_jobs(
     threads: Threads,
     state: Annotated[State | None, Query(description="Return only jobs in this state.")] = None,
     after: Annotated[
-        str | None, Query(pattern=JOB_ID, description="Return only jobs older than this one.")
+        str | None, Query(pattern=JOB_ID, description="Return only jobs older than this job.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum of jobs.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of jobs.")] = 20,
     spec: Annotated[bool, Query(description="Include the spec of each job.")] = False,
 ) -> Response:
     """
-    Return jobs, newest first, without their specs.
+    Return jobs, newest first; without their specs unless `spec` is true.
 
     Filter by label with `?label.NAME=VALUE`, once per label. A page has at most 4 MiB, so it may
-    be shorter than `limit`: while `has_more` is true, continue with `after` set to `next`.
+    contain fewer than `limit` jobs: while `has_more` is true, continue with `after` set to `next`.
     """
     labels = labels_of(request.query_params)
     found = await store.ids(tenant, state=state, labels=labels, after=after, limit=limit)
@@ -129,5 +129,5 @@ async def list_jobs(
 
 @router.get("/{job_id}", response_model=Job, responses=documented(JobNotFound))
 async def read_job(record: JobRecord, render: RenderJob, threads: Threads) -> Response:
-    """Return a job and its progress; while it is queued, with its position in the queue."""
+    """Return a job and its progress; for a queued job, also its position in the queue."""
     return await job_response(record, render=render, threads=threads)

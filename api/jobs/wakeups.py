@@ -1,4 +1,4 @@
-"""Wakes workers when a request has made work for them."""
+"""Wakes workers after a request has put a job into the queue."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 async def wake_workers(client: redis.Redis, devices: Sequence[str], job_id: str) -> None:
     """
-    Wake a worker of each of *devices*.
+    Wake a worker for each of *devices*, to run the job.
 
-    RQ has no async client, so a thread does it. The job is stored already: if the wakeup fails, the
-    reaper repeats it within seconds, so the request succeeds all the same.
+    RQ has no async client, so the call runs in a thread. The job is stored already: if the wakeup
+    fails, the reaper repeats it within seconds, so the request succeeds all the same.
     """
     if devices:
         await run_in_threadpool(_wake, client, devices, job_id)

@@ -1,4 +1,4 @@
-"""Encoders for Parquet and Arrow. Importing this imports pyarrow, which takes 40 MB."""
+"""Encoders for Parquet and Arrow. Importing this module imports pyarrow, which takes 40 MB."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from store.jobs.record import Record
 
 
 class Parquet:
-    """Rows as a Parquet file."""
+    """Encodes rows as a Parquet file."""
 
     def __init__(self, record: Record, columns: Sequence[str]) -> None:
         self._parts: list[bytes] = []
         self._writer = Writer(self._parts.append, Words(record.id, record.series), columns)
 
     def begin(self) -> bytes:
-        """Return the first bytes."""
+        """Return the first bytes of the file."""
         return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return a row group."""
+        """Return the row group with the rows in *data*; *first* is the number of the first row."""
         self._writer.write(first, data)
         return _drain(self._parts)
 
     def end(self) -> bytes:
-        """Return the footer."""
+        """Return the footer of the file."""
         self._writer.close()
         return _drain(self._parts)
 
 
 class Arrow:
-    """Rows as an Arrow IPC stream."""
+    """Encodes rows as an Arrow IPC stream."""
 
     def __init__(self, record: Record, columns: Sequence[str]) -> None:
         self._parts: list[bytes] = []
@@ -42,11 +42,11 @@ class Arrow:
         self._writer = pa.ipc.new_stream(Sink(self._parts.append), words)
 
     def begin(self) -> bytes:
-        """Return the schema."""
+        """Return the schema message."""
         return _drain(self._parts)
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return a record batch."""
+        """Return the record batch with the rows in *data*; *first* is the first row's number."""
         self._writer.write_batch(batch(self._schema, self._series, first, data))
         return _drain(self._parts)
 

@@ -1,4 +1,4 @@
-"""The column parameter: a request may name each column of the job once."""
+"""The parameters that name columns of a job; a request may name each column once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from store.jobs.record import Record
 
 def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()) -> list[str]:
     """
-    Return the requested columns in order; all columns of the job if none is requested.
+    Return the names of the requested columns, in order; if none is requested, of all columns.
 
     Args:
-        record: of the job.
-        texts: each with one name or several (``loss,lr``).
+        record: the record of the job.
+        texts: the values of the parameter, each with one or more names (``loss,lr``).
         also: further names to accept.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
@@ -27,7 +27,7 @@ def columns_of(record: Record, texts: Sequence[str], *, also: Sequence[str] = ()
 
 
 def require_column(record: Record, name: str, param: str, *, also: Sequence[str] = ()) -> None:
-    """Raise unless a job has the column *name*, or it is one of *also*."""
+    """Raise an error unless *name*, given in *param*, is a column of the job or one of *also*."""
     known = (*also, *record.series.columns)
     if name not in known:
         message = (

@@ -23,7 +23,7 @@ class Encoder(Protocol):
         ...
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return the encoding of packed rows; *first* is the number of the first one."""
+        """Return the encoding of the rows packed in *data*; *first* is the first row's number."""
         ...
 
     def end(self) -> bytes:
@@ -33,13 +33,13 @@ class Encoder(Protocol):
 
 class Text:
     """
-    Rows as lines. Numbers are written as the shortest text that parses to the same double.
+    Encodes rows as lines. Numbers are written as the shortest text that parses to the same double.
 
-    NaN and infinities are NaN, Infinity and -Infinity, in JSON as strings.
+    NaN and infinities are written as NaN, Infinity and -Infinity; in JSON, as strings.
 
     Args:
         series: the layout of the rows.
-        columns: those to include, in order.
+        columns: the names of the columns to include, in order.
         csv: whether to write CSV with a header line; otherwise NDJSON.
     """
 
@@ -58,7 +58,7 @@ class Text:
         return self._head
 
     def rows(self, first: int, data: bytes) -> bytes:
-        """Return a line per row."""
+        """Return a line for each row packed in *data*; *first* is the first row's number."""
         # One template repeated for all rows and filled in one go is several times faster than
         # formatting row by row.
         values = np.frombuffer(data, "<f8").reshape(-1, self._width)
@@ -71,17 +71,17 @@ class Text:
         )
 
     def end(self) -> bytes:
-        """Return nothing."""
+        """Return no bytes: nothing follows the last line."""
         return b""
 
     def _texts(self, values: list[float]) -> list[bytes]:
-        # One call for a whole column, then split: a call per value would cost more than the value.
+        # One call for a whole column, then a split: a call for each value would cost more.
         text = to_json(values, inf_nan_mode="strings")[1:-1]
         return (text.replace(b'"', b"") if self._csv else text).split(b",")
 
 
 def _line(names: Sequence[str]) -> bytes:
-    """Return a line of CSV; a name with a comma or a quote in it is quoted."""
+    """Return a line of CSV; a name that contains a comma or a quote is quoted."""
     line = io.StringIO()
     csv_format.writer(line, lineterminator="\n").writerow(names)
     return line.getvalue().encode()

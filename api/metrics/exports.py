@@ -19,13 +19,13 @@ from store.redis.constants import CHUNK_ROWS
 ROWS_PER_GROUP = 16 * CHUNK_ROWS
 """Rows read at a time for Parquet and Arrow: one row group."""
 ROWS_PER_READ = 8 * CHUNK_ROWS
-"""Rows read at a time for text. They stay in memory while the client does not read."""
+"""Rows read at a time for text. These rows stay in memory while the client does not read."""
 ROWS_PER_ENCODING = 2 * CHUNK_ROWS
-"""Rows encoded as text at a time. As Python objects, each takes some hundred bytes."""
+"""Rows encoded as text at a time. As Python objects, a row takes some hundred bytes."""
 STEP = "step"
 """The first column of every export."""
 SUFFIXES = {form: form.value for form in ExportForm} | {ExportForm.ARROW: "arrows"}
-"""Suffixes of file names."""
+"""The suffix of the file name for each format."""
 
 
 class Extract(NamedTuple):
@@ -35,7 +35,7 @@ class Extract(NamedTuple):
     Attributes:
         first: number of the first row.
         stop: number of the row after the last one.
-        columns: names, in order.
+        columns: the names of the columns, in order.
     """
 
     first: int
@@ -51,11 +51,11 @@ def content() -> dict[str, Any]:
 
 async def export(store: Store, record: Record, form: ExportForm, wanted: Extract) -> Response:
     """
-    Return the *wanted* part of a job's rows.
+    Return the response that streams the *wanted* part of a job's rows.
 
-    The first rows are read before the response begins: errors up to then are raised, and if rows
-    are truncated the export begins anew. Later errors, and truncations, abort the connection, so
-    that a client never takes a part for the whole.
+    The first rows are read before the response begins: errors until then are raised, and if rows
+    are truncated until then, the export starts over. Later errors and truncations abort the
+    connection, so that a client never takes a part for the whole export.
     """
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     filename = f"{record.id}.{SUFFIXES[form]}"
@@ -73,7 +73,7 @@ async def export(store: Store, record: Record, form: ExportForm, wanted: Extract
 async def _begin(
     store: Store, record: Record, form: ExportForm, wanted: Extract
 ) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Return the first bytes, with the rows read first, and the rest."""
+    """Return the first bytes, which contain the first rows, and an iterator over the rest."""
 
     async def begin(record: Record) -> tuple[bytes, AsyncIterator[bytes]]:
         stop = max(min(wanted.stop, record.rows), wanted.first)
@@ -99,13 +99,13 @@ def _encoder(form: ExportForm, record: Record, columns: tuple[str, ...]) -> Enco
 async def _rows(
     store: Store, record: Record, wanted: Extract, rows_per_read: int
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield packed rows, each time with the number of the first; raise if any are truncated."""
+    """Yield (number of the first row, packed rows) in parts; raise if rows are truncated."""
     first = wanted.first
     while first < wanted.stop:
-        # Reads end at multiples, so that row groups and chunks of the store coincide.
+        # Reads end at multiples, so that an exported row group ends where a stored chunk does.
         count = min(rows_per_read - first % rows_per_read, wanted.stop - first)
         data = await store.data(record, first=first, count=count)
-        # With each read: a response that has begun must not continue with rows of another run.
+        # After each read: a response that has begun must not continue with rows of another run.
         await store.require_untruncated(record)
         yield first, data
         first += count
@@ -126,7 +126,7 @@ async def _encoded(
 
 async def _joined(head: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield head
-    del head  # else it is held until the response ends, however slowly the client reads
+    del head  # else it would be held until the response ends, however slow the client is
     async for part in parts:
         if part:
             yield part

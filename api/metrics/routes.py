@@ -1,4 +1,4 @@
-"""Routes of metrics: pages, exports and the stream of a job's rows."""
+"""The routes for a job's metrics: pages, exports and the stream of rows."""
 
 from __future__ import annotations
 
@@ -34,24 +34,28 @@ from store.jobs.views import TruncatedMeanwhile
 router = APIRouter(prefix="/v1/jobs/{job_id}/metrics", tags=["metrics"])
 
 MAX_ROWS, DEFAULT_ROWS = 10_000, 1000
-"""Rows of a page."""
+"""Maximum and default number of rows in a page."""
 JSON = "json"
 """The format of pages; all others are exports."""
 MEDIA_TYPES = {JSON: "application/json", **{form.value: form.media_type for form in ExportForm}}
-"""Format to media type."""
+"""The media type of each format."""
 MAX_TRUNCATIONS = 10**6
 # Nine digits are enough: a run has at most 100,000,000 steps.
 EVENT_ID = r"^(-1|\d{1,9})(\.\d{1,6})?$"
-"""The last step, and after a dot the number of truncations so far, if there were any."""
+"""Pattern of an event id: the last step, then a dot and the number of truncations, if not 0."""
 After = Annotated[int, Query(ge=-1, description="Return only steps after this one; -1 for all.")]
 Truncations = Annotated[
     int | None,
-    Query(ge=0, le=MAX_TRUNCATIONS, description="`truncations` of the page that `after` is from."),
+    Query(
+        ge=0,
+        le=MAX_TRUNCATIONS,
+        description="The value of `truncations` in the page that gave `after`.",
+    ),
 ]
 
 
 def _within(after: int, record: Record, name: str) -> int:
-    """Return *after*, or raise unless it is a step that the job has or will have."""
+    """Return *after*, or raise an error if *after* is beyond the last step of the whole run."""
     if after >= record.num_steps:
         raise beyond("less_than", name, after, lt=record.num_steps)
     return after
@@ -81,7 +85,7 @@ async def _resumed(
 
 def _foreign(event_id: str, truncations: int) -> dict[str, object]:
     message = (
-        "last-event-id must be an id of this job's stream: its steps were truncated "
+        "last-event-id must be from this job's stream, in which steps were truncated "
         f"{truncations} times, got {event_id!r}"
     )
     return {"type": RULE, "loc": ("header", "last-event-id"), "msg": message, "input": event_id}
@@ -93,7 +97,7 @@ async def _form(
         str | None,
         Query(
             alias="format",
-            description="Overrides Accept.",
+            description="The format; overrides Accept.",
             json_schema_extra={"enum": [*MEDIA_TYPES]},
         ),
     ] = None,
@@ -107,17 +111,17 @@ async def _form(
 
 
 Form = Annotated[ExportForm | None, Depends(_form)]
-"""Of an export; None for a page."""
+"""The format of the requested export; None if a page is requested."""
 Limit = Annotated[
     int | None,
     Query(
         ge=1,
-        description=f"Maximum of rows. JSON: {DEFAULT_ROWS} by default, {MAX_ROWS} at most. "
+        description=f"Maximum number of rows. JSON: {DEFAULT_ROWS} by default, {MAX_ROWS} at most. "
         "Exports: all by default.",
     ),
 ]
 Columns = Annotated[
-    str | None, Query(description="Of exports: names of columns, in order, such as loss,lr.")
+    str | None, Query(description="For exports: the column names, in order, such as loss,lr.")
 ]
 
 
@@ -132,7 +136,7 @@ async def _wanted(
     names = tuple(name for name in named if name != STEP)
     if form is None:
         if columns is not None:
-            message = f"columns must be left out for JSON, which has all, got {short_repr(columns)}"
+            message = f"columns must be omitted for JSON, which has all, got {short_repr(columns)}"
             raise invalid("columns", message, columns)
         if limit is not None and limit > MAX_ROWS:
             raise invalid("limit", f"limit must be at most {MAX_ROWS}, got '{limit}'", limit)
@@ -162,13 +166,14 @@ async def read_metrics(
     """
     Return the metrics of a job's steps, oldest first.
 
-    To follow a running job, call again with `after` set to `next` and `truncations` to that of the
-    page. If steps you already read were truncated meanwhile (the job was restarted, or resumed on
-    different hardware), the answer is a 409 that names the step to resume from.
+    To follow a running job, call again with `after` set to the page's `next` and `truncations` set
+    to the page's `truncations`. If steps you already read were truncated meanwhile (the job was
+    restarted, or resumed on different hardware), the response is a 409 that names the step to
+    resume from.
 
-    As CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), all steps so far are
-    streamed, with numbers exact to the bit. The complete Parquet file of a job that has ended has
-    an ETag and supports range requests.
+    With CSV, NDJSON, Parquet or Arrow (chosen by `Accept` or `?format=`), all steps so far are
+    streamed, and numbers are exact to the bit. The complete Parquet file of a job that has ended
+    has an ETag and supports range requests.
     """
     if form is not None:
         return await export(store, record, form, wanted)
@@ -177,10 +182,10 @@ async def read_metrics(
     try:
         rows = await store.rows(record, first=first, count=stop - first)
     except TruncatedMeanwhile:
-        rows = []  # the check below raises, and names the step
+        rows = []  # the check below raises an error that names the step
     if not record.state.final:
-        # After the rows, so that a truncation while they were read is noticed; a later one is the
-        # next request's. A job that has ended is not truncated any more.
+        # Checked after the rows were read, so that a truncation meanwhile is noticed; the next
+        # request notices a later one. The rows of a job that has ended are not truncated any more.
         now = (await store.progress(record.tenant, record.id)).truncations
         _require_valid(record, Cursor(stop - 1, len(record.truncations)), now)
     data = [
@@ -193,7 +198,7 @@ async def read_metrics(
 
 
 def _require_valid(record: Record, cursor: Cursor, truncations: Sequence[int]) -> None:
-    """Raise if rows up to *cursor* were removed by *truncations*."""
+    """Raise `RowsWereTruncated` if *truncations* have removed rows up to *cursor*."""
     valid = cursor.after(truncations)
     if valid.last < cursor.last:
         raise RowsWereTruncated(record.id, valid.last + 1, valid.truncations)
@@ -213,17 +218,17 @@ async def stream_metrics(
     """
     Stream a job's rows as server-sent events.
 
-    - `rows`: some steps, oldest first. The event's id is the last of them: to resume after the
-      connection breaks, send it as `Last-Event-ID`. No step is lost or repeated.
-    - `state`: the state of the job, first of all and after every change.
-    - `truncated`: the steps from `step` on are discarded and will be sent again: the job was
+    - `rows`: some steps, oldest first. The id of the event names the last of these steps. To resume
+      after the connection breaks, send the last id as `Last-Event-ID`: no step is lost or repeated.
+    - `state`: the state of the job, sent at the beginning and after every change.
+    - `truncated`: discard the steps from `step` on, which will be sent again: the job was
       restarted, or resumed on different hardware.
     - `end`: the last event, with the number of steps and the digest of the run.
 
     Comments are sent as pings. A stream ends after an hour, or when its client falls behind; resume
-    it in the same way (a browser does so by itself).
+    the stream in the same way (a browser does so by itself).
     """
     if cursor.after(record.truncations).last + 1 < record.rows:
-        # Once the stream has begun, an unreadable archive can only end it; here it is an error.
+        # An unreadable archive gets an error response here; later it could only end the stream.
         await store.verify(record)
     return hub.stream(partial(follow, record, cursor))

@@ -1,1 +1,1 @@
-"""What Prometheus reads: of this process, and of the whole service."""
+"""The metrics that Prometheus reads: about this process, and about the whole service."""

@@ -1,4 +1,4 @@
-"""Metrics of this process: requests, streams, connections, and the latency of the store."""
+"""Metrics about this process: requests, streams, connections, and the latency of the store."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ ANSWERS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 STORE_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER = "other"
-"""Label of everything outside the fixed names, so that the number of label values is bounded."""
+"""Label value for everything outside the fixed names, so that the number of values is bounded."""
 
 
 class ProcessMetrics:
     """
-    The metrics of this process.
+    The metrics about this process.
 
     Attributes:
-        registry: holds all of them, and nothing else.
-        store_seconds: durations of calls to the store.
+        registry: the registry that contains these metrics, and no others.
+        store_seconds: histogram of the durations of calls to the store.
     """
 
     def __init__(self, hub: StreamHub, files: StoragePool, connections: Connections) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
-        # Not the library's global one, which refuses the metrics of a second application in a
-        # process.
+        # Not the library's global registry, which would refuse the metrics of a second application
+        # in the same process.
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "optserve_http_requests",
-            "Requests, by status class.",
+            "Requests, by method, route and status class.",
             ("method", "route", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "optserve_http_request_seconds",
-            "Duration of requests in seconds; of a stream, until its response began.",
+            "Duration of requests in seconds; for a stream, until the response began.",
             ("method", "route"),
             buckets=ANSWERS_S,
             registry=self.registry,
@@ -64,26 +64,26 @@ class ProcessMetrics:
         self.registry.register(_Connections(connections))
         Gauge(
             "optserve_hung_file_calls",
-            "Calls to files that timed out and have not returned.",
+            "File calls that timed out and have not returned yet.",
             registry=self.registry,
         ).set_function(lambda: files.given_up)
         ProcessCollector(registry=self.registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request; *route* is the template of its path."""
+        """Count a request and its duration; *route* is the template of the request's path."""
         method = method if method in METHODS else OTHER
         self._requests.labels(method, route, f"{status // 100}xx").inc()
         self._seconds.labels(method, route).observe(seconds)
 
 
 class _Streams(Collector):
-    """Metrics of the streams."""
+    """Metrics about the streams of this process."""
 
     def __init__(self, hub: StreamHub) -> None:
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """Yield their present values."""
+        """Yield the metrics with their present values."""
         streams = self._hub.streams
         yield GaugeMetricFamily("optserve_streams", "Open streams.", streams.num_open)
         yield GaugeMetricFamily(
@@ -102,13 +102,13 @@ class _Streams(Collector):
 
 
 class _Connections(Collector):
-    """Metrics of the client connections."""
+    """Metrics about the client connections of this process."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
-        """Yield their present values."""
+        """Yield the metrics with their present values."""
         found = self._connections
         yield GaugeMetricFamily("optserve_connections", "Open client connections.", found.num_open)
         yield GaugeMetricFamily(
@@ -118,7 +118,7 @@ class _Connections(Collector):
         )
         yield _counted(
             "optserve_connections_refused",
-            "Connections refused, by the limit reached: of all connections, of one address.",
+            "Connections refused, by the limit reached: in all, or from one address (peer).",
             "limit",
             {limit: found.refused[limit] for limit in (ALL, PEER)},
         )

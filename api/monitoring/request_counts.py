@@ -1,4 +1,4 @@
-"""Middleware that counts requests by the template of their path, never by the path itself."""
+"""Middleware that counts requests by the template of the path, never by the path itself."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from api.monitoring.process_metrics import OTHER, ProcessMetrics
 
 
 class CountedRequests:
-    """Counts every request and its duration; of a stream, the time until it began."""
+    """
+    Middleware that counts every request and its duration; for a stream, the time until it began.
+
+    Args:
+        app: the application that gets the requests.
+        metrics: list with the metrics of this process; empty until the application has started.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: list[ProcessMetrics]) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and count it."""
+        """Pass a request on, and count the request."""
         if scope["type"] != "http" or not self._metrics:
             await self._app(scope, receive, send)
             return
@@ -30,8 +36,8 @@ class CountedRequests:
             counted = True
             self._metrics[0].answered(
                 method=scope["method"],
-                # The router sets it: a path that does not exist, or a request refused before, has
-                # none.
+                # The router sets the route: a request for an unknown path has none, nor has a
+                # request that was refused before.
                 route=getattr(scope.get("route"), "path", OTHER),
                 status=status,
                 seconds=time.perf_counter() - start,
@@ -41,7 +47,7 @@ class CountedRequests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # A stream lasts for up to an hour, which would say nothing about latency.
+                # A stream lasts for up to an hour: its duration would say nothing about latency.
                 kind = dict(message.get("headers", ())).get(b"content-type", b"")
                 if kind.startswith(b"text/event-stream"):
                     count()

@@ -24,7 +24,7 @@ async def _process(request: Request) -> ProcessMetrics:
 
 
 class _Registry:
-    """Metrics as a registry of Prometheus' library, which writes nothing else."""
+    """Presents metrics as a registry, since the Prometheus library writes only registries."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -38,12 +38,12 @@ async def scrape(
     hub: Hub, process: Annotated[ProcessMetrics, Depends(_process)]
 ) -> PlainTextResponse:
     """
-    Return the metrics of the service and of this process, in Prometheus' text format.
+    Return the metrics about the service and about this process, in Prometheus' text format.
 
-    While the store does not answer, `optserve_store_up` is 0 and the metrics of the service are
+    While the store does not respond, `optserve_store_up` is 0 and the metrics about the service are
     missing.
     """
-    # Not collectors of a registry, which would have to read the store without awaiting it.
+    # Not collectors in a registry: a collector could not await the store.
     found = [*families(await hub.monitored()), *process.registry.collect()]
     text = generate_latest(cast("CollectorRegistry", _Registry(found)))
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,4 +1,4 @@
-"""Metrics of the service, read from the store: the same in every API process."""
+"""Metrics about the whole service, read from the store: the same in every API process."""
 
 from __future__ import annotations
 
@@ -35,24 +35,27 @@ SET_ASIDE = (
     "label",
     "worker",
 )
-"""The kinds of members that cannot be processed."""
+"""The kinds of entries in the store that can be set aside, since processing them failed."""
 ENDINGS = (
     *("succeeded", "cancelled", "paused", "given_back", "machine_fault", "lost"),
     *map(str, Reason),
 )
-"""The outcomes of an attempt: that of its job, paused, given back by a worker that shuts down or
-whose machine is not fit, lost with its worker, or the reason of a failure."""
+"""
+The outcomes of an attempt: the job succeeded, was cancelled or was paused; the worker gave the job
+back because the worker shut down (``given_back``) or its machine was unfit (``machine_fault``); the
+job was lost with its worker; or the reason why the job failed.
+"""
 
 
 def families(found: Monitored | None) -> Iterator[Metric]:
     """
-    Yield the metrics of the service.
+    Yield the metrics about the service.
 
     Args:
-        found: the figures of the store; None while it does not answer.
+        found: the figures from the store; None if the store does not respond.
     """
     yield GaugeMetricFamily(
-        "optserve_store_up", "Whether the store answered, 1 or 0.", int(found is not None)
+        "optserve_store_up", "1 if the store responded, else 0.", int(found is not None)
     )
     if found is not None:
         yield from _now(found)
@@ -84,7 +87,7 @@ def _now(found: Monitored) -> Iterator[Metric]:
     )
     aside = GaugeMetricFamily(
         "optserve_set_aside_members",
-        "Members that could not be processed, by kind; `optserve doctor` lists them.",
+        "Entries that could not be processed, by kind; `optserve doctor` lists them.",
         labels=["kind"],
     )
     for kind, count in _named(found.set_aside, SET_ASIDE).items():
@@ -92,7 +95,7 @@ def _now(found: Monitored) -> Iterator[Metric]:
     yield aside
     lease = GaugeMetricFamily(
         "optserve_lease_left_seconds",
-        "Seconds until the first lease expires; below 0 if its job is not requeued.",
+        "Seconds until the first lease expires; negative if its job was not requeued in time.",
     )
     if found.lease_ms is not None:
         lease.add_metric([], found.lease_ms / 1000)
@@ -133,8 +136,8 @@ def _waits(counters: Mapping[str, int]) -> Metric:
 
 
 def _named(counts: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
-    """Return the count of each of *names*, and under `OTHER` the total of all further ones."""
+    """Return the count for each of *names*, and under `OTHER` the sum of all other counts."""
     found = {name: counts.get(name, 0) for name in names}
-    # A store may be shared with a newer release, which counts under further names.
+    # A newer release may use the same store, and count under further names.
     rest = sum(count for name, count in counts.items() if name not in found)
     return {**found, OTHER: rest} if rest else found

@@ -1,4 +1,4 @@
-"""The latency of calls to the store, as this process sees it."""
+"""Measures the latency of the calls from this process to the store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import redis.asyncio
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 Observe = Callable[[float], object]
-"""Called with the duration of a call, in seconds."""
+"""Function that is called with the duration of a store call, in seconds."""
 
 
 def time_calls(client: redis.asyncio.Redis, observe: Observe) -> None:
     """Call *observe* with the duration of each call and each pipeline of *client*."""
-    # Wrapped, not subclassed: its own commands call `execute_command` of the instance.
+    # The instance is wrapped, not its class: commands call `execute_command` on the instance.
     untyped: Any = client
     plain = untyped.pipeline
 

@@ -14,20 +14,20 @@ router = APIRouter(tags=["system"])
 
 
 class Health(WireModel):
-    """The service is healthy; otherwise the response is an error."""
+    """The response of a health check that succeeds; if it fails, the response is an error."""
 
     status: str = "ok"
 
 
 @router.get("/v1/workers")
 async def list_workers(store: JobStore) -> Page[Worker]:
-    """Return the live workers."""
+    """Return the workers that are alive."""
     return Page(data=await store.workers(), has_more=False, next=None)
 
 
 @router.get("/v1/queue")
 async def read_queue(store: JobStore, tenant: TenantName) -> Queue:
-    """Return the number of waiting jobs and of the workers that can take them."""
+    """Return the number of waiting jobs, and the number of workers that can take these jobs."""
     return await store.queue(tenant)
 
 
@@ -41,6 +41,6 @@ async def healthz() -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=documented(StoreUnavailable))
 async def readyz(store: JobStore) -> Health:
-    """Check that jobs can be accepted: the store answers, and has its functions loaded."""
+    """Check that jobs can be accepted: the store responds, and its functions are loaded."""
     await store.ready()
     return Health()

@@ -1,4 +1,4 @@
-"""Batches: the order of the examples, and the position of a run in it."""
+"""Batches: the order of the examples, and the position of a run in that order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Batches:
 
     Attributes:
         epoch: number of completed passes.
-        position: number of examples of the current pass that were served.
-        order: of the examples in the current pass, or None for that of the files.
-        served: number of examples served since it was last set to 0.
+        position: number of examples served in the current pass.
+        order: order of the examples in the current pass; None for the order of the files.
+        served: number of examples served since this attribute was last set to 0.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Batches:
 
     @property
     def at_end(self) -> bool:
-        """Whether the last batch of a pass was served."""
+        """Whether the last batch of the current pass has been served."""
         return self.position >= len(self._examples)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next images, as numbers, and labels; a pass's last batch may be short."""
-        # Only now, so that `at_end` holds from a pass's last batch until the next: an accumulation
-        # ends there, and a checkpoint is of the pass that was made.
+        """Return the images and labels of the next batch; a pass may end with a smaller batch."""
+        # A pass begins only now, so that `at_end` is true from the last batch of a pass until the
+        # next batch: an accumulation ends there, and a checkpoint records the completed pass.
         if self.position >= len(self._examples):
             self.epoch, self.position = self.epoch + 1, 0
             self._begin_epoch()
@@ -61,5 +61,5 @@ class Batches:
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the order of *n* examples in an epoch: a pure function of seed and epoch."""
-    # Counter-based: a resumed run needs no generator to have the order of its epoch again.
+    # Counter-based: a resumed run can compute the order of its epoch without a saved generator.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class DatasetMissing(Exception):
-    """The data directory has no files of the dataset, or files with other content."""
+    """The data directory lacks files of the dataset, or their content is not the expected one."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Examples:
     Images and their labels.
 
     Attributes:
-        images: (examples, channels, height, width); uint8 pixels that mean x/255, or floats.
+        images: (examples, channels, height, width); uint8 pixels x, which stand for x/255, or
+            floats.
         labels: (examples,), int64.
     """
 
-    # uint8 as long as they are stored, a quarter of float32; a batch is converted when it is
-    # served.
+    # uint8 takes a quarter of the memory of float32; a batch is converted when it is served.
     images: Tensor
     labels: Tensor
 
@@ -54,9 +54,9 @@ class Dataset:
 
 
 def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return *images* as numbers of *dtype*: x/255 for uint8, as they are for floats."""
+    """Return *images* converted to *dtype*: x/255 for uint8 pixels x, unchanged floats."""
     if images.dtype == torch.uint8:
         # In place only here, where the conversion has made a copy: floats of the same dtype are
-        # returned as they lie in the dataset.
+        # returned without a copy, and share the memory of the dataset.
         return images.to(dtype).div_(255)
     return images.to(dtype)

@@ -1,4 +1,4 @@
-"""From a dataset's spec to its examples."""
+"""Load the examples of a dataset, given its spec."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ SOURCES = {kind: import_module(f"optcore.data.sources.{kind}") for kind in DATAS
 
 def load(spec: AnyDataset, data_dir: Path) -> Dataset:
     """
-    Return the dataset of *spec*.
+    Return the dataset that *spec* describes.
 
     Args:
-        spec: which one.
-        data_dir: directory of the datasets, each in a folder of its name.
+        spec: spec of the dataset.
+        data_dir: directory that contains a folder for each dataset, with the dataset's name.
 
     Raises:
-        DatasetMissing: it is not there, or has other sizes than the spec declares.
+        DatasetMissing: the files are missing, are damaged, or contain another number of examples
+            than the spec declares.
     """
     dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
-    # Steps, schedules and plan were computed from the declared sizes, before a file was read.
+    # The steps, schedules and plan were computed from the declared sizes, before any file was read.
     found = (len(dataset.train), len(dataset.test))
     declared = (spec.train_examples, spec.test_examples)
     if found != declared:

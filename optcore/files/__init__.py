@@ -1,1 +1,1 @@
-"""Durable files, torch-free: immutable files by name, and which of them make a checkpoint."""
+"""Durable files, without torch: immutable files by name, and the files of a checkpoint."""

@@ -1,12 +1,12 @@
 """
-The files of a checkpoint: a folder of three, immutable as all files are.
+The files of a checkpoint: a folder with three files, which never change.
 
     model.safetensors   the network: loads with plain safetensors
     state.safetensors   the optimizer's slots, averaged and slow weights, gradients of an
                         unfinished step, the order of the examples, torch's generators
     state.json          the facts: everything else, and the SHA-256 of the other two
 
-The facts are written last: a folder without them is what a crash has left.
+``state.json`` is written last: a folder without it was left by a crash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREFIX = "step-"
 
 
 class CheckpointUnusable(Exception):
-    """A checkpoint is damaged, or belongs to another run."""
+    """A checkpoint is damaged, or does not fit the run that should be restored from it."""
 
 
 class CheckpointFiles(NamedTuple):
@@ -32,9 +32,9 @@ class CheckpointFiles(NamedTuple):
     The content of a checkpoint, verified.
 
     Attributes:
-        facts: what ``state.json`` holds.
-        model: ``model.safetensors``.
-        state: ``state.safetensors``.
+        facts: the content of ``state.json``.
+        model: the bytes of ``model.safetensors``.
+        state: the bytes of ``state.safetensors``.
     """
 
     facts: dict[str, Any]
@@ -46,15 +46,15 @@ def write(
     files: Files, folder: str, *, step: int, facts: Mapping[str, Any], model: bytes, state: bytes
 ) -> tuple[str, str]:
     """
-    Write a checkpoint into a new folder below *folder*; return its name and the facts' SHA-256.
+    Write a checkpoint to a new folder; return the folder's name and the SHA-256 of ``state.json``.
 
     Args:
-        files: where it goes.
-        folder: of all checkpoints of a run.
-        step: steps made; the folders sort by it.
-        facts: without the SHA-256 of the other two files.
-        model: the network.
-        state: the other tensors.
+        files: the storage to write to.
+        folder: the folder of all checkpoints of a run. The new folder is made in it.
+        step: the number of steps made, by which the names of the folders sort.
+        facts: the content of ``state.json``, without the SHA-256 of the other two files.
+        model: the content of ``model.safetensors``.
+        state: the content of ``state.safetensors``.
     """
     name = f"{folder}/" * bool(folder) + f"{PREFIX}{step:08d}-{secrets.token_hex(4)}"
     try:
@@ -72,7 +72,9 @@ def write(
 
 def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFiles:
     """
-    Return what the checkpoint *name* holds.
+    Return the content of the checkpoint *name*, verified.
+
+    The SHA-256 of ``state.json`` is compared with *sha256*, if that is given.
 
     Raises:
         CheckpointUnusable: a file is damaged, or has another format.
@@ -88,7 +90,7 @@ def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFil
 
 
 def read_facts(files: Files, name: str, *, sha256: str | None = None) -> dict[str, Any]:
-    """Return the facts of a checkpoint; raises as `read` does."""
+    """Return the content of a checkpoint's ``state.json``; raise the same errors as `read`."""
     content = verified(files, f"{name}/{FACTS}", sha256=sha256)
     try:
         facts: dict[str, Any] = json.loads(content)
@@ -99,7 +101,11 @@ def read_facts(files: Files, name: str, *, sha256: str | None = None) -> dict[st
 
 
 def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
-    """Return the network in a checkpoint, or in a file; raises as `read` does."""
+    """
+    Return the network from the checkpoint *name*, or from the file *name* that holds a network.
+
+    It raises the same errors as `read`.
+    """
     if files.is_file(name):
         return verified(files, name, sha256=sha256)
     facts = read_facts(files, name, sha256=sha256)
@@ -107,7 +113,7 @@ def read_model(files: Files, name: str, *, sha256: str | None = None) -> bytes:
 
 
 def verified(files: Files, name: str, *, sha256: str | None) -> bytes:
-    """Return the content of a file; raises as `read` does."""
+    """Return the content of a file, checked against *sha256*; raise the same errors as `read`."""
     try:
         return files.read(name, sha256=sha256)
     except Damaged as error:
@@ -121,14 +127,14 @@ def copy(
     Copy a checkpoint, or a file with a network, to a new folder; return the name of the copy.
 
     Args:
-        files: where both lie.
-        source: a checkpoint, or a file.
-        target: the folder; left as it is if something fails.
-        sha256: of the checkpoint's facts, or of the file.
-        keep: weights: leave out the optimizer's state.
+        files: the storage of both the source and the copy.
+        source: the name of a checkpoint, or of a file that holds a network.
+        target: the name of the new folder. If copying fails, the files copied so far stay in it.
+        sha256: the SHA-256 of the checkpoint's ``state.json``, or of the file.
+        keep: ``weights`` to leave out the optimizer's state; ``optimizer`` to copy everything.
 
     Raises:
-        Damaged: a file is not what was written.
+        Damaged: the content of a file is not what was written.
         OSError: a file does not exist, or cannot be read or written now.
     """
     if files.is_file(source):
@@ -142,18 +148,18 @@ def copy(
 
 def prune(files: Files, folder: str, *, most: int) -> None:
     """
-    Delete the checkpoints of a run but the last *most*, and what crashes have left of others.
+    Delete all but the last *most* checkpoints of a run, and incomplete ones left by crashes.
 
-    Only the process that writes the checkpoints of a run may call it.
+    Only the process that writes the checkpoints of a run may call this function.
     """
-    # Those of 0.2.0 were written as ``.draft-step-...`` and renamed.
+    # Release 0.2.0 wrote a checkpoint as ``.draft-step-...`` and renamed it.
     names = [name for name in files.entries(folder) if PREFIX in name.rpartition("/")[2]]
     complete = [name for name in names if files.is_file(f"{name}/{FACTS}")]
     delete(files, [name for name in names if name not in complete[-most:]])
 
 
 def delete(files: Files, names: Sequence[str]) -> None:
-    """Delete checkpoints; what cannot be deleted now is left to the next call."""
+    """Delete the checkpoints *names*. What cannot be deleted now is left for a later call."""
     for name in names:
         try:
             files.delete(name)

@@ -1,4 +1,4 @@
-"""Writing to a path so that a crash leaves what was there before, or all of what was written."""
+"""Durable writes: after a crash, a path has either its old content or all of the new content."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 DRAFT = ".draft-"
-"""What the names of files begin with that are not complete yet."""
+"""Prefix of the names of files that are not complete yet."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""Errors of file systems without hard links."""
+"""Error numbers with which file systems without hard links refuse to make one."""
 MODE = 0o666
 """Permissions of a new file, less the process's umask."""
 
 
 def replace(path: Path, parts: Iterable[bytes], *, mode: int | None = None) -> None:
     """
-    Write *parts* to *path*, in place of any file there; if that fails, the old file stays.
+    Write *parts* to *path*, replacing any file there. If that fails, the old file stays.
 
     Args:
-        path: in a folder that exists.
-        parts: the content.
-        mode: permissions, whatever the umask; None for the usual ones.
+        path: a path in a folder that exists.
+        parts: the parts of the content, in order.
+        mode: the permissions of the file, whatever the umask; None for `MODE` less the umask.
     """
     with _drafted(path, parts, mode) as draft:
         draft.replace(path)
@@ -34,7 +34,7 @@ def write_once(path: Path, content: bytes) -> None:
     """
     Write *content* to *path* unless there is a file already, however many processes try.
 
-    An empty file counts as none: a full disk leaves one behind.
+    An empty file is replaced, since a full disk can leave one behind.
     """
     with _drafted(path, [content], None) as draft:
         if path.exists() and not path.read_bytes():
@@ -56,7 +56,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[Path]:
-    """Write a file beside *path*, to be given its name; then put the folder's entries on disk."""
+    """Yield a complete file beside *path*, to be renamed to *path*; then sync the folder."""
     # Random, so that two processes that write the same path do not write into each other's file.
     draft = path.with_name(f"{DRAFT}{path.name}-{secrets.token_hex(8)}")
     # Made with its mode: a file that only becomes private afterwards can be opened before that.
@@ -76,7 +76,7 @@ def _drafted(path: Path, parts: Iterable[bytes], mode: int | None) -> Iterator[P
 
 
 def _link(draft: Path, path: Path) -> None:
-    """Give a file a second name unless there is one of that name, which a rename would replace."""
+    """Give *draft* the name *path*, unless such a file exists (a rename would replace that)."""
     try:
         os.link(draft, path)
     except FileExistsError:

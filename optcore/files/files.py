@@ -1,4 +1,4 @@
-"""Immutable files by name, below one root."""
+"""Storage of immutable files under names, below one root folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 from optcore.files.durable import sync_folder
 
 PROBE = ".probe-"
-"""What the names of files begin with that only show that files can be written."""
+"""Prefix of the names of files that are written only to test that files can be written."""
 PART = 1 << 20
-"""Bytes of a part, where a file is read in parts."""
+"""Size of a part in bytes, when a file is read in parts."""
 
 
 class Damaged(Exception):
-    """A file is not what was written."""
+    """The content of a file is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class StoredFile:
     A file that was written.
 
     Attributes:
-        path: its name, below the root.
-        sha256: of its content.
-        size: in bytes.
+        path: the name of the file, relative to the root.
+        sha256: the SHA-256 of its content.
+        size: its size in bytes.
     """
 
     path: str
@@ -43,11 +43,11 @@ class StoredFile:
 
 class NewFile:
     """
-    A file while it is written.
+    A file that is being written.
 
     Args:
-        path: its name.
-        file: where its bytes go.
+        path: the name of the file, relative to the root.
+        file: the open file that its bytes are written to.
     """
 
     def __init__(self, path: str, file: BinaryIO) -> None:
@@ -55,14 +55,14 @@ class NewFile:
         self._sha256, self._size = hashlib.sha256(), 0
 
     def write(self, part: bytes) -> None:
-        """Append *part*."""
+        """Append *part* to the file."""
         self._file.write(part)
         self._sha256.update(part)
         self._size += len(part)
 
     @property
     def stored(self) -> StoredFile:
-        """What there is of it by now; all of it once `Files.create` has ended."""
+        """The file as written so far; complete once the block of `Files.create` has ended."""
         return StoredFile(self._path, self._sha256.hexdigest(), self._size)
 
 
@@ -70,13 +70,13 @@ class Files:
     """
     Immutable files below *root*, each under a name such as ``jobs/a/b.parquet``.
 
-    A file is written once, under a name that nobody has used before, and stays what it is until it
-    is deleted. It is on disk, and so are the folders on the way to it, when `create` or `put`
-    return; only then is a record made to point to it. So nothing is renamed, and a crash leaves at
-    most a file that no record names.
+    A file is written once, under a name that has not been used before, and does not change until it
+    is deleted. When `create` or `put` returns, the file and the folders above it are on disk; only
+    then is a record written that names the file. So nothing is renamed, and a crash leaves at most
+    a file that no record names.
 
-    Names are relative paths. A method that takes a name raises `ValueError` if it leads out of the
-    root, and the `OSError` of the system if the file cannot be used.
+    Names are relative paths. A method that takes a name raises `ValueError` if the name leads out
+    of the root, and the `OSError` of the system if the file cannot be used.
 
     Args:
         root: a local folder, or a volume that is mounted wherever the files are used.
@@ -88,10 +88,10 @@ class Files:
     @contextmanager
     def create(self, name: str) -> Iterator[NewFile]:
         """
-        Give a new file to write to; what fails before its end leaves no file.
+        Yield a new file to write to, in a ``with`` block. If the block fails, no file is left.
 
         Raises:
-            FileExistsError: the name has been used.
+            FileExistsError: a file of this name exists.
         """
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,13 +106,13 @@ class Files:
         self._sync(path.parent)
 
     def put(self, name: str, content: bytes) -> StoredFile:
-        """Write a new file; raises as `create` does."""
+        """Write a new file with this *content*; raise the same errors as `create`."""
         with self.create(name) as new:
             new.write(content)
         return new.stored
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file to read it in parts."""
+        """Open a file for reading in parts."""
         return self._path(name).open("rb")
 
     def read(self, name: str, *, sha256: str | None = None) -> bytes:
@@ -120,8 +120,8 @@ class Files:
         Return the content of a file.
 
         Raises:
-            Damaged: its SHA-256 is not *sha256*.
-            OSError: it cannot be read now, which says nothing about what it holds.
+            Damaged: *sha256* is given, and the content has another SHA-256.
+            OSError: the file cannot be read now, which does not mean that it is damaged.
         """
         content = self._path(name).read_bytes()
         if sha256 is not None:
@@ -129,7 +129,7 @@ class Files:
         return content
 
     def copy(self, name: str, target: str, *, sha256: str) -> StoredFile:
-        """Copy a file to a new name, part after part; raises as `read` and `create` do."""
+        """Copy a file to a new name, in parts; raise the same errors as `read` and `create`."""
         with self.open(name) as old, self.create(target) as new:
             while part := old.read(PART):
                 new.write(part)
@@ -137,7 +137,7 @@ class Files:
         return new.stored
 
     def describe(self, name: str) -> StoredFile:
-        """Read a file that was written earlier; return what it is."""
+        """Read a file that was written earlier; return its name, SHA-256 and size."""
         with self._path(name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             return StoredFile(name, sha256, file.tell())
@@ -147,11 +147,11 @@ class Files:
         return str(self._path(name))
 
     def is_file(self, name: str) -> bool:
-        """Return whether there is a file of this name."""
+        """Return whether a file of this name exists."""
         return self._path(name).is_file()
 
     def size(self, name: str) -> int | None:
-        """Return the bytes of a file, or of all files directly in a folder; None for neither."""
+        """Return the size in bytes of a file, or of a folder's direct files; None if missing."""
         path = self._path(name)
         try:
             files = [path] if path.is_file() else list(path.iterdir())
@@ -160,7 +160,7 @@ class Files:
             return None
 
     def entries(self, folder: str) -> list[str]:
-        """Return the names of the files and folders in *folder*; none if there is no folder."""
+        """Return the names of all files and folders directly in *folder*; [] if it is missing."""
         try:
             found = sorted(os.listdir(self._path(folder)))
         except (FileNotFoundError, NotADirectoryError):
@@ -169,19 +169,19 @@ class Files:
 
     def measure(self, folder: str) -> int:
         """
-        Return the bytes of all files below *folder*.
+        Return the total size in bytes of all files below *folder*.
 
         Raises:
-            OSError: one of them cannot be looked at, which does not make it empty.
+            OSError: the size of a file cannot be read, which does not mean that it is empty.
         """
         return sum(_size(path) for path in self._path(folder).rglob("*"))
 
     def idle_s(self, name: str) -> float:
         """
-        Return for how many seconds nothing has been written to a file, or below a folder.
+        Return the number of seconds since anything was written to a file, or below a folder.
 
         Raises:
-            OSError: part of it cannot be looked at, which proves nothing about its age.
+            OSError: part of the folder cannot be examined, so its age is not known.
         """
         path = self._path(name)
         latest = path.lstat().st_mtime
@@ -192,10 +192,10 @@ class Files:
 
     def delete(self, name: str) -> None:
         """
-        Delete a file, or a folder with all that is in it; nothing if there is none.
+        Delete a file, or a folder with everything in it, if there is one of this name.
 
         Raises:
-            OSError: some of it is still there.
+            OSError: the file, or part of the folder, could not be deleted.
         """
         path = self._path(name)
         if path.is_dir() and not path.is_symlink():
@@ -204,7 +204,7 @@ class Files:
             path.unlink(missing_ok=True)
 
     def probe(self) -> None:
-        """Write a file durably and remove it; raise what the system says."""
+        """Write a file to disk and remove it; raise the `OSError` of the system if that fails."""
         path = self.root / f"{PROBE}{secrets.token_hex(8)}"
         try:
             with path.open("xb") as file:
@@ -221,8 +221,8 @@ class Files:
         return path
 
     def _sync(self, folder: Path) -> None:
-        """Put on disk the entries of *folder*, and of every folder from there to the root."""
-        # All of them, even if they existed: what made one may have crashed before its sync.
+        """Put on disk the entries of *folder*, and of every folder from there up to the root."""
+        # All folders, even if they existed: what made a folder may have crashed before syncing it.
         # A folder without changes costs a system call, and no write.
         root = self.root.resolve()
         for each in (folder, *folder.parents):
@@ -248,7 +248,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _unless_gone(function: object, path: str, error: tuple[Any, BaseException, Any]) -> None:
-    """Raise why something could not be deleted, unless another process just did."""
+    """Raise the *error* of a deletion, unless another process has deleted the file meanwhile."""
     del function, path
     if not isinstance(error[1], FileNotFoundError):
         raise error[1]

@@ -1,1 +1,1 @@
-"""Networks: torch modules built from layer specs."""
+"""Networks: torch modules built from the specs of layers."""

@@ -1,4 +1,4 @@
-"""From a list of layers to a torch network."""
+"""Build a torch network from a list of layers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from optcore.spec.networks.layers import AnyLayer
 from optcore.spec.networks.regularization import BatchNorm
 from optcore.spec.networks.summary import named
 
-# Not Flatten and Dropout, which may return their input itself, down to the dataset's memory; nor
+# Not Flatten and Dropout, which may return their input itself, and so the dataset's memory; nor
 # Relu and LogSoftmax, whose backward passes read their output.
 OWN_OUTPUT = (Conv2d, Linear, BatchNorm, MaxPool2d)
-"""Layers whose output nothing but the next layer reads, not even their own backward pass: a relu
-behind one may overwrite it."""
+"""Layers whose output only the next layer reads (their own backward pass does not), so that a relu
+after them may overwrite it."""
 
 
 def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:
     """
     Return the network of *layers* for examples of *shape*, with torch's initial weights.
 
-    The weights come from torch's global generator: seed it first. Parameters are named
-    ``{layer}.{weight | bias}``. A max-pool is moved before the relu that it follows in *layers*,
-    which gives the same bits, forwards and backwards, from a quarter of the work.
+    The weights are drawn from torch's global generator, which the caller must seed. Parameters are
+    named ``{layer}.{weight | bias}``. A max-pool that follows a relu is moved before it: outputs
+    and gradients stay the same bit for bit, with a quarter of the work.
 
     Args:
-        layers: first to last, each fitting the one before.
-        shape: of one example, without the batch.
+        layers: the layers from first to last; each must accept the output of the layer before it.
+        shape: shape of one example, without the batch.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     before: AnyLayer | None = None
@@ -44,7 +44,7 @@ def build(layers: Sequence[AnyLayer], shape: Shape) -> nn.Sequential:
 
 
 def _pooled_first(layers: list[tuple[str, AnyLayer]]) -> list[tuple[str, AnyLayer]]:
-    """Return *layers* with each max-pool before the relu that it follows."""
+    """Return *layers*, with each max-pool that follows a relu moved before that relu."""
     # The bits are the same: the largest of the values above 0 is the largest of all, the first of
     # equal values stays the first, and where no value is above 0 no gradient flows either way.
     # Neither draws random numbers, so initial weights are the same too.

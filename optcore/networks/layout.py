@@ -1,4 +1,4 @@
-"""How images lie in memory."""
+"""The memory format of images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 
 def memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
     """
-    Return the memory format for images where *device* computes with *dtype*.
+    Return the memory format for images of *dtype* on *device*.
 
-    oneDNN, which convolves float32 on CPUs, is 1.8 times as fast with the channels last.
+    oneDNN, which computes float32 convolutions on CPUs, is 1.8 times as fast with channels last.
     """
-    # In a run's fingerprint (`Run.facts`), since convolutions round by it: after a change here,
-    # runs that were saved before find no worker with their fingerprint.
+    # The format is part of a run's fingerprint (`Run.facts`), since convolutions round differently
+    # with it. After a change here, no worker has the fingerprint of a run that was saved before.
     onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
     if device.type == "cpu" and dtype == torch.float32 and onednn:
         return torch.channels_last

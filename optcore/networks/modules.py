@@ -1,4 +1,4 @@
-"""From the spec of a layer to the torch module that computes it."""
+"""Build the torch module of a layer from its spec."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from optcore.spec.networks.regularization import BatchNorm, Dropout
 
 def module(layer: AnyLayer, shape: Shape, *, inplace: bool = False) -> nn.Module:
     """
-    Return the module of *layer*, with torch's initial weights.
+    Return the torch module for *layer*, with torch's initial weights.
 
     Args:
-        layer: which one.
-        shape: of one example, as the layer gets it.
+        layer: spec of the layer.
+        shape: shape of one example in the input of the layer.
         inplace: whether an activation may overwrite its input.
     """
     match layer:

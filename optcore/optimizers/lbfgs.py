@@ -14,18 +14,18 @@ from optcore.spec.optimizers.lbfgs import Lbfgs
 
 LISTS = ("old_dirs", "old_stps", "ro")
 TENSORS = ("d", "H_diag", "prev_flat_grad", "t", "prev_loss")
-"""State that torch keeps of all parameters together; the last two are numbers."""
+"""Entries of torch's state, which all parameters share. The last two are Python numbers."""
 
 
 class LbfgsOptimizer(torch.optim.LBFGS):
-    """torch.optim.LBFGS with checkpoints by name; its steps need a closure."""
+    """torch.optim.LBFGS whose state can be saved and loaded by name. `step` needs a closure."""
 
     needs_closure = True
     engine = "torch"
     kind = "lbfgs"
 
     def __init__(self, named: Sequence[tuple[str, Tensor]], spec: Lbfgs) -> None:
-        """Take the hyperparameters of *spec*; the parameters stay where they are."""
+        """Take the hyperparameters from *spec*. The parameters keep their own memory."""
         super().__init__(
             [param for _, param in named],
             lr=spec.lr,
@@ -38,27 +38,32 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         )
 
     def metric_driven(self) -> list[MetricDrivenSchedule]:
-        """Return nothing: no schedule changes lr."""
+        """Return an empty list: lbfgs has no schedules."""
         return []
 
     @property
     def num_updates(self) -> int:
-        """Return 0: there are no schedules, so nothing depends on it."""
+        """Return 0: only schedules read this number, and lbfgs has no schedules."""
         return 0
 
     def follow_plans(self) -> None:
-        """Do nothing: there are no schedules."""
+        """Do nothing: lbfgs has no schedules."""
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Do nothing: the parameters are the ones to evaluate on."""
+        """Do nothing: evaluation uses the parameters themselves."""
         yield
 
     def release(self) -> None:
-        """Do nothing: parameters have memory of their own."""
+        """Do nothing: the parameters have memory of their own."""
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
-        """Return the state that torch keeps: lists by position, numbers as float64 tensors."""
+        """
+        Return torch's state: entry -> key -> tensor.
+
+        The key is the position in the list, for entries that are lists, and ``all`` for the other
+        entries. Python numbers become float64 tensors.
+        """
         state = self._of_all()
         slots = {
             name: {"all": _as_tensor(state[name])}
@@ -71,7 +76,7 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         return slots
 
     def named_counts(self) -> dict[str, int]:
-        """Return the numbers of iterations and of evaluations so far."""
+        """Return the numbers of iterations and of loss evaluations made so far."""
         state = self._of_all()
         return {name: int(state.get(name, 0)) for name in ("n_iter", "func_evals")}
 
@@ -83,10 +88,10 @@ class LbfgsOptimizer(torch.optim.LBFGS):
         updates: int | None = None,
     ) -> None:
         """
-        Load what `named_slots` and `named_counts` returned; *updates* are ignored.
+        Restore the state that `named_slots` and `named_counts` returned. *updates* is ignored.
 
         Raises:
-            ValueError: they are of another optimizer.
+            ValueError: *slots* or *counts* come from another optimizer.
         """
         if counts.keys() != self.named_counts().keys() or slots.keys() - {*LISTS, *TENSORS}:
             given = ", ".join(sorted({*counts, *slots}))
@@ -101,18 +106,18 @@ class LbfgsOptimizer(torch.optim.LBFGS):
                 state[name] = by["all"].clone()
         self._of_all().clear()
         if counts["n_iter"]:
-            # torch's scratch, written before it is read. The lists may be empty, which leaves no
-            # tensor in a checkpoint, but after a first iteration torch expects them.
+            # Scratch space of torch, written before it is read. Lists may be empty, and then have
+            # no tensor in a checkpoint, but after its first iteration torch expects them.
             state["al"] = [None] * self.param_groups[0]["history_size"]
             self._of_all().update({**{name: [] for name in LISTS}, **state})
 
     def memory(self) -> dict[str, Any]:
-        """Return the state that a step changes, for `recall`; only what it writes to is copied."""
+        """Return the state that a step changes, for `recall`. Tensors it overwrites are copied."""
         found: dict[str, Any] = {
             name: list(value) if isinstance(value, list) else value
             for name, value in self._of_all().items()
         }
-        # torch writes over this tensor in place; the others it replaces, and the lists it changes.
+        # torch overwrites this tensor in place. It replaces the other tensors, and changes lists.
         if (before := found.get("prev_flat_grad")) is not None:
             found["prev_flat_grad"] = before.clone()
         return found

@@ -1,4 +1,4 @@
-"""From the spec of an optimizer to a ``torch.optim.Optimizer``."""
+"""Builds the ``torch.optim.Optimizer`` that a spec describes."""
 
 from __future__ import annotations
 
@@ -44,31 +44,33 @@ def make_optimizer(
     ema: KerasEma | Mapping[str, Any] | None = None,
 ) -> FlatOptimizer:
     """
-    Return the optimizer that *spec* describes, for these parameters.
+    Return the optimizer that *spec* describes, for the parameters given.
 
-    The parameters become views of flat buffers and keep their values. Parameters that need no
+    The parameters become views of flat buffers and keep their values. Parameters that require no
     gradient are left out.
 
     Args:
-        named_parameters: ``model.named_parameters()``. A parameter that comes twice (tied
-            weights) is taken once.
-        spec: the same as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
-        modules: parameter name -> type of its module, for groups that match by it:
-            ``module_types(model)``.
-        schedule: of lr, for all groups without one of their own; each starts from its own lr:
-            ``{"kind": "cosine"}``.
-        total_steps: length of the run; needed for schedules.
-        steps_per_epoch: length of an epoch, for durations in epochs.
-        loss_scale: factor of the loss, and so of the gradient, which is divided by it before
-            clipping. One that is not 1 may be changed between steps (`FlatOptimizer.loss_scale`).
-        ema: a moving average of the parameters to evaluate on
+        named_parameters: names and parameters: ``model.named_parameters()``. A parameter that
+            occurs twice (tied weights) is taken once, under its first name.
+        spec: the optimizer, as in a job: ``{"kind": "adam", "lr": 1e-3, "dialect": "paddle"}``.
+        modules: parameter name -> class name of the module that holds the parameter, for groups
+            that are matched by module: ``module_types(model)``.
+        schedule: the lr schedule of every group without a schedule of its own:
+            ``{"kind": "cosine"}``. In each group it starts from the lr of the group.
+        total_steps: the number of steps in the run; required if anything is scheduled.
+        steps_per_epoch: the number of steps in an epoch, for durations given in epochs.
+        loss_scale: the factor that the loss, and so every gradient, is multiplied by. The
+            optimizer divides gradients by it before it clips them. A factor other than 1 may be
+            changed between steps (`FlatOptimizer.loss_scale`).
+        ema: a moving average of the parameters, for evaluation
             (`FlatOptimizer.averaged`): ``{"kind": "keras", "decay": 0.99}``.
 
     Raises:
-        SpecError: spec, schedule or ema are wrong, a group matches no parameter, or a schedule
-            has a value that its hyperparameter may not have.
-        ValueError: there is nothing to optimize, two parameters share memory, or lbfgs is to have
-            what it does not have.
+        SpecError: *spec*, *schedule* or *ema* is invalid, a group matches no parameter, or a
+            schedule takes a value that is out of range for its hyperparameter.
+        ValueError: no parameter requires a gradient, two parameters share memory, *loss_scale* is
+            not positive and finite, a schedule has no *total_steps*, or lbfgs is given an argument
+            that it does not support.
 
     Examples:
         >>> model = torch.nn.Linear(2, 1)
@@ -101,7 +103,7 @@ def make_optimizer(
 
 
 def parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
-    """Return *spec* as a spec, or raise `SpecError`."""
+    """Return *spec* as a validated `OptimizerSpec`; raise `SpecError` if it is invalid."""
     try:
         return _parser.validate_python(spec)
     except ValidationError as error:
@@ -109,7 +111,7 @@ def parse(spec: OptimizerSpec | Mapping[str, Any]) -> OptimizerSpec:
 
 
 def module_types(model: nn.Module) -> dict[str, str]:
-    """Return parameter name -> name of its module's class, for groups that match by module."""
+    """Return parameter name -> class name of its module, for groups matched by module."""
     return {
         f"{path}.{name}" if path else name: type(module).__name__
         for path, module in model.named_modules()
@@ -126,7 +128,7 @@ def _update(
     update = compile_group(
         group.spec, single_precision=single, size=size, loss_scale=loss_scale, ema=ema
     )
-    # param_groups show the lr that is used, so it is scaled here; a scheduled one by `_plans`.
+    # param_groups show the lr in effect, so it is scaled here. `_plans` scales a scheduled lr.
     return replace(update, numbers={**update.numbers, "lr": scaled})
 
 
@@ -160,8 +162,8 @@ def _plans(
             plans[name] = MetricDrivenValue(made, factor)
         else:
             param = f"schedule of {name}, group {group.match!r}"
-            # A sample: the service checks more steps of a job when it is posted
-            # (`optcore.plan.values`).
+            # Only a sample of the steps is checked here: the service checks more of them when a
+            # job is posted (`optcore.plan.values`).
             steps = sampled(total_steps, BLOCK)
             check_scheduled(made, name, type(group.spec), steps, param, factor=factor)
             plans[name] = ScheduledValue(made, factor)
@@ -173,7 +175,7 @@ def _check_lbfgs(
 ) -> None:
     for name, given, wanted in (("loss_scale", loss_scale, 1.0), ("ema", ema, None)):
         if given != wanted:
-            rule = f"must be {wanted} for lbfgs, which is torch's own and has nothing else"
+            rule = f"must be {wanted} for lbfgs, since torch's LBFGS does not support it"
             raise ValueError(f"{name} {rule}, got {given!r}")
     if schedule is None:
         return
@@ -207,8 +209,8 @@ def _trainable(named_parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str
     for param, name in once.items():
         if not param.is_floating_point():
             raise ValueError(f"{name} must have a real float dtype, got {param.dtype}")
-        # In the flat buffer each has a place of its own, which would silently part the two. All
-        # empty tensors have the address 0.
+        # In the flat buffer each name gets a place of its own, which would silently untie the two
+        # parameters. All empty tensors have the address 0.
         owner = owners.setdefault(param.data_ptr(), name)
         if param.numel() and owner != name:
             raise ValueError(

@@ -7,40 +7,41 @@ import numpy as np
 from optcore.schedules.make import MetricDrivenSchedule, Schedule
 
 BLOCK = 4096
-"""Values of a schedule computed at once: a call of numpy takes 10 us however few they are."""
+"""Number of schedule values computed at once: a numpy call takes 10 us even for one value."""
 
 
 class ScheduledValue:
-    """The values of a schedule, computed a block at a time."""
+    """A scheduled hyperparameter, whose values are computed `BLOCK` at a time."""
 
     def __init__(self, schedule: Schedule, factor: float = 1.0) -> None:
         self._schedule, self._factor = schedule, factor
         self._start, self._block = 0, np.empty(0)
 
     def __call__(self, t: int) -> float:
-        """Return the value for the update after *t* updates."""
+        """Return the value for the next update, when *t* updates have been made."""
         if not self._start <= t < self._start + len(self._block):
             self._start = t
             self._block = self._schedule(np.arange(t, t + BLOCK))
-        # In double, after the schedule: the worker compares each lr with a plan computed like this.
+        # Multiplied in double, after the schedule: the worker compares each lr with a plan that is
+        # computed in the same way.
         return float(self._block[t - self._start]) * self._factor
 
 
 class MetricDrivenValue:
     """
-    The values of a schedule that follows a metric, which are known one update ahead.
+    A hyperparameter whose schedule depends on a metric: only the next value is known.
 
     Attributes:
-        schedule: the schedule, which must be given the metric.
+        schedule: the schedule, whose `observe` must be called with each value of the metric.
     """
 
     def __init__(self, schedule: MetricDrivenSchedule, factor: float = 1.0) -> None:
         self.schedule, self._factor = schedule, factor
 
     def __call__(self, t: int) -> float:
-        """Return the value for the update after *t* updates, by the metrics given so far."""
+        """Return the value after *t* updates, given the metric values observed so far."""
         return float(self.schedule(t)) * self._factor
 
 
 Plan = ScheduledValue | MetricDrivenValue
-"""From the number of updates made so far to the value of a hyperparameter for the next."""
+"""Function from the number of updates made so far to a hyperparameter's value in the next."""

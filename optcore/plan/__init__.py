@@ -1,1 +1,1 @@
-"""What follows from a spec before it runs: what its schedules will do, and whether they may."""
+"""Plans, previews and checks of schedules, computed before a run."""

@@ -1,4 +1,4 @@
-"""The request for a preview: a schedule, and the run and groups to draw it for."""
+"""The request for a preview: a schedule, the length of the run, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optcore.spec.duration import MAX_STEPS, RunLength
 from optcore.spec.errors import reject
 
 MAX_PREVIEWED = 500_000
-"""Values in one preview, those of all groups together."""
+"""Largest number of values in one preview, over all groups."""
 
-# 18.6 million, of 2,048 steps for 100 groups, took 0.9 to 2.6 s.
+# 18.6 million values (2,048 steps for 100 groups) took 0.9 to 2.6 s.
 MAX_COST = 20_000_000
-"""Values computed for one preview, those of the parts of its schedules counted."""
+"""Largest number of values computed for one preview, including those of parts of schedules."""
 
 BaseLr = Annotated[float, Field(gt=0, json_schema_extra={"unit": "lr"})]
 
@@ -26,45 +26,47 @@ class PreviewGroup(Spec):
     """A group of parameters with an lr of its own."""
 
     name: str = Field(min_length=1, max_length=100)
-    """What it is called in the answer: printable, and no formula where a table is opened."""
+    """Name of the group's curve in the response. It must be printable and must not begin with
+    = + - or @, since spreadsheets would read it as a formula."""
     lr: BaseLr | None = None
-    """Its lr, absolute; null for the preview's."""
+    """Learning rate of the group; null for the preview's lr."""
     lr_scale: float = Field(1.0, gt=0)
-    """What its lr is multiplied with."""
+    """Factor that multiplies the learning rate of the group."""
     schedule: AnySchedule | None = None
-    """Its schedule; null for the preview's."""
+    """Schedule of the group; null for the preview's schedule."""
 
 
 class PreviewSpec(Spec):
-    """A schedule to draw, and the length of the run to draw it for."""
+    """A schedule to preview, and the length of the run."""
 
     schedule: AnySchedule
-    """What to draw."""
+    """Schedule to preview."""
     lr: BaseLr
-    """What it starts from."""
+    """Learning rate that the schedule starts from."""
     total_steps: int = Field(ge=1, le=MAX_PREVIEWED)
-    """Updates in the run."""
+    """Number of updates in the run."""
     steps_per_epoch: int = Field(1, ge=1, le=MAX_STEPS)
-    """Updates in an epoch, for durations in epochs."""
+    """Number of updates in an epoch, for durations in epochs."""
     groups: list[PreviewGroup] = Field(default_factory=list, max_length=100)
-    """Groups of parameters; the preview itself is what the others have."""
+    """Groups of parameters with curves of their own. Parameters in no group have the preview's lr
+    and schedule."""
 
     @model_validator(mode="after")
     def _is_not_too_large(self) -> Self:
-        # Validators run in the order in which they stand: each bounds the work of those after it.
+        # Validators run in the order of their definition: each bounds the work of the later ones.
         values = self.total_steps * (1 + len(self.groups))
         if values > MAX_PREVIEWED:
             reject(
                 ["total_steps"],
-                f"total_steps must come to at most {MAX_PREVIEWED} values over all groups, "
-                f"got {self.total_steps} for {1 + len(self.groups)}",
+                f"total_steps must give at most {MAX_PREVIEWED} values over all curves, got "
+                f"{self.total_steps} steps for {1 + len(self.groups)} curves",
                 self.total_steps,
             )
         return self
 
     @model_validator(mode="after")
     def _names_are_used_once(self) -> Self:
-        # A preview can be had as a table, whose columns these are.
+        # A client can request the preview as a table, in which these are the names of columns.
         names = {"lr", "step"}
         for i, group in enumerate(self.groups):
             if group.name in names:
@@ -73,7 +75,7 @@ class PreviewSpec(Spec):
                     f"name must be used once, and not be lr or step, got {group.name!r}",
                     group.name,
                 )
-            # Spreadsheets compute a cell of a CSV file that begins so.
+            # Spreadsheets evaluate a cell of a CSV file that begins with one of these characters.
             if not group.name.isprintable() or group.name[0] in "=+-@":
                 reject(
                     ["groups", i, "name"],
@@ -107,8 +109,8 @@ class PreviewSpec(Spec):
         if cost > MAX_COST:
             reject(
                 ["schedule"],
-                f"schedule must come to at most {MAX_COST} values in a preview, those of all "
-                f"parts, of all groups and of steps left out together, got {cost}",
+                f"schedule must compute at most {MAX_COST} values in a preview, including those "
+                f"of all parts, all groups and the steps left out, got {cost}",
                 self.schedule.kind,
             )
         return self
@@ -119,11 +121,11 @@ class PreviewSpec(Spec):
         return RunLength(self.total_steps, self.steps_per_epoch)
 
     def cost(self) -> int:
-        """Return how many values are computed for all curves, those of their parts counted."""
+        """Return the number of values computed for all curves, including those of their parts."""
         return sum(schedule.cost(self.length) for _, schedule, _ in self.curves())
 
     def curves(self) -> list[tuple[str, ScheduleSpec, float]]:
-        """Return name, schedule and lr of each curve: first what has no group."""
+        """Return (name, schedule, lr) of each curve; the first is for parameters in no group."""
         found: list[tuple[str, ScheduleSpec, float]] = [("lr", self.schedule, self.lr)]
         for group in self.groups:
             # An lr is never 0 (BaseLr), so `or` replaces only null.

@@ -1,4 +1,4 @@
-"""What a schedule will do in a run, before it runs."""
+"""The plan of a schedule: a summary of its values over a whole run, computed before the run."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from optcore.schedules.make import make_schedule
 from optcore.spec.duration import RunLength
 
 MOST_WARNINGS = 20
-"""Warnings of a plan; of further ones it has only the number."""
+"""Largest number of warnings in a plan; further warnings are only counted."""
 
 
 @dataclass(frozen=True)
 class SchedulePlan:
     """
-    A schedule over a whole run, in a few numbers.
+    A summary of the values of a schedule over a whole run.
 
     Attributes:
         first: lr of the first update.
         last: lr of the last update.
         peak: the highest lr.
-        peak_step: the first update that has it.
+        peak_step: step of the first update with the highest lr.
         lowest: the lowest lr.
-        area: lr summed over the updates, which is how far the weights can go.
-        warmup_share: part of the updates that belong to the warmup, in 0..1.
-        warnings: what is allowed but probably not meant, a sentence each.
+        area: sum of lr over all updates, a measure of how far the weights can move.
+        warmup_share: share of the updates that belong to the warmup, in 0..1.
+        warnings: sentences about what is allowed but probably not intended.
     """
 
     first: float
@@ -54,20 +54,21 @@ def plan_schedule(
     param: str = "schedule",
 ) -> SchedulePlan:
     """
-    Return the plan of the schedule *spec*, computed at every step of the run.
+    Return the plan of the schedule *spec*, computed from its value at every step of the run.
 
-    Where that would be more than `MOST_PLANNED` values, steps are sampled, and a warning says so.
+    If more than `MOST_PLANNED` values would be computed, steps are sampled, and the plan has a
+    warning about it.
 
     Args:
         spec: the schedule.
-        lr: what it starts from.
-        total_steps: length of the run.
-        steps_per_epoch: what a duration in epochs is multiplied by.
-        values: lr at every step, where it is known already.
-        param: where the spec is, for the error.
+        lr: learning rate that the schedule starts from.
+        total_steps: length of the run in steps.
+        steps_per_epoch: number of steps in an epoch, for durations in epochs.
+        values: lr at every step, if it has been computed before.
+        param: path of the schedule, for the error.
 
     Raises:
-        SpecError: a duration does not fit the run, or lr is not a finite number somewhere.
+        SpecError: a duration does not fit the run, or lr is not finite at some step.
     """
     run = RunLength(total_steps, steps_per_epoch)
     schedule = make_schedule(spec, lr=lr, **run._asdict())
@@ -97,7 +98,7 @@ def plan_schedule(
 
 
 class _Summary:
-    """The numbers of a plan, gathered from blocks of values in the order of their steps."""
+    """Collects the numbers in a plan from blocks of values, in the order of their steps."""
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
@@ -107,12 +108,12 @@ class _Summary:
         self.lowest, self.lowest_step = np.inf, 0
 
     def add(self, steps: NDArray[np.int64], lrs: NDArray[np.float64], param: str) -> None:
-        """Add the *lrs* at *steps*; one that is not finite is an error at *param*."""
+        """Add the values *lrs* at *steps*, or raise `SpecError` about *param* if not finite."""
         require_finite(lrs, steps, param)
         self.first = self.first if self.num_seen else float(lrs[0])
         self.last = float(lrs[-1])
         high, low = int(lrs.argmax()), int(lrs.argmin())
-        # Strictly, so that the first step with the peak stays, as argmax has it within a block.
+        # Strictly, so that the first step with the peak counts, as argmax does within a block.
         if lrs[high] > self.peak:
             self.peak, self.peak_step = float(lrs[high]), int(steps[high])
         if lrs[low] < self.lowest:
@@ -124,7 +125,7 @@ class _Summary:
         self.num_seen += len(steps)
 
     def warnings(self) -> Iterator[str]:
-        """Yield that lr is negative somewhere, and that not every step was computed."""
+        """Yield a warning if lr is negative at some step, and one if steps were sampled."""
         if self.lowest < 0:
             yield (
                 f"schedule: lr goes below 0, to {self.lowest:.4g} at step {self.lowest_step}, by "
@@ -132,8 +133,8 @@ class _Summary:
             )
         if self.num_seen < self.total_steps:
             yield (
-                f"schedule: the numbers of lr are those of {self.num_seen} of the run's "
-                f"{self.total_steps} steps: to compute all would take too long"
+                f"schedule: this plan is computed from {self.num_seen} of the run's "
+                f"{self.total_steps} steps, since all of them would take too long"
             )
 
 
@@ -143,7 +144,7 @@ def _unfinished_warmup(rise: int, total_steps: int) -> Iterator[str]:
 
 
 def _first(warnings: Iterable[str]) -> list[str]:
-    """Return the first warnings, and a line with the number of the others."""
+    """Return the first of *warnings*, and a line with the number of the others, if any."""
     left = iter(warnings)
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)

@@ -1,4 +1,4 @@
-"""Check, before a run, that its schedules give numbers that its optimizer accepts."""
+"""Check before a run that the values of its schedules are within the optimizer's limits."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.run import RunSpec, Scheduled
 
 MAX_SAMPLED = 1_000_000
-"""Steps checked for one run, those of all its schedules together; longer runs are sampled."""
+"""Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
 MAX_COMPUTED = 5_000_000
-"""Values computed for them; a schedule made of several has more than one value a step."""
+"""Largest number of values computed for these steps; a schedule that is made of several others
+computes more than one value per step."""
 CACHE_SIZE = 256
-"""Checks whose success is remembered: many jobs have the same schedule, and to check one of a
-million steps or more takes 0.2 s."""
+"""Number of successful checks that are remembered: many jobs have the same schedule, and the check
+of a schedule over a million steps or more takes 0.2 s."""
 MAX_CACHED_ENTRIES = 100
-"""Entries in the lists of a schedule in the cache; a list of a million would stay in memory."""
+"""Largest number of list entries in a schedule that is cached: a list of a million would stay in
+memory."""
 
 
 def check_values(spec: RunSpec) -> None:
     """
-    Refuse schedules of *spec* that give no number, or one beyond its hyperparameter's limits.
+    Check the values of all schedules in *spec* against the limits of their hyperparameters.
 
-    Lr has no limit here but that of float32: a schedule may take it to 0.
+    For lr the only limit is the largest float32 (with fp64, any finite number): a schedule may
+    lower lr to 0.
 
     Raises:
-        SpecError: with the schedule, the rule, the value and the step.
+        SpecError: a value is not finite or not within the limits. The message names the schedule,
+            the rule, the value and the step.
     """
-    # Groups that have the same schedule of the same number are checked once.
+    # Groups with the same schedule for the same hyperparameter and first value are checked once.
     checks = {(_text(s.schedule), s.name, s.value, f): (s, f) for s, f in _with_factors(spec)}
     for (text, *_), (scheduled, factor) in checks.items():
         cost = scheduled.schedule.cost(spec.length)
-        # cost is that of all steps, so a step costs cost / total_steps values.
+        # cost is for all steps, so one step costs cost / total_steps values.
         affordable = min(MAX_SAMPLED, spec.total_steps * MAX_COMPUTED // cost)
         check = _Check(
             text=text,
@@ -66,7 +70,7 @@ def check_values(spec: RunSpec) -> None:
 
 
 def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
-    """Yield what has a schedule, and what the values of that are multiplied by."""
+    """Yield each scheduled hyperparameter, with the factor that multiplies its values."""
     groups = spec.optimizer.groups
     for scheduled in spec.scheduled():
         match scheduled.path:
@@ -74,8 +78,8 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
                 yield scheduled, groups[i].lr_scale
             case _:
                 yield scheduled, 1.0
-    # The run's schedule moves the lr of every group without one of its own. Of those, the groups
-    # with the highest factor and the highest product have the highest lr.
+    # The run's schedule applies to the lr of every group without a schedule of its own. Of those
+    # groups, the ones with the highest factor and the highest product have the highest lr.
     followers = [g for g in spec.groups() if g.schedule is None]
     for height in (lambda g: g.lr_scale, lambda g: g.lr_scale * g.spec.hyperparameters()["lr"]):
         if followers:
@@ -84,15 +88,15 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a text that equal schedules share; one with a long list has a text of its own."""
+    """Return a text that is equal for equal schedules, and unique for one with a long list."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
-    # The id stays unique: the run has the schedule for as long as this text is a key.
+    # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
 
 
 @dataclass(frozen=True)
 class _Check:
-    """Everything that the outcome depends on; the schedule is compared by its text."""
+    """Everything that the result of a check depends on; the schedule is compared by its text."""
 
     text: str
     name: str
@@ -120,7 +124,7 @@ def _perform(check: _Check) -> None:
     )
 
 
-# Exceptions are not cached: a schedule that is refused is computed again each time.
+# Exceptions are not cached: a refused schedule is computed again at the next request.
 _perform_once = lru_cache(maxsize=CACHE_SIZE)(_perform)
 
 
@@ -135,19 +139,20 @@ def check_scheduled(
     largest: float = math.inf,
 ) -> None:
     """
-    Refuse a *schedule* whose value at one of *steps* the hyperparameter *name* may not have.
+    Check the values of *schedule* at *steps* against the limits of the hyperparameter *name*.
 
     Args:
-        schedule: of a hyperparameter.
-        name: of the hyperparameter.
-        whose: the optimizer that has it.
-        steps: to check.
-        param: where the schedule is written.
-        factor: what the values are multiplied by (a group's lr_scale).
-        largest: the largest number that the parameters can hold.
+        schedule: schedule of the hyperparameter.
+        name: name of the hyperparameter.
+        whose: class of the optimizer that has the hyperparameter.
+        steps: steps to check.
+        param: path of the schedule, for the error.
+        factor: number that multiplies the values (a group's lr_scale).
+        largest: largest number that the parameters can hold.
 
     Raises:
-        SpecError: with the schedule, the rule, the value and the step.
+        SpecError: a value is not finite or not within the limits. The message names the schedule,
+            the rule, the value and the step.
     """
     with np.errstate(all="ignore"):
         values = schedule(steps) * factor

@@ -1,1 +1,1 @@
-"""Other people's configurations, turned into the words of a run. Never imports torch."""
+"""Conversion of other projects' configuration files to the spec of a job, without torch."""

@@ -1,4 +1,4 @@
-"""From PaddleOCR's ``Optimizer:`` block to a job's optimizer and schedule."""
+"""Convert PaddleOCR's ``Optimizer:`` block to the optimizer and schedule of a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optcore.spec.errors import lines, problems
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS, AnyOptimizer
 
-# The classes of ppocr/optimizer/optimizer.py, one of which a block names.
+# The classes in ppocr/optimizer/optimizer.py; a block names one of them.
 KINDS = {
     "Adam": "adam",
     "AdamW": "adamw",
@@ -44,13 +44,14 @@ _schedules: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 @dataclass
 class Converted:
     """
-    What a block comes to.
+    The result of converting a configuration.
 
     Attributes:
-        optimizer: the job's optimizer.
-        schedule: the job's schedule.
-        epochs: length of the run, where the file says it.
-        problems: what cannot be converted exactly, and why; then the rest is not to be used.
+        optimizer: the optimizer of the job.
+        schedule: the schedule of the job.
+        epochs: length of the run in epochs; None if the configuration does not contain it.
+        problems: error messages about what cannot be converted exactly. If there are any, the
+            other attributes must not be used.
     """
 
     optimizer: dict[str, Any] = field(default_factory=dict)
@@ -59,17 +60,17 @@ class Converted:
     problems: list[str] = field(default_factory=list)
 
     def as_job(self) -> dict[str, Any]:
-        """Return the parts of a job that it decides."""
+        """Return the parts of a job that the configuration determines."""
         job: dict[str, Any] = {"optimizer": self.optimizer, "schedule": self.schedule}
         return job | ({"training": {"epochs": self.epochs}} if self.epochs is not None else {})
 
 
 def convert_file(path: Path) -> Converted:
     """
-    Return what the configuration at *path* comes to.
+    Return the result of converting the configuration file at *path*.
 
     Raises:
-        ValueError: it is not YAML, or has no ``Optimizer:`` block.
+        ValueError: the file is not YAML, or has no ``Optimizer:`` block.
     """
     import yaml  # noqa: PLC0415  # only this command needs it
 
@@ -83,14 +84,14 @@ def convert_file(path: Path) -> Converted:
 
 
 def convert(config: Mapping[str, Any]) -> Converted:
-    """Return what *config*, a whole PaddleOCR configuration, comes to."""
+    """Return the result of converting *config*, a whole PaddleOCR configuration."""
     block = dict(config["Optimizer"])
     result = Converted()
     try:
         _convert(block, config.get("Global") or {}, result)
     except NotConvertible as error:
         result.problems.append(str(error))
-    # A result that was not finished would be refused for what it lacks, which the file may have.
+    # An unfinished result would be refused for lack of fields that the file may contain.
     if not result.problems:
         result.problems += _refused(result)
     return result
@@ -104,7 +105,7 @@ def _convert(block: dict[str, Any], run: object, result: Converted) -> None:
         known = ", ".join(KINDS)
         result.problems.append(f"Optimizer.name must be one of {known}, got {block.get('name')!r}")
         return
-    # Each part takes its fields out of the block; `_rest` tells what nobody has taken.
+    # Each function removes its fields from the block; `_rest` converts or reports those left.
     del block["name"]
     result.optimizer = {"kind": kind, "dialect": "paddleocr"}
     rates = _mapping("Optimizer.lr", block.pop("lr", None) or {})
@@ -115,7 +116,7 @@ def _convert(block: dict[str, Any], run: object, result: Converted) -> None:
 
 
 def _refused(result: Converted) -> list[str]:
-    """Return what a job would say against the result."""
+    """Return the error messages that a job with this result would get."""
     found = []
     for name, parser in (("optimizer", _optimizers), ("schedule", _schedules)):
         given = getattr(result, name)
@@ -134,7 +135,7 @@ def _mapping(name: str, value: object) -> Mapping[str, Any]:
 
 
 def _number(name: str, value: object) -> float:
-    """Return *value*, a whole number as it is; YAML reads 1e-3 as a string."""
+    """Return *value* as a number; it may be a string, since YAML reads 1e-3 as one."""
     try:
         return value if isinstance(value, int) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -157,7 +158,7 @@ def _decay(block: dict[str, Any], kind: str, result: Converted) -> None:
     factor = float(_number("Optimizer.regularizer.factor", given.get("factor", 0.0)))
     if name in ("L2", "L2Decay"):
         result.optimizer["weight_decay"] = factor
-    # Paddle's AdamW takes a number as its weight_decay, no regularizer.
+    # Paddle's AdamW accepts only a number as its weight_decay, no regularizer.
     elif name in ("L1", "L1Decay") and kind != "adamw":
         result.optimizer["l1"] = factor
     else:
@@ -177,10 +178,10 @@ def _rest(block: dict[str, Any], kind: str, result: Converted) -> None:
     for name, value in block.items():
         ours = RENAMED.get(name, name)
         if name == "lazy_mode":
-            continue  # dense gradients, all that a job has, ignore it
+            continue  # it has no effect on dense gradients, and a job has no others
         if (name in SAME or name in RENAMED) and ours in fields:
             number = fields[ours].annotation is float and value is not None
             result.optimizer[ours] = float(_number(f"Optimizer.{name}", value)) if number else value
         else:
-            # PaddleOCR's classes ignore keywords that they do not know, misspelt ones too.
+            # PaddleOCR's classes ignore unknown keywords, including misspelt ones.
             result.problems.append(f"Optimizer.{name} has no counterpart in {kind}, got {value!r}")

@@ -1,4 +1,4 @@
-"""From the ``lr:`` block of a PaddleOCR configuration to a job's schedule, in its dialect."""
+"""Convert the ``lr:`` block of a PaddleOCR configuration to a schedule in dialect paddleocr."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Rates = dict[str, Any]
-"""What is left of the block; a schedule takes what it knows out of it."""
+"""The fields of the block that are not converted yet; a builder removes the fields it converts."""
 Spec = dict[str, Any]
 
 TWO_STEP_FIRST_EPOCHS = 200
-"""PaddleOCR's TwoStepCosine has its first step's length in its code."""
+"""Length of the first part of TwoStepCosine, in epochs: a constant in PaddleOCR's code."""
 SHAPES = {"cos": "cosine", "linear": "linear"}
 
 
 class NotConvertible(Exception):
-    """There is no schedule that is exactly the same; the text says why."""
+    """A configuration has no exact equivalent here; the text gives the reason."""
 
 
 def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec, float]:
     """
-    Return the schedule that *block* means, and lr.
+    Return the schedule that *block* describes, and the learning rate.
 
     Args:
-        block: ``Optimizer.lr``.
-        epochs: ``Global.epoch_num``, the length of the run; None if the file does not say it.
+        block: the block ``Optimizer.lr``.
+        epochs: ``Global.epoch_num``, the length of the run; None if the file does not contain it.
 
     Raises:
-        NotConvertible: there is none, or not without knowing *epochs*.
+        NotConvertible: *block* is not valid, no schedule is exactly equivalent to it, or the
+            schedule depends on *epochs*, which is None.
     """
     rates = dict(block)
     # Without a name, PaddleOCR keeps learning_rate as it is.
     name = str(rates.pop("name", "Const"))
     build = _BUILDERS.get(name)
     if build is None:
-        raise NotConvertible(f"Optimizer.lr.name {name} has no schedule that is exactly the same")
+        raise NotConvertible(f"Optimizer.lr.name {name} has no exactly equivalent schedule")
     try:
         warmup = float(rates.pop("warmup_epoch", 0) or 0)
         spec, lr = build(rates, Epochs(name, epochs))
@@ -44,33 +45,33 @@ def schedule_of(block: Mapping[str, Any], *, epochs: float | None) -> tuple[Spec
         raise NotConvertible(
             f"Optimizer.lr must hold numbers, or lists of them, for {name}, got {dict(block)!r}"
         ) from None
-    # PaddleOCR's classes ignore unknown keywords: a misspelt one is silently its default there.
+    # PaddleOCR's classes ignore unknown keywords: for a misspelt one they use the default.
     if rates:
         raise NotConvertible(f"Optimizer.lr.{', '.join(rates)}: not known for {name}")
     spec = {**spec, "dialect": "paddleocr"}
     if warmup:
-        # From 0 to lr; the schedule proper begins after it, and its end moves behind the run's.
-        # PaddleOCR's warmup ends at learning_rate, the first of `values`, or max_lr: here all are
-        # lr.
+        # The warmup rises from 0 to lr. The schedule proper begins after the warmup, so it ends
+        # after the run. PaddleOCR's warmup ends at learning_rate, the first of `values`, or
+        # max_lr: here all of these are lr.
         spec["warmup"] = {"length": of(warmup), "start": 0.0, "end": lr, "after": "delay"}
     return spec, lr
 
 
 class Epochs:
-    """The length of the run, for the schedules that want to know it."""
+    """The length of the run in epochs, for the schedules that depend on it."""
 
     def __init__(self, name: str, number: float | None) -> None:
         self._name, self._number = name, number
 
     def length(self) -> Spec:
-        """Return it as a duration."""
+        """Return the length as a duration, or raise `NotConvertible` if it is not known."""
         if self._number is None:
             raise NotConvertible(f"Global.epoch_num is required for {self._name}")
         return of(self._number)
 
 
 def of(epochs: float) -> Spec:
-    """Return a duration in epochs."""
+    """Return a duration of *epochs* epochs."""
     return {"epochs": float(epochs)}
 
 
@@ -89,7 +90,7 @@ def _linear(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _decay_learning_rate(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    rates.pop("end_lr", None)  # PaddleOCR takes it and does not use it
+    rates.pop("end_lr", None)  # PaddleOCR accepts it and does not use it
     factor = float(rates.pop("factor", 0.9))
     return _polynomial(run, 0.0, factor), float(rates.pop("learning_rate"))
 
@@ -111,7 +112,7 @@ def _multi_step(rates: Rates, run: Epochs) -> tuple[Spec, float]:
 
 
 def _piecewise(rates: Rates, run: Epochs) -> tuple[Spec, float]:
-    # PaddleOCR ignores it here: the values are the rates themselves.
+    # PaddleOCR ignores it for this schedule: the values are the learning rates themselves.
     rates.pop("learning_rate", None)
     boundaries = [of(epoch) for epoch in rates.pop("decay_epochs")]
     values = [float(value) for value in rates.pop("values")]

@@ -1,6 +1,6 @@
 """
 Schedules: lr, or another hyperparameter, as a function of t, the number of updates applied so far.
 
-In the formulas t = 0 is the first update, T the steps of the whole run and lr the optimizer's (or
-the group's) learning rate.
+In the formulas t = 0 is the first update, T is the number of steps in the whole run, and lr is the
+learning rate of the optimizer or of the parameter group.
 """

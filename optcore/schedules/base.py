@@ -1,4 +1,4 @@
-"""What all schedules share: fields, the warmup before them, their fit into a run, their cost."""
+"""The base class for schedules: common fields, warmup, checks against a run's length, cost."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
 Fraction = Annotated[float, Field(ge=0, json_schema_extra={"unit": "of lr"})]
 
 Example = Mapping[str, Any]
-"""Fields of a schedule, without its kind."""
+"""The fields of a schedule, without `kind`."""
 Variants = Mapping[str, Example]
 
 DELAYING = frozenset({"torch", "paddle", "paddleocr", "keras"})
-"""Dialects in which a schedule begins after its warmup: SequentialLR, LinearWarmup,
-CosineDecay(warmup_target). The others have no warmup of their own."""
+"""Dialects in which the schedule starts after the warmup, as in torch's SequentialLR, Paddle's
+LinearWarmup and Keras's CosineDecay(warmup_target). The other frameworks have no warmup of their
+own, so `ScheduleSpec.AFTER` decides."""
 
 
 class RunProblem(NamedTuple):
     """
-    A value that does not fit a run of the given length.
+    A value in a schedule that does not fit the length of the run.
 
     Attributes:
-        path: of the field, within the schedule.
-        message: a sentence with the name, the rule and the value.
-        value: as given.
+        path: the path of the field within the schedule.
+        message: a sentence that gives the field's name, the rule and the value.
+        value: the value as the user gave it.
     """
 
     path: tuple[str | int, ...]
@@ -44,37 +45,39 @@ class RunProblem(NamedTuple):
 
 class ScheduleSpec(Spec, ABC):
     """
-    What all schedules share.
+    Base class for all schedules.
 
-    A new one is a subclass in `optcore.schedules.families`: its fields, an example, its `_formula`,
-    and what it finds wrong in a run. It is listed in `optcore.schedules.catalogue`.
+    To add a schedule, write a subclass in `optcore.schedules.families` with its fields, an
+    `EXAMPLE`, a `_formula` and, where values must fit the run, a `problems_in`. Then list the
+    subclass in `optcore.schedules.catalogue`.
     """
 
     kind: str
-    """Which schedule."""
+    """The name of the schedule."""
 
     EXAMPLE: ClassVar[Example]
-    """Fields for the gallery, which draws them for a run of 400 steps, 20 to the epoch, lr 1."""
+    """Fields of the schedule that the gallery draws, in a run of 400 steps with 20 steps per epoch
+    and an lr of 1."""
     VARIANTS: ClassVar[Variants] = {}
-    """Name -> fields of a curve that the gallery draws beside the example."""
+    """Name -> fields of another schedule that the gallery draws in the same picture."""
     AFTER: ClassVar[After] = "compress"
-    """What a warmup that does not say so means, where no framework decides it (`DELAYING`)."""
+    """The default of `Warmup.after` in all dialects but those in `DELAYING`."""
     STATEFUL: ClassVar[bool] = False
-    """Whether lr depends on a metric of the run, so that it cannot be planned."""
+    """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
 
     warmup: Warmup | None = None
-    """A rise before the schedule proper; null for none."""
+    """A rise of lr before the schedule itself; null for no warmup."""
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_warmup(cls, data: Any) -> Any:  # noqa: ANN401
         if not isinstance(data, dict):
             return data
-        # The default depends on the class and the dialect, which the fields of Warmup cannot see.
+        # The default of `after` depends on the class and the dialect, which a Warmup does not know.
         warmup, dialect = data.get("warmup"), data.get("dialect")
-        # What is no string may have no hash; the field of the dialect reports it.
+        # A dialect that is no string may not be hashable; the field `dialect` reports it.
         after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
-        # In copies: *data* may be the caller's own object.
+        # In a copy: *data* may be the caller's own object.
         if isinstance(warmup, dict) and warmup.get("after") is None:
             return {**data, "warmup": {**warmup, "after": after}}
         if isinstance(warmup, Warmup) and warmup.after is None:
@@ -84,96 +87,96 @@ class ScheduleSpec(Spec, ABC):
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
         """
-        Return the function that the class documents, which knows nothing of a warmup.
+        Return the function of t in the class's docstring, without the warmup.
 
         Args:
-            lr: what the schedule starts from.
-            run: what durations are measured by; `problems_in` found nothing in it.
+            lr: the learning rate of the optimizer.
+            run: the length of the run, for which `problems_in` has found no problem.
         """
 
     def curve(self, lr: float, run: RunLength) -> Curve:
-        """Return the schedule as a function of t, behind its warmup, starting from *lr*."""
+        """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
         return self.behind_warmup(self._formula(lr, run), run)
 
     def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve* behind the warmup, if there is one."""
+        """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
         if self.warmup is None:
             return curve
         return self.warmup.before(curve, run, after=self.AFTER, numbers=self.numbers)
 
     @property
     def numbers(self) -> Numbers:
-        """What it is computed in."""
+        """The precision and rounding with which the schedule is computed."""
         return DOUBLE
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
-        """The schedules that it is made of."""
+        """The schedules that this schedule directly contains."""
         return ()
 
     @property
     def num_boundaries(self) -> int:
-        """How many points in the run it names, those of its parts left out."""
+        """The number of boundaries or milestones in this schedule, not counting its parts."""
         return 0
 
     def walk(self) -> Iterator[ScheduleSpec]:
-        """Yield this schedule and all that it is made of."""
+        """Yield this schedule, its parts, the parts of those, and so on."""
         yield self
         for part in self.parts:
             yield from part.walk()
 
     def num_entries(self) -> int:
-        """Return how many entries its lists have, those of its parts counted."""
+        """Return the number of list entries in this schedule and all its parts."""
         lists = (v for each in self.walk() for v in vars(each).values() if isinstance(v, list))
         return sum(map(len, lists))
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield what is wrong with the durations in a run of this length."""
+        """Yield a problem for each value that does not fit a run of this length."""
         if self.warmup is None:
             return
         given = self.warmup.length
         got = f"got {run.in_words(given)}"
-        # A small fraction of an epoch is rounded to no step at all.
+        # A small fraction of an epoch is rounded to 0 steps.
         if run.steps(given) < 1:
             message = f"length must be at least 1 step, {got}"
             yield RunProblem(("warmup", "length"), message, given)
-        # Nothing would be left for the schedule proper, and compress would divide by 0.
+        # No step would be left for the schedule itself, and compress would divide by 0.
         if run.steps(given) >= run.total_steps:
             message = f"length must be shorter than the run of {run.total_steps} steps, {got}"
             yield RunProblem(("warmup", "length"), message, given)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield what is allowed in a run of this length but probably not meant."""
-        # A text begins with "schedule" and the path of a field: what a schedule is part of puts its
-        # own path there, by replacing that word.
+        """Yield a warning for each value that is valid in this run but probably a mistake."""
+        # A warning begins with "schedule" and the path of a field. A schedule that contains this
+        # one replaces that word with the path of the part.
         yield from ()
 
     @property
     def uses_lr(self) -> bool:
-        """Whether the optimizer's own lr matters."""
+        """Whether the schedule uses the optimizer's own lr."""
         return True
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return how many of the run's steps belong to a rise at its beginning."""
+        """Return the number of steps at the beginning of the run that belong to a warmup."""
         return 0 if self.warmup is None else min(run.total_steps, run.steps(self.warmup.length))
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
-        """Yield each part, and the steps of it that the steps of *run* take."""
+        """Yield each part with the length for which it must be computed in *run*."""
         yield from ((part, run) for part in self.parts)
 
     def cost(self, run: RunLength) -> int:
-        """Return about how many values are computed for the steps of *run*."""
-        # It decides whether values are computed (optcore.spec.fit) and in which thread (api), so it
-        # must be known without computing one.
+        """Return roughly how many values must be computed to get lr at every step of *run*."""
+        # The cost decides whether values are computed (optcore.spec.fit) and in which thread (api),
+        # so it must be known before any value is computed.
         return run.total_steps + sum(part.cost(length) for part, length in self.parts_in(run))
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return how many steps are each computed from the one before, those of parts counted."""
-        # A late step of such a schedule takes all before it: to sample the run saves nothing.
+        """Return the number of steps computed from the previous step, including those in parts."""
+        # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 
     def offset(self, run: RunLength) -> int:
-        """Return by how many steps a delaying warmup puts off the schedule proper."""
+        """Return the number of steps by which the warmup delays the schedule; 0 for no delay."""
         if self.warmup is None or self.warmup.after != "delay":
             return 0
         return run.steps(self.warmup.length)
@@ -182,14 +185,14 @@ class ScheduleSpec(Spec, ABC):
 def at_least_a_step(
     name: str, duration: int | Epochs | None, run: RunLength
 ) -> Iterator[RunProblem]:
-    """Yield that the *duration* called *name* has no steps; null has all of the run's."""
+    """Yield a problem if *duration*, the value of the field *name*, comes to 0 steps in *run*."""
     if duration is not None and run.steps(duration) < 1:
         got = run.in_words(duration)
         yield RunProblem((name,), f"{name} must be at least 1 step, got {got}", duration)
 
 
 def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
-    """Yield that the field *name*, *base* raised to *power* over the run, overflows."""
+    """Yield a problem with the field *name* if *base* ** *power*, a factor of lr, overflows."""
     largest = 1e300  # less than the largest float64, so that its product with lr is finite too
     # In logarithms: Python raises OverflowError where base ** power is too large.
     if base > 1 and power * math.log(base) > math.log(largest):
@@ -202,21 +205,21 @@ def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:
 
 
 def below(path: tuple[str | int, ...], problems: Iterable[RunProblem]) -> Iterator[RunProblem]:
-    """Yield *problems* with their paths below *path*."""
+    """Yield *problems*, each with *path* put in front of its own path."""
     for problem in problems:
         yield problem._replace(path=(*path, *problem.path))
 
 
 def too_many(schedules: Iterable[ScheduleSpec]) -> str | None:
-    """Return that *schedules* and their parts, or their boundaries, are too many; or None."""
+    """Return an error message if *schedules*, with their parts, exceed the limits; else None."""
     number = boundaries = 0
     for schedule in schedules:
         for part in schedule.walk():
             number, boundaries = number + 1, boundaries + part.num_boundaries
     if number > MAX_SCHEDULES:
         return (
-            f"there must be at most {MAX_SCHEDULES} schedules, those that others are made of "
-            f"counted, got {number}"
+            f"there must be at most {MAX_SCHEDULES} schedules, including those that are parts of "
+            f"others, got {number}"
         )
     if boundaries > MAX_MOMENTS:
         return (

@@ -1,4 +1,4 @@
-"""The list of all schedules: a new one is named here, in one of three unions, and nowhere else."""
+"""The list of all schedules, in three unions: the only place where a new schedule is listed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from optcore.schedules.families.stateful import Greedy, Plateau
 from optcore.schedules.families.step import MultiStep, Step
 from optcore.spec.base import kind_of
 
-# In the order of the gallery, and of the message about an unknown kind.
+# The gallery and the message about an unknown kind list the schedules in this order.
 Simple = (
     Constant
     | Piecewise
@@ -62,23 +62,23 @@ Simple = (
 """Schedules with a formula of their own."""
 
 Composed = Chain | Cycle | Scaled | Product | Clamp | Noise | PerEpoch | Shift
-"""Schedules made of others."""
+"""Schedules that contain other schedules."""
 
 Stateful = Plateau | Greedy
-"""Schedules that a metric moves, so that they cannot be part of another."""
+"""Schedules in which a metric changes lr; they cannot be part of another schedule."""
 
 Part = Annotated[Simple | Composed, Field(discriminator="kind")]
-"""A schedule that larger ones may be made of: any that keeps no state."""
+"""A schedule that may be part of another schedule: any schedule without state."""
 
 AnySchedule = Annotated[Part | Stateful, Field(discriminator="kind")]
-"""One of the schedules, told apart by `kind`."""
+"""Any schedule; `kind` selects its class."""
 
 
 SCHEDULES: dict[str, type[ScheduleSpec]] = {
     kind_of(spec): spec for group in (Simple, Stateful, Composed) for spec in get_args(group)
 }
-"""Every schedule by its name, in the order of the gallery."""
+"""Kind -> class of every schedule, in the order of the gallery."""
 
-# Their fields are of the type Part, which cannot exist before they do.
+# Fields of these classes have the type Part, which can be defined only after the classes.
 for _spec in (Modifier, *get_args(Composed)):
     _spec.model_rebuild(_types_namespace={"Part": Part})

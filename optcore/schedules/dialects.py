@@ -1,4 +1,4 @@
-"""Dialects: the math, defaults and rounding of one framework, picked together by a name."""
+"""Dialects: names that each select the formula, defaults and rounding of one framework."""
 
 from __future__ import annotations
 
@@ -21,58 +21,58 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "torch": ("float64", "float32"),  # Python's floats; float32 is mindspore.experimental
     "paddle": ("float64",),
     "paddleocr": ("float64",),
-    "mindspore": ("float32", "float64"),  # its cells; its lists are Python's floats
-    "keras": ("float32",),  # lr is a float32 variable even among float64 weights
-    "tf1": ("float32", "float64"),  # whichever the tensor is that holds lr
+    "mindspore": ("float32", "float64"),  # float32 in its cells, float64 in its lists
+    "keras": ("float32",),  # lr is a float32 variable even if weights are float64
+    "tf1": ("float32", "float64"),  # the type of the tensor that holds lr
 }
-"""Dialect -> the numbers its framework computes lr in; the first is the default."""
+"""Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
-# 4 MB of float32, and 0.5 s for the slowest (docs/benchmarks.md).
+# So many values take 4 MB in float32, and the slowest schedule 0.5 s (docs/benchmarks.md).
 MAX_RECURSION = 1_000_000
-"""The longest recursion in float32, in steps: each of them is kept."""
+"""The longest float32 recursion, in steps; the value of every step is stored."""
 
 
 class Dialectal(ScheduleSpec):
     """
-    A schedule that frameworks disagree about: at a boundary, at the end, in its last digit.
+    Base class for schedules in which frameworks differ: at boundaries, at the end, in rounding.
 
-    The dialect picks flags, defaults and rounding together.
+    The field `dialect` selects one framework's formula, defaults and rounding together.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
-    """Which dialects there are besides plain."""
+    """The dialects that the schedule has besides plain."""
     ONLY_DOUBLE: ClassVar[bool] = False
-    """Whether it exists in float64 alone, whatever its dialect has."""
+    """Whether the schedule is computed in float64 alone, in every dialect."""
 
-    # Ahead of all fields whose default depends on it: pydantic fills in defaults in this order.
+    # Before all fields whose default depends on it: pydantic sets defaults in order of declaration.
     dialect: ScheduleDialect = "plain"
-    """Whose math, defaults and rounding; plain is the formula above. mindspore.experimental is
-    torch in float32."""
+    """The framework whose formula, defaults and rounding apply; plain is the formula above. For
+    mindspore.experimental, give torch and precision float32."""
     precision: Precision = Field(
-        # Not called where the dialect itself was wrong, so that it is always among the data.
+        # pydantic does not call this if the dialect is invalid, so data always has the dialect.
         default_factory=lambda data: PRECISIONS[data["dialect"]][0],
         json_schema_extra={"defaults": {name: first for name, (first, *_) in PRECISIONS.items()}},
     )
-    """The numbers lr is computed in, as the dialect's framework does."""
+    """The precision in which lr is computed, one that the dialect's framework uses."""
 
     @property
     def numbers(self) -> Numbers:
-        """What the dialect's framework computes in."""
+        """The precision and rounding of the dialect's framework."""
         single = self.precision == "float32"
         return Numbers(
             single=single,
             rounded=self.dialect == "tf1" and not single,
-            folds=self.dialect == "mindspore",  # its cells subtract Python's floats
+            folds=self.dialect == "mindspore",  # MindSpore's cells subtract Python's floats
             reciprocals=self.dialect == "tf1" and single,
         )
 
     @property
     def recursive(self) -> bool:
-        """Whether lr follows from the lr before, so that no step is known without all before."""
+        """Whether lr is computed from the previous step's lr, so that no step can be skipped."""
         return self.dialect == "torch" and self.precision == "float32"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a recursion that is too long."""
+        """Also yield a problem if a recursion has more than `MAX_RECURSION` steps."""
         yield from super().problems_in(run)
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
@@ -83,12 +83,12 @@ class Dialectal(ScheduleSpec):
             )
 
     def cost(self, run: RunLength) -> int:
-        """Return more for a recursion, which goes through its steps one by one."""
-        # Measured: from about 2 (step) to 40 times (a cosine with an end) what the formula takes.
+        """Return the cost, which is higher for a recursion because it computes step by step."""
+        # Measured: a recursion takes 2 (step) to 40 times (cosine with an end) the formula's time.
         return super().cost(run) * (10 if self.recursive else 1)
 
     def num_repeated(self, run: RunLength) -> int:
-        """Return all steps of a recursion."""
+        """Return the number of steps in the run for a recursion, else 0."""
         return run.total_steps if self.recursive else 0
 
     @model_validator(mode="after")
@@ -125,8 +125,9 @@ def by_dialect(plain: float | str | None, **limits_and_defaults: Any) -> Any:  #
     Return a pydantic field whose default depends on the schedule's dialect.
 
     Args:
-        plain: default in dialect plain, and in those that are not named.
-        limits_and_defaults: dialect -> default; pydantic's gt, ge, lt and le.
+        plain: the default in dialect plain and in every dialect that is not named.
+        limits_and_defaults: defaults by dialect (``keras=1e-4``), and pydantic's limits gt, ge, lt
+            and le.
     """
     limits = {k: v for k, v in limits_and_defaults.items() if k in ("gt", "ge", "lt", "le")}
     others = {k: v for k, v in limits_and_defaults.items() if k not in limits}

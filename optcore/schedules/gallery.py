@@ -1,8 +1,8 @@
 """
-The gallery: a page with the formula and the picture of every schedule, made from its spec.
+The gallery: a page with the formula and a picture of every schedule, made from the spec classes.
 
-``python -m optcore.schedules.gallery docs/schedules`` writes it; a test fails when the files there
-are out of date.
+``python -m optcore.schedules.gallery docs/schedules`` writes the page and the pictures; a test
+fails if the files in that folder are out of date.
 """
 
 from __future__ import annotations
@@ -23,39 +23,42 @@ from optcore.schedules.picture import svg
 from optcore.schedules.warmup import Warmup
 
 STEPS, PER_EPOCH = 400, 20
-"""Length of the drawn run and of its epochs, in steps."""
+"""The length of the drawn run, and of one epoch, in steps."""
 
 EXAMPLES = {kind: {"kind": kind, **spec.EXAMPLE} for kind, spec in SCHEDULES.items()}
-"""Kind -> the schedule that is drawn."""
+"""Kind -> the example schedule that is drawn."""
 
 WARMUPS = {
     after: {"kind": "cosine", "warmup": {"length": 100, "after": after}}
     for after in ("delay", "overlap", "compress")
 }
-# Better for ten epochs and then never again, so that both kinds lower lr in the second half.
+# The metric improves for ten epochs only, so that both kinds lower lr in the second half.
 METRICS = [1 / (1 + t) if t < 10 else 0.1 for t in range(20)]  # noqa: PLR2004
-"""What a metric-driven schedule observes in its picture, once an epoch."""
+"""The metric values with which metric-driven schedules are drawn, one per epoch."""
 
 HEAD = f"""# Schedules
 
-Every schedule that a job's `schedule`, a group's, or `optcore.make_schedule` may name, with its
-formula and its picture. This page is made from the specs; `make gallery` writes it.
+Every schedule that may be the `schedule` of a job or of a parameter group, or be given to
+`optcore.make_schedule`, with its formula and a picture. This page is made from the specs;
+`make gallery` writes it.
 
-In the formulas t = 0 is the first update, T the steps of the whole run and lr the optimizer's (or
-the group's) learning rate. Durations are steps, or `{{"epochs": 5}}`. The pictures show runs of
-{STEPS} steps, {PER_EPOCH} to the epoch, from an lr of 1.
+In the formulas t = 0 is the first update, T is the number of steps in the whole run, and lr is the
+learning rate of the optimizer or of the parameter group. A duration is a number of steps, such as
+`500`, or of epochs, such as `{{"epochs": 5}}`. The pictures show runs of {STEPS} steps, with
+{PER_EPOCH} steps per epoch and an lr of 1.
 
-Where frameworks disagree, `dialect` picks one framework's formula, defaults and rounding together,
-and lr is the framework's own at every step. Left out, it is `plain`: the formula below.
+Where frameworks differ, `dialect` selects one framework's formula, defaults and rounding together,
+so that lr equals the lr of that framework at every step. The default dialect is `plain`: the
+formula below.
 
-See one before it runs: `optserve schedule plot '{{"kind": "cosine"}}'`, or
+To see a schedule before it runs: `optserve schedule plot '{{"kind": "cosine"}}'`, or
 `POST /v1/schedules/preview`.
 """
 
 
 def page() -> dict[str, str]:
-    """Return the files of the gallery by name."""
-    files = {"warmup.svg": svg(drawn(WARMUPS), title="cosine behind a warmup of 100")}
+    """Return the files of the gallery as file name -> text."""
+    files = {"warmup.svg": svg(drawn(WARMUPS), title="cosine after a warmup of 100")}
     parts = [HEAD, contents(), section("warmup", Warmup, WARMUPS["delay"])]
     for kind, spec in SCHEDULES.items():
         variants = {name: {"kind": kind, **fields} for name, fields in spec.VARIANTS.items()}
@@ -67,12 +70,12 @@ def page() -> dict[str, str]:
 
 
 def contents() -> str:
-    """Return links to every schedule."""
+    """Return a line of links to the sections, one for each kind."""
     return " · ".join(f"[{kind}](#{kind})" for kind in ("warmup", *SCHEDULES)) + "\n"
 
 
 def section(kind: str, spec: type[Any], example: Mapping[str, Any]) -> str:
-    """Return the section of the page about one kind."""
+    """Return the section for one kind: its picture, *example*, formula and fields."""
     lines = [f"## {kind}", "", f"![{kind}]({kind}.svg)", "", "```json", as_json(example), "```", ""]
     lines += [_as_markdown(inspect.getdoc(spec) or ""), ""]
     if issubclass(spec, Dialectal):
@@ -87,7 +90,7 @@ def section(kind: str, spec: type[Any], example: Mapping[str, Any]) -> str:
 
 
 def as_json(example: Mapping[str, Any]) -> str:
-    """Return *example* as JSON, a long list shortened."""
+    """Return *example* as JSON, with long lists shortened."""
     parts = []
     for name, value in example.items():
         text = json.dumps(value)
@@ -98,7 +101,7 @@ def as_json(example: Mapping[str, Any]) -> str:
 
 
 def drawn(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the curves of *specs*."""
+    """Return name -> lr at every step of the drawn run, for each of *specs*."""
     return {name: _curve(spec) for name, spec in specs.items()}
 
 
@@ -108,14 +111,14 @@ def _curve(spec: Mapping[str, Any]) -> Any:  # noqa: ANN401
         return schedule(np.arange(STEPS))
     lrs = []
     for metric in METRICS:
-        # At any t: the examples have no warmup, and nothing but a metric moves their lr.
+        # Any t will do: the examples have no warmup, and only the metric changes their lr.
         lrs += [schedule(0)] * PER_EPOCH
         schedule.observe(metric)
     return np.asarray(lrs)
 
 
 def _as_markdown(text: str) -> str:
-    """Return a docstring with its indented blocks fenced."""
+    """Return the docstring *text* as Markdown, with code fences around its indented blocks."""
     body, _, references = text.partition("\n\nReferences:\n")
     blocks = []
     for block in body.split("\n\n"):

@@ -1,4 +1,4 @@
-"""Make a schedule: from its spec to a function of t."""
+"""Make a schedule, which is a function of t, from its spec."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from optcore.spec.errors import Problem, SpecError, dotted
 
 _parser: TypeAdapter[ScheduleSpec] = TypeAdapter(AnySchedule)
 
-# 128 KiB of float64 each: several of them fit into a second-level cache.
+# 128 KiB of float64: several arrays of this size fit into a second-level cache.
 BLOCK = 16_384
-"""Steps computed at a time, so that intermediate values stay in the cache."""
+"""The number of steps computed at a time, so that intermediate values stay in the cache."""
 
 
 class Schedule(Protocol):
-    """lr at the update after t updates: a number for a number, an array for an array."""
+    """A function from t, the number of updates applied, to the lr of the next update."""
 
     @overload
     def __call__(self, t: int) -> float: ...
@@ -33,7 +33,7 @@ class Schedule(Protocol):
 
 
 class PlannedSchedule:
-    """A schedule that depends on the step alone: a pure function of t."""
+    """A schedule whose lr depends only on t: a pure function."""
 
     def __init__(self, curve: Curve) -> None:
         self._curve = curve
@@ -43,11 +43,11 @@ class PlannedSchedule:
     @overload
     def __call__(self, t: ArrayLike) -> NDArray[np.float64]: ...
     def __call__(self, t: Any) -> Any:
-        """Return lr at the update after *t* updates."""
-        # Curves rely on floats: np.full_like of whole numbers would truncate lr.
+        """Return the lr of the update after *t* updates; an array of t gives an array of lr."""
+        # Curves rely on floats: np.full_like of an array of integers would truncate lr.
         at = np.asarray(t, np.float64)
         if at.ndim == 0:
-            # The same path as an array's, so that both give the same bits.
+            # Computed as an array is, so that a number and an array give the same bits.
             return float(self._curve(at.reshape(1))[0])
         lr = np.empty(at.shape, np.float64)
         # lr is contiguous, so that out is a view of it.
@@ -61,8 +61,8 @@ class MetricDrivenSchedule(PlannedSchedule):
     """
     A schedule whose lr depends on a metric as well as on the step: plateau or greedy.
 
-    Called for any t, it returns the lr that follows from the observations so far. Its state belongs
-    in a checkpoint.
+    A call returns the lr that follows from t and the metric values observed so far. A checkpoint
+    must contain the state of the schedule.
     """
 
     def __init__(self, curve: Curve, state: MetricDrivenLr) -> None:
@@ -71,19 +71,19 @@ class MetricDrivenSchedule(PlannedSchedule):
 
     @property
     def metric(self) -> str:
-        """The metric that it observes."""
+        """The name of the metric that the schedule observes."""
         return self._state.spec.metric
 
     def observe(self, value: float) -> None:
-        """Observe the next *value* of the metric."""
+        """Record the next *value* of the metric, which may change lr."""
         self._state.observe(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs, as JSON."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         return self._state.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a *state* that `state_dict` returned."""
+        """Restore a *state* that `state_dict` has returned."""
         self._state.load_state_dict(state)
 
 
@@ -97,17 +97,18 @@ def make_schedule(
     """
     Return the schedule that *spec* describes: a pure function of t, in float64.
 
-    For plateau and greedy it is a `MetricDrivenSchedule`, which also takes a metric (``observe``).
+    For plateau and greedy, return a `MetricDrivenSchedule`, whose lr also depends on the values of
+    a metric that are passed to ``observe``.
 
     Args:
-        spec: as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
-        lr: what the schedule starts from; positive. The same functions do for momentum, a beta or
-            a weight decay: give that.
-        total_steps: length of the run in steps; durations left out mean all of it.
-        steps_per_epoch: what a duration in epochs is multiplied by.
+        spec: the schedule as in a job: ``{"kind": "cosine", "warmup": {"length": 100}}``.
+        lr: the learning rate of the optimizer, positive. To schedule momentum, a beta or weight
+            decay, give the value of that hyperparameter.
+        total_steps: the length of the run in steps; a duration that is left out is the whole run.
+        steps_per_epoch: the number of steps in an epoch, for durations in epochs.
 
     Raises:
-        SpecError: the spec is wrong, or a duration does not fit the run.
+        SpecError: The spec is invalid, or a value does not fit the length of the run.
 
     Examples:
         >>> schedule = make_schedule({"kind": "cosine"}, lr=0.1, total_steps=4)
@@ -123,25 +124,27 @@ def make_schedule(
     if not isinstance(parsed, MetricDriven):
         return PlannedSchedule(_curve(parsed, lr, run))
     state = parsed.state(lr)
-    # Not parsed.curve(): its formula is the plan, in which no metric changes lr.
+    # Not parsed.curve(): that is the planned curve, in which no metric changes lr.
     lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
     return MetricDrivenSchedule(parsed.behind_warmup(lr_now, run), state)
 
 
 def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:
     try:
-        # Numbers that are not finite are reported where lr is planned, with the step.
+        # optcore.plan reports values that are not finite, with their step.
         with np.errstate(all="ignore"):
-            # To make a curve computes values, too: the peak of its warmup, products of factors.
+            # Making a curve also computes values: the peak of its warmup, products of factors.
             return spec.curve(lr, run)
-    # Python's floats raise where numpy's become inf or NaN: where lr is 0 and divided by.
+    # Where numpy's floats become inf or NaN, Python's raise: in a division by an lr of 0.
     except ArithmeticError as error:
-        text = f"kind {spec.kind} must give finite numbers, got {error} from {lr:g}"
+        text = (
+            f"kind {spec.kind} must give finite numbers, got {error} with a start value of {lr:g}"
+        )
         raise SpecError([Problem("kind", text)]) from None
 
 
 def parse_schedule(spec: ScheduleSpec | Mapping[str, Any]) -> ScheduleSpec:
-    """Return *spec* as a spec, or raise `SpecError`."""
+    """Return *spec* as a validated spec; raise `SpecError` if *spec* is invalid."""
     # Not parsed again: the job may have been accepted with fewer rules than those of today.
     if isinstance(spec, ScheduleSpec):
         return spec

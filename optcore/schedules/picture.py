@@ -1,4 +1,4 @@
-"""Curves as SVG: one line each, every extreme kept, the same text for the same numbers."""
+"""Curves as SVG: every extreme is drawn, and the same numbers always give the same text."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
-"""Colours of the curves, in turn, which can be told apart without seeing red."""
+"""The colours of the curves, used in turn; red-blind readers can tell them apart."""
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 30, 28
-"""Margins around the curves, in pixels."""
+"""The margins around the curves, in pixels."""
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
 def svg(
     curves: Mapping[str, NDArray[np.float64]], *, title: str, width: int = 640, height: int = 240
 ) -> str:
-    """Return a picture of *curves*, as `svg_parts` yields it."""
+    """Return an SVG picture of *curves*; `svg_parts` describes the arguments."""
     return "".join(svg_parts(curves, title=title, width=width, height=height))
 
 
@@ -26,20 +26,20 @@ def svg_parts(
     curves: Mapping[str, NDArray[np.float64]], *, title: str, width: int = 640, height: int = 240
 ) -> Iterator[str]:
     """
-    Yield a picture of *curves*, which have a value per step each, part by part.
+    Yield the text of an SVG picture of *curves*, part by part.
 
-    Where there are more steps than pixels a curve passes through the lowest and the highest value
-    of every pixel.
+    If there are more steps than pixels across, a curve is drawn through the lowest and the highest
+    value within each pixel.
 
     Args:
-        curves: by name; equally long, finite.
-        title: written above.
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
+        curves: name -> one value per step; all values are finite.
+        title: the text above the curves.
+        width: the width of the picture, in pixels.
+        height: the height of the picture, in pixels.
     """
     low = min(0.0, *(float(curve.min()) for curve in curves.values()))
     high = max(float(curve.max()) for curve in curves.values())
-    # A curve of zeros has no height, by which y divides.
+    # If all values are 0, the height, by which y divides, must not be 0.
     high = high if high > low else low + 1
     frame = _Frame(width, height, low, high, max(len(curve) for curve in curves.values()))
     head = [
@@ -62,7 +62,7 @@ def svg_parts(
 
 
 class _Frame:
-    """Where a step and a value are in the picture."""
+    """The frame around the curves: converts steps and values to positions in the picture."""
 
     def __init__(self, width: int, height: int, low: float, high: float, steps: int) -> None:
         self.low, self.high, self.steps = low, high, steps
@@ -70,12 +70,12 @@ class _Frame:
         self.top, self.bottom = TOP, height - BOTTOM
 
     def y(self, value: float) -> float:
-        """Return how far down *value* is."""
+        """Return the distance of *value* from the top of the picture, in pixels."""
         part = (value - self.low) / (self.high - self.low)
         return self.bottom - part * (self.bottom - self.top)
 
     def points(self, curve: NDArray[np.float64]) -> str:
-        """Return *curve* as the points of a polyline."""
+        """Return *curve* as the ``points`` attribute of an SVG polyline."""
         columns = (self.right - self.left) * 2
         span = max(1, self.steps - 1)
         if len(curve) <= columns:
@@ -88,11 +88,11 @@ class _Frame:
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
 
     def labels(self) -> list[str]:
-        """Return axes and the numbers on them."""
+        """Return the SVG elements for the axes and for the numbers beside them."""
         floor, ceiling = self.y(self.low), self.y(self.high)
         axes = f"M{self.left},{ceiling:.1f} V{floor:.1f} H{self.right}"
         lines = [f'<path d="{axes}" fill="none" stroke="#9ca3af"/>']
-        # A set, since low is mostly 0; sorted below, so that the text does not depend on its order.
+        # A set, since low is mostly 0; the lines are sorted, since a set has no order.
         for value in {self.low, 0.0, (self.low + self.high) / 2, self.high}:
             lines.append(
                 f'<text x="{self.left - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end">'
@@ -109,13 +109,13 @@ class _Frame:
 def _extremes(
     curve: NDArray[np.float64], columns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the steps of the lowest and the highest value of every column, in order."""
+    """Return steps and values of the lowest and highest points in each of *columns* / 2 spans."""
     edges = np.arange(columns // 2 + 1) * len(curve) // (columns // 2)
     found = []
     for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         part = curve[start:stop]
         found += sorted({start + int(part.argmin()), start + int(part.argmax())})
-    # With both ends, so that the line spans the axis.
+    # The first and the last step are included, so that the line spans the axis.
     at = np.asarray(sorted({0, *found, len(curve) - 1}))
     return at, curve[at]
 
@@ -130,9 +130,9 @@ def _legend(names: list[str], title: str, width: int) -> list[str]:
         colour = COLOURS[i % len(COLOURS)]
         text = f'<text x="{x}" y="18" text-anchor="end" fill="{colour}">{escape(label)}</text>'
         lines.append(text)
-        # Nothing here can measure a font: 8 pixels to a character of size 12.
+        # The text cannot be measured here; 8 pixels are assumed for a character of size 12.
         x -= 8 * len(label) + 14
-        # What is left out would run into the title.
+        # Further names would run into the title.
         if x < width // 2:
             break
     return lines

@@ -1,4 +1,4 @@
-"""Warmup: the rise before a schedule, and the three meanings of what comes after it."""
+"""Warmup: a rise of lr before a schedule, and the three ways to continue after the rise."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ After = Literal["delay", "overlap", "compress"]
 
 class Warmup(Spec):
     """
-    A rise to the schedule's first value, over the first w steps.
+    A rise to the schedule's first value, over the first steps of the run.
 
-    Writing x for t / w and peak for *end*, or for f(0) where *end* is left out::
+    Writing w for *length*, x for t / w, f for the schedule without the warmup, and peak for *end*
+    (f(0) if *end* is null)::
 
         t <  w:  linear       start + (peak - start) * x
                  cosine       start + (peak - start) * (1 - cos(pi * x)) / 2
                  exponential  start * (peak / start) ** x
                  constant     start
-        t >= w:  delay     f(t - w)                  the schedule begins after the warmup
-                 overlap   f(t)                      it has been running all along
-                 compress  f((t - w) * T / (T - w))  it is squeezed into what is left of the run
+        t >= w:  delay     f(t - w)                  the schedule starts at t = w
+                 overlap   f(t)                      the schedule starts at t = 0
+                 compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
-    With ``delay`` a schedule as long as the run is cut off by its end: validate warns.
+    With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns.
 
     References:
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
@@ -40,19 +41,20 @@ class Warmup(Spec):
     """
 
     length: Duration
-    """How long lr rises; shorter than the run."""
+    """The length of the rise, which must be shorter than the run."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
-    """lr of the first update. The default, 0, is what most frameworks do: that update changes
-    nothing."""
+    """The lr of the first update. The default is 0, as in most frameworks; the first update then
+    changes nothing."""
     after: After | None = None
-    """What the schedule does about the steps the warmup took. Left out: delay in the dialects
-    torch, paddle, paddleocr and keras; in others compress where the schedule is a curve over the
-    run, overlap where it changes at given steps."""
+    """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
+    paddleocr and keras. Otherwise it is delay for chain, cycle, cyclic, inverse_sqrt and noam,
+    overlap for greedy, multi_step, per_epoch, piecewise, plateau, step, values and wsd, and
+    compress for the rest."""
     shape: Literal["linear", "cosine", "exponential", "constant"] = "linear"
-    """How lr gets from start to end."""
+    """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
-    """What lr rises to; null for the schedule's first value. Another value is a jump at the end
-    of the warmup, which Paddle's LinearWarmup(end_lr) allows."""
+    """The lr at the end of the rise; null for the schedule's first value. With any other value lr
+    jumps after the rise, as in Paddle's LinearWarmup(end_lr)."""
 
     @model_validator(mode="after")
     def _exponential_needs_a_start(self) -> Self:
@@ -65,7 +67,7 @@ class Warmup(Spec):
         return self
 
     def before(self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers) -> Curve:
-        """Return *curve* behind this rise; *after* holds where the warmup leaves it out."""
+        """Return *curve* preceded by this warmup; *after* is the default for the field `after`."""
         return warmup(
             curve,
             length=run.steps(self.length),
@@ -90,9 +92,9 @@ def warmup(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
-    Return *curve* behind a rise from *start* to *end*, or else to its first value.
+    Return *curve* preceded by a rise from *start* to *end*.
 
-    ::
+    With the shape ``linear``, and the other shapes as in `Warmup`::
 
         t <  length:  start + (end - start) * t / length
         t >= length:  delay     curve(t - length)
@@ -100,19 +102,19 @@ def warmup(
                       compress  curve((t - length) * total_steps / (total_steps - length))
 
     Args:
-        curve: the schedule proper.
-        length: of the rise, in steps; 0 for none.
-        start: lr at t = 0.
-        after: what the curve does about the steps the rise took.
-        total_steps: length of the run, above *length*.
-        shape: of the rise.
-        end: what it rises to; None for the curve's first value.
-        numbers: what the rise is computed in.
+        curve: the schedule without its warmup.
+        length: the length of the rise in steps; 0 for no rise.
+        start: the lr at t = 0.
+        after: how *curve* continues after the rise.
+        total_steps: the length of the run in steps, greater than *length*.
+        shape: the shape of the rise.
+        end: the lr at the end of the rise; None for the first value of *curve*.
+        numbers: the precision and rounding with which a linear rise is computed.
     """
     if length == 0:
         return curve
-    # Taken once. An lr that a metric changes during the rise, or that is restored after this, does
-    # not change the rise: a resumed run has the same one.
+    # Taken once: if a metric changes lr during the rise, or a state is restored later, the rise
+    # stays the same, so that a resumed run has the same rise.
     peak = float(curve(np.zeros(1))[0]) if end is None else end
     rise = _rise(length, start, peak, shape, numbers)
     offset = 0 if after == "overlap" else length
@@ -120,10 +122,10 @@ def warmup(
     def f(t: Array) -> Array:
         since = np.maximum(t - offset, 0.0)
         if after == "compress":
-            # The product first: it is exact, so that whole positions stay whole.
+            # Multiplied first: the product is exact, so that whole positions stay whole.
             since = since * total_steps / (total_steps - length)
         # np.where computes both sides at every t: the rise must not overflow after its end, and
-        # the curve is defined from 0 on only.
+        # the curve is defined only from 0 on.
         return np.where(t < length, rise(np.minimum(t, length)), curve(since))
 
     return f
@@ -131,7 +133,7 @@ def warmup(
 
 def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
     low, height, n = numbers.lr(start), numbers.lr(peak) - numbers.lr(start), numbers(length)
-    # The other shapes are in float64: the warmups of Keras and MindSpore are lines.
+    # The shapes below are in float64: the warmups of Keras and MindSpore are linear.
     if shape == "constant":
         return lambda t: np.full_like(t, start)
     if shape == "exponential":

@@ -1,1 +1,1 @@
-"""What a run may say: the JSON words of optserve, declared once. Nothing here imports torch."""
+"""Specs: the fields of a run in JSON, declared once for all of optserve; without torch."""

@@ -29,17 +29,17 @@ from optcore.spec.errors import (
 from optcore.spec.limits import are_lifted, lifted, parsed_without
 
 Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
-"""Whose math, defaults and rounding a name means."""
+"""A framework (or article) whose math, defaults and rounding a spec follows."""
 
 Defaults = Mapping[str, float | bool | str | None]
-"""Dialect -> default."""
+"""Maps a dialect to the default of a field in that dialect."""
 
 
 class Spec(BaseModel):
     """
-    Base of every spec: unknown fields, wrong types, NaN and infinities are errors.
+    The base of all specs: unknown fields, wrong types, NaN and infinities are errors.
 
-    Build one with `parse`; its errors are `SpecError`.
+    Build a spec with `parse`, which raises `SpecError`.
     """
 
     model_config = ConfigDict(
@@ -50,17 +50,17 @@ class Spec(BaseModel):
         # Specs are shared: as the defaults of fields, and by caches.
         frozen=True,
         allow_inf_nan=False,
-        # The texts below fields are those of OpenAPI, of the catalogue and of docs/optimizers.
+        # The texts below fields appear in OpenAPI, in the catalogue and in docs/optimizers.
         use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
 
     FORMER_PLACES: ClassVar[Mapping[str, Callable[[object], str]]] = {}
-    """Field that belongs elsewhere -> what is said of it, by its value."""
+    """Maps a field in its former place to a function from its value to the error message."""
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Return *data* (a mapping or a spec) as a spec, or raise `SpecError`."""
+        """Return the spec parsed from *data* (a mapping or a spec), or raise `SpecError`."""
         try:
             if are_lifted():
                 return parsed_without(cls, data)
@@ -70,7 +70,12 @@ class Spec(BaseModel):
 
     @classmethod
     def parse_accepted(cls, data: object) -> Self:
-        """Return *data* as a spec if any release may have accepted it: without limits if needed."""
+        """
+        Return the spec parsed from *data*, or raise `SpecError`.
+
+        If *data* is refused, it is parsed again without limits, since a release without them may
+        have accepted it.
+        """
         try:
             return cls.parse(data)
         except SpecError:
@@ -80,8 +85,8 @@ class Spec(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
-        # This runs for each nested spec, since only the class that has the fields can name the
-        # right ones. The levels above pass its sentences on.
+        # This runs for each nested spec, since only the class that has the fields can suggest the
+        # right names. The levels above pass its messages on.
         known, left_out = _without_most_unknown(cls, data)
         try:
             return handler(known)
@@ -101,10 +106,10 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
     Return a pydantic field whose default depends on the spec's dialect.
 
     Args:
-        defaults: dialect -> default, None where it must be given. Where a dialect is missing,
-            the field does not exist in it: the spec holds the first default, and naming the
-            field is an error.
-        limits: pydantic's gt, ge, lt and le.
+        defaults: default value for each dialect; None if the field is required in that dialect.
+            In a dialect that is missing here, the field does not exist: the spec holds the first
+            default, and giving the field is an error.
+        limits: pydantic's bounds gt, ge, lt and le.
     """
     # pydantic validates fields in their order, those of the base class first, so `dialect` is there
     # before any field that needs it. If it is wrong, the factory is not called, and pydantic adds
@@ -118,18 +123,18 @@ def per_dialect(defaults: Defaults, **limits: float) -> Any:  # noqa: ANN401
 
 
 def dialects_of(cls: type[Spec], name: str) -> Defaults | None:
-    """Return the defaults per dialect of the field *name*, or None if it has a single one."""
+    """Return the default of the field *name* for each dialect, or None if it has only one."""
     extra = cls.model_fields[name].json_schema_extra
     return extra.get("defaults") if isinstance(extra, dict) else None  # type: ignore[return-value]
 
 
 def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noqa: ANN401
     """
-    Return the classes of *union* by the value of their field ``kind``, in order of it.
+    Return the classes in *union* by the value of their field ``kind``, in alphabetical order.
 
     Args:
-        union: ``Annotated[A | B, Field(discriminator="kind")]``.
-        base: what its classes have in common.
+        union: a union in the form ``Annotated[A | B, Field(discriminator="kind")]``.
+        base: the base class of all classes in the union.
     """
     found: dict[str, type[AnySpec]] = {}
     for cls in get_args(get_args(union)[0]):
@@ -139,20 +144,20 @@ def by_kind(union: Any, base: type[AnySpec]) -> dict[str, type[AnySpec]]:  # noq
 
 
 def kind_of(cls: type[Spec]) -> str:
-    """Return the value of the field ``kind`` that tells *cls* apart from others."""
+    """Return the only value that the field ``kind`` of *cls* accepts."""
     (kind,) = get_args(cls.model_fields["kind"].annotation)
     return str(kind)
 
 
 def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
     """
-    Return *data* without the unknown fields beyond those that get a message, and their number.
+    Return *data* without the unknown fields that get no message, and the number of those fields.
 
-    Otherwise pydantic makes an error for each of 80,000, at every level of the spec.
+    If they stayed, pydantic would make an error for each of 80,000, at every level of the spec.
     """
     most = len(cls.model_fields) + MOST_PROBLEMS
-    # Few enough for pydantic to name them all. Where extra fields are allowed (Group) they are
-    # hyperparameters, which the optimizer's class checks.
+    # If there are few fields, pydantic can name them all. In a Group, extra fields are allowed:
+    # they are hyperparameters, which the optimizer's class checks.
     if not isinstance(data, dict) or len(data) <= most or cls.model_config["extra"] != "forbid":
         return data, 0
     known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -162,13 +167,13 @@ def _without_most_unknown(cls: type[Spec], data: object) -> tuple[object, int]:
 
 
 def _further(number: int) -> InitErrorDetails:
-    """Return the error that stands for *number* further ones."""
+    """Return the error that stands for *number* further errors."""
     kind = PydanticCustomError(MORE, "and {number} more", {"number": number})
     return InitErrorDetails(type=kind, loc=(), input=None)
 
 
 def _unknown(cls: type[Spec], name: str, value: object) -> str:
-    """Return what is said of the unknown field *name*."""
+    """Return the error message about the unknown field *name*, which has this *value*."""
     if name in cls.FORMER_PLACES:
         return cls.FORMER_PLACES[name](value)
     known = [field.alias or own for own, field in cls.model_fields.items()]
@@ -176,7 +181,7 @@ def _unknown(cls: type[Spec], name: str, value: object) -> str:
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:
-    """Return *error* with what only the class has: field names and their limits."""
+    """Return *error* with what only *cls* knows: the names of its fields, and their limits."""
     details = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"])
     if error["type"] == RULE:
         details["type"] = PydanticCustomError(RULE, error["msg"])

@@ -1,4 +1,4 @@
-"""Durations: a number of steps, or of epochs; and the run that they are measured by."""
+"""Durations in steps or epochs, and the length of a run, which converts them to steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Epochs(Spec):
 
     # An epoch has at least one step, so MAX_STEPS bounds epochs too.
     epochs: float = Field(gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
-    """How many passes over the training data; fractions are allowed."""
+    """Number of passes over the training data; fractions are allowed."""
 
 
 # A function chooses the form. For a plain union, pydantic would report what is wrong with each
@@ -44,26 +44,26 @@ Moment = Annotated[
 
 class RunLength(NamedTuple):
     """
-    The length of a run, which durations are measured by.
+    The length of a run, which converts durations to steps.
 
     Attributes:
-        total_steps: updates in the run; a duration left out means all of it.
-        steps_per_epoch: what a duration in epochs is multiplied by.
+        total_steps: number of steps in the run.
+        steps_per_epoch: number of steps in an epoch.
     """
 
     total_steps: int
     steps_per_epoch: int
 
     def steps(self, duration: int | Epochs | None) -> int:
-        """Return *duration* in steps, which may be 0; null is the whole run."""
+        """Return *duration* in steps, possibly 0; a duration of None is the whole run."""
         return self.total_steps if duration is None else steps_in(duration, self.steps_per_epoch)
 
     def steps_or_one(self, duration: int | Epochs | None) -> int:
-        """Return *duration* in steps, at least 1; null is the whole run."""
+        """Return *duration* in steps, at least 1; a duration of None is the whole run."""
         return self.total_steps if duration is None else max(1, self.steps(duration))
 
     def in_words(self, duration: int | Epochs) -> str:
-        """Return ``500 steps`` or ``5 epochs (3000 steps)``."""
+        """Return *duration* as text: ``500 steps`` or ``5 epochs (3000 steps)``."""
         steps = counted(self.steps(duration), "step")
         if isinstance(duration, Epochs):
             return f"{counted(duration.epochs, 'epoch')} ({steps})"
@@ -71,12 +71,12 @@ class RunLength(NamedTuple):
 
 
 def steps_in(duration: int | Epochs, steps_per_epoch: int) -> int:
-    """Return *duration* in steps; a fraction of an epoch below half a step is 0."""
+    """Return *duration* in steps; a duration shorter than half a step gives 0."""
     if isinstance(duration, Epochs):
         return round(duration.epochs * steps_per_epoch)
     return duration
 
 
 def counted(number: float, noun: str) -> str:
-    """Return ``1 step``, ``2 steps``."""
+    """Return *number* and *noun*, in the plural if needed: ``1 step``, ``2 steps``."""
     return f"{str(number).removesuffix('.0')} {noun}{'' if number == 1 else 's'}"

@@ -1,12 +1,12 @@
 """
-Turn pydantic's errors into sentences: field, rule, value, nearest right name.
+Turn pydantic's errors into sentences with the field, the rule, the value and the nearest name.
 
     SpecError          a ValueError; every spec raises it on bad input
       .problems        one Problem per mistake, in the order of the fields: the first 20
       .more            the number of further mistakes
 
-A request may be a megabyte of mistakes. So only the mistakes that are shown are put into words,
-and every name and value that a message repeats is shortened.
+A request may contain a megabyte of mistakes. So messages are made only for the mistakes that are
+shown, and every name and value in a message is shortened.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 # With MAX_VALUE_LENGTH it keeps each error response below 256 KB, as docs/limits.md promises.
 MOST_PROBLEMS = 20
-"""Mistakes that are put into words; further ones are only counted."""
+"""Largest number of mistakes that get a message; further mistakes are only counted."""
 MAX_VALUE_LENGTH = 80
-"""Characters of a wrong value or name that a message repeats."""
+"""Largest number of characters of a wrong value or name in a message."""
 MAX_JSON_LENGTH = 300
-"""Characters of a value that a message says to write elsewhere."""
+"""Largest number of characters of a JSON value that a message offers for copying."""
 # A model may have thousands of parameters, and difflib compares with each name.
 MOST_COMPARED = 200
-"""Names among which the nearest right one is searched."""
+"""Largest number of valid names that are compared with a misspelt one."""
 
 ELSEWHERE = {
     "alpha": "rho",
@@ -40,7 +40,7 @@ ELSEWHERE = {
     "learning_rate": "lr",
     "mu": "momentum",
 }
-"""Names of our fields in other libraries, where the two are not similar."""
+"""Maps a hyperparameter's name in other libraries to our field, where the names are not similar."""
 
 # Two digits more than a message has, so that `_first_digits` never needs a negative power of 10.
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
@@ -50,10 +50,10 @@ RULE = "rule"
 """Type of the errors that `reject` raises: their message is already a whole sentence."""
 
 MORE = "more"
-"""Type of an error that stands for ``number`` further ones, which have no message."""
+"""Type of an error that stands for ``number`` further errors, which have no message."""
 
 TAG = "~"
-"""First character of the union tags that are not in the data."""
+"""First character of the union tags that do not occur in the data."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Problem:
     One mistake in a spec.
 
     Attributes:
-        param: where it is, as a dotted path: ``optimizer.lr``, ``schedule.boundaries[1]``.
+        param: path of the wrong field: ``optimizer.lr``, ``schedule.boundaries[1]``.
         message: a sentence with the name, the rule and the value given.
     """
 
@@ -72,11 +72,11 @@ class Problem:
 
 class SpecError(ValueError):
     """
-    A spec that cannot be accepted; its text is one line per problem.
+    A spec is not valid. The text of the error has one line per problem.
 
     Attributes:
-        problems: the first `MOST_PROBLEMS`.
-        more: how many further ones there are.
+        problems: the first `MOST_PROBLEMS` problems.
+        more: number of further problems.
     """
 
     def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
@@ -86,25 +86,25 @@ class SpecError(ValueError):
 
     @classmethod
     def of(cls, error: ValidationError, data: object) -> SpecError:
-        """Return what pydantic's *error* about *data* says."""
+        """Return pydantic's *error* about *data* as a `SpecError`."""
         return cls(*problems(error.errors(include_url=False), data))
 
 
 def lines(told: Iterable[tuple[str, str]], more: int) -> list[str]:
-    """Return a line for each (param, message), and one for the number of further ones."""
+    """Return a line for each (param, message), and a last line with *more* unless it is 0."""
     found = [f"{param}: {message}" for param, message in told]
     return [*found, f"and {more} more"] if more else found
 
 
 class Mistakes:
-    """Collects problems; those beyond `MOST_PROBLEMS` are counted, without making their message."""
+    """Collects problems; beyond `MOST_PROBLEMS` it only counts them and makes no messages."""
 
     def __init__(self) -> None:
         self._told: list[Problem] = []
         self._more = 0
 
     def add(self, param: str, message: Callable[[], str]) -> None:
-        """Add a problem of *param*, whose text *message* returns."""
+        """Add a problem with *param*; *message* is a function that returns its text."""
         if len(self._told) < MOST_PROBLEMS:
             self._told.append(Problem(param, message()))
         else:
@@ -114,13 +114,13 @@ class Mistakes:
         return bool(self._told)
 
     def tell(self) -> None:
-        """Raise `SpecError` if there are any."""
+        """Raise `SpecError` if there are any problems."""
         if self._told:
             raise SpecError(self._told, self._more)
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the name nearest to *given*, or an empty string."""
+    """Return ``"; did you mean 'x'?"`` with the *known* name nearest to *given*, or ``""``."""
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
@@ -134,7 +134,7 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
 
 
 def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
-    """Raise, from inside a validator, the error *message* about the field at *path*."""
+    """Raise an error with *message* about the field at *path*, from inside a validator."""
     raise ValidationError.from_exception_data(
         "spec",
         [InitErrorDetails(type=PydanticCustomError(RULE, message), loc=tuple(path), input=value)],
@@ -142,7 +142,7 @@ def reject(path: Sequence[str | int], message: str, value: object) -> NoReturn:
 
 
 def short_repr(value: object) -> str:
-    """Return *value* for a message: like JSON, and short."""
+    """Return a short text of *value* for a message, written like JSON."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
@@ -160,7 +160,7 @@ def short_repr(value: object) -> str:
 
 
 def short_json(value: object) -> str:
-    """Return *value* as JSON, to be copied from a message; as `short_repr` where it is long."""
+    """Return *value* as JSON that can be copied from a message, or its `short_repr` if long."""
     try:
         text = json.dumps(value) if _is_short(value, MAX_JSON_LENGTH) else None
     except TypeError:  # a spec, from Python
@@ -169,7 +169,7 @@ def short_json(value: object) -> str:
 
 
 def _is_short(value: object, limit: int = MAX_VALUE_LENGTH) -> bool:
-    """Return whether the text of *value* may fit into *limit* characters, without making it."""
+    """Return whether *value* may fit into *limit* characters, without making its text."""
     left = [value]
     while left and limit >= 0:
         here = left.pop()
@@ -200,22 +200,23 @@ def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return pydantic's *errors* about *data* as sentences, and how many more there are.
+    Return the first of pydantic's *errors* about *data* as problems, and the number of the others.
 
     Args:
-        errors: as `ValidationError.errors()` gives them.
-        data: the input; it distinguishes union tags in a location from field names.
+        errors: the errors that `ValidationError.errors()` returns.
+        data: the input. It shows which parts of an error's location are field names and which
+            are union tags.
     """
     told, more = first_of(errors)
     return [_problem(error, data) for error in told], more
 
 
 def first_of(errors: Iterable[ErrorDetails]) -> tuple[list[ErrorDetails], int]:
-    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and how many more there are."""
+    """Return the first `MOST_PROBLEMS` of pydantic's *errors*, and the number of the others."""
     told: list[ErrorDetails] = []
     more = 0
     for error in errors:
-        # It only repeats that an earlier field was wrong, which has an error of its own.
+        # It only repeats that an earlier field is wrong, and that field has an error of its own.
         if error["type"] == "default_factory_not_called":
             continue
         # Counted one level below: this runs at each level of a spec, and once more at the end.
@@ -246,7 +247,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _without_tags(loc: Sequence[str | int], data: object) -> list[str | int]:
-    """Return *loc* without the union tags pydantic puts into it (``optimizer.adam.lr``)."""
+    """Return *loc* without the union tags that pydantic inserts (``optimizer.adam.lr``)."""
     path: list[str | int] = []
     here = data
     entered = True
@@ -298,7 +299,7 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
 
 
 def _plain(number: object) -> object:
-    """Return 1 for 1.0: bounds are shown as a person writes them."""
+    """Return *number*, or 1 for 1.0, since messages show bounds as people write them."""
     if isinstance(number, float) and math.isfinite(number) and number == int(number):
         return int(number)
     return number
@@ -317,7 +318,7 @@ _TEMPLATES = {
     "float_parsing": "{name} must be a number, got {value}",
     "int_type": "{name} must be a whole number, got {value}",
     "int_parsing": "{name} must be a whole number, got {value}",
-    "int_parsing_size": "{name} must be a whole number of a usual size, got {value}",
+    "int_parsing_size": "{name} must be a whole number with fewer digits, got {value}",
     "int_from_float": "{name} must be a whole number, got {value}",
     "bool_type": "{name} must be true or false, got {value}",
     "bool_parsing": "{name} must be true or false, got {value}",

@@ -10,7 +10,11 @@ from optcore.spec.base import Spec
 from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "ema_loss", "ema_accuracy"]
-"""What an evaluation measures on the held-out examples; ema_: with the averaged weights."""
+"""
+A quantity that an evaluation measures on the held-out examples.
+
+With the prefix ``ema_`` it is measured with the averaged weights.
+"""
 
 
 def better(metric: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
@@ -24,7 +28,7 @@ def better(metric: Metric, value: float, best: float | None, min_delta: float = 
 
 class EarlyStopping(Spec):
     """
-    The run ends when a metric has not improved for *patience* evaluations in a row.
+    End the run when a metric has not improved for *patience* evaluations in a row.
 
     References:
         keras.callbacks.EarlyStopping; Prechelt, Early Stopping - but when?, 1998.
@@ -33,6 +37,6 @@ class EarlyStopping(Spec):
     metric: Metric = "test_loss"
     """Metric that must improve."""
     patience: int = Field(ge=1, le=MAX_COUNT, json_schema_extra={"unit": "evaluations"})
-    """Evaluations in a row without a new best after which the run ends."""
+    """The run ends after this many evaluations in a row without a new best value."""
     min_delta: float = Field(0.0, ge=0)
-    """Smallest difference to the best that counts as an improvement."""
+    """A value counts as an improvement if it beats the best value by more than this."""

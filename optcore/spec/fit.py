@@ -1,4 +1,4 @@
-"""Checks of a whole run: whether its parts fit together."""
+"""Check that the parts of a run fit together."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ if TYPE_CHECKING:
     from optcore.spec.run import RunSpec, Scheduled
 
 MAX_PARAMETERS = 500_000_000
-"""Largest number of trainable parameters."""
+"""Largest number of trainable parameters in a model."""
 
 SMALLEST_HALF = 2.0**-24
 """The smallest float16 above 0."""
 
 LARGEST_HALVES = {"bf16_true": (2 - 2**-7) * 2.0**127, "fp16_true": 65_504.0}
-"""Precision -> the largest number that its parameters and slots of 16 bits hold."""
+"""Maps a precision to the largest number that its 16-bit parameters and slots can hold."""
 
 MAX_COST = 1_000_000_000
-"""Values computed for one schedule of a run, those of its parts counted."""
+"""Largest number of values computed for one schedule of a run, including those of its parts."""
 
 
 def check_parts(run: RunSpec) -> None:
-    """Reject the first thing in *run* that is wrong only together with another part of it."""
-    # The order matters. Counts come first, before the work that they bound; the layers before what
-    # asks for the network's parameters; the groups before what asks for groups. lbfgs comes before
-    # the groups, so that a clip is refused where it is written, in training.
+    """Raise an error about the first part of *run* that does not fit another part."""
+    # The order matters. Counts come first, before the work that they bound; the layers before the
+    # checks that need the network's parameters; the groups before the checks that need groups.
     for check in (
         _steps_are_bounded,
         _work_is_bounded,
@@ -101,7 +100,7 @@ def _layers_fit(run: RunSpec) -> None:
         reject(
             ["training", "loss", "kind"],
             f"loss {loss.kind} needs a model that ends with log_softmax, got {layers[-1].kind}; "
-            "cross_entropy takes what comes before one",
+            "cross_entropy takes the outputs without log_softmax",
             loss.kind,
         )
     size = sum(row.num_parameters for row in rows)
@@ -123,7 +122,7 @@ def _groups_find_parameters(run: RunSpec) -> None:
 
 
 def _numbers_are_representable(run: RunSpec) -> None:
-    """Refuse numbers that the precision of the parameters cannot hold."""
+    """Refuse hyperparameters that the precision of the parameters cannot hold."""
     precision = run.training.precision
     if precision == "fp64" or are_lifted():
         return
@@ -134,7 +133,8 @@ def _numbers_are_representable(run: RunSpec) -> None:
         if group.spec.clip is not None:
             numbers["clip"] = group.spec.clip.largest
         for name, value in numbers.items():
-            # The others are used as scalars, which are float32 also where parameters are less.
+            # Other hyperparameters are used as scalars, which are float32 even if parameters have
+            # 16 bits.
             in_slots = name == "lr" or name.startswith("initial_")
             most = halves.get(precision, MAX_FLOAT32) if in_slots else MAX_FLOAT32
             if not abs(value) <= most:
@@ -148,12 +148,12 @@ def _numbers_are_representable(run: RunSpec) -> None:
 
 
 def _not_representable(name: str, what: str, most: float, got: str) -> NoReturn:
-    text = f"{what} be at most {most:.6g}, the largest number of its precision, got {got}"
+    text = f"{what} be at most {most:.6g}, the largest number in its precision, got {got}"
     reject(["optimizer", name], text, got)
 
 
 def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
-    # torch raises only when it gets to that batch, at the end of the first pass.
+    # torch raises an error only when it reaches that batch, at the end of the first pass.
     last = run.dataset.train_examples % run.dataset.batch_size or run.dataset.batch_size
     shape = run.dataset.shape
     for name, layer in named(run.model.network(run.dataset.num_classes)):
@@ -161,9 +161,9 @@ def _no_batch_of_one_is_normalised(run: RunSpec) -> None:
         if last == 1 and isinstance(layer, BatchNorm) and prod(shape[1:]) == 1:
             reject(
                 ["dataset", "batch_size"],
-                f"batch_size must not leave a last batch of 1 example, whose values layer "
-                f"{name} (batch_norm) could not tell from their mean, got "
-                f"{run.dataset.batch_size} of {run.dataset.train_examples} examples",
+                f"batch_size must not leave a last batch of 1 example, which layer {name} "
+                f"(batch_norm) cannot normalise, got {run.dataset.batch_size} for "
+                f"{run.dataset.train_examples} examples",
                 run.dataset.batch_size,
             )
         shape = layer.output_shape(shape)
@@ -175,7 +175,7 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
     run.optimizer.check_schedule(run.schedule)
     training = run.training
     if training.keras_ema is not None:
-        text = "kind must be shadow for lbfgs, which maintains no average, got keras"
+        text = "kind must be shadow for lbfgs, which does not maintain an average, got keras"
         reject(["training", "ema", "kind"], text, "keras")
     for name, given, only in (
         ("precision", training.precision, ("fp32", "fp64")),
@@ -187,8 +187,8 @@ def _lbfgs_is_by_itself(run: RunSpec) -> None:
             wanted = " or ".join("null" if value is None else str(value) for value in only)
             reject(
                 ["training", name],
-                f"{name} must be {wanted} for lbfgs, which looks at the loss several times "
-                f"a step, got {given}",
+                f"{name} must be {wanted} for lbfgs, which evaluates the loss several times "
+                f"per step, got {given}",
                 given,
             )
 
@@ -210,32 +210,32 @@ def _evaluations_fit_the_loss(run: RunSpec) -> None:
 
 
 def _lookahead_is_alone(run: RunSpec) -> None:
-    """Refuse what keeps copies of the weights, which lookahead would not set."""
+    """Refuse lookahead with options that keep copies of the weights, which it would not set."""
     if run.training.lookahead is None:
         return
     # Otherwise parameters are float32 or wider and have no copies.
     copies = run.optimizer.multi_precision and run.training.precision.endswith("_true")
     for applies, what in (
-        (copies, "multi_precision, whose float32 copies it would not see"),
-        (run.training.keras_ema is not None, "an ema of kind keras, which would not follow it"),
+        (copies, "multi_precision, whose float32 copies it would not set"),
+        (run.training.keras_ema is not None, "an ema of kind keras, which it would not set"),
         (run.optimizer.KEEPS_WEIGHTS, f"{run.optimizer.kind}, which keeps weights of its own"),
     ):
         if applies:
-            reject(["training", "lookahead"], f"lookahead is not for {what}", None)
+            reject(["training", "lookahead"], f"lookahead does not work with {what}", None)
 
 
 def _eps_counts(run: RunSpec) -> None:
-    """Refuse an eps that float16 rounds to 0: the first step would divide by it."""
+    """Refuse an eps that float16 rounds to 0: the first step would divide by 0."""
     if run.training.precision != "fp16_true" or run.optimizer.multi_precision:
         return
     for group in run.groups():
         eps = group.spec.hyperparameters().get("eps", 1.0)
-        # Half of the smallest number and less are rounded to 0. An eps of 0 was meant so.
+        # Half of the smallest number, or less, is rounded to 0. An eps of 0 is intended.
         if 0 < eps <= SMALLEST_HALF / 2:
             reject(
                 ["optimizer", "eps"],
-                f"eps must be at least {SMALLEST_HALF:.0e} among float16 parameters, or "
-                f"multi_precision true, got {eps}",
+                f"eps must be at least {SMALLEST_HALF:.0e} for float16 parameters, unless "
+                f"multi_precision is true, got {eps}",
                 eps,
             )
 
@@ -256,7 +256,7 @@ def _check_metric_driven(run: RunSpec, scheduled: Scheduled) -> None:
     if scheduled.path != ("schedule",):
         reject(
             [*scheduled.path, "kind"],
-            f"kind {kind} follows a metric and is only for the run's own schedule",
+            f"kind {kind} follows a metric and is allowed only in the run's own schedule",
             kind,
         )
     if run.training.evaluate_every is None:
@@ -278,16 +278,16 @@ def _schedules_fit(run: RunSpec) -> None:
         if cost > MAX_COST:
             reject(
                 [*scheduled.path],
-                f"schedule must come to at most {MAX_COST} values, those of all its parts "
-                f"together, got {cost} in {run.total_steps} steps",
+                f"schedule must compute at most {MAX_COST} values, including those of its "
+                f"parts, got {cost} in {run.total_steps} steps",
                 scheduled.schedule.kind,
             )
         repeated += scheduled.schedule.num_repeated(run.length)
-    # Of all schedules together: a recursion cannot be sampled, so each costs its whole length.
+    # Over all schedules together: a recursion cannot be sampled, so each costs its whole length.
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must compute at most {MAX_REPEATED} steps each from the one before, all "
-            f"together, got {repeated}; use precision float64",
+            f"schedules must have in total at most {MAX_REPEATED} steps that are computed from "
+            f"the step before, got {repeated}; use precision float64",
             run.schedule.kind,
         )

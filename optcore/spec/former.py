@@ -1,13 +1,16 @@
 """
-The places that words had in a spec up to 0.2.0, in which records and checkpoints still have them.
+Translate specs of releases up to 0.2.0, in which some fields had another place.
 
+Stored records and checkpoints still have the fields in their former places::
+
+    up to 0.2.0                   today
     training.clip                 optimizer.clip
-    optimizer.loss_scale          training.loss_scale, fixed, whose overflows are not dropped
-    optimizer.average             training.ema of kind keras
+    optimizer.loss_scale          training.loss_scale, of kind fixed with drop_overflow false
+    optimizer.average             training.ema, of kind keras
     optimizer.schedules.lr        schedule
     groups[i].schedules.lr, .lr   groups[i].schedule
 
-A spec that a client posts is not translated: there the former places are errors
+A spec that a client posts is not translated: a field in its former place is then an error
 (`optcore.spec.former_places`).
 """
 
@@ -25,14 +28,14 @@ Json = dict[str, Any]
 
 def translated(stored: Mapping[str, Any]) -> Json:
     """
-    Return the spec *stored*, as JSON of this release or of one before, with every word in place.
+    Return the JSON of a spec, *stored* by this or an earlier release, with every field in place.
 
-    Defaults stay spelled out, or left out, as they were. A spec with two moving averages, which
-    0.2.0 accepted, keeps ``optimizer.average``: parsing it fails with a sentence about it.
+    Defaults are neither added nor removed. A spec with two moving averages, which 0.2.0 accepted,
+    keeps ``optimizer.average``: parsing it raises an error about that field.
     """
     run = dict(stored)
     if not all(isinstance(run.get(part), Mapping) for part in ("optimizer", "training")):
-        return run  # not a spec: whatever reads it says so
+        return run  # not a spec: parsing it raises the error
     run["optimizer"], run["training"] = dict(run["optimizer"]), dict(run["training"])
     _translate_clip(run["optimizer"], run["training"])
     _translate_loss_scale(run["optimizer"], run["training"])
@@ -43,10 +46,10 @@ def translated(stored: Mapping[str, Any]) -> Json:
 
 def with_former_defaults(spec: Mapping[str, Any]) -> Json:
     """
-    Return *spec*, dumped, with the defaults of fields that are no more.
+    Return the dumped *spec* with the default values of the fields that this release has removed.
 
-    So the release before wrote it, which compares the spec in a checkpoint with that of its run
-    word for word, and may have to resume it during an upgrade.
+    The previous release wrote specs in this form. During an upgrade it may have to resume the run,
+    and it requires that the spec in a checkpoint be exactly equal to the spec of the run.
     """
     optimizer = {**spec["optimizer"], "loss_scale": 1.0, "average": None}
     return {**spec, "optimizer": optimizer, "training": {**spec["training"], "clip": None}}
@@ -83,7 +86,7 @@ def _translate_lr(run: Json, optimizer: Json) -> None:
 
 
 def _taken(fields: Json) -> Any:  # noqa: ANN401
-    """Remove the schedule of lr from the ``schedules`` of *fields*, and return it."""
+    """Remove the schedule of lr from ``schedules`` in *fields*, and return that schedule."""
     schedules = fields.get("schedules")
     if not isinstance(schedules, Mapping) or "lr" not in schedules:
         return None
@@ -92,14 +95,19 @@ def _taken(fields: Json) -> Any:  # noqa: ANN401
 
 
 def _group(group: Json, optimizer: Json, shared: object) -> Json:
-    """Return *group*, whose lr the schedule *shared* moved unless the group had its own."""
+    """
+    Return *group* with the schedule of its lr in the field ``schedule``.
+
+    *shared* is the optimizer's schedule of lr, which applied to the group's lr unless the group
+    set lr or schedules itself.
+    """
     own = _taken(group)
     lr = group.get("lr")
     if isinstance(lr, Mapping):
         own = {name: value for name, value in lr.items() if name != "value"}
         group["lr"] = lr["value"] if "value" in lr else _default_lr(optimizer)
     if own is None and shared is not None and ("lr" in group or "schedules" in group):
-        own = {"kind": "constant"}  # what a group set by itself followed nothing shared
+        own = {"kind": "constant"}  # in 0.2.0 the shared schedule did not apply to such a group
     if own is not None and group.get("schedule") is None:
         group["schedule"] = _with_defaults(own)
     return group

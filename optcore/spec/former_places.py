@@ -1,4 +1,4 @@
-"""Words that stood in two places of a spec: a spec that uses the other place is told the one."""
+"""Errors about fields that a spec has in their former places; they name the present places."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from typing import Any
 from optcore.spec.errors import reject, short_json
 
 FormerPlace = Callable[[object], str]
-"""What is said of a field that belongs elsewhere, by the value that it was given."""
+"""A function from the value of a field in its former place to the error message about the field."""
 
 
 def clip_is_of_the_optimizer(value: object) -> str:
-    """Return what is said of ``training.clip``."""
+    """Return the error message about ``training.clip``, which has this *value*."""
     return f"clip belongs to the optimizer: write optimizer.clip: {short_json(value)}"
 
 
 def loss_scale_is_of_the_training(value: object) -> str:
-    """Return what is said of ``optimizer.loss_scale``."""
+    """Return the error message about ``optimizer.loss_scale``, which has this *value*."""
     return (
         f"loss_scale belongs to the training: write training.loss_scale: "
-        f"{short_json(fixed_loss_scale(value))}; without a run, make_optimizer(loss_scale=)"
+        f"{short_json(fixed_loss_scale(value))}; without a job, pass it to "
+        "make_optimizer(loss_scale=)"
     )
 
 
 def average_is_of_the_training(value: object) -> str:
-    """Return what is said of ``optimizer.average``."""
+    """Return the error message about ``optimizer.average``, which has this *value*."""
     return (
         f"average belongs to the training: write training.ema: {short_json(keras_ema(value))}; "
-        "without a run, make_optimizer(ema=)"
+        "without a job, pass it to make_optimizer(ema=)"
     )
 
 
 def fixed_loss_scale(scale: object) -> dict[str, Any] | None:
-    """Return the ``training.loss_scale`` that an ``optimizer.loss_scale`` comes to."""
+    """Return the ``training.loss_scale`` that is equivalent to ``optimizer.loss_scale``."""
     return None if scale == 1 else {"kind": "fixed", "scale": scale, "drop_overflow": False}
 
 
 def keras_ema(average: object) -> dict[str, Any] | None:
-    """Return the ``training.ema`` that an ``optimizer.average`` comes to."""
+    """Return the ``training.ema`` that is equivalent to ``optimizer.average``."""
     if average is None:
         return None
     given = average if isinstance(average, Mapping) else {}
@@ -48,11 +49,11 @@ def keras_ema(average: object) -> dict[str, Any] | None:
 
 def reject_schedule_of_lr(fields: Mapping[str, Any], group: int | None = None) -> None:
     """
-    Refuse, from inside a validator of an optimizer, a schedule of lr among its *fields*.
+    Refuse a schedule of lr among the *fields* of an optimizer, from inside its validator.
 
     Args:
-        fields: of the optimizer, or of one of its groups.
-        group: index of that group.
+        fields: the fields of the optimizer, or of one of its groups.
+        group: index of the group; None if the fields are those of the optimizer.
     """
     where: list[str | int] = [] if group is None else ["groups", group]
     lr, schedules = fields.get("lr"), fields.get("schedules")
@@ -69,7 +70,7 @@ def _schedule_of_lr(number: str, schedule: object, group: int | None) -> str:
     given = short_json(schedule)
     if group is None:
         return (
-            f"the schedule of lr stands beside the optimizer: write {number}schedule: {given} "
-            "there; without a run, make_optimizer(schedule=)"
+            f"the schedule of lr is not part of the optimizer: write {number}schedule: {given} "
+            "beside optimizer; without a job, pass it to make_optimizer(schedule=)"
         )
     return f"the lr of a group has a field for its schedule: write {number}schedule: {given}"

@@ -1,9 +1,9 @@
 """
-Limits of one spec: far above anything that is trained, and quick to check.
+Limits on the size of one spec. They are far above any spec used in practice, and quick to check.
 
-Every client that reaches the service may submit a job; all of it is checked before it is accepted.
-These limits bound the cost; docs/limits.md lists them. A job that an earlier release accepted
-without them is still trained (`lifted`).
+Every client that reaches the service may submit a job, and the service checks the whole job before
+it accepts it. These limits bound the cost of the checks; docs/limits.md lists them. A job that an
+earlier release accepted without limits is still trained: see `lifted`.
 """
 
 from __future__ import annotations
@@ -21,47 +21,52 @@ from optcore.spec.errors import RULE
 
 Item = TypeVar("Item", bound=BaseModel)
 
-# Of a context, not of the process: the API parses specs in several threads at a time.
+# Per context, not per process: the API parses specs in several threads at a time.
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 
-# Only upper bounds: lower ones are rules (lr must be positive) and limit no work. Some upper ones
-# are rules too (a momentum of at most 1), so only specs that were accepted once go without them.
+# Only upper bounds: lower bounds are rules (lr must be positive) and limit no work. Some upper
+# bounds are rules too (a momentum of at most 1), so they are ignored only for specs that were
+# accepted once.
 BOUNDS = {"int": "le", "float": "le"} | dict.fromkeys(("str", "list", "dict"), "max_length")
-"""Type -> its upper bound, in pydantic's schemas."""
+"""Maps a type in pydantic's schemas to the name of its upper bound."""
 
 MAX_GROUPS = 500  # two for each of the 200 layers that a model may have, and some
-"""Groups of parameters."""
+"""Largest number of parameter groups."""
 MAX_NAMES = 1000  # each parameter of 200 layers by its name
-"""Names and globs in all groups of a job together."""
+"""Largest number of names and globs in all groups of a job together."""
 MAX_NAME = 200
-"""Characters of a parameter's name, or of a glob."""
+"""Largest number of characters in a parameter's name or in a glob."""
 MAX_WILDCARDS = 10
-"""Of one glob: each multiplies the time to compile it."""
+"""Largest number of wildcards in a glob: each multiplies the time to compile the glob."""
 MAX_ORDERED = 10_000
-"""Names in an order of parameters."""
+"""Largest number of names in ``order_params``."""
 MAX_MOVED = 64
-"""Hyperparameters that have a schedule; no optimizer has so many."""
+"""Largest number of hyperparameters with a schedule; no optimizer has that many hyperparameters."""
 MAX_SCHEDULES = 500  # one for each group
-"""Schedules in a job, including those that are parts of others."""
+"""Largest number of schedules in a job, including schedules that are parts of others."""
 MAX_ENTRIES = 1000
-"""Boundaries, milestones or values that hold from one to the next, of one schedule."""
+"""Largest number of boundaries or milestones in one schedule."""
 MAX_MOMENTS = 5000
-"""The same of all schedules of a job together."""
+"""Largest number of boundaries and milestones in all schedules of a job together."""
 MAX_VALUES = 1_000_000
-"""Entries of a list that has one for every step."""
+"""Largest number of entries in a list with one entry per step."""
 MAX_REPEATED = 2_000_000
-"""Steps that the schedules of a job compute each from the one before: they cannot be sampled."""
+"""
+Largest number of steps, over all schedules of a job, that are computed from the step before.
+
+Such schedules cannot be sampled: a late step requires all earlier steps.
+"""
 MAX_COUNT = 1_000_000_000
-"""Of whatever is counted: epochs without an improvement, steps between two updates."""
+"""Largest value of a count, such as epochs without an improvement or steps between two updates."""
 MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
-"""The largest number that a float32 holds: with a larger one weights are infinite."""
+"""The largest finite float32; a larger hyperparameter would make the weights infinite."""
 
 
 def at_most(most: int, name: str) -> BeforeValidator:
     """
-    Return a validator that refuses, in the field *name*, an object of more than *most* names.
+    Return a validator that refuses an object with more than *most* names in the field *name*.
 
-    It runs before the names are validated; pydantic checks max_length only after all of them.
+    It runs before the names are validated, whereas pydantic checks max_length after all of them.
     """
 
     def check(value: object) -> object:
@@ -80,7 +85,7 @@ def are_lifted() -> bool:
 
 @contextmanager
 def lifted() -> Iterator[None]:
-    """Lift the limits of this module within a ``with``, in this thread."""
+    """Lift the limits of this module inside a ``with`` block, in this thread only."""
     before = _lifted.set(True)
     try:
         yield
@@ -89,7 +94,7 @@ def lifted() -> Iterator[None]:
 
 
 def parsed_without(cls: type[Item], data: object) -> Item:
-    """Return *data* as *cls*, without its upper bounds of numbers and lengths."""
+    """Return *data* parsed as *cls*, ignoring the upper bounds on numbers and lengths."""
     return cast("Item", _unbounded(cls).validate_python(data))
 
 

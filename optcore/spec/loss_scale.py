@@ -1,4 +1,4 @@
-"""Loss scale: a factor of the loss that keeps small float16 gradients from becoming 0."""
+"""Loss scale: a factor for the loss, so that small gradients do not become 0 in float16."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optcore.spec.base import Dialect, Spec
 from optcore.spec.limits import MAX_COUNT
 
 STARTS: dict[Dialect, float] = {"keras": 2.0**15, "mindspore": 2.0**24}
-"""Dialect -> first scale, where it is not `START`."""
+"""Maps a dialect to its first scale, if that is not `START`."""
 MAX_SCALE = 2.0**127
 """The largest power of two that a float32 holds."""
 START = 2.0**16
@@ -28,22 +28,22 @@ class FixedLossScale(Spec):
     kind: Literal["fixed"]
     # MindSpore's defaults, both.
     scale: float = Field(128.0, gt=0, le=MAX_SCALE)
-    """Factor of the loss."""
+    """Factor that multiplies the loss."""
     drop_overflow: bool = True
     """Whether an update is skipped when its gradient is not finite."""
 
 
 class DynamicLossScale(Spec):
     """
-    As large as the gradients allow.
+    A scale that is kept as large as the gradients allow.
 
     ::
 
-        gradient not finite             the update is skipped; scale = scale * backoff
-        *window* finite ones in a row   scale = scale * growth
+        a gradient is not finite            the update is skipped; scale = scale * backoff
+        *window* finite gradients in a row  scale = scale * growth
 
-    In the dialect mindspore the scale never falls below 1. It never grows beyond what a float32
-    holds. 200 steps in a row without a finite gradient end the run as diverged.
+    In the dialect mindspore the scale never falls below 1. In every dialect it stays within the
+    range of float32. 200 steps in a row without a finite gradient end the run as diverged.
 
     References:
         Micikevicius et al., Mixed Precision Training, 2018, section 3.2.
@@ -56,22 +56,23 @@ class DynamicLossScale(Spec):
     # Not 1: an optimizer made for a scale of 1 has no unscaling in its update
     # (`Transforms.scaled`), which a scale that grows later would need.
     start: float | None = Field(None, gt=1, le=MAX_SCALE)
-    """First scale; null for that of the optimizer's dialect: 65536, keras 32768, mindspore 2^24."""
+    """First scale; null for the default of the optimizer's dialect: 2^24 in mindspore, 32768 in
+    keras, 65536 in the others."""
     # growth, backoff and window have the same defaults in torch, Paddle, Keras and MindSpore.
     growth: float = Field(2.0, gt=1)
-    """Factor by which the scale grows."""
+    """Factor that multiplies the scale after *window* finite gradients in a row."""
     backoff: float = Field(0.5, gt=0, lt=1)
-    """Factor by which it falls."""
+    """Factor that multiplies the scale when a gradient is not finite."""
     window: int = Field(2000, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
-    """Finite gradients in a row before it grows."""
+    """Number of finite gradients in a row after which the scale grows."""
 
 
 AnyLossScale = Annotated[FixedLossScale | DynamicLossScale, Field(discriminator="kind")]
-"""One of the loss scales, told apart by `kind`."""
+"""Any loss scale, selected by `kind`."""
 
 
 def first_scale(spec: FixedLossScale | DynamicLossScale | None, dialect: Dialect) -> float:
-    """Return the scale of the first update; 1 for none."""
+    """Return the loss scale at the first update; 1 if *spec* is None."""
     match spec:
         case None:
             return 1.0

@@ -2,8 +2,8 @@
 Losses: what a run minimizes.
 
 Labels are classes. Losses that compare numbers (mse, l1, huber, bce) compare the network's outputs
-with a 1 for the right class and a 0 for the others. Each is a mean, so that a batch twice as large
-needs no other lr.
+with 1 for the right class and 0 for the others. Each loss is a mean over examples, so that a batch
+twice as large does not require another lr.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from optcore.spec.networks.base import Shape
 
 
 class LossSpec(Spec):
-    """The base of all losses: which outputs of a network they take."""
+    """The base of all losses, which declares what outputs of a network a loss accepts."""
 
     TAKES: ClassVar[str] = "one feature per class"
-    """The outputs, for messages."""
+    """Description of the outputs that the loss accepts, for error messages."""
     TAKES_LOGARITHMS: ClassVar[bool] = False
     """Whether the outputs must be logarithms of probabilities."""
     OF_SEQUENCES: ClassVar[bool] = False
     """Whether an output is a sequence of classes, not one class."""
 
     kind: str
-    """Which loss."""
+    """Name of the loss."""
 
     def takes(self, shape: Shape, num_classes: int) -> bool:
-        """Return whether outputs of *shape*, for one example, can be compared with a class."""
+        """Return whether the loss accepts outputs of *shape* (of one example) for these classes."""
         return shape == (num_classes,)
 
 
 class CrossEntropy(LossSpec):
     """
-    The usual loss of classes: outputs are logits x, y is the right one of K classes.
+    The usual loss for classification, from logits x; y is the right one of K classes.
 
     ::
 
@@ -55,7 +55,7 @@ class CrossEntropy(LossSpec):
 
 class MeanSquaredError(LossSpec):
     """
-    Outputs x against a 1 for the right class, 0 for the others; mean over classes.
+    Mean over classes of the squared difference between output x and 1 (right class) or 0 (others).
 
     ::
 
@@ -70,7 +70,7 @@ class MeanSquaredError(LossSpec):
 
 class MeanAbsoluteError(LossSpec):
     """
-    Outputs x against a 1 for the right class, 0 for the others; mean over classes.
+    Mean over classes of the absolute difference between output x and 1 (right class) or 0 (others).
 
     ::
 
@@ -85,10 +85,11 @@ class MeanAbsoluteError(LossSpec):
 
 class Huber(LossSpec):
     """
-    Squares near the target, absolute values far from it; d = x_k - [k = y], mean over classes.
+    Mean over classes of a loss that is quadratic near the target and linear far from it.
 
     ::
 
+        d    = x_k - [k = y]
         loss = mean_k  0.5 * d^2                      where |d| <= delta
                        delta * (|d| - 0.5 * delta)    elsewhere
 
@@ -98,12 +99,12 @@ class Huber(LossSpec):
 
     kind: Literal["huber"]
     delta: float = Field(1.0, gt=0)
-    """Distance from which the loss is linear."""
+    """Distance from the target beyond which the loss is linear."""
 
 
 class BinaryCrossEntropy(LossSpec):
     """
-    Each class by itself, from logits x; mean over classes.
+    Mean over classes of the binary cross-entropy of each class by itself, from logits x.
 
     ::
 
@@ -118,7 +119,7 @@ class BinaryCrossEntropy(LossSpec):
 
 class NegativeLogLikelihood(LossSpec):
     """
-    Outputs x are logarithms of probabilities: the network ends with log_softmax.
+    Negative log-likelihood; outputs x are log-probabilities, so the network ends with log_softmax.
 
     ::
 
@@ -138,9 +139,10 @@ class Ctc(LossSpec):
     Connectionist temporal classification, as text recognition uses it.
 
     The network ends with a map of height 1 and one channel more than there are classes: each
-    column is a step in time, channel 0 the blank, channel k + 1 class k. The target is the
-    sequence of the example's classes, here of one class. The loss is the mean over examples; an
-    example counts as right if its best path, without repetitions and blanks, is its target.
+    column is a time step, channel 0 is the blank, and channel k + 1 is class k. The target is the
+    sequence of the example's classes, here a sequence of one class. The loss is the mean over
+    examples. An example counts as correct if its best path, without repetitions and blanks, equals
+    its target.
 
     References:
         Graves et al., Connectionist Temporal Classification, 2006. torch.nn.CTCLoss,
@@ -167,7 +169,7 @@ AnyLoss = Annotated[
     | Ctc,
     Field(discriminator="kind"),
 ]
-"""One of the losses, told apart by `kind`."""
+"""Any loss, selected by `kind`."""
 
 LOSSES = by_kind(AnyLoss, LossSpec)
-"""Every loss by its name."""
+"""Maps the name of each loss to its class."""

@@ -1,4 +1,4 @@
-"""A run: model, dataset, optimizer, schedule, training; and what follows from them together."""
+"""The spec of a run (model, dataset, optimizer, schedule, training), and values derived from it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Scheduled:
     A hyperparameter that has a schedule.
 
     Attributes:
-        path: where the schedule is written.
-        name: of the hyperparameter.
-        schedule: its schedule.
-        spec: the optimizer, with the fields that hold there.
+        path: path of the schedule in the spec of the run.
+        name: name of the hyperparameter.
+        schedule: schedule of the hyperparameter.
+        spec: the optimizer, or, if the schedule belongs to a group, the spec of that group.
     """
 
     path: tuple[str | int, ...]
@@ -54,7 +54,7 @@ class RunSpec(Spec):
     """
     Everything that determines what a run computes.
 
-    Runs of equal specs on equal machines give equal bits.
+    Runs with equal specs on equal machines give results that are equal bit for bit.
     """
 
     model: AnyModel
@@ -62,21 +62,21 @@ class RunSpec(Spec):
     dataset: AnyDataset
     """The data to train on."""
     optimizer: AnyOptimizer
-    """How a gradient becomes an update."""
+    """The optimizer, which turns gradients into updates."""
     schedule: AnySchedule = Field(default_factory=lambda: Constant(kind="constant"))
     """How lr changes over the run."""
     training: Training
-    """How long, on which device and in which precision."""
+    """How long to train, on which device and in which precision."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in one pass over the training data; a last short one counts."""
+        """Number of updates in one pass over the training data; a smaller last update counts."""
         # An accumulation ends with its pass, so the last update of a pass may have fewer batches.
         return ceil(self.dataset.train_examples / self.examples_per_step)
 
     @property
     def examples_per_step(self) -> int:
-        """Examples of one update; the last update of a pass may have fewer."""
+        """Number of examples per update; the last update of a pass may have fewer."""
         return self.dataset.batch_size * self.training.accumulate
 
     @property
@@ -89,7 +89,7 @@ class RunSpec(Spec):
 
     @property
     def may_skip(self) -> bool:
-        """Whether a step may skip its update, so that t falls behind the number of rows."""
+        """Whether a step may skip its update, so that there are more rows than updates."""
         match self.loss_scale:
             case DynamicLossScale():
                 return True
@@ -99,7 +99,7 @@ class RunSpec(Spec):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the series: lr, loss, then the other computed ones, then the observed ones."""
+        """Columns of the series: lr, loss, the other computed columns, the observed columns."""
         asked = self.training.columns
         # Where no update is skipped, t would only repeat the row's number.
         t = ("t",) if self.may_skip else ()
@@ -111,11 +111,11 @@ class RunSpec(Spec):
 
     @property
     def num_computed(self) -> int:
-        """Number of leading columns that a resumed run must compute to the same bits."""
+        """Number of leading columns that a resumed run must reproduce bit for bit."""
         return sum(name not in OBSERVED for name in self.columns)
 
     def parameters(self) -> list[Parameter]:
-        """Return the network's parameters, in its order."""
+        """Return the parameters of the network, in the order of its layers."""
         layers = named(self.model.network(self.dataset.num_classes))
         shape, found = self.dataset.shape, []
         for name, layer in layers:
@@ -129,7 +129,7 @@ class RunSpec(Spec):
         return found
 
     def scheduled(self) -> Iterator[Scheduled]:
-        """Yield every scheduled number: lr, and those of the optimizer and of its groups."""
+        """Yield lr, then every other scheduled hyperparameter of the optimizer and its groups."""
         base = self.optimizer
         yield Scheduled(("schedule",), "lr", self.schedule, base)
         for name, schedule in base.schedules.items():
@@ -139,8 +139,8 @@ class RunSpec(Spec):
             spec = base.of_group(i, group)
             if group.schedule is not None:
                 yield Scheduled((*where, "schedule"), "lr", group.schedule, spec)
-            # What a group takes over from the optimizer was yielded above; a number in its place
-            # drops the schedule.
+            # Schedules that a group takes over from the optimizer were yielded above; a number in
+            # the place of one drops it.
             for name, schedule in spec.schedules.items():
                 if isinstance(own.get(name), Mapping):  # written in place of the number
                     yield Scheduled((*where, name), name, schedule, spec)
@@ -148,18 +148,18 @@ class RunSpec(Spec):
                     yield Scheduled((*where, "schedules", name), name, schedule, spec)
 
     def groups(self) -> list[ResolvedGroup]:
-        """Return the groups of parameters with the spec of each; they are resolved once."""
+        """Return the groups of parameters with the spec of each; they are computed once."""
         return list(self._groups)
 
     @cached_property
     def _groups(self) -> list[ResolvedGroup]:
-        # check_parts asks for them while limits are lifted, if they are. They are kept because
-        # parsing the groups' specs again without `lifted` would refuse them.
+        # check_parts resolves the groups, if needed while limits are lifted. The groups are cached
+        # because parsing their specs again without `lifted` would raise an error.
         return resolve_groups(self.optimizer, self.parameters())
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run: attempted updates, each a row of the series."""
+        """Number of steps in the run: attempted updates, each of which is a row of the series."""
         if self.training.steps is not None:
             return self.training.steps
         assert self.training.epochs is not None  # Training has one of the two
@@ -168,7 +168,7 @@ class RunSpec(Spec):
 
     @property
     def length(self) -> RunLength:
-        """What durations are measured by."""
+        """The length of the run, which converts durations to steps."""
         return RunLength(self.total_steps, self.steps_per_epoch)
 
     @model_validator(mode="after")

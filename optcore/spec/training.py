@@ -21,9 +21,9 @@ Device = Literal["auto", "cpu", "cuda"]
 Computed = Literal["grad_norm", "update_ratio", "loss_scale"]
 Observed = Literal["examples_per_s", "memory_mb"]
 COMPUTED: tuple[Computed, ...] = get_args(Computed)
-"""Columns that a resumed run computes again, to the same bits."""
+"""Columns whose values a resumed run reproduces bit for bit."""
 OBSERVED: tuple[Observed, ...] = get_args(Observed)
-"""Columns about the machine; where a step is repeated, the last value counts."""
+"""Columns that describe the machine; if a step is repeated, the last value counts."""
 
 
 class Training(Spec):
@@ -32,63 +32,70 @@ class Training(Spec):
     FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {"clip": clip_is_of_the_optimizer}
 
     epochs: float | None = Field(None, gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
-    """Passes over the training data, rounded to whole steps."""
+    """Length of the run in passes over the training data, rounded to whole steps."""
     steps: int | None = Field(None, ge=1, le=MAX_STEPS, json_schema_extra={"unit": "steps"})
-    """Attempted updates, each a row of the series."""
+    """Length of the run in steps. Each step attempts one update and adds one row to the series of
+    recorded values."""
     # Below 2**63: of a larger one, numpy would make the Philox key [seed, epoch] in float64.
     seed: int = Field(0, ge=0, lt=2**63)
-    """Seed of every random choice: initial weights, order of the examples, dropout."""
+    """Seed for every random choice: initial weights, order of the examples, dropout."""
     device: Device = "auto"
-    """Where to train; auto for a GPU if a worker has one."""
+    """Device to train on; auto uses a GPU if a worker has one."""
     precision: Precision = "fp32"
-    """fp32, fp64: everything has this precision. bf16, fp16: the operations that autocast selects,
-    while parameters, gradients and slots stay float32. bf16_true, fp16_true: parameters, gradients
-    and slots too; the optimizer's multi_precision then keeps float32 copies and slots."""
+    """Precision of the computation. fp32, fp64: everything has this precision. bf16, fp16: the
+    operations that autocast selects have it, while parameters, gradients and slots (the
+    optimizer's state) stay float32. bf16_true, fp16_true: parameters, gradients and slots have it
+    too; the optimizer's multi_precision then keeps float32 copies of the parameters, and float32
+    slots."""
     loss_scale: AnyLossScale | None = None
-    """Factor of the loss, divided out of the gradient; null for none, or with fp16 for a dynamic
-    one."""
+    """Factor that multiplies the loss and is divided out of the gradient; null for no factor, or,
+    with fp16, for a dynamic loss scale."""
     accumulate: int = Field(1, ge=1, le=65_536, json_schema_extra={"unit": "batches"})
-    """Batches whose gradients make one update, as if they were one batch."""
+    """Number of batches whose gradients make one update, as if they were one batch."""
     loss: AnyLoss = CrossEntropy(kind="cross_entropy")
     """The loss to minimize."""
     ema: AnyEma | None = None
-    """A moving average of the weights: evaluated and saved beside them (shadow), or maintained by
-    the optimizer and evaluated in their place (keras); null for none."""
+    """Moving average of the weights. shadow: evaluated and saved in addition to the weights. keras:
+    maintained by the optimizer, and evaluated instead of the weights. null: no average."""
     lookahead: Lookahead | None = None
     """Slow weights that the trained weights are reset to every few updates; null for none."""
     evaluate_every: Duration | None = Epochs(epochs=1)
-    """How often loss and accuracy on the held-out examples are measured; always at the end."""
+    """How often loss and accuracy are measured on the held-out examples, in addition to the end of
+    the run; null for only at the end."""
     top_k: Annotated[int, Field(ge=2, le=65_536)] | None = None
-    """Evaluations also report the share of examples whose class is among the k likeliest."""
+    """Number k; evaluations also report the share of examples whose class is among the k most
+    likely classes. null for no such report."""
     confusion: bool = False
-    """Evaluations also count, for each class, the predicted classes of its examples."""
+    """Whether evaluations also report a confusion matrix: for each class, how many of its examples
+    were predicted as each class."""
     keep_best: Metric | None = None
-    """Keep the checkpoint that is best by this metric; null for none."""
+    """Metric by which the best checkpoint is chosen and kept; null to keep no best checkpoint."""
     early_stopping: EarlyStopping | None = None
-    """End the run when a metric no longer improves; null for never."""
+    """Condition that ends the run when a metric no longer improves; null for no such condition."""
     on_divergence: Literal["fail", "skip"] = "fail"
-    """What happens when a loss is not finite or above loss_limit: the run ends as diverged, or
-    the update is skipped, and neither t nor the schedule moves."""
+    """What happens when a loss is not finite or exceeds loss_limit. fail: the run ends as diverged.
+    skip: the update is skipped, and neither t (the number of updates) nor the schedule advances."""
     loss_limit: float | None = Field(None, gt=0)
-    """Largest loss that is not a divergence; null for any finite one."""
+    """Largest loss that does not count as a divergence; null for no limit on finite losses."""
     checkpoint_every: Duration | None = 500
     """How often a checkpoint is saved, from which the run resumes after a crash; null for never."""
     exact: bool = True
-    """Whether a resumed run must have the same bits: only workers with the fingerprint it began
-    with may continue it."""
+    """Whether a resumed run must give the same results bit for bit. If so, only workers with the
+    fingerprint (hardware and library versions) of the worker that began the run may resume it."""
     columns: list[Computed | Observed] = Field(default_factory=list, max_length=16)
-    """Columns recorded at every step besides lr and loss. Computed: grad_norm (of all gradients
-    together, before clipping), update_ratio (norm of the update over norm of the weights),
-    loss_scale. Observed: examples_per_s, memory_mb."""
+    """Columns recorded at every step in addition to lr and loss. Computed from the training:
+    grad_norm (norm of all gradients together, before clipping), update_ratio (norm of the update
+    divided by the norm of the weights), loss_scale. Observed on the machine: examples_per_s,
+    memory_mb."""
 
     @property
     def shadow_ema(self) -> ShadowEma | None:
-        """The average that is evaluated and saved beside the weights, if there is one."""
+        """The moving average that is evaluated and saved in addition to the weights, or None."""
         return self.ema if isinstance(self.ema, ShadowEma) else None
 
     @property
     def keras_ema(self) -> KerasEma | None:
-        """The average that the optimizer maintains, if there is one."""
+        """The moving average that the optimizer maintains, or None."""
         return self.ema if isinstance(self.ema, KerasEma) else None
 
     @model_validator(mode="after")

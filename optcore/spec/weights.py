@@ -15,16 +15,16 @@ class ShadowEma(Spec):
     """
     An exponential moving average e of weights and BatchNorm statistics w.
 
-    It is evaluated and saved beside them and does not affect the training. Of parameters in
-    less than float32 it averages the values that the network computes with, not their float32
-    copies.
+    The average is evaluated and saved in addition to w, and does not affect the training. If
+    parameters are narrower than float32, it averages the values that the network computes with,
+    not their float32 copies.
 
     ::
 
         e = w                            before the first update
-        e = d * e + (1 - d) * w          after each
+        e = d * e + (1 - d) * w          after each update
         d = decay                        without warmup
-            min(decay, (1 + t) / (10 + t))    with it, after update t
+            min(decay, (1 + t) / (10 + t))    with warmup, after update t
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
@@ -34,24 +34,25 @@ class ShadowEma(Spec):
     # Not dumped: the release before knows only this average, without a kind, and reads the same
     # records and checkpoints during an upgrade.
     kind: Literal["shadow"] = Field("shadow", exclude=True)
-    """The weights are trained as they would be without it."""
+    """An average that does not affect the training."""
     decay: float = Field(0.999, ge=0, lt=1)
     """Share of the old average that is kept."""
     warmup: bool = False
-    """Whether the decay is smaller at first."""
+    """Whether the decay is smaller at the beginning of the run."""
 
 
 class KerasEma(Spec):
     """
     An exponential moving average e of the parameters p, which the optimizer maintains.
 
-    The run is evaluated on it, and it is what the artifact holds. It may also replace the
-    parameters that are trained. Of parameters with float32 copies it averages the copies.
+    The run is evaluated with e, and the artifact (the trained model) contains e. If
+    *overwrite_every* is given, e also replaces p during the training. If parameters have float32
+    copies, the copies are averaged.
 
     ::
 
         e = p                              after the first update
-        e = decay * e + (1 - decay) * p    after each further one
+        e = decay * e + (1 - decay) * p    after each further update
         p = e                              every overwrite_every updates
 
     References:
@@ -64,7 +65,7 @@ class KerasEma(Spec):
     overwrite_every: int | None = Field(
         None, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"}
     )
-    """How often the parameters are set to their average; null for never."""
+    """Number of updates after which the parameters are set to their average; null for never."""
 
 
 def _tag(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
@@ -76,7 +77,7 @@ AnyEma = Annotated[
     Annotated[ShadowEma, Tag(f"{TAG}shadow")] | Annotated[KerasEma, Tag(f"{TAG}keras")],
     Discriminator(_tag),
 ]
-"""One of the moving averages, told apart by `kind`; shadow if there is none."""
+"""Any moving average, selected by `kind`, which is shadow by default."""
 
 
 class Lookahead(Spec):
@@ -88,8 +89,8 @@ class Lookahead(Spec):
         s = s + alpha * (w - s)
         w = s
 
-    The trained weights are evaluated and saved; they equal the slow ones after each such update.
-    The paper returns the slow ones.
+    The trained weights w are evaluated and saved, whereas the paper returns the slow weights s. The
+    two are equal whenever w has just been set to s.
 
     References:
         Zhang et al., Lookahead Optimizer: k steps forward, 1 step back, 2019, Algorithm 1.
@@ -97,6 +98,6 @@ class Lookahead(Spec):
     """
 
     every: int = Field(5, ge=1, le=MAX_COUNT, json_schema_extra={"unit": "steps"})
-    """Updates from one setting of the weights to the next (the paper's k)."""
+    """Number of updates after which w is set to s (the paper's k)."""
     alpha: float = Field(0.5, gt=0, le=1)
-    """Share of the distance to the trained weights that the slow ones move."""
+    """Fraction of the distance to the trained weights by which the slow weights move."""

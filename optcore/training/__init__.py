@@ -1,1 +1,1 @@
-"""Training: the loop, evaluation, checkpoints, and what makes two runs the same run."""
+"""Training: the loop, evaluation, checkpoints, and what determines a run's results bit for bit."""

@@ -11,14 +11,14 @@ from optcore.spec.evaluation import Metric, better
 @dataclass
 class Best:
     """
-    The best value of one metric.
+    The best value of one metric, and the number of evaluations since.
 
     Attributes:
-        metric: its name.
-        min_delta: smallest difference to the best that counts as an improvement.
-        value: the best so far, or None.
-        step: steps made before it.
-        waited: evaluations since then.
+        metric: the name of the metric.
+        min_delta: the margin by which a value must beat the best value to be an improvement.
+        value: the best value so far; None before the first evaluation.
+        step: the number of steps made before the best evaluation.
+        waited: the number of evaluations since the best one.
     """
 
     metric: Metric
@@ -36,9 +36,9 @@ class Best:
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state for `load_state_dict`, in types of JSON."""
+        """Return the state for `load_state_dict`, as JSON types."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore *state*."""
+        """Restore the *state* that `state_dict` returned."""
         self.value, self.step, self.waited = state["value"], state["step"], state["waited"]

@@ -15,12 +15,12 @@ from optcore.training.reports import Evaluation, Progress
 from optcore.training.run import Run
 
 BATCH_SIZE = 1000
-"""Examples at a time: large enough to be fast, small enough for any card."""
+"""Number of examples per batch: large enough to be fast, small enough for any GPU."""
 
 
 def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
     """
-    Evaluate the network of *run* on the held-out examples, then its averaged weights if any.
+    Evaluate the network of *run* on the held-out examples, with trained and any averaged weights.
 
     The network is in evaluation mode; nothing is drawn from a random generator.
 
@@ -28,7 +28,7 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
         the progress, once per batch.
 
     Returns:
-        the metrics.
+        the metrics with the trained weights, and with the averaged weights.
     """
     found = yield from _evaluate(run, run.optimizer.averaged)
     if run.ema is None:
@@ -40,14 +40,14 @@ def evaluate(run: Run) -> Generator[Progress, None, Evaluation]:
 def _evaluate(
     run: Run, weights: Callable[[], AbstractContextManager[None]]
 ) -> Generator[Progress, None, Evaluation]:
-    """Evaluate with *weights*, which are in place only while a batch is computed."""
+    """Evaluate with the weights that the context *weights* sets while a batch is computed."""
     scores, examples = _Scores(run), run.dataset.test
     for images, labels in zip(
         examples.images.split(BATCH_SIZE), examples.labels.split(BATCH_SIZE), strict=True
     ):
         run.model.eval()
-        # autocast is entered last: until it is left, it uses the casts of weights that it made
-        # first, even when the weights are replaced meanwhile.
+        # autocast is entered last: it caches its casts of the weights until it is left, even if
+        # the weights are replaced meanwhile.
         with torch.no_grad(), weights(), run.autocast:
             scores.add(run.model(pixels(images, run.dtype)), labels)
         # A caller that stops here may save the run: the trained weights must be back.
@@ -69,7 +69,7 @@ class _Scores:
         self._examples = 0
 
     def add(self, outputs: Tensor, labels: Tensor) -> None:
-        """Add the outputs of a batch."""
+        """Add the scores of a batch, from its *outputs* and *labels*."""
         # Weighted by examples, since the last batch may be shorter, and summed in double.
         self._loss += self._run.loss(outputs, labels).double() * len(labels)
         self._right += right(self._training.loss, outputs, labels).sum()
@@ -82,7 +82,7 @@ class _Scores:
             self._confusion += torch.bincount(pairs, minlength=self._classes**2)
 
     def evaluation(self) -> Evaluation:
-        """Return the means over all examples so far."""
+        """Return the metrics over all examples added so far."""
         n, confusion = self._examples, self._confusion.view(self._classes, -1).tolist()
         return Evaluation(
             step=self._run.row,

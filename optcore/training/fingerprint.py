@@ -1,4 +1,4 @@
-"""The facts besides the spec that determine the last bits of a run."""
+"""The fingerprint: the facts besides the spec that determine a run's results bit for bit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 
 LAYOUT = 2
 """
-Incremented whenever a change of this library changes the last bits (layout of buffers, order of
-sums).
+A number that is incremented whenever a change to this library changes the last bits of results
+(layout of buffers, order of sums).
 
-2: images lie channels last where oneDNN convolves (a dropout on images draws its mask in that
-order); RMSprop on torch's Adam kernel.
+2: images are stored channels last where oneDNN computes convolutions (a dropout on images draws its
+mask in that order); RMSprop uses torch's Adam kernel.
 """
 CHOSEN = ("engine", "memory_format", "threads")
-"""Facts that a run chooses when it starts; any machine can set them up to resume it."""
+"""Names of facts that are chosen when a run starts. Any machine can adopt them to resume it."""
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
-    """Return the facts of this machine and its libraries that determine bits on *device*."""
+    """Return the facts about this machine and its libraries that determine bits on *device*."""
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
@@ -50,12 +50,12 @@ def run_facts(
     device: torch.device, *, engine: str, memory_format: torch.memory_format
 ) -> dict[str, str]:
     """
-    Return the facts that must be equal for two runs of one spec to give equal bits.
+    Return the facts that must be equal for two runs of one spec to agree bit for bit.
 
     Args:
-        device: of the training.
-        engine: of the optimizer.
-        memory_format: of images.
+        device: the device that the run trains on.
+        engine: the name of the optimizer's engine.
+        memory_format: the memory format of images.
     """
     chosen = {
         "engine": engine,
@@ -66,13 +66,22 @@ def run_facts(
 
 
 def fingerprint(facts: Mapping[str, str]) -> str:
-    """Return a digest of the facts that a machine cannot change; if it is equal, bits are."""
+    """
+    Return a digest of those *facts* that a machine cannot change.
+
+    Machines with equal digests can give the same results bit for bit: the other facts (`CHOSEN`)
+    can be set up on any of them.
+    """
     fixed = {name: value for name, value in facts.items() if name not in CHOSEN}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def processor() -> str:
-    """Return the name of the processor: kernels of one instruction set differ by its caches."""
+    """
+    Return the name of the processor.
+
+    It matters besides the instruction set, since kernels depend on the caches of the processor.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

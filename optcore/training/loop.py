@@ -19,19 +19,20 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
     Train *run* to its end, yielding one `StepReport` per step, in order.
 
     An `Evaluation` is yielded when one is due, and `Progress` during evaluations and between the
-    batches of a step. To stop, the caller stops iterating. Wherever `run.settled` holds between
-    two reports, *run* may be saved and resumed elsewhere with the same bits; it holds before every
-    evaluation and checkpoint that is due, and soon after `run.interrupt` is set. `steps_alone`
-    returns the number of step reports before the next other one.
+    batches of a step. To stop, the caller stops iterating. Whenever `run.settled` is true between
+    two reports, *run* may be saved, and resumed elsewhere with the same bits. `run.settled` is true
+    before every evaluation and checkpoint that is due, and soon after `run.interrupt` is set.
+    `steps_alone` returns the number of step reports before the next report of another kind.
 
     Args:
-        run: at its first step, or restored from a checkpoint.
-        ahead: number of steps that may be made before the first of them is reported. Default:
-            several on a GPU, if no update depends on the loss of its step.
+        run: a run at its first step, or restored from a checkpoint.
+        ahead: the number of steps that may be made before the first of them is reported. Default:
+            several on a GPU if no update depends on the loss of its step, else 1.
 
     Raises:
-        Diverged: the training has diverged; the report that shows it was yielded. No update was
-            made from that loss; of steps made ahead, the run must not be saved after it.
+        Diverged: the training has diverged. The report that shows it has been yielded. No update
+            was made from the loss that diverged, unless steps were made ahead: *run* must not be
+            saved then.
     """
     columns = Columns(run)
     most = ahead_of_reports(run, columns) if ahead is None else ahead
@@ -53,7 +54,7 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
                 raise diverged
             continue
         made.append(step_ahead(run))
-        # Only a settled run can be saved or evaluated, so what was made ahead is reported first.
+        # Only a settled run can be saved or evaluated, so steps made ahead are reported first.
         due = run.checkpoint_is_due or run.evaluation_is_due or run.interrupt.is_set()
         if len(made) >= most or due or made[-1].overflow is not None:
             yield from reported(run, made)
@@ -62,8 +63,8 @@ def train(run: Run, *, ahead: int | None = None) -> Iterator[Report]:
 
 def steps_alone(run: Run, step: int) -> int:
     """Return the number of steps that `train` reports after *step* before any other report."""
-    # The worker takes so many reports without looking at any of them, so too high an answer would
-    # hide an evaluation among the rows.
+    # The worker takes this many reports without checking their type, so a number that is too high
+    # would hide an evaluation among the rows.
     if run.spec.training.accumulate > 1 or run.optimizer.needs_closure:
         return 0  # a Progress may come between two steps
     made, end = step + 1, run.total_steps

@@ -21,15 +21,15 @@ from optcore.spec.losses import (
 )
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""``loss(outputs, labels)``: the mean over a batch, outputs (batch, ...) as the network gives them,
-labels (batch,) int64."""
+"""``loss(outputs, labels)`` returns the mean loss of a batch. The network's outputs have the shape
+(batch, ...); labels have the shape (batch,) and the dtype int64."""
 
 BLANK = 0
-"""Channel of ctc that stands for no class."""
+"""Index of the channel that stands for no class in the outputs for ctc."""
 
 
 def loss_of(spec: AnyLoss, num_classes: int) -> Loss:
-    """Return the loss function of *spec* for *num_classes* classes, in float32 at least."""
+    """Return the loss function that *spec* describes, computed in float32 or wider."""
     loss = _loss_of(spec, num_classes)
     return lambda outputs, labels: loss(outputs if _wide(outputs) else outputs.float(), labels)
 
@@ -63,7 +63,7 @@ def _loss_of(spec: AnyLoss, num_classes: int) -> Loss:
 
 
 def right(spec: AnyLoss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return for each example whether *outputs* predict its label."""
+    """Return, for each example, whether the network's *outputs* predict its label."""
     if not isinstance(spec, Ctc):
         return outputs.argmax(1) == labels
     path = outputs.squeeze(2).argmax(1)  # (batch, steps)

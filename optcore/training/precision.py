@@ -21,19 +21,19 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16_true": torch.bfloat16,
     "fp16_true": torch.float16,
 }
-"""Precision -> dtype of parameters."""
+"""Precision -> dtype of the parameters."""
 AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""Precision -> dtype of the operations that autocast selects."""
+"""Precision -> dtype that autocast uses for the operations that it selects."""
 MAX_OVERFLOWS = 200
-"""Steps in a row without a finite gradient that end a run: no scale would make it finite."""
+"""Number of steps in a row without a finite gradient that ends a run: no loss scale would help."""
 MAX_SCALE = torch.finfo(torch.float32).max
-"""Largest scale: it does not grow beyond."""
+"""Largest loss scale: a step that would raise the scale above it leaves the scale unchanged."""
 MINDSPORE_FLOOR = 1.0
-"""Smallest dynamic scale of MindSpore."""
+"""Smallest dynamic loss scale in the dialect mindspore."""
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context for a forward pass; it may be entered any number of times."""
+    """Return the autocast context for forward passes, which may be entered repeatedly."""
     dtype = AUTOCAST.get(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
@@ -43,9 +43,9 @@ class Scaler:
     The current loss scale.
 
     Attributes:
-        scale: of the next update.
-        finite: updates in a row with a finite gradient, since the scale last grew.
-        overflows: steps in a row without one.
+        scale: the loss scale of the next step.
+        finite: the number of steps in a row with a finite gradient, since the scale last grew.
+        overflows: the number of steps in a row without a finite gradient.
     """
 
     def __init__(self, spec: FixedLossScale | DynamicLossScale, dialect: Dialect) -> None:
@@ -59,10 +59,10 @@ class Scaler:
         return isinstance(self._spec, DynamicLossScale) or self._spec.drop_overflow
 
     def update(self, *, finite: bool) -> None:
-        """Record whether a gradient was *finite*, and set the scale of the next update."""
+        """Record whether the gradient of a step was *finite*, and set the next step's scale."""
         spec = self._spec
         self.overflows = 0 if finite else self.overflows + 1
-        # After counting: overflows in a row end a run with a fixed scale, too.
+        # After counting, since overflows in a row also end a run with a fixed scale.
         if isinstance(spec, FixedLossScale):
             return
         if not finite:
@@ -74,17 +74,17 @@ class Scaler:
             self.scale, self.finite = grown if grown <= MAX_SCALE else self.scale, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state for `load_state_dict`, in types of JSON."""
+        """Return the state for `load_state_dict`, as JSON types."""
         return {"scale": self.scale, "finite": self.finite, "overflows": self.overflows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore *state*."""
+        """Restore the *state* that `state_dict` returned."""
         self.scale, self.finite = state["scale"], state["finite"]
         self.overflows = state["overflows"]
 
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
-    """Return whether no value of *tensors* is NaN or infinite."""
+    """Return whether no value in *tensors* is NaN or infinite."""
     filled = [tensor for tensor in tensors if tensor.numel()]
     if not filled:
         return True

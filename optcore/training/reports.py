@@ -1,4 +1,4 @@
-"""Reports of the training loop."""
+"""The reports that the training loop yields."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from optcore.spec.evaluation import Metric
 
 class StepReport(NamedTuple):  # made in less than half the time of a frozen dataclass
     """
-    One step: an update, or a step that skipped it.
+    The report of one step, which made an update or skipped it.
 
     Attributes:
-        step: 0 for the first.
-        lr: learning rate of the step, in the group `Run.displayed_group`.
-        loss: mean over the examples, before the update.
-        lrs: of each group of parameters, in order, if there are several; else empty.
-        values: of the spec's other columns, those after lr and loss.
+        step: the number of the step, 0 for the first.
+        lr: the learning rate of the step, in the parameter group `Run.displayed_group`.
+        loss: the mean loss over the examples, before the update.
+        lrs: the learning rate of each parameter group, in order, if there are several; else empty.
+        values: the values of the spec's other columns, which follow lr and loss.
     """
 
     step: int
@@ -33,15 +33,16 @@ class Evaluation:
     Metrics on the held-out examples.
 
     Attributes:
-        step: steps made before it.
-        loss: mean over the examples.
-        accuracy: share of correct predictions, in 0..1.
-        examples: number of examples.
-        top_k: share whose class is among the k likeliest, if the spec has top_k.
-        confusion: for each class, counts of the predicted classes, if the spec has confusion.
-        ema_loss: loss with the averaged weights, if there are any.
-        ema_accuracy: accuracy with them.
-        best: whether it is the best so far, if the best is kept.
+        step: the number of steps made before the evaluation.
+        loss: the mean loss over the examples.
+        accuracy: the share of correct predictions, in 0..1.
+        examples: the number of examples.
+        top_k: the share of examples whose class is among the k likeliest, if the spec has top_k.
+        confusion: for each class, the number of its examples predicted as each class, if the spec
+            has confusion.
+        ema_loss: the loss with the averaged weights, if there are any.
+        ema_accuracy: the accuracy with the averaged weights, if there are any.
+        best: whether this is the best evaluation so far, if the best checkpoint is kept.
     """
 
     step: int
@@ -55,7 +56,7 @@ class Evaluation:
     best: bool = False
 
     def metric(self, name: Metric) -> float:
-        """Return the metric *name*."""
+        """Return the value of the metric *name*."""
         found = {
             "test_loss": self.loss,
             "test_accuracy": self.accuracy,
@@ -69,17 +70,17 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    Sent between two other reports: part of an evaluation or of a step is done.
+    The report that part of an evaluation or of a step is done.
 
     Attributes:
-        step: steps made so far.
+        step: the number of steps made so far.
     """
 
     step: int
 
 
 Report = StepReport | Evaluation | Progress
-"""One item of what the loop yields."""
+"""A report that the training loop yields."""
 
 
 class Diverged(Exception):
@@ -87,8 +88,8 @@ class Diverged(Exception):
     The training has diverged.
 
     Attributes:
-        step: the first step without an update, or the number of steps before the evaluation that
-            is not finite.
+        step: the number of the step that diverged; for an evaluation whose loss is not finite,
+            the number of steps made before that evaluation.
     """
 
     def __init__(self, what: str, step: int) -> None:

@@ -37,37 +37,37 @@ from optcore.training.weights import Ema, Slow
 @dataclass
 class Run:
     """
-    The state of a run.
+    The state of a training run.
 
     Attributes:
-        spec: what to train, and how.
-        dataset: on the device.
-        device: of the training.
-        model: in training mode.
-        loss: of the model's outputs and labels.
-        autocast: context for outputs and loss.
-        optimizer: of the model's parameters.
-        batches: the position in the training examples.
-        displayed_group: index of the parameter group whose lr is reported as that of the run.
-        scaler: the loss scale, if there is one.
+        spec: the description of the run.
+        dataset: the training and test examples, on *device*.
+        device: the device that the run trains on.
+        model: the network, in training mode.
+        loss: the loss function of outputs and labels.
+        autocast: the context in which outputs and loss are computed.
+        optimizer: the optimizer of the network's parameters.
+        batches: the training batches, and the position in them.
+        displayed_group: the index of the parameter group whose lr is reported as the run's lr.
+        scaler: the loss scale; None if the loss is not scaled.
         ema: the averaged weights beside the trained ones, if there are any.
         slow: the slow weights of lookahead, if there are any.
-        best: follows the metric whose best checkpoint is kept, if one is.
-        stopping: follows the metric that ends the run early, if one does.
-        total_steps: number of steps of the whole run.
-        evaluate_interval: steps between two evaluations; 0 for only the last.
-        checkpoint_interval: steps between two checkpoints; 0 for none.
-        row: steps made, each a row of the series.
-        t: updates applied; less than *row* once one was skipped.
-        micro: batches of the current step whose gradients are accumulated.
-        partial_loss: their part of its loss.
-        settled: whether every step made was reported, so that the run may be saved.
+        best: the best value of the metric that chooses the best checkpoint, if one is kept.
+        stopping: the best value of the metric that may stop the run early, if there is one.
+        total_steps: the number of steps in the whole run.
+        evaluate_interval: the number of steps between evaluations; 0 for only one, at the end.
+        checkpoint_interval: the number of steps between checkpoints; 0 for no checkpoints.
+        row: the number of steps made. Each is a row in the series of metrics.
+        t: the number of updates applied; less than *row* once an update was skipped.
+        micro: the number of batches of the current step whose gradients have been accumulated.
+        partial_loss: the part of the current step's loss that comes from these batches.
+        settled: whether every step made has been reported, so that the run may be saved.
         stopped: whether the run ended early.
-        evaluated: row of the last evaluation, or -1.
-        loss_sum: of the losses since the last evaluation.
-        loss_count: number of those losses.
-        interrupt: set by the caller of the loop, from any thread, to have the run settled soon: a
-            step that takes long is interrupted, and repeated once the loop continues.
+        evaluated: the *row* at the last evaluation; -1 before the first.
+        loss_sum: the sum of the losses since the last evaluation.
+        loss_count: the number of losses in *loss_sum*.
+        interrupt: an event that the caller of the loop sets, from any thread, to have the run
+            settled soon: a long step is interrupted, and repeated once the loop continues.
     """
 
     spec: RunSpec
@@ -108,17 +108,17 @@ class Run:
         weights: Mapping[str, Tensor] | None = None,
     ) -> Self:
         """
-        Return the run at its first step; seeds every random generator.
+        Return a run at its first step, after seeding every random generator.
 
         Args:
-            spec: what to train, and how.
-            data_dir: where datasets lie.
+            spec: the description of the run.
+            data_dir: the folder that holds the datasets.
             device: ``cpu`` or ``cuda``.
-            weights: of the network, by name, in place of random ones.
+            weights: the initial weights of the network, by name; None for random ones.
 
         Raises:
-            DatasetMissing: the data directory does not hold the dataset.
-            ValueError: *weights* are not those of the network.
+            DatasetMissing: *data_dir* does not hold the dataset.
+            ValueError: *weights* do not have the names and shapes of the network's weights.
         """
         dataset = load(spec.dataset, data_dir)
         return cls.of(spec, dataset, device=device, weights=weights)
@@ -132,7 +132,7 @@ class Run:
         device: str = "cpu",
         weights: Mapping[str, Tensor] | None = None,
     ) -> Self:
-        """Return the run on *dataset* at its first step; seeds every random generator."""
+        """Return a run on *dataset* at its first step, after seeding every random generator."""
         training = spec.training
         place, dtype = torch.device(device), DTYPES[training.precision]
         dataset = dataset.to(place)
@@ -179,7 +179,7 @@ class Run:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of parameters, gradients and slots."""
+        """Dtype of the parameters and their gradients."""
         return DTYPES[self.spec.training.precision]
 
     @property
@@ -201,21 +201,21 @@ class Run:
 
     @property
     def next_checkpoint(self) -> float:
-        """Number of steps after which the next checkpoint is due; infinite without checkpoints."""
+        """The *row* at which the next checkpoint is due; infinite if there are no checkpoints."""
         if not self.checkpoint_interval:
             return math.inf
         return self.row + self.checkpoint_interval - self.row % self.checkpoint_interval
 
     def applied_lrs(self) -> tuple[float, ...]:
-        """Return the lr of each group's last update, as the optimizer used it."""
+        """Return the learning rate that the optimizer last used for each parameter group."""
         return tuple([float(group["lr"]) for group in self.optimizer.param_groups])
 
     def observe(self, evaluation: Evaluation) -> bool:
         """
-        Record an evaluation: for schedules, the best checkpoint and early stopping.
+        Record an evaluation, for schedules, the best checkpoint and early stopping.
 
         Returns:
-            whether it is the best by the metric whose best checkpoint is kept.
+            whether the evaluation is the best so far, if the best checkpoint is kept.
         """
         self.evaluated = self.row
         metrics = {
@@ -224,7 +224,7 @@ class Run:
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else math.nan,
         }
         for schedule in self.optimizer.metric_driven():
-            # Where every step was skipped there is no training loss; NaN would count as a bad one.
+            # If every step was skipped, there is no training loss; NaN would count as a bad value.
             if schedule.metric != "train_loss" or self.loss_count:
                 schedule.observe(metrics[schedule.metric])
         self.loss_sum, self.loss_count = 0.0, 0
@@ -237,7 +237,7 @@ class Run:
         return best is not None and best.observe(evaluation.metric(best.metric), self.row)
 
     def facts(self) -> dict[str, str]:
-        """Return the facts besides the spec that determine the last bits of the run."""
+        """Return the facts besides the spec that determine the run's results bit for bit."""
         return run_facts(
             self.device,
             engine=self.optimizer.engine,
@@ -245,7 +245,7 @@ class Run:
         )
 
     def model_tensors(self) -> dict[str, Tensor]:
-        """Return the network's parameters and buffers by name, contiguous."""
+        """Return the network's parameters and buffers, as contiguous tensors by name."""
         return {
             name: tensor.detach().contiguous() for name, tensor in self.model.state_dict().items()
         }
@@ -254,7 +254,8 @@ class Run:
         """
         Return every tensor of the run by name.
 
-        The names are ``model.*``, ``optimizer.{slot}.*``, and ``ema.*`` and ``lookahead.*`` if any.
+        The names are ``model.*`` and ``optimizer.{slot}.*``, and ``ema.*`` and ``lookahead.*`` if
+        the run has these weights.
         """
         tensors = {f"model.{name}": tensor for name, tensor in self.model_tensors().items()}
         for slot, by_name in self.optimizer.named_slots().items():
@@ -265,7 +266,7 @@ class Run:
         return tensors
 
     def is_finite(self) -> bool:
-        """Return whether no weight and no statistic is NaN or infinite."""
+        """Return whether all weights and running statistics of the network are finite."""
         weights = [param.detach() for param in self.model.parameters()]
         return all_finite([*weights, *self.statistics])
 
@@ -275,7 +276,7 @@ class Run:
         return [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
 
     def gradients(self) -> dict[str, Tensor]:
-        """Return the accumulated gradients of the current step by parameter name, contiguous."""
+        """Return the gradients of an unfinished step: parameter name -> contiguous tensor."""
         # Between steps the gradients of the last one are still there, but the next step drops them.
         if not self.micro:
             return {}
@@ -287,7 +288,7 @@ class Run:
 
 
 def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
-    """Return the index of the first of *groups* with the *lr* of the run; 0 if there is none."""
+    """Return the index of the first group with the *lr* and schedule of the run; 0 if none has."""
     for i, group in enumerate(groups):
         if (
             group.schedule is None
@@ -299,17 +300,17 @@ def displayed_group(groups: Sequence[ResolvedGroup], lr: float) -> int:
 
 
 def _model(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Return the network of *spec*, in training mode."""
+    """Return the network that *spec* describes, in training mode."""
     layers = spec.model.network(spec.dataset.num_classes)
-    # Drawn on the CPU in float32 and moved then: a seed gives the same weights on every device and
-    # in every memory format, and but for rounding in every precision.
+    # Drawn on the CPU in float32, then moved: a seed gives the same weights on every device and in
+    # every memory format, and in every precision except for rounding.
     model = build(layers, spec.dataset.shape).to(device, dtype)
     model.to(memory_format=memory_format(device, dtype))  # type: ignore[call-overload]  # torch's stub lacks it
     return model.train()
 
 
 def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise unless *weights* have the names and shapes of *own*."""
+    """Raise ValueError unless *weights* have the names and shapes of *own*."""
     for name in sorted(weights.keys() | own.keys()):
         given, wanted = (
             tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)
@@ -319,7 +320,7 @@ def _check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None
 
 
 def _companions(spec: RunSpec, model: nn.Module) -> dict[str, Any]:
-    """Return the optional companions of *model* that *spec* asks for, by field of `Run`."""
+    """Return the optional parts of a run by their names in `Run`; None for parts not in *spec*."""
     training, scale = spec.training, spec.loss_scale
     stopping = training.early_stopping
     return {

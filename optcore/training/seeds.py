@@ -29,7 +29,7 @@ def generator_tensors() -> dict[str, Tensor]:
 
 
 def restore_generator_tensors(states: Mapping[str, Tensor]) -> None:
-    """Put torch's generators into *states*."""
+    """Restore the *states* of torch's generators that `generator_tensors` returned."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available():
         for name, state in states.items():
@@ -38,7 +38,7 @@ def restore_generator_tensors(states: Mapping[str, Tensor]) -> None:
 
 
 def generator_words() -> dict[str, Any]:
-    """Return the states of Python's and numpy's global generators, as JSON can hold them."""
+    """Return the states of Python's and numpy's global generators, as JSON types."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -48,7 +48,7 @@ def generator_words() -> dict[str, Any]:
 
 
 def restore_generator_words(states: dict[str, Any]) -> None:
-    """Put Python's and numpy's global generators into *states*."""
+    """Restore the *states* of Python's and numpy's generators from `generator_words`."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]

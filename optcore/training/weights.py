@@ -13,10 +13,12 @@ from optcore.spec import weights as spec
 
 class Ema:
     """
-    The moving average of parameters and statistics; see `optcore.spec.weights.ShadowEma`.
+    The moving average of a network's parameters and running statistics.
+
+    `optcore.spec.weights.ShadowEma` has the formula.
 
     Attributes:
-        tensors: name -> average, in at least float32.
+        tensors: name -> average, in float32 or wider.
     """
 
     def __init__(self, model: nn.Module, ema: spec.ShadowEma) -> None:
@@ -29,7 +31,7 @@ class Ema:
         }
 
     def update(self, t: int) -> None:
-        """Add the weights after update *t*, which is 1 for the first."""
+        """Add the current weights to the average, after update *t* (1 for the first)."""
         decay = self._spec.decay
         if self._spec.warmup:
             decay = min(decay, (1 + t) / (10 + t))
@@ -41,7 +43,7 @@ class Ema:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Replace the trained weights by their average, within a ``with``."""
+        """Replace the trained weights by their average, inside a ``with`` block."""
         with torch.no_grad():
             trained = [tensor.clone() for tensor in self._now()]
             for tensor, mean in zip(self._now(), self.tensors.values(), strict=True):
@@ -54,7 +56,7 @@ class Ema:
                     tensor.copy_(value)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore *tensors*."""
+        """Restore the average from *tensors*."""
         _load(self.tensors, tensors)
 
     def _now(self) -> list[Tensor]:
@@ -75,18 +77,18 @@ class Slow:
         self.tensors = {name: param.detach().clone() for name, param in self._params.items()}
 
     def update(self, t: int) -> None:
-        """Move the slow weights, if it is due after update *t*, which is 1 for the first."""
+        """Move the slow weights, if this is due after update *t* (1 for the first)."""
         if t % self._spec.every:
             return
         fast, slow = list(self._params.values()), list(self.tensors.values())
         with torch.no_grad():
             torch._foreach_lerp_(slow, fast, self._spec.alpha)
-            # In place, so that the parameters stay in their flat buffer. A float32 copy would not
-            # see it: the spec refuses lookahead beside multi_precision.
+            # In place, so that the parameters stay in their flat buffer. A float32 copy would miss
+            # the change, so the spec refuses lookahead together with multi_precision.
             torch._foreach_copy_(fast, slow)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore *tensors*."""
+        """Restore the slow weights from *tensors*."""
         _load(self.tensors, tensors)
 
 

@@ -111,7 +111,8 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"total_steps": 300_000, "groups": [{"name": "a"}]},
             "total_steps",
-            "total_steps must come to at most 500000 values over all groups, got 300000 for 2",
+            "total_steps must give at most 500000 values over all curves, got 300000 steps for 2 "
+            "curves",
         ),
         (
             {"total_steps": 10},
@@ -163,8 +164,8 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"schedule": {"kind": "shift", "by": 100_000_000, "schedule": {"kind": "cosine"}}},
             "schedule",
-            "schedule must come to at most 20000000 values in a preview, those of all parts, of "
-            "all groups and of steps left out together, got 200000200",
+            "schedule must compute at most 20000000 values in a preview, including those of all "
+            "parts, all groups and the steps left out, got 200000200",
         ),
         (
             {
@@ -172,7 +173,7 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
                 "schedule": {"kind": "product", "schedules": [{"kind": "cosine"}] * 100},
             },
             "schedule",
-            "schedule must come to at most 20000000 values in a preview, ",
+            "schedule must compute at most 20000000 values in a preview, ",
         ),
         (
             {

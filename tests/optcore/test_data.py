@@ -36,7 +36,7 @@ def test_mnist_from_its_idx_files(mnist: Path) -> None:
 def test_a_missing_dataset_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetMissing,
-        match=r"mnist/train-images-idx3-ubyte is not there; `optserve datasets fetch mnist` puts",
+        match=r"mnist/train-images-idx3-ubyte does not exist; `optserve datasets fetch mnist` down",
     ):
         load(Mnist(kind="mnist"), tmp_path)
 

@@ -79,7 +79,8 @@ WIDE = {
                 }
             },
             "schedule",
-            "there must be at most 500 schedules, those that others are made of counted, got 506",
+            "there must be at most 500 schedules, including those that are parts of others, got "
+            "506",
         ),
         (
             {
@@ -102,8 +103,8 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules must compute at most 2000000 steps each from the one before, all together, "
-            "got 2700000; use precision float64",
+            "schedules must have in total at most 2000000 steps that are computed from the step "
+            "before, got 2700000; use precision float64",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
@@ -156,7 +157,7 @@ def test_the_plan_of_a_very_long_run_is_a_sample_with_a_warning() -> None:
     assert known.last == pytest.approx(0.1 / spec.total_steps)
     assert known.area == pytest.approx(0.05 * spec.total_steps, rel=1e-3)
     (warning,) = known.warnings
-    assert "the numbers of lr are those of" in warning
+    assert "this plan is computed from" in warning
 
 
 def test_a_plan_lists_its_first_warnings_and_counts_the_others() -> None:

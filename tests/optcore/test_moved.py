@@ -13,8 +13,8 @@ from optcore.spec.run import RunSpec
 from tests.support.optcore.run_specs import refused, run
 
 COSINE = {"kind": "cosine"}
-LR = "the schedule of lr stands beside the optimizer: write "
-THERE = " there; without a run, make_optimizer(schedule=)"
+LR = "the schedule of lr is not part of the optimizer: write "
+THERE = " beside optimizer; without a job, pass it to make_optimizer(schedule=)"
 LR_OF_GROUP = "the lr of a group has a field for its schedule: write "
 
 
@@ -54,45 +54,45 @@ def of_group(**fields: object) -> dict[str, Any]:
             "optimizer.loss_scale",
             "loss_scale belongs to the training: write training.loss_scale: "
             '{"kind": "fixed", "scale": 1024, "drop_overflow": false}; '
-            "without a run, make_optimizer(loss_scale=)",
+            "without a job, pass it to make_optimizer(loss_scale=)",
         ),
         (
             of_optimizer(loss_scale=1.0),
             "optimizer.loss_scale",
             "loss_scale belongs to the training: write training.loss_scale: null; "
-            "without a run, make_optimizer(loss_scale=)",
+            "without a job, pass it to make_optimizer(loss_scale=)",
         ),
         (
             of_group(loss_scale=8.0),
             "optimizer.groups[0].loss_scale",
             "loss_scale belongs to the training: write training.loss_scale: "
             '{"kind": "fixed", "scale": 8.0, "drop_overflow": false}; '
-            "without a run, make_optimizer(loss_scale=)",
+            "without a job, pass it to make_optimizer(loss_scale=)",
         ),
         (
             of_optimizer(average={"momentum": 0.9, "overwrite_every": 3}),
             "optimizer.average",
             "average belongs to the training: write training.ema: "
             '{"kind": "keras", "decay": 0.9, "overwrite_every": 3}; '
-            "without a run, make_optimizer(ema=)",
+            "without a job, pass it to make_optimizer(ema=)",
         ),
         (
             of_optimizer(average={}),
             "optimizer.average",
             'average belongs to the training: write training.ema: {"kind": "keras"}; '
-            "without a run, make_optimizer(ema=)",
+            "without a job, pass it to make_optimizer(ema=)",
         ),
         (
             of_optimizer(average=None),
             "optimizer.average",
             "average belongs to the training: write training.ema: null; "
-            "without a run, make_optimizer(ema=)",
+            "without a job, pass it to make_optimizer(ema=)",
         ),
         (
             of_group(average={"momentum": 0.5}),
             "optimizer.groups[0].average",
             "average belongs to the training: write training.ema: "
-            '{"kind": "keras", "decay": 0.5}; without a run, make_optimizer(ema=)',
+            '{"kind": "keras", "decay": 0.5}; without a job, pass it to make_optimizer(ema=)',
         ),
         (of_optimizer(lr=COSINE), "optimizer.lr", f'{LR}schedule: {{"kind": "cosine"}}{THERE}'),
         (

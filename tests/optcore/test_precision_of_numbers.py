@@ -23,7 +23,7 @@ from tests.support.optcore.small import spec_of, start
         ({"optimizer": {"kind": "adam", "eps": 1e39}}, "eps must be at most 3.40282e+38, the l"),
         (
             {"optimizer": {"kind": "sgd", "lr": 1e30, "groups": [{"match": "*", "lr_scale": 1e9}]}},
-            "lr * lr_scale must be at most 3.40282e+38, the largest number of its precision, got "
+            "lr * lr_scale must be at most 3.40282e+38, the largest number in its precision, got "
             "1e+30 * 1000000000.0 = 1",
         ),
         (
@@ -32,7 +32,7 @@ from tests.support.optcore.small import spec_of, start
         ),
         (
             {"optimizer": {"kind": "sgd", "lr": 1e6}, "training": {"precision": "fp16_true"}},
-            "lr must be at most 65504, the largest number of its precision, got 1000000.0",
+            "lr must be at most 65504, the largest number in its precision, got 1000000.0",
         ),
         (
             {

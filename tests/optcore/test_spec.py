@@ -185,15 +185,13 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer",
             {"kind": "adam", "dialect": "paddle", "beta1": 0.99999999},
             "optimizer.beta1",
-            "beta1 must stay in its range as a float32, which is what paddle makes of it, "
-            "got 0.99999999 (1.0)",
+            "beta1 must stay in its range when paddle rounds it to float32, got 0.99999999 (1.0)",
         ),
         (
             "optimizer",
             {"kind": "adam", "dialect": "paddle", "lr": 1e308},
             "optimizer.lr",
-            "lr must stay in its range as a float32, which is what paddle makes of it, "
-            "got 1e+308 (inf)",
+            "lr must stay in its range when paddle rounds it to float32, got 1e+308 (inf)",
         ),
         (
             "schedule",
@@ -273,8 +271,8 @@ def test_a_last_batch_of_one_cannot_be_normalised() -> None:
 
     assert only_problem(data) == (
         "dataset.batch_size",
-        "batch_size must not leave a last batch of 1 example, whose values layer 1 (batch_norm) "
-        "could not tell from their mean, got 1499 of 1500 examples",
+        "batch_size must not leave a last batch of 1 example, which layer 1 (batch_norm) cannot "
+        "normalise, got 1499 for 1500 examples",
     )
 
 

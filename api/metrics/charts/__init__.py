@@ -1,1 +1,1 @@
-"""Charts: series of any length in few enough points to draw."""
+"""Charts: series of any length, reduced to few enough points to draw."""

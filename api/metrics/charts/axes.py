@@ -1,4 +1,4 @@
-"""The axes of a chart: from row numbers to positions."""
+"""The axes of a chart: functions from row numbers to positions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from store.jobs.series import unpack_marks
 
 Rows = NDArray[np.int64]
 Axis = Callable[[Rows], NDArray[np.generic]]
-"""Maps row numbers to positions, monotonically."""
+"""Function that maps row numbers to positions, monotonically."""
 
 DECIMALS = 6
-"""Decimals of seconds. Marks have two; steps between two marks are interpolated."""
+"""Decimals of positions in seconds. Marks have two; between two marks, times are interpolated."""
 
 
 def steps(rows: Rows) -> NDArray[np.int64]:
-    """Return the steps of *rows*, which are their numbers."""
+    """Return *rows*: on the axis of steps, the position of a row is the row's number."""
     return rows
 
 
 def examples(spec: RunSpec) -> Axis:
-    """Return the axis of examples seen by the end of a step; an epoch's last batch may be short."""
+    """Return the axis of examples seen by a step's end; the last batch of an epoch may be short."""
     of_epoch, of_step = spec.dataset.train_examples, spec.examples_per_step
 
     def seen(rows: Rows) -> NDArray[np.int64]:
@@ -38,13 +38,14 @@ def examples(spec: RunSpec) -> Axis:
 
 def seconds(marks: bytes) -> Axis:
     """
-    Return the axis of seconds trained by the end of a step.
+    Return the axis of seconds trained by the end of each step.
 
     Args:
-        marks: see `store.redis.keys.MARKS`. Rows after the last mark have its time.
+        marks: the times of some rows, packed as in `store.redis.keys.MARKS`. Rows after the last
+            mark get the time of that mark.
     """
     known, times = unpack_marks(marks)
-    counts = np.concatenate([[0.0], known])  # in float64, which interp would convert to each time
+    counts = np.concatenate([[0.0], known])  # float64, or interp would convert it at every call
     times = np.concatenate([[0.0], times])
 
     def trained(rows: Rows) -> NDArray[np.float64]:
@@ -55,7 +56,7 @@ def seconds(marks: bytes) -> Axis:
 
 
 def between(axis: Axis, num_rows: int, first: float | None, last: float | None) -> tuple[int, int]:
-    """Return the first and last row whose positions are in *first* to *last*, both included."""
+    """Return the first and last row with positions from *first* to *last* (None: no bound)."""
 
     def position(row: int) -> float:
         return float(axis(np.asarray([row]))[0])

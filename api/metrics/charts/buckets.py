@@ -1,4 +1,4 @@
-"""Buckets: consecutive rows summarized in a few numbers, without losing any extreme."""
+"""Buckets: each summarizes consecutive rows in a few numbers, without losing an extreme value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Buckets = NDArray[np.void]
-"""Shape (buckets, columns), or (buckets,) for one column; dtype `BUCKET`."""
+"""Array of shape (buckets, columns), or (buckets,) for one column, and dtype `BUCKET`."""
 
 BUCKET = np.dtype(
     [
@@ -25,7 +25,7 @@ BUCKET = np.dtype(
 )
 """
 The smallest and the largest finite value and the first non-finite value, each with the first row
-that has it (`NOWHERE` if none has), and the counts of NaN, Infinity and -Infinity.
+that has this value (`NOWHERE` if no row has one), and the counts of NaN, Infinity and -Infinity.
 """
 COUNTS = ("nan", "infinity", "minus_infinity")
 NOWHERE = np.iinfo(np.int64).max
@@ -38,8 +38,8 @@ class Points(NamedTuple):
     The points of a curve.
 
     Attributes:
-        steps: ascending.
-        values: one per step.
+        steps: the steps of the points, ascending.
+        values: the values of the points, one per step.
     """
 
     steps: NDArray[np.int64]
@@ -51,10 +51,10 @@ def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
     Return the buckets of consecutive rows.
 
     Args:
-        values: (rows, columns), float64.
+        values: the rows, as an array of shape (rows, columns) and dtype float64.
         first: number of the first row.
-        size: rows per bucket. Bucket i begins at row i * size; the first and the last one may be
-            incomplete.
+        size: rows per bucket. Bucket i begins at row i * size; the first and the last bucket may
+            be incomplete.
     """
     num_rows, num_columns = values.shape
     head = min(-first % size, num_rows)
@@ -74,12 +74,12 @@ def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
 
 def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
     """
-    Merge *buckets*, each *factor* of them into one.
+    Return larger buckets, each merged from *factor* consecutive *buckets*.
 
     Args:
-        buckets: (buckets, columns).
-        first: number of the first one. The merged bucket i begins at bucket i * factor.
-        factor: how many are merged into one.
+        buckets: array of shape (buckets, columns).
+        first: number of the first bucket. The merged bucket i begins at bucket i * factor.
+        factor: number of buckets that are merged into one.
     """
     # Merged buckets begin at multiples of *factor* from row 0, not at *first*: a chart of another
     # range then has the same buckets, and does not flicker.
@@ -89,7 +89,7 @@ def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
     padded[lead : lead + num] = buckets
     groups = padded.reshape(count, factor, num_columns)
     found = np.empty((count, num_columns), BUCKET)
-    # argmin and argmax return the first among equals, so each point is at the first row that has
+    # argmin and argmax return the first of equal values, so each point is at the first row that has
     # its value. An empty bucket never wins: its extremes are infinite, and NOWHERE is the largest
     # number.
     for value, at, chosen in (
@@ -106,10 +106,10 @@ def coarser(buckets: Buckets, first: int, factor: int) -> Buckets:
 
 def points(buckets: Buckets) -> Points:
     """
-    Return the points of *buckets* of one column, at most two per bucket.
+    Return the points of the curve for one column, at most two per bucket.
 
-    They are the smallest and the largest value, in order of their steps: one point if they are the
-    same. If no value is finite, the point is the first one.
+    The points of a bucket are its smallest and its largest value, in order of their steps; they are
+    one point if both are at the same step. If no value is finite, the point is the first value.
     """
     swapped = buckets["high_at"] < buckets["low_at"]
     no_finite = buckets["low_at"] == NOWHERE
@@ -123,15 +123,15 @@ def points(buckets: Buckets) -> Points:
 
 
 def _summarized(values: NDArray[np.float64], first: int) -> Buckets:
-    """Return a bucket for each group of *values*: (groups, rows per group, columns)."""
+    """Return a bucket per group of *values*, which has shape (groups, rows per group, columns)."""
     count, size, num_columns = values.shape
     found = np.full((count, num_columns), EMPTY)
     starts = first + size * np.arange(count)[:, np.newaxis]
     finite = np.isfinite(values)
-    # Almost all series are finite everywhere, and the two copies below are half of the time.
+    # Almost all series are finite everywhere, and the copies below take half of the time.
     if not (all_finite := bool(finite.all())):
         _fill_odd(found, values, finite, starts)
-    # NaN would win every argmin, and an infinity be an extreme.
+    # NaN would win every argmin, and an infinity would be an extreme.
     lows = values if all_finite else np.where(finite, values, np.inf)
     highs = values if all_finite else np.where(finite, values, -np.inf)
     some = finite.any(axis=1)
@@ -150,7 +150,7 @@ def _fill_odd(
     finite: NDArray[np.bool_],
     starts: NDArray[np.int64],
 ) -> None:
-    """Fill in the fields of *found* about non-finite values."""
+    """Fill in the fields of the buckets *found* that describe non-finite values."""
     chosen = finite.argmin(axis=1)
     odd = ~finite.all(axis=1)
     found["odd"] = np.where(odd, _taken(values, chosen), np.nan)

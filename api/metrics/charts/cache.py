@@ -1,4 +1,4 @@
-"""The cache of buckets: rows that a chart has read are not read again."""
+"""The cache of buckets: rows that were read for a chart are not read again for the next one."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from optserve.contract.states import State
 from store.jobs.record import Record
 
 FINEST = 64
-"""Rows per cached bucket."""
+"""Minimum number of rows per cached bucket."""
 MAX_BUCKETS = 2**16
-"""Buckets per column of a job. Longer jobs have larger buckets."""
+"""Maximum number of buckets per column of a job; longer jobs have larger buckets."""
 MAX_BYTES = 64 * 2**20
-"""Size of the cache."""
+"""Maximum size of the cache, in bytes."""
 OVERHEAD_BYTES = 1024
-"""Memory of an entry besides its buckets: 680 were measured, rounded up."""
+"""Bytes that an entry takes besides its buckets: 680 were measured, rounded up."""
 
 
 class CachedBuckets:
     """
-    The buckets of a job's settled rows, from row 0.
+    The buckets of a job's settled rows (see `settled`), from row 0.
 
     Attributes:
-        job_id: of the job.
+        job_id: id of the job.
         size: rows per bucket, a power of two.
         rows: number of rows in the buckets. All buckets are full, except the last one of a job that
             has ended.
-        buckets: (buckets, columns).
-        lock: held while they are read or extended.
+        buckets: array of shape (buckets, columns).
+        lock: lock that is held while the buckets are read or extended.
     """
 
     def __init__(self, record: Record) -> None:
         self.job_id = record.id
         self.size = FINEST
-        # By the planned length, which does not change: buckets need never be merged later.
+        # Chosen by the planned length, which does not change: buckets need never be merged later.
         while record.total_steps > self.size * MAX_BUCKETS:
             self.size *= 2
         self._columns = len(record.series.columns)
@@ -51,36 +51,36 @@ class CachedBuckets:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the entry."""
+        """Memory that the entry takes, in bytes."""
         return OVERHEAD_BYTES + self.buckets.nbytes
 
     def renew(self, record: Record) -> None:
-        """Drop the rows that are no longer valid, by the truncations and replays of *record*."""
+        """Drop the buckets of rows that *record* shows to be truncated or computed again."""
         truncations = record.truncations
         self._truncate(min([self.rows, *truncations[self._truncations :]]))
-        # A concurrent request may have come with an older record.
+        # A concurrent request may have passed an older record.
         self._truncations = max(self._truncations, len(truncations))
         if replayed(record) != self._replayed:
             self._replayed = replayed(record)
-            # Computed columns come out bit for bit the same, or the job fails (`replay_differs`):
-            # only those that are observed can have changed.
+            # Computed columns are the same bit for bit, or the job fails (`replay_differs`). Only
+            # observed columns, such as speed and memory, can have changed.
             if record.series.num_computed < self._columns:
                 self._truncate(0)
 
     def missing(self, record: Record) -> int:
-        """Return how many further rows can be cached."""
+        """Return how many further rows of the job can be cached."""
         rows = settled(record)
         if not record.state.final:  # a bucket that is not full yet would change
             rows -= rows % self.size
         return max(rows - self.rows, 0)
 
     def extend(self, rows: int, more: list[Buckets]) -> None:
-        """Append *more* buckets, with *rows* rows in all."""
+        """Append the buckets *more*, which summarize the next *rows* rows."""
         self.buckets = np.concatenate([self.buckets, *more])
         self.rows += rows
 
     def whole(self, first: int, stop: int) -> tuple[int, int]:
-        """Return the range of rows covered by cached buckets that lie within *first* to *stop*."""
+        """Return the range of rows, within *first* to *stop*, that whole cached buckets cover."""
         begin = min(-(-first // self.size) * self.size, stop)
         end = self.rows if stop >= self.rows else stop // self.size * self.size
         return begin, max(begin, end)
@@ -92,7 +92,7 @@ class CachedBuckets:
     def _truncate(self, rows: int) -> None:
         if rows < self.rows:
             self.rows = rows - rows % self.size
-            self.buckets = self.buckets[: self.rows // self.size].copy()  # a view keeps all of it
+            self.buckets = self.buckets[: self.rows // self.size].copy()  # a view keeps it all
 
 
 class _Entry(NamedTuple):
@@ -105,8 +105,11 @@ class BucketCache:
     The buckets of the most recently used jobs, within a limit of bytes.
 
     Concurrent requests for the same job share one `CachedBuckets` and its lock, even before it has
-    any buckets or after it was evicted. An object without an entry lives as long as a request
-    refers to it.
+    any buckets or after its entry was evicted. Without an entry, a `CachedBuckets` lives as long as
+    a request refers to it.
+
+    Args:
+        max_bytes: maximum size of all entries together, in bytes.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -116,7 +119,7 @@ class BucketCache:
         self._in_use: WeakValueDictionary[str, CachedBuckets] = WeakValueDictionary()
 
     def of(self, record: Record) -> CachedBuckets:
-        """Return the buckets of a job; there may be none yet."""
+        """Return the cached buckets of a job, which may still be empty."""
         cached = self._in_use.get(record.id)
         if cached is None:
             cached = self._in_use[record.id] = CachedBuckets(record)
@@ -125,11 +128,11 @@ class BucketCache:
         return cached
 
     def put(self, cached: CachedBuckets) -> None:
-        """Store what `of` has returned, at its present size; evict the least recently used jobs."""
+        """Store *cached*, which `of` has returned, and evict the least recently used jobs."""
         self._drop(cached.job_id)
         if cached.rows:
-            # With the size that is added here: buckets that come before it is dropped would
-            # otherwise be subtracted without having been counted.
+            # The entry keeps the size that is added here: otherwise buckets that are appended later
+            # would be subtracted when the entry is dropped, without having been added.
             self._entries[cached.job_id] = _Entry(cached, cached.num_bytes)
             self._num_bytes += cached.num_bytes
         while self._num_bytes > self._max_bytes:
@@ -137,7 +140,7 @@ class BucketCache:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of all entries."""
+        """Memory that all entries take, in bytes."""
         return self._num_bytes
 
     @property
@@ -154,8 +157,8 @@ def settled(record: Record) -> int:
     """
     Return how many rows of a job will not change, except by truncation.
 
-    A resumed run computes the steps after its checkpoint again. While it does, the columns that are
-    only observed (speed, memory) are overwritten.
+    A resumed run computes the steps after its checkpoint again. Meanwhile, columns that are only
+    observed (speed, memory) are overwritten.
     """
     if record.series.num_computed == len(record.series.columns):
         return record.rows
@@ -165,5 +168,5 @@ def settled(record: Record) -> int:
 
 
 def replayed(record: Record) -> tuple[int, str]:
-    """Return a value that changes when rows may have been computed again."""
+    """Return a value that changes when rows of the job may have been computed again."""
     return record.attempt, record.fields.get("claim_checkpoint", "")

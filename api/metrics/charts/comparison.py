@@ -1,4 +1,4 @@
-"""Curves of several jobs above one axis."""
+"""Curves of several jobs on a common axis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optserve.contract.answers.charts import ComparedJob, XAxis
 from store.jobs.record import Record
 from store.jobs.views import Store
 
-NO_TIMES = "it was trained before the times of steps were recorded"
+NO_TIMES = "the job was trained by a release that did not record the times of steps"
 
 
 class Side(NamedTuple):
@@ -23,8 +23,8 @@ class Side(NamedTuple):
     One of the compared jobs.
 
     Attributes:
-        record: of the job.
-        axis: positions of its rows; None if they are unknown.
+        record: the record of the job.
+        axis: function from the job's row numbers to positions; None if positions are unknown.
     """
 
     record: Record
@@ -32,12 +32,12 @@ class Side(NamedTuple):
 
 
 async def side(store: Store, record: Record, along: XAxis) -> Side:
-    """Return a job with its axis: steps, examples or seconds."""
+    """Return a job with its axis, as *along* requests: steps, examples or seconds."""
     if along is XAxis.STEP:
         return Side(record, axes.steps)
     if along is XAxis.EXAMPLES:
         return Side(record, axes.examples(record.spec))
-    # Unpacking the marks of a long job would block the event loop: hence the thread below.
+    # In a thread below, since unpacking the marks of a long job would block the event loop.
     marks = await store.marks(record)
     if record.rows and not marks:
         return Side(record, None)
@@ -45,7 +45,7 @@ async def side(store: Store, record: Record, along: XAxis) -> Side:
 
 
 def end(sides: Sequence[Side], along: XAxis) -> float | None:
-    """Return the end of the axis for all rows that *sides* will have; None for seconds."""
+    """Return where the axis ends once all jobs have all of their rows; None for seconds."""
     if along is XAxis.SECONDS:
         return None
     lasts = [axis(np.asarray([max(record.num_steps, 1) - 1]))[0] for record, axis in sides if axis]
@@ -63,16 +63,16 @@ async def curves(
     max_points: int,
 ) -> list[ComparedJob]:
     """
-    Return a curve of each of *sides*.
+    Return a curve for each job; a job without an axis gets a reason instead of points.
 
     Args:
-        reader: reads their rows.
+        reader: the reader of the jobs' rows.
         sides: the jobs.
-        column: the compared column.
+        column: the name of the compared column.
         along: the axis. By step, all jobs have the same buckets.
-        first: beginning of the range on the axis; None for all.
-        last: end of the range on the axis; None for all.
-        max_points: points per job.
+        first: beginning of the range on the axis; None for the first position.
+        last: end of the range on the axis; None for the last position.
+        max_points: maximum number of points per job.
     """
     ranges = [
         axes.between(axis, record.rows, first, last) if axis else (0, -1) for record, axis in sides

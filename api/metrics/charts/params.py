@@ -12,18 +12,18 @@ from optserve.contract.answers.charts import MAX_POINTS, MIN_POINTS
 
 MaxPoints = Annotated[
     int,
-    Query(ge=MIN_POINTS, le=MAX_POINTS, description="Points of a curve at most, two per bucket."),
+    Query(ge=MIN_POINTS, le=MAX_POINTS, description="Maximum number of points per curve."),
 ]
 
 
 def require_range(first: float | None, last: float | None, end: float | None) -> None:
     """
-    Raise unless *first* to *last* is a range.
+    Raise an error unless *first* to *last* is a range on the axis.
 
     Args:
-        first: its beginning; None for all.
-        last: its end; None for all.
-        end: both must be below it; None if it is unknown.
+        first: beginning of the range; None for the beginning of the axis.
+        last: end of the range; None for the end of the axis.
+        end: the end of the axis, which *first* and *last* must be below; None if it is unknown.
     """
     if end is not None:
         for name, value in (("first", first), ("last", last)):

@@ -1,4 +1,4 @@
-"""Reads a series for a chart: what is cached is not read again, and the rest in blocks."""
+"""Reads series for charts: cached rows are not read again, all other rows are read in blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from store.jobs.views import Store
 BLOCK = 2**16
 """Rows read at a time: 1 MB of two columns."""
 INLINE_ROWS = 2**12
-"""Rows summarized on the event loop; more would delay other requests, so a thread does it."""
+"""Maximum number of rows summarized on the event loop. More rows would delay other requests, so a
+thread summarizes them."""
 
 
 class View(NamedTuple):
@@ -24,12 +25,12 @@ class View(NamedTuple):
     Part of a series, in buckets.
 
     Attributes:
-        record: of the job, as it was when its rows were read.
+        record: the record of the job at the time when the rows were read.
         first: the first row.
-        stop: the row after the last one; *first* if there is none.
+        stop: the row after the last row; *first* if there are no rows.
         size: rows per bucket. Bucket i begins at row i * size.
-        columns: their names.
-        buckets: (buckets, columns).
+        columns: the names of the columns.
+        buckets: array of shape (buckets, columns).
     """
 
     record: Record
@@ -41,7 +42,7 @@ class View(NamedTuple):
 
 
 class SeriesReader:
-    """Reads series in buckets, and caches them."""
+    """Reads series as buckets, and caches the buckets."""
 
     def __init__(self, store: Store, cache: BucketCache | None = None) -> None:
         self._store = store
@@ -58,18 +59,19 @@ class SeriesReader:
         size: int = 1,
     ) -> View:
         """
-        Return some columns of rows *first* to *last* of a job, in buckets.
+        Return rows *first* to *last* of a job, in buckets, with some of their columns.
 
         Args:
-            record: of the job.
-            columns: their names.
+            record: the record of the job.
+            columns: the names of the columns.
             first: the first row.
-            last: the last row; None for the last one there is.
-            max_points: buckets are so large that two points of each are not more.
-            size: minimum of rows per bucket; a power of two.
+            last: the last row; None for the last row that is stored.
+            max_points: maximum number of points per column, two per bucket; it determines how
+                large the buckets are.
+            size: minimum number of rows per bucket; a power of two.
 
         Raises:
-            StoreUnavailable: rows were truncated again and again.
+            StoreUnavailable: rows were truncated during every attempt to read them.
         """
 
         async def read(record: Record) -> View:
@@ -77,9 +79,9 @@ class SeriesReader:
             stop = max(stop, first)
             fitting = max(size, bucket_size(first, stop, max_points))
             buckets = await self._buckets(record, columns, first, stop, fitting)
-            # After the rows: they may have been truncated and stored anew while they were read.
-            # What the cache has got of them goes with the next `renew`, which looks at all
-            # truncations since *record*.
+            # Checked after the read: rows may have been truncated and stored anew meanwhile. If so,
+            # the next `renew` drops them from the cache, since it checks all truncations since
+            # *record*.
             await self._store.require_untruncated(record)
             return View(record, first, stop, fitting, columns, buckets)
 
@@ -103,11 +105,11 @@ class SeriesReader:
         return coarser(found, first // cached.size, size // cached.size)
 
     async def _extend(self, cached: CachedBuckets, record: Record) -> None:
-        """Bring *cached* up to date with *record*."""
+        """Bring *cached* up to date with *record*: drop invalid buckets, and add new ones."""
         cached.renew(record)
         first, count = cached.rows, cached.missing(record)
         if count:
-            # All columns, whichever this chart shows: the next one may show others.
+            # All columns, whichever this chart shows: the next chart may show others.
             every = range(len(record.series.columns))
             more = await self._summarized(record, every, first, first + count, cached.size)
             cached.extend(count, more)
@@ -115,7 +117,7 @@ class SeriesReader:
     async def _summarized(
         self, record: Record, chosen: Sequence[int], first: int, stop: int, size: int
     ) -> list[Buckets]:
-        """Return the buckets of rows *first* to before *stop*, read in blocks."""
+        """Return the buckets of the rows from *first* until before *stop*, read in blocks."""
         found = []
         while first < stop:
             # Blocks end at multiples of BLOCK. Each is a row group of an archive and whole chunks
@@ -138,8 +140,8 @@ def bucket_size(first: int, stop: int, max_points: int) -> int:
 
     Args:
         first: the first row.
-        stop: the row after the last.
-        max_points: at least two.
+        stop: the row after the last row.
+        max_points: maximum number of points per column, at least two.
     """
     size = 1
     if stop - first > max_points:

@@ -1,4 +1,4 @@
-"""Responses: buckets as points."""
+"""The responses that contain charts: points made from buckets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chart(view: View) -> Chart:
 
 
 def compared(view: View, axis: Axis) -> ComparedJob:
-    """Return the curve of one of several jobs."""
+    """Return the curve of one of the compared jobs, with positions on *axis*."""
     curve = _curve(view.buckets[:, 0])
     for part in (curve, curve["not_finite"]):
         part["x"] = axis(np.asarray(part["steps"], np.int64)).tolist()
@@ -38,7 +38,7 @@ def compared(view: View, axis: Axis) -> ComparedJob:
 
 
 def omitted(record: Record, reason: str) -> ComparedJob:
-    """Return one of several jobs without a curve."""
+    """Return one of the compared jobs without points, and the *reason* for that."""
     curve = _curve(np.empty(0, BUCKET))
     for part in (curve, curve["not_finite"]):
         part["x"] = []

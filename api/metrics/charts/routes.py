@@ -1,4 +1,4 @@
-"""Routes of charts, of one job or of several."""
+"""The routes for charts of one job or of several jobs."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ async def chart_metrics(
     record: JobRecord,
     reader: ChartReader,
     columns: Annotated[
-        list[str], Query(description="Names such as loss or loss,lr; default: all columns.")
+        list[str], Query(description="Column names, such as loss or loss,lr; default: all.")
     ] = [],  # noqa: B006  FastAPI copies it
     max_points: MaxPoints = 2000,
     first: Annotated[int, Query(ge=0, description="First step of the range.")] = 0,
     last: Annotated[
-        int | None, Query(ge=0, description="Last step of the range; default: the last there is.")
+        int | None, Query(ge=0, description="Last step of the range; default: the last stored.")
     ] = None,
 ) -> Response:
     """
     Return a chart of a job: the smallest and the largest value in each bucket of steps.
 
-    No spike is lost, NaN and infinities are counted, and equal requests have equal answers. A range
-    of at most `max_points` steps contains every step.
+    No spike is lost, NaN and infinities are counted, and equal requests get equal responses. If the
+    range has at most `max_points` steps, the chart contains every step.
     """
     names = columns_of(record, columns)
     # 0 is allowed for a job without steps, too.
@@ -61,7 +61,7 @@ async def compare_jobs(
         Query(
             min_length=1,
             max_length=MAX_COMPARED_JOBS,
-            description="Id of a job; repeat it for each job.",
+            description="Id of a job; repeat the parameter for each job.",
         ),
     ],
     column: Annotated[str, Query(description="A column that all of the jobs have.")] = "loss",
@@ -79,7 +79,7 @@ async def compare_jobs(
     ] = None,
 ) -> Response:
     """
-    Return a chart of one column of several jobs, by step, examples seen or seconds trained.
+    Return a chart that compares a column of several jobs, by step, examples or seconds trained.
 
     By step, all jobs have the same buckets. `max_points` applies to each job.
     """

@@ -1,1 +1,1 @@
-"""Jobs as server-sent events: one poller per process, and one encoding of each event for all."""
+"""Server-sent events about jobs: a process polls each job, and encodes each event, only once."""

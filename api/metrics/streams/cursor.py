@@ -9,11 +9,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """
-    The position of a client in the rows of a job; as text, the id of a stream's event.
+    The position of a client in the rows of a job; as text, the id of an event in a stream.
 
     Attributes:
-        last: number of the last row the client has; -1 for none.
-        truncations: how many times the job's rows had been truncated when the client got it.
+        last: number of the last row that the client has; -1 if the client has no rows.
+        truncations: how many times the job's rows had been truncated when the client got that row.
     """
 
     last: int
@@ -21,7 +21,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Return the cursor of an event id: ``41``, or ``41.2`` after two truncations."""
+        """Return the cursor in an event id: ``41``, or ``41.2`` after two truncations."""
         last, _, truncations = text.partition(".")
         return cls(int(last), int(truncations or 0))
 
@@ -30,12 +30,12 @@ class Cursor:
 
     def after(self, truncations: Sequence[int]) -> Cursor:
         """
-        Return the cursor at the last row that is still valid.
+        Return the cursor at the last of the client's rows that is still valid.
 
         Args:
             truncations: the first row removed, for each truncation of the job so far.
         """
-        # Only what happened since this cursor counts: a row can be removed, and computed again
-        # before the client reads it.
+        # Only truncations since this cursor count: a row can be removed, and computed again before
+        # the client reads it.
         since = truncations[self.truncations :]
         return Cursor(min([self.last, *(first - 1 for first in since)]), len(truncations))

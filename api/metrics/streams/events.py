@@ -1,4 +1,4 @@
-"""The encoding of a stream's events; each is encoded once, for all subscribers."""
+"""Encodes the events of streams; each event is encoded once, for all subscribers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.jobs.record import Record
 from store.jobs.series import Row
 
 PING = b": ping\n\n"
-"""A comment, which clients ignore: it shows that the connection is not broken."""
+"""A comment, which clients ignore; it shows that the connection is not broken."""
 RETRY_MS = (500, 1500)
 """Milliseconds after which a browser reconnects; random, since many may be disconnected at once."""
 
@@ -27,7 +27,7 @@ def retry() -> bytes:
 def rows(columns: Sequence[str], batch: Sequence[Row], cursor: Cursor) -> bytes:
     """Return the event with the rows of *batch*, the last of which is at *cursor*."""
     first = cursor.last + 1 - len(batch)
-    # Not validated: the values are our own, and there are thousands per second.
+    # Not validated: the values come from the store, and there are thousands per second.
     data = StreamedRows.model_construct(
         columns=["step", *columns], rows=[[first + i, *row] for i, row in enumerate(batch)]
     )
@@ -35,7 +35,7 @@ def rows(columns: Sequence[str], batch: Sequence[Row], cursor: Cursor) -> bytes:
 
 
 def truncated(cursor: Cursor) -> bytes:
-    """Return the event that removes the rows after *cursor*."""
+    """Return the event that tells clients to discard the rows after *cursor*."""
     return _event("truncated", RowsTruncated(step=cursor.last + 1), str(cursor))
 
 
@@ -59,7 +59,7 @@ def end(record: Record) -> bytes:
 
 
 def entry(of_history: Event) -> bytes:
-    """Return the event with an entry of a history."""
+    """Return the event that contains an entry of a job's history."""
     return _event(of_history.kind, of_history, str(of_history.id))
 
 

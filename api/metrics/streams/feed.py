@@ -18,11 +18,12 @@ from store.jobs.views import Progress
 RETAINED_FRAMES = 64
 RETAINED_BYTES = 256 * 1024
 RETAINED_S = 3.0
-"""A frame is dropped when it is older than this and the feed is beyond one of the two limits."""
+"""Seconds. A frame is dropped when it is older than this and the retained frames are more than
+`RETAINED_FRAMES` or `RETAINED_BYTES`."""
 
 
 class SubscriberTooSlow(Exception):
-    """The next frame of a subscriber is no longer retained."""
+    """The next frame for a subscriber is no longer retained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ class Frame:
     An event for all subscribers of a job, or a move of the cursor without an event.
 
     Attributes:
-        number: 0 for the feed's first.
-        before: the cursor that a subscriber must have to receive it.
-        after: its cursor afterwards.
-        data: the encoded event; empty for none.
-        made_at: in seconds of the loop's clock.
-        state: the state that it announces, if it announces one.
-        last: whether it is the final event.
+        number: the number of the frame in its feed, from 0.
+        before: the cursor that a subscriber must have to receive the frame.
+        after: the subscriber's cursor after the frame.
+        data: the encoded event; empty if there is no event.
+        made_at: the time when the frame was made, in seconds of the event loop's clock.
+        state: the state that the event announces; None if the event announces no state.
+        last: whether the event is the final one.
     """
 
     number: int
@@ -54,16 +55,16 @@ class Feed:
     The recent events of one job. The poller publishes; each subscriber reads at its own speed.
 
     Attributes:
-        record: of the job, when its first subscriber came.
-        cursor: the position behind the last published row.
-        state: the published state.
+        record: the record of the job at the time of its first subscription.
+        cursor: the cursor at the last published row.
+        state: the state that was published last.
         attempt: how many workers have started the job.
-        truncations: the first row removed, for each truncation.
+        truncations: for each truncation of the job so far, the first row removed.
         entries: number of entries in the job's history.
         ended: whether the final event is published.
         abandoned: whether nothing more will be published, although the job has not ended.
         next_number: number of the next frame.
-        subscribers: those to wake.
+        subscribers: the subscribers to wake for a new frame.
     """
 
     def __init__(self, record: Record, now: float, waker: Waker) -> None:
@@ -95,7 +96,7 @@ class Feed:
     # The poller's side.
 
     def update(self, progress: Progress, now: float) -> bool:
-        """Publish what *progress* changes, new rows aside; return whether anything changed."""
+        """Publish the changes in *progress* except new rows; return whether anything changed."""
         known = (self.state, self.truncations, self.entries, self.cursor.last + 1)
         changed = known != (progress.state, progress.truncations, progress.events, progress.rows)
         if progress.events != self.entries:
@@ -110,7 +111,7 @@ class Feed:
             self.truncations = progress.truncations
             valid = self.cursor.after(progress.truncations)
             # Subscribers that have none of the removed rows get no event, but their cursors must
-            # count the truncation all the same.
+            # still count the truncation.
             data = events.truncated(valid) if valid.last < self.cursor.last else b""
             self._publish(valid, data, now)
         return changed
@@ -147,7 +148,7 @@ class Feed:
         self._frames.append(frame)
         self.next_number += 1
         self.cursor = after
-        # Age comes first: a burst of large events must not drop a subscriber that reads well.
+        # Age is checked first: a burst of large events must not drop a subscriber that reads well.
         size = sum(len(retained.data) for retained in self._frames)
         while now - self._frames[0].made_at > RETAINED_S and (
             size > RETAINED_BYTES or len(self._frames) > RETAINED_FRAMES
@@ -158,18 +159,18 @@ class Feed:
     # The subscribers' side.
 
     def frame_at(self, cursor: Cursor) -> int | None:
-        """Return the number of the first frame for a subscriber at *cursor*; None if none fits."""
+        """Return the number of the next frame for a subscriber at *cursor*; None if none fits."""
         if self.ended and cursor.truncations == self.cursor.truncations:
-            # The client may have asked for what follows a step that was never made.
+            # The client may have requested the rows after a step that the job never reached.
             cursor = Cursor(min(cursor.last, self.cursor.last), cursor.truncations)
         for frame in self._frames:
-            # Cursors count truncations: one from before a truncation never fits a frame after it.
+            # Cursors count truncations: a cursor from before a truncation fits no later frame.
             if frame.before == cursor:
                 return frame.number
         return self.next_number if cursor == self.cursor else None
 
     def num_missing(self, cursor: Cursor) -> int:
-        """Return how many rows a subscriber at *cursor* lacks until a frame fits."""
+        """Return how many rows a subscriber at *cursor* must still read until a frame fits."""
         starts = [
             frame.before.last
             for frame in self._frames
@@ -182,7 +183,7 @@ class Feed:
         Return the frames from *number* on.
 
         Raises:
-            SubscriberTooSlow: the first of them is no longer retained.
+            SubscriberTooSlow: frame *number* is no longer retained.
         """
         if number == self.next_number:
             return ()

@@ -18,12 +18,12 @@ from store.redis.unreachable import UNREACHABLE
 from store.settings import Settings
 
 CONNECTIONS = 8
-"""Connections to the store for all streams; streams that catch up share them."""
+"""Maximum number of connections to the store; all streams that catch up share these."""
 TIMEOUT_S = 5.0
-"""How long a stream waits for a connection, and for an answer of the store."""
+"""Seconds that a stream waits for a connection to the store, and for the reply of the store."""
 
 Follow = Callable[[Poller, Store, Subscriber], AsyncGenerator[bytes, None]]
-"""Yields the encoded events of one stream; see `api.metrics.streams.subscription`."""
+"""Function that yields the encoded events of one stream: see `api.metrics.streams.subscription`."""
 
 
 class StreamHub:
@@ -31,8 +31,8 @@ class StreamHub:
     Makes the event streams of this process.
 
     Attributes:
-        poller: shared by all streams.
-        streams: those open now.
+        poller: the poller that all streams share.
+        streams: the streams that are open now.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -40,22 +40,22 @@ class StreamHub:
         self.poller, self.streams = Poller(store), OpenStreams(settings)
 
     def stream(self, follow: Follow) -> EventStream:
-        """Return the response that streams the events of *follow*."""
+        """Return the response that streams the events that *follow* yields."""
         return EventStream(
             self.streams, lambda subscriber: follow(self.poller, self._store, subscriber)
         )
 
     async def monitored(self) -> Monitored | None:
-        """Return the figures of the whole service; None while the store does not answer."""
+        """Return the figures about the whole service; None if the store cannot be reached."""
         try:
             return await self._store.monitored()
         except UNREACHABLE:
             return None
 
     async def run_forever(self) -> None:
-        """Poll for all streams, and ping, end and drop them, until cancelled."""
-        # If either fails, so does this task, and the service stops (`_stop_if_failed` in
-        # api/app.py): streams would otherwise stay open and silent.
+        """Poll the jobs of all streams, and ping, end and drop streams, until cancelled."""
+        # If either task fails, so does this one, and the service stops (`_stop_if_failed` in
+        # api/app.py): otherwise streams would stay open and silent.
         async with asyncio.TaskGroup() as both:
             both.create_task(self.poller.poll_forever())
             both.create_task(self.streams.run_forever())
@@ -63,9 +63,8 @@ class StreamHub:
 
 def connect(url: str) -> redis.asyncio.Redis:
     """
-    Return a client with few connections.
+    Return the store client for streams, which has few connections and does not retry.
 
-    It does not retry: a stream that cannot reach the store tries again itself, and keeps sending
-    pings meanwhile.
+    A stream that cannot reach the store tries again itself, and keeps sending pings meanwhile.
     """
     return connect_async(url, max_connections=CONNECTIONS, timeout_s=TIMEOUT_S)

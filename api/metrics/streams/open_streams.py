@@ -1,4 +1,4 @@
-"""The open streams of this process: number, pings, age limit, and clients too slow."""
+"""The open streams of this process: their number, pings, age limit, and slow clients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from api.metrics.streams.subscriber import Subscriber
 from store.settings import Settings
 
 AGE_SPREAD = 0.1
-"""Streams end up to this share earlier or later than their age limit, so that the clients of
-streams that began together do not all reconnect together."""
+"""Maximum share of the age limit by which a stream ends earlier or later than the limit. The end is
+random, so that clients of streams that began together do not all reconnect together."""
 
 
 @dataclass(eq=False)
@@ -23,12 +23,12 @@ class OpenStream:
     An open stream.
 
     Attributes:
-        subscriber: its client.
-        connection: to the client; None under a server that is not ours.
-        ends_at: when it reaches its age limit, in seconds of the loop's clock.
-        sent_at: when something was last sent.
+        subscriber: the subscriber that gets the events.
+        connection: the connection to the client; None under a server that does not use `Protocol`.
+        ends_at: the time when the stream reaches its age limit, in seconds of the loop's clock.
+        sent_at: the time when data was last sent, in seconds of the loop's clock.
         sending: whether a send is in progress.
-        dropped: whether its client was disconnected.
+        dropped: whether the client was disconnected because it did not read fast enough.
     """
 
     subscriber: Subscriber
@@ -45,9 +45,9 @@ class OpenStreams:
     The open streams of this process.
 
     Attributes:
-        settings: their limits.
+        settings: the settings, which contain the limits.
         dropped: how many clients were disconnected because they did not read fast enough.
-        refused: how many requests came when too many streams were open.
+        refused: how many requests for a stream were refused because too many streams were open.
     """
 
     settings: Settings
@@ -62,7 +62,7 @@ class OpenStreams:
 
     @property
     def full(self) -> bool:
-        """Whether no more may be opened."""
+        """Whether no more streams may be opened."""
         return len(self._open) >= self.settings.max_streams
 
     @contextmanager
@@ -74,7 +74,7 @@ class OpenStreams:
         if connection is not None:
             connection.limit_buffers()
             connection.on_shutdown = stream.subscriber.close
-            if connection.shutting_down:  # too late for `on_shutdown`
+            if connection.shutting_down:  # `on_shutdown` was set too late
                 stream.subscriber.close()
         self._open.add(stream)
         try:
@@ -101,7 +101,7 @@ class OpenStreams:
                     stream.subscriber.ping()
 
     def drop(self, stream: OpenStream) -> None:
-        """Disconnect a client that does not read fast enough; it may resume by event id."""
+        """Disconnect a client that does not read fast enough; the client may resume by event id."""
         if stream.dropped:
             return
         stream.dropped = True

@@ -1,4 +1,4 @@
-"""The poller: reads the progress of all subscribed jobs of this process in one round trip."""
+"""The poller: reads the progress of all subscribed jobs in this process in one round trip."""
 
 from __future__ import annotations
 
@@ -19,43 +19,47 @@ from store.redis.unreachable import UNREACHABLE
 log = logging.getLogger(__name__)
 
 POLL_S = 0.025
-"""Interval between polls of a job that makes progress."""
+"""Seconds between two polls of a job that makes progress."""
 MAX_POLL_S = {State.RUNNING: 0.1, State.QUEUED: 0.1}
+"""Maximum seconds between two polls of a job in one of these states, which may change soon."""
 MAX_IDLE_POLL_S = 0.25
-"""Longest interval between polls; of a job in the states above, which may move soon, shorter."""
+"""Maximum seconds between two polls of a job in any other state."""
 BACKOFF_DIVISOR = 4
-"""A job that has not changed for t seconds is polled after t / 4: four times in each doubling."""
+"""A job that has not changed for t seconds is polled again after t / 4 seconds, within the limits
+above."""
 MAX_POLL_SHARE = 0.25
-"""Share of the time that may be spent on polling."""
+"""Maximum share of the time that is spent on polling."""
 SENDS_PER_S = 5_000
-"""Events that this process sends per second, to all subscribers together. With more subscribers,
-rows are sent in fewer and larger events."""
+"""Events per second that this process sends to all subscribers together, at most. With more
+subscribers, rows are sent in fewer and larger events."""
 MAX_SEND_INTERVAL_S = 0.5
-"""Longest interval between two events of a job, however many subscribers there are."""
+"""Maximum seconds by which rows of a job are delayed because there are many subscribers."""
 ROWS_PER_EVENT = 250
-"""Some 12 KB: small enough to arrive whole on a connection that breaks again and again."""
+"""Maximum number of rows in an event: some 12 KB, small enough to arrive completely on a connection
+that breaks again and again."""
 ROWS_PER_POLL = 8 * ROWS_PER_EVENT
+"""Maximum number of rows of a job that are read after a poll."""
 SECONDS_PER_ROW = 1 / 20_000
-"""Rows of a job are published no faster, so that a client that reads steadily can keep up."""
+"""Minimum seconds per published row of a job, so that a client that reads steadily keeps up."""
 MAX_READ_S = 0.1
-"""The next poll begins after this time although rows of one job are still being read: they may
+"""Seconds after which the next poll begins even if rows of a job are still being read: these may
 come from a slow file."""
 RETRY_S = 0.25
-"""Interval between attempts to reach a store that does not answer."""
+"""Seconds between two attempts to reach a store that does not respond."""
 
 
 @dataclass
 class PolledJob:
     """
-    A subscribed job and its schedule.
+    A job that has subscribers, and when to poll it. Times are in seconds of the loop's clock.
 
     Attributes:
-        feed: its events.
-        poll_at: when it is polled next, in seconds of the loop's clock.
-        changed_at: when it last changed.
-        publish_at: when its next rows may be published.
-        num_streams: how many streams need it.
-        reading: whether its rows are being read now.
+        feed: the events of the job.
+        poll_at: the time of the next poll.
+        changed_at: the time when the job last changed.
+        publish_at: the earliest time at which further rows may be published.
+        num_streams: how many streams follow the job.
+        reading: whether rows of the job are being read now.
     """
 
     feed: Feed
@@ -67,16 +71,16 @@ class PolledJob:
 
     @property
     def pending(self) -> bool:
-        """Whether it is to be polled again."""
+        """Whether the job must be polled again."""
         return not (self.reading or self.feed.ended or self.feed.abandoned)
 
 
 class Poller:
     """
-    Polls the subscribed jobs of this process, and publishes their changes in their feeds.
+    Polls the subscribed jobs in this process, and publishes the changes of each job in its feed.
 
     Attributes:
-        num_polls: round trips made so far.
+        num_polls: number of round trips to the store so far.
     """
 
     def __init__(self, store: Store) -> None:
@@ -95,7 +99,7 @@ class Poller:
 
     @contextmanager
     def subscribed(self, record: Record, subscriber: Subscriber) -> Iterator[Feed]:
-        """Give the feed of a job, which is polled for as long as it has a subscriber."""
+        """Yield the feed of a job; the job is polled for as long as it has a subscriber."""
         now = asyncio.get_running_loop().time()
         name = (record.tenant, record.id)
         job = self._jobs.get(name)
@@ -108,12 +112,12 @@ class Poller:
                 yield job.feed
         finally:
             job.num_streams -= 1
-            # An abandoned feed may have been replaced by another one of the same name.
+            # The job may have a new feed by now, in place of one that was abandoned.
             if not job.num_streams and self._jobs.get(name) is job:
                 del self._jobs[name]
 
     async def poll_forever(self) -> None:
-        """Poll until cancelled. While the store is away, busy or loading, keep trying."""
+        """Poll until cancelled. While the store is unreachable, busy or loading, keep trying."""
         try:
             await self._poll_forever()
         finally:
@@ -134,7 +138,7 @@ class Poller:
                 away = True
                 await asyncio.sleep(RETRY_S)
                 continue
-            # A poll of no job has asked the store nothing, and proves nothing.
+            # A poll without jobs sends the store no request, so it proves nothing.
             if due:
                 away = False
             await self._pause(loop.time() - began)
@@ -147,7 +151,7 @@ class Poller:
             self._changed.clear()
             await self._changed.wait()
             return
-        # The second term bounds the share of polling: a slow store is polled less often.
+        # The second term limits the share of polling: a slow store is polled less often.
         pause = max(min(times) - loop.time(), took_s * (1 - MAX_POLL_SHARE) / MAX_POLL_SHARE, 0.001)
         until = loop.time() + min(pause, MAX_IDLE_POLL_S)
         self._changed.clear()
@@ -155,8 +159,8 @@ class Poller:
             async with asyncio.timeout_at(until):
                 await self._changed.wait()
         except TimeoutError:
-            # The lag rises at once and decays over some ten polls: `_rows` sends fewer and larger
-            # events meanwhile, which is what an overloaded loop needs.
+            # The measured lag rises at once and decays over some ten polls. Meanwhile `_rows` sends
+            # fewer and larger events, to relieve an overloaded loop.
             self._lag_s = max(0.9 * self._lag_s, loop.time() - until)
 
     async def _poll(self, due: Sequence[PolledJob]) -> None:
@@ -174,17 +178,17 @@ class Poller:
         self._reads -= done
         failed = [error for task in done if (error := task.exception()) is not None]
         if failed:
-            # Errors of one job's data have ended its streams in `_publish`. This is the store's, or
-            # a mistake in the code, which stops the service.
+            # Not an error in the data of one job: `_publish` handles those. It is an error of the
+            # store, or a bug, which stops the service.
             raise failed[0]
 
     async def _publish(self, job: PolledJob, progress: Progress | None) -> None:
-        """Publish the changes of one job; an error in its data ends its streams and no others."""
+        """Publish the changes of one job; an error in its data ends the streams of that job."""
         job.reading = True  # a second read at the same time would publish rows twice
         try:
             await self._update(job, progress)
         except JobError as error:
-            log.warning("%s cannot be followed: %s", job.feed.record.id, error)
+            log.warning("%s cannot be streamed: %s", job.feed.record.id, error)
             job.feed.abandon()
         finally:
             job.reading = False
@@ -195,10 +199,10 @@ class Poller:
         if progress is None:
             feed.abandon()
             return
-        # Before the rows: a truncation moves the cursor back, and they are read from there.
+        # Before the rows: a truncation moves the cursor back, and rows are read from the cursor.
         if feed.update(progress, now):
             job.changed_at = now
-        # Rows of a job that has ended are published without a pause, since its end waits for them.
+        # Rows of a job that has ended are published at once: its final event must follow them.
         if progress.rows > feed.cursor.last + 1 and (now >= job.publish_at or feed.state.final):
             await self._rows(job, progress, now)
         if progress.state.final and progress.rows <= feed.cursor.last + 1:
@@ -215,7 +219,7 @@ class Poller:
         count = min(progress.rows - first, ROWS_PER_POLL)
         try:
             # Rows may have been truncated and computed anew since the progress was read. The next
-            # poll then publishes the truncation, which takes back those published too early.
+            # poll then publishes the truncation, which discards the rows published too early.
             batch = await self._store.rows(feed.record, first=first, count=count)
         except TruncatedMeanwhile:
             return  # the next poll publishes the truncation

@@ -1,4 +1,4 @@
-"""The response of a stream."""
+"""The response that sends a stream of events."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from store.errors import JobError
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
-"""Retry-After of the answer to a stream beyond the limit, in seconds."""
+"""Retry-After in the response to a request beyond the limit on streams, in seconds."""
 
 Events = Callable[[Subscriber], AsyncGenerator[bytes, None]]
-"""Yields the encoded events of a stream, one or several at a time."""
+"""Function that yields the encoded events of a stream, one or several at a time."""
 
 
 class EventStream(Response):
     """
-    The response that is a stream of server-sent events.
+    A response that streams server-sent events.
 
-    Nothing is gathered for a client that does not read: the next events are taken from the feed
-    only when the last write is through, so a slow client costs one event of memory, and the feed
-    decides when it is too slow.
+    Events are not queued for a client that does not read: the next events are taken from the feed
+    only after the last write has finished. So a slow client costs the memory of one write, and the
+    feed decides when a client is too slow.
     """
 
     media_type = "text/event-stream"
@@ -51,7 +51,7 @@ class EventStream(Response):
             await _too_many(self._streams.settings.max_streams)(scope, receive, send)
             return
         with self._streams.opened(connection_of(scope)) as stream:
-            # A stream may wait for minutes without sending, and would not notice otherwise.
+            # A stream may send nothing for minutes, and would not notice a disconnect otherwise.
             disconnected = asyncio.create_task(_close_when_gone(receive, stream.subscriber))
             try:
                 start = {"status": self.status_code, "headers": self.raw_headers}
@@ -74,8 +74,8 @@ class EventStream(Response):
             except SubscriberTooSlow:
                 self._streams.drop(stream)
             except JobError as error:
-                # The status is sent already. A client that resumes by id gets the error as one.
-                log.warning("a stream ends: %s", error)
+                # The status is sent already. A client that resumes by id gets an error response.
+                log.warning("a stream ends with an error: %s", error)
 
 
 async def _close_when_gone(receive: Receive, subscriber: Subscriber) -> None:

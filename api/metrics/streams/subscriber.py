@@ -1,4 +1,4 @@
-"""Subscribers of a job, and how many of them are woken at a time."""
+"""Subscribers to a job, and a waker that wakes only a few of them at a time."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
-# A thousand at once wrote for a tenth of a second, while all other requests waited.
+# A thousand woken at once wrote for a tenth of a second, while all other requests waited.
 WAKE_AT_ONCE = 32
 """Subscribers woken in one turn of the event loop."""
 
 
 class Subscriber:
     """
-    A client of a stream, waiting for events.
+    The client of a stream, which waits for events.
 
     Attributes:
-        closing: whether its stream must end. The client resumes by event id.
-        ping_due: whether its stream must send a ping.
+        closing: whether the stream must end. The client may resume by event id.
+        ping_due: whether the stream must send a ping.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Subscriber:
         self._waiting: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
-        """End the current wait, or the next one if it does not wait now."""
+        """End the current wait of the subscriber, or the next wait if there is none now."""
         self._woken = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
@@ -55,7 +55,7 @@ class Waker:
     """
     Wakes many subscribers, a few per turn of the event loop.
 
-    Each of them writes to its socket as soon as it is woken. Waking thousands in one turn would
+    Each subscriber writes to its socket as soon as it is woken. Waking thousands in one turn would
     delay every other request of this process until the last of them has written.
     """
 
@@ -64,7 +64,7 @@ class Waker:
         self._scheduled = False
 
     def wake(self, subscribers: Iterable[Subscriber]) -> None:
-        """Wake *subscribers* soon, behind those already waiting to be woken."""
+        """Wake *subscribers* soon, after those that already wait to be woken."""
         self._asleep.extend(subscribers)
         if not self._scheduled:
             self._wake_some()

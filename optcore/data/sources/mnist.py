@@ -1,4 +1,4 @@
-"""MNIST from its files: the four IDX files, or Paddle's mnist.json.gz."""
+"""Read MNIST from its files: the four IDX files, or Paddle's mnist.json.gz."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_idx_files(folder: Path) -> Dataset:
     Return MNIST from the four IDX files in *folder*, each checked by its SHA-256.
 
     Raises:
-        DatasetMissing: a file is missing or differs.
+        DatasetMissing: a file is missing, or its SHA-256 is wrong.
     """
     arrays = [_idx(_checked(folder / name, sha)) for name, sha in MNIST_IDX_FILES.items()]
     train_images, train_labels, test_images, test_labels = arrays
@@ -40,12 +40,13 @@ def read_idx_files(folder: Path) -> Dataset:
 
 def read_json_file(folder: Path) -> Dataset:
     """
-    Return MNIST from mnist.json.gz in *folder*: [images, labels] to train, to validate, to test.
+    Return MNIST from mnist.json.gz in *folder*.
 
-    Images are 784 floats in 0..1. The validation examples are not used.
+    The file contains three pairs [images, labels], for training, validation and test. An image is a
+    list of 784 floats in 0..1. The validation examples are not used.
 
     Raises:
-        DatasetMissing: the file is missing, or not of that form.
+        DatasetMissing: the file is missing, or does not have this form.
     """
     path = folder / MNIST_JSON_FILE
     _must_exist(path)
@@ -61,7 +62,7 @@ def read_json_file(folder: Path) -> Dataset:
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise DatasetMissing(
-            f"{path} is not there; `optserve datasets fetch mnist` puts the four IDX files there"
+            f"{path} does not exist; `optserve datasets fetch mnist` downloads the four IDX files"
         )
 
 
@@ -80,7 +81,7 @@ def _idx(content: bytes) -> NDArray[np.uint8]:
     assert dtype == IDX_UINT8, dtype  # the checksum was right
     # Sizes are big-endian, whatever the machine.
     shape = np.frombuffer(content, ">u4", count=dims, offset=4)
-    # A copy, so that torch may own memory it can write to.
+    # A copy, so that torch owns memory that it can write to.
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
 
 

@@ -1,1 +1,1 @@
-"""What runs a rule over the parameters of a model, and keeps its state."""
+"""Engines that run update rules over the parameters of a model, and the state they change."""

@@ -1,4 +1,4 @@
-"""Gradient centralization: rows of a gradient without their mean."""
+"""Gradient centralization: the mean of each row is subtracted from a gradient."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 ROWS_OF = 16
-"""MindSpore centralizes only where the second dimension is a multiple of this."""
+"""Only gradients whose second dimension is a multiple of this are centralized, as in MindSpore."""
 
 
 def is_centralized(param: Tensor) -> bool:
-    """Return whether the gradient of *param* is centralized where that is wanted."""
+    """Return whether gradient centralization, if it is on, applies to *param*."""
     return param.ndim > 1 and param.shape[1] % ROWS_OF == 0
 
 
@@ -26,22 +26,22 @@ def centralized(
     limited: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[slice, Tensor]]:
     """
-    Yield stretches of the flat *grad* and what they are without the means of their rows.
+    Yield (slice, centralized values) for consecutive slices of the flat *grad*.
 
     ::
 
         grad[i] = limited(grad[i])
         grad[i] = grad[i] - mean(grad[i]) - decay * mean(param[i])
 
-    so that adding decay * param afterwards gives a centralized sum.
+    Adding decay * param afterwards gives grad + decay * param, centralized.
 
     Args:
-        grad: 1-D, rows one after another.
-        rows: how many there are.
-        length: about how many elements to make at a time.
-        param: the parameter, flat as *grad* is.
-        decay: the weight decay that is added later and centralized too; 0 for none.
-        limited: unscales and clips; elementwise.
+        grad: the gradient, 1-D, row after row.
+        rows: the number of rows.
+        length: the approximate number of elements per slice. A slice holds whole rows.
+        param: the parameter, 1-D like *grad*.
+        decay: the weight decay that the rule adds later, if the decay is centralized too; else 0.
+        limited: a function that unscales and clips a gradient, elementwise.
 
     References:
         Yong et al., Gradient Centralization: A New Optimization Technique, 2020, equation 1.
@@ -52,7 +52,7 @@ def centralized(
     at_once = max(1, length // columns)
     for first in range(0, rows, at_once):
         stretch = slice(first * columns, min(first + at_once, rows) * columns)
-        # In the dtype of what is updated: with float32 copies the gradient has fewer digits.
+        # In the dtype of *param*: if that is a float32 copy, the gradient itself is narrower.
         part = limited(grad[stretch].to(param.dtype)).view(-1, columns)
         mean = part.mean(dim=1, keepdim=True)
         if decay:

@@ -1,4 +1,4 @@
-"""The factor that gradients are multiplied by: loss scale and clipping by a global norm."""
+"""The factor that unscales gradients and clips them by their global norm."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import torch
 from torch import Tensor
 
 TORCH_EPS = 1e-6
-"""What torch's clip_grad_norm_ adds to the norm."""
+"""The constant that torch's clip_grad_norm_ adds to the norm."""
 
 
 @dataclass(frozen=True)
 class GradScale:
     """
-    How gradients are scaled before anything else.
+    How the gradients of a group are unscaled and clipped by a global norm.
+
+    Groups whose `GradScale` is equal share one norm.
 
     Attributes:
-        loss_scale: factor that they come multiplied by.
-        largest: largest norm of all of them together; 0 for no limit.
-        like_torch: whether torch's formula applies.
-        scope: distinguishes groups: those with equal scales share one norm.
+        loss_scale: the factor that the gradients have been multiplied by.
+        largest: the largest global norm allowed; 0 for no limit.
+        like_torch: whether `factor` uses torch's formula.
+        scope: a name that separates groups with otherwise equal scales, so that each group has a
+            norm of its own.
     """
 
     loss_scale: float = 1.0
@@ -32,7 +35,7 @@ class GradScale:
 
     def factor(self, params: Sequence[Tensor]) -> float:
         """
-        Return what to multiply the gradients of *params* by.
+        Return the factor to multiply the gradients of *params* by.
 
         ::
 
@@ -52,7 +55,7 @@ class GradScale:
 
 
 class GradScales:
-    """The scales of all groups, one after another."""
+    """The `GradScale` of every parameter group."""
 
     def __init__(self, scales: Sequence[GradScale]) -> None:
         self._members: dict[GradScale, list[int]] = {}
@@ -62,23 +65,23 @@ class GradScales:
 
     @property
     def loss_scale(self) -> float:
-        """Factor that all gradients come multiplied by."""
+        """The factor that all gradients have been multiplied by."""
         return next(iter(self._members)).loss_scale
 
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
-        # Groups cannot differ in it (`NOT_PER_GROUP`), so no two scales become equal here.
+        # All groups have one loss scale (`NOT_PER_GROUP`), so no two entries become equal here.
         self._members = {
             replace(one, loss_scale=scale): members for one, members in self._members.items()
         }
 
     def add_like_the_first(self) -> None:
-        """Add a group that is scaled together with the first."""
+        """Add a group that has the scale, and shares the norm, of the first group."""
         next(iter(self._members.values())).append(self._num_groups)
         self._num_groups += 1
 
     def factors(self, groups: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Return what to multiply the gradients of each of *groups* by."""
+        """Return, for each of *groups*, the factor to multiply its gradients by."""
         factors = [0.0] * self._num_groups
         for scale, members in self._members.items():
             params = [p for i in members for p in groups[i]["params"]] if scale.largest else ()
@@ -89,8 +92,8 @@ class GradScales:
 
 
 def global_norm(params: Sequence[Tensor]) -> float:
-    """Return the norm of all gradients of *params* together; 0 if there is none."""
-    # Coalesced: rows that come twice must be added before they are squared.
+    """Return the norm over the gradients of all *params*; 0 if there are no gradients."""
+    # Coalesced: rows that occur twice must be added before they are squared.
     grads = [
         param.grad.coalesce().values() if param.grad.is_sparse else param.grad
         for param in params
@@ -111,7 +114,7 @@ def global_norm(params: Sequence[Tensor]) -> float:
 
 
 def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return the norm of each of *tensors*, dtype by dtype, in float32 at least."""
+    """Return the norm of each of *tensors*, in float32 or wider, sorted by dtype."""
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
         by_dtype.setdefault(tensor.dtype, []).append(tensor)
@@ -123,6 +126,6 @@ def norms_of(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype | None:
-    """Return the dtype to measure *tensor* in: None for its own, float32 for less than that."""
+    """Return the dtype for a norm of *tensor*: float32 if its own is narrower, else None."""
     # A norm in float16 is infinite above 65,504, while every element may be far below.
     return torch.float32 if tensor.dtype.itemsize < torch.float32.itemsize else None

@@ -1,10 +1,10 @@
 """
-Engines run a rule over flat memory; the math is the rule's.
+Engines run an update rule over flat memory. The rule contains the math.
 
-    Eager    traces the rule and runs it in place, slice by slice; exists for every rule
-    Fused    torch's own fused kernel, where the rule is exactly what it computes
+    Eager    traces the rule and runs it in place, slice by slice; works for every rule
+    Fused    runs torch's own fused kernel, for rules that it computes exactly
 
-The engine is chosen once, before the first update: another one gives other last bits.
+The engine is chosen once, before the first update: results of two engines differ in the last bits.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from optcore.optimizers.engine.program import Program, trace
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 MIN_SLICE, MAX_SLICE = 131_072, 524_288
-"""Elements per slice: enough that waking the threads costs little, and few enough that several
-buffers of that length stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
+"""Smallest and largest number of elements per slice: waking the threads then costs little, and
+several such buffers stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
 20 ms at 32k, 14.5 at 64k, 13 at 128k, 10.9 at 512k, 10.1 at 1M; torch's foreach kernels: 17.)"""
 SCRATCH_SHARE = 20
 """Scratch buffers take at most 1/20 of the size of a model of a few million parameters or more."""
@@ -34,11 +34,18 @@ class Engine(Protocol):
     name: str
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* (1 is the first) to *spans*, in place, with *numbers* as of now."""
+        """
+        Apply update *t* to *spans*, in place.
+
+        Args:
+            spans: the memory of the parameters, their gradients and their slots.
+            t: the number of the update, 1 for the first.
+            numbers: the current hyperparameters, and the factor ``grad_scale`` for gradients.
+        """
 
 
 class Eager:
-    """The rule itself, traced once for each set of numbers that are 0, over slices."""
+    """Runs a rule slice by slice. It is traced once for each set of hyperparameters that are 0."""
 
     name = "eager"
 
@@ -69,7 +76,7 @@ class Eager:
 
     @property
     def scratch_bytes(self) -> int:
-        """Size of the scratch buffers."""
+        """Total size of the scratch buffers in bytes."""
         return self._scratch.nbytes
 
     def _program(self, values: Numbers) -> tuple[list[str], Program]:
@@ -104,7 +111,7 @@ class Eager:
     def _run_wide(
         self, program: Program, spans: Spans, arguments: list[float], length: int
     ) -> None:
-        """Update float32 copies with gradients of less, and store the results in that dtype."""
+        """Update the float32 copies of parameters, then copy the results to the parameters."""
         assert spans.stored is not None
         for span in zip(spans.stored, spans.params, spans.grads, *spans.slots, strict=True):
             for stored, param, grad, *slots in zip(*(b.split(length) for b in span), strict=True):
@@ -115,7 +122,7 @@ class Eager:
 
 
 class Fused:
-    """torch's fused kernel for the rule, all spans in one call."""
+    """Runs torch's fused kernel for the rule, on all spans in one call."""
 
     name = "fused"
 
@@ -130,7 +137,7 @@ class Fused:
 
 
 class Carrying:
-    """Passes the numbers that the previous update left to the engine that it wraps."""
+    """Wraps an engine, to pass it numbers that the previous update computed (`Rule.carries`)."""
 
     def __init__(
         self,
@@ -142,25 +149,26 @@ class Carrying:
         self._engine, self._carries, self._flags = engine, carries, flags
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, in place, and store the numbers for the next."""
+        """Apply update *t* to *spans*, in place, and store the numbers for the next update."""
         carried = self._carries(0, numbers, self._flags)
-        if t > 1:  # before it, no update has left anything
-            # One for all: where they differ, `FlatState.updates` gives parameters one by one.
+        if t > 1:  # no update comes before the first
+            # One value for all parameters: where their values differ, `FlatState.updates` returns
+            # each parameter by itself.
             carried = {name: float(values[0]) for name, values in spans.carried.items()}
         self._engine(spans, t, {**numbers, **carried})
-        # From the lr of this update, which the next one steps by, as in torch and MindSpore.
+        # The next update steps by the lr of this one, as in torch and MindSpore.
         for name, value in self._carries(t, numbers, self._flags).items():
             spans.carried[name].fill_(value)
 
 
 def slice_length(size: int, num_scratch: int) -> int:
-    """Return the number of elements per slice in a model of *size* parameters."""
+    """Return the number of elements per slice, for *size* parameters and *num_scratch* buffers."""
     wanted = size // (SCRATCH_SHARE * max(num_scratch, 1))
     return min(MAX_SLICE, max(MIN_SLICE, 1 << max(wanted, 1).bit_length() - 1))
 
 
 class _Scratch:
-    """Buffers that every slice of every update uses again."""
+    """Scratch buffers, which are reused for every slice of every update."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
@@ -168,13 +176,13 @@ class _Scratch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Total size of the buffers in bytes."""
         return sum(buffer.nbytes for pool in self._buffers.values() for buffer in pool)
 
     def take(self, count: int, like: Tensor) -> list[Tensor]:
         """Return *count* buffers of the length, dtype and device of *like*."""
         key = (count, like.numel(), like.dtype, like.device)
-        # Kept, since to take a view costs nearly half as much as a small operation.
+        # Cached, since making a view costs nearly half as much as a small operation.
         if key not in self._views:
             self._views[key] = [buffer[: like.numel()] for buffer in self._grown(count, like)]
         return self._views[key]

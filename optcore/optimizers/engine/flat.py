@@ -23,10 +23,11 @@ from torch import Tensor
 ALIGNMENT_BYTES = 128
 FLOAT32_BYTES = 4
 MASTER = "master_weight"
-"""Slot of the float32 copy of bfloat16 and float16 parameters."""
+"""Name of the slot that holds the float32 copy of a bfloat16 or float16 parameter."""
 LARGE = 65_536
-"""Elements from which a gradient is read in place: copying it costs more than another call. Below,
-one call over gathered memory is faster: Adam over 6 tensors of 20k in all, 17.9 us against 25.3."""
+"""Number of elements from which a gradient is read in place: copying it costs more than another
+call. Smaller gradients are gathered for one call, which is faster: Adam over 6 tensors with 20k
+elements in all takes 17.9 us instead of 25.3."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Segment:
     The place of a parameter in its buffer.
 
     Attributes:
-        name: the parameter's.
+        name: the name of the parameter.
         param: the parameter itself, a view of the buffer.
-        start: offset of its first element.
-        strides: of the parameter, without gaps (channels_last keeps its own).
+        start: the offset of its first element, in elements.
+        strides: the strides of the parameter, without gaps (channels_last is preserved).
     """
 
     name: str
@@ -48,27 +49,30 @@ class Segment:
 
     @property
     def stop(self) -> int:
-        """Offset behind the last element."""
+        """The offset after the last element, in elements."""
         return self.start + self.param.numel()
 
     def view(self, buffer: Tensor) -> Tensor:
         """Return this segment of *buffer*, shaped like the parameter."""
-        # as_strided counts from the start of the storage, of which *buffer* may be a part.
+        # as_strided counts from the start of the storage, and *buffer* may be only a part of that.
         offset = buffer.storage_offset() + self.start
         return buffer.as_strided(self.param.shape, self.strides, offset)
 
 
 class Spans(NamedTuple):
     """
-    Ranges of memory that one call updates: lists of equal length, one item per range.
+    Ranges of memory that one call of an engine updates. Each list has one tensor per range.
+
+    From a `FlatState` all tensors are 1-D; from a `PerTensorState` they have their own shapes.
 
     Attributes:
-        params: 1-D each, of the parameter buffer.
-        grads: 1-D each, same length and dtype.
-        slots: one list per slot, 1-D each, of the buffer of the slot.
-        stored: ranges of the parameter buffer, where *params* are those of its float32 copy.
-        segment: the parameter, where there is only one.
-        carried: numbers that the previous update left, name -> one for each parameter.
+        params: the parameters to update, or their float32 copies.
+        grads: the gradients of these parameters.
+        slots: one list for each slot of the rule.
+        stored: the parameters themselves, if *params* are float32 copies; else None.
+        segment: the parameter, if the ranges belong to a single one; else None.
+        carried: numbers that the previous update computed for this one: name -> a tensor with
+            one number per parameter.
     """
 
     params: list[Tensor]
@@ -81,13 +85,13 @@ class Spans(NamedTuple):
 
 class FlatState:
     """
-    Parameters in one buffer, with their slots and counters.
+    Parameters in one buffer, with their slots and update counts.
 
     Attributes:
-        segments: the parameters, in buffer order.
-        params: the buffer of the parameters.
-        slots: name -> buffer.
-        t: for each segment, the number of updates applied to it.
+        segments: the parameters and their places, in buffer order.
+        params: the buffer that holds the parameters.
+        slots: slot name -> the buffer that holds the slot of every parameter.
+        t: for each parameter, the number of updates applied to it.
     """
 
     def __init__(
@@ -103,18 +107,19 @@ class FlatState:
         sparse_ahead: int = 0,
     ) -> None:
         """
-        Move the parameters, with their values, into a new buffer; slots get their first values.
+        Move the parameters, with their values, into a new buffer, and initialize the slots.
 
         Args:
-            named: name and parameter, all of one dtype and device.
-            first_values: slot -> first value; `COPY` for the value of the parameter.
-            takes_sparse: whether row-sparse gradients are made dense; else they are refused.
-            whose: the optimizer, for the error that refuses them.
-            carried: names of the numbers that an update of a parameter leaves to the next.
-            separately: whether each parameter is updated by itself.
-            multi_precision: whether parameters of less than float32 get a float32 copy, which
-                is then what is updated, and float32 slots.
-            sparse_ahead: how many updates ahead of t a row-sparse gradient is applied
+            named: (name, parameter) pairs. All parameters have one dtype and device.
+            first_values: slot name -> first value; `COPY` for the value of the parameter.
+            takes_sparse: whether `updates` makes row-sparse gradients dense; if not, it raises
+                ValueError.
+            whose: a description of the optimizer, for that error.
+            carried: names of the numbers that each update of a parameter computes for the next.
+            separately: whether each parameter is updated by a call of its own.
+            multi_precision: whether parameters narrower than float32 get float32 slots and a
+                float32 copy, which is updated in their place.
+            sparse_ahead: the number added to t in an update with a row-sparse gradient
                 (Paddle's Adam).
         """
         self._takes_sparse, self._whose, self._separately = takes_sparse, whose, separately
@@ -131,7 +136,7 @@ class FlatState:
         }
         # float32, as torch keeps asgd's eta; on the CPU, where reading one waits for no GPU.
         self._carried = {name: torch.zeros(len(self.segments)) for name in carried}
-        # Before the float32 copy joins the slots: it is saved as one, but no rule gets it.
+        # Before the float32 copy joins the slots: it is saved as a slot, but no rule gets it.
         self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:
             self._work = self.slots[MASTER] = torch.zeros(size, dtype=wide, device=device)
@@ -140,18 +145,18 @@ class FlatState:
         self._num_large = sum(param.numel() >= LARGE for param in self._tensors)
         small = self.segments[self._num_large :]
         self._small_start = small[0].start if small else size
-        # In the dtype of the update: to gather gradients of less converts them in the same pass.
+        # In the dtype of the update: gathering narrower gradients converts them in the same pass.
         self._small_grads = torch.zeros(size - self._small_start, dtype=wide, device=device)
         self._small_views = [
             replace(segment, start=segment.start - self._small_start).view(self._small_grads)
             for segment in small
         ]
         stretches = [(segment.start, segment.stop) for segment in self.segments]
-        # Made once: to slice at each step would take a good part of a small network's time.
+        # Made once: slicing at each step would take a good part of a small network's time.
         self._single = [self._stretch(start, stop) for start, stop in stretches]
         if small:
             # With the gaps between them: an elementwise rule carries nothing from a gap to a
-            # parameter, and what takes a norm or a mean is updated `separately`.
+            # parameter, and parameters whose norm or mean is needed are updated `separately`.
             stretches[self._num_large :] = [(self._small_start, size)]
         self._all = _columns([self._stretch(start, stop) for start, stop in stretches])
         self.adopt()
@@ -166,22 +171,22 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of segment *i* by name, shaped like the parameter."""
+        """Return the slots of parameter *i*, in its shape, and its carried numbers, by name."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views | {name: values[i] for name, values in self._carried.items()}
 
     def adopt(self) -> None:
-        """Make the parameters, with the values they have now, views of the buffer."""
+        """Make the parameters views of the buffer, with the values that they have now."""
         with torch.no_grad():
             for segment in self.segments:
                 view = segment.view(self.params)
-                # Where they lie there already, the values are in place.
+                # A parameter that is such a view already has its values in the buffer.
                 if view.data_ptr() != segment.param.data_ptr():
                     view.copy_(segment.param)
                 # Through .data the parameter stays the object that modules and hooks hold.
                 segment.param.data = view
-            # What moved a parameter may have changed it, so the copy is made from it again. Digits
-            # that only the copy had are lost.
+            # What moved a parameter may have changed it, so the float32 copy is made again. Digits
+            # that only the old copy had are lost.
             if self.has_master:
                 self._work.copy_(self.params)
         self._addresses = [param.data_ptr() for param in self._tensors]
@@ -192,8 +197,8 @@ class FlatState:
             segment.param.data = segment.param.detach().clone(memory_format=torch.preserve_format)
 
     def is_elsewhere(self) -> bool:
-        """Return whether any parameter's memory is no longer the buffer's."""
-        # torch has no hook for it, but whatever moves a parameter (`model.to`, an assignment to
+        """Return whether any parameter is no longer a view of the buffer."""
+        # torch has no hook for this, but whatever moves a parameter (`model.to`, an assignment to
         # `param.data`) changes its address.
         # For 60 parameters this takes 3 us. A change of values in place is not noticed; where there
         # is a float32 copy, the next update overwrites it.
@@ -210,12 +215,13 @@ class FlatState:
 
     def updates(self) -> list[tuple[int, Spans]]:
         """
-        Count one more update of each parameter with a gradient; return (t, memory) of each.
+        Count an update of each parameter that has a gradient; return the updates to apply.
 
-        Parameters without a gradient keep their slots and counters, as in torch.
+        An update is a pair (t, spans) for one call of an engine. Parameters without gradient keep
+        their slots and counts, as in torch.
         """
         # Numbers such as bias corrections depend on t, so one call updates only parameters that
-        # have the same t; in nearly every run those are all of them.
+        # have the same t; in nearly every run all parameters have.
         grads = [param.grad for param in self._tensors]
         present = [grad for grad in grads if grad is not None]
         if any(grad.is_sparse for grad in present):
@@ -248,7 +254,7 @@ class FlatState:
         ]
 
     def _uneven_updates(self, grads: Sequence[Tensor | None]) -> list[tuple[int, Spans]]:
-        """Do the same parameter by parameter: they have no gradient, or different counts."""
+        """Return what `updates` returns, with a separate pair for each parameter."""
         found = []
         for i, grad in enumerate(grads):
             if grad is None:
@@ -268,7 +274,7 @@ class FlatState:
     def _of(
         self, columns: list[list[Tensor]]
     ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor] | None]:
-        """Return params, slots and stored from *columns* of what `_stretch` returns."""
+        """Return the params, slots and stored of `Spans` from *columns* in `_stretch`'s order."""
         if not self.has_master:
             return columns[0], columns[1:], None
         return columns[0], columns[1:-1], columns[-1]
@@ -284,20 +290,20 @@ class FlatState:
             segment.param.grad = grad.to_dense()
 
     def _stretch(self, start: int, stop: int) -> list[Tensor]:
-        """Return a range of every buffer: what is updated, each slot, then what is stored."""
+        """Return a range of each buffer: the updated one, the slots, and any stored parameters."""
         stored = [self.params] if self.has_master else []
         return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
 
     def _in_memory_order(self, i: int, grad: Tensor) -> Tensor:
-        """Return *grad*, of parameter *i*, as a 1-D tensor in the memory order of the parameter."""
+        """Return *grad*, the gradient of parameter *i*, as 1-D in the parameter's memory order."""
         strides = self.segments[i].strides
-        # autograd gives a gradient the strides of its parameter; one set by hand may have others.
+        # autograd gives a gradient the strides of its parameter; a gradient set by hand may differ.
         if grad.dtype != self.params.dtype or grad.stride() != strides:
             copy = torch.empty_strided(
                 grad.shape, strides, dtype=self.params.dtype, device=self.params.device
             )
             grad = copy.copy_(grad)
-        # Not view(-1), which counts in the order of the indices; channels_last is dense in another.
+        # Not view(-1), which follows the order of the indices: channels_last has another order.
         return grad.as_strided((grad.numel(),), (1,))
 
 
@@ -321,7 +327,7 @@ def _dense_strides(param: Tensor) -> tuple[int, ...]:
 
 
 def refused_sparse(name: str, whose: str) -> ValueError:
-    """Return the error for a row-sparse gradient of the parameter *name*, which *whose* refuses."""
+    """Return the error for a row-sparse gradient of parameter *name* in the optimizer *whose*."""
     return ValueError(
         f"the gradient of {name} is sparse, which {whose} cannot take; "
         "make it dense (sparse=False in the layer) or use lazy_adam"

@@ -1,4 +1,4 @@
-"""How a group of parameters is updated: what does not change from one update to the next."""
+"""How a group of parameters is updated: everything that stays the same from update to update."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ class GroupUpdate:
     The update of one group of parameters.
 
     Attributes:
-        kind: name of the optimizer.
-        dialect: the framework whose math it follows.
-        rule: the rule with the transforms of the spec around it.
-        flags: switches of the dialect.
-        numbers: hyperparameters of the group.
-        rounded: names of those that reach the rule as float32, whatever dtype the group has.
-        constants: numbers of the transforms that are no hyperparameters of the group.
-        engine: what computes the update.
-        scaled: whether it multiplies gradients by the scale that they are given with.
-        separately: whether each parameter is updated by itself.
-        multi_precision: whether parameters of less than float32 have a float32 copy.
+        kind: the name of the optimizer.
+        dialect: the name of the framework whose formulas it follows.
+        rule: the update rule, with the transforms of the spec around it.
+        flags: the switches that the rule takes, which follow from the dialect and the spec.
+        numbers: the hyperparameters of the group.
+        rounded: the names of the hyperparameters that are rounded to float32 for the rule, even
+            if the parameters are float64.
+        constants: the arguments of the transforms that are not hyperparameters of the group.
+        engine: the engine that computes the update.
+        scaled: whether the engine divides gradients by the factor that they were multiplied by.
+        separately: whether each parameter is updated by a call of its own.
+        multi_precision: whether parameters narrower than float32 have a float32 copy.
         takes_sparse: whether row-sparse gradients are accepted.
-        sparse_ahead: how many updates ahead of t a row-sparse gradient is applied.
+        sparse_ahead: the number added to t in an update with a row-sparse gradient.
     """
 
     kind: str
@@ -51,8 +52,8 @@ class GroupUpdate:
     sparse_ahead: int
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
-        """Return the numbers of the rule for *group*, an entry of ``param_groups``."""
-        # float: users of torch may put a tensor there. Rounded anew each time, since it may change.
+        """Return the numbers that the rule gets for *group*, an entry of ``param_groups``."""
+        # float: users of torch may put a tensor into a group. Rounded each time: it may change.
         numbers = {name: float(group[name]) for name in self.numbers}
         for name in self.rounded:
             numbers[name] = float32(numbers[name])
@@ -69,15 +70,15 @@ def compile_group(
     ema: KerasEma | None = None,
 ) -> GroupUpdate:
     """
-    Return the update that *spec* describes; its groups are not looked at.
+    Return the update that *spec* describes. Groups in *spec* are ignored.
 
     Args:
-        spec: of one group, complete.
-        single_precision: whether the dialect sees float32 tensors.
-        size: number of elements to update, if known. Below `Rule.fused_from` of them ``auto``
-            runs the rule itself.
-        loss_scale: factor that gradients come multiplied by; where it is 1 it stays 1.
-        ema: of the parameters, if one is maintained.
+        spec: the complete spec of one group.
+        single_precision: whether no parameter is float64, so that kernels compute in float32.
+        size: the number of elements to update, if known. Below `Rule.fused_from` elements the
+            engine ``auto`` runs the rule itself.
+        loss_scale: the factor that gradients have been multiplied by. If it is 1, it stays 1.
+        ema: the moving average of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
     flags = spec.flags(single_precision=single_precision)
@@ -85,7 +86,7 @@ def compile_group(
     # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
-    # A norm or the mean of a row is that of one parameter, so one call cannot serve several.
+    # The norm, or the mean of a row, is taken over one parameter, so a call cannot serve several.
     by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
     return GroupUpdate(
         kind=spec.kind,
@@ -144,7 +145,7 @@ def fusible(spec: OptimizerSpec) -> bool:
 
 
 def _is_fused(spec: OptimizerSpec, size: int | None) -> bool:
-    """Return whether torch's fused kernel can compute the update, and is to."""
+    """Return whether torch's fused kernel is chosen to compute the update of *spec*."""
     if spec.engine == "eager" or not fusible(spec):
         return False
     small = size is not None and size < RULES[spec.kind].fused_from
@@ -158,7 +159,7 @@ def _transforms(
     decoupled = spec.decoupled_weight_decay
     own = rule.own_decay and spec.own_decay
     return Transforms(
-        # By the scale of the first update. That of a dynamic one is above 1 (the spec sees to it),
+        # By the scale of the first update. A dynamic scale starts above 1 (the spec ensures that),
         # so its programs keep the factor when the scale falls to 1.
         scaled=loss_scale != 1 or (spec.clip is not None and not clamped),
         clamped=clamped,
@@ -173,7 +174,7 @@ def _transforms(
 def _wrapped_engine(
     spec: OptimizerSpec, rule: Rule, transforms: Transforms, flags: Flags, *, fused: bool
 ) -> Engine:
-    """Return the engine of *rule*, inside those that change gradients or numbers first."""
+    """Return the engine for *rule*, inside wrappers that first change gradients or numbers."""
     engine = Fused(rule) if fused else _engine(rule, transforms, flags)
     # Each wrapper acts before those it wraps: a gradient is clipped, then centralized.
     if spec.grad_centralization:
@@ -193,7 +194,7 @@ def _wrapped_engine(
 
 
 def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
-    """Return the engine that runs *rule* itself, by what the rule sees of a parameter."""
+    """Return the engine for *rule* itself: by rows, by tensors, with norms, or elementwise."""
     build: Callable[[Rule, Flags], Engine] = Eager
     if rule.by_rows:
         build = ByRows

@@ -1,4 +1,4 @@
-"""A ``torch.optim.Optimizer`` that runs rules over flat memory."""
+"""A ``torch.optim.Optimizer`` that runs update rules over flat memory."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ NOTHING_TO_UPDATE = (
 )
 
 _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-"""torch's own, without the decorator that keeps torch.compile away: it imports torch._dynamo, which
-takes 1.3 seconds of CPU."""
+"""torch's own method, without its decorator (which disables torch.compile): that imports
+torch._dynamo, which takes 1.3 seconds of CPU time."""
 
 
 class FlatOptimizer(torch.optim.Optimizer):
     """
-    Update rules over the parameters of a model, one per group.
+    Applies an update rule to each parameter group of a model.
 
-    It works like every torch optimizer: `param_groups` hold the numbers and may be changed
-    between steps, `state_dict` uses torch's names, hooks, closures and GradScaler work. Made
-    by `optcore.make_optimizer`.
+    It works like every torch optimizer: `param_groups` holds the hyperparameters, which may be
+    changed between steps; `state_dict` uses torch's names; hooks, closures and GradScaler work.
+    `optcore.make_optimizer` makes it.
 
-    The difference: where the rule is elementwise, the parameters become views of one buffer per
+    The difference: if the rule is elementwise, the parameters become views of one buffer per
     group, dtype and device (`optcore.optimizers.engine.flat`).
     """
 
@@ -63,10 +63,10 @@ class FlatOptimizer(torch.optim.Optimizer):
         Move the parameters of *groups* into flat buffers.
 
         Args:
-            groups: the update of each group, and the names and parameters it applies to.
-            kind: name of the optimizer, for errors and `repr`.
+            groups: for each group, its update and its (name, parameter) pairs.
+            kind: the name of the optimizer, for error messages and `repr`.
             grad_scales: how the gradients of each group are unscaled and clipped.
-            plans: for each group, the hyperparameters that a schedule sets.
+            plans: for each group, scheduled hyperparameter -> its values.
         """
         self.kind = kind
         self._grad_scales = grad_scales
@@ -82,17 +82,17 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @property
     def num_updates(self) -> int:
-        """Number of updates made so far, which is the t of the schedules."""
+        """The number of updates made so far, which is the t that schedules get."""
         return self._updates
 
     @property
     def engine(self) -> str:
-        """Name of the engine: ``eager`` or ``fused``, or both if groups differ."""
+        """The name of the engine: ``eager``, ``fused``, or ``eager+fused`` if groups differ."""
         return "+".join(sorted({update.engine.name for update in self._group_updates}))
 
     @property
     def loss_scale(self) -> float:
-        """Factor that gradients come multiplied by; may be set between steps, if made with one."""
+        """The factor that gradients have been multiplied by; may be set, if made with one."""
         return self._grad_scales.loss_scale
 
     @loss_scale.setter
@@ -101,7 +101,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._grad_scales.loss_scale = scale
 
     def metric_driven(self) -> list[MetricDrivenSchedule]:
-        """Return the schedules that follow a metric, group by group."""
+        """Return the schedules that depend on a metric, in the order of the groups."""
         plans = [plan for plans in self._plans for plan in plans.values()]
         return [plan.schedule for plan in plans if isinstance(plan, MetricDrivenValue)]
 
@@ -129,7 +129,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         Apply one update to every parameter that has a gradient.
 
         Args:
-            closure: computes gradients again and returns the loss; rarely needed.
+            closure: a function that computes the gradients and returns the loss; rarely needed.
         """
         if (
             self._optimizer_step_pre_hooks
@@ -162,11 +162,11 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @torch.optim.Optimizer.profile_hook_step
     def _hooked_step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Do the same between the hooks, inside a profiler range."""
+        """Make a step, between the hooks and inside a profiler range."""
         return self._step(closure)
 
     def _update(self) -> bool:
-        """Update whatever has a gradient; return whether anything had."""
+        """Update every parameter that has a gradient; return whether there was any."""
         self.follow_plans()
         scales = self._grad_scales.factors(self.param_groups)
         updated = False
@@ -186,9 +186,9 @@ class FlatOptimizer(torch.optim.Optimizer):
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """
-        Replace the parameters, within a ``with``, by the values to evaluate on.
+        Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
-        The two differ for schedule_free_adamw, asgd, and with an ema.
+        These values differ from the trained ones for schedule_free_adamw, asgd, and with an ema.
         """
         trained: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
@@ -204,15 +204,15 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def release(self) -> None:
         """
-        Give the parameters memory of their own, so that the model can leave this optimizer.
+        Give the parameters memory of their own, so that the model can be used or saved alone.
 
-        `torch.save` of a view saves its whole buffer. The next `step` makes them views again.
+        `torch.save` of a view saves its whole buffer. The next `step` makes new views.
         """
         for state in self.states():
             state.release()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients; a parameter that the next backward does not reach is not updated."""
+        """Drop the gradients. Parameters that the next backward does not reach are not updated."""
         if not set_to_none:
             super().zero_grad(set_to_none=False)
             return
@@ -221,7 +221,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 param.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state in torch's form; each tensor is a copy."""
+        """Return the state in the format of torch's optimizers. Each tensor is a copy."""
         for i, group in enumerate(self.param_groups):
             for param in group["params"]:
                 self.state.pop(param, None)
@@ -236,7 +236,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return packed
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a state in torch's form: one of this class, or of torch's own optimizer."""
+        """Load a state that ``state_dict`` of this class or of torch's own optimizer returned."""
         groups = [
             group_from_torch(theirs, ours, update.rule, update.flags)
             for theirs, ours, update in zip(
@@ -250,7 +250,7 @@ class FlatOptimizer(torch.optim.Optimizer):
             super().load_state_dict(dict(state_dict))
 
     def named_slots(self) -> dict[str, dict[str, Tensor]]:
-        """Return slot -> parameter name -> tensor, contiguous; for our own checkpoints."""
+        """Return slot -> parameter name -> contiguous tensor, as checkpoints store the state."""
         return group_state.named_slots(self.states())
 
     def named_counts(self) -> dict[str, int]:
@@ -265,23 +265,23 @@ class FlatOptimizer(torch.optim.Optimizer):
         updates: int | None = None,
     ) -> None:
         """
-        Load what `named_slots` and `named_counts` returned.
+        Restore the state that `named_slots` and `named_counts` returned.
 
         Args:
             slots: slot -> parameter name -> tensor.
             counts: parameter name -> number of updates applied to it.
-            updates: number of updates of this run, which sets its schedules. Default: the
-                highest count of any parameter.
+            updates: the number of updates made in this run, from which schedules continue.
+                Default: the highest of *counts*.
 
         Raises:
-            ValueError: a slot or a parameter is missing, one too many or of another shape.
+            ValueError: a slot or a parameter is missing, unknown or of another shape.
         """
         group_state.load_named(self.states(), slots, counts)
         self._updates = max(counts.values(), default=0) if updates is None else updates
         self.follow_plans(back=1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load *state*, after `load_state_dict` or into a copy of another optimizer."""
+        """Load *state*: called by `load_state_dict`, and when an optimizer is copied."""
         for key, value in state["state"].items():
             state["state"][key] = as_given(value)
         super().__setstate__(state)
@@ -294,7 +294,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._show_slots()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what `__setstate__` of a copy takes."""
+        """Return the state that `__setstate__` of a copy loads."""
         for state in self.states():
             for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
@@ -302,14 +302,14 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set the scheduled numbers to those of the next update, or of the one *back* before."""
+        """Set scheduled hyperparameters for the next update, or for the one *back* before it."""
         updates = max(0, self._updates - back)
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():
                 self.param_groups[i][name] = value(updates)
 
     def _evaluated(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (parameter, value to evaluate on) wherever the two differ."""
+        """Yield (parameter, value to use in evaluation) wherever the two differ."""
         for i, group in enumerate(self.param_groups):
             evaluated = self._group_updates[i].rule.evaluated
             if evaluated is None:
@@ -323,7 +323,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                         yield segment.param, evaluated(param, *slots.values(), **numbers)
 
     def _numbers(self, i: int, group: Mapping[str, Any]) -> dict[str, float]:
-        """Return the numbers of *group*, at index *i*, as its rule gets them."""
+        """Return the numbers that the rule gets for *group*, which has index *i*."""
         return self._group_updates[i].rounded_numbers(group)
 
     def _placed(self, i: int) -> list[GroupState]:
@@ -343,7 +343,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._show_slots()
 
     def _show_slots(self) -> None:
-        """Put views of the slots into `state`, where users of torch look for them."""
+        """Put views of the slots into `state`, where users of torch expect them."""
         for state in self.states():
             for i, segment in enumerate(state.segments):
                 self.state[segment.param] = state.slot_views(i)

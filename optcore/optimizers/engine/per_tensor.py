@@ -1,4 +1,4 @@
-"""The state of parameters that stay in their own memory: for rules that need shapes or rows."""
+"""The state of parameters that keep their own memory, for rules that need shapes or rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optcore.optimizers.engine.flat import FLOAT32_BYTES, MASTER, Segment, Spans
 
 class PerTensorState:
     """
-    The same as `FlatState` without a buffer: every slot is a tensor of its own.
+    Parameters in their own memory, with slots and counts: like `FlatState`, but without buffers.
 
     Attributes:
         segments: the parameters.
-        t: for each of them, the number of updates applied to it.
+        t: for each parameter, the number of updates applied to it.
     """
 
     def __init__(
@@ -32,18 +32,20 @@ class PerTensorState:
         sparse_ahead: int = 0,
     ) -> None:
         """
-        Make slots for the parameters, which stay where they are.
+        Make the slots of the parameters, which keep their own memory.
 
         Args:
-            named: name and parameter.
-            first_values: slot -> first value; `COPY` for the value of the parameter.
-            shapes: from the shape of a parameter to those of its slots; None for the same shape.
-            takes_sparse: whether row-sparse gradients are accepted; else they are refused.
-            whose: the optimizer, for the error that refuses them.
+            named: (name, parameter) pairs.
+            first_values: slot name -> first value; `COPY` for the value of the parameter.
+            shapes: a function from the shape of a parameter to slot name -> shape of the slot;
+                None if every slot has the shape of the parameter.
+            takes_sparse: whether `updates` accepts row-sparse gradients; if not, it raises
+                ValueError.
+            whose: a description of the optimizer, for that error.
             multi_precision: as in `FlatState`.
             sparse_ahead: as in `FlatState`.
         """
-        # There is no buffer that start and strides could refer to; nothing reads them here.
+        # There is no buffer that start and strides could refer to; nothing reads the two here.
         self.segments = [Segment(name, param, 0, param.stride()) for name, param in named]
         self.t = [0] * len(self.segments)
         self._takes_sparse, self._whose, self._sparse_ahead = takes_sparse, whose, sparse_ahead
@@ -58,22 +60,22 @@ class PerTensorState:
         return dict(self._slots[i])
 
     def adopt(self) -> None:
-        """Do nothing: the parameters are not moved."""
+        """Do nothing: the parameters keep their own memory."""
 
     def release(self) -> None:
-        """Do nothing: the parameters have memory of their own."""
+        """Do nothing: the parameters already have memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether a parameter has another dtype or device than its slots."""
+        """Return whether any parameter has changed its dtype or device since it got its slots."""
         return not self.fits()
 
     def fits(self) -> bool:
-        """Return whether every parameter still has its dtype and device."""
+        """Return whether every parameter has the dtype and device that it got its slots with."""
         now = [(segment.param.dtype, segment.param.device) for segment in self.segments]
         return now == list(zip(self._dtypes, self._devices, strict=True))
 
     def updates(self) -> list[tuple[int, Spans]]:
-        """Count one more update of each parameter with a gradient; return (t, memory) of each."""
+        """Count an update of each parameter that has a gradient; return (t, spans) for each."""
         found = []
         for i, segment in enumerate(self.segments):
             grad = segment.param.grad
@@ -109,7 +111,7 @@ def _slots_of(
     )
     slots = {}
     for name, value in first_values.items():
-        # Adafactor names all slots it may have, and a vector has others than a matrix.
+        # Adafactor names every slot it may have, but a vector has other slots than a matrix.
         if name not in wanted:
             continue
         slots[name] = torch.full(wanted[name], value, dtype=dtype, device=param.device)

@@ -1,10 +1,10 @@
 """
 A rule as a program that runs in place: no temporaries beyond a few scratch buffers.
 
-A rule is pure: each of its operations returns a new tensor. Run as it stands over a large buffer,
-it spends most of its time allocating memory. So it is traced once, and each operation is given
-the memory that its result goes to (`_Allocator`). The same operations in the same order give the
-same bits, in half the time of torch's foreach kernels.
+A rule is pure: each of its operations returns a new tensor. Called directly on a large buffer, a
+rule spends most of its time allocating memory. So the rule is traced once, and each operation is
+given the memory that its result goes to (`_Allocator`). The same operations in the same order give
+the same bits, in half the time of torch's foreach kernels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMMUTATIVE = {torch.add, torch.mul}
 
 
 class _Tracer(GraphAppendingTracer):
-    """Records operations; the proxy of a number is true, for a number that is not 0."""
+    """Records operations. The proxy of a number is true, as the number is never 0."""
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         # Engines pass a number that is 0 as a constant, so a proxy is never 0. A comparison is true
@@ -43,9 +43,9 @@ class Program:
     A traced rule.
 
     Attributes:
-        num_scratch: number of scratch buffers that `run` takes.
-        num_passes: number of operations that read and write whole tensors.
-        source: the Python code that runs, for debugging.
+        num_scratch: the number of scratch buffers that `run` takes.
+        num_passes: the number of operations that read and write whole tensors.
+        source: the program as Python code, for debugging.
     """
 
     def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
@@ -68,13 +68,13 @@ def trace(
     constants: Mapping[str, float | bool],
 ) -> Program:
     """
-    Return *update* as a program that writes param and slots in place.
+    Return a program that computes *update* and writes the parameter and its slots in place.
 
     Args:
-        update: a rule's pure function.
-        slots: names of its slots, in order.
-        numbers: its arguments that `Program.run` takes each time, in order.
-        constants: its other arguments: flags, and numbers that are 0.
+        update: the pure function of a rule.
+        slots: the names of the slots of the rule, in order.
+        numbers: the names of those arguments of *update* that each `Program.run` takes, in order.
+        constants: the other arguments of *update*: flags, and numbers that are 0.
     """
     graph = fx.Graph()
     tracer = _Tracer(graph)
@@ -88,8 +88,8 @@ def trace(
         **constants,
     )
     # The results are proxies here, whatever the types of *update* say.
-    # A result that were the new value of two states would be written to the last of them only, so
-    # a rule returns a result of its own for each.
+    # If one result were the new value of two states, it would be written to the last of them only,
+    # so a rule returns a separate result for each.
     destinations = {
         result.node: state  # type: ignore[attr-defined]
         for result, state in zip(results, [states[0], *states[2:]], strict=True)
@@ -115,7 +115,7 @@ def _write_in_place(graph: fx.Graph, states: Sequence[fx.Node], memory: _Allocat
 
 class _Allocator:
     """
-    Chooses the memory of every result: register allocation by a linear scan over the operations.
+    Chooses the memory for every result: register allocation by a linear scan over the operations.
 
     The registers are the parameter, its slots, and as few scratch buffers as possible. Every
     scratch buffer of a slice takes space in the cache, so a result goes to, in this order:
@@ -126,19 +126,19 @@ class _Allocator:
     3. a scratch buffer whose value is no longer needed, else a new one.
 
     Attributes:
-        scratch: placeholders of the scratch buffers.
+        scratch: the placeholders of the scratch buffers.
     """
 
     def __init__(
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Look at *graph* before any operation has an ``out=``.
+        Analyze *graph*, in which no operation has an ``out=`` yet.
 
         Args:
-            graph: placeholders, operations, output.
+            graph: the traced rule: placeholders, operations, output.
             destinations: result -> the parameter or slot whose new value it is.
-            end: placeholder before which those of scratch buffers go.
+            end: the placeholder before which the placeholders of scratch buffers are inserted.
         """
         self.scratch: list[fx.Node] = []
         self._graph, self._destinations, self._end = graph, destinations, end
@@ -168,7 +168,7 @@ class _Allocator:
         # Operations are elementwise: one may read the old value that it overwrites.
         if state is not None and self._last_use[state] <= self._order[node]:
             return state
-        # Nothing holds an old value once it is overwritten, so a rule reads it before that.
+        # An overwritten value is stored nowhere else, so a rule must read it before that.
         assert state is None, f"{state} is read after its new value {node} is known"
         if (state := self._dead_state(node)) is not None:
             self._borrowed[node] = state

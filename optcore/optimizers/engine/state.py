@@ -1,8 +1,8 @@
 """
-The state of a group: its parameters with their slots and counters.
+The state of a parameter group: its parameters with their slots and update counts.
 
-`allocate` makes it, `move` takes it to other memory, and the other functions read and write it by
-name, for checkpoints, or in torch's form, for ``load_state_dict``.
+`allocate` makes a state and `move` copies it to other memory. The other functions read and write a
+state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from optcore.optimizers.engine.per_tensor import PerTensorState
 from optcore.optimizers.rules.rule import Numbers
 
 NO_SLOTS = frozenset({"step", "mu_product", "mu"})
-"""What torch keeps of a parameter besides slots; here it follows from the count of updates."""
+"""Entries of torch's state that are not slots. Here they are computed from the update count."""
 
 
 class GroupState(Protocol):
@@ -28,17 +28,17 @@ class GroupState(Protocol):
 
     Attributes:
         segments: the parameters.
-        t: for each of them, the number of updates applied to it.
+        t: for each parameter, the number of updates applied to it.
     """
 
     segments: list[Segment]
     t: list[int]
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return the slots of parameter *i* by name, shaped as they are kept."""
+        """Return the slots of parameter *i* by name, each in its own shape."""
 
     def updates(self) -> list[tuple[int, Spans]]:
-        """Count one more update of each parameter with a gradient; return (t, memory) of each."""
+        """Count an update of each parameter that has a gradient; return the (t, spans) to apply."""
 
     def adopt(self) -> None:
         """Make the parameters views of this state's memory again."""
@@ -47,17 +47,17 @@ class GroupState(Protocol):
         """Give the parameters memory of their own."""
 
     def is_elsewhere(self) -> bool:
-        """Return whether a parameter lies elsewhere than this state left it."""
+        """Return whether any parameter has been moved since this state last placed it."""
 
     def fits(self) -> bool:
-        """Return whether `adopt` can take every parameter as it is now."""
+        """Return whether every parameter has the dtype, device and layout that `adopt` needs."""
 
 
 def allocate(
     update: GroupUpdate, named: Sequence[tuple[str, Tensor]], numbers: Numbers
 ) -> list[GroupState]:
-    """Return new states for the parameters *named*, one for each dtype and device."""
-    # groupby only groups neighbours. The sort is stable, so the order of the model stays.
+    """Return new states for the (name, parameter) pairs *named*, one per dtype and device."""
+    # groupby only groups neighbours. The sort is stable, so the order of the model is preserved.
     by_placement = groupby(sorted(named, key=_placement), key=_placement)
     return [_new_state(update, list(pairs), numbers) for _, pairs in by_placement]
 
@@ -95,7 +95,7 @@ def _new_state(
 
 
 def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
-    """Copy the slots and counters of the same parameters from the *old* states to the *new*."""
+    """Copy the slots and update counts of every parameter from the states *old* to *new*."""
     # Tensors hash by identity: a parameter is found again whatever became of its memory and dtype.
     known = {
         segment.param: (state.slot_views(i), state.t[i])
@@ -113,10 +113,11 @@ def move(old: Sequence[GroupState], new: Sequence[GroupState]) -> None:
 
 def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> None:
     """
-    Copy *theirs*, what torch keeps of parameter *i*, into its slots.
+    Copy *theirs*, torch's state of parameter *i*, into the slots and the count of *state*.
 
     Raises:
-        ValueError: it is of another optimizer than *kind*, or of a parameter of another shape.
+        ValueError: *theirs* is the state of another optimizer than *kind*, or of a parameter of
+            another shape.
     """
     segment, views = state.segments[i], state.slot_views(i)
     slots = {name: value for name, value in theirs.items() if name not in NO_SLOTS}
@@ -130,15 +131,15 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
             f"({', '.join(views) or 'none'}), got {', '.join(slots) or 'none'}"
         )
     _check_shapes(segment.name, views, slots)
-    # torch's SGD and Muon keep no count. Slots mean that a first update was made, and their rules
-    # ask only whether t is 1.
+    # torch's SGD and Muon keep no count. Slots show that a first update was made, and the rules of
+    # the two ask only whether t is 1.
     state.t[i] = int(theirs.get("step", 1))
     for slot, view in views.items():
         view.copy_(slots[slot])
 
 
 def named_slots(states: Sequence[GroupState]) -> dict[str, dict[str, Tensor]]:
-    """Return slot -> parameter name -> tensor, contiguous."""
+    """Return slot -> parameter name -> contiguous tensor."""
     slots: dict[str, dict[str, Tensor]] = {}
     for state in states:
         for i, segment in enumerate(state.segments):
@@ -163,10 +164,10 @@ def load_named(
     counts: Mapping[str, int],
 ) -> None:
     """
-    Load what `named_slots` and `named_counts` returned.
+    Restore the *slots* and *counts* that `named_slots` and `named_counts` returned.
 
     Raises:
-        ValueError: a slot or a parameter is missing, one too many or of another shape.
+        ValueError: a slot or a parameter is missing, unknown or of another shape.
     """
     # All are compared before anything is copied: a refused state changes nothing.
     expected = {(slot, name) for slot, by in named_slots(states).items() for name in by}

@@ -1,11 +1,11 @@
 """
-Engines for what one pass over flat memory cannot compute.
+Engines for updates that one pass over flat memory cannot compute.
 
     Normed         for a rule that scales each parameter by norms: two passes
     Whole          for a rule that needs the shape of a parameter
     ByRows         for a rule that skips rows without a gradient
 
-and wrappers of an engine whose spans hold one parameter each:
+and wrappers around an engine, for spans that hold one parameter each:
 
     ClippedByNorm  limits each gradient by its own norm
     Centralized    subtracts the mean of each row of a gradient
@@ -25,11 +25,12 @@ from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 
 class Normed(Eager):
-    """Computes the norms of each parameter, slice by slice, then runs the rule with them."""
+    """Computes, slice by slice, the norms that scale a parameter's step; then runs the rule."""
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, of one parameter, in place."""
-        # The rule computes its step once more: kept, it would take the memory of the parameter.
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        # The rule computes its step a second time: stored, a step takes as much memory as the
+        # parameter.
         super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
 
     def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
@@ -39,7 +40,7 @@ class Normed(Eager):
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         # The parts are new tensors, which slices keep small. MAX_SLICE decides the order in which a
-        # norm is summed, and so its last bits: to change it is a new `LAYOUT` of the fingerprint.
+        # norm is summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
             parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
             norms.append(torch.stack([_norm(part) for part in parts]))
@@ -57,12 +58,12 @@ class Whole:
         self._rule, self._flags = rule, flags
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, of one parameter, in place."""
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
         values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
         results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
-        # One after another: no result may be a view of another slot, as in a swap of two.
+        # Copied one after another: no result may be a view of another slot, as in a swap of slots.
         for place, result in zip((param, *slots), results, strict=True):
             place.copy_(result)
         if spans.stored is not None:
@@ -70,14 +71,14 @@ class Whole:
 
 
 class ByRows(Whole):
-    """Runs an elementwise rule on the rows that a sparse gradient has; a dense one in slices."""
+    """Runs an elementwise rule on the rows that a sparse gradient has, or on a dense gradient."""
 
     def __init__(self, rule: Rule, flags: Flags) -> None:
         super().__init__(rule, flags)
         self._dense = Eager(rule, flags)
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, of one parameter, in place."""
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
         if not spans.grads[0].is_sparse:
             # Slices of one dimension need far less memory than operations on whole tensors.
             flat = _flattened(spans)
@@ -86,13 +87,13 @@ class ByRows(Whole):
             else:
                 self._dense(flat, t, numbers)
             return
-        # An Embedding's gradient has a row for every lookup; coalesced, one for every index.
+        # An Embedding's gradient has a row for every lookup; coalesced, a row for every index.
         grad = spans.grads[0].coalesce()
         rows = grad.indices()[0]
         if not len(rows):
             return
         buffers = (spans.params[0], *(slot[0] for slot in spans.slots))
-        # Indexing copies, so the rows are written back; coalesced, none of them is there twice.
+        # Indexing copies, so the rows are written back; coalesced, no row occurs twice.
         param, *slots = [buffer[rows] for buffer in buffers]
         super().__call__(Spans([param], [grad.values()], [[slot] for slot in slots]), t, numbers)
         for buffer, part in zip(buffers, (param, *slots), strict=True):
@@ -102,7 +103,7 @@ class ByRows(Whole):
 
 
 def _flattened(spans: Spans) -> Spans | None:
-    """Return *spans*, of one parameter, in one dimension; None if one is not contiguous."""
+    """Return *spans*, which hold one parameter, as 1-D views; None if any is not contiguous."""
     stored = spans.stored or []
     tensors = [*spans.params, *spans.grads, *(slot[0] for slot in spans.slots), *stored]
     if not all(tensor.is_contiguous() for tensor in tensors):
@@ -116,13 +117,13 @@ def _flattened(spans: Spans) -> Spans | None:
 
 
 class ClippedByNorm:
-    """Scales each gradient to a norm of at most *largest*, and runs another engine."""
+    """Scales each gradient to a norm of at most *largest*, then runs the engine it wraps."""
 
     def __init__(self, engine: Engine, largest: float) -> None:
         self.name, self._engine, self._largest = engine.name, engine, largest
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, of one parameter, in place."""
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(_norm(grad)) * numbers["grad_scale"]
@@ -132,10 +133,10 @@ class ClippedByNorm:
 
 class Centralized:
     """
-    Subtracts the mean of each row from a gradient, and runs another engine.
+    Subtracts the mean of each row from a gradient, then runs the engine it wraps.
 
-    The gradient is unscaled and clipped first. In MindSpore, weight decay that joins the gradient
-    is added before, so it is centralized too.
+    The gradient is unscaled and clipped first. MindSpore adds weight decay to the gradient before
+    this, so in its dialect the decay is centralized too.
     """
 
     def __init__(
@@ -145,16 +146,17 @@ class Centralized:
         Wrap two engines.
 
         Args:
-            engine: for parameters whose gradient is not centralized.
-            of_limited: for the others: the same, for gradients already unscaled and clipped.
-            transforms: those that *engine* applies.
-            with_decay: whether the decay is centralized too.
+            engine: the engine for parameters whose gradient is not centralized.
+            of_limited: the engine for the other parameters, which runs the same rule on gradients
+                that are already unscaled and clipped.
+            transforms: the transforms that *engine* applies.
+            with_decay: whether the weight decay is centralized too.
         """
         self.name, self._engine, self._of_limited = engine.name, engine, of_limited
         self._transforms, self._with_decay = transforms, with_decay
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
-        """Apply update *t* to *spans*, of one parameter, in place."""
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
         segment = spans.segment
         assert segment is not None
         if not is_centralized(segment.param):

@@ -1,4 +1,4 @@
-"""Groups and states in torch's form: its names (``betas``, ``alpha``, ...) for our numbers."""
+"""Parameter groups and states in torch's format, with its names (``betas``, ``alpha``, ...)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from optcore.optimizers.engine.state import GroupState
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 IMPLEMENTATION = frozenset({"foreach", "fused", "capturable", "differentiable"})
-"""Entries of torch's groups that choose an implementation of the same math."""
+"""Entries of torch's groups that choose between implementations of the same math."""
 SWITCHES = frozenset({"amsgrad", "maximize", "nesterov", "decoupled_weight_decay"})
-"""Entries of torch's groups that change the math: a rule that lacks one must have it off."""
+"""Entries of torch's groups that change the math: off for a rule that does not support them."""
 
 SAME_MUON = {None, "original"}
-"""Values of adjust_lr_fn that mean the same."""
+"""Values of Muon's ``adjust_lr_fn`` that are equivalent."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def as_given(state: Any) -> Any:  # noqa: ANN401
 
 
 def group_to_torch(group: Mapping[str, Any], rule: Rule, flags: Flags) -> dict[str, Any]:
-    """Return *group* as torch's optimizer of the same rule would have it."""
+    """Return *group* in the format of torch's optimizer for the same rule."""
     theirs = dict(group)
     for name, ours in rule.torch_hyperparameters.items():
         values = tuple(theirs.pop(our) for our in ours)
@@ -66,10 +66,10 @@ def group_from_torch(
     theirs: Mapping[str, Any], ours: Mapping[str, Any], rule: Rule, flags: Flags
 ) -> dict[str, Any]:
     """
-    Return the group *ours* with the numbers of *theirs*, a group in torch's form.
+    Return the group *ours* with the hyperparameters of *theirs*, a group in torch's format.
 
     Raises:
-        ValueError: torch's group computes something that this rule does not.
+        ValueError: *theirs* asks for math that *rule* does not compute.
     """
     group = {name: value for name, value in theirs.items() if name not in IMPLEMENTATION}
     fixed = _fixed(rule, flags)
@@ -90,7 +90,7 @@ def group_from_torch(
 def states_to_torch(
     update: GroupUpdate, states: Sequence[GroupState], numbers: Numbers
 ) -> Iterator[tuple[Tensor, dict[str, Any]]]:
-    """Yield each updated parameter of a group, and what torch keeps of it; tensors are copies."""
+    """Yield each parameter updated so far, with its state in torch's format, in copied tensors."""
     for state in states:
         for i, (segment, t) in enumerate(zip(state.segments, state.t, strict=True)):
             if t == 0:
@@ -105,7 +105,7 @@ def states_to_torch(
 
 
 def _besides_slots(t: int, rule: Rule, numbers: Numbers, flags: Flags) -> dict[str, Tensor | int]:
-    """Return what torch keeps of a parameter besides its slots, after update *t*."""
+    """Return the entries of torch's state of a parameter, after update *t*, that are not slots."""
     state: dict[str, Tensor | int] = {
         name: torch.tensor(value) for name, value in rule.torch_state(t, numbers, flags).items()
     }

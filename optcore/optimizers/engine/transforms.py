@@ -1,5 +1,5 @@
 """
-Transforms of a gradient before the rule gets it, and of a parameter around the rule.
+Transforms of the gradient before an update rule, and of the parameter before and after it.
 
 They are written like a rule and traced together with it, so that unscaling, clipping,
 regularization and the update are one pass over memory.
@@ -18,22 +18,25 @@ from torch import Size, Tensor
 from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
 
 AVERAGE = "average"
-"""Slot of the moving average of the parameters."""
+"""Name of the slot that holds the moving average of a parameter."""
 
 
 @dataclass(frozen=True)
 class Transforms:
     """
-    Which transforms there are around a rule.
+    The transforms that are applied around a rule; those of the gradient in this order.
 
     Attributes:
-        scaled: gradients are multiplied by ``grad_scale``: unscaled and clipped.
-        clamped: then limited to ``clip_min`` .. ``clip_max``.
-        maximize: then negated.
-        regularized: then weight_decay * param is added (where the rule or the kernel does not).
-        decoupled: the parameter is shrunk by lr * weight_decay before the rule.
-        averaged: a moving average of the parameter is kept, of momentum ``average_momentum``.
-        overwrite_every: how often the parameter is set to it; 0 for never.
+        scaled: whether the gradient is multiplied by ``grad_scale``, to unscale and clip it.
+        clamped: whether each element of the gradient is limited to ``clip_min`` .. ``clip_max``.
+        maximize: whether the gradient is negated.
+        regularized: whether weight_decay * param is added to the gradient (false if the rule or
+            the kernel does that itself).
+        decoupled: whether the parameter is multiplied by 1 - lr * weight_decay before the rule.
+        averaged: whether a moving average of the parameter is maintained, with the momentum
+            ``average_momentum``.
+        overwrite_every: the parameter is set to its average in every update whose number is a
+            multiple of this; 0 for never.
     """
 
     scaled: bool = False
@@ -46,7 +49,7 @@ class Transforms:
 
     @property
     def arguments(self) -> list[str]:
-        """Names of the numbers that the transforms take."""
+        """Names of the numbers that the transforms take as arguments."""
         names = ["l1", "l2"]
         if self.scaled:
             names.append("grad_scale")
@@ -62,7 +65,7 @@ class Transforms:
 
 
 def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
-    """Return *rule* with *transforms* around it."""
+    """Return *rule* with *transforms* applied around it."""
 
     # **given are numbers and flags, which each rule types for itself.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
@@ -80,7 +83,7 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         # Parameter and average need a result each: in a program, a result is written to one place.
         return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
 
-    # The same here.
+    # **given as above.
     def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
         own = slots[:-1] if transforms.averaged else slots
@@ -97,7 +100,7 @@ def _before(
     param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> tuple[Tensor, Tensor]:
     """
-    Return what the rule gets for *param* and *grad*.
+    Return *param* and *grad* after the transforms, as the rule gets them.
 
     ::
 
@@ -114,9 +117,9 @@ def _before(
 def _regularized(
     param: Tensor, grad: Tensor, given: dict[str, Any], transforms: Transforms
 ) -> Tensor:
-    # First, in every dialect: regularizers join a clipped gradient and are not limited themselves.
+    # First, in every dialect: regularizers are added to the clipped gradient, themselves unclipped.
     grad = limited(grad, given, transforms)
-    # Before the decay, as in torch: decay shrinks the weights whichever way the loss shall go.
+    # Before the decay, as in torch: decay shrinks the weights even if the loss is maximized.
     if transforms.maximize:
         grad = -grad
     if transforms.regularized and given["weight_decay"]:
@@ -138,7 +141,7 @@ def _shrunk(
 
 
 def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> Tensor:
-    """Return *grad* unscaled and clipped, which is the first transform."""
+    """Return *grad* after the first transforms, unscaled and clipped."""
     if transforms.scaled:
         grad = grad * given["grad_scale"]
     if transforms.clamped:
@@ -147,13 +150,13 @@ def limited(grad: Tensor, given: Mapping[str, Any], transforms: Transforms) -> T
 
 
 def _left(given: dict[str, Any], transforms: Transforms) -> dict[str, Any]:
-    """Return *given* for the rule: without the decay, if a transform has applied it."""
+    """Return *given* for the rule, with weight_decay 0 if a transform has applied the decay."""
     done = transforms.regularized or transforms.decoupled
     return {**given, "weight_decay": 0.0} if done else given
 
 
 def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
-    """Return those of *given* that are arguments of *update*."""
+    """Return the entries of *given* that *update* takes as arguments."""
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return given
@@ -161,7 +164,7 @@ def only(given: dict[str, Any], update: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Signature:
-    """Return the signature of *update* with the arguments of *transforms*."""
+    """Return the signature of *update*, extended by the arguments of *transforms*."""
     signature = inspect.signature(update)
     parameters = dict(signature.parameters)
     rest = {
@@ -176,7 +179,7 @@ def _signature(update: Callable[..., Any], transforms: Transforms) -> inspect.Si
 
 
 def _averaging(rule: Rule, transforms: Transforms) -> Rule:
-    """Return *rule* with the average as its last slot."""
+    """Return *rule* with the moving average of the parameter as its last slot."""
 
     def slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
         return {**rule.slots(numbers, flags), AVERAGE: COPY}

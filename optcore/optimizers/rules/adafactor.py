@@ -32,7 +32,7 @@ def adafactor(
     """
     Return *param* and *slots* after one Adafactor update.
 
-    Writing R, C for the row and column means (V for a vector's whole mean square)::
+    Writing R, C for the row and column means (a vector has V itself as a slot)::
 
         R = (1 - fresh) * R + fresh * mean(grad * grad, over columns)
         C = (1 - fresh) * C + fresh * mean(grad * grad, over rows)
@@ -43,22 +43,22 @@ def adafactor(
         param = param - weight_decay * lr * param - a * u   lr: a if scaled_decay
 
     Args:
-        param: any shape and float dtype; of more than two dimensions, the last two are factored.
+        param: any shape and float dtype; with more than two dimensions, the last two are factored.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
-        lr: learning rate as given.
+        lr: learning rate as configured.
         eps1: keeps the mean squares away from 0.
-        eps2: smallest root mean square *param* is taken to have.
-        clip_threshold: largest root mean square of u.
+        eps2: lower bound of the root mean square of *param* in a.
+        clip_threshold: upper bound of the root mean square of u.
         beta1: share of the old mean step that is kept, if *momentum*.
         weight_decay: decays param by lr * weight_decay * param.
         fresh: share of the new square in the means.
-        step: learning rate of this update.
-        momentum: whether a mean of the steps is taken instead of the step (MindSpore).
-        eps1_on_square: eps1 is added to grad * grad, else it is a floor (torch).
-        eps1_of_dtype: the floor is the dtype's machine epsilon.
-        scale_parameter: whether lr is relative to the size of *param*.
-        scaled_decay: whether the decay follows a instead of lr (MindSpore).
+        step: learning rate of this update, before it is scaled by the size of *param*.
+        momentum: whether param moves by a running mean of the steps (MindSpore).
+        eps1_on_square: whether eps1 is added to grad * grad; if not, it is a lower bound (torch).
+        eps1_of_dtype: whether eps1 is replaced by the machine epsilon of the dtype.
+        scale_parameter: whether the step is multiplied by the root mean square of *param*.
+        scaled_decay: whether the decay is multiplied by a instead of lr (MindSpore).
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -66,7 +66,7 @@ def adafactor(
     """
     if eps1_of_dtype:
         eps1 = torch.finfo(param.dtype).eps
-    # Before the decay: torch takes the norm of what the parameter was, too.
+    # Before the decay: torch, too, takes the norm of the parameter before it decays.
     size = step * max(eps2, rms(param)) if scale_parameter else step
     means = slots[:-1] if momentum else slots
     means = _new_means(grad, means, fresh=fresh, added=eps1 if eps1_on_square else 0.0)
@@ -79,7 +79,7 @@ def adafactor(
         param = param * (1 - weight_decay * (size if scaled_decay else lr))
     if momentum:
         return param - update, *means
-    return update.neg_().add_(param), *means  # the same bits, in memory that is there
+    return update.neg_().add_(param), *means  # the same bits, in the memory of *update*
 
 
 def rms(tensor: Tensor) -> float:
@@ -102,7 +102,7 @@ def _new_means(
 def _inverse_root(means: tuple[Tensor, ...], floor: float) -> Tensor:
     """Return 1 / sqrt(V), in new memory."""
     if len(means) == 1:
-        # Squared, as in torch: what is floored is a square, whose root is taken next.
+        # Squared, as in torch: the bound applies to a square, whose root is taken next.
         return means[0].clamp(min=floor * floor).rsqrt_()
     row, column = means
     mean = row.mean(dim=-2, keepdim=True)

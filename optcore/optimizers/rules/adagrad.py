@@ -35,8 +35,8 @@ def adagrad(
         lr: learning rate.
         eps: keeps the denominator away from 0.
         shrink: 1 + (t - 1) * lr_decay (torch).
-        eps_inside: eps under the root (Keras) or beside it.
-        update_slots: false leaves *sum* as it is (MindSpore's switch).
+        eps_inside: whether eps is added under the root (Keras) or to the root.
+        update_slots: whether *sum* is updated (a switch in MindSpore).
 
     References:
         Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.

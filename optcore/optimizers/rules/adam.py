@@ -1,4 +1,4 @@
-"""Adam: momentum and RMSprop together, corrected for their start at 0."""
+"""Adam: momentum and RMSprop combined, and corrected for starting at 0."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def adam(
         n     = m                                    beta1 * m + (1 - beta1) * grad if nesterov
         param = param - lr * (n / c1) / (sqrt(s / c2) + eps)
 
-    computed as lr * sqrt(c2)/c1 * n / (sqrt(s) + eps * sqrt(c2)): the same in one operation
-    less per element. With *eps_hat*, eps is not multiplied by sqrt(c2) (the paper's remark
-    before section 2.1).
+    The step is computed as lr * sqrt(c2)/c1 * n / (sqrt(s) + eps * sqrt(c2)), which is equal but
+    takes one operation less per element. With *eps_hat*, eps is not multiplied by sqrt(c2) (the
+    paper's remark before section 2.1).
 
     Args:
         param: any shape and float dtype.
@@ -53,9 +53,9 @@ def adam(
         eps: keeps the denominator away from 0.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
-        eps_hat: whose eps is meant.
-        amsgrad: divide by the largest exp_avg_sq so far.
-        nesterov: mix the gradient into exp_avg once more for the step (MindSpore).
+        eps_hat: whether *eps* is the paper's epsilon hat, which sqrt(c2) does not multiply.
+        amsgrad: whether the step is divided by the root of the largest exp_avg_sq so far.
+        nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -68,8 +68,8 @@ def adam(
     # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 this double is
     # what a kernel gets that subtracts in float32.
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    # Of the uncorrected mean, as in every framework of `dialect`. optax corrects it first, which is
-    # 2.8e-2 apart after 20 updates.
+    # The maximum of the uncorrected means, as in every framework of `dialect`. optax corrects the
+    # means first, which gives a difference of 2.8e-2 after 20 updates.
     largest = torch.maximum(others[0], exp_avg_sq) if amsgrad else exp_avg_sq
     denominator = largest.sqrt() + (eps if eps_hat else eps * root2)
     direction = torch.lerp(grad, exp_avg, beta1) if nesterov else exp_avg
@@ -89,7 +89,7 @@ def adam_weight_decay(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return *param*, *exp_avg* and *exp_avg_sq* after one update of Adam without corrections.
+    Return *param*, *exp_avg* and *exp_avg_sq* after one update of Adam without bias corrections.
 
     Writing m for exp_avg and v for exp_avg_sq::
 
@@ -120,13 +120,13 @@ def adam_weight_decay(
 
 
 def moments(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return Adam's slots, all from 0."""
+    """Return the slots of Adam and their first values, which are 0."""
     slots = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
     return {**slots, "max_exp_avg_sq": 0.0} if flags.get("amsgrad") else slots
 
 
 def corrections(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return what exp_avg and exp_avg_sq are divided by, for their start at 0."""
+    """Return the divisors that correct exp_avg and exp_avg_sq for starting at 0."""
     return {
         "correction1": 1 - power(numbers["beta1"], t, flags),
         "correction2": 1 - power(numbers["beta2"], t, flags),
@@ -134,7 +134,11 @@ def corrections(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def rounded_betas(numbers: Numbers) -> dict[str, float]:
-    """Return the betas as a float32 kernel sees them, though their powers begin in double."""
+    """
+    Return the betas rounded to float32, as a float32 kernel gets them.
+
+    Powers of the betas start from the doubles, before rounding.
+    """
     return {name: float32(numbers[name]) for name in ("beta1", "beta2")}
 
 
@@ -146,7 +150,7 @@ def _fused(*, decoupled: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
-        # Kernels get no flags, so the slots tell.
+        # Kernels get no flags, so the number of slots shows whether amsgrad is on.
         amsgrad = len(slots) == len(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
         run = torch._fused_adamw_ if decoupled else torch._fused_adam_
         run(

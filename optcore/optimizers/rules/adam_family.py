@@ -44,8 +44,8 @@ def adamax(
         beta2: share of the old exp_inf that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         correction1: 1 - beta1 ** t.
-        eps_on_gradient: eps is added to |grad| instead (torch).
-        eps_on_maximum: eps is added to beta2 * u instead (Paddle).
+        eps_on_gradient: whether eps is added to |grad| instead (torch).
+        eps_on_maximum: whether eps is added to beta2 * u instead (Paddle).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 2.
@@ -97,7 +97,7 @@ def nadam(
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         correction2: 1 - beta2 ** t.
-        grad_share: (1 - mu) / (1 - product of all mu so far).
+        grad_share: (1 - mu) / (1 - product of all mu so far), with `mu` of this update.
         avg_share: the next mu / (1 - product of all mu including the next).
 
     References:
@@ -144,8 +144,8 @@ def radam(
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         correction1: 1 - beta1 ** t.
-        rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while its rho is at most 5 (the
-            paper: 4).
+        rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5
+            (4 in the paper).
 
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
@@ -153,7 +153,7 @@ def radam(
     """
     exp_avg = torch.lerp(grad, exp_avg, beta1)
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    # A program for each answer: rectified is exactly 0 until rho is large enough.
+    # A traced program for each case: rectified is exactly 0 until rho is large enough.
     if not rectified:
         return torch.add(param, exp_avg, alpha=-lr / correction1), exp_avg, exp_avg_sq
     step = -lr / correction1 * rectified
@@ -165,19 +165,20 @@ def radam(
 
 
 def _first_correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    # Of the beta1 as given: Paddle's kernel has the betas in float32, but for float64 tensors the
-    # power is accumulated outside of it, from the double.
+    # From beta1 as given: Paddle's kernel gets the betas in float32, but for float64 tensors the
+    # power is accumulated outside the kernel, from the double.
     correction = {"correction1": 1 - power(numbers["beta1"], t, flags)}
     return correction | (rounded_betas(numbers) if flags["kernel_in_float32"] else {})
 
 
 def mu(t: int, beta1: float, momentum_decay: float, base: float = 0.96) -> float:
-    """Return the share of the velocity that update *t* of NAdam keeps."""
+    """Return NAdam's momentum for update *t*: the share of the old velocity that is kept."""
     return float(beta1 * (1.0 - 0.5 * base ** (t * momentum_decay)))
 
 
 LONG_ENOUGH = 5
-"""RAdam's rho from which it divides by the mean square; the paper has 4, torch and Paddle 5."""
+"""RAdam divides by the mean square if its rho is above this: 5 in torch and Paddle, 4 in the paper.
+"""
 
 _mu_product = Running(mu, product=True)
 

@@ -30,16 +30,16 @@ def asgd(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         ax: same shape as *param*; the average so far.
-        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the update before.
+        eta: lr / (1 + lambd * lr * (t - 1)) ** alpha, with the lr of the previous update.
         keep: 1 - lambd * eta.
-        mu: 1 / max(1, t - 1 - t0); at 1, ax is param.
+        mu: 1 / max(1, t - 1 - t0); if it is 1, the average is param itself.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
         torch.optim.ASGD, mindspore.nn.ASGD.
     """
     param = torch.add(param * keep, grad, alpha=-eta)
-    # With mu = 1 lerp gives the bits of param, which torch copies then.
+    # With mu = 1, lerp returns param bit for bit; in this case torch copies param.
     return param, torch.lerp(ax, param, mu)
 
 
@@ -64,11 +64,11 @@ def sag(
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        total: sum of all gradients kept; zeros before the first step.
-        gradients: the last one of each batch; zeros before the first step.
+        total: sum of all *gradients*; zeros before the first step.
+        gradients: the last gradient of each batch; zeros before the first step.
         lr: learning rate.
-        seen: min(t, batch_num).
-        is_now: ``now0``, ``now1``, ...: 1 for the batch whose turn it is, i, else 0.
+        seen: number of batches seen so far: min(t, batch_num).
+        is_now: ``now0``, ``now1``, ...: 1 for i, the index of the current batch, else 0.
 
     References:
         Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,
@@ -76,16 +76,16 @@ def sag(
         paddle.optimizer.ASGD.
     """
     stored = list(gradients)
-    # A rule can ask a number only whether it is 0, so each turn is a program: batch_num are traced.
+    # A rule can test only whether a number is 0, so batch_num programs are traced, one per batch.
     for i, old in enumerate(gradients):
         if is_now[f"now{i}"]:
             total = total - old + grad
-            stored[i] = grad * 1  # a result of its own: the gradient's memory is autograd's
+            stored[i] = grad * 1  # a separate result: the memory of grad belongs to autograd
     return torch.add(param, total, alpha=-lr / seen), total, *stored
 
 
 def _next_eta(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    """Return the step of update t + 1: torch takes it from the lr of update t."""
+    """Return the step size of update t + 1, which torch computes from the lr of update t."""
     lr, lambd = numbers["lr"], numbers["lambd"]
     # A float32 whatever the tensors are: torch keeps eta as a float32 tensor.
     return {"eta": float(np.float32(lr / (1 + lambd * lr * t) ** numbers["alpha"]))}

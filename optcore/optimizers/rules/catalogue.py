@@ -1,4 +1,4 @@
-"""Every rule by the name of its optimizer. L-BFGS has none: torch's own optimizer computes it."""
+"""All update rules by the name of their optimizer, except L-BFGS, which torch itself computes."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ _ALL = (
 )
 
 RULES: dict[str, Rule] = {rule.kind: rule for rule in _ALL}
-"""``RULES["adam"]``."""
+"""Name of an optimizer, such as ``adam`` -> its update rule."""

@@ -1,4 +1,4 @@
-"""Rules that make parameters exactly 0: FTRL and the proximal ones."""
+"""Rules that can make parameters exactly 0: FTRL, proximal SGD and proximal AdaGrad."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ftrl(
         n     = n + grad * grad
         param = (clamp(z, -l1_strength, l1_strength) - z) / ((s + beta) / lr + 2 * l2_strength)
 
-    With lr = 0, as a warmup may begin, nothing changes.
+    With lr = 0, as at the start of a warmup, nothing changes.
 
     Args:
         param: any shape and float dtype.
@@ -39,11 +39,11 @@ def ftrl(
         accumulator: same shape as *param*; initial_accumulator_value before the first step.
         linear: same shape as *param*; zeros before the first step.
         lr: learning rate.
-        lr_power: how lr falls with n; -0.5 for a root.
-        l1_strength: pulls param to exactly 0.
-        l2_strength: pulls param towards 0.
-        l2_shrinkage: L2 regularization that n does not see.
-        beta: keeps the first steps small.
+        lr_power: exponent by which the step size falls with n; -0.5 for 1 / sqrt(n).
+        l1_strength: L1 regularization, which makes small parameters exactly 0.
+        l2_strength: L2 regularization, which pulls param towards 0.
+        l2_shrinkage: L2 regularization that is added to the gradient in z, but not in n.
+        beta: added to s, which keeps the first steps small.
 
     References:
         McMahan et al., Ad Click Prediction: a View from the Trenches, 2013, Algorithm 1.
@@ -76,7 +76,7 @@ def proximal_sgd(
     param: Tensor, grad: Tensor, *, lr: float, l1_strength: float, l2_strength: float
 ) -> tuple[Tensor]:
     """
-    Return *param* after a step of gradient descent and a pull towards 0.
+    Return *param* after a step of gradient descent and a proximal step, which shrinks it.
 
     ::
 
@@ -87,8 +87,8 @@ def proximal_sgd(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         lr: learning rate.
-        l1_strength: how far param is pulled, to at most 0.
-        l2_strength: by how much it is shrunk.
+        l1_strength: L1 regularization: |q| shrinks by lr * l1_strength, but not below 0.
+        l2_strength: L2 regularization: param is divided by 1 + lr * l2_strength.
 
     References:
         Duchi and Singer, Efficient Online and Batch Learning using Forward Backward Splitting,
@@ -110,7 +110,7 @@ def proximal_adagrad(
     l2_strength: float,
 ) -> tuple[Tensor, Tensor]:
     """
-    Return *param* and *sum* after a step of AdaGrad and a pull towards 0.
+    Return *param* and *sum* after a step of AdaGrad and a proximal step, which shrinks *param*.
 
     ::
 
@@ -124,8 +124,8 @@ def proximal_adagrad(
         grad: same shape and dtype as *param*.
         sum: same shape as *param*; initial_accumulator_value before the first step.
         lr: learning rate.
-        l1_strength: how far param is pulled, to at most 0.
-        l2_strength: by how much it is shrunk.
+        l1_strength: L1 regularization: |q| shrinks by eta * l1_strength, but not below 0.
+        l2_strength: L2 regularization: param is divided by 1 + eta * l2_strength.
 
     References:
         Duchi and Singer, Efficient Online and Batch Learning using Forward Backward Splitting,

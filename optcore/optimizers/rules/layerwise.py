@@ -1,4 +1,4 @@
-"""Rules that scale the step of a whole parameter tensor: LAMB and LARS."""
+"""Rules that scale the step of each parameter tensor as a whole: LAMB and LARS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lamb_direction(
     correction2: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return LAMB's step before it is scaled, with *exp_avg* and *exp_avg_sq* after it.
+    Return the unscaled step u of LAMB, and the new *exp_avg* and *exp_avg_sq*.
 
     Writing m for exp_avg and v for exp_avg_sq::
 
@@ -71,7 +71,7 @@ def lamb(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        weight_decay: part of the step that is scaled.
+        weight_decay: coefficient of param in u, so that the decay is scaled with the step.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
@@ -138,7 +138,7 @@ def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if flags["kernel_in_float32"]:
         rounded = rounded_betas(numbers)
         for i in ("1", "2"):
-            # The power starts as the double and grows by the kernel's float32.
+            # The power starts with beta in double; each further factor is the kernel's float32.
             start, factor = numbers[f"beta{i}"], rounded[f"beta{i}"]
             if not flags["float32_products"]:
                 scalars[f"correction{i}"] = 1 - start * factor ** (t - 1)
@@ -163,7 +163,7 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
-    # Of the gradient without decay: `_lars_ratio` adds weight_decay * norm(param).
+    # The gradient is without decay: `_lars_ratio` adds weight_decay * norm(param).
     return param, grad
 
 

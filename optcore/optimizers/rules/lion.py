@@ -1,4 +1,4 @@
-"""Lion: steps of one size, in the direction of a mean gradient's signs."""
+"""Lion: a step of the same size in every coordinate, by the sign of a mean gradient."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def lion(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         exp_avg: same shape as *param*; zeros before the first step.
-        lr: step of every coordinate.
-        beta1: share of the old mean in the direction, in [0, 1).
+        lr: size of the step in every coordinate.
+        beta1: share of the old mean in the direction of the step, in [0, 1).
         beta2: share of the old mean that is kept, in [0, 1).
 
     References:

@@ -1,4 +1,4 @@
-"""Muon: momentum whose step, for a matrix, is replaced by the nearest orthogonal one."""
+"""Muon: momentum for matrices, whose step is replaced by the nearest orthogonal matrix."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ def muon(
         momentum_buffer: same shape as *param*; zeros before the first step. Written in place.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
-        ns_a: see `orthogonal`, as are ns_b, ns_c, ns_steps, ns_eps and in_bfloat16.
-        ns_b: see there.
-        ns_c: see there.
-        ns_steps: see there.
-        ns_eps: see there.
-        rms_rate: root mean square of a step, if *by_size*.
-        nesterov: look ahead.
-        mean_velocity: the velocity is a mean of gradients (torch), not their sum (Keras).
-        in_bfloat16: see there.
-        by_aspect: s = sqrt(max(1, rows / columns)).
-        by_size: s = rms_rate * sqrt(max(rows, columns)).
+        ns_a: passed to `orthogonal`.
+        ns_b: passed to `orthogonal`.
+        ns_c: passed to `orthogonal`.
+        ns_steps: passed to `orthogonal`.
+        ns_eps: passed to `orthogonal`.
+        rms_rate: root mean square of a step, in units of lr, if *by_size*.
+        nesterov: whether the gradient enters n once more (Nesterov momentum).
+        mean_velocity: whether the velocity is a mean of gradients (torch) or their sum (Keras).
+        in_bfloat16: whether n is made orthogonal in bfloat16 (torch).
+        by_aspect: whether s = sqrt(max(1, rows / columns)).
+        by_size: whether s = rms_rate * sqrt(max(rows, columns)).
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
         https://kellerjordan.github.io/posts/muon/
         torch.optim.Muon, keras.optimizers.Muon.
     """
-    # Memory is used again as soon as may be: matrices are large, and nothing else is in slices.
+    # Memory is reused as early as possible: matrices are large and cannot be updated in slices.
     if mean_velocity:
         velocity = momentum_buffer.lerp_(grad, 1 - momentum)
         ahead = torch.lerp(grad, velocity, momentum) if nesterov else velocity
@@ -96,7 +96,7 @@ def orthogonal(
     in_bfloat16: bool,
 ) -> Tensor:
     """
-    Return nearly U V^T of the singular value decomposition U S V^T of *matrix*.
+    Return approximately U V^T, where U S V^T is the singular value decomposition of *matrix*.
 
     ::
 
@@ -108,15 +108,15 @@ def orthogonal(
         ns_a: coefficient of X.
         ns_b: coefficient of A X.
         ns_c: coefficient of A A X.
-        ns_steps: how often.
-        ns_eps: the norm's floor (in bfloat16, as torch) or what is added to it (Keras).
-        in_bfloat16: whether *matrix* was made bfloat16 for this.
+        ns_steps: number of iterations.
+        ns_eps: lower bound of the norm (if *in_bfloat16*, as in torch), or added to it (Keras).
+        in_bfloat16: whether *matrix* was converted to bfloat16 for this function.
 
     References:
         Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
     """
-    # The products of the wide form are smaller. torch turns a tall matrix too, so the bfloat16
-    # roundings are of the same numbers.
+    # A wide matrix has the smaller products. torch transposes a tall matrix too, so the same
+    # numbers are rounded to bfloat16.
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     norm = x.norm()
@@ -132,7 +132,7 @@ def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
 
 
 def _adjust_lr_fn(flags: Flags) -> dict[str, str | None]:
-    """Return torch's entry for how lr follows from a matrix's shape; None is its "original"."""
+    """Return torch's setting for how lr depends on a matrix's shape; None stands for original."""
     if flags["by_aspect"]:
         return {"adjust_lr_fn": None}
     return {"adjust_lr_fn": "match_rms_adamw" if flags["by_size"] else "none"}

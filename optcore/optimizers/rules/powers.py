@@ -1,4 +1,4 @@
-"""base ** t as frameworks compute it, and products over the updates so far."""
+"""Powers base ** t as the frameworks compute them, and products over the updates so far."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 REMEMBERED = 1000
-"""Results that are kept."""
+"""Number of results that a `Running` caches."""
 
 
 class Running:
     """
-    A running product or sum over the updates 1 to t, rounded to float32 after each if wanted.
+    A running product or sum over the updates 1 to t, optionally rounded to float32 after each.
 
-    A pure function of its arguments; the last result is remembered so that the next costs one
-    operation.
+    A call is a pure function of its arguments. The last total is cached, so that the next one
+    costs a single operation.
     """
 
     def __init__(self, term: Callable[..., float], *, product: bool) -> None:
@@ -24,11 +24,11 @@ class Running:
 
     def __call__(self, t: int, *arguments: float, float32: bool = False) -> float:
         """Return the product (or sum) of ``term(i, *arguments)`` over i = 1 to *t*."""
-        # Remembered totals make a step one operation, not t. They are no state: a resumed run
-        # computes them again from 1, with the same roundings.
+        # Cached totals make a step one operation, not t. They are not part of the state: a resumed
+        # run computes them again from 1, with the same roundings.
         key = (float32, *arguments)
         at, total = self._last.get(key, (0, 1.0 if self._product else 0.0))
-        # A parameter that some backward passes did not reach asks for an earlier t than the others.
+        # A parameter that some backward passes did not reach has a smaller t than the others.
         if at > t:
             at, total = 0, 1.0 if self._product else 0.0
         for i in range(at + 1, t + 1):
@@ -55,9 +55,10 @@ def power(base: float, t: int, flags: object) -> float:
     Args:
         base: a hyperparameter in [0, 1).
         t: number of the update.
-        flags: ``float32_products``: as a running float32 product, as Paddle, MindSpore and TF1
-            keep it; ``float32_powers``: one float32 power, as Keras computes it; ``float32_bases``:
-            in double, of the base as a float32; else in double.
+        flags: flags of a rule, one of which may select how the power is computed.
+            ``float32_products``: a running float32 product, as in Paddle, MindSpore and TF1.
+            ``float32_powers``: one float32 power, as in Keras. ``float32_bases``: in double, from
+            the base rounded to float32. Without any of them: in double.
     """
     assert isinstance(flags, dict)
     # Against a power in double, a running float32 product moves Adam by 6e-4 in 20 updates.

@@ -46,10 +46,11 @@ def rmsprop(
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
-        centered: divide by the standard deviation.
-        velocity: whether there is one; not where momentum is 0 for good.
-        eps_inside: eps under the root (Paddle) or beside it (torch, the article).
-        lr_inside: lr in the velocity (Paddle) or outside (torch).
+        centered: whether to divide by the standard deviation.
+        velocity: whether there is a velocity; false if momentum is 0 and never scheduled.
+        eps_inside: whether eps is added under the root (Paddle), or to the root (torch, dialect
+            article).
+        lr_inside: whether lr multiplies grad / d in v (Paddle), or v itself (torch).
 
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
@@ -61,8 +62,8 @@ def rmsprop(
     means: tuple[Tensor, ...] = ()
     if centered:
         means = (torch.lerp(grad, others[0], rho),)
-        # Where gradients are constant, rounding may take this below 0. Its root is NaN then, in
-        # torch at the same update.
+        # Where gradients are constant, rounding may make this negative. Its root is then NaN, as
+        # in torch at the same update.
         variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
     root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
     if not velocity:
@@ -82,7 +83,7 @@ def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 SLICE = 65_536
-"""Elements that `_fused` copies at a time: they stay in a core's second-level cache."""
+"""Number of elements that `_fused` copies at a time: they stay in a core's second-level cache."""
 
 
 def _fused(
@@ -109,11 +110,11 @@ def _as_adam(
     params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], numbers: Numbers
 ) -> None:
     """
-    Do it with torch's Adam kernel, since it has none for RMSprop.
+    Make an RMSprop update with torch's Adam kernel, since torch has no kernel for RMSprop.
 
-    With beta1 = 0 its exp_avg is the gradient, and after infinitely many steps its corrections
-    are exactly 1. It writes exp_avg, and the gradient is not ours to write: so it gets a copy.
-    (exp_avg in memory of its own would carry a NaN from one parameter to the next.)
+    With beta1 = 0 Adam's exp_avg is the gradient, and after infinitely many steps Adam's bias
+    corrections are exactly 1. The kernel writes exp_avg, but must not write the gradient, so it
+    gets a copy. (A buffer reused as exp_avg would carry a NaN from one parameter to the next.)
     """
     scale = numbers.get("grad_scale", 1.0)
     decay = numbers["weight_decay"]

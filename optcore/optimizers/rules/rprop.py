@@ -1,4 +1,4 @@
-"""Rprop: step sizes that look only at whether the gradient changed its sign."""
+"""Rprop: a step size per coordinate, adapted only by whether the gradient changed its sign."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ def rprop(
     ::
 
         agree     = sign(grad * prev)                1, -1 or 0
-        step_size = clamp(step_size * (eta_plus, eta_minus or 1), step_min, step_max)
-        prev      = grad, or 0 where agree is -1
+        factor    = eta_plus, eta_minus or 1         where agree is 1, -1 or 0
+        step_size = clamp(step_size * factor, step_min, step_max)
+        prev      = grad                             0 where agree is -1
         param     = param - step_size * sign(prev)
 
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        prev: the gradient that counted last; zeros before the first step.
+        prev: the previous gradient, 0 where its sign had changed; zeros before the first step.
         step_size: same shape as *param*; lr before the first step.
         eta_minus: factor where the sign changed, in (0, 1).
-        eta_plus: factor where it did not, above 1.
+        eta_plus: factor where the sign stayed the same, above 1.
         step_min: smallest step size.
         step_max: largest step size.
 
@@ -46,8 +47,8 @@ def rprop(
     agree = (grad * prev).sign()
     changed = (-agree).clamp(min=0)  # 1 where the sign changed, else 0
     same = agree.clamp(min=0)
-    # One of the three terms is not 0, so the sum is exactly one factor. Here and below, 1 - x is
-    # (x - 1) * -1, since a program can only write in place what has its tensor first.
+    # Exactly one of the three terms is not 0, so the sum is one factor. Here and below, 1 - x is
+    # (x - 1) * -1: a program can run an operation in place only if its first operand is a tensor.
     factor = same * eta_plus + changed * eta_minus + (agree * agree - 1) * -1
     step_size = (step_size * factor).clamp(step_min, step_max)
     prev = grad * (changed - 1) * -1

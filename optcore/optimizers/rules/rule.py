@@ -1,4 +1,4 @@
-"""What an update rule is: one pure function, its slots, and what it needs to know of t."""
+"""The definition of an update rule: a pure function, its slots, and values that depend on t."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Size, Tensor
 Numbers = Mapping[str, float]
 Flags = Mapping[str, bool]
 FusedKernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], int, Numbers], None]
-"""``kernel(params, grads, slots, t, numbers)``, slots as one list of tensors per slot. What changes
-with t, such as bias corrections, these kernels compute themselves."""
+"""``kernel(params, grads, slots, t, numbers)``, where *slots* has one list of tensors per slot.
+The kernel itself computes values that change with t, such as bias corrections."""
 
 COPY = float("nan")
 """First value of a slot that starts as a copy of the parameter."""
@@ -32,14 +32,14 @@ def _no_slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def zeros(*names: str) -> Callable[[Numbers, Flags], dict[str, float]]:
-    """Return the `Rule.slots` of a rule whose slots *names* all start at 0."""
+    """Return a `Rule.slots` for a rule whose slots are called *names* and all start at 0."""
     return lambda numbers, flags: dict.fromkeys(names, 0.0)
 
 
 def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
-    """Return what torch's fused kernels divide gradients by, or None for 1."""
-    # They divide because GradScaler is their usual caller. They also write the quotients back: a
-    # large gradient, which they read in place, is itself unscaled and clipped after the update.
+    """Return the divisor of gradients for torch's fused kernels; None if it is 1."""
+    # The kernels divide because GradScaler is their usual caller. They also write the quotients
+    # back: a large gradient, which is read in place, is unscaled and clipped after the update.
     scale = numbers.get("grad_scale", 1.0)
     return None if scale == 1.0 else torch.full((), 1 / scale, device=like.device)
 
@@ -47,47 +47,53 @@ def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
 @dataclass(frozen=True)
 class Rule:
     """
-    One optimizer's math, written once; an engine decides how it runs.
+    The math of one optimizer. An engine decides how to run it.
+
+    Slots are the tensors that the optimizer keeps for each parameter, such as a mean of its
+    gradients. Numbers are hyperparameters and values computed from them; t is the number of the
+    update, 1 for the first.
 
     Attributes:
-        kind: the optimizer's name.
-        update: ``(param, grad, *slots, **numbers, **flags) -> (param, *slots)`` on tensors of
-            one shape, elementwise, without side effects. A number that is 0 may be tested with
-            ``if``: an engine treats 0 as a case of its own.
-        slots: from numbers and flags to the names (torch's) and first values of the slots.
-        scalars: from t (1 at the first update), numbers and flags to further arguments of
-            *update* that change with t, such as bias corrections.
-        carries: for a rule that computes numbers of update t + 1 in update t: from t and the
-            numbers and flags of update t to those numbers, which *scalars* and *update* get at
-            t + 1. With t = 0 it returns what the first update gets.
-        norms: for a rule that scales whole tensors: like *update*, but returns the tensors whose
-            norms it needs, of one shape with *param*; elementwise.
-        ratios: from those norms, numbers and flags to further arguments of *update*.
-        shapes: for a rule that is not elementwise: from the shape of a parameter to those of its
-            slots; *update* then gets the parameter in its own shape, and may write over it and
-            over the slots.
-        own_decay: whether *update* itself takes ``weight_decay`` when it is not decoupled.
-        fused: torch's kernel for exactly this rule, or None.
-        fused_from: number of elements from which that kernel is the faster engine: it wakes a
-            team of threads however small the work is.
+        kind: the name of the optimizer.
+        update: a function ``(param, grad, *slots, **numbers, **flags) -> (param, *slots)`` of
+            tensors with one shape; elementwise, without side effects. It may test with ``if``
+            whether a number is 0, since an engine treats 0 as a separate case.
+        slots: a function from numbers and flags to slot name (torch's) -> first value.
+        scalars: a function from t, numbers and flags to further arguments of *update*, which
+            change with t, such as bias corrections.
+        carries: for a rule whose update t computes numbers for update t + 1: a function from t,
+            and the numbers and flags in update t, to those numbers, which *scalars* and *update*
+            get in update t + 1. For t = 0 it returns the numbers for the first update.
+        norms: for a rule that scales whole tensors: a function like *update*, but it returns the
+            tensors whose norms the rule needs, each in the shape of *param*; elementwise.
+        ratios: a function from these norms, numbers and flags to further arguments of *update*.
+        shapes: for a rule that is not elementwise: a function from the shape of a parameter to
+            slot name -> shape. *update* then gets the parameter in its own shape, and may
+            overwrite the parameter and the slots.
+        own_decay: whether *update* takes ``weight_decay`` itself, unless the decay is decoupled.
+        fused: torch's fused kernel for exactly this rule, or None.
+        fused_from: the number of elements from which that kernel is faster than the rule: it
+            wakes a team of threads however small the work is.
         fused_decays: whether that kernel applies ``weight_decay`` to the parameter, decoupled.
-        fused_flags: flags that the spec must have for that kernel to compute the same.
-        torch_hyperparameters: torch's name of a group entry -> the numbers it holds, where the
-            names differ (``{"betas": ("beta1", "beta2")}``).
-        torch_constants: torch's group entries that this rule has no number for.
-        torch_entries: from the flags to further such entries.
-        torch_flags: flags that are entries of torch's groups.
-        torch_state: from t, numbers and flags to what torch keeps besides slots and ``step``.
+        fused_flags: the flags that the spec must have for that kernel to compute the same.
+        torch_hyperparameters: name of an entry in torch's groups -> the numbers in the entry,
+            where the names differ (``{"betas": ("beta1", "beta2")}``).
+        torch_constants: the entries of torch's groups for which this rule has no number.
+        torch_entries: a function from the flags to further such entries.
+        torch_flags: the names of the flags that are entries of torch's groups.
+        torch_state: a function from t, numbers and flags to the entries of torch's state that are
+            neither slots nor ``step``.
         counts_steps: whether torch keeps ``step`` in the state of this optimizer.
-        whole_steps: whether ``step`` is a Python number, not a tensor (from which torch would
+        whole_steps: whether ``step`` is a Python number, not a tensor (from a tensor, torch would
             compute its bias corrections in float32).
-        takes_sparse: whether a row-sparse gradient means the same as the dense one it stands
-            for. (For Adam it does not: torch's SparseAdam leaves other rows' moments alone.)
-        takes_sparse_in_paddle: whether Paddle takes a row-sparse gradient as the dense one.
-        sparse_ahead_in_paddle: how many updates ahead of t Paddle applies such a gradient.
-        by_rows: whether a row-sparse gradient updates its rows and nothing else.
-        evaluated: from the parameter, its slots and numbers to the value to evaluate on, or None
-            for the parameter itself.
+        takes_sparse: whether a row-sparse gradient has the effect of the equal dense gradient.
+            (For Adam it has not: torch's SparseAdam leaves the moments of other rows unchanged.)
+        takes_sparse_in_paddle: whether in Paddle a row-sparse gradient has the effect of the
+            equal dense gradient.
+        sparse_ahead_in_paddle: the number that Paddle adds to t for such a gradient.
+        by_rows: whether a row-sparse gradient updates its own rows and nothing else.
+        evaluated: a function from the parameter, its slots and numbers to the value to use in
+            evaluation; None if that is the parameter itself.
     """
 
     kind: str

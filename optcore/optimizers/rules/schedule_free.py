@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: an average in place of a schedule."""
+"""Schedule-free AdamW: an average of the iterates z in place of a learning rate schedule."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def schedule_free_adamw(
         param = (1 - w) * param + w * z - e * (1 - beta1 * (1 - w)) * u
         z     = z - e * u
 
-    With *late_z* instead param = (1 - w) * param + w * z, with the z after the update.
+    With *late_z*, param = (1 - w) * param + w * z instead, where z is the updated z.
 
     Args:
-        param: any shape and float dtype; between z and the average.
-        grad: same shape and dtype as *param*, taken there.
+        param: any shape and float dtype; a point between z and the average.
+        grad: same shape and dtype as *param*; the gradient at *param*.
         z: same shape as *param*; a copy of it before the first step.
         exp_avg_sq: same shape as *param*; zeros before the first step.
         beta1: where param lies between z (0) and the average (1), in (0, 1].
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
-        weight_decay: decoupled from the adaptive step, taken at param.
-        step: lr, during the warmup a part of it.
+        weight_decay: decoupled weight decay, which shrinks param.
+        step: learning rate of this update; during the warmup only a part of lr.
         share: weight of the new z in the average.
         correction2: 1 - beta2 ** t.
-        late_z: as Keras, which recovers the average from param with a z that has moved already.
+        late_z: whether to do as Keras, which recovers the average from param and the updated z.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -61,24 +61,24 @@ def schedule_free_adamw(
     if late_z:
         z = torch.add(z, direction, alpha=-step)
         return torch.lerp(param, z, share), z, exp_avg_sq
-    # Before z moves: the average takes the z of before, and a program writes the new one over it.
+    # Before z is updated: this formula takes the old z, which a program overwrites with the new z.
     param = torch.lerp(param, z, share)
     param = torch.add(param, direction, alpha=-step * (1 - beta1 * (1 - share)))
     return param, torch.add(z, direction, alpha=-step), exp_avg_sq
 
 
 def averaged(param: Tensor, z: Tensor, exp_avg_sq: Tensor, **numbers: float) -> Tensor:
-    """Return x = (y - (1 - beta1) * z) / beta1, the parameters to evaluate on."""
+    """Return x = (y - (1 - beta1) * z) / beta1, the parameters to use in evaluation."""
     return torch.lerp(z, param, 1 / numbers["beta1"])
 
 
 def weight(t: int, warmup_steps: float, r: float, weight_lr_power: float) -> float:
-    """Return the weight of the z of update *t* in the average."""
+    """Return the weight, not normalized, that z has in the average after update *t*."""
     return float(t**r * warmed(t, warmup_steps) ** weight_lr_power)
 
 
 def warmed(t: int, warmup_steps: float) -> float:
-    """Return the part of lr that update *t* is made with."""
+    """Return the fraction of lr that update *t* uses; it is below 1 during the warmup."""
     return min(1.0, t / warmup_steps) if warmup_steps else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Gradient descent: plain, with momentum, with Nesterov's."""
+"""Gradient descent: plain, with momentum, and with Nesterov momentum."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def momentum(
     lr_inside: bool,
 ) -> tuple[Tensor, Tensor]:
     """
-    Return *param* and *momentum_buffer* after one step of the heavy ball.
+    Return *param* and *momentum_buffer* after one step of gradient descent with momentum.
 
     Writing v for the buffer::
 
@@ -53,7 +53,7 @@ def momentum(
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1].
         gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD).
-        lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
+        lr_inside: whether lr multiplies the gradient in v (Keras, dialect article), or v itself.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
@@ -76,7 +76,7 @@ def nesterov(
     as_written: bool,
 ) -> tuple[Tensor, Tensor]:
     """
-    Return *param* and *momentum_buffer* after one step of Nesterov's momentum.
+    Return *param* and *momentum_buffer* after one step with Nesterov momentum.
 
     Writing v for the buffer::
 
@@ -84,7 +84,7 @@ def nesterov(
         v     = momentum * v + grad                  v     = momentum * v - lr * grad
         param = param - lr * (grad + momentum * v)   param = param + momentum * v - lr * grad
 
-                                                     as written in the article
+                                                     as_written
                                                      param = param + momentum ** 2 * v
                                                              - (1 + momentum) * lr * grad
 
@@ -94,9 +94,9 @@ def nesterov(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1].
-        lr_inside: whether the velocity is in units of lr (Keras, the article) or of the gradient.
-        as_written: the article's form, which uses the new v where the identity it comes from
-            has the old one.
+        lr_inside: whether lr multiplies the gradient in v (Keras, dialect article), or v itself.
+        as_written: whether to use the formula of dialect article, which has the new v where
+            Bengio's identity, from which it is derived, has the old v.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -128,7 +128,8 @@ def _fused(*, nesterov: bool) -> FusedKernel:
         t: int,
         numbers: Numbers,
     ) -> None:
-        # The buffer starts at 0 and nothing is dampened at first: no step need be the first one.
+        # The buffer starts at 0 and the first gradient is not dampened, so the kernel need not know
+        # which step is the first.
         torch._fused_sgd_(
             params,
             grads,

@@ -1,4 +1,4 @@
-"""Annealing: lr falls to an end over a length, along a line, a power or a hyperbolic tangent."""
+"""Annealing: lr falls to an end value along a line, a power or a hyperbolic tangent."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from optcore.spec.errors import reject
 
 
 class Annealing(ScheduleSpec):
-    """A schedule that falls from lr to an end, which then holds."""
+    """Base class for schedules in which lr falls to an end value and then stays there."""
 
     length: Duration | None = None
     """How long the fall takes; null for the whole run."""
     end: Rate = 0.0
-    """lr at the end of the fall, absolute."""
+    """The lr at the end of the fall, as an absolute value."""
     end_fraction: Fraction | None = None
-    """The same as a fraction of lr, instead of end; null for end."""
+    """The lr at the end of the fall as a fraction of lr, which replaces end; null to use end."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
         field = type(self).model_fields["end"]
         default = field.get_default(call_default_factory=True, validated_data=dict(self))
-        # A spec written out in full holds the default beside the fraction.
+        # A spec that is written out in full contains the default of end beside the fraction.
         if self.end_fraction is not None and self.end != default:
             reject(
                 ["end_fraction"],
@@ -49,12 +49,12 @@ class Annealing(ScheduleSpec):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a fall of no steps."""
+        """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield that the fall is cut off by the end of the run."""
+        """Yield a warning if the fall is cut off by the end of the run."""
         length = run.steps(self.length)
         over = self.offset(run) + length
         if over > run.total_steps:
@@ -69,15 +69,16 @@ class Annealing(ScheduleSpec):
         return {"end": self.end, "end_fraction": self.end_fraction}
 
     def absolute_end(self, lr: float) -> float:
-        """Return its end, starting from *lr*."""
+        """Return the end value of a fall that starts from *lr*."""
         return self.end if self.end_fraction is None else lr * self.end_fraction
 
 
 class Linear(Annealing, Dialectal):
     """
-    A straight line from lr to *end*, which then holds.
+    A straight line from lr, or a fraction of lr, to *end*; lr then stays at *end*.
 
-    Writing s for lr * *start_fraction* and e for *end*, or for lr * *end_fraction*::
+    Writing s for lr * *start_fraction* and e for *end*, or for lr * *end_fraction* if that is
+    given::
 
         f(t) = s + (e - s) * min(t, length) / length
 
@@ -93,7 +94,7 @@ class Linear(Annealing, Dialectal):
 
     kind: Literal["linear"]
     start_fraction: Fraction = 1.0
-    """Where the line starts, as a fraction of lr; positive in dialect torch."""
+    """The start of the line, as a fraction of lr; positive in dialect torch."""
 
     @model_validator(mode="after")
     def _torch_starts_above_zero(self) -> Self:
@@ -101,13 +102,13 @@ class Linear(Annealing, Dialectal):
             reject(
                 ["start_fraction"],
                 f"start_fraction must be positive in dialect torch, whose LinearLR multiplies "
-                f"what it finds, got {self.start_fraction}",
+                f"the current lr, got {self.start_fraction}",
                 self.start_fraction,
             )
         return self
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also the steps of a line that climbs to a fraction of lr: torch's warmup."""
+        """Return the number of warmup steps, including those of a rising line (torch's warmup)."""
         before = super().num_warmup_steps(run)
         climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
         # A line as long as the run is the schedule itself, not a rise before it.
@@ -118,7 +119,7 @@ class Linear(Annealing, Dialectal):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
         if self.recursive:
-            # The fraction as given: lr * fraction / lr may be its neighbour, and lr may be 0.
+            # The fraction itself: lr * fraction / lr may be rounded to another number or be 0 / 0.
             factor = self.end / lr if self.end_fraction is None else self.end_fraction
             return recursive_linear(
                 lr=lr, length=length, start_factor=self.start_fraction, end_factor=factor
@@ -126,24 +127,24 @@ class Linear(Annealing, Dialectal):
         return linear(lr=lr, length=length, start_fraction=self.start_fraction, **self._ends())
 
 
-# Annealing first: pydantic takes fields from the last base on, so that `dialect` comes before
-# `end`. The other way round, its default would be that of plain in all dialects.
+# Annealing first: pydantic takes fields from the last base class first, so that `dialect` comes
+# before `end`. In the other order, the default of `end` would be that of plain in all dialects.
 class Polynomial(Annealing, Dialectal):
     """
-    A power of the time that is left, from lr down to *end*, which then holds.
+    A fall from lr to *end* by a power of the time that is left; lr then stays at *end*.
 
-    Writing e for *end*, or for lr * *end_fraction*::
+    Writing e for *end*, or for lr * *end_fraction* if that is given::
 
         f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
         cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
 
-    At t = k * length a cycling schedule is at its end, and restarts one step later.
+    With *cycle*, lr is at its end at t = k * length and restarts one step later.
 
     References:
         torch 2.13 PolynomialLR (no end, no cycle); Paddle 3.3.1 PolynomialDecay; TF 2.21
         tf.compat.v1.train.polynomial_decay; Keras 3.15.1 PolynomialDecay; MindSpore 2.10
-        PolynomialDecayLR and polynomial_decay_lr; PaddleOCR Linear and DecayLearningRate (whose
-        end_lr is ignored: its end is always 0).
+        PolynomialDecayLR and polynomial_decay_lr; PaddleOCR Linear and DecayLearningRate (which
+        ignores its end_lr: the end is always 0).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -162,15 +163,16 @@ class Polynomial(Annealing, Dialectal):
 
     kind: Literal["polynomial"]
     end: Rate = by_dialect(0.0, paddle=1e-4, keras=1e-4, tf1=1e-4, ge=0)
-    """lr at the end of the fall, absolute."""
+    """The lr at the end of the fall, as an absolute value."""
     power: float = Field(1.0, gt=0, le=1000)
-    """1 is a line; above, the fall is fast at first."""
+    """The exponent: 1 gives a straight line, and above 1 the fall is fast at first."""
     cycle: bool = False
-    """Whether it starts again, each time more slowly, instead of holding its end."""
+    """Whether lr restarts after each length, from a lower value and more slowly each time,
+    instead of staying at its end."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
-        # torch's PolynomialLR has neither end nor cycles: with those there is nothing to copy.
+        # torch's PolynomialLR has neither an end nor cycles: with either there is nothing to copy.
         if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
             return recursive_polynomial(lr=lr, length=length, power=self.power)
         return polynomial(
@@ -187,10 +189,11 @@ class Tanh(Annealing):
     """
     A hyperbolic tangent from lr down to *end*: flat, steep, flat.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction*::
+    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
+    given::
 
         f(t) = e + (lr - e) * (1 - tanh(lower * (1 - x) + upper * x)) / 2    for t < length
-        f(t) = e                                                           from then on
+        f(t) = e                                                           for t >= length
 
     References:
         Hsueh et al., Stochastic Gradient Descent with Hyperbolic-Tangent Decay, 2019.
@@ -203,9 +206,9 @@ class Tanh(Annealing):
 
     kind: Literal["tanh"]
     lower: float = Field(-7.0, ge=-50, le=50)
-    """Argument of tanh at the start."""
+    """The argument of tanh at the start."""
     upper: float = Field(3.0, ge=-50, le=50)
-    """Argument of tanh at the end; above lower."""
+    """The argument of tanh at the end, which must be above lower."""
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
@@ -229,12 +232,12 @@ class Tanh(Annealing):
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
-    Return the function from the part of the fall that is left (1 to 0) to lr.
+    Return the function that gives lr for left, the remaining fraction (1 to 0) of the fall.
 
     ::
 
-        end + (lr - end) * left
-        lr * ((1 - end_fraction) * left + end_fraction)
+        end + (lr - end) * left                            if end_fraction is None
+        lr * ((1 - end_fraction) * left + end_fraction)    otherwise
     """
     if end_fraction is None:
         height, floor = numbers.difference(lr, end), numbers(end)
@@ -259,15 +262,15 @@ def linear(
 
 
 def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
-    """Return the line from lr * start_factor to lr * end_factor, multiplied as torch does."""
-    # In MindSpore these are Python's floats, rounded once, where they meet the step, a tensor.
+    """Return the line from lr * start_factor to lr * end_factor, by torch's products in float32."""
+    # In MindSpore these are Python's floats, rounded once, when combined with the step, a tensor.
     rise = np.float32(end_factor - start_factor)
     base = np.float32(length * start_factor)
     first = float(np.float32(lr) * np.float32(start_factor))
 
     def factors(t: Single) -> Single:
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Past an end of 0 it may divide by 0, of which np.where keeps nothing.
+            # After an end of 0 this may divide by 0; np.where below discards the result.
             factor = np.float32(1) + rise / (base + (t - np.float32(1)) * rise)
         return np.where(t > length, np.float32(1), factor).astype(np.float32)
 
@@ -291,7 +294,7 @@ def polynomial(
     def f(t: Array) -> Array:
         at = numbers.steps(t)
         if cycle:
-            # k would be 0 at t = 0, which TF treats apart, with the same result.
+            # k would be 0 at t = 0. TF handles t = 0 separately, with the same result.
             whole: Any = n * np.maximum(np.ceil(at / n), one)
         else:
             at, whole = np.minimum(at, n), n
@@ -303,13 +306,13 @@ def polynomial(
 
 
 def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
-    """Return the same without an end and cycles, as a product of torch's factors."""
+    """Return lr * (1 - min(t, length) / length) ** power, by torch's products in float32."""
     n, one = np.float32(length), np.float32(1)
 
     def factors(t: Single) -> Single:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = (one - t / n) / (one - (t - one) / n)
-        # Replaced before the power: past the end a ratio may be infinite.
+        # Replaced before the power: after the end a ratio may be infinite.
         found = SINGLE.power(np.where(t > n, one, ratio), np.float32(power))
         return np.asarray(found, np.float32)
 
@@ -325,7 +328,7 @@ def tanh(
     lower: float = -7.0,
     upper: float = 3.0,
 ) -> Curve:
-    """Return a hyperbolic tangent from lr, at t = 0, to the end at t = length."""
+    """Return a hyperbolic tangent from lr at t = 0 to the end value at t = length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
     def f(t: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Schedules made of several: one after another, or multiplied."""
+"""Schedules that contain several others: in sequence (chain) or multiplied (product)."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from optcore.schedules.catalogue import Part
 
 MAX_PARTS = 100
-"""Schedules in one chain or product."""
+"""The largest number of schedules in one chain or product."""
 
 COSINE = {"kind": "cosine"}
 
 
 class Chain(ScheduleSpec):
     """
-    One schedule after another, each starting anew at its boundary.
+    Several schedules in sequence, each of which starts from its own t = 0 at its boundary.
 
     ::
 
-        t <  boundaries[0]:                 f(t) = schedules[0](t)
-        boundaries[i] <= t < the next one:  f(t) = schedules[i + 1](t - boundaries[i])
+        t < boundaries[0]:                       f(t) = schedules[0](t)
+        boundaries[i] <= t < boundaries[i + 1]:  f(t) = schedules[i + 1](t - boundaries[i])
 
-    A part that is "as long as the run" is as long as its place in the chain.
+    For a part, "the whole run" is the steps from its own boundary to the next boundary.
 
     References:
         torch 2.13 SequentialLR; optax 0.2.8 join_schedules.
     """
 
-    # Each part begins anew, the first one after the warmup.
+    # Each part starts from its own t = 0, and the first part starts after the warmup.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {
         "schedules": [{"kind": "linear", "start_fraction": 0.2, "end": 1.0}, COSINE],
@@ -50,9 +50,9 @@ class Chain(ScheduleSpec):
 
     kind: Literal["chain"]
     schedules: list[Part] = Field(min_length=1, max_length=MAX_PARTS)
-    """The parts, in order."""
+    """The schedules, in order."""
     boundaries: list[Duration] = Field(max_length=MAX_PARTS - 1)
-    """First step of each part after the first, increasing."""
+    """The first step of each schedule but the first, in increasing order."""
 
     @model_validator(mode="after")
     def _one_schedule_more(self) -> Self:
@@ -68,36 +68,36 @@ class Chain(ScheduleSpec):
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
-        """Those that follow each other."""
+        """The schedules in the chain."""
         return self.schedules
 
     @property
     def num_boundaries(self) -> int:
-        """How many boundaries there are."""
+        """The number of boundaries."""
         return len(self.boundaries)
 
     def lengths(self, run: RunLength) -> list[RunLength]:
-        """Return the length of each part: at least 1 step, whether the run reaches it or not."""
+        """Return the length of each part; a part that the run does not reach also has a length."""
         edges = [0, *(run.steps(boundary) for boundary in self.boundaries)]
-        # A part that the run does not reach has a length as well, to be checked with.
+        # A part that the run does not reach also needs a length, with which it is checked.
         edges.append(max(run.total_steps, edges[-1] + 1))
-        # problems_in asks for lengths also where it reports that boundaries do not increase.
+        # At least 1: problems_in uses the lengths even if the boundaries do not increase.
         steps = [max(1, stop - start) for start, stop in pairwise(edges)]
         return [RunLength(each, run.steps_per_epoch) for each in steps]
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
-        """Yield each part with its place in the chain."""
+        """Yield each part with its length in the chain, at most the length of the run."""
         for part, length in zip(self.schedules, self.lengths(run), strict=True):
-            # A boundary may be far beyond the run: its part is not computed up to there.
+            # A boundary may be far beyond the run: no part is computed for more steps than the run.
             yield part, length._replace(total_steps=min(length.total_steps, run.total_steps))
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also those of the first part."""
+        """Return the number of warmup steps, including those in the first part."""
         first = self.schedules[0].num_warmup_steps(self.lengths(run)[0])
         return min(run.total_steps, super().num_warmup_steps(run) + first)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also boundaries that do not increase, and what is wrong with the parts."""
+        """Also yield the parts' problems, and a problem for a boundary that does not increase."""
         yield from super().problems_in(run)
         before = 0
         for i, boundary in enumerate(self.boundaries):
@@ -113,7 +113,7 @@ class Chain(ScheduleSpec):
             yield from below(("schedules", i), part.problems_in(length))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the boundaries that the run does not reach, and what the parts warn of."""
+        """Yield the parts' warnings, and a warning for a boundary that the run does not reach."""
         yield from unreached(self, "boundaries", self.boundaries, run)
         for i, (part, length) in enumerate(zip(self.schedules, self.lengths(run), strict=True)):
             for text in part.warnings_in(length):
@@ -129,44 +129,44 @@ class Chain(ScheduleSpec):
 
 class Product(ScheduleSpec):
     """
-    Several schedules at once: what each leaves of lr, multiplied.
+    The product of several schedules, each of which is taken as a factor for lr.
 
     ::
 
         f(t) = lr * (schedules[0](t) / lr) * (schedules[1](t) / lr) * ...
 
     References:
-        torch 2.13 ChainedScheduler, of schedulers that multiply lr.
+        torch 2.13 ChainedScheduler, with schedulers that multiply lr.
     """
 
     EXAMPLE: ClassVar[Example] = {"schedules": [COSINE, {"kind": "cyclic", "base": 0.5, "up": 20}]}
 
     kind: Literal["product"]
     schedules: list[Part] = Field(min_length=1, max_length=MAX_PARTS)
-    """The factors."""
+    """The schedules that are multiplied."""
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
-        """The factors."""
+        """The schedules that are multiplied."""
         return self.schedules
 
     def cost(self, run: RunLength) -> int:
-        """Return what the factors cost."""
+        """Return the total cost of the factors."""
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also those of the factor that has most."""
+        """Return the number of warmup steps, including the longest warmup of a factor."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also what is wrong with the factors."""
+        """Also yield the problems in the factors."""
         yield from super().problems_in(run)
         for i, part in enumerate(self.schedules):
             yield from below(("schedules", i), part.problems_in(run))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield what the factors warn of."""
+        """Yield the warnings about the factors."""
         for i, part in enumerate(self.schedules):
             for text in part.warnings_in(run):  # each begins with the path of its field
                 yield text.replace("schedule", f"schedule.schedules[{i}]", 1)
@@ -176,7 +176,7 @@ class Product(ScheduleSpec):
 
 
 def chain(curves: Sequence[Curve], *, boundaries: Sequence[int]) -> Curve:
-    """Return curves[i + 1](t - boundaries[i]) between the boundaries i and i + 1."""
+    """Return f(t) = curves[0](t), and from boundary i on curves[i + 1](t - boundaries[i])."""
     starts = np.asarray([0, *boundaries], np.float64)
 
     def f(t: Array) -> Array:
@@ -185,7 +185,7 @@ def chain(curves: Sequence[Curve], *, boundaries: Sequence[int]) -> Curve:
         for i, curve in enumerate(curves):
             here = part == i
             if here.any():
-                # At its own steps alone: no curve is defined before its 0.
+                # Only at its own steps: a curve is not defined before its own t = 0.
                 lr[here] = curve(t[here] - starts[i])
         return lr
 
@@ -196,10 +196,10 @@ def product(curves: Sequence[Curve], *, lr: float) -> Curve:
     """Return f(t) = lr * (curves[0](t) / lr) * (curves[1](t) / lr) * ..."""
 
     def f(t: Array) -> Array:
-        # The first curve as it is: dividing it by lr and multiplying again may round it twice.
+        # The first curve is not divided by lr and multiplied again, which would round twice.
         found = np.asarray(curves[0](t))
         for curve in curves[1:]:
-            # An lr of 0 makes it NaN, which is refused where the run is checked.
+            # An lr of 0 gives NaN, which the check of the run rejects.
             found = found * (curve(t) / lr)
         return found
 

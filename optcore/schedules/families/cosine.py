@@ -1,4 +1,4 @@
-"""Cosine annealing, and PaddleOCR's cosine of two steps."""
+"""Cosine annealing, and PaddleOCR's two-step cosine."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from optcore.spec.duration import Duration, RunLength, counted
 
 class Cosine(Annealing, Dialectal):
     """
-    Half a cosine wave from lr down to *end*, which then holds.
+    Half a cosine wave from lr down to *end*.
 
-    Writing e for *end*, or for lr * *end_fraction*::
+    Writing e for *end*, or for lr * *end_fraction* if that is given::
 
-        hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
-        rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
+        past_end hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
+        past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    Past its length a cosine of torch or Paddle climbs up again, with a period of 2 * length; in
-    TF, Keras and MindSpore it stays down. TF's and Keras's alpha is *end_fraction*.
+    After *length*, lr rises again in torch and Paddle, with a period of 2 * length; in TF, Keras
+    and MindSpore lr stays at its end. TF and Keras call end_fraction alpha.
 
     References:
         Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
@@ -55,10 +55,10 @@ class Cosine(Annealing, Dialectal):
     past_end: Literal["hold", "rise"] = by_dialect(
         "hold", torch="rise", paddle="rise", paddleocr="rise"
     )
-    """What lr does after length."""
+    """Whether lr stays at its end after length (hold) or rises again (rise)."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield also that lr climbs up again."""
+        """Also yield a warning if lr rises again before the run ends."""
         yield from super().warnings_in(run)
         if self.length is None or self.past_end == "hold":
             return
@@ -71,7 +71,7 @@ class Cosine(Annealing, Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.steps_or_one(self.length)
-        # torch's scheduler always rises again: with hold there is nothing to copy.
+        # lr always rises again in torch's scheduler: with hold there is nothing to copy.
         if self.recursive and self.past_end == "rise":
             return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
         return cosine(
@@ -81,15 +81,15 @@ class Cosine(Annealing, Dialectal):
 
 class TwoStepCosine(Annealing, Dialectal):
     """
-    A cosine as if the run had *first* steps, and after those one over the whole length.
+    A cosine over *first* steps, and after those steps a cosine over the whole *length*.
 
-    Writing e for *end*, or for lr * *end_fraction*::
+    Writing e for *end*, or for lr * *end_fraction* if that is given::
 
         t <= first:  f(t) = e + (lr - e) * (1 + cos(pi * t / first)) / 2
         t >  first:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    At first + 1, lr jumps up. PaddleOCR computes it step from step unless there is a warmup, and
-    from an lr of 0 never gets up again before length + 1: *after_first* ``zero``.
+    At t = first + 1, lr jumps up. Without a warmup, PaddleOCR computes each lr from the previous
+    lr, so that an lr of 0 stays 0 until t = length + 1: this is *after_first* ``zero``.
 
     References:
         PaddleOCR TwoStepCosine (first is 200 epochs), ppocr/optimizer/lr_scheduler.py.
@@ -101,30 +101,31 @@ class TwoStepCosine(Annealing, Dialectal):
 
     kind: Literal["two_step_cosine"]
     first: Duration
-    """Length of the first cosine."""
+    """The length of the first cosine."""
     after_first: Literal["jump", "zero"] = Field(
         default_factory=lambda data: (
             "zero" if data.get("dialect") == "paddleocr" and data.get("warmup") is None else "jump"
         ),
         json_schema_extra={"defaults": {"plain": "jump", "paddleocr": "zero"}},
     )
-    """Whether the second cosine takes over at once; in dialect paddleocr with a warmup, too."""
+    """Whether lr jumps to the second cosine after first (jump) or stays at its end (zero). In
+    dialect paddleocr the default is zero, but jump if there is a warmup."""
     past_end: Literal["hold", "rise"] = by_dialect("hold", paddleocr="rise")
-    """What lr does after length."""
+    """Whether lr stays at its end after length (hold) or rises again (rise)."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a first cosine of no steps."""
+        """Also yield a problem if *first* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("first", self.first, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield also that lr stays at its end."""
+        """Also yield a warning if lr stays at its end after the first cosine."""
         yield from super().warnings_in(run)
         first = self.offset(run) + run.steps(self.first)
         if self.after_first == "zero" and first < run.total_steps - 1:
             yield (
-                f"schedule.after_first: lr stays at its end after step {first}, as PaddleOCR's "
-                "does; jump starts the second cosine there"
+                f"schedule.after_first: lr stays at its end after step {first}, as in PaddleOCR; "
+                "jump starts the second cosine there"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -150,26 +151,26 @@ def cosine(
     """Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2."""
     lr_at = between(lr, end, end_fraction, numbers)
     pi, n, half, one = numbers(np.pi), numbers(length), numbers(0.5), numbers(1)
-    ratio_first = end_fraction is not None  # TF divides before it multiplies, the rest after
+    ratio_first = end_fraction is not None  # TF divides before it multiplies, the others after
 
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
         if numbers.folds and numbers.single:
-            # CosineDecayLR of MindSpore 2.10; its lists, in float64, take the cosine.
+            # MindSpore 2.10's CosineDecayLR computes a sine; its lists, in float64, a cosine.
             wave = numbers.sin(pi * (at / n + half))
         else:
             wave = numbers.cos(numbers.share(at, n, pi) if ratio_first else pi * at / n)
-        # A half is exact wherever it is multiplied: MindSpore does it with lr - end.
+        # A product with a half is exact, so its place is free: MindSpore halves lr - end.
         return lr_at(half * (one + wave))
 
     return f
 
 
 def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
-    """Return the cosine that rises again, as torch's factors and its one sum a period make it."""
+    """Return a cosine that rises again, by torch's products and one sum per period, in float32."""
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
-    # With an end the recursion is no product, and a million steps take half a second, once.
+    # With an end, lr is not just a product of factors: a million steps take half a second, once.
     # The angle of the sum is divided in Python, those of the ratios in float32, as in MindSpore.
     lift = (np.float32(lr) - floor) * (
         one - SINGLE.cos(np.asarray(np.float32(np.pi / length)))
@@ -179,8 +180,8 @@ def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
         t = np.arange(1, size, dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (one + SINGLE.cos(pi * t / n)) / (one + SINGLE.cos(pi * (t - one) / n))
-        # One step after each low point torch adds: its ratio would divide by 0 there.
-        # 1 + cosf(pi) is exactly 0, and so is what lr then has above its end.
+        # One step after each low point torch adds *lift*, since the ratio would divide by 0 there.
+        # 1 + cosf(pi) is exactly 0, and so is the height of lr above its end before the sum.
         lifts = (np.arange(1, size) - 1 - length) % (2 * length) == 0
         if floor == 0:
             return _lifted(np.float32(lr), ratios, lifts, lift)
@@ -194,7 +195,11 @@ def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
 
 
 def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> Single:  # noqa: ANN401
-    """Return *first*, multiplied with the ratios one by one, and where it lifts, *lift* added."""
+    """
+    Return *first*, multiplied by each of *ratios* in turn.
+
+    Where *lifts* is true, *lift* is added instead.
+    """
     values = np.concatenate([np.asarray([first], np.float32), ratios])
     starts = [0, *(np.flatnonzero(lifts) + 1), len(values)]
     for start, stop in pairwise(starts):
@@ -215,16 +220,16 @@ def two_step_cosine(
     past_end: Literal["hold", "rise"] = "hold",
 ) -> Curve:
     """
-    Return a cosine over *first* steps, and after those one over *length*.
+    Return a cosine over *first* steps, and after those steps a cosine over *length*.
 
-    With ``zero``, a cosine that is computed from the value before: at t = first that is the end,
-    and a factor cannot raise it. It gets up again where PaddleOCR's recursion adds instead of
-    multiplying, one step after each odd multiple of *length*.
+    With *after_first* ``zero``, lr follows PaddleOCR's recursion: at t = first, lr is at its end,
+    and no factor can raise lr from there. lr rises again where the recursion adds instead of
+    multiplying, one step after an odd multiple of *length*.
     """
     early = cosine(lr=lr, length=first, end=end, end_fraction=end_fraction)
     late = cosine(lr=lr, length=length, end=end, end_fraction=end_fraction, past_end=past_end)
     floor = end if end_fraction is None else lr * end_fraction
-    # The sums that fall into the first cosine, which PaddleOCR's recursion does not reach.
+    # The number of sums during the first cosine, which PaddleOCR's recursion does not reach.
     cycles_gone = max(0, -(-(first - length) // (2 * length)))
     awake = length + 1 + 2 * length * cycles_gone
 

@@ -30,14 +30,15 @@ class Cyclic(Dialectal):
     """
     A triangle wave between *base* and lr; lr is its peak.
 
-    Writing i for the number of cycles that are over, and h for the height in the current one,
-    which rises from 0 to 1 over *up* steps and falls to 0 over *down*::
+    Writing i for the number of completed cycles, s for the scale, which *mode* selects, and h for
+    the height within the current cycle, which rises from 0 to 1 in *up* steps and falls back to 0
+    in *down* steps::
 
         f(t) = base + (lr - base) * h * s
         triangular   s = 1
         triangular2  s = 1 / 2 ** i
         exp_range    s = gamma ** t
-        scales       s = scales[i], or scales[t] with scale_per step; the last one holds
+        scales       s = scales[i], or scales[t] if scale_per is step; past the list, its last entry
 
     References:
         Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
@@ -46,26 +47,26 @@ class Cyclic(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
-    # A cycle has a length of its own, and the first begins at its bottom.
+    # A cycle has its own length, and the first cycle begins at the bottom of the wave.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"base": 0.1, "up": 40}
     VARIANTS: ClassVar[Variants] = {"triangular2": {"base": 0.1, "up": 40, "mode": "triangular2"}}
 
     kind: Literal["cyclic"]
     base: Rate
-    """lr at the bottom of the wave."""
+    """The lr at the bottom of the wave."""
     up: Duration = 2000
-    """Steps of the rise."""
+    """The length of the rise."""
     down: Duration | None = None
-    """Steps of the fall; null for as many."""
+    """The length of the fall; null for the same length as up."""
     mode: Literal["triangular", "triangular2", "exp_range", "scales"] = "triangular"
-    """How the height changes from cycle to cycle."""
+    """How the height of the wave changes during the run."""
     gamma: float = Field(1.0, gt=0)
-    """Of exp_range."""
+    """The base of the power in mode exp_range."""
     scales: list[Scale] | None = Field(None, min_length=1, max_length=MAX_VALUES, fail_fast=True)
-    """Heights, of mode scales."""
+    """The scales by which mode scales multiplies the height."""
     scale_per: Literal["cycle", "step"] = "cycle"
-    """Whether there is one of scales per cycle or per step."""
+    """Whether scales has one entry per cycle or per step."""
 
     @model_validator(mode="after")
     def _scales_are_given(self) -> Self:
@@ -75,7 +76,7 @@ class Cyclic(Dialectal):
         return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a wave of no steps."""
+        """Also yield a problem if *up* or *down* comes to 0 steps, or if exp_range overflows."""
         yield from super().problems_in(run)
         yield from at_least_a_step("up", self.up, run)
         yield from at_least_a_step("down", self.down, run)
@@ -83,11 +84,11 @@ class Cyclic(Dialectal):
             yield from finite_power("gamma", self.gamma, run.total_steps)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield that the run ends before the first peak."""
+        """Yield a warning if the run ends before the first peak."""
         peak = self.offset(run) + run.steps(self.up)
         if peak >= run.total_steps:
             yield (
-                f"schedule.up: lr never reaches its peak: that is at step {peak}, the run ends "
+                f"schedule.up: lr never reaches its peak, which is at step {peak}: the run ends "
                 f"after {counted(run.total_steps, 'step')}"
             )
 
@@ -102,7 +103,7 @@ class Cyclic(Dialectal):
             gamma=self.gamma,
             scales=self.scales or (1.0,),
             scale_per=self.scale_per,
-            # CyclicLR computes lr from base: no recursion to copy, in float32 either.
+            # CyclicLR computes lr from base, so there is no recursion to copy, even in float32.
             numbers=self.numbers,
         )
 
@@ -119,7 +120,7 @@ def cyclic(
     scale_per: Literal["cycle", "step"] = "cycle",
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = base + (lr - base) * height * scale."""
+    """Return f(t) = base + (lr - base) * height * scale; `Cyclic` defines height and scale."""
     # torch divides once, in Python, before there is a tensor.
     total, ratio, one = numbers(up + down), numbers(up / (up + down)), numbers(1)
     floor, rise = numbers(base), numbers.lr(lr) - numbers(base)
@@ -129,14 +130,14 @@ def cyclic(
         if mode == "triangular2":
             return numbers.power(numbers(0.5), cycle - one)  # type: ignore[no-any-return]
         if mode == "exp_range":
-            # Of the step, not of the cycle: exp_range has scale_mode iterations in torch.
+            # The exponent is the step, not the cycle: torch's exp_range has scale_mode iterations.
             return numbers.power(numbers(gamma), t)  # type: ignore[no-any-return]
         at = cycle - one if scale_per == "cycle" else t
         return np.asarray(heights[np.minimum(at, len(heights) - 1).astype(np.int64)])
 
     def f(t: Array) -> Array:
         at = numbers.steps(t)
-        # 1 is added first, as in torch: it costs at / total its last bits, and they decide on which
+        # 1 is added first, as in torch: at / total then loses its last bits, which decide on which
         # side of the peak a step is.
         cycle = np.floor(one + at / total)
         x = one + at / total - cycle

@@ -17,26 +17,26 @@ from optcore.spec.duration import Duration, RunLength
 
 # A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
-"""Products after which a recursion checks whether they still change."""
+"""The number of products after which a recursion checks whether they still change."""
 
 
 class Decay(Dialectal):
-    """A schedule that loses a given part of lr in every stretch of *every* steps."""
+    """Base class for decays, in which *rate* applies once in each period of *every* steps."""
 
     every: Duration = 1
-    """Steps over which rate applies once; 1 makes it a rate per step."""
+    """The period in which rate applies once; with 1, rate applies at each step."""
     staircase: bool = False
-    """Whether lr changes only every so many steps: t / every is rounded down."""
+    """Whether lr changes only once per period, because t / every is rounded down."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a stretch of no steps."""
+        """Also yield a problem if *every* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
 
 
 class Exponential(Decay):
     """
-    Multiplied by *rate* every *every* steps, evenly.
+    Exponential decay: lr is multiplied by *rate* in each period of *every* steps.
 
     ::
 
@@ -60,18 +60,18 @@ class Exponential(Decay):
 
     kind: Literal["exponential"]
     rate: float = Field(gt=0)
-    """What is left of lr after every steps; gamma elsewhere."""
+    """The factor for lr in one period of every steps; torch and Paddle call it gamma."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also lr growing beyond all bounds."""
+        """Also yield a problem if lr overflows during the run."""
         yield from super().problems_in(run)
-        # An `every` of 0 steps was reported above, and this is computed all the same.
+        # An `every` of 0 steps was reported above; it must not be a divisor here.
         times = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("rate", self.rate, times)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         every = run.steps_or_one(self.every)
-        # torch's ExponentialLR multiplies at every step: else there is nothing to copy.
+        # torch's ExponentialLR multiplies at every step; for longer periods torch has no schedule.
         if self.recursive and every == 1:
             return recursive_exponential(lr=lr, rate=self.rate)
         return exponential(
@@ -89,7 +89,7 @@ class NaturalExponential(Decay):
         mindspore: f(t) = lr * exp(-rate * t), and with staircase
                           lr * exp(-rate * every * floor(t / every))
 
-    MindSpore documents the first and computes the second; its dialect does what it computes.
+    MindSpore documents the first formula but computes the second, and so does its dialect.
 
     References:
         Paddle 3.3.1 NaturalExpDecay (gamma; every = 1); TF 2.21
@@ -101,9 +101,9 @@ class NaturalExponential(Decay):
     EXAMPLE: ClassVar[Example] = {"rate": 1.0, "every": 100}
 
     kind: Literal["natural_exponential"]
-    # Not negative: lr never grows, and nothing need be checked against the run's length.
+    # Not negative, so lr never grows and cannot overflow in a long run.
     rate: float = Field(ge=0)
-    """Decay constant."""
+    """The decay constant in the exponent."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return natural_exponential(
@@ -118,7 +118,7 @@ class NaturalExponential(Decay):
 
 class InverseTime(Decay):
     """
-    Lr divided by a line.
+    Inverse-time decay: lr divided by a number that grows linearly with t.
 
     ::
 
@@ -135,7 +135,7 @@ class InverseTime(Decay):
 
     kind: Literal["inverse_time"]
     rate: float = Field(ge=0)
-    """How much the divisor grows over every steps."""
+    """The amount by which the divisor grows in one period of every steps."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return inverse_time(
@@ -157,7 +157,7 @@ def exponential(
 
 
 def recursive_exponential(*, lr: float, rate: float) -> Curve:
-    """Return lr times rate at each t."""
+    """Return the curve in which lr is multiplied by *rate* at each t >= 1, in float32."""
     factor = np.float32(rate)
 
     def table(size: int) -> Single:
@@ -165,10 +165,10 @@ def recursive_exponential(*, lr: float, rate: float) -> Curve:
         values[0] = lr
         with np.errstate(under="ignore"):
             for start in range(0, size, SETTLING):
-                # With the last product of the block before, from which accumulate continues.
+                # Includes the previous block's last product, from which accumulate continues.
                 block = values[max(0, start - 1) : start + SETTLING]
                 block[start > 0 :] = np.multiply.accumulate(block)[start > 0 :]
-                # 0, or so small that each product is rounded to it again: the rest is known.
+                # 0, or so small that each product is rounded to the same number: the rest is known.
                 if block[-1] * factor == block[-1]:
                     values[start + SETTLING :] = block[-1]
                     break
@@ -187,10 +187,11 @@ def natural_exponential(
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
-    Return f(t) = lr * exp(-rate * t / every), in the form of a dialect.
+    Return f(t) = lr * exp(-rate * t / every), in the way that *form* computes it.
 
-    TF1 computes (e ** -rate) ** (t / every), its base rounded to float32 in any case; MindSpore
-    computes e ** (-rate * t), e rounded to float32, and uses *every* only for whole steps.
+    TF1 computes (e ** -rate) ** (t / every) and rounds the base to float32, even for a float64 lr.
+    MindSpore computes e ** (-rate * t), with e rounded to the precision of lr, and uses *every*
+    only to round t down in a staircase.
     """
     top = numbers.lr(lr)
     if form == "tf1":
@@ -219,7 +220,7 @@ def inverse_time(
     top, slope, one = numbers.lr(lr), numbers(rate), numbers(1)
     n = numbers(every)
     if staircase:
-        # The floor keeps TF1 from gathering rate and every into one constant.
+        # The floor keeps TF1 from combining rate and every into one constant.
         return lambda t: top / (one + slope * np.floor(numbers.share(numbers.steps(t), n)))
     return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
 

@@ -1,4 +1,4 @@
-"""The inverse square root of time: the Transformer's schedule and its kin."""
+"""Schedules that fall with the inverse square root of t: the Transformer's and a simpler one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from optcore.spec.duration import Duration, RunLength
 
 class Noam(Dialectal):
     """
-    The Transformer's own: a linear rise of *warmup_steps*, then an inverse square root.
+    The Transformer's schedule: a linear rise over *warmup_steps*, then an inverse square root.
 
     ::
 
         f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5),  f(0) = 0
 
-    Lr is a factor here; it is highest, lr * (d_model * warmup_steps) ** -0.5, at t =
-    warmup_steps.
+    The optimizer's lr is only a factor in this schedule. The highest value of the schedule is
+    lr * (d_model * warmup_steps) ** -0.5, at t = warmup_steps.
 
     References:
         Vaswani et al., Attention Is All You Need, 2017, section 5.3.
@@ -38,17 +38,17 @@ class Noam(Dialectal):
 
     kind: Literal["noam"]
     d_model: float = Field(gt=0)
-    """Width of the model."""
+    """The width of the model."""
     warmup_steps: Duration
-    """Length of the rise."""
+    """The length of the rise."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a rise of no steps."""
+        """Also yield a problem if *warmup_steps* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("warmup_steps", self.warmup_steps, run)
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also the steps of its own rise."""
+        """Return the number of warmup steps, including the schedule's own rise."""
         before = super().num_warmup_steps(run)
         return min(run.total_steps, before + run.steps(self.warmup_steps))
 
@@ -58,28 +58,28 @@ class Noam(Dialectal):
 
 class InverseSqrt(ScheduleSpec):
     """
-    The inverse square root of time; usually behind a warmup as long as *timescale*.
+    The inverse square root of t, usually after a warmup as long as *timescale*.
 
     ::
 
         f(t) = lr / sqrt(1 + t / timescale)
 
-    Behind a delaying warmup of w = timescale steps that is lr * sqrt(w / t).
+    After a warmup of w = timescale steps with ``delay``, this is lr * sqrt(w / t).
 
     References:
         transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
     """
 
-    # Behind a delaying warmup of timescale steps it is the usual sqrt(w / t).
+    # After a delaying warmup of w = timescale steps, f(t) is the usual lr * sqrt(w / t).
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
 
     kind: Literal["inverse_sqrt"]
     timescale: Duration = 10_000
-    """Steps after which lr is divided by sqrt(2)."""
+    """The time after which lr has fallen to lr / sqrt(2)."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a timescale of no steps."""
+        """Also yield a problem if *timescale* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("timescale", self.timescale, run)
 
@@ -92,7 +92,7 @@ def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 
     def f(t: Array) -> Array:
-        # At t = 0 the rise is 0 and so the minimum; the fall only must not divide by 0.
+        # At t = 0 the rise is 0 and so the minimum; the fall must only not divide by 0.
         fall = 1 / np.sqrt(np.maximum(t, 1e-300))
         return np.asarray(factor * np.minimum(fall, rise * t))
 

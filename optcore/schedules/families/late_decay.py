@@ -1,4 +1,4 @@
-"""Schedules that stay near lr for most of the run and fall at its end: REX and WSD."""
+"""Schedules that stay near lr for most of the run and fall late in the run: REX and WSD."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from optcore.spec.duration import Duration, RunLength, counted
 
 class Rex(Annealing):
     """
-    Reflected exponential: slow at first, then ever faster down to *end*.
+    Reflected exponential: lr falls slowly at first, and then ever faster, to *end*.
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction*::
+    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
+    given::
 
         f(t) = e + (lr - e) * (1 - x) / (1 - x / 2)
 
@@ -38,10 +39,10 @@ class Rex(Annealing):
 
 class WarmupStableDecay(Annealing):
     """
-    Flat, then a short fall to *end* over the last *decay* steps; with a warmup, the trapezoid.
+    A constant lr, then a fall to *end* over the last *decay* steps; with a warmup, a trapezoid.
 
-    Writing x for (t - (length - decay)) / decay, kept in 0..1, and e for *end*, or for
-    lr * *end_fraction*::
+    Writing x for (t - (length - decay)) / decay, limited to 0..1, and e for *end*, or for
+    lr * *end_fraction* if that is given::
 
         linear           f(t) = e + (lr - e) * (1 - x)
         cosine           f(t) = e + (lr - e) * (1 + cos(pi * x)) / 2
@@ -55,19 +56,19 @@ class WarmupStableDecay(Annealing):
         transformers 5.23 get_wsd_schedule.
     """
 
-    # The fall ends with the run: a warmup takes its steps from the flat part.
+    # The fall ends with the run: a warmup takes its steps from the constant part.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"decay": 100, "warmup": {"length": 40}}
     VARIANTS: ClassVar[Variants] = {"one_minus_sqrt": {"decay": 100, "shape": "one_minus_sqrt"}}
 
     kind: Literal["wsd"]
     decay: Duration
-    """How long the fall takes; its last step is the end of length."""
+    """How long the fall takes; the fall ends when length is over."""
     shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"] = "linear"
-    """How it falls."""
+    """The shape of the fall."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a decay of no steps, or of more than there are."""
+        """Also yield a problem if *decay* comes to 0 steps or is longer than *length*."""
         yield from super().problems_in(run)
         yield from at_least_a_step("decay", self.decay, run)
         length = run.steps(self.length)
@@ -90,7 +91,7 @@ class WarmupStableDecay(Annealing):
 
 
 def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None = None) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 - x) / (1 - x / 2)."""
+    """Return f(t) = end + (lr - end) * (1 - x) / (1 - x / 2) with x = min(t, length) / length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
     def f(t: Array) -> Array:
@@ -110,7 +111,7 @@ def warmup_stable_decay(
     end: float = 0.0,
     end_fraction: float | None = None,
 ) -> Curve:
-    """Return lr before length - decay, and from there *shape* down to the end at length."""
+    """Return f(t) = lr up to t = length - decay, then a fall to the end value at t = length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
     def f(t: Array) -> Array:

@@ -1,4 +1,4 @@
-"""A cosine wave under a falling line, with and without noise."""
+"""A cosine wave multiplied by a falling line, with and without noise."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from optcore.spec.duration import Duration, RunLength
 
 
 class BaseLinearCosine(Dialectal):
-    """What the two linear cosines share."""
+    """Base class for the linear cosine with and without noise."""
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("tf1",)
 
     length: Duration | None = None
-    """How long it takes; null for the whole run."""
+    """How long the decay takes; null for the whole run."""
     num_periods: float = Field(0.5, ge=0)
-    """Waves over the length."""
+    """The number of cosine periods in length."""
     alpha: float = Field(0.0, ge=0)
-    """Added to the line."""
+    """The constant that is added to the line, 1 - x."""
     beta: float = Field(0.001, ge=0)
-    """Added to the product."""
+    """The constant that is added to the product of line and cosine."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a length of no steps."""
+        """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
@@ -51,13 +51,13 @@ class BaseLinearCosine(Dialectal):
 
 class LinearCosine(BaseLinearCosine):
     """
-    A cosine wave under a falling line.
+    A cosine wave multiplied by a falling line.
 
     Writing x for min(t, length) / length and c for (1 + cos(pi * 2 * num_periods * x)) / 2::
 
         f(t) = lr * ((alpha + 1 - x) * c + beta)
 
-    It starts at lr * (1 + alpha + beta), above lr.
+    The first value is lr * (1 + alpha + beta), which is above lr.
 
     References:
         Bello et al., Neural Optimizer Search with Reinforcement Learning, 2017, section 5.
@@ -72,17 +72,17 @@ class LinearCosine(BaseLinearCosine):
 
 class NoisyLinearCosine(BaseLinearCosine):
     """
-    The linear cosine with noise on its line, which dies away.
+    The linear cosine with noise added to the line; the noise decreases during the run.
 
     Writing x for min(t, length) / length, c for (1 + cos(pi * 2 * num_periods * x)) / 2 and
-    z(seed, t) for a standard normal number that the two alone decide::
+    z(seed, t) for a standard normal number that depends only on seed and t::
 
         n    = z(seed, t) * sqrt(initial_variance / (1 + min(t, length)) ** variance_decay)
         f(t) = lr * ((alpha + 1 - x + n) * c + beta)
 
-    TF draws fresh noise at every call, so that no run is repeated and none resumed exactly; here
-    the noise of a step is always the same. It makes lr negative where n < -(alpha + 1 - x): put
-    a clamp around it.
+    TF draws new noise at every call, so that no run can be repeated or resumed exactly; here the
+    noise at a step is always the same. Where n < -(alpha + 1 - x), lr may be negative; to prevent
+    that, put the schedule into a clamp.
 
     References:
         TF 2.21 tf.compat.v1.train.noisy_linear_cosine_decay.
@@ -92,11 +92,11 @@ class NoisyLinearCosine(BaseLinearCosine):
 
     kind: Literal["noisy_linear_cosine"]
     initial_variance: float = Field(1.0, ge=0)
-    """Of the noise at the first step."""
+    """The variance of the noise at the first step."""
     variance_decay: float = Field(0.55, ge=0)
-    """How fast it dies away."""
+    """The exponent with which the variance decreases; 0 for constant noise."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Which noise."""
+    """The seed of the noise."""
 
     def _noise(self) -> dict[str, Any]:
         return {
@@ -118,7 +118,7 @@ def linear_cosine(
     seed: int = 0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = lr * ((alpha + 1 - x + n) * c + beta), c a cosine and n noise."""
+    """Return f(t) = lr * ((alpha + 1 - x + n) * c + beta), as `NoisyLinearCosine` defines it."""
     top, n, pi, half, one = (
         numbers.lr(lr), numbers(length), numbers(np.pi), numbers(0.5), numbers(1),
     )  # fmt: skip
@@ -128,13 +128,13 @@ def linear_cosine(
         at = np.minimum(numbers.steps(t), n)
         line = numbers.share(n - at, n)
         if initial_variance:
-            # TF1 counts the noise's steps only as far as the decay goes.
+            # In TF1 the variance no longer decreases after the end of the decay.
             deviation = np.sqrt(initial_variance / (1 + at) ** variance_decay)
             line = line + normal(seed, t) * deviation
-        # In TF's order: x times 2 * num_periods, times pi. Its graph optimizer gathers all three
+        # In TF's order: x times 2 * num_periods, times pi. TF's graph optimizer combines all three
         # constants.
         wave = half * (one + numbers.cos(numbers.share(at, n, pi, half_periods)))
-        # Rounded once more at the end, since noise is in float64.
+        # Rounded once more at the end, since the noise is in float64.
         return numbers.steps(np.asarray(top * ((above + line) * wave + floor)))
 
     return f

@@ -1,4 +1,4 @@
-"""Schedules that are lists: a factor or a value for every step."""
+"""Schedules given as lists, with a factor or a value for every step."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from optcore.spec.limits import MAX_VALUES
 
 class Multiplicative(Dialectal):
     """
-    A factor for every step: each multiplies what came before.
+    A factor for every step, which multiplies the lr of the previous step.
 
     ::
 
         f(t) = lr * factors[0] * factors[1] * ... * factors[t - 1]
 
-    After the last factor lr stays.
+    After the last factor, lr no longer changes.
 
     References:
         torch 2.13 MultiplicativeLR; Paddle 3.3.1 MultiplicativeDecay.
@@ -36,16 +36,16 @@ class Multiplicative(Dialectal):
     EXAMPLE: ClassVar[Example] = {"factors": [0.99] * 50 + [1.01] * 30}
 
     kind: Literal["multiplicative"]
-    # fail_fast: pydantic would make an error of each of a million wrong entries.
+    # fail_fast: otherwise pydantic makes an error for each of a million wrong entries.
     factors: list[Annotated[float, Field(ge=0)]] = Field(
         min_length=1, max_length=MAX_VALUES, fail_fast=True
     )
-    """factors[i] is applied before update i + 1."""
+    """The factors; factors[i] multiplies lr from t = i + 1 on."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a product that overflows."""
+        """Also yield a problem if a product overflows during the run."""
         yield from super().problems_in(run)
-        if max(self.factors) > 1:  # else it never rises
+        if max(self.factors) > 1:  # else lr never rises
             yield from finite_power("factors", math.e, self._log_of_largest(run))
 
     def _log_of_largest(self, run: RunLength) -> float:
@@ -63,35 +63,36 @@ class Multiplicative(Dialectal):
 
 class Values(ScheduleSpec):
     """
-    The lr of every step, spelled out.
+    A list with the lr of every step.
 
     ::
 
         f(t) = values[t]                relative: f(t) = lr * values[t]
 
-    For what no formula here says: a lambda of another library becomes its list.
+    For curves that no other schedule describes: a lambda from another library becomes the list of
+    its values.
 
     References:
         torch 2.13 LambdaLR; Paddle 3.3.1 LambdaDecay; MindSpore 2.10 learning-rate lists.
     """
 
-    # Its points are steps of the run, which a warmup must not move.
+    # Each value belongs to a step of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"values": [round(1 - (t % 80) / 100, 2) for t in range(400)]}
 
     kind: Literal["values"]
     values: list[Rate] = Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)
-    """One per step of the run."""
+    """One value per step of the run."""
     relative: bool = False
-    """Whether they are fractions of lr; else the optimizer's own lr is not used."""
+    """Whether the values are fractions of the optimizer's lr; otherwise that lr is not used."""
 
     @property
     def uses_lr(self) -> bool:
-        """Whether the optimizer's own lr matters."""
+        """Whether the values are relative to the optimizer's own lr."""
         return self.relative
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a list that is not as long as the run."""
+        """Also yield a problem if *values* is not as long as the run."""
         yield from super().problems_in(run)
         if len(self.values) != run.total_steps:
             yield RunProblem(
@@ -113,14 +114,14 @@ def multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
 
 
 def recursive_multiplicative(*, lr: float, factors: Sequence[float]) -> Curve:
-    """Return lr times factors[t - 1] at each t."""
-    # products() asks from t = 1 on; the 1 at the end is what each later step is multiplied by.
+    """Return the curve in which lr is multiplied by factors[t - 1] at each t >= 1, in float32."""
+    # products() needs factors from t = 1 on; the 1 at the end is the factor of all later steps.
     listed = np.asarray([1.0, *factors, 1.0], np.float32)
     return products(lr, lambda t: listed[np.minimum(t, len(listed) - 1).astype(np.int64)])
 
 
 def values(*, values: Sequence[float]) -> Curve:
-    """Return f(t) = values[t], the last one for ever."""
-    # A compressing warmup asks between steps: the value of the earlier one holds.
+    """Return f(t) = values[t], and the last value after the end of the list."""
+    # A compressing warmup gives fractions of steps: the value of the step before holds.
     levels = np.asarray(values, np.float64)
     return lambda t: levels[np.minimum(t, len(levels) - 1).astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Schedules around one other: repeated, scaled, bounded, with noise, per epoch, entered later."""
+"""Schedules that change one inner schedule: cycle, scale, clamp, noise, per_epoch and shift."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ COSINE = {"kind": "cosine"}
 
 
 class Modifier(ScheduleSpec):
-    """A schedule around one other."""
+    """Base class for schedules that change one inner schedule."""
 
     schedule: Part
-    """What it changes."""
+    """The inner schedule, which is changed."""
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
@@ -44,24 +44,24 @@ class Modifier(ScheduleSpec):
         return (self.schedule,)
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the run as the inner schedule sees it."""
+        """Return the length of the run as the inner schedule counts it."""
         return run
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also what is wrong with the inner schedule."""
+        """Also yield the problems in the inner schedule."""
         yield from super().problems_in(run)
         yield from below(("schedule",), self.schedule.problems_in(self.inner(run)))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield what the inner schedule warns of."""
-        for text in self.schedule.warnings_in(self.inner(run)):  # begins with a field's path
+        """Yield the warnings about the inner schedule."""
+        for text in self.schedule.warnings_in(self.inner(run)):  # text begins with a field's path
             yield text.replace("schedule", "schedule.schedule", 1)
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also those of the inner schedule."""
+        """Return the number of warmup steps, including those in the inner schedule."""
         inner = self.inner(run)
         steps = self.schedule.num_warmup_steps(inner)
-        if inner.steps_per_epoch != run.steps_per_epoch:  # the inner one counts epochs
+        if inner.steps_per_epoch != run.steps_per_epoch:  # the inner schedule counts epochs
             steps *= run.steps_per_epoch
         return min(run.total_steps, super().num_warmup_steps(run) + steps)
 
@@ -71,9 +71,9 @@ class Modifier(ScheduleSpec):
 
 class Cycle(Modifier):
     """
-    A schedule again and again.
+    A schedule that is repeated every *length* steps.
 
-    Writing i for floor(t / length)::
+    Writing i for floor(t / length), the number of completed repetitions::
 
         f(t) = schedule(t - i * length) * factor ** i
 
@@ -81,23 +81,23 @@ class Cycle(Modifier):
         timm 1.0.31 cycle_mul = 1, cycle_decay; optax 0.2.8 sgdr_schedule.
     """
 
-    # A repetition has a length of its own, and the first one is whole.
+    # A repetition has its own length, and the first repetition must be complete.
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"schedule": {"kind": "rex"}, "length": 100, "factor": 0.7}
 
     kind: Literal["cycle"]
     length: Duration
-    """Steps after which it starts again."""
+    """The length of one repetition, after which the schedule starts again."""
     factor: float = Field(1.0, gt=0)
-    """How much higher (or lower) each repetition is than the one before."""
+    """The ratio of the lr in each repetition to the lr in the previous repetition."""
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return one repetition."""
-        # At least 1: problems_in asks the inner schedule before it reports a length of no steps.
+        """Return the length of one repetition."""
+        # At least 1: problems_in checks the inner schedule before it reports a length of 0 steps.
         return RunLength(run.steps_or_one(self.length), run.steps_per_epoch)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a repetition of no steps, and lr growing beyond all bounds."""
+        """Also yield a problem if *length* comes to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
         times = run.total_steps / run.steps_or_one(self.length)
@@ -110,7 +110,7 @@ class Cycle(Modifier):
 
 class Scaled(Modifier):
     """
-    A schedule, larger or smaller.
+    A schedule multiplied by a constant factor.
 
     ::
 
@@ -122,7 +122,7 @@ class Scaled(Modifier):
 
     kind: Literal["scale"]
     factor: Fraction
-    """What every value is multiplied with."""
+    """The factor by which every value is multiplied."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return scale(self._inner_curve(lr, run), factor=self.factor)
@@ -130,7 +130,7 @@ class Scaled(Modifier):
 
 class Clamp(Modifier):
     """
-    A schedule kept within bounds.
+    A schedule whose values are limited to the range from *min* to *max*.
 
     ::
 
@@ -141,9 +141,9 @@ class Clamp(Modifier):
 
     kind: Literal["clamp"]
     min: Rate = 0.0
-    """Lower bound."""
+    """The lower bound."""
     max: Rate | None = None
-    """Upper bound; null for none."""
+    """The upper bound; null for no upper bound."""
 
     @model_validator(mode="after")
     def _bounds_do_not_cross(self) -> Self:
@@ -157,14 +157,15 @@ class Clamp(Modifier):
 
 class Noise(Modifier):
     """
-    A schedule with noise on it; the noise of a step is always the same.
+    A schedule with random noise; the noise at a given step is always the same.
 
-    Writing z(seed, t) for a standard normal number that the two alone decide, and n for
-    std * z(seed, t), kept within -limit..limit::
+    Writing z(seed, t) for a standard normal number that depends only on seed and t, and n for
+    std * z(seed, t), limited to the range -limit..limit::
 
-        f(t) = schedule(t) * (1 + n)     from *begin* on
+        t <  begin:  f(t) = schedule(t)
+        t >= begin:  f(t) = schedule(t) * (1 + n)
 
-    A resumed run sees the same lr.
+    A resumed run gets the same lr.
 
     References:
         timm 1.0.31 lr_noise (there the seed is noise_seed + t).
@@ -174,13 +175,13 @@ class Noise(Modifier):
 
     kind: Literal["noise"]
     std: float = Field(ge=0, le=10)
-    """Standard deviation, relative to lr."""
+    """The standard deviation of the noise, relative to lr."""
     limit: float = Field(0.67, ge=0, le=1)
-    """The largest relative change."""
+    """The largest change of lr by the noise, relative to lr."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Which noise."""
+    """The seed of the noise."""
     begin: Duration | None = None
-    """Where the noise begins; null for the first step."""
+    """The first step with noise; null for the first step of the run."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also a beginning after no steps, which null says."""
@@ -199,19 +200,19 @@ class Noise(Modifier):
 
 class PerEpoch(Modifier):
     """
-    A schedule that is asked once per epoch; its lr holds for the whole of it.
+    A schedule that is computed once per epoch, with one lr for the whole epoch.
 
     ::
 
         f(t) = schedule(floor(t / steps_per_epoch))
 
-    Inside it an epoch is one step: plain numbers count epochs.
+    In the inner schedule an epoch is one step, so durations given as plain numbers count epochs.
 
     References:
         MindSpore 2.10 dynamic_lr lists; every scheduler whose step() is called once per epoch.
     """
 
-    # Its values change where epochs of the run begin.
+    # Values change where epochs of the run begin.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE}
     VARIANTS: ClassVar[Variants] = {"cosine": COSINE}
@@ -219,7 +220,7 @@ class PerEpoch(Modifier):
     kind: Literal["per_epoch"]
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the epochs of the run as steps, a last short one counted."""
+        """Return a length of one step per epoch of the run, including an incomplete last epoch."""
         return RunLength(-(-run.total_steps // run.steps_per_epoch), 1)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -228,21 +229,21 @@ class PerEpoch(Modifier):
 
 class Shift(Modifier):
     """
-    A schedule that is entered later: what came before *by* is left out.
+    A schedule without its first *by* steps.
 
     ::
 
         f(t) = schedule(t + by)
 
     References:
-        Paddle 3.3.1 last_epoch (by = last_epoch + 1): a run taken over from elsewhere.
+        Paddle 3.3.1 last_epoch (by = last_epoch + 1), for a run begun elsewhere.
     """
 
     EXAMPLE: ClassVar[Example] = {"schedule": COSINE, "by": 100}
 
     kind: Literal["shift"]
     by: Duration
-    """Steps to leave out."""
+    """The length of the beginning that is left out."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Yield also no steps to leave out."""
@@ -250,17 +251,17 @@ class Shift(Modifier):
         yield from at_least_a_step("by", self.by, run)
 
     def inner(self, run: RunLength) -> RunLength:
-        """Return the whole, the steps left out included."""
+        """Return the length of the run plus the steps left out."""
         return RunLength(run.total_steps + run.steps(self.by), run.steps_per_epoch)
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
-        """Yield the inner schedule with the steps left out."""
-        # At most: a formula never computes the steps left out, a recursion in float32 does.
+        """Yield the inner schedule with its length, including the steps left out."""
+        # An upper bound: a formula skips the steps left out, a float32 recursion computes them.
         yield self.schedule, self.inner(run)
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return what is left of the rise after the steps left out."""
-        # Not super(): a Modifier adds the whole rise of its inner schedule.
+        """Return the number of warmup steps that are not left out."""
+        # Not super(): a Modifier adds the whole warmup of its inner schedule.
         own = ScheduleSpec.num_warmup_steps(self, run)
         whole = self.schedule.num_warmup_steps(self.inner(run))
         left = max(0, whole - run.steps(self.by))
@@ -292,10 +293,10 @@ def clamp(curve: Curve, *, low: float, high: float | None) -> Curve:
 
 
 def noise(curve: Curve, *, std: float, limit: float, seed: int, begin: int) -> Curve:
-    """Return f(t) = curve(t) * (1 + n), n normal and within -limit..limit, from *begin* on."""
+    """Return f(t) = curve(t), multiplied by 1 + n from *begin* on; n is the noise in `Noise`."""
 
     def f(t: Array) -> Array:
-        # timm draws again until |n| < limit; here a step has one draw, which is clipped.
+        # timm draws again until |n| < limit; here each step has one draw, which is clipped.
         relative = np.clip(std * normal(seed, t), -limit, limit)
         return np.asarray(curve(t) * (1 + np.where(t < begin, 0.0, relative)))
 

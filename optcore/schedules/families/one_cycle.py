@@ -1,4 +1,4 @@
-"""One cycle: up to lr and down again, once per run."""
+"""One cycle: lr rises to its peak and falls again, once per run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,26 @@ from optcore.spec.errors import reject
 
 class OneCycle(Dialectal):
     """
-    Up to lr and down again, in one cycle as long as the run; lr is its peak.
+    One rise to lr, which is the peak, and one fall, in a cycle as long as the run.
 
-    Writing n for *length*, p for *pct_start*, s for *start*, or for lr / *div_factor*, and e for
-    *end*, or for s / *final_div_factor*, each phase runs from one value to the next::
+    Writing n for *length*, p for *pct_start*, s for *start* (lr / *div_factor* if *start* is null)
+    and e for *end* (s / *final_div_factor* if *end* is null), each phase goes from one value to the
+    next::
 
-        two phases:    s at 0,  lr at p * n - 1,  e at n - 1
-        three phases:  s at 0,  lr at p * n - 1,  s at 2 * p * n - 2,  e at n - 1
+        two phases:    s at t = 0,  lr at p * n - 1,  e at n - 1
+        three phases:  s at t = 0,  lr at p * n - 1,  s at 2 * p * n - 2,  e at n - 1
 
-    Between a at 0 and b at 1: cosine  b + (a - b) * (1 + cos(pi * x)) / 2, linear  a + (b - a) * x.
-    Past n - 1 the end holds; torch and Paddle run the last phase on for one step, which may take lr
-    below 0, and fail at the next: in their dialects a run of more than n + 1 steps is an error.
+    Within a phase from a to b, of which the fraction x (0..1) is over::
 
-    The same curve does for momentum, turned over: *start* and *end* 0.95, value 0.85.
+        cosine:  f(t) = b + (a - b) * (1 + cos(pi * x)) / 2
+        linear:  f(t) = a + (b - a) * x
+
+    After t = n - 1, lr stays at e. torch and Paddle instead continue the last phase for one step,
+    which may make lr negative, and fail at the step after that; in their dialects a run of more
+    than n + 1 steps is an error.
+
+    Momentum can follow the same curve upside down: with 0.95 for *start* and *end*, and 0.85 as the
+    momentum of the optimizer.
 
     References:
         Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
@@ -47,25 +54,27 @@ class OneCycle(Dialectal):
 
     kind: Literal["one_cycle"]
     length: Duration | None = None
-    """How long the cycle is; null for the whole run."""
+    """The length of the cycle; null for the whole run."""
     pct_start: float = Field(0.3, gt=0, lt=1)
-    """Part of it that lr rises; below 0.5 with three phases."""
+    """The fraction of the cycle in which lr rises; below 0.5 with three phases."""
     div_factor: float = Field(25.0, gt=0)
-    """lr over its first value."""
+    """The ratio of lr to the first value."""
     start: Rate | None = None
-    """First value, absolute, instead of div_factor."""
+    """The first value, as an absolute lr; replaces div_factor."""
     final_div_factor: float = Field(1e4, gt=0)
-    """The first value over the last."""
+    """The ratio of the first value to the last value."""
     end: Rate | None = by_dialect(None, paddle=1e-4, ge=0)
-    """Last value, absolute, instead of final_div_factor."""
+    """The last value, as an absolute lr; replaces final_div_factor."""
     shape: Literal["cosine", "linear"] = "cosine"
-    """Of each phase."""
+    """The shape of each phase."""
     three_phase: bool = False
-    """Whether lr first comes down as it went up, and then to its end."""
+    """Whether lr falls in two phases: to its first value, in as many steps as the rise takes, and
+    then to its last value."""
     past_end: Literal["hold", "go_on"] = by_dialect(
         "hold", torch="go_on", paddle="go_on", paddleocr="go_on"
     )
-    """What lr does at length and after."""
+    """Whether lr, after the cycle, stays at its last value (hold) or continues the last phase
+    (go_on)."""
 
     @model_validator(mode="after")
     def _three_phases_fit(self) -> Self:
@@ -78,13 +87,13 @@ class OneCycle(Dialectal):
         return self
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return also the steps up to its peak."""
+        """Return the number of warmup steps, including the steps up to the peak."""
         before = super().num_warmup_steps(run)
         length = run.steps(self.length)
         return min(run.total_steps, before + max(0, math.ceil(self.pct_start * length) - 1))
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also phases of no steps, and runs that torch and Paddle would fail in."""
+        """Also yield a problem if a phase has no steps, or if torch or Paddle would fail."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
         length = run.steps(self.length)
@@ -101,8 +110,8 @@ class OneCycle(Dialectal):
             got = "all of it" if self.length is None else run.in_words(self.length)
             yield RunProblem(
                 ("length",),
-                f"length must leave at most 1 step of the run of {run.total_steps} behind the "
-                f"cycle, where {self.dialect} fails, got {got}; use past_end hold",
+                f"length must leave at most 1 of the {run.total_steps} steps of the run after the "
+                f"cycle, since {self.dialect} fails at the second, got {got}; use past_end hold",
                 self.length,
             )
 
@@ -131,8 +140,8 @@ def one_cycle(
     three_phase: bool = False,
     past_end: Literal["hold", "go_on"] = "hold",
 ) -> Curve:
-    """Return the phases start, lr, (start,) end, whose edges are one step short, as in torch."""
-    # Not rounded, as in torch: the peak may be between two steps, neither of which has it.
+    """Return the curve that `OneCycle` documents; phases end one step early, as in torch."""
+    # Not rounded, as in torch: the peak may be between two steps, and no step then reaches it.
     peak = pct_start * length - 1
     edges = [0.0, peak, 2 * pct_start * length - 2] if three_phase else [0.0, peak]
     edges.append(float(length - 1))
@@ -147,7 +156,7 @@ def one_cycle(
 
     def f(t: Array) -> Array:
         at = np.minimum(t, length - 1) if past_end == "hold" else t
-        # At an edge itself the phase before it still counts, as in torch.
+        # At the edge itself the previous phase still applies, as in torch.
         phase = np.searchsorted(inner, at, side="left")
         x = (at - begin[phase]) / span[phase]
         a, b = levels_from[phase], levels_to[phase]

@@ -1,4 +1,4 @@
-"""Schedules that hold one value between given steps and the next."""
+"""Schedules in which lr is constant between given steps."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from optcore.spec.limits import MAX_ENTRIES
 
 class Constant(Dialectal):
     """
-    The same lr at every step, or a part of it for a while.
+    A constant lr, which may be multiplied by *factor* for the first *length* steps.
 
     ::
 
         t <  length:  f(t) = lr * factor
         t >= length:  f(t) = lr
 
-    Without *length*, the factor holds for the whole run.
+    Without *length*, the factor applies to the whole run.
 
     References:
-        torch 2.13 ConstantLR(factor, total_iters); PaddleOCR Const; MindSpore 2.10 WarmUpLR (behind
-        a delaying warmup).
+        torch 2.13 ConstantLR(factor, total_iters); PaddleOCR Const; MindSpore 2.10 WarmUpLR (a
+        constant after a warmup).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddleocr", "mindspore")
@@ -47,12 +47,12 @@ class Constant(Dialectal):
 
     kind: Literal["constant"]
     factor: Fraction = 1.0
-    """Part of lr that is used."""
+    """The factor by which lr is multiplied."""
     length: Duration | None = None
-    """How long; null for the whole run."""
+    """How long the factor applies; null for the whole run."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a length of no steps."""
+        """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
@@ -69,11 +69,11 @@ class Piecewise(Dialectal):
 
     ::
 
-        new:  f(t) = values[number of boundaries <= t]
-        old:  f(t) = values[number of boundaries <  t]
+        at_boundary new:  f(t) = values[number of boundaries <= t]
+        at_boundary old:  f(t) = values[number of boundaries <  t]
 
-    At a boundary the new value holds, as in Paddle, MindSpore, optax and torch; in TF1 and Keras
-    the old one still does and lr changes one step later.
+    At the boundary itself the new value applies in Paddle, MindSpore, optax and torch. In TF1 and
+    Keras the old value still applies there, and lr changes one step later.
 
     References:
         Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21
@@ -87,17 +87,17 @@ class Piecewise(Dialectal):
         "keras",
         "tf1",
     )
-    # Its points are steps of the run, which a warmup must not move.
+    # Boundaries are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
 
     kind: Literal["piecewise"]
     boundaries: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
-    """Where the value changes, increasing."""
+    """The steps at which the value changes, in increasing order."""
     values: list[Rate] = Field(min_length=2, max_length=MAX_ENTRIES + 1)
-    """lr before, between and after the boundaries: one more than there are boundaries."""
+    """The lr before, between and after the boundaries: one entry more than boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
-    """Which value holds at the boundary itself."""
+    """Which value applies at the boundary itself."""
 
     @model_validator(mode="after")
     def _one_value_more(self) -> Self:
@@ -113,18 +113,18 @@ class Piecewise(Dialectal):
 
     @property
     def uses_lr(self) -> bool:
-        """Whether the optimizer's own lr matters."""
+        """False: the schedule does not use the optimizer's own lr."""
         return False
 
     @property
     def num_boundaries(self) -> int:
-        """How many boundaries there are."""
+        """The number of boundaries."""
         return len(self.boundaries)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also boundaries that do not increase."""
+        """Also yield a problem for each boundary that is not after the previous boundary."""
         yield from super().problems_in(run)
-        # The first value holds for at least one step: from boundary 1 on, or 0 where it is old.
+        # The first value needs a step: its boundary is at least 1, or 0 if the old value applies.
         before = 0 if self.at_boundary == "new" else -1
         for i, boundary in enumerate(self.boundaries):
             step = run.steps(boundary)
@@ -138,7 +138,7 @@ class Piecewise(Dialectal):
             before = step
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the boundaries that the run does not reach."""
+        """Yield a warning for each boundary that the run does not reach."""
         yield from unreached(self, "boundaries", self.boundaries, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -153,7 +153,7 @@ class Piecewise(Dialectal):
 def unreached(
     spec: ScheduleSpec, name: str, moments: Sequence[int | Epochs], run: RunLength
 ) -> Iterator[str]:
-    """Yield the *moments*, in the field *name*, that the run ends before."""
+    """Yield a warning for each step in *moments*, the field *name*, that the run does not reach."""
     for i, moment in enumerate(moments):
         step = spec.offset(run) + run.steps(moment)
         if step >= run.total_steps:
@@ -166,7 +166,7 @@ def unreached(
 def constant(
     *, lr: float, factor: float = 1.0, length: int | None = None, numbers: Numbers = DOUBLE
 ) -> Curve:
-    """Return f(t) = lr * factor for t < length, or for ever, and lr from then on."""
+    """Return f(t) = lr * factor for t < length, else lr; without *length*, always lr * factor."""
     high = numbers.lr(lr)
     low = high * numbers(factor)
     if length is None:
@@ -175,7 +175,7 @@ def constant(
 
 
 def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
-    """Return lr times factor, divided by it again at *length*."""
+    """Return lr * factor before *length*, and that product / factor from then on, in float32."""
     low = np.float32(lr) * np.float32(factor)
     # A factor of 0 would divide 0 by 0 at length; lr stays at 0.
     if length is None or factor == 0:
@@ -193,7 +193,7 @@ def piecewise(
     at_boundary: Literal["new", "old"] = "new",
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = values[number of boundaries <= t], or < t where the old value holds there."""
+    """Return f(t) = values[number of boundaries <= t], or with < t if *at_boundary* is old."""
     # Float64 in every dialect: frameworks compare boundaries with whole steps.
     edges = np.asarray(boundaries, np.float64)
     levels = np.asarray(values, np.float64).astype(numbers.dtype)

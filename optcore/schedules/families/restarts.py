@@ -1,4 +1,4 @@
-"""Warm restarts: one cosine after another."""
+"""Warm restarts: several cosines in sequence."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from optcore.spec.duration import Duration, RunLength
 
 class CosineRestarts(Annealing, Dialectal):
     """
-    Cosines one after another: cycle i takes length * t_mul ** i steps and starts at m_mul ** i.
+    Cosines in sequence: cycle i takes length * t_mul ** i steps, and m_mul ** i scales its height.
 
-    Writing i for the number of cycles that are over, x for how far the current one is (0..1) and
-    e for *end*, or for lr * *end_fraction*::
+    Writing i for the number of completed cycles, x for the fraction (0..1) of the current cycle
+    that is over, and e for *end*, or for lr * *end_fraction* if that is given::
 
         f(t) = e + (lr - e) * m_mul ** i * (1 + cos(pi * x)) / 2
 
-    The first step of a cycle is at its peak. Where cycles grow, TF and Keras find i from a
-    logarithm in float32, whose rounding may put such a step at the end of the cycle before; the
-    plain form computes the edges exactly.
+    The first step of a cycle has the highest lr of the cycle. If cycles grow, TF and Keras compute
+    i with a float32 logarithm, whose rounding may put the first step of a cycle at the end of the
+    previous cycle; the plain dialect computes the edges exactly.
 
     References:
         Loshchilov and Hutter, SGDR, 2017, section 3. https://arxiv.org/abs/1608.03983
@@ -40,18 +40,18 @@ class CosineRestarts(Annealing, Dialectal):
 
     kind: Literal["cosine_restarts"]
     length: Duration
-    """Steps of the first cycle."""
+    """The length of the first cycle."""
     t_mul: float = Field(1.0, ge=1, le=1000)
-    """How much longer each cycle is than the one before."""
+    """The ratio of the length of each cycle to the length of the previous cycle."""
     m_mul: float = Field(1.0, ge=0)
-    """How much higher (or lower) each cycle starts than the one before."""
+    """The ratio of the height of each cycle to the height of the previous cycle."""
     edges: Literal["exact", "logarithm"] = by_dialect("exact", keras="logarithm", tf1="logarithm")
-    """How the cycle of a step is found."""
+    """How the cycle to which a step belongs is computed."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also peaks that grow beyond all bounds."""
+        """Also yield a problem if the peaks overflow during the run."""
         yield from super().problems_in(run)
-        # As if cycles did not grow: at least as many as there are.
+        # Computed as if cycles did not grow, so never fewer cycles than the run has.
         cycles = run.total_steps / max(1, run.steps(self.length))
         yield from finite_power("m_mul", self.m_mul, cycles)
 
@@ -62,7 +62,7 @@ class CosineRestarts(Annealing, Dialectal):
             t_mul=self.t_mul,
             m_mul=self.m_mul,
             edges=self.edges,
-            # torch counts T_cur, but computes lr anew from it: no recursion to copy.
+            # torch counts T_cur but computes lr anew from T_cur: there is no recursion to copy.
             numbers=self.numbers,
             **self._ends(),
         )
@@ -70,14 +70,14 @@ class CosineRestarts(Annealing, Dialectal):
 
 class CyclicalCosine(Annealing, Dialectal):
     """
-    The same cosine again and again, jumping back to lr.
+    The same cosine in every cycle; lr jumps back to its start value after each cycle.
 
-    Writing e for *end*, or for lr * *end_fraction*::
+    Writing e for *end*, or for lr * *end_fraction* if that is given::
 
         f(t) = e + (lr - e) * (1 + cos(pi * (t mod length) / length)) / 2
 
     References:
-        PaddleOCR CyclicalCosine (cycle, in epochs; its T_max is not used).
+        PaddleOCR CyclicalCosine (length is its cycle, in epochs; T_max is not used).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("paddleocr",)
@@ -85,7 +85,7 @@ class CyclicalCosine(Annealing, Dialectal):
 
     kind: Literal["cyclical_cosine"]
     length: Duration
-    """Steps of a cycle."""
+    """The length of a cycle."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return cosine_restarts(lr=lr, length=run.steps_or_one(self.length), **self._ends())
@@ -105,8 +105,9 @@ def cosine_restarts(
     """
     Return f(t) = end + (lr - end) * m_mul ** i * (1 + cos(pi * x)) / 2.
 
-    i is the number of cycles that are over, x the part of the current one that is. TF rounds
-    end_fraction before it subtracts it from 1, here and only here.
+    i is the number of completed cycles, and x the fraction of the current cycle that is over. If
+    *end_fraction* is given, end is lr * end_fraction. In float32, end_fraction is rounded before
+    1 - end_fraction is computed, as in TF; in all other schedules only the difference is rounded.
     """
     if end_fraction is not None and numbers.single:
         end_fraction = float(np.float32(end_fraction))
@@ -116,25 +117,25 @@ def cosine_restarts(
     def f(t: Array) -> Array:
         cycle, since, span = _cycle(numbers.steps(t), length, t_mul, edges, numbers)
         height = half if m_mul == 1 else half * numbers.power(scale, cycle)
-        # TF divides before it multiplies, the rest after.
+        # TF divides before it multiplies, the other frameworks after.
         angle = pi * since / span if end_fraction is None else pi * (since / span)
         return lr_at(height * (one + numbers.cos(angle)))
 
     return f
 
 
-# 1,400 cycles at most: those of the longest run, if the first has 1 step.
+# At most 1,400 cycles: the number in the longest run, if the first cycle has 1 step.
 LEAST_TABLED = 1.01
-"""From here on cycles grow so fast that no run has more of them than a small table."""
+"""The smallest t_mul with which the cycles of even the longest run fit into a small table."""
 
 
 def _cycle(
     t: Array, length: int, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """
-    Return the number of the cycle that *t* is in, how much of it is over, and how much it has.
+    Return, at each *t*, the cycle's number, the time since the cycle began, and its length.
 
-    The two are steps, or, where TF counts so, multiples of *length*.
+    Time and length are in steps or, where TF computes so, in multiples of *length*.
     """
     n, one, grow = numbers(length), numbers(1), numbers(t_mul)
     if t_mul == 1 and edges == "exact":
@@ -143,7 +144,7 @@ def _cycle(
     if edges == "exact" and t_mul >= LEAST_TABLED:
         return _tabled_cycle(t, length, t_mul, numbers)
     along = numbers.share(t, n)
-    # TF asks this of t_mul as a float32, where 1 + 1e-9 is 1; the other form would divide by 0.
+    # TF compares t_mul in float32, where 1 + 1e-9 is 1; the form below would divide by 0.
     if grow == one:
         cycle = np.floor(along)
         return cycle, along - cycle, one
@@ -154,7 +155,7 @@ def _cycle(
     inside = one - along * (one - grow)
     cycle = np.floor(numbers.log(inside) / numbers.log(np.asarray(grow)))
     if edges == "exact":
-        # The logarithm is rounded, and may put the first step of a cycle into the one before.
+        # The logarithm is rounded, which may put the first step of a cycle into the previous cycle.
         cycle -= n * begin(cycle) > t
         cycle += n * begin(cycle + one) <= t
     if edges == "exact":
@@ -168,10 +169,10 @@ def _tabled_cycle(
     spans = [float(length)]
     starts = [0.0]
     longest = float(t.max(initial=0.0))
-    # The beginning of one and the same table: no value depends on how far t reaches.
+    # Always the beginning of the same table, so that no value depends on the largest t.
     while starts[-1] + spans[-1] <= longest:
         starts.append(starts[-1] + spans[-1])
-        # By a power, not from the span before, whose rounding error would grow.
+        # By a power, not from the previous span, whose rounding error would grow.
         spans.append(length * t_mul ** len(spans))
     begin = np.asarray(starts, numbers.dtype)
     cycle = np.searchsorted(begin, t, side="right") - 1

@@ -1,4 +1,4 @@
-"""The two schedules that keep state: a metric moves lr as well as the step."""
+"""The two schedules with state, plateau and greedy: lr depends on a metric and on the step."""
 
 from __future__ import annotations
 
@@ -21,53 +21,57 @@ Metric = Literal["test_loss", "test_accuracy", "train_loss"]
 
 
 class MetricDriven(ScheduleSpec):
-    """A schedule whose lr changes when a metric is observed."""
+    """Base class for schedules that change lr when a value of a metric is observed."""
 
     STATEFUL: ClassVar[bool] = True
-    # Observations come when the run evaluates, during a warmup too.
+    # Values are observed at every evaluation of the run, even during a warmup.
     AFTER: ClassVar[After] = "overlap"
 
     metric: Metric = "test_loss"
-    """What it watches, as every evaluation measures it; train_loss is the mean over the steps
-    since the last one."""
+    """The metric that changes lr, observed at every evaluation; train_loss is the mean training
+    loss over the steps since the previous evaluation."""
     mode: Literal["min", "max"] = Field(
         default_factory=lambda data: "max" if data.get("metric") == "test_accuracy" else "min"
     )
-    """Whether less or more of it is better. Left out: max for an accuracy, min for a loss."""
+    """Whether lower (min) or higher (max) values are better. If left out, min for a loss and max
+    for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
-    """How many observations in a row may go by without a change of lr."""
+    """How many observations in a row without an improvement leave lr unchanged; one more lowers lr.
+    greedy counts observations with an improvement in the same way, and raises lr."""
     cooldown: int = Field(0, ge=0, le=MAX_COUNT)
-    """How many observations are skipped after lr was reduced."""
+    """The length of the cooldown after a reduction of lr, in observations."""
     eps: float = Field(1e-8, ge=0)
-    """Changes of lr up to this size are not made."""
+    """The smallest change of lr: changes that are not larger than this are not made."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield that the plan of lr is not what the run will do."""
+        """Yield a warning that the lr of the run may differ from the planned lr."""
         yield from super().warnings_in(run)
         yield (
-            f"schedule: lr depends on {self.metric}, so its plan shows it as if that never changed"
+            f"schedule: lr depends on {self.metric}; the planned lr leaves out the changes by that "
+            "metric"
         )
 
     @abstractmethod
     def state(self, lr: float) -> MetricDrivenLr:
-        """Return the lr before the first observation, with the value *lr*."""
+        """Return the state before the first observation, when the learning rate is *lr*."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return lambda t: np.full_like(t, lr)  # all that is known before a run
+        return lambda t: np.full_like(t, lr)  # all that is known of lr before the run
 
 
 class Plateau(MetricDriven, Dialectal):
     """
     lr is multiplied by *factor* when the metric has stopped improving.
 
-    After each observation, writing bad for the number of observations in a row that did not beat
-    the best by *threshold*::
+    After each observation, writing bad for the number of observations in a row that were not better
+    than the best value by *threshold*::
 
         bad > patience:  lr = max(lr * factor, min_lr),  bad = 0,  and *cooldown* begins
 
-    To beat the best: m < best * (1 - threshold) in mode min and threshold_mode rel, and
-    m < best - threshold in abs; in mode max the other way round. While it cools down, torch
-    counts no bad observation but remembers the best; Paddle looks at nothing.
+    In mode min, a value m is better than the best value if m < best * (1 - threshold) with
+    threshold_mode rel, or m < best - threshold with abs. In mode max the conditions are
+    m > best * (1 + threshold) and m > best + threshold. During the cooldown, torch counts no bad
+    observations but updates the best value; Paddle ignores all observations.
 
     References:
         torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau.
@@ -80,33 +84,34 @@ class Plateau(MetricDriven, Dialectal):
 
     kind: Literal["plateau"]
     factor: float = Field(0.1, gt=0, lt=1)
-    """What is left of lr after a reduction."""
+    """The factor by which a reduction multiplies lr."""
     threshold: float = Field(1e-4, ge=0)
-    """How much better the metric must be to count as better."""
+    """How much better than the best value an observation must be to count as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
-    """Whether threshold is a part of the best, or absolute."""
+    """Whether threshold is relative to the best value (rel) or absolute (abs)."""
     min_lr: Rate = 0.0
-    """lr does not fall below this."""
+    """The lowest value to which the schedule reduces lr."""
     in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
-    """What an observation in the cooldown does to the best."""
+    """Whether observations during the cooldown update the best value (remember) or not (ignore)."""
 
     def state(self, lr: float) -> MetricDrivenLr:
-        """Return the lr before the first observation."""
+        """Return the state before the first observation, when the learning rate is *lr*."""
         return PlateauLr(self, lr)
 
 
 class Greedy(MetricDriven):
     """
-    Lr is raised while the metric improves and lowered while it does not.
+    lr is raised while the metric improves and lowered while the metric does not improve.
 
-    After each observation, writing good and bad for the numbers of observations in a row that
-    beat the best by *threshold* and that did not::
+    After each observation, writing good for the number of observations in a row that were better
+    than the best value by *threshold*, and bad for the number in a row that were not::
 
         good > patience:  lr = min(lr / factor, max_lr),  good = 0,  and *rest* begins
         bad  > patience:  lr = max(lr * factor, min_lr),  bad = 0,   and *cooldown* begins
 
-    Observations in a rest or a cooldown change nothing. After *reset_after* reductions in a row
-    that left lr at min_lr, everything starts again at the first lr.
+    Observations during a rest or a cooldown are only averaged (*window*); they change neither lr
+    nor the counts. After *reset_after* reductions in a row that left lr at min_lr, the schedule
+    starts again from its first lr.
 
     References:
         GreedyLR: A Novel Adaptive Learning Rate Scheduler, 2025.
@@ -118,26 +123,26 @@ class Greedy(MetricDriven):
 
     kind: Literal["greedy"]
     factor: float = Field(0.95, gt=0, lt=1)
-    """What lr is multiplied with, or divided by."""
+    """The factor by which lr is multiplied to lower lr, and divided to raise lr."""
     threshold: float = Field(1e-6, ge=0)
-    """How much better the metric must be to count as better."""
+    """How much better than the best value an observation must be to count as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "abs"
-    """Whether threshold is a part of the best, or absolute."""
+    """Whether threshold is relative to the best value (rel) or absolute (abs)."""
     rest: int = Field(0, ge=0, le=MAX_COUNT)
-    """How many observations are skipped after lr was raised."""
-    # The default of transformers, above what most fine-tuning starts from; an lr below it is never
-    # lowered.
+    """The length of the rest after lr was raised, in observations."""
+    # The default in transformers. Most fine-tuning starts from a lower lr, and an lr below min_lr
+    # is never lowered.
     min_lr: Rate = 1e-3
-    """lr does not fall below this."""
+    """The lowest value to which the schedule reduces lr."""
     max_lr: Rate = 1.0
-    """lr does not rise above this."""
+    """The highest value to which the schedule raises lr."""
     window: int = Field(1, ge=1, le=10_000)
-    """Over how many observations the metric is averaged; 1 for none."""
+    """The number of observations over which the metric is averaged; 1 for no averaging."""
     reset_after: int = Field(500, ge=1, le=MAX_COUNT)
-    """Reductions at min_lr before it starts again."""
+    """The number of reductions at min_lr after which the schedule starts again."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also bounds that cross."""
+        """Also yield a problem if *min_lr* is above *max_lr*."""
         yield from super().problems_in(run)
         if self.min_lr > self.max_lr:
             yield RunProblem(
@@ -147,52 +152,52 @@ class Greedy(MetricDriven):
             )
 
     def state(self, lr: float) -> MetricDrivenLr:
-        """Return the lr before the first observation."""
+        """Return the state before the first observation, when the learning rate is *lr*."""
         return GreedyLr(self, lr)
 
 
 class MetricDrivenLr(ABC):
     """
-    A learning rate that observations of a metric change.
+    The state of a metric-driven schedule: its learning rate, and what it must remember.
 
     Attributes:
-        spec: the schedule.
+        spec: the schedule whose state this is.
         lr: the learning rate until the next observation.
     """
 
     COUNTERS: tuple[str, ...]
-    """Names of the attributes that make up its state besides lr and best: whole numbers."""
+    """The names of the integer attributes that belong to the state, besides lr and best."""
 
     def __init__(self, spec: MetricDriven, lr: float) -> None:
         self.spec = spec
         self.lr = lr
-        # Not in the state: a resumed run is made from the same spec and lr.
+        # Not in state_dict: a resumed run starts with the same spec and lr.
         self.first_lr = lr
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was observed; lr stays."""
+        """Forget all observations; leave lr as it is."""
         self.best = math.inf if self.spec.mode == "min" else -math.inf
         for name in self.COUNTERS:
             setattr(self, name, 0)
 
     @abstractmethod
     def observe(self, value: float) -> None:
-        """Observe the next *value* of the metric, which may change lr."""
+        """Record the next *value* of the metric, which may change lr."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs, as JSON: what is not finite is a string."""
+        """Return the state that a resumed run needs, as JSON; NaN and infinities are strings."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
         return {"lr": self.lr, "best": _plain(self.best), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """
-        Restore a *state* that `state_dict` returned.
+        Restore a *state* that `state_dict` has returned.
 
         Raises:
-            ValueError: *state* is that of another schedule.
+            ValueError: *state* belongs to another kind of schedule.
         """
-        # Before anything is set, so that the state of another schedule changes nothing.
+        # Checked before anything is set, so that a state that does not fit changes nothing.
         expected = set(self.state_dict())
         if set(state) != expected:
             raise ValueError(
@@ -203,8 +208,8 @@ class MetricDrivenLr(ABC):
             setattr(self, name, int(state[name]))
 
     def beats_best(self, value: float, threshold: float, mode: str) -> bool:
-        """Return whether *value* is better than the best by *threshold*; NaN never is."""
-        # In torch's order of operations: the last bit of the bar may decide.
+        """Return whether *value* is better than the best value by *threshold*; False for NaN."""
+        # In torch's order of operations: the last bit of the limit may decide.
         if self.spec.mode == "min":
             bar = self.best * (1 - threshold) if mode == "rel" else self.best - threshold
             return value < bar
@@ -213,7 +218,7 @@ class MetricDrivenLr(ABC):
 
 
 class PlateauLr(MetricDrivenLr):
-    """The lr of a `Plateau`."""
+    """The state of a `Plateau` schedule."""
 
     COUNTERS = ("bad", "cooling")
     spec: Plateau
@@ -221,7 +226,7 @@ class PlateauLr(MetricDrivenLr):
     cooling: int
 
     def observe(self, value: float) -> None:
-        """Observe the next *value* of the metric; lr falls when too many were no better."""
+        """Record the next *value* of the metric; lower lr if too many values were not better."""
         spec = self.spec
         if self.cooling and spec.in_cooldown == "ignore":
             self.cooling -= 1
@@ -230,12 +235,12 @@ class PlateauLr(MetricDrivenLr):
             self.best, self.bad = value, 0
         else:
             self.bad += 1
-        # torch counts no bad observation while it cools down, but keeps a best one seen then.
+        # During the cooldown torch counts no bad observation, but updates the best value.
         if self.cooling:
             self.cooling -= 1
             self.bad = 0
         if self.bad > spec.patience:
-            # Also where lr is at its minimum and stays, as in torch and Paddle.
+            # A cooldown also begins if lr is already at min_lr, as in torch and Paddle.
             self.cooling, self.bad = spec.cooldown, 0
             lower = max(self.lr * spec.factor, spec.min_lr)
             if self.lr - lower > spec.eps:
@@ -243,7 +248,7 @@ class PlateauLr(MetricDrivenLr):
 
 
 class GreedyLr(MetricDrivenLr):
-    """The lr of a `Greedy`."""
+    """The state of a `Greedy` schedule."""
 
     COUNTERS = ("good", "bad", "skip", "at_floor")
     spec: Greedy
@@ -253,27 +258,27 @@ class GreedyLr(MetricDrivenLr):
     at_floor: int
 
     def restart(self) -> None:
-        """Forget what was observed; lr stays."""
+        """Forget all observations; leave lr as it is."""
         super().restart()
         self.recent: list[float] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs."""
+        """Return the state that a resumed run needs, as JSON."""
         return {**super().state_dict(), "recent": [_plain(value) for value in self.recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a *state* that `state_dict` returned."""
+        """Restore a *state* that `state_dict` has returned."""
         super().load_state_dict(state)
         self.recent = [float(value) for value in state["recent"]]
 
     def observe(self, value: float) -> None:
-        """Observe the next *value* of the metric; lr rises while it improves, else falls."""
+        """Record the next *value* of the metric; raise lr if the metric improves, else lower lr."""
         spec = self.spec
-        # Also while observations are skipped, as in transformers. Summed anew each time: the
-        # running sum of transformers gathers rounding errors, and NaN never leaves it.
+        # Averaged even if the observation is skipped, as in transformers. Summed anew each time:
+        # the running sum in transformers accumulates rounding errors, and stays NaN after a NaN.
         self.recent = [*self.recent, value][-spec.window :]
         value = math.fsum(self.recent) / len(self.recent) if spec.window > 1 else value
-        # transformers has a counter for either wait; neither begins before the other is over.
+        # transformers has a counter for each wait; the two never overlap, so one is enough.
         if self.skip:
             self.skip -= 1
             self.good = self.bad = 0
@@ -303,13 +308,13 @@ class GreedyLr(MetricDrivenLr):
             if self.at_floor >= self.spec.reset_after:
                 self.lr = self.first_lr
                 self.restart()
-                # As in transformers, whose cooldown begins also after a restart.
+                # As in transformers, where a cooldown also begins after a restart.
                 self.skip = self.spec.cooldown
 
 
 def _plain(value: float) -> float | str:
-    """Return *value* for JSON, which has no NaN and no infinities."""
+    """Return *value* for JSON, with NaN or an infinity as a string."""
     if math.isfinite(value):
         return value
-    # float() in load_state_dict reads all three.
+    # float() in load_state_dict reads all three strings.
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

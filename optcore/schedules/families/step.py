@@ -1,4 +1,4 @@
-"""Step decay: a factor at regular intervals, or at given milestones."""
+"""Step decay: lr is multiplied by a factor at regular intervals or at given milestones."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class Step(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
-    # Its points are steps of the run, which a warmup must not move.
+    # The stairs begin at steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"every": {"epochs": 4}, "gamma": 0.6}
 
     kind: Literal["step"]
     every: Duration
-    """Length of a stair."""
+    """The length of a stair."""
     gamma: float = Field(0.1, gt=0)
-    """Factor from stair to stair."""
+    """The factor for lr from one stair to the next."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a stair of no steps, and lr growing beyond all bounds."""
+        """Also yield a problem if *every* comes to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
-        # An `every` of 0 steps was reported above, and this is computed all the same.
+        # An `every` of 0 steps was reported above; it must not be a divisor here.
         drops = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("gamma", self.gamma, drops)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield that the run ends on the first stair."""
+        """Yield a warning if the run ends on the first stair."""
         first = self.offset(run) + run.steps(self.every)
         if first >= run.total_steps:
             yield (
@@ -66,7 +66,7 @@ class Step(Dialectal):
 
 class MultiStep(Dialectal):
     """
-    A staircase with its edges where you put them: each multiplies lr by *gamma*.
+    A staircase with given edges: lr is multiplied by *gamma* at each milestone.
 
     ::
 
@@ -79,23 +79,23 @@ class MultiStep(Dialectal):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
-    # Its points are steps of the run, which a warmup must not move.
+    # The stairs begin at steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"milestones": [100, 300], "gamma": 0.3}
 
     kind: Literal["multi_step"]
     milestones: list[Moment] = Field(min_length=1, max_length=MAX_ENTRIES)
-    """First step of each stair; must not decrease."""
+    """The first step of each stair after the first stair; must not decrease."""
     gamma: float = Field(0.1, gt=0)
-    """Factor from stair to stair."""
+    """The factor for lr from one stair to the next."""
 
     @property
     def num_boundaries(self) -> int:
-        """How many milestones there are."""
+        """The number of milestones."""
         return len(self.milestones)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also milestones that decrease."""
+        """Also yield a problem for each milestone that decreases, or if lr overflows in the run."""
         yield from super().problems_in(run)
         before = 0
         for i, milestone in enumerate(self.milestones):
@@ -111,7 +111,7 @@ class MultiStep(Dialectal):
         yield from finite_power("gamma", self.gamma, len(self.milestones))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the milestones that the run does not reach."""
+        """Yield a warning for each milestone that the run does not reach."""
         yield from unreached(self, "milestones", self.milestones, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -126,7 +126,7 @@ def step(*, lr: float, every: int, gamma: float) -> Curve:
 
 
 def recursive_step(*, lr: float, every: int, gamma: float) -> Curve:
-    """Return lr times gamma at each t that *every* divides."""
+    """Return the curve in which lr is multiplied by *gamma* every *every* steps, in float32."""
     return products(lr, lambda t: np.where(t % every == 0, np.float32(gamma), np.float32(1)))
 
 
@@ -137,12 +137,12 @@ def multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
 
 
 def recursive_multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
-    """Return lr times gamma ** n at each t that is n of the *milestones*."""
-    # Sorted, for the search. A milestone given twice is one product with gamma ** 2, a power of
+    """Return the curve in which lr is multiplied by *gamma* at each milestone, in float32."""
+    # Sorted for the search. A milestone given twice is one product with gamma ** 2, a power of
     # Python's floats, in MindSpore as in torch.
     at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
-    # A scheduler steps to 0 when it is made: a milestone there changes the first lr.
+    # A scheduler calls step() when it is made: a milestone at 0 changes the first lr.
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))
     # After the last milestone the search finds infinity, which no t equals.
     edges = np.asarray([*powers, math.inf])

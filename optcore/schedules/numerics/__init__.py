@@ -1,1 +1,1 @@
-"""The arithmetic that curves are computed with: roundings of the frameworks, random numbers."""
+"""The arithmetic of the curves: the rounding of each framework, and random numbers."""

@@ -1,9 +1,9 @@
 """
-Cosine and sine of float32 numbers, with the last bit that the C library gives them.
+Cosine and sine of float32 numbers, which equal those of the C library in every bit.
 
-A schedule's tail is 1 + cos(x) near x = pi, where one bit of the cosine is a thousandth of lr. A
-cosine in float64, rounded, differs from the C library's cosf in one number of a hundred; this does
-not.
+At the end of a cosine schedule, lr is proportional to 1 + cos(x) near x = pi, where one bit of the
+cosine is a thousandth of lr. A cosine that is computed in float64 and then rounded differs from the
+C library's cosf for one number in a hundred; the cosine here does not differ up to x = 1,000.
 
 References:
     ARM, Optimized Routines, math/sincosf.h (in glibc since 2.28): reduction by pi / 2 and two
@@ -31,24 +31,24 @@ S1, S2, S3 = (
     float.fromhex(x)
     for x in ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")
 )
-"""Of the polynomials for cosine and sine within -pi / 4..pi / 4."""
+"""The coefficients C of the cosine's polynomial and S of the sine's, within -pi / 4..pi / 4."""
 
 
 def cosf(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the cosine of *x*, which are float32."""
+    """Return the cosine of each number in *x*, an array of float32."""
     return _turned(x, 0)
 
 
 def sinf(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the sine of *x*, which are float32."""
+    """Return the sine of each number in *x*, an array of float32."""
     # sin(x) is cos(x + 3 pi / 2).
     return _turned(x, 3)
 
 
 def _turned(x: NDArray[Any], quarters: int) -> NDArray[np.float32]:
     wide = x.astype(np.float64)
-    # ARM's reduce_fast. Above 120 the C library reduces with more bits of pi: of 200,000 numbers
-    # up to 1,000 no cosine differs from its cosf, of those from a million on every third does.
+    # ARM's reduce_fast. Above 120 the C library uses more bits of pi for the reduction. Of 200,000
+    # numbers up to 1,000 no cosine differs from cosf; of numbers above a million every third does.
     turns = np.floor(wide * (2 / np.pi) + 0.5)
     rest = wide - turns * (np.pi / 2)
     square = rest * rest
@@ -59,6 +59,6 @@ def _turned(x: NDArray[Any], quarters: int) -> NDArray[np.float32]:
     sine = rest + cube * S1 + cube * square * (S2 + square * S3)
     quarter = (turns.astype(np.int64) + quarters) & 3
     value = np.where(quarter & 1, sine, cosine)
-    # Over the quarters the cosine is cos, -sin, -cos, sin.
+    # In the four quarters of a turn the cosine is cos, -sin, -cos, sin of the rest.
     negative = (quarter == 1) | (quarter == 2)  # noqa: PLR2004
     return np.where(negative, -value, value).astype(np.float32)

@@ -1,9 +1,10 @@
 """
-The numbers that a schedule is computed in.
+The precision and rounding with which a schedule is computed.
 
-Most frameworks compute lr in Python's floats. TF, Keras and MindSpore's cells compute it in
-float32, one operation after another, and how far that is from the formula grows with the run:
-after a few decays in the sixth digit. A dialect is exact only with the same roundings.
+Most frameworks compute lr in Python's floats. TF, Keras and MindSpore's cells compute lr in
+float32 and round after each operation. Their difference from the formula grows during the run:
+after a few decays it is in the sixth digit. A dialect equals its framework only if it rounds at the
+same places.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from optcore.schedules.numerics.float32 import cosf, sinf
 
 Array = NDArray[np.floating[Any]]
 Curve = Callable[[Array], Array]
-"""From t >= 0 to lr. A schedule compressed by its warmup is computed between steps, too."""
+"""A function from t >= 0 to lr; a warmup with ``compress`` also gives fractions of steps as t."""
 
 
 @dataclass(frozen=True)
 class Numbers:
     """
-    How the operations of one dialect round.
+    Arithmetic that rounds as one dialect's framework does.
 
-    Functions of float32 numbers are those of the C library, to the last bit or near it: cosine
-    and sine are copied, the others computed in float64 and rounded once.
+    In float32, cosine and sine repeat the algorithm of the C library and equal it in every bit. The
+    other functions are computed in float64 and rounded once, which rarely differs in the last bit.
 
     Attributes:
-        single: whether every result is a float32.
-        rounded: whether parameters other than lr become float32 on their way in, as in a TF1
-            schedule of a float64 lr.
-        folds: whether lr - end is computed before it becomes a float32, as MindSpore does.
-        reciprocals: whether constants are gathered, and a division by one is a multiplication by
-            its reciprocal, as TF1's graph optimizer does.
+        single: whether every result is rounded to float32.
+        rounded: whether parameters other than lr are first rounded to float32, as in a TF1
+            schedule with a float64 lr.
+        folds: whether lr - end is computed in float64 and then rounded, as in MindSpore.
+        reciprocals: whether constants are combined, and a division by a constant becomes a
+            multiplication by its reciprocal, as in TF1's graph optimizer.
     """
 
     single: bool = False
@@ -46,30 +47,30 @@ class Numbers:
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
-        """The type of every value."""
+        """The NumPy type of every result: float32 or float64."""
         return np.float32 if self.single else np.float64
 
     def steps(self, t: Array) -> Array:
-        """Return *t* as such numbers."""
-        # Above 2 ** 24 float32 skips whole steps, as it does in the frameworks.
+        """Return *t* converted to `dtype`."""
+        # Above 2 ** 24, float32 cannot represent every step; it cannot in the frameworks either.
         return t.astype(self.dtype, copy=False)
 
     def lr(self, value: float) -> Any:  # noqa: ANN401
-        """Return a learning rate as such a number."""
-        # Not `rounded`: TF takes a schedule's type from lr, and casts the other parameters to it.
+        """Return a learning rate converted to `dtype`."""
+        # Not `rounded`: TF computes in the type of lr, to which it casts the other parameters.
         return self.dtype(value)
 
     def __call__(self, value: float) -> Any:  # noqa: ANN401
-        """Return a parameter as such a number."""
-        # tf.cast makes a float32 tensor of a Python number before it makes a float64 one of that.
+        """Return a parameter other than lr, rounded as the dialect does, converted to `dtype`."""
+        # tf.cast turns a Python number into a float32 tensor first, and then into a float64 one.
         return self.dtype(np.float32(value) if self.rounded else value)
 
     def difference(self, a: float, b: float) -> Any:  # noqa: ANN401
-        """Return lr *a* less lr *b*."""
+        """Return the learning rate *a* minus the learning rate *b*."""
         return self.dtype(a - b) if self.folds else self.lr(a) - self(b)
 
     def share(self, t: Array, n: Any, *factors: Any) -> Array:  # noqa: ANN401
-        """Return *t* / *n*, times the constant *factors*, the last one first."""
+        """Return *t* / *n*, multiplied by the constant *factors* from the last to the first."""
         if self.reciprocals:
             constant = self.dtype(1) / n
             for factor in reversed(factors):
@@ -97,11 +98,11 @@ class Numbers:
         return self._once(np.log, x)
 
     def power(self, base: Any, exponent: Any) -> Any:  # noqa: ANN401
-        """Return *base* ** *exponent*; a factor of 0 or an overflow raises no warning."""
+        """Return *base* ** *exponent*; an underflow or overflow causes no warning."""
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
                 return _power(base, exponent, DOUBLE_ZERO)
-            # numpy's power of float32 numbers differs from this in one of a thousand.
+            # numpy's float32 power differs from this result for one number in a thousand.
             wide = _power(
                 np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
             )
@@ -115,8 +116,9 @@ class Numbers:
 
 
 def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
-    """Return *base* ** *exponent*, without computing zeros: an underflow takes 20 times as long."""
-    # The logarithm below takes a base above 0.
+    """Return *base* ** *exponent*, and 0 where that is below e ** *zero*."""
+    # Underflows are not computed: they take 20 times as long.
+    # The logarithm below needs one base above 0.
     if np.ndim(base) or not np.ndim(exponent) or not base > 0:
         return np.power(base, exponent)
     lost = exponent * np.log(base) < zero
@@ -127,10 +129,10 @@ def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
     return found
 
 
-# Half the smallest number above 0 and less are rounded to 0: 2 ** -1075 is e ** -745.1 and
-# 2 ** -150 is e ** -103.97.
+# Results up to half the smallest positive number are rounded to 0: 2 ** -1075 is e ** -745.1 in
+# float64, and 2 ** -150 is e ** -103.97 in float32.
 DOUBLE_ZERO, SINGLE_ZERO = -746.0, -104.0
-"""Exponents of e below which a number is 0."""
+"""The exponents below which a power of e is 0 in float64 and in float32."""
 
 DOUBLE = Numbers()
-"""Python's floats."""
+"""Arithmetic in float64, as with Python's floats."""

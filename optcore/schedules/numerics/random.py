@@ -1,4 +1,4 @@
-"""Random numbers that only a seed and a step decide, in any order, for any steps at once."""
+"""Random numbers that depend only on a seed and a step, not on earlier random numbers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from numpy.typing import NDArray
 from optcore.schedules.numerics.numbers import Array
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""2 ** 64 over the golden ratio: what splitmix64 counts by."""
+"""2 ** 64 divided by the golden ratio: the increment of splitmix64's counter."""
 MASK = (1 << 64) - 1
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 def normal(seed: int, t: Array) -> NDArray[np.float64]:
     """
-    Return a standard normal number for each of the steps *t*.
+    Return a standard normal random number for each of the steps *t*.
 
-    Two uniform numbers, the halves of the splitmix64 number that a step addresses, by Box and
-    Muller. None is further out than 6.7 standard deviations.
+    A step is the counter of a splitmix64 number, whose two halves are uniform numbers. The method
+    by Box and Muller turns both into one normal number, at most 6.7 from 0.
 
     Args:
-        seed: from 0 up to 2 ** 63.
-        t: steps; fractions are rounded down.
+        seed: the seed, from 0 to 2 ** 63 - 1.
+        t: the steps; fractions are rounded down.
 
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.
         Box and Muller, A Note on the Generation of Random Normal Deviates, 1958.
     """
-    # Not numpy's Generator: it would be made anew for each step, and its streams may change from
-    # version to version (NEP 19).
+    # Not numpy's Generator: each step would need a new one, and its streams may change between
+    # versions of numpy (NEP 19).
     with np.errstate(over="ignore"):
-        # Unmixed, seeds that are GOLDEN apart would have the same numbers, one step apart.
+        # Without mixing, seeds that differ by GOLDEN would give the same numbers one step apart.
         start = _mixed(np.asarray([seed & MASK], np.uint64) + GOLDEN)[0]
         bits = _mixed(start + (t.astype(np.uint64) + np.uint64(1)) * GOLDEN)
     # In (0, 1]: 0 has no logarithm.
@@ -41,9 +41,9 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
 
 
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return splitmix64's mix of each number."""
+    """Return the result of splitmix64's mixing function for each number in *z*."""
     with np.errstate(over="ignore"):
-        # Products wrap modulo 2 ** 64, as splitmix64 means them to.
+        # Products wrap around modulo 2 ** 64, as splitmix64 requires.
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))

@@ -1,9 +1,10 @@
 """
-Curves whose every value is computed from the one before, in float32.
+Float32 curves in which every value is computed from the previous value.
 
-torch's schedulers multiply the lr they find. In float64 that is the formula to 1e-14 and the
-formula is used; mindspore.experimental, which copies them, keeps lr in float32, where a thousand
-products are a rounding error that shows. Those are repeated product by product.
+torch's schedulers multiply the current lr. In float64 the result equals the formula to 1e-14, so
+the formula is used. mindspore.experimental copies torch's schedulers but stores lr in float32,
+where the rounding error of a thousand products is visible. For it, the curves here repeat the
+products one by one.
 """
 
 from __future__ import annotations
@@ -20,31 +21,35 @@ SINGLE = Numbers(single=True)
 
 
 def products(first: float, factors: Callable[[Single], Single]) -> Curve:
-    """Return *first*, multiplied with factors(t) at t = 1, 2, ..., each product rounded."""
+    """
+    Return the curve that starts at *first* and is multiplied by factors(t) at t = 1, 2, ...
+
+    Each product is rounded to float32.
+    """
 
     def table(size: int) -> Single:
-        # From 1: a scheduler multiplies when it steps, and t = 0 is before its first step.
+        # From 1: a scheduler multiplies in step(), and t = 0 is before its first step().
         steps = np.arange(1, size, dtype=np.float32)
         values = np.concatenate([np.asarray([first], np.float32), factors(steps)])
-        with np.errstate(under="ignore"):  # a product that has become 0 is right
-            # accumulate goes from left to right and rounds each product, as step after step does.
+        with np.errstate(under="ignore"):  # a product may underflow to 0
+            # accumulate multiplies from left to right and rounds each product, as a scheduler does.
             return np.asarray(np.multiply.accumulate(values, dtype=np.float32))
 
     return from_table(table)
 
 
 def from_table(table: Callable[[int], Single]) -> Curve:
-    """Return f(t) = table(size)[t], computed anew, twice as long, when it is too short."""
+    """Return f(t) = table(size)[t]; a table too short for t is replaced by one twice as long."""
     known = np.empty(0, np.float32)
 
     def f(t: Array) -> Array:
         nonlocal known
-        # A compressing warmup asks between steps: the value of the earlier one holds.
+        # A compressing warmup gives fractions of steps: the value of the step before holds.
         at = t.astype(np.int64)
         longest = int(at.max(initial=0)) + 1
         if longest > len(known):
-            # Each table begins at t = 0 again. As they double, a run that asks step by step
-            # computes less than four times its length in all.
+            # Each table begins at t = 0 again. Since tables double in length, a run that calls f
+            # step by step computes less than four times its length in total.
             known = table(max(longest, 2 * len(known)))
         return known[at]
 

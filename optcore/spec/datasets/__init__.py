@@ -1,1 +1,1 @@
-"""Datasets: what a run trains and is tested on. Sizes and checksums are known without loading."""
+"""Specs of datasets; their sizes and checksums are known without loading a dataset."""

@@ -12,20 +12,21 @@ from optcore.spec.networks.base import Shape
 
 
 class DatasetSpec(Spec):
-    """The base of all datasets: how their examples are served."""
+    """The base of all datasets, with the fields that say how examples are put into batches."""
 
     kind: str
-    """Which dataset."""
+    """Name of the dataset."""
 
     # 100 is the batch of Paddle's optimizer comparison, whose network is mnist_cnn.
     batch_size: int = Field(100, ge=1, le=65_536, json_schema_extra={"unit": "examples"})
-    """Examples per update; the last batch of an epoch may be smaller."""
+    """Number of examples per batch; the last batch of an epoch may be smaller."""
     shuffle: bool = True
-    """A new order every epoch, from the run's seed; false for the order of the files."""
+    """Whether every epoch has a new random order, derived from the run's seed; false for the order
+    of the files."""
 
     @property
     def train_examples(self) -> int:
-        """Number of examples trained on."""
+        """Number of training examples."""
         raise NotImplementedError
 
     @property

@@ -1,4 +1,4 @@
-"""The list of all datasets: a new one is named here, and its reader after it."""
+"""The list of all datasets. Add a new dataset here; a module of its name reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.datasets.digits import Digits
 from optcore.spec.datasets.mnist import Mnist
 
 AnyDataset = Annotated[Mnist | Digits, Field(discriminator="kind")]
-"""One of the datasets, told apart by `kind`."""
+"""Any dataset, selected by `kind`."""
 
 DATASETS = by_kind(AnyDataset, DatasetSpec)
-"""Every dataset by its name."""
+"""Maps the name of each dataset to its class."""

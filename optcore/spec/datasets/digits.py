@@ -10,9 +10,9 @@ from optcore.spec.networks.base import Shape
 
 class Digits(DatasetSpec):
     """
-    Handwritten digits, 8x8 grey pixels in 0..1, as scikit-learn ships them: no download.
+    Handwritten digits of 8x8 grey pixels in 0..1; scikit-learn contains them, so none are fetched.
 
-    The first 1,500 are trained on, the last 297 (by other writers) tested.
+    The first 1,500 are training examples, the last 297 (by other writers) test examples.
 
     References:
         Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998.
@@ -23,20 +23,20 @@ class Digits(DatasetSpec):
 
     @property
     def train_examples(self) -> int:
-        """1,500."""
+        """Number of training examples: 1,500."""
         return 1_500
 
     @property
     def test_examples(self) -> int:
-        """297."""
+        """Number of test examples: 297."""
         return 297
 
     @property
     def shape(self) -> Shape:
-        """(1, 8, 8)."""
+        """Shape of one example: (1, 8, 8)."""
         return (1, 8, 8)
 
     @property
     def num_classes(self) -> int:
-        """Ten digits."""
+        """Number of classes: 10, one per digit."""
         return 10

@@ -1,4 +1,4 @@
-"""MNIST."""
+"""The MNIST dataset."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MNIST_IDX_FILES = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""SHA-256 of each file of MNIST, unpacked."""
+"""Maps the name of each MNIST file to the SHA-256 of its unpacked content."""
 
 MNIST_JSON_FILE = "mnist.json.gz"
-"""Name of MNIST in the form of Paddle's tutorials."""
+"""Name of the file in which Paddle's tutorials provide MNIST."""
 
 
 class Mnist(DatasetSpec):
     """
-    Handwritten digits, 28x28 grey pixels in 0..1.
+    Handwritten digits of 28x28 grey pixels in 0..1, read from the data directory.
 
-    Read from the data directory: as the four IDX files (60,000 to train on, 10,000 to test), or
-    as ``mnist.json.gz`` (50,000, 10,000 unused, 10,000).
+    The four IDX files have 60,000 training and 10,000 test examples; ``mnist.json.gz`` has 50,000
+    training, 10,000 unused and 10,000 test examples.
 
     References:
         LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998.
@@ -32,24 +32,24 @@ class Mnist(DatasetSpec):
 
     kind: Literal["mnist"]
     source: Literal["idx", "json.gz"] = "idx"
-    """Which files: the four IDX files, or mnist.json.gz."""
+    """Files to read: idx for the four IDX files, json.gz for mnist.json.gz."""
 
     @property
     def train_examples(self) -> int:
-        """60,000 in the IDX files, 50,000 in mnist.json.gz."""
+        """Number of training examples: 60,000 in the IDX files, 50,000 in mnist.json.gz."""
         return 60_000 if self.source == "idx" else 50_000
 
     @property
     def test_examples(self) -> int:
-        """10,000."""
+        """Number of test examples: 10,000."""
         return 10_000
 
     @property
     def shape(self) -> Shape:
-        """(1, 28, 28)."""
+        """Shape of one example: (1, 28, 28)."""
         return (1, 28, 28)
 
     @property
     def num_classes(self) -> int:
-        """Ten digits."""
+        """Number of classes: 10, one per digit."""
         return 10

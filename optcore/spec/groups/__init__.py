@@ -1,1 +1,1 @@
-"""Groups of parameters: what they may say, and which parameter is in which."""
+"""Groups of parameters: their fields, and the assignment of parameters to groups."""

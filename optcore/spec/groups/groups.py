@@ -1,4 +1,4 @@
-"""Groups: parameters with hyperparameters of their own."""
+"""Groups of parameters with hyperparameters of their own."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ NOT_PER_GROUP = frozenset(
         "one_dim_param_no_weight_decay",
     }
 )
-"""Fields of an optimizer that hold for all of its parameters."""
+"""Fields of an optimizer that are the same for all parameters: a group cannot set them."""
 
 WILDCARDS = "*?["
-"""What makes a name a glob."""
+"""Characters that make a name a glob."""
 MAX_LISTED = 4
-"""Names of a match that `match_text` lists."""
+"""Largest number of names that `match_text` lists."""
 
 
-# Functions choose the form: for a plain union pydantic would answer a wrong match with the names of
-# both forms, which are not in the data.
+# Functions choose the form: for a plain union, pydantic's error about a wrong match would contain
+# the names of both forms, which are not in the data.
 def _match_form(value: Any) -> str:  # noqa: ANN401  pydantic hands over whatever was given
-    # A Spec where a parsed spec is parsed again, as in OptimizerSpec.with_fields.
+    # It is a Spec if a parsed spec is parsed again, as in OptimizerSpec.overridden.
     return f"{TAG}object" if isinstance(value, (dict, Spec)) else f"{TAG}glob"
 
 
@@ -61,26 +61,28 @@ def _has_few_wildcards(glob: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME)]
-"""A parameter's."""
+"""The name of a parameter."""
 Glob = Annotated[Name, AfterValidator(_has_few_wildcards)]
-"""A name, or the form of several: ``"*.bias"``."""
+"""The name of a parameter, or a pattern that matches names: ``"*.bias"``."""
 Names = Annotated[
     Annotated[Glob, Tag(f"{TAG}one")]
     | Annotated[list[Glob], Field(max_length=MAX_NAMES), Tag(f"{TAG}several")],
     Discriminator(_names_form),
 ]
-"""A name, or several."""
+"""A glob, or a list of globs."""
 
 
 class Match(Spec):
-    """Which parameters; all conditions that are given must hold."""
+    """Conditions on parameters; a parameter must meet all that are given."""
 
     name: Names | None = None
-    """Glob of the parameter's name, or several of which one must fit: ``"*.bias"``."""
+    """Glob for the parameter's name, such as ``"*.bias"``, or a list of globs of which one must
+    match."""
     ndim: int | None = Field(None, ge=0, le=64)
-    """Number of dimensions."""
+    """Number of dimensions of the parameter."""
     module: Names | None = None
-    """Type of the module that owns the parameter, as in a model's layers: ``"batch_norm"``."""
+    """Type of the module that contains the parameter, such as ``"batch_norm"`` (the kind of a layer
+    in a model), or a list of types."""
 
 
 AnyMatch = Annotated[
@@ -91,40 +93,40 @@ AnyMatch = Annotated[
 
 class Group(Spec):
     """
-    Parameters, and what is different for them: any hyperparameter of the optimizer.
+    Parameters, and the hyperparameters of the optimizer that have other values for them.
 
     ``{"match": "*.bias", "weight_decay": 0}``
     """
 
-    # Which fields there are depends on the optimizer, which `check` has parse them.
+    # The possible fields depend on the optimizer, whose class parses them in `check`.
     model_config = ConfigDict(extra="allow")
 
     match: AnyMatch | None = None
-    """Which parameters: a glob of their names, or an object with name, ndim, module."""
+    """Parameters in the group: a glob for their names, or an object with name, ndim and module."""
     preset: Preset | None = None
-    """Instead of match, a rule known by name: no_decay_norm_bias (biases and one-dimensional
-    parameters get no weight decay) or layer_decay (lr falls from the last layer to the first)."""
+    """Named rule to use instead of match: no_decay_norm_bias (biases and one-dimensional parameters
+    get no weight decay) or layer_decay (lr falls from the last layer to the first)."""
     factor: float = Field(0.75, gt=0, le=1)
-    """layer_decay: lr of a layer, as a share of the layer's after it."""
+    """For layer_decay: lr of a layer, divided by the lr of the layer after it."""
     lr_scale: float = Field(1.0, ge=0)
-    """Factor to the learning rate (what Paddle calls a group's learning_rate)."""
+    """Factor that multiplies the learning rate (in Paddle the learning_rate of a group)."""
     schedule: AnySchedule | None = None
-    """How the group's lr moves; null for the schedule of the run, from the group's lr."""
+    """Schedule of the group's lr; null for the schedule of the run, from the group's lr."""
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Hyperparameters that are different."""
+        """The hyperparameters that the group sets, by name."""
         return dict(self.model_extra or {})
 
     @property
     def num_names(self) -> int:
-        """How many names and globs it has."""
+        """Number of names and globs in the group."""
         match = as_match(self.match)
         lists = (match.name, match.module, self.overrides.get("exclude"))
         return sum(len(names) if isinstance(names, list) else 1 for names in lists if names)
 
     def check(self, base: OptimizerSpec, i: int) -> None:
-        """Refuse, as group *i* of *base*, what the optimizer does not have."""
+        """Refuse fields of this group, number *i* of *base*, that the optimizer does not have."""
         where: list[str | int] = ["groups", i]
         if (self.match is None) == (self.preset is None):
             given = "neither" if self.match is None else "both"
@@ -134,7 +136,7 @@ class Group(Spec):
             if name in base.FORMER_PLACES:
                 reject([*where, name], base.FORMER_PLACES[name](value), value)
             if name in NOT_PER_GROUP:
-                reject([*where, name], f"{name} holds for all groups: set it beside groups", name)
+                reject([*where, name], f"{name} applies to all groups: set it beside groups", name)
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]
@@ -153,12 +155,12 @@ class Group(Spec):
 
 
 def as_match(match: str | Match | None) -> Match:
-    """Return *match* as an object."""
+    """Return *match* as a `Match`; a string becomes the condition on the name."""
     return match if isinstance(match, Match) else Match(name=match)
 
 
 def match_text(group: Group) -> str:
-    """Return what *group* matches, in a few words."""
+    """Return a short text that describes the match of *group*."""
     if isinstance(group.match, Match):
         conditions = group.match.model_dump(exclude_none=True)
         return " and ".join(f"{name} {_listed(value)}" for name, value in conditions.items())
@@ -166,7 +168,7 @@ def match_text(group: Group) -> str:
 
 
 def _listed(value: object) -> str:
-    """Return a name, a number, or the first of several names."""
+    """Return the text of a name, a number, or the first names in a list."""
     if not isinstance(value, list) or len(value) <= MAX_LISTED:
         return str(value)
     return f"{value[:MAX_LISTED]} and {len(value) - MAX_LISTED} more"

@@ -1,7 +1,7 @@
 """
-Which parameter is in which group: the first that matches, found in one pass over the groups.
+Assign each parameter to the first group that matches it, in one pass over the groups.
 
-Each group looks only at the parameters that those before it have left. Its globs are compiled once.
+A group is compared only with parameters that no earlier group has. Its globs are compiled once.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from optcore.spec.groups.groups import WILDCARDS, Group, Match, as_match
 @dataclass(frozen=True)
 class Parameter:
     """
-    The facts of a parameter that a group can match.
+    The properties of a parameter that a group can match.
 
     Attributes:
-        name: as in the model.
-        shape: its dimensions.
-        module: type of the module that owns it, if known.
-        trainable: whether it takes a gradient.
+        name: name in the model.
+        shape: shape of the parameter.
+        module: type of the module that contains the parameter, if known.
+        trainable: whether the parameter gets a gradient.
     """
 
     name: str
@@ -38,12 +38,12 @@ Fits = Callable[[Parameter], bool]
 @dataclass(frozen=True)
 class Taken:
     """
-    The parameters of a group of a spec, or of one of several that its preset stands for.
+    A group, and the parameters assigned to it.
 
     Attributes:
-        index: of the group in the spec.
-        group: what holds for them.
-        parameters: at least one.
+        index: index of the group in the spec.
+        group: the group with that index, or one of the groups that its preset expands to.
+        parameters: the parameters in the group, at least one.
     """
 
     index: int
@@ -54,12 +54,13 @@ class Taken:
 @dataclass(frozen=True)
 class Matched:
     """
-    All parameters, dealt to the groups.
+    The assignment of all parameters to groups.
 
     Attributes:
-        taken: in the order of the groups.
-        unused: groups that have none, with what they stand for.
-        rest: what no group has.
+        taken: groups with their parameters, in the order of the spec.
+        unused: groups without parameters, each as its index and the group (or the first of the
+            groups that its preset expands to).
+        rest: parameters in no group.
     """
 
     taken: list[Taken]
@@ -69,9 +70,9 @@ class Matched:
 
 class Globs:
     """
-    Several globs, compiled: whether one of them fits a name.
+    Several compiled globs; ``name in globs`` is true if one of them matches.
 
-    `fnmatch` itself would keep the last 32,768 of them, whosever they were.
+    `fnmatch` is not used, since it would keep the last 32,768 globs of all clients in memory.
     """
 
     def __init__(self, globs: Iterable[str]) -> None:
@@ -86,21 +87,21 @@ class Globs:
 
 
 def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
-    """Return each of *parameters* in the first of *groups* that matches it."""
+    """Return the assignment of *parameters* to *groups*: each to the first that matches it."""
     left = list(parameters)
     taken: list[Taken] = []
     unused: list[tuple[int, Group]] = []
     for index, group in enumerate(groups):
         before = len(taken)
         first: Group | None = None
-        # Of all parameters, not of those left: a layer's depth, and so its lr, must not depend on
-        # the groups before.
+        # Made from all parameters, not from those left: a layer's depth, and so its lr, must not
+        # depend on the groups before.
         for rule, fits in _rules(group, parameters):
             first = first or rule
             found, left = _dealt(left, fits)
             if found:
                 taken.append(Taken(index, rule, found))
-            # Nothing is left to match: of 500 layer_decays, each would make a group per layer.
+            # Nothing is left to match, and each of 500 layer_decays would make a group per layer.
             if not left:
                 break
         if len(taken) == before and first is not None:
@@ -109,7 +110,7 @@ def match(groups: Sequence[Group], parameters: Sequence[Parameter]) -> Matched:
 
 
 def _dealt(parameters: Sequence[Parameter], fits: Fits) -> tuple[list[Parameter], list[Parameter]]:
-    """Return those of *parameters* that fit, and the others."""
+    """Return the *parameters* for which *fits* is true, and the others."""
     found: list[Parameter] = []
     others: list[Parameter] = []
     for parameter in parameters:
@@ -118,7 +119,7 @@ def _dealt(parameters: Sequence[Parameter], fits: Fits) -> tuple[list[Parameter]
 
 
 def what_fits(group: Group) -> Fits:
-    """Return what tells whether a parameter fits the match of *group*."""
+    """Return a function that tells whether a parameter meets the conditions of *group*."""
     conditions = as_match(group.match)
     names, ndim = _several(conditions.name), conditions.ndim
     modules = _several(conditions.module)
@@ -135,7 +136,7 @@ def _several(value: str | list[str] | None) -> list[str] | None:
 
 
 def _rules(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield *group*, a preset as what it stands for, each with what fits it."""
+    """Yield *group*, or the groups that its preset expands to, each with its test of parameters."""
     if group.preset == "layer_decay":
         yield from _layers(group, parameters)
         return
@@ -153,7 +154,7 @@ def _without_decay(group: Group, match: Match) -> Group:
 
 
 def _layers(group: Group, parameters: Sequence[Parameter]) -> Iterator[tuple[Group, Fits]]:
-    """Yield a group per layer (what comes before a name's last dot), from the last to the first."""
+    """Yield a group per layer, last layer first; a name's part before its last dot is the layer."""
     layers: dict[str, list[str]] = {}
     for parameter in parameters:
         layers.setdefault(parameter.name.rpartition(".")[0], []).append(parameter.name)
@@ -175,5 +176,5 @@ def _among(names: Sequence[str]) -> Fits:
 
 
 def _literal(name: str) -> str:
-    """Return the glob that fits *name* and nothing else."""
+    """Return the glob that matches *name* and nothing else."""
     return re.sub(r"([*?\[])", r"[\1]", name)

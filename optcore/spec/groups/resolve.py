@@ -1,4 +1,4 @@
-"""From the groups of a spec to what holds for each parameter, without tensors."""
+"""Resolve the groups in a spec: find the settings of each parameter, without tensors."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.matrices import Muon
 
 MATRIX = 2
-"""Dimensions of a parameter that muon updates."""
+"""Number of dimensions of a parameter that muon updates."""
 
 
 @dataclass(frozen=True)
 class ResolvedGroup:
     """
-    Parameters that are updated alike.
+    A group of parameters that are updated in the same way.
 
     Attributes:
-        match: what matched them, for people.
-        names: of the parameters.
-        spec: everything that holds for them; its groups are ignored.
-        lr_scale: factor of the learning rate.
-        schedule: of their lr, if it is not that of the run.
-        normed_with: whose gradients share a global norm: those of one group of the spec, or of all
-            that share the clip of the optimizer ("").
+        match: description of what matched the parameters, for people.
+        names: names of the parameters.
+        spec: the optimizer with the hyperparameters of this group; its field groups is ignored.
+        lr_scale: factor that multiplies the learning rate.
+        schedule: schedule of the group's lr; None for the schedule of the run.
+        normed_with: name of the global norm in which the gradients count: the path of a group in
+            the spec with a norm of its own, or "" for the norm in the clip of the optimizer.
     """
 
     match: str
@@ -45,27 +45,30 @@ class ResolvedGroup:
 
 def resolve_groups(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> list[ResolvedGroup]:
     """
-    Return *parameters* in groups: each trainable one in exactly one, the first that matches.
+    Return *parameters* in groups: each trainable parameter in the first group that matches it.
 
     Args:
-        spec: with the groups as a client wrote them.
-        parameters: of the model, in its order.
+        spec: the optimizer, with the groups as a client wrote them.
+        parameters: the parameters of the model, in the model's order.
 
     Raises:
-        SpecError: a group matches nothing, or by what is not known of a parameter.
+        SpecError: a group, or a glob in exclude, matches no parameter; a group matches by module,
+            but the types of modules are not known; or order_params does not name every trainable
+            parameter once.
     """
     trainable = [parameter for parameter in parameters if parameter.trainable]
     undecayed = _undecayed_by_the_dialect(spec, trainable)
     matched = match(spec.groups, trainable)
-    # Frozen parameters too, so that a message can say that a match finds only those.
+    # Frozen parameters too, so that a message can say that a match finds only frozen ones.
     check_used(matched.unused, parameters)
     check_order(spec, parameters)
     check_excluded(spec, parameters)
     resolved = [_resolved(spec, taken) for taken in matched.taken]
     if matched.rest:
         resolved.append(_rest(spec, matched.rest))
-    # On top of the groups: as a group before them it would take parameters out of the client's, so
-    # that a bias of a slow backbone would learn at full speed.
+    # Each group is split, instead of a group being put before them: that group would take
+    # parameters out of the client's groups, and a bias of a slow backbone would learn at full
+    # speed.
     split = [part for group in resolved for part in _by_decay(group, undecayed)]
     return list(_by_shape(split, parameters))
 
@@ -77,14 +80,14 @@ def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Paramete
     if getattr(spec, "one_dim_param_no_weight_decay", False):
         found |= {p.name for p in parameters if len(p.shape) == 1}
     decays = spec.weight_decay or "weight_decay" in spec.schedules
-    # With groups MindSpore does not look at names. Where nothing decays, no group is split.
+    # With groups MindSpore ignores names. Where nothing decays, no group is split.
     if spec.dialect == "mindspore" and not spec.groups and decays:
         found |= {p.name for p in parameters if "beta" in p.name or "gamma" in p.name}
     return found
 
 
 def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
-    """Yield *group*, those of its parameters that *undecayed* names as a group of their own."""
+    """Yield *group* in two groups, without and with weight decay; *undecayed* names the first."""
     exempt = [name for name in group.names if name in undecayed]
     others = [name for name in group.names if name not in undecayed]
     if exempt:
@@ -128,7 +131,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
     if "lr" in spec.rounded(single_precision=True):
         # The product may overflow although both factors are float32 numbers.
         scaled = float32(scaled)
-        rule += f" as a float32, which is what {spec.dialect} makes of it"
+        rule += f" when {spec.dialect} rounds it to float32"
     if not isfinite(scaled):
         text = f"lr * lr_scale {rule}, got {lr} * {group.lr_scale} = {scaled}"
         raise SpecError([Problem(f"{path}.lr_scale", text)])
@@ -137,7 +140,7 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 def _by_shape(
     groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
 ) -> Iterator[ResolvedGroup]:
-    """Yield *groups*; one of muon becomes two, its matrices and what AdamW trains."""
+    """Yield *groups*; a group of muon becomes two: its matrices, and what AdamW trains."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
     # Groups have the globs of the optimizer unless they have their own.
     excluding: dict[tuple[str, ...], Globs] = {}
@@ -145,7 +148,7 @@ def _by_shape(
         if not isinstance(group.spec, Muon):
             yield group
             continue
-        # Of the whole model: a group without a matrix, such as one of biases, is AdamW's alone.
+        # In the whole model: a group without a matrix, such as biases, is trained by AdamW alone.
         if all(len(shape) != MATRIX for shape in shapes.values()):
             found = listed(group.names)
             message = f"muon needs a parameter of two dimensions, got only {found}"

@@ -1,4 +1,4 @@
-"""Errors where a group, an order or an exclusion of an optimizer names no parameter."""
+"""Errors about groups, globs in exclude and names in order_params that match no parameter."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from optcore.spec.groups.matching import Globs, Parameter, what_fits
 from optcore.spec.optimizers.base import OptimizerSpec
 
 MOST_LISTED = 12
-"""Names that a message lists."""
+"""Largest number of names that a message lists."""
 
 
 def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` for the groups, with their numbers, that have no parameter."""
+    """Raise `SpecError` about the groups without parameters (*unused*), if there are any."""
     mistakes = Mistakes()
     for index, group in unused:
         mistakes.add(f"groups[{index}].match", partial(_why_unused, group, parameters))
@@ -23,7 +23,7 @@ def check_used(unused: Sequence[tuple[int, Group]], parameters: Sequence[Paramet
 
 
 def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` for globs of muon's exclude that match no parameter."""
+    """Raise `SpecError` about globs in muon's exclude that match no parameter, if there are any."""
     names = [parameter.name for parameter in parameters]
     given: Mapping[str, Sequence[str]] = {
         "": getattr(spec, "exclude", []),
@@ -43,7 +43,7 @@ def check_excluded(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None
 
 
 def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
-    """Raise `SpecError` unless an order of the parameters, if there is one, has each of them."""
+    """Raise `SpecError` unless order_params, if given, names each trainable parameter once."""
     if spec.order_params is None:
         return
     trainable = {parameter.name: parameter.trainable for parameter in parameters}
@@ -54,17 +54,17 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
             mistakes.add(f"order_params[{i}]", partial(_why_not_ordered, name, trainable))
         seen.add(name)
     missing = [name for name, takes_part in trainable.items() if takes_part and name not in seen]
-    # A misspelt name is a missing one too, but one mistake.
+    # A misspelt name also leaves a name missing, but this is one mistake.
     if missing and not mistakes:
         mistakes.add(
             "order_params",
-            lambda: f"order_params must name every parameter, got none of {listed(missing)}",
+            lambda: f"order_params must name every parameter, got a list without {listed(missing)}",
         )
     mistakes.tell()
 
 
 def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Return *names* as a message lists them: the first ones, and how many there are."""
+    """Return *names* as a message lists them: the first *most* names, and the number of all."""
     text = ", ".join(names[:most])
     return text if len(names) <= most else f"{text}, ... {len(names)} in all"
 
@@ -86,8 +86,8 @@ def _why_unused(group: Group, parameters: Sequence[Parameter]) -> str:
         )
     if as_match(group.match).module and all(p.module is None for p in parameters):
         return (
-            f"match by module needs the types of the modules, got {match!r}: give "
-            "make_optimizer modules=optcore.module_types(model)"
+            f"match by module needs the types of the modules, got {match!r}: pass "
+            "modules=optcore.optimizers.make.module_types(model) to make_optimizer"
         )
     names = [parameter.name for parameter in parameters]
     known = as_match(group.match).name

@@ -1,1 +1,1 @@
-"""Networks: layers, by family, and the models that are made of them."""
+"""Specs of networks: the layers, in families, and the models made of layers."""

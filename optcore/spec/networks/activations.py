@@ -1,4 +1,4 @@
-"""Activations: functions of what a layer gives, without parameters."""
+"""Activations: functions without parameters that are applied to the output of a layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from optcore.spec.networks.base import LayerSpec, Shape, ShapeError
 
 
 class Relu(LayerSpec):
-    """max(x, 0)."""
+    """The rectifier: max(x, 0)."""
 
     kind: Literal["relu"]
 
@@ -26,5 +26,5 @@ class LogSoftmax(LayerSpec):
         return shape
 
     def flops(self, shape: Shape) -> int:
-        """Return four per value."""
+        """Return 4 operations per value."""
         return 4 * prod(shape)

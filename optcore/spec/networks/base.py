@@ -1,8 +1,8 @@
 """
 The base of all layers: shapes, parameters and cost, without torch.
 
-A shape is that of one example, without the batch: ``(channels, height, width)`` or
-``(features,)``. `optcore.networks` builds torch modules from the same specs.
+A shape describes one example, without the batch: ``(channels, height, width)`` or ``(features,)``.
+`optcore.networks` builds torch modules from the same specs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Shape = tuple[int, ...]
 
 IMAGE_DIMS = 3
 MAX_UNITS = 65_536
-"""The widest layer, in channels or features."""
+"""Largest width of a layer, in channels or features."""
 
 
-# Written down, since specs do not import torch; a test compares them with dir(nn.Sequential()).
-# nn.Module.add_module raises for a name that is an attribute already.
+# Listed here, since specs do not import torch; a test compares the list with dir(nn.Sequential()).
+# nn.Module.add_module raises an error for a name that is already an attribute.
 # fmt: off
 RESERVED_NAMES = frozenset(
     {
@@ -42,11 +42,11 @@ RESERVED_NAMES = frozenset(
     }
 )
 # fmt: on
-"""Names that a layer cannot have: attributes of torch's modules."""
+"""Names that a layer cannot have, since they are attributes of torch's modules."""
 
 
 class ShapeError(ValueError):
-    """A layer cannot take the shape it is given."""
+    """A layer does not accept the shape of its input."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Parameter:
     One trainable tensor of a layer.
 
     Attributes:
-        name: within the layer (``weight``).
-        shape: as in torch.
+        name: name within the layer, such as ``weight``.
+        shape: the same as in torch.
     """
 
     name: str
@@ -64,20 +64,20 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        """Number of its elements."""
+        """Number of elements."""
         return prod(self.shape)
 
 
 class LayerSpec(Spec):
-    """The base of all layers; most keep the shape and have no parameters."""
+    """The base of all layers; by default a layer keeps the shape and has no parameters."""
 
     kind: str
-    """Which layer."""
+    """Type of the layer."""
 
-    # No dot: torch refuses it, and the last one in a parameter's name ends its layer's. No digit
-    # first: layers without a name have their numbers.
+    # No dot: torch refuses dots, and in a parameter's name the last dot ends the name of the layer.
+    # No digit first: a layer without a name is named by its number.
     name: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)
-    """The layer's name in parameter names; null for its number."""
+    """Name of the layer, with which the names of its parameters begin; null for its number."""
 
     @field_validator("name")
     @classmethod
@@ -87,20 +87,20 @@ class LayerSpec(Spec):
         return name
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape that comes out for *shape*, or raise `ShapeError`."""
+        """Return the shape of the output for an input of *shape*, or raise `ShapeError`."""
         return shape
 
     def parameters(self, shape: Shape) -> list[Parameter]:
-        """Return the trainable tensors the layer has for inputs of *shape*."""
+        """Return the trainable tensors of the layer for inputs of *shape*."""
         return []
 
     def flops(self, shape: Shape) -> int:
-        """Return the multiplications and additions of one forward pass of one example."""
+        """Return the number of multiplications and additions in the forward pass of an example."""
         return 0
 
 
 def image_shape(kind: str, shape: Shape) -> Shape:
-    """Return *shape* if it is that of an image, or raise `ShapeError` for the layer *kind*."""
+    """Return *shape* if it is the shape of an image, or raise `ShapeError` about layer *kind*."""
     if len(shape) != IMAGE_DIMS:
         raise ShapeError(f"{kind} needs an image (channels, height, width), got shape {shape}")
     return shape

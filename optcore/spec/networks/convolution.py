@@ -40,7 +40,7 @@ class Conv2d(LayerSpec):
         return [weight, Parameter("bias", (self.out_channels,))] if self.bias else [weight]
 
     def flops(self, shape: Shape) -> int:
-        """Two per kernel element and output pixel, one for the bias."""
+        """Return 2 operations per weight and output pixel, and 1 per bias and output pixel."""
         _, height, width = self.output_shape(shape)
         return (
             height
@@ -60,7 +60,7 @@ class Conv2d(LayerSpec):
 
 
 class MaxPool2d(LayerSpec):
-    """The largest value of each square window; windows do not overlap."""
+    """Keep the largest value of each square window; windows do not overlap."""
 
     kind: Literal["max_pool2d"]
     kernel_size: int = Field(ge=1, le=64)

@@ -1,4 +1,4 @@
-"""Fully connected layers, and what makes an image a row for them."""
+"""Fully connected layers, and the layer that flattens images for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Linear(LayerSpec):
         return [weight, Parameter("bias", (self.out_features,))] if self.bias else [weight]
 
     def flops(self, shape: Shape) -> int:
-        """Two per weight, one per bias."""
+        """Return 2 operations per weight and 1 per bias."""
         return sum((2 if p.name == "weight" else 1) * p.size for p in self.parameters(shape))
 
     def _in_features(self, shape: Shape) -> int:
@@ -38,10 +38,10 @@ class Linear(LayerSpec):
 
 
 class Flatten(LayerSpec):
-    """All of an example's values in one row."""
+    """Put all values of an example into one row."""
 
     kind: Literal["flatten"]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (number of values,)."""
+        """Return (number of values in an example,)."""
         return (prod(shape),)

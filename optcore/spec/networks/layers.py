@@ -1,4 +1,4 @@
-"""The list of all layers: a new one is named here, and in `optcore.networks.modules`."""
+"""The list of all layers. Add a new layer here and in `optcore.networks.modules`."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ AnyLayer = Annotated[
     Conv2d | MaxPool2d | Linear | Flatten | Relu | Dropout | BatchNorm | LogSoftmax,
     Field(discriminator="kind"),
 ]
-"""One of the layers, told apart by `kind`."""
+"""Any layer, selected by `kind`."""

@@ -1,4 +1,4 @@
-"""Models: built-in networks and a client's own, all of them lists of layers."""
+"""Models: built-in networks and networks that a client writes. All of them are lists of layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ModelSpec(Spec):
     """The base of all models."""
 
     kind: str
-    """Which model."""
+    """Name of the model."""
 
     def network(self, num_classes: int) -> list[AnyLayer]:
         """Return the layers of the network for *num_classes* classes."""
@@ -37,17 +37,17 @@ class MnistCnn(ModelSpec):
 
         conv 20@5x5 pad 2 - relu - max-pool 2 - conv 20@5x5 pad 2 - relu - max-pool 2 - linear
 
-    On 28x28 images the last layer is 980 -> 10 and the whole network 20,350 parameters.
+    On 28x28 images the last layer maps 980 features to 10, and the network has 20,350 parameters.
     """
 
     kind: Literal["mnist_cnn"]
 
     def network(self, num_classes: int) -> list[AnyLayer]:
-        """Return conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
+        """Return the layers conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc."""
         return list(_mnist_cnn(num_classes))
 
 
-# Checks of a run ask for the network several times; a tuple, since all runs share it.
+# The checks of a run request the network several times; a tuple, since all runs share it.
 @lru_cache(maxsize=16)
 def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
     blocks: list[AnyLayer] = []
@@ -57,7 +57,7 @@ def _mnist_cnn(num_classes: int) -> tuple[AnyLayer, ...]:
             Relu(kind="relu", name=f"relu{i}"),
             MaxPool2d(kind="max_pool2d", name=f"pool{i}", kernel_size=2),
         ]
-    # The names are those of the weights recorded from Paddle in tests/golden/e2e.
+    # The weights recorded from Paddle in tests/golden/e2e have these names.
     flatten = Flatten(kind="flatten", name="flatten")
     return (*blocks, flatten, Linear(kind="linear", name="fc", out_features=num_classes))
 
@@ -67,10 +67,10 @@ class Mlp(ModelSpec):
 
     kind: Literal["mlp"]
     hidden: list[Annotated[int, Field(ge=1, le=MAX_UNITS)]] = Field([128], max_length=32)
-    """Width of each hidden layer; none for logistic regression."""
+    """Width of each hidden layer; an empty list for logistic regression."""
 
     def network(self, num_classes: int) -> list[AnyLayer]:
-        """Return flatten, then fc1, relu1, fc2, relu2, ..."""
+        """Return the layers flatten, fc1, relu1, fc2, relu2, ..."""
         layers: list[AnyLayer] = [Flatten(kind="flatten", name="flatten")]
         for i, width in enumerate(self.hidden, 1):
             layers += [
@@ -82,11 +82,11 @@ class Mlp(ModelSpec):
 
 
 class Sequential(ModelSpec):
-    """A network of the client's own: layers one after another, the last as wide as the classes."""
+    """A list of layers written by the client; the last gives the outputs that the loss accepts."""
 
     kind: Literal["sequential"]
     layers: list[AnyLayer] = Field(min_length=1, max_length=200)
-    """The layers, first to last."""
+    """The layers, from first to last."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -102,7 +102,7 @@ class Sequential(ModelSpec):
 
 
 AnyModel = Annotated[MnistCnn | Mlp | Sequential, Field(discriminator="kind")]
-"""One of the models, told apart by `kind`."""
+"""Any model, selected by `kind`."""
 
 MODELS = by_kind(AnyModel, ModelSpec)
-"""Every model by its name."""
+"""Maps the name of each model to its class."""

@@ -11,15 +11,15 @@ from optcore.spec.networks.base import IMAGE_DIMS, LayerSpec, Parameter, Shape, 
 
 
 class Dropout(LayerSpec):
-    """While training, each value becomes 0 with probability p, the others grow by 1/(1-p)."""
+    """In training, set each value to 0 with probability p and multiply the others by 1/(1-p)."""
 
     kind: Literal["dropout"]
     p: float = Field(0.5, ge=0, lt=1)
-    """Probability of a 0."""
+    """Probability that a value is set to 0."""
 
 
 class BatchNorm(LayerSpec):
-    """Values normalised over the batch, per channel or feature, then scaled and shifted."""
+    """Normalise values over the batch, per channel or feature, then scale and shift them."""
 
     kind: Literal["batch_norm"]
     momentum: float = Field(0.1, gt=0, le=1)
@@ -34,9 +34,9 @@ class BatchNorm(LayerSpec):
         return shape
 
     def parameters(self, shape: Shape) -> list[Parameter]:
-        """Return weight and bias, one per channel."""
+        """Return weight and bias, each with one element per channel or feature."""
         return [Parameter("weight", shape[:1]), Parameter("bias", shape[:1])]
 
     def flops(self, shape: Shape) -> int:
-        """Return four per value."""
+        """Return 4 operations per value."""
         return 4 * prod(shape)

@@ -1,4 +1,4 @@
-"""The shape, parameters and cost of each layer of a network."""
+"""The output shape, number of parameters and cost of each layer of a network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from optcore.spec.networks.layers import AnyLayer
 @dataclass(frozen=True)
 class LayerSummary:
     """
-    One layer of a network, as validate shows it.
+    A summary of one layer, which the response to a request for validation contains.
 
     Attributes:
-        name: the layer's name.
-        kind: what it is.
-        output_shape: for one example.
-        num_parameters: trainable numbers.
-        flops: of the forward pass of one example.
+        name: name of the layer, or its number.
+        kind: type of the layer.
+        output_shape: shape of the output for one example.
+        num_parameters: number of trainable numbers in the layer.
+        flops: multiplications and additions in the forward pass of one example.
     """
 
     name: str
@@ -30,7 +30,7 @@ class LayerSummary:
 
 
 def named(layers: Sequence[AnyLayer]) -> list[tuple[str, AnyLayer]]:
-    """Return each layer with its name: the one it has, or its number."""
+    """Return a (name, layer) pair for each layer; a layer without a name gets its number."""
     return [(layer.name or str(i), layer) for i, layer in enumerate(layers)]
 
 
@@ -39,7 +39,7 @@ def summarize(layers: Sequence[AnyLayer], shape: Shape) -> list[LayerSummary]:
     Return a summary of each layer, for examples of *shape*.
 
     Raises:
-        ShapeError: a layer cannot take what the one before it gives.
+        ShapeError: a layer does not accept the output of the layer before it.
     """
     rows = []
     for name, layer in named(layers):

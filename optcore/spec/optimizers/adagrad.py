@@ -26,8 +26,8 @@ class Adagrad(OptimizerSpec):
         Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
-        keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer (no eps in the last two's
-        kernels: MindSpore's and TF1's is 0).
+        keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer. The kernels of MindSpore and
+        TF1 have no eps: it is 0 there.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -38,7 +38,7 @@ class Adagrad(OptimizerSpec):
         "tf1",
         "article",
     )
-    # The kernel adds eps to the root, which Keras has under it.
+    # The kernel adds eps to the root; Keras adds it under the root.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"eps"}),  # a C++ float in its kernel
@@ -60,24 +60,24 @@ class Adagrad(OptimizerSpec):
     )
     """Learning rate."""
     eps: float = per_dialect({"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0)
-    """Added to the root (keras: under it)."""
+    """Added to the root (in keras, under the root), so that the divisor is not 0."""
     lr_decay: float = per_dialect({"torch": 0.0}, ge=0)
-    """How fast lr itself falls with t."""
+    """Rate at which lr falls with t."""
     initial_accumulator_value: float = per_dialect(
         {"torch": 0.0, "paddle": 0.0, "mindspore": 0.1, "keras": 0.1, "tf1": 0.1, "article": 0.0},
         ge=0,
     )
-    """h before the first update."""
-    # MindSpore's kernel on a CPU ignores it; here it means what the documentation says.
+    """Value of h before the first update."""
+    # MindSpore's CPU kernel ignores it; this optimizer follows MindSpore's documentation.
     update_slots: bool = Field(True)
-    """Whether h grows; false keeps it at initial_accumulator_value."""
+    """Whether h grows; false keeps h at initial_accumulator_value."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers; without eps where the dialect has none."""
+        """Return the hyperparameters by name; eps is 0 in a dialect without eps."""
         numbers = super().hyperparameters()
-        # There the field holds torch's 1e-10, as `per_dialect` has it where a field does not exist.
+        # In such a dialect the field holds torch's 1e-10, the first default (`per_dialect`).
         return numbers if self._exists("eps") else {**numbers, "eps": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return where eps stands and whether h grows."""
+        """Return the flags for the place of eps and for whether h grows."""
         return {"eps_inside": self.dialect == "keras", "update_slots": self.update_slots}

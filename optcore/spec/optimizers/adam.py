@@ -1,4 +1,4 @@
-"""Adam and what differs from it by decay: AdamW, MindSpore's AdamWeightDecay, row-sparse Adam."""
+"""Adam and its variants: AdamW, MindSpore's AdamWeightDecay, and Adam for row-sparse gradients."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec
 
-# They compute the formula that the paper gives just before its section 2.1.
+# These dialects compute the formula that the paper gives just before its section 2.1.
 EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"})
-"""Dialects whose eps is not scaled with the bias correction."""
+"""Dialects whose eps is the paper's "epsilon hat", which the bias correction does not scale."""
 
 
 class AdamSpec(OptimizerSpec):
-    """What the optimizers with Adam's two means share."""
+    """The base of the optimizers with Adam's two means, of the gradient and of its square."""
 
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "beta2", "eps"})
 
     beta1: float = Field(0.9, ge=0, lt=1)
-    """Share of the old mean gradient that is kept."""
+    """Share of the old mean of the gradient that is kept."""
     beta2: float = Field(0.999, ge=0, lt=1)
-    """Share of the old mean square that is kept."""
+    """Share of the old mean of the squared gradient that is kept."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return which eps is meant, and how the powers of the betas are computed."""
-        # TF1 and MindSpore keep the powers in float32 whatever the parameters, Paddle in their
-        # dtype.
+        """Return the flags for the form of eps and for the rounding of the powers of the betas."""
+        # TF1 and MindSpore keep the powers in float32 for parameters of any dtype, Paddle in the
+        # dtype of the parameters.
         product = self.dialect in ("tf1", "mindspore") or (single_precision and self.paddle)
         return {
             "eps_hat": self.dialect in EPS_HAT,
@@ -39,7 +39,7 @@ class AdamSpec(OptimizerSpec):
 
 class Adam(AdamSpec):
     """
-    Momentum and RMSprop together, corrected for their start at 0.
+    Momentum and RMSprop combined, with their means corrected for the start at 0.
 
     ::
 
@@ -54,9 +54,9 @@ class Adam(AdamSpec):
         torch, paddle                              elsewhere
         p = p - lr * (n/c1) / (sqrt(s/c2) + eps)   p = p - lr * sqrt(c2)/c1 * n / (sqrt(s) + eps)
 
-    The eps on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it weighs 31.6
-    times as much as torch's. In float32 Paddle and MindSpore keep beta1 ** t and beta2 ** t as
-    running float32 products, which moves a trajectory by 6e-4 within 20 steps.
+    The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
+    weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
+    beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -76,7 +76,7 @@ class Adam(AdamSpec):
         "tf1",
         "article",
     )
-    # Paddle's formula is the kernel's too, but its float32 products of the betas are not.
+    # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
 
@@ -96,16 +96,16 @@ class Adam(AdamSpec):
         ge=0,
     )
     """Keeps the denominator away from 0."""
-    # TF1's Adam has none, and PaddleOCR's does not pass it on to Paddle's.
+    # TF1's Adam has no amsgrad, and PaddleOCR's does not pass it on to Paddle's.
     amsgrad: bool = per_dialect(
         {"torch": False, "paddle": False, "mindspore": False, "keras": False}
     )
-    """Divide by the largest v so far."""
+    """Whether to divide by the largest v so far."""
     nesterov: bool = per_dialect({"mindspore": False})
-    """Look ahead: mix the gradient into the corrected mean once more."""
+    """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return also whether the largest v counts and whether to look ahead."""
+        """Return the flags of all Adam optimizers, with amsgrad and nesterov."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
@@ -115,7 +115,7 @@ class Adam(AdamSpec):
 
 class AdamW(AdamSpec):
     """
-    Adam whose weight decay acts on the parameters themselves.
+    Adam whose weight decay is applied to the parameters, not to the gradient.
 
     ::
 
@@ -126,12 +126,12 @@ class AdamW(AdamSpec):
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
-        MindSpore's AdamWeightDecay is another optimizer: adam_weight_decay.
+        MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras")
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
-    # Paddle's kernel has its `coeff` as a C++ float, betas and eps as Scalars.
+    # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"weight_decay"}),
         "paddleocr": frozenset({"weight_decay"}),
@@ -149,18 +149,18 @@ class AdamW(AdamSpec):
     weight_decay: float = per_dialect(
         {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004}, ge=0
     )
-    """Decoupled, so it is multiplied by lr."""
+    """Decoupled weight decay, which is multiplied by lr."""
     decoupled_weight_decay: Literal[True] = True
-    """Always, for this optimizer."""
+    """Always true for this optimizer."""
     amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False})
-    """Divide by the largest v so far."""
+    """Whether to divide by the largest v so far."""
     no_weight_decay_name: str = per_dialect({"paddleocr": ""}, max_length=1000)
-    """Parts of parameter names, separated by blanks: such parameters are not decayed."""
+    """Strings separated by blanks; parameters whose names contain one of them are not decayed."""
     one_dim_param_no_weight_decay: bool = per_dialect({"paddleocr": False})
-    """Whether parameters of one dimension are left undecayed."""
+    """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return also whether the largest v counts."""
+        """Return the flags of all Adam optimizers, with amsgrad."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
@@ -186,31 +186,32 @@ class AdamWeightDecay(AdamSpec):
 
     kind: Literal["adam_weight_decay"]
     dialect: Dialect = "mindspore"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     eps: float = Field(1e-6, ge=0)
     """Keeps the denominator away from 0."""
     decoupled_weight_decay: Literal[True] = True
-    """Always, for this optimizer."""
+    """Always true for this optimizer."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return that nothing is corrected."""
+        """Return no flags, since there is no bias correction."""
         return {}
 
 
 class LazyAdam(AdamSpec):
     """
-    Adam that leaves rows without a gradient alone, moments included.
+    Adam that does not change rows without a gradient, nor their moments.
 
     ::
 
         rows with a gradient       Adam's update of p, m and v
-        rows without               p = p, m = m, v = v
+        rows without a gradient    p = p, m = m, v = v
 
-    For row-sparse gradients (an Embedding with ``sparse=True``) Adam's update is made on the
-    rows that are there; the others do not even decay. With dense gradients it is Adam.
-    Paddle's bias correction is one update ahead here: its first step uses t = 2.
+    With row-sparse gradients (of an Embedding with ``sparse=True``) only the rows that the gradient
+    contains are updated; the other rows do not even decay. With dense gradients the optimizer is
+    Adam. In Paddle, the bias correction of this optimizer is one update ahead: its first step uses
+    t = 2.
 
     References:
         torch.optim.SparseAdam, paddle.optimizer.Adam(lazy_mode=True), mindspore.nn.LazyAdam,
@@ -225,10 +226,10 @@ class LazyAdam(AdamSpec):
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     nesterov: bool = per_dialect({"mindspore": False})
-    """Look ahead: mix the gradient into the corrected mean once more."""
+    """Whether to look ahead, by mixing the gradient into the mean once more, as in adam."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return Adam's flags; torch's SparseAdam has epsilon hat."""
+        """Return Adam's flags; eps is the paper's "epsilon hat" except in Paddle."""
         return {
             **super().flags(single_precision=single_precision),
             "eps_hat": not self.paddle,

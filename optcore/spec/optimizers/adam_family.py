@@ -32,7 +32,7 @@ class Adamax(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
-    # Paddle's kernel has the betas as C++ floats too, but their powers begin from doubles, so the
+    # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
 
@@ -45,7 +45,7 @@ class Adamax(AdamSpec):
     """Keeps the denominator away from 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return where eps stands, and which numbers the kernel rounds."""
+        """Return the flags for the place of eps and for the rounding."""
         flags = super().flags(single_precision=single_precision)
         del flags["eps_hat"]
         return {
@@ -58,20 +58,20 @@ class Adamax(AdamSpec):
 
 class NAdam(AdamSpec):
     """
-    Adam with Nesterov's momentum, whose share mu rises over the first updates.
+    Adam with Nesterov's momentum; the share mu of the old momentum rises over the first updates.
 
     ::
 
         g  = g + weight_decay * p
         m  = beta1 * m + (1 - beta1) * g
         v  = beta2 * v + (1 - beta2) * g * g
-        mu = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))         of this update
-        nu = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))   of the next
+        mu = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))         for this update
+        nu = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))   for the next update
         M  = product of mu over all updates so far
         n  = nu * m / (1 - M * nu) + (1 - mu) * g / (1 - M)
         p  = p - lr * n / (sqrt(v / (1 - beta2 ** t)) + eps)
 
-    Keras has no momentum_decay: it is 1.
+    Keras has no momentum_decay; its formulas have the value 1 instead.
 
     References:
         Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
@@ -92,19 +92,19 @@ class NAdam(AdamSpec):
     eps: float = per_dialect({"torch": 1e-8, "paddle": 1e-8, "keras": 1e-7}, ge=0)
     """Keeps the denominator away from 0."""
     momentum_decay: float = per_dialect({"torch": 4e-3, "paddle": 4e-3}, ge=0)
-    """How fast mu rises."""
+    """Rate at which mu rises."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers, with Keras' fixed momentum_decay."""
+        """Return the hyperparameters by name; in Keras momentum_decay is 1."""
         numbers = super().hyperparameters()
         return {**numbers, "momentum_decay": 1.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how products and powers are computed."""
+        """Return the flags for the rounding of products, powers and constants."""
         flags = super().flags(single_precision=single_precision)
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
-            # torch keeps mu_product as a float32 tensor, whatever the parameters.
+            # torch keeps mu_product as a float32 tensor, for parameters of any dtype.
             "float32_mu": self.dialect == "torch" or single_precision,
             "float32_constants": self.dialect == "keras",
         }
@@ -112,7 +112,7 @@ class NAdam(AdamSpec):
 
 class RAdam(AdamSpec):
     """
-    Adam that begins as momentum, until its mean square is worth dividing by.
+    Adam that begins as plain momentum, until the mean of the squared gradients is reliable.
 
     ::
 
@@ -144,6 +144,6 @@ class RAdam(AdamSpec):
     """Keeps the denominator away from 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how powers are computed."""
+        """Return the flags for the rounding of powers."""
         flags = super().flags(single_precision=single_precision)
         return {name: flag for name, flag in flags.items() if name != "eps_hat"}

@@ -1,4 +1,4 @@
-"""Averages over updates: ASGD averages parameters, SAG gradients."""
+"""Optimizers that average over updates: ASGD averages parameters, SAG averages gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Asgd(OptimizerSpec):
     """
-    Gradient descent with a falling step, evaluated on the average a of its iterates.
+    Gradient descent with a falling step size, evaluated on the average a of its iterates.
 
     ::
 
@@ -21,8 +21,8 @@ class Asgd(OptimizerSpec):
         p   = p - eta * (lambd * p + g)
         a   = a + (p - a) / max(1, t - 1 - t0)
 
-    The lr of eta is that of the update before (at t = 1, of this one): a schedule acts one update
-    late, as in torch. What Paddle calls ASGD is another optimizer: sag.
+    In eta, lr is the learning rate of the previous update (at t = 1, of this update): a schedule
+    takes effect one update late, as in torch. Paddle's ASGD is a different optimizer: sag.
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
@@ -36,20 +36,20 @@ class Asgd(OptimizerSpec):
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.1}, gt=0)
     """Learning rate."""
     lambd: float = Field(1e-4, ge=0)
-    """Decay of the step, and of the parameters."""
+    """Decay rate of the step size eta, and of the parameters."""
     alpha: float = Field(0.75, ge=0)
-    """Power of the step's decay."""
+    """Exponent in the decay of the step size eta."""
     t0: float = Field(1e6, ge=0)
-    """Updates before the averaging starts; until then a is p."""
+    """Number of updates before the averaging starts; until then a equals p."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return that both keep eta and the share in float32, whatever the tensors."""
+        """Return the flag in_float32: all dialects have eta and the share of p in a in float32."""
         return {"in_float32": True}
 
 
 class Sag(OptimizerSpec):
     """
-    Stochastic average gradient: the mean of the last gradient of each of batch_num batches.
+    Stochastic average gradient: steps along the mean of the latest gradients of batch_num batches.
 
     ::
 
@@ -58,7 +58,7 @@ class Sag(OptimizerSpec):
         y[i] = g
         p = p - lr * d / min(t, batch_num)
 
-    The batches must come in the same order in every epoch. Keeps batch_num gradients.
+    The batches must come in the same order in every epoch. The state holds batch_num gradients.
 
     References:
         Schmidt, Le Roux and Bach, Minimizing Finite Sums with the Stochastic Average Gradient,
@@ -71,9 +71,9 @@ class Sag(OptimizerSpec):
 
     kind: Literal["sag"]
     dialect: Dialect = "paddle"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     # Each is a slot as large as the parameters.
     batch_num: int = Field(1, ge=1, le=1000)
-    """How many batches there are."""
+    """Number of batches in an epoch."""

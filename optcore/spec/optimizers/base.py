@@ -1,4 +1,4 @@
-"""What all optimizers share: dialect, regularizers, clipping, groups, precision."""
+"""The base of all optimizers: dialect, regularizers, clipping, groups, precision."""
 
 from __future__ import annotations
 
@@ -33,47 +33,47 @@ from optcore.spec.optimizers.scheduled import take_schedules
 Engine = Literal["auto", "eager", "fused"]
 
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
-"""Dialects with Paddle's math: PaddleOCR uses its optimizers, with other defaults."""
+"""Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
 
 
 def float32(number: float) -> float:
-    """Return *number* rounded to float32; infinite if it is too large for it."""
-    # Each number is rounded whenever a spec is parsed, in the dialects that round: ctypes takes a
-    # tenth of the time of numpy, which also warns where the result is to be infinite.
+    """Return *number* rounded to float32; infinity if it is too large for float32."""
+    # Each hyperparameter is rounded whenever a spec is parsed, in the dialects that round. ctypes
+    # takes a tenth of the time of numpy, which also warns when the result is infinite.
     return c_float(number).value
 
 
 class OptimizerSpec(Spec):
-    """What all optimizers share."""
+    """The base of all optimizers."""
 
     kind: str
-    """Which optimizer."""
+    """Name of the optimizer."""
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
-    """Dialects that have the optimizer; the first is its default."""
+    """Dialects that have the optimizer; the first is the default."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
-    """Hyperparameters that a framework keeps in float32 even for float64 tensors."""
+    """Maps a dialect to the hyperparameters that it keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
     STATE_BYTES: ClassVar[str] = "8"
-    """Bytes of state per float32 parameter, for the documentation."""
+    """Text for the documentation: bytes of state per float32 parameter."""
     KEEPS_WEIGHTS: ClassVar[bool] = False
-    """Whether the state holds earlier weights, so that nothing else may set the parameters."""
+    """Whether the state contains earlier weights, so that nothing else may set the parameters."""
     FORMER_PLACES: ClassVar[Mapping[str, FormerPlace]] = {
         "loss_scale": loss_scale_is_of_the_training,
         "average": average_is_of_the_training,
     }
 
     dialect: Dialect = "torch"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     engine: Engine = "auto"
-    """How the update is computed: by the rule itself (eager), by torch's fused kernel (fused), or
-    by the faster of the two (auto)."""
+    """How the update is computed: by the update rule itself (eager), by torch's fused kernel
+    (fused), or by the faster of the two (auto)."""
     weight_decay: float = Field(0.0, ge=0)
-    """L2 regularization: weight_decay * p is added to the gradient, or decays p itself if
-    decoupled."""
+    """L2 regularization: weight_decay * p is added to the gradient, or, if
+    decoupled_weight_decay is true, lr * weight_decay * p is subtracted from p."""
     decoupled_weight_decay: bool = per_dialect(
         {
             "torch": False,
@@ -85,57 +85,65 @@ class OptimizerSpec(Spec):
             "article": False,
         }
     )
-    """Whether weight_decay shrinks p by lr * weight_decay * p instead of joining the gradient."""
+    """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
+    gradient as weight_decay * p."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
     l2: float = Field(0.0, ge=0)
-    """L2 regularization: l2 * p is added to the gradient, beside a weight_decay that is decoupled
-    or the rule's own (a regularizer of Paddle's ParamAttr beside AdamW's decay)."""
+    """L2 regularization: l2 * p is added to the gradient, in addition to a weight_decay that is
+    decoupled or part of the update formula (as Paddle adds the regularizer of a ParamAttr to
+    AdamW's decay)."""
     maximize: bool = False
-    """Climb instead of descend."""
+    """Whether to maximize the loss instead of minimizing it."""
     grad_centralization: bool = False
-    """Subtract from each row of a gradient its mean, where the gradient has two dimensions or
-    more and the second is a multiple of 16 (MindSpore's condition)."""
+    """Whether to subtract from each row of a gradient the mean of the row, if the gradient has two
+    or more dimensions and the size of the second is a multiple of 16 (MindSpore's condition)."""
     clip: AnyClip | None = None
-    """Limit of the gradient, applied before any regularizer; null for none. A group may have a clip
-    of its own, or null; its gradients then count in no global norm of the others."""
+    """Limit on the gradient, applied before any regularizer; null for no limit. A group may have a
+    clip of its own, or null; its gradients then do not count in the global norm of the others."""
     multi_precision: bool = False
-    """Keep float32 copies of bfloat16 and float16 parameters, and float32 slots."""
+    """Whether to keep float32 copies of bfloat16 and float16 parameters, and float32 slots (the
+    optimizer's state)."""
     groups: list[Group] = Field(default_factory=list, max_length=MAX_GROUPS)
-    """Parameters with hyperparameters of their own; the first group that matches applies."""
-    # fail_fast: one wrong entry of 10,000 is enough to be told.
+    """Groups of parameters with hyperparameters of their own. A parameter belongs to the first
+    group that matches it."""
+    # fail_fast: one error is enough if many of 10,000 entries are wrong.
     order_params: list[Name] | None = Field(None, max_length=MAX_ORDERED, fail_fast=True)
-    """Names of all parameters, in an order that is reported; results do not depend on it."""
+    """Names of all trainable parameters, in any order. The list is checked and stored with the
+    spec, but results do not depend on it."""
     schedules: Annotated[dict[str, AnySchedule], at_most(MAX_MOVED, "schedules")] = Field(
         default_factory=dict, max_length=MAX_MOVED
     )
-    """Hyperparameter -> schedule of its value, which starts from the number given. A schedule may
-    also stand in place of the number: ``{"weight_decay": {"kind": "linear", "value": 0.1}}``. Not
-    for lr, whose schedule is that of the run, or of a group."""
+    """Maps a hyperparameter to the schedule of its value, which starts from the hyperparameter's
+    number. A schedule may also be written in place of the number:
+    ``{"weight_decay": {"kind": "linear", "value": 0.1}}``. lr is not allowed here: its schedule is
+    a field of the run or of a group."""
 
     def has_kernel(self) -> bool:
         """Return whether torch has a fused kernel for this optimizer in this dialect."""
         return self.dialect in self.FUSED_IN
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of the rule, which follow from the dialect and the spec."""
+        """Return the flags of the update rule, which follow from the dialect and the spec."""
         return {}
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers of the rule, as given."""
+        """Return the hyperparameters that are numbers, by name, as they are in the spec."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
-            # The type itself: a bool is an int, but flags are no numbers.
+            # The exact type: a bool is an int, but flags are not numbers.
             if type(getattr(self, name)) in (int, float)
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:
         """
-        Return the names of the numbers that the dialect's kernel gets as float32.
+        Return the names of the hyperparameters that the dialect's kernel takes as float32.
 
-        Paddle, MindSpore and TF1 take all of them so for float32 tensors, and some of them
-        (`FLOAT32_IN`) even for float64 tensors. Keras holds lr in float32 whatever the tensors.
+        For float32 tensors (*single_precision*), Paddle, MindSpore and TF1 take all of them as
+        float32, and Keras takes all but `BIAS_IN_DOUBLE`. For float64 tensors, Paddle takes those
+        in `FLOAT32_IN` as float32, Keras takes these, lr and weight_decay, and MindSpore and TF1
+        take all but initial_accumulator_value.
         """
         numbers = frozenset(self.hyperparameters())
         always = self.FLOAT32_IN.get(self.dialect, frozenset())
@@ -150,21 +158,22 @@ class OptimizerSpec(Spec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether a rule that has weight decay of its own applies it."""
+        """Whether the update rule may apply the weight decay: false if the decay is decoupled."""
         return not self.decoupled_weight_decay
 
     @property
     def paddle(self) -> bool:
-        """Whether the math is Paddle's."""
+        """Whether the dialect has Paddle's math."""
         return self.dialect in PADDLE
 
     def overridden(self, overrides: Mapping[str, Any]) -> Self:
         """
-        Return this spec, without its groups, with *overrides* in place of its own fields.
+        Return a copy of this spec without groups, whose fields are replaced by *overrides*.
 
-        A number among *overrides* is constant: a schedule that it had before is dropped.
+        A number in *overrides* is constant: the copy has no schedule for that hyperparameter.
         """
-        # Nothing changes, so it is not parsed again (0.1 ms); specs are frozen and may be shared.
+        # Nothing changes, so the spec is not parsed again (0.1 ms); specs are frozen, so they may
+        # be shared.
         if not overrides and not self.groups:
             return self
         given = {name: getattr(self, name) for name in self.model_fields_set - {"groups"}}
@@ -174,20 +183,21 @@ class OptimizerSpec(Spec):
 
     def of_group(self, index: int, group: Group) -> Self:
         """
-        Return the spec that holds in *group*; it is needed several times and computed once.
+        Return the spec that applies to the parameters in *group*; it is computed once.
 
         Args:
-            index: of the group in `groups`.
-            group: that group, or one of those that its preset stands for, which are alike.
+            index: index of the group in `groups`.
+            group: that group, or one of the groups that its preset expands to.
         """
-        # The groups that a preset stands for have its overrides, and at most a weight_decay of 0
-        # besides. So there are two specs at most for each group as written.
+        # The groups that a preset expands to have the overrides of the group with the preset, and
+        # at most a weight_decay of 0 in addition. So each group as written has at most two specs.
         key = index, group is self.groups[index]
         if key not in self._of_groups:
             self._of_groups[key] = self.overridden(group.overrides)
         return self._of_groups[key]
 
-    # It writes past `frozen`, and what it keeps is no field: neither compared nor dumped.
+    # cached_property can write to a frozen spec, and the cache is not a field: it is neither
+    # compared nor dumped.
     @cached_property
     def _of_groups(self) -> dict[tuple[int, bool], Self]:
         return {}
@@ -222,7 +232,7 @@ class OptimizerSpec(Spec):
                     getattr(self, name),
                 )
         for name in type(self).model_fields:
-            # None is the default that means required: pydantic does not validate defaults.
+            # A default of None means required: pydantic does not validate defaults.
             if getattr(self, name) is None and dialects_of(type(self), name) is not None:
                 reject(
                     [name],
@@ -248,7 +258,7 @@ class OptimizerSpec(Spec):
                 known = ", ".join(self._movable())
                 reject(
                     ["schedules", name],
-                    f"schedules must move hyperparameters of {self.kind} ({known}), "
+                    f"schedules must be for hyperparameters of {self.kind} ({known}), "
                     f"got {short_repr(name)}",
                     name,
                 )
@@ -261,12 +271,12 @@ class OptimizerSpec(Spec):
         return self
 
     def _movable(self) -> list[str]:
-        """Return the hyperparameters that can change during a run: no counts, no first values."""
+        """Return the hyperparameters that can change in a run: no counts and no initial values."""
         fields = type(self).model_fields
         return [
             name
             for name in self.hyperparameters()
-            # A count decides how much is kept (batch_num), and a first value is used once.
+            # A count determines the size of the state (batch_num); an initial value is used once.
             if name != "lr"
             and fields[name].annotation is not int
             and not name.startswith("initial_")
@@ -274,7 +284,7 @@ class OptimizerSpec(Spec):
         ]
 
     def _check_rounded(self, name: str) -> None:
-        """Refuse a number that float32 takes out of its range (0.99999999 becomes 1)."""
+        """Refuse a number that is out of its range once rounded to float32 (0.99999999 is 1)."""
         value = getattr(self, name)
         single = float32(value)
         # Only open limits: rounding to nearest is monotonic, so it does not cross a limit such as 0
@@ -286,8 +296,8 @@ class OptimizerSpec(Spec):
             if too_high or too_low or not math.isfinite(single):
                 reject(
                     [name],
-                    f"{name} must stay in its range as a float32, which is what {self.dialect} "
-                    f"makes of it, got {value} ({single})",
+                    f"{name} must stay in its range when {self.dialect} rounds it to float32, "
+                    f"got {value} ({single})",
                     value,
                 )
 
@@ -297,7 +307,8 @@ class OptimizerSpec(Spec):
         # Resolved specs are parsed again, by clones and by the worker, where a field that the
         # dialect lacks is refused.
         fields = {name: value for name, value in handler(self).items() if self._exists(name)}
-        # For people: what it is, its own numbers, then what all optimizers share.
+        # In an order for people: kind, dialect and engine, the optimizer's own fields, then the
+        # fields that all optimizers have.
         first = [name for name in ("kind", "dialect", "engine") if name in fields]
         own = [name for name in fields if name not in OptimizerSpec.model_fields]
         return {name: fields[name] for name in dict.fromkeys([*first, *own, *fields])}

@@ -1,4 +1,4 @@
-"""The list of all optimizers: a new one is named here, and its rule in `rules.catalogue`."""
+"""The list of all optimizers. Add a new one here, and its update rule in `rules.catalogue`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ AnyOptimizer = Annotated[
     | Sgd,
     Field(discriminator="kind"),
 ]
-"""One of the optimizers, told apart by `kind`."""
+"""Any optimizer, selected by `kind`."""
 
 OPTIMIZERS = by_kind(AnyOptimizer, OptimizerSpec)
-"""Every optimizer by its name."""
+"""Maps the name of each optimizer to its class."""

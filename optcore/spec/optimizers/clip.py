@@ -1,9 +1,9 @@
 """
-Clipping: how large a gradient may be. It comes before any regularizer, in every dialect.
+Clipping: limits on the size of gradients, applied before any regularizer in every dialect.
 
-A group of parameters may have a clip of its own, or null for none (Paddle's grad_clip of a group,
-and its ParamAttr(need_clip=False)). A global norm is then of that group's gradients alone, and they
-do not count in the norm of the others.
+A group of parameters may have a clip of its own, or null for no clip (in Paddle, the grad_clip of a
+group, and ParamAttr(need_clip=False)). A global norm in such a clip is computed over the gradients
+of the group alone, and these do not count in the global norm of the other parameters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from optcore.spec.errors import reject
 
 class ClipValue(Spec):
     """
-    Every coordinate by itself.
+    Limit every coordinate of a gradient by itself.
 
     ::
 
@@ -30,9 +30,9 @@ class ClipValue(Spec):
 
     kind: Literal["value"]
     max: float
-    """Largest coordinate."""
+    """Largest value of a coordinate."""
     min: float | None = None
-    """Smallest coordinate; null for -max."""
+    """Smallest value of a coordinate; null for -max."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -42,18 +42,18 @@ class ClipValue(Spec):
 
     @property
     def lowest(self) -> float:
-        """Smallest coordinate."""
+        """The smallest value of a coordinate: min, or -max if min is null."""
         return -self.max if self.min is None else self.min
 
     @property
     def largest(self) -> float:
-        """The larger of its numbers, whatever their signs."""
+        """The largest absolute value of the two limits."""
         return max(abs(self.max), abs(self.lowest))
 
 
 class ClipNorm(Spec):
     """
-    Each parameter's gradient by its own norm (PaddleOCR's clip_norm).
+    Limit the norm of each parameter's gradient by itself (PaddleOCR's clip_norm).
 
     ::
 
@@ -69,13 +69,13 @@ class ClipNorm(Spec):
 
     @property
     def largest(self) -> float:
-        """Its number."""
+        """The limit on the norm."""
         return self.max
 
 
 class ClipGlobalNorm(Spec):
     """
-    All gradients together, by the norm of all.
+    Limit the norm of all gradients together.
 
     ::
 
@@ -93,14 +93,14 @@ class ClipGlobalNorm(Spec):
     max: float = Field(gt=0)
     """Largest norm of all gradients together."""
     per_group: bool = False
-    """One norm for each group of parameters by itself, as in Paddle with parameter groups; always
-    so for a group's own clip."""
+    """Whether the norm is computed over each group of parameters by itself, as in Paddle with
+    parameter groups. A group's own clip always does this."""
 
     @property
     def largest(self) -> float:
-        """Its number."""
+        """The limit on the norm."""
         return self.max
 
 
 AnyClip = Annotated[ClipValue | ClipNorm | ClipGlobalNorm, Field(discriminator="kind")]
-"""One of the clips, told apart by `kind`."""
+"""Any clip, selected by `kind`."""

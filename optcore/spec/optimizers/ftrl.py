@@ -1,4 +1,4 @@
-"""Optimizers that make parameters exactly 0: FTRL and the proximal ones."""
+"""Optimizers that can make parameters exactly 0: FTRL and the proximal optimizers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Ftrl(OptimizerSpec):
     """
-    Follow the regularized leader: the best p for all linearized losses so far.
+    Follow the regularized leader: p minimizes the regularized sum of all linearized losses so far.
 
     ::
 
@@ -22,8 +22,8 @@ class Ftrl(OptimizerSpec):
              / ((n' ** -lr_power + beta) / lr + 2 * l2_strength)
         n  = n'
 
-    MindSpore's kernel on a CPU adds l1 with the wrong sign where z is negative; here it is as
-    its documentation says.
+    MindSpore's CPU kernel adds l1 with the wrong sign where z is negative; this optimizer follows
+    MindSpore's documentation.
 
     References:
         McMahan et al., Ad Click Prediction: a View from the Trenches, 2013, Algorithm 1.
@@ -36,21 +36,21 @@ class Ftrl(OptimizerSpec):
 
     kind: Literal["ftrl"]
     dialect: Dialect = "keras"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect({"keras": 1e-3, "mindspore": 1e-3, "tf1": None}, gt=0)
     """Learning rate."""
     lr_power: float = Field(-0.5, le=0)
-    """How lr falls with n; 0 for not at all."""
+    """Exponent with which lr falls as n grows; 0 for an lr that does not fall."""
     initial_accumulator_value: float = Field(0.1, ge=0)
-    """n before the first update."""
+    """Value of n before the first update."""
     l1_strength: float = Field(0.0, ge=0)
-    """L1 regularization, part of the leader's own problem."""
+    """L1 regularization, as a term of the function that p minimizes."""
     l2_strength: float = Field(0.0, ge=0)
-    """L2 regularization, part of the leader's own problem."""
+    """L2 regularization, as a term of the function that p minimizes."""
     l2_shrinkage: float = per_dialect({"keras": 0.0, "tf1": 0.0}, ge=0)
-    """L2 regularization of the gradient alone: n does not see it."""
+    """L2 regularization that is added to the gradient in z, but not in n."""
     beta: float = per_dialect({"keras": 0.0, "tf1": 0.0}, ge=0)
-    """The paper's beta: keeps the first steps small."""
+    """The paper's beta, which keeps the first steps small."""
 
 
 class ProximalSgd(OptimizerSpec):
@@ -73,13 +73,13 @@ class ProximalSgd(OptimizerSpec):
 
     kind: Literal["proximal_sgd"]
     dialect: Dialect = "article"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect({"article": 0.01, "tf1": None}, gt=0)
     """Learning rate."""
     l1_strength: float = Field(0.0, ge=0)
-    """L1 regularization, by the pull."""
+    """L1 regularization, applied by the pull towards 0."""
     l2_strength: float = Field(0.0, ge=0)
-    """L2 regularization, by the pull."""
+    """L2 regularization, applied by the pull towards 0."""
 
 
 class ProximalAdagrad(OptimizerSpec):
@@ -104,13 +104,13 @@ class ProximalAdagrad(OptimizerSpec):
 
     kind: Literal["proximal_adagrad"]
     dialect: Dialect = "mindspore"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect({"mindspore": 1e-3, "tf1": None}, gt=0)
     """Learning rate."""
     # Above 0: without an eps, a gradient of 0 would be multiplied by infinity.
     initial_accumulator_value: float = Field(0.1, gt=0)
-    """h before the first update."""
+    """Value of h before the first update."""
     l1_strength: float = Field(0.0, ge=0)
-    """L1 regularization, by the pull."""
+    """L1 regularization, applied by the pull towards 0."""
     l2_strength: float = Field(0.0, ge=0)
-    """L2 regularization, by the pull."""
+    """L2 regularization, applied by the pull towards 0."""

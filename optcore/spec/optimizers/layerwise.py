@@ -1,4 +1,4 @@
-"""Step sizes per layer, from norms of its parameters and its step: LAMB and LARS."""
+"""Optimizers with a step size per layer, from the norms of parameter and step: LAMB and LARS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Lamb(AdamSpec):
     """
-    Adam whose step is scaled, per parameter tensor, to the norm of the parameter.
+    Adam whose step is scaled, for each parameter tensor, to the norm of the parameter.
 
     ::
 
@@ -23,8 +23,8 @@ class Lamb(AdamSpec):
         r = norm(p) / norm(u)                1 where either norm is 0
         p = p - lr * r * u
 
-    Paddle leaves r at 1 where weight_decay is 0, unless always_adapt. Keras decays p by
-    lr * weight_decay * p before all of this, outside of u.
+    In Paddle r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
+    lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
@@ -33,24 +33,24 @@ class Lamb(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
-    # Paddle's kernel has the betas as C++ floats too, but their powers begin from doubles, so the
+    # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
 
     kind: Literal["lamb"]
     dialect: Dialect = "article"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7}, ge=0)
     """Keeps the denominator away from 0."""
     weight_decay: float = per_dialect({"article": 0.01, "paddle": 0.01, "keras": 0.0}, ge=0)
-    """Part of the step that is scaled; decay before it if decoupled."""
+    """Weight decay: part of the scaled step u, or, if decoupled, applied before it."""
     always_adapt: bool = per_dialect({"article": True, "paddle": False, "keras": True})
-    """Scale the step also where nothing decays."""
+    """Whether the step is scaled even where weight_decay is 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how powers are computed, and whether a step without decay is scaled."""
+        """Return the flags for the rounding and for scaling a step without weight decay."""
         flags = super().flags(single_precision=single_precision)
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
@@ -61,7 +61,7 @@ class Lamb(AdamSpec):
 
 class Lars(OptimizerSpec):
     """
-    Momentum whose lr is scaled, per parameter tensor, to the norms of parameter and gradient.
+    Momentum whose lr is scaled, for each parameter tensor, by the norms of parameter and gradient.
 
     ::
 
@@ -69,7 +69,7 @@ class Lars(OptimizerSpec):
         v = momentum * v + lr * r * (g + weight_decay * p)
         p = p - v
 
-    r is 1 where a norm is 0 (Paddle: or where weight_decay is 0).
+    r is 1 where a norm is 0, and, in Paddle, where weight_decay is 0.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -82,18 +82,18 @@ class Lars(OptimizerSpec):
 
     kind: Literal["lars"]
     dialect: Dialect = "article"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect({"article": 0.1, "paddle": None}, gt=0)
     """Learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old velocity that is kept."""
     weight_decay: float = Field(5e-4, ge=0)
-    """L2 regularization, part of the step that is scaled."""
+    """L2 regularization, as part of the step that is scaled."""
     lars_coeff: float = Field(1e-3, gt=0)
-    """How much a tensor is trusted to move, as a share of its norm."""
+    """Trust coefficient: how far a tensor may move per step, relative to its norm."""
     eps: float = per_dialect({"article": 0.0, "paddle": 0.0}, ge=0)
     """Keeps the denominator away from 0."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return whether a step without decay is left unscaled."""
+        """Return the flag for scaling a step without weight decay."""
         return {"always_adapt": not self.paddle}

@@ -1,4 +1,4 @@
-"""Lion."""
+"""The Lion optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Lion(OptimizerSpec):
     """
-    Steps of one size: the sign of a mean gradient.
+    Steps of the same size in every coordinate, by the sign of a mean gradient.
 
     ::
 
@@ -20,8 +20,8 @@ class Lion(OptimizerSpec):
         p = p - lr * sign(beta1 * m + (1 - beta1) * g)
         m = beta2 * m + (1 - beta2) * g
 
-    Each coordinate moves by exactly lr, so lr wants to be 3 to 10 times smaller than AdamW's,
-    and weight_decay as much larger.
+    Apart from the decay, each coordinate moves by exactly lr, so lr should be 3 to 10 times smaller
+    than for AdamW, and weight_decay 3 to 10 times larger.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
@@ -36,12 +36,12 @@ class Lion(OptimizerSpec):
 
     kind: Literal["lion"]
     dialect: Dialect = "article"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = per_dialect({"article": 1e-4, "keras": 1e-3}, gt=0)
     """Learning rate: the step of every coordinate."""
     beta1: float = Field(0.9, ge=0, lt=1)
-    """Share of the old mean in the direction."""
+    """Share of the old mean in the direction of the step."""
     beta2: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean that is kept."""
     decoupled_weight_decay: bool = True
-    """Whether weight_decay shrinks p instead of joining the gradient."""
+    """Whether weight_decay shrinks p, instead of being added to the gradient."""

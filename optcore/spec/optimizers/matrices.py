@@ -1,4 +1,4 @@
-"""Optimizers that see a parameter as a matrix: Adafactor and Muon."""
+"""Optimizers that treat a parameter as a matrix: Adafactor and Muon."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ SHARED_WITH_ADAMW = (
     "clip",
     "multi_precision",
 )
-"""What muon's AdamW has of muon itself."""
+"""Fields of muon that also apply to the AdamW of the parameters that are not matrices."""
 
 
 class Adafactor(OptimizerSpec):
     """
-    Adam whose mean square is kept as one number per row (R) and one per column (C).
+    Adam that keeps the mean square as one number per row (R) and one per column (C) of a matrix.
 
     ::
 
         b = 1 - t ** -beta2_decay                                   (t ** beta2_decay in torch)
         R = b * R + (1 - b) * mean(g * g, over columns)
         C = b * C + (1 - b) * mean(g * g, over rows)
-        V = R * C / mean(R)                       a vector keeps its whole V
+        V = R * C / mean(R)                       for a vector, V is kept whole
         u = g / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
-        a = lr * max(eps2, rms(p))                scale_parameter, else lr
+        a = lr * max(eps2, rms(p))                if scale_parameter; else a = lr
         p = p - a * u
 
-    torch      lr = min(lr, 1/sqrt(t)); decay is lr * weight_decay * p with the lr given; R and C
-               are floored by eps1
-    keras      the same; eps1 is added to g * g; decay comes first
-    mindspore  lr = min(0.01 or 1e-6 * t, 1/sqrt(t)) if relative_step; eps1 is added to g * g;
-               beta1 > 0 keeps a mean of the steps; decay is a * weight_decay * p
+    torch      lr = min(lr, 1/sqrt(t)); the decay is lr * weight_decay * p with lr as given; R and C
+               are at least eps1
+    keras      as torch, but eps1 is added to g * g, and the decay comes first
+    mindspore  lr = min(0.01, 1/sqrt(t)) if relative_step (min(1e-6 * t, 1/sqrt(t)) if warmup_init);
+               eps1 is added to g * g; beta1 > 0 keeps a mean of the steps; the decay is
+               a * weight_decay * p
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -55,30 +56,30 @@ class Adafactor(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
     FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
-    STATE_BYTES: ClassVar[str] = "about 0 for a matrix of n x m: 4 * (n + m); 4 for a vector"
+    STATE_BYTES: ClassVar[str] = "about 0 for a matrix (n x m: 4 * (n + m) in all); 4 for a vector"
 
     kind: Literal["adafactor"]
     lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
-    """Learning rate; in mindspore used only without relative_step."""
+    """Learning rate; in mindspore it is used only if relative_step is false."""
     beta2_decay: float = per_dialect({"torch": -0.8, "mindspore": -0.8, "keras": -0.8}, le=0)
-    """Power of t in the share of a new square (MindSpore's decay_rate, negated)."""
+    """Exponent of t in the share of a new squared gradient (MindSpore's decay_rate, negated)."""
     decoupled_weight_decay: Literal[True] = True
-    """Always, for this optimizer."""
+    """Always true for this optimizer."""
     # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.
     eps1: float = per_dialect({"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30}, ge=0)
-    """Keeps the mean squares away from 0; in torch 0 stands for the dtype's machine epsilon."""
+    """Keeps the mean squares away from 0; in torch, 0 stands for the dtype's machine epsilon."""
     eps2: float = Field(1e-3, ge=0)
-    """Smallest root mean square a parameter is taken to have."""
+    """Lower limit on the root mean square of a parameter, where it scales lr."""
     clip_threshold: float = Field(1.0, gt=0)
     """Largest root mean square of a step (torch calls it d)."""
     beta1: float = per_dialect({"mindspore": 0.9}, ge=0, lt=1)
-    """Share of the old mean step that is kept; 0 for none."""
+    """Share of the old mean of the steps that is kept; 0 for no mean."""
     scale_parameter: bool = per_dialect({"mindspore": True})
-    """Whether lr is relative to the size of the parameter."""
+    """Whether lr is multiplied by the root mean square of the parameter."""
     relative_step: bool = per_dialect({"mindspore": True, "keras": True})
-    """Whether lr falls with t by itself."""
+    """Whether lr falls with t without a schedule; in keras it always does."""
     warmup_init: bool = per_dialect({"mindspore": False})
-    """Whether relative_step begins at 1e-6 and rises linearly."""
+    """Whether the lr of relative_step begins at 1e-6 and rises linearly."""
 
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
@@ -88,40 +89,39 @@ class Adafactor(OptimizerSpec):
 
     @property
     def own_decay(self) -> bool:
-        """Whether the decay is part of the rule: not in Keras, where it comes before all else."""
+        """Whether the decay is part of the update rule; in Keras it comes before the rule."""
         return self.dialect != "keras"
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers; eps1 is the dtype's own where it is not given in torch."""
+        """Return the hyperparameters by name; beta1 is 0 except in MindSpore."""
         numbers = super().hyperparameters()
-        # There the field holds MindSpore's 0.9, as `per_dialect` has it where a field does not
-        # exist.
+        # In the other dialects the field holds MindSpore's 0.9, the first default (`per_dialect`).
         if self.dialect != "mindspore":
             numbers["beta1"] = 0.0
         return numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how lr falls, where eps1 stands, and what is scaled and kept."""
+        """Return the flags for the fall of lr, the place of eps1, the scaling and the momentum."""
         mindspore = self.dialect == "mindspore"
         return {
             "single_precision": single_precision,
             "eps1_on_square": self.dialect != "torch",
             "eps1_of_dtype": not self.eps1 and self.dialect == "torch",
-            # Keras limits lr by 1/sqrt(t) a second time, whatever relative_step is, so its flag
-            # does nothing.
+            # Keras limits lr by 1/sqrt(t) even if relative_step is false, so its relative_step has
+            # no effect.
             "falls_with_t": not mindspore,
             "relative_step": mindspore and self.relative_step,
             "warmup_init": self.warmup_init,
             "scale_parameter": self.scale_parameter,
             "scaled_decay": mindspore,
-            # A schedule may raise beta1 from 0 later: the slot is there from the first update.
+            # A schedule may raise beta1 from 0 later, so the slot exists from the first update.
             "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and mindspore,
         }
 
 
 class Muon(OptimizerSpec):
     """
-    Momentum whose step, for a matrix, is replaced by the nearest orthogonal one.
+    Momentum in which the step for a matrix is replaced by the nearest orthogonal matrix.
 
     ::
 
@@ -137,8 +137,8 @@ class Muon(OptimizerSpec):
         s = sqrt(max(1, rows / columns))        adjust_lr original
             0.2 * sqrt(max(rows, columns))      match_rms_adamw (keras: rms_rate in place of 0.2)
 
-    Parameters that are no matrix, and those whose names fit *exclude*, are trained by AdamW.
-    torch computes X in bfloat16, whatever the parameters.
+    Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
+    torch computes X in bfloat16 for parameters of any dtype.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
@@ -150,19 +150,19 @@ class Muon(OptimizerSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "keras")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
-    STATE_BYTES: ClassVar[str] = "4; 8 for what is no matrix"
+    STATE_BYTES: ClassVar[str] = "4; 8 for parameters that are not matrices"
 
     kind: Literal["muon"]
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     weight_decay: float = per_dialect({"torch": 0.1, "keras": 0.004}, ge=0)
-    """Decoupled, so it is multiplied by lr."""
+    """Decoupled weight decay, which is multiplied by lr."""
     decoupled_weight_decay: Literal[True] = True
-    """Always, for this optimizer."""
+    """Always true for this optimizer."""
     momentum: float = Field(0.95, ge=0, lt=1)
     """Share of the old velocity that is kept."""
     nesterov: bool = True
-    """Look ahead."""
+    """Whether to look ahead, by mixing the gradient into the velocity once more (n above)."""
     ns_a: float = 3.4445
     """Coefficient of X in the iteration."""
     ns_b: float = -4.775
@@ -171,21 +171,22 @@ class Muon(OptimizerSpec):
     """Coefficient of A A X."""
     # torch refuses 100 and more.
     ns_steps: int = Field(5, ge=0, lt=100)
-    """Iterations."""
+    """Number of iterations."""
     ns_eps: float = Field(1e-7, ge=0)
-    """Keeps the norm that X is divided by away from 0."""
+    """Keeps the divisor norm(n) away from 0."""
     adjust_lr: Literal["original", "match_rms_adamw", "none"] = per_dialect(
         {"torch": "original", "keras": "match_rms_adamw"}
     )
-    """How lr follows from the shape of the matrix (keras: match_rms_adamw or none)."""
+    """How lr is scaled by the shape of the matrix (s above; none: s = 1). Keras has only
+    match_rms_adamw and none."""
     rms_rate: float = Field(0.2, gt=0)
     """Root mean square of a step under match_rms_adamw."""
     exclude: list[Glob] = Field(default_factory=list, max_length=MAX_NAMES, fail_fast=True)
-    """Globs of the names of matrices that AdamW shall train: embeddings, the last layer."""
+    """Globs of the names of matrices that AdamW trains, such as embeddings and the last layer."""
     adamw_lr_scale: float = Field(1.0, gt=0)
     """AdamW's lr, as a multiple of lr."""
     adamw_weight_decay: float = per_dialect({"torch": 0.01, "keras": 0.004}, ge=0)
-    """AdamW's decay."""
+    """AdamW's weight decay."""
     adamw_beta1: float = Field(0.9, ge=0, lt=1)
     """AdamW's beta1."""
     adamw_beta2: float = Field(0.999, ge=0, lt=1)
@@ -194,12 +195,12 @@ class Muon(OptimizerSpec):
     """AdamW's eps."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers of the matrices' rule."""
+        """Return the hyperparameters of the update rule for matrices, by name."""
         numbers = super().hyperparameters()
         return {name: numbers[name] for name in numbers if not name.startswith("adamw_")}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return which form of momentum and of the iteration, and how lr is adjusted."""
+        """Return the flags for the momentum, the iteration and the scaling of lr."""
         return {
             "nesterov": self.nesterov,
             "mean_velocity": self.dialect == "torch",
@@ -210,11 +211,11 @@ class Muon(OptimizerSpec):
 
     def adamw(self) -> dict[str, Any]:
         """
-        Return the spec, as data, of the optimizer of what is no matrix.
+        Return the data of the AdamW spec for the parameters that are not matrices.
 
-        Its lr is still to be multiplied by adamw_lr_scale, wherever a schedule moves it.
+        The caller must multiply the lr in it by adamw_lr_scale, at every step of a schedule.
         """
-        # Keras decays by the lr before it is scaled.
+        # In Keras the decay uses lr before it is scaled.
         scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
         return {
             "kind": "adamw",

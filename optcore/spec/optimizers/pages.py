@@ -1,4 +1,4 @@
-"""A page per optimizer, written from its spec: what docs/optimizers/ holds."""
+"""Write docs/optimizers from the specs: a page per optimizer, and an index."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 LIMITS = (("gt", "> {}"), ("ge", ">= {}"), ("lt", "< {}"), ("le", "<= {}"))
-# Without weight_decay, for which some optimizers have defaults of their own.
+# Without weight_decay, for which some optimizers have other defaults.
 COMMON = [name for name in OptimizerSpec.model_fields if name not in ("kind", "weight_decay")]
-"""Fields that every optimizer has; described once."""
+"""Fields that every optimizer has; they are described on one page."""
 
 
 def pages() -> dict[str, str]:
-    """Return file name -> content of every page."""
+    """Return the content of every page, by file name."""
     return {"README.md": _index()} | {
         f"{kind}.md": "\n".join(_page(kind, cls)) + "\n" for kind, cls in OPTIMIZERS.items()
     }
@@ -31,10 +31,10 @@ def _index() -> str:
     lines = [
         "# Optimizers",
         "",
-        "Written from `optcore/spec/optimizers`; `python -m optcore.spec.optimizers.pages` writes",
-        "it again. `GET /v1/optimizers` serves the same.",
+        "These pages are written from `optcore/spec/optimizers`; to write them again, run",
+        "`python -m optcore.spec.optimizers.pages`. `GET /v1/optimizers` returns the same as JSON.",
         "",
-        "In place of torch's own, for any model:",
+        "An optimizer can be used in place of torch's, with any model:",
         "",
         "```python",
         "optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)",
@@ -49,7 +49,7 @@ def _index() -> str:
         ")",
         "```",
         "",
-        "`state_dict` of either loads into the other, where torch has the optimizer.",
+        "If torch has the optimizer, each of the two can load the `state_dict` of the other.",
         "",
         "| | | dialects |",
         "| --- | --- | --- |",
@@ -70,14 +70,14 @@ def _page(kind: str, cls: type[OptimizerSpec]) -> Iterator[str]:
     yield f"# {kind}"
     yield ""
     for line in (inspect.getdoc(cls) or "").splitlines():
-        # Markdown takes the indented block for code without it.
+        # In Markdown the indented block is code without this line.
         if line == "::":
             continue
         yield f"**{line}**" if line == "References:" else line
     yield ""
     yield f"Dialects: {', '.join(cls.DIALECTS)} (the first is the default)."
     yield ""
-    yield f"Bytes per float32 parameter beside itself and its gradient: {cls.STATE_BYTES}."
+    yield f"State of the optimizer, in bytes per float32 parameter: {cls.STATE_BYTES}."
     yield ""
     yield "## Hyperparameters"
     yield ""
@@ -134,7 +134,7 @@ def _summary(cls: type[OptimizerSpec]) -> str:
 
 
 def main() -> None:
-    """Write the pages below docs/optimizers."""
+    """Write the pages into docs/optimizers."""
     folder = Path("docs/optimizers")
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in pages().items():

@@ -1,4 +1,4 @@
-"""RMSprop and Adadelta."""
+"""The optimizers RMSprop and Adadelta."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class RmsProp(OptimizerSpec):
     """
-    Gradients divided by a running root mean square of themselves.
+    Gradient descent with each gradient divided by the running root mean square of the gradients.
 
     ::
 
         g = g + weight_decay * p
-        h = rho * h + (1 - rho) * g * g         from 0; mindspore, tf1 from 1
-        a = rho * a + (1 - rho) * g             centered only, else a = 0
+        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1
+        a = rho * a + (1 - rho) * g             if centered; else a = 0
 
         torch, article                          elsewhere
         d = sqrt(h - a * a) + eps               d = sqrt(h - a * a + eps)
@@ -40,7 +40,7 @@ class RmsProp(OptimizerSpec):
         "tf1",
         "article",
     )
-    # The kernel is Adam's with beta1 = 0, where eps is added to the root: elsewhere it is under it.
+    # The kernel is Adam's with beta1 = 0. It adds eps to the root, the other dialects under it.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps", "momentum"}),  # C++ floats in its kernel
@@ -76,7 +76,7 @@ class RmsProp(OptimizerSpec):
         ge=0,
         lt=1,
     )
-    """Share of the old mean square that is kept (torch: alpha; MindSpore, TF1: decay)."""
+    """Share of the old mean square that is kept (in torch alpha; in MindSpore and TF1 decay)."""
     eps: float = per_dialect(
         {
             "torch": 1e-8,
@@ -113,19 +113,19 @@ class RmsProp(OptimizerSpec):
             "tf1": False,
         }
     )
-    """Divide by the standard deviation instead of the root mean square."""
+    """Whether to divide by the standard deviation instead of the root mean square."""
 
     @property
     def _velocity(self) -> bool:
-        # A schedule may raise it from 0 later: the slot is there from the first update.
+        # A schedule may raise momentum from 0 later, so the slot exists from the first update.
         return self.momentum > 0 or "momentum" in self.schedules
 
     def has_kernel(self) -> bool:
-        """Return whether it has neither mean nor velocity: then it is Adam without its momentum."""
+        """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
         return super().has_kernel() and not (self.centered or self._velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return where eps and lr stand, where h starts, and whether the mean is subtracted."""
+        """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
         outside = self.dialect in ("torch", "article")
         return {
             "eps_inside": not outside,
@@ -138,7 +138,7 @@ class RmsProp(OptimizerSpec):
 
 class Adadelta(OptimizerSpec):
     """
-    RMSprop whose step has the unit of p: the running mean square d of the steps themselves.
+    RMSprop whose step has the unit of p, by means of the running mean square d of the steps.
 
     ::
 
@@ -205,4 +205,4 @@ class Adadelta(OptimizerSpec):
         },
         ge=0,
     )
-    """Keeps both roots away from 0, and the first step."""
+    """Keeps both roots, and so the first step, away from 0."""

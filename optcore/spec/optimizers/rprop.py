@@ -1,4 +1,4 @@
-"""Rprop."""
+"""The Rprop optimizer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Rprop(OptimizerSpec):
     """
-    A step size s per coordinate that looks only at whether the gradient changed its sign.
+    A step size s per coordinate that depends only on whether the gradient changed sign.
 
     ::
 
-        s = lr                                       before the first update
-        s = clamp(s * eta_plus,  step_min, step_max)   g and the one before agree in sign
-        s = clamp(s * eta_minus, step_min, step_max)   they disagree: g counts as 0
+        s = lr                                         before the first update
+        s = clamp(s * eta_plus,  step_min, step_max)   if g has the sign of the previous g
+        s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
 
-    For gradients of the whole dataset; those of small batches change sign by chance.
+    It is suitable for gradients of the whole dataset: gradients of small batches change sign by
+    chance.
 
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
@@ -35,9 +36,9 @@ class Rprop(OptimizerSpec):
     lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1}, gt=0)
     """First step size of every coordinate."""
     eta_minus: float = Field(0.5, gt=0, lt=1)
-    """Factor when the sign changed."""
+    """Factor that multiplies the step size when the sign changed."""
     eta_plus: float = Field(1.2, gt=1)
-    """Factor when it did not."""
+    """Factor that multiplies the step size when the sign did not change."""
     step_min: float = per_dialect({"torch": 1e-6, "paddle": 1e-5, "mindspore": 1e-6}, ge=0)
     """Smallest step size."""
     step_max: float = Field(50.0, gt=0)

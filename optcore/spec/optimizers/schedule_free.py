@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: an average in place of a schedule."""
+"""Schedule-free AdamW, which has an average of the weights in place of a schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optcore.spec.optimizers.adam import AdamSpec
 
 class ScheduleFreeAdamW(AdamSpec):
     """
-    AdamW steps on z, gradients at y, and the average x of all z to evaluate on.
+    AdamW that steps on z, takes gradients at y, and is evaluated at x, the average of all z.
 
     ::
 
@@ -26,11 +26,11 @@ class ScheduleFreeAdamW(AdamSpec):
         z = z - e * u
         x = (y - (1 - beta1) * z) / beta1
 
-    Keras recovers x from y with the z that has moved already, so its y is (1 - w) * y + w * z with
+    Keras recovers x from y with the z that has already moved, so its y is (1 - w) * y + w * z with
     the new z: gradients are taken close to x.
 
-    The parameters are y; evaluations and the final model use x. Decoupled (keras), the decay
-    shrinks y before the update instead of being part of u.
+    The parameters are y; evaluations and the final model use x. If the weight decay is decoupled
+    (as in keras), it shrinks y before the update instead of being part of u.
 
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
@@ -45,28 +45,28 @@ class ScheduleFreeAdamW(AdamSpec):
 
     kind: Literal["schedule_free_adamw"]
     dialect: Dialect = "article"
-    """Whose math, defaults and rounding."""
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(2.5e-3, gt=0)
-    """Learning rate; it needs no schedule."""
-    # Not 0: the average is recovered by a factor of 1 / beta1, which must be finite in float32.
+    """Learning rate, which needs no schedule."""
+    # Not 0: x is recovered with a factor of 1 / beta1, which must be finite in float32.
     beta1: float = Field(0.9, ge=1e-30, le=1)
-    """How far gradients are taken from z towards x."""
+    """Position of y, at which gradients are taken, between z (0) and x (1)."""
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
     warmup_steps: int = Field(0, ge=0, le=MAX_COUNT)
-    """Updates over which lr rises linearly."""
+    """Number of updates over which lr rises linearly."""
     r: float = per_dialect({"article": 0.0}, ge=0)
-    """Power of t in an update's weight."""
+    """Exponent of t in the weight k of an update."""
     weight_lr_power: float = per_dialect({"article": 2.0}, ge=0)
-    """Power of the warmup in an update's weight."""
+    """Exponent of the warmup in the weight k of an update."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers; Keras weighs all updates alike."""
+        """Return the hyperparameters by name; in Keras all updates have the same weight."""
         numbers = super().hyperparameters()
         return {**numbers, "r": 0.0, "weight_lr_power": 0.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return how powers are computed."""
+        """Return the flags for the rounding of powers and for the z in x."""
         flags = super().flags(single_precision=single_precision)
         flags.pop("eps_hat")
         return {**flags, "late_z": self.dialect == "keras"}

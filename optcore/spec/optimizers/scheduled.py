@@ -1,4 +1,4 @@
-"""A schedule written in place of a number."""
+"""Schedules that are written in place of numbers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from optcore.spec.base import Spec
 
 def take_schedules(cls: type[Spec], data: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return *data* with the schedules that stand for numbers moved to ``schedules``.
+    Return *data* with the schedules that are in place of numbers moved to ``schedules``.
 
     ``{"beta1": {"kind": "linear", "value": 0.9, "end": 0.8}}`` becomes ``{"beta1": 0.9,
-    "schedules": {"beta1": {"kind": "linear", "end": 0.8}}}``; without ``value`` the schedule
-    starts from the number's default.
+    "schedules": {"beta1": {"kind": "linear", "end": 0.8}}}``. Without ``value``, the schedule
+    starts from the default of the field.
     """
     moved = dict(data)
     schedules = dict(data.get("schedules") or {})
     for name, value in data.items():
         field = cls.model_fields.get(name)
-        # Only numbers have schedules: clip and average are objects themselves.
+        # Only numbers have schedules: fields such as clip are objects themselves.
         if field is None or field.annotation is not float or not isinstance(value, Mapping):
             continue
         schedule = dict(value)

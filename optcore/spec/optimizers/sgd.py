@@ -1,4 +1,4 @@
-"""Gradient descent: plain, with momentum, with Nesterov's."""
+"""Gradient descent: plain, with momentum, and with Nesterov's momentum."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Momentum(OptimizerSpec):
         v = momentum * v - lr * g       v = momentum * v + (1 - dampening) * g
         p = p + v                       p = p - lr * v
 
-    The two part as soon as lr changes: on the left, lr acts on gradients, on the right on the
-    velocity. Dampening is left out at the first update, whose v is g itself.
+    The two formulas differ only once lr changes: on the left lr multiplies gradients, on the right
+    it multiplies the velocity. At the first update there is no dampening: v is g.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
@@ -77,7 +77,8 @@ class Momentum(OptimizerSpec):
         "tf1",
         "article",
     )
-    # torch's kernel applies lr to the velocity; Keras and the article have it inside.
+    # torch's kernel multiplies the velocity by lr; in Keras and the article the velocity contains
+    # lr.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
         {"torch", "paddle", "paddleocr", "mindspore", "tf1"}
     )
@@ -112,19 +113,19 @@ class Momentum(OptimizerSpec):
     """Share of the gradient that is left out of the velocity."""
 
     def has_kernel(self) -> bool:
-        """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
-        # As a float32: dialects that round make 0 of 5e-324.
+        """Return whether torch's fused kernel fits; it requires that momentum stay above 0."""
+        # As a float32: dialects that round turn 5e-324 into 0.
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return whether lr is inside the velocity."""
+        """Return the flag for a velocity that contains lr."""
         return {"lr_inside": self.dialect in ("article", "keras")}
 
 
 class Nesterov(OptimizerSpec):
     """
-    Momentum that looks ahead: the gradient is applied once more on top of the new velocity.
+    Momentum that looks ahead: the gradient is applied once more, in addition to the new velocity.
 
     ::
 
@@ -135,9 +136,9 @@ class Nesterov(OptimizerSpec):
         p = p - lr * (g + momentum * v)   p = p + momentum * v - lr * g  p = p + momentum ** 2 * v
                                                                          - (1 + momentum) * lr * g
 
-    The article's step puts the new v where Bengio's identity has the old one, so its first step
-    is (1 + momentum + momentum ** 2) * lr * g; it is kept as written. MindSpore's nn.Momentum
-    ignores use_nesterov on a CPU; here it means what its documentation says.
+    The article's formula has the new v where Bengio's identity has the old v, so its first step is
+    (1 + momentum + momentum ** 2) * lr * g; the formula is kept as the article has it. MindSpore's
+    nn.Momentum ignores use_nesterov on a CPU; this optimizer follows MindSpore's documentation.
 
     References:
         Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning,
@@ -156,7 +157,7 @@ class Nesterov(OptimizerSpec):
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["nesterov"]
-    # MindSpore's is that of nn.SGD: nn.Momentum has no default.
+    # MindSpore's default is that of nn.SGD: nn.Momentum has no default.
     lr: float = per_dialect(
         {
             "torch": 1e-3,
@@ -173,12 +174,12 @@ class Nesterov(OptimizerSpec):
     """Share of the old velocity that is kept."""
 
     def has_kernel(self) -> bool:
-        """Return whether there always is a velocity: without, torch's kernel refuses its buffer."""
+        """Return whether torch's fused kernel fits; it requires that momentum stay above 0."""
         always = float32(self.momentum) > 0 and "momentum" not in self.schedules
         return super().has_kernel() and always
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return whether lr is inside the velocity, and which velocity is looked at."""
+        """Return the flags for a velocity that contains lr and for the article's formula."""
         return {
             "lr_inside": self.dialect in ("article", "keras"),
             "as_written": self.dialect == "article",

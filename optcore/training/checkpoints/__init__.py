@@ -1,1 +1,1 @@
-"""A run on disk: saved, verified, restored, and begun from."""
+"""Checkpoints: saving a run to files, verifying and restoring it, and starting new runs from it."""

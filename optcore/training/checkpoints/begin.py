@@ -1,4 +1,4 @@
-"""Beginning a run with what another one has learned."""
+"""Starting a run with the network, or also the optimizer state, of another run."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def begin_from(
     sha256: str | None = None,
 ) -> Run:
     """
-    Return a run of *spec* at its own first step, with the network of the checkpoint at *path*.
+    Return a run of *spec* at its first step, with the network from the checkpoint at *path*.
 
     Args:
-        spec: a network of the same parameters; all else may differ.
-        files: where the checkpoint was written.
-        path: what `save` returned, of any run; for its weights alone, a file with a network will
-            do.
-        keep: whether the optimizer begins afresh, or with the slots and counts of the checkpoint;
-            its schedules begin at 0 all the same.
-        data_dir: where datasets lie.
+        spec: the description of the new run. Its network must have the same parameters as the
+            network in the checkpoint; all else may differ.
+        files: the storage that holds the checkpoint.
+        path: the path of a checkpoint, of any run, as `save` returned it. With ``weights`` it may
+            also be the path of a file that holds a network.
+        keep: ``weights`` to start the optimizer afresh; ``optimizer`` to start it with the slots
+            and update counts from the checkpoint. Schedules start at 0 in both cases.
+        data_dir: the folder that holds the datasets.
         device: ``cpu`` or ``cuda``.
-        sha256: what `save` returned, or of the file, if it is known.
+        sha256: the SHA-256 that `save` returned, or that of the file; None if it is not known.
 
     Raises:
-        CheckpointUnusable: a file is damaged, or network or optimizer do not fit.
-        OSError: a file is not there, or cannot be read now.
-        DatasetMissing: the data directory does not hold the dataset.
+        CheckpointUnusable: a file is damaged, or the network or the optimizer state does not fit
+            *spec*.
+        OSError: a file does not exist, or cannot be read now.
+        DatasetMissing: *data_dir* does not hold the dataset.
     """
     slots: dict[str, dict[str, Tensor]] = {}
     counts: dict[str, int] = {}
@@ -56,5 +58,5 @@ def begin_from(
         if keep == "optimizer":
             run.optimizer.load_named(slots, counts, updates=0)
     except ValueError as error:
-        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
+        raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return run

@@ -1,7 +1,8 @@
 """
-Checkpoints: the whole state of a run as files, which `optcore.files.checkpoint` lists.
+Checkpoints: the whole state of a run, saved to files and restored from them.
 
-Tensors are stored contiguous; their memory format is in the fingerprint. Nothing is pickled.
+`optcore.files.checkpoint` lists the files. Tensors are stored contiguous; the memory format is one
+of the facts about the run (`optcore.training.fingerprint`). Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ COUNTERS = (
     *("row", "t", "micro", "partial_loss", "evaluated", "stopped"),
     *("loss_sum", "loss_count"),
 )
-"""Fields of a run that are numbers or booleans."""
+"""Names of the fields of `Run` that are saved as numbers or booleans."""
 MAX_CHECKPOINTS = 3
-"""Number of checkpoints that are kept of a run."""
+"""Number of checkpoints that are kept for a run."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Checkpoint:
     A checkpoint that was written.
 
     Attributes:
-        path: its name below the root of the files.
-        step: steps made when it was made.
-        sha256: of its ``state.json``, which holds those of the other files.
-        digest: of every tensor of the run.
+        path: the name of its folder, relative to the root of the files.
+        step: the number of steps that the run had made.
+        sha256: the SHA-256 of its ``state.json``, which contains the SHA-256 of the other files.
+        digest: the digest over every tensor of the run.
     """
 
     path: str
@@ -60,17 +61,17 @@ class Checkpoint:
 
 def save(run: Run, files: Files, folder: str = "") -> Checkpoint:
     """
-    Write *run* below *folder*, and delete older checkpoints there but the last few.
+    Write a checkpoint of *run* below *folder*, and delete all but the last few checkpoints there.
 
     Args:
-        run: between two reports of `train`, and settled.
-        files: where it is written.
-        folder: of all checkpoints of this run; only one process writes there.
+        run: a settled run, between two reports of `train`.
+        files: the storage to write to.
+        folder: the folder of all checkpoints of this run. Only one process may write there.
 
     Raises:
-        OSError: it could not be written; nothing of it is left.
+        OSError: the checkpoint could not be written. No part of it is left.
     """
-    # First: what a crash has left takes space.
+    # Before writing: what a crash has left takes space.
     layout.prune(files, folder, most=MAX_CHECKPOINTS)
     facts = _facts(run)
     path, sha256 = layout.write(
@@ -92,15 +93,15 @@ def restore(
     Restore *run* from the checkpoint at *path*; return the facts of the checkpoint.
 
     Args:
-        run: of the same spec, just started; all of its state is replaced.
-        files: where it was written.
-        path: what `save` returned.
-        sha256: what `save` returned, if it is known.
-        exact: whether the run must continue with the same bits.
+        run: a run of the same spec, just started. All of its state is replaced.
+        files: the storage that holds the checkpoint.
+        path: the path that `save` returned.
+        sha256: the SHA-256 that `save` returned; None if it is not known.
+        exact: whether to refuse a checkpoint from which *run* would not continue bit for bit.
 
     Raises:
-        CheckpointUnusable: a file is damaged, belongs to another spec, or was made where bits
-            differ.
+        CheckpointUnusable: a file is damaged, the checkpoint belongs to another spec, or, if
+            *exact*, the facts that determine bits (`Run.facts`) were different.
         OSError: a file does not exist, or cannot be read now.
     """
     facts, model, state = read(files, path, sha256=sha256)
@@ -114,7 +115,7 @@ def restore(
     except KeyError as error:
         raise CheckpointUnusable(f"{path} does not hold {error}") from None
     except ValueError as error:
-        raise CheckpointUnusable(f"{path} does not fit: {error}") from None
+        raise CheckpointUnusable(f"{path} does not fit the run: {error}") from None
     return facts
 
 
@@ -160,7 +161,7 @@ def _restore_gradients(run: Run, gradients: Mapping[str, Tensor]) -> None:
 
 
 def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the tensors of a state file by the first word of their names."""
+    """Return the tensors of a state file, grouped by the first part of their dotted names."""
     parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         part, _, rest = name.partition(".")
@@ -169,7 +170,7 @@ def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the optimizer's slots among the tensors of a state file."""
+    """Return the optimizer's slots from a state file: slot -> parameter name -> tensor."""
     slots: dict[str, dict[str, Tensor]] = {}
     for name, tensor in _parts(state).get("optimizer", {}).items():
         slot, _, parameter = name.partition(".")
@@ -178,13 +179,13 @@ def slots_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _stateful(run: Run) -> dict[str, Scaler | Best]:
-    """Return the parts of *run* with a ``state_dict``, by name."""
+    """Return the parts of *run* that have a ``state_dict``, by their names in a checkpoint."""
     found = {"scaler": run.scaler, "kept": run.best, "stopping": run.stopping}
     return {name: part for name, part in found.items() if part is not None}
 
 
 def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Raise if bits differ between here and where the checkpoint was made."""
+    """Raise CheckpointUnusable if the facts here differ from those of the checkpoint."""
     differing = [
         f"{name} was {theirs.get(name)}, is {ours.get(name)}"
         for name in sorted(theirs.keys() | ours.keys())
@@ -195,13 +196,13 @@ def _check_facts(path: str, theirs: Mapping[str, str], ours: Mapping[str, str]) 
 
 
 def model_bytes(run: Run) -> bytes:
-    """Return the network of *run*, as it is evaluated, as a safetensors file."""
+    """Return the network of *run* as a safetensors file, with the weights used in evaluation."""
     with run.optimizer.averaged():
         return tensors_to_bytes(run.model_tensors())
 
 
 def ema_bytes(run: Run) -> bytes:
-    """Return the network of *run* with its averaged weights, as a safetensors file."""
+    """Return the network of *run* as a safetensors file, with its averaged weights."""
     assert run.ema is not None
     with run.ema.in_place():
         return tensors_to_bytes(run.model_tensors())

@@ -1,4 +1,4 @@
-"""One number for every tensor of a run: equal digests, equal bits."""
+"""A digest over all tensors of a run. Tensors with equal digests are equal bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     Return the SHA-256 over names, dtypes, shapes and bytes of *tensors*, in order of name.
 
     Args:
-        tensors: of any shape, dtype and layout; their logical contents count.
+        tensors: name -> tensor, of any shape, dtype and layout. The digest does not depend on the
+            layout.
     """
     total = hashlib.sha256()
     for name in sorted(tensors):

@@ -1,4 +1,4 @@
-"""Checkpoints of a release before, read as those of this one."""
+"""Translation of checkpoints from earlier releases."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from optcore.spec.former import translated
 
 def in_present_words(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the facts of a checkpoint with its spec as this release writes it.
+    Return the facts of a checkpoint, with the spec translated to the form of this release.
 
-    A loss scale of the optimizer had no state. As one of the training it has: a scale that stays,
-    and counts of overflows, which did not matter.
+    Release 0.2.0 had a loss scale in the optimizer, without state. Such a scale is now part of the
+    training and has state: the scale, which stays the same, and counts, which start at 0.
     """
     present = {**facts, "spec": translated(facts["spec"])}
     scale = facts["spec"]["optimizer"].get("loss_scale", 1.0)

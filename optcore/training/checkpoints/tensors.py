@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint, from files that are verified."""
+"""Reading the tensors of a checkpoint, from verified files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def read(
     files: Files, path: str, *, sha256: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
     """
-    Return facts, network and other tensors of the checkpoint at *path*.
+    Return the facts, the network and the other tensors of the checkpoint at *path*.
 
     Raises:
-        CheckpointUnusable: a file is damaged.
+        CheckpointUnusable: a file is damaged, or has another format.
         OSError: a file does not exist, or cannot be read now.
     """
     found = layout.read(files, path, sha256=sha256)
@@ -28,13 +28,17 @@ def read(
 
 
 def network(files: Files, path: str, sha256: str | None) -> dict[str, Tensor]:
-    """Return the network in a checkpoint or a file; raises as `read` does."""
+    """
+    Return the network from a checkpoint, or from a file that holds a network.
+
+    It raises the same errors as `read`.
+    """
     return _tensors(path, layout.read_model(files, path, sha256=sha256))
 
 
 def _tensors(path: str, content: bytes) -> dict[str, Tensor]:
     try:
         return tensors_from_bytes(content)
-    # It has the SHA-256 that was asked for, if one was: the file was never safetensors.
+    # The content has the expected SHA-256, if one was given: the file never was safetensors.
     except (ValueError, SafetensorError) as error:
         raise CheckpointUnusable(f"{path} is damaged: {error}") from None

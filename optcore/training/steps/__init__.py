@@ -1,1 +1,1 @@
-"""One step: the gradients of its batches, the update, and the columns."""
+"""One training step: the gradients of its batches, the update, and the columns of its report."""

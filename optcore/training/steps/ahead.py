@@ -1,4 +1,4 @@
-"""Steps made before their reports: a GPU need not wait until each loss is on the host."""
+"""Steps made ahead of their reports, so that a GPU need not wait until a loss is on the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optcore.training.steps.passes import backward, examples, loss_of, overflow_
 from optcore.training.steps.step import applied, divergence
 
 AHEAD = 32
-"""Steps that a GPU may be ahead of the reports."""
+"""Number of steps that a GPU may be ahead of the reports."""
 
 
 class Made(NamedTuple):
@@ -34,14 +34,14 @@ class Made(NamedTuple):
 
 
 def ahead_of_reports(run: Run, columns: Columns) -> int:
-    """Return the number of steps that may be made before the first is reported."""
-    # Whether to skip is known only with the loss, and columns wait for the device at every step.
+    """Return the number of steps that may be made before the first of them is reported."""
+    # The loss decides whether an update is skipped, and columns wait for the device at every step.
     plain = not (run.spec.may_skip or columns.any or run.optimizer.needs_closure)
     return AHEAD if run.device.type == "cuda" and plain else 1
 
 
 def step_ahead(run: Run) -> Made:
-    """Make an update without waiting for its loss."""
+    """Make a step without waiting for its loss; return its report and the loss separately."""
     accumulate, whole, micro = run.spec.training.accumulate, examples(run), 0
     # In double, as `step` adds Python numbers, so that both report the same bits.
     total = torch.zeros((), dtype=torch.float64, device=run.device)
@@ -55,7 +55,7 @@ def step_ahead(run: Run) -> Made:
         total += loss.detach()
         micro += 1
     overflow = _update(run)
-    # Its loss is not known yet, and may show that the run has diverged.
+    # The loss is not known yet, and may show that the run has diverged.
     run.settled, run.row = False, run.row + 1
     lrs = run.applied_lrs()
     report = StepReport(run.row - 1, lrs[run.displayed_group], 0.0, lrs if len(lrs) > 1 else ())
@@ -75,8 +75,8 @@ def _update(run: Run) -> Diverged | None:
 
 
 def reported(run: Run, made: Sequence[Made]) -> Iterator[StepReport]:
-    """Wait for the losses of the steps *made*; yield their reports. The last settles the run."""
-    # One copy to the host, and so one wait, for all of them.
+    """Wait for the losses of the steps *made*, then yield their reports; the last settles *run*."""
+    # One copy to the host, and so one wait, for all losses.
     losses = torch.stack([each.loss for each in made]).tolist()
     for each, loss in zip(made, losses, strict=True):
         report = each.report._replace(loss=loss)

@@ -1,4 +1,4 @@
-"""The columns of a step besides lr and loss."""
+"""The columns of a step's report besides lr and loss, such as the norm of the gradient."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from optcore.training.run import Run
 
 MEBIBYTE = 2**20
 STATM = Path("/proc/self/statm")
-"""Memory of this process in pages, on Linux."""
+"""File with the memory use of this process in pages, on Linux."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Columns:
     """
-    Measures the columns of the spec at each step.
+    Measures, at each step, the columns that the spec asks for.
 
     Attributes:
-        any: whether there are columns besides lr and loss.
+        any: whether the spec asks for columns besides lr and loss.
     """
 
     def __init__(self, run: Run) -> None:
@@ -35,17 +35,17 @@ class Columns:
         self._grad_norm, self._before = math.nan, list[Tensor]()
 
     def restart(self) -> None:
-        """Exclude the time since the last step from the speed."""
+        """Exclude the time since the last step from the speed (``examples_per_s``)."""
         self._since = time.perf_counter()
 
     def begin(self) -> None:
-        """Record the weights before a step."""
+        """Prepare for a step: store the weights before it, if a column needs them."""
         self._grad_norm = math.nan
         if "update_ratio" in self._names:
             self._before = [param.detach().clone() for param in self._run.model.parameters()]
 
     def measure_gradient(self, scale: float) -> None:
-        """Measure the gradient, which comes multiplied by *scale*, before it is clipped."""
+        """Measure the norm of the unclipped gradient, which has been multiplied by *scale*."""
         if "grad_norm" not in self._names:
             return
         params = list(self._run.model.parameters())
@@ -54,7 +54,13 @@ class Columns:
         self._grad_norm = global_norm(params) / scale if there else math.nan
 
     def values(self, scale: float, *, updated: bool) -> tuple[float, ...]:
-        """Return the columns of a step made with the loss scale *scale*; *updated* if it was."""
+        """
+        Return the values of the columns for a step.
+
+        Args:
+            scale: the loss scale of the step.
+            updated: whether the step made an update.
+        """
         if not self._names:
             return ()
         # The count before the update, at which the schedule gave this row's lr.
@@ -77,7 +83,7 @@ class Columns:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Return the memory of *device* that this process holds; 0 where it is unknown."""
+    """Return the bytes of memory on *device* that this process uses; 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0

@@ -12,17 +12,17 @@ from optcore.training.reports import Diverged
 from optcore.training.run import Run
 
 NOT_REPRESENTABLE = "without overflow"
-"""Part of torch's error about a scalar that does not fit its dtype."""
+"""Part of the message with which torch refuses a scalar that does not fit a dtype."""
 
 
 def acceptable(run: Run, loss: float) -> bool:
-    """Return whether an update may be made from *loss*."""
+    """Return whether *loss* is finite and within the limit, so that an update may be made."""
     limit = run.spec.training.loss_limit
     return math.isfinite(loss) and (limit is None or loss <= limit)
 
 
 def loss_scale(run: Run) -> float:
-    """Return the factor of the loss of this step."""
+    """Return the factor that the loss of the current step is multiplied by."""
     return 1.0 if run.scaler is None else run.scaler.scale
 
 
@@ -35,14 +35,14 @@ def examples(run: Run) -> int:
 
 
 def loss_of(run: Run, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean loss of a batch, computed in float32 at least."""
+    """Return the mean loss of a batch, computed in float32 or wider."""
     with run.autocast:
         return run.loss(run.model(images), labels)
 
 
 def backward(run: Run, loss: Tensor) -> None:
-    """Add the gradient of *loss*, scaled, to those of the parameters."""
-    # The loss is float32 at least; scaled in float16 it would be infinite from 65,520 on.
+    """Add the gradient of the scaled *loss* to the gradients of the parameters."""
+    # The loss is float32 or wider: in float16 a scaled loss would be infinite from 65,520 on.
     scale = loss_scale(run)
     (loss if scale == 1 else loss * scale).backward()
 
@@ -50,10 +50,10 @@ def backward(run: Run, loss: Tensor) -> None:
 @contextmanager
 def overflow_as_divergence(run: Run) -> Iterator[None]:
     """
-    Raise `Diverged` where the numbers of an update overflow before it is made.
+    Raise `Diverged` if a number that an update is computed from overflows in the ``with`` block.
 
     An overflow in a tensor shows in the next loss. But some numbers are computed in Python, and
-    torch raises for a scalar that the dtype of its tensors cannot hold.
+    torch raises an error for a number that does not fit the dtype of the tensors.
     """
     try:
         yield
@@ -61,5 +61,5 @@ def overflow_as_divergence(run: Run) -> Iterator[None]:
         # torch has no class for this error, so its text has to tell.
         if isinstance(error, RuntimeError) and NOT_REPRESENTABLE not in str(error):
             raise
-        what = f"the update must be made of numbers that its tensors can hold, got: {error}"
+        what = f"numbers in the update must fit the dtype of its tensors, got: {error}"
         raise Diverged(what, run.row) from None

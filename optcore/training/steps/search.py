@@ -46,10 +46,10 @@ class _Interrupted(Exception):
 
 def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[float, bool]]:
     """
-    Let the optimizer search; return the first loss, and whether an update was made.
+    Make a step by the optimizer's search; return the first loss, and whether there was an update.
 
     Yields:
-        the progress whenever the step was interrupted; the run is then as before it.
+        the progress each time the step is interrupted. The run is then as it was before the step.
     """
     while True:
         before = _Before.of(run)
@@ -72,7 +72,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
         run.optimizer.zero_grad()
         loss = loss_of(run, images, labels)
         losses.append(loss.item())
-        # Only the first loss is the row's. A search may pass points where it is infinite.
+        # Only the first loss is that of the row. A search may pass points with an infinite loss.
         if len(losses) == 1 and not acceptable(run, losses[0]):
             raise _Unusable(losses[0])
         backward(run, loss)
@@ -90,7 +90,7 @@ def _once(run: Run, columns: Columns) -> tuple[float, bool]:
 
 @dataclass(frozen=True)
 class _Before:
-    """The state that a search changes, from before it."""
+    """The state that a search changes, as it was before the search."""
 
     tensors: list[tuple[Tensor, Tensor]]
     memory: dict[str, Any]
@@ -107,7 +107,7 @@ class _Before:
         return cls(
             [(tensor, tensor.clone()) for tensor in changed],
             _optimizer(run).memory(),
-            # The order itself: `Batches` makes a new one for each pass and writes into none.
+            # The order is not copied: `Batches` makes a new order for each pass and changes none.
             (batches.epoch, batches.position, batches.served, batches.order),
             generator_tensors(),
             generator_words(),

@@ -27,10 +27,10 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
     Make a step of *run* and wait for its loss.
 
     Yields:
-        the progress between two batches, and where a long search was interrupted.
+        the progress between two batches, and whenever a long search is interrupted.
 
     Returns:
-        the report. The run is one step further, unless the loss ends it.
+        the report of the step. The run has advanced by one step, unless the loss ends the run.
     """
     columns.begin()
     if run.optimizer.needs_closure:
@@ -51,7 +51,7 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
         run.optimizer.follow_plans()  # so that the report has the lr of the skipped update
     lrs = run.applied_lrs()
     values = columns.values(scale, updated=updated)
-    # A loss that is not finite was so before it was scaled, and says nothing about the scale.
+    # A loss that is not finite was not finite before scaling, and says nothing about the scale.
     if acceptable(run, value):
         _rescale(run, finite=updated)
     # The step that ends a run is reported but not counted as made.
@@ -61,9 +61,9 @@ def step(run: Run, columns: Columns) -> Generator[Progress, None, StepReport]:
 
 
 def divergence(run: Run, report: StepReport) -> Diverged | None:
-    """Return why the run cannot continue after *report*, if it cannot."""
+    """Return the error that ends the run after *report*; None if the run can continue."""
     if run.scaler is not None and run.scaler.overflows >= MAX_OVERFLOWS:
-        what = f"gradient must be finite, got none in {MAX_OVERFLOWS} steps in a row"
+        what = f"gradient must be finite, but was not in {MAX_OVERFLOWS} steps in a row"
         return Diverged(what, report.step)
     if run.spec.training.on_divergence == "skip" or acceptable(run, report.loss):
         return None
@@ -99,10 +99,10 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
         if math.isfinite(value):
             backward(run, loss)
         else:
-            # Not strict: there are none where a divergence ends the run.
+            # Not strict: *before* is empty where a divergence ends the run.
             for buffer, saved in zip(run.statistics, before, strict=False):
                 buffer.copy_(saved)
-        # One batch that is not finite makes the sum so: no update is made from the other batches.
+        # If one loss is not finite, neither is the sum: other batches make no update either.
         run.partial_loss += value
         run.micro += 1
         if run.micro == accumulate or run.batches.at_end:
@@ -111,14 +111,14 @@ def _gradients(run: Run) -> Generator[Progress, None, float]:
 
 
 def _statistics(run: Run) -> list[Tensor]:
-    """Return a copy of BatchNorm's statistics, if a batch that diverges is to be skipped."""
+    """Return copies of BatchNorm's statistics, if batches that diverge are skipped; else none."""
     if run.spec.training.on_divergence == "fail":
         return []
     return [buffer.clone() for buffer in run.statistics]
 
 
 def _gradient_is_finite(run: Run) -> bool:
-    """Return whether the gradient is finite; it is only read if an update may be skipped."""
+    """Return whether the gradient is finite; true, without a check, if no update may be skipped."""
     drops = run.scaler is not None and run.scaler.drops
     if not drops and run.spec.training.on_divergence == "fail":
         return True
@@ -126,7 +126,7 @@ def _gradient_is_finite(run: Run) -> bool:
 
 
 def _rescale(run: Run, *, finite: bool) -> None:
-    """Update the loss scale by whether a gradient was *finite*."""
+    """Update the loss scale, given whether the gradient of a step was *finite*."""
     if run.scaler is None:
         return
     run.scaler.update(finite=finite)

@@ -34,7 +34,7 @@ def test_a_body_that_does_not_arrive_is_a_408(running: Stack, drop: bytes) -> No
 
     assert answer.status == 408
     assert answer.problem["detail"] == (
-        f"the request's body must be there within {BODY_S:g} s, and a second more for every "
+        f"the request's body must arrive within {BODY_S:g} s, plus one second for every "
         f"{PACE:g} bytes"
     )
     assert took_s > BODY_S - 0.5

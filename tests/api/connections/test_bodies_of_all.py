@@ -78,8 +78,8 @@ def test_beyond_the_limit_of_all_bodies_the_oldest_incomplete_ones_get_503(serve
         assert answer.headers["retry-after"] == "5"
         assert answer.problem["code"] == "too_many_bodies"
         assert answer.problem["detail"] == (
-            f"the bodies of all requests have more than the {MOST} bytes that this process holds "
-            "at a time, and this one was not whole; try again"
+            f"the bodies of all requests together exceed the limit of {MOST} bytes for this "
+            "process, and the body of this request was incomplete; try again"
         )
     eventually(lambda: held(served) == 0)
 

@@ -43,10 +43,10 @@ HOST = b"Host: 127.0.0.1\r\n"
         ),
         (
             b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: a\r\nContent-Length: 2\r\n\r\n{}",
-            "it has a body, and must not ask for an upgrade then",
+            "a request with a body must not ask for an upgrade",
         ),
-        (b"GET http://[:/ HTTP/1.1\r\n" + HOST + b"\r\n", "what it asks for is no path"),
-        (b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", "what it asks for is no path"),
+        (b"GET http://[:/ HTTP/1.1\r\n" + HOST + b"\r\n", "its target is not a path"),
+        (b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", "its target is not a path"),
     ],
     ids=lambda value: repr(value)[:40],
 )

@@ -39,8 +39,8 @@ def test_beyond_the_limit_of_one_address_other_addresses_are_served(running: Sta
     assert refused.headers["retry-after"] == "5"
     assert refused.problem["code"] == "too_many_connections"
     assert refused.problem["detail"] == (
-        f"{OF_A_PEER} connections of your address are open, which is what this process serves at "
-        "a time; use one for many requests, or try again"
+        f"{OF_A_PEER} connections from your address are open, which is the limit of this process; "
+        "send several requests on one connection, or try again"
     )
     assert served.status == 200
     assert metric(running, REFUSED, limit="peer") == before + 1

@@ -133,7 +133,7 @@ async def test_the_size_of_a_merged_spec_is_limited(
     assert problem["errors"] == [
         {
             "param": "changes",
-            "message": "changes must leave a job of at most 3145728 bytes, got more",
+            "message": "changes must result in a spec of at most 3145728 bytes, got more",
         }
     ]
 
@@ -213,7 +213,7 @@ async def test_a_network_of_other_parameters_is_refused_with_the_first_one_named
     (mistake,) = problem["errors"]
     assert mistake["param"] == "changes.model"
     assert mistake["message"].startswith(
-        f"model must have the parameters of job {parent.id}, whose weights it takes: {message}"
+        f"model must have the same parameters as job {parent.id}, whose weights it loads: {message}"
     )
 
 
@@ -233,7 +233,7 @@ async def test_a_job_without_checkpoints_cannot_be_cloned(
     assert last["code"] == "nothing_to_clone"
     assert last["detail"] == step["detail"] == f"job {parent.id} has no checkpoint yet"
     assert best["detail"] == (
-        f"job {parent.id} has no best checkpoint: it is saved only with training.keep_best"
+        f"job {parent.id} has no best checkpoint: one is saved only with training.keep_best"
     )
     assert (await http.post("/v1/jobs/job_0/clone", json={})).status_code == 404
 
@@ -263,8 +263,8 @@ async def test_the_optimizer_of_a_succeeded_job_cannot_be_cloned(
     assert problem["errors"] == [
         {
             "param": "keep",
-            "message": f"keep must be weights at the end of job {parent.id}, which has succeeded "
-            "and saved only its network there; the optimizer is saved at 3, 6, got optimizer",
+            "message": f"keep must be weights at the last step of job {parent.id}, at which only "
+            "the network was saved; the optimizer's state was saved at 3, 6, got optimizer",
         }
     ]
     await cloned(http, parent, keep="optimizer", **{"from": 6})
@@ -280,7 +280,7 @@ async def test_the_optimizer_state_cannot_be_cloned_into_another_kind(
     assert problem["errors"] == [
         {
             "param": "keep",
-            "message": "keep must be weights where optimizer.kind changes from adam to lion, "
+            "message": "keep must be weights if optimizer.kind changes from adam to lion, "
             "got optimizer",
         }
     ]

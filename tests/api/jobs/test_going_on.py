@@ -87,7 +87,8 @@ async def test_the_stored_kind_rows_cut_is_shown_as_rows_truncated(
 
 
 @pytest.mark.parametrize(
-    ("action", "what"), [("restart", "be restarted"), ("accept", "continue with other bits")]
+    ("action", "what"),
+    [("restart", "be restarted"), ("accept", "continue on a worker with another fingerprint")],
 )
 async def test_a_running_or_ended_job_refuses_restart_and_accept(
     http: httpx.AsyncClient, client: redis.Redis, action: str, what: str

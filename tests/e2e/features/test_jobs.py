@@ -216,7 +216,7 @@ def test_a_missing_dataset_fails_the_job_and_the_worker_lives(service: Client) -
     assert ended.state is State.FAILED
     assert ended.reason == "dataset_missing"
     assert ended.detail is not None
-    assert "mnist.json.gz is not there" in ended.detail
+    assert "mnist.json.gz does not exist" in ended.detail
     assert after.state is State.SUCCEEDED
     assert [worker.id for worker in service.workers()] == [worker.id for worker in before]
 

@@ -159,7 +159,7 @@ def test_a_run_that_the_framework_would_fail_in_is_refused(one: Recorded) -> Non
     fails_at = one.case["raises_at_step"]
 
     one.make(total_steps=fails_at)
-    with pytest.raises(SpecError, match="length must leave at most 1 step of the run"):
+    with pytest.raises(SpecError, match="length must leave at most 1 of the"):
         one.make(total_steps=fails_at + 1)
 
 

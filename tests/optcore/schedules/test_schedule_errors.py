@@ -132,8 +132,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "one_cycle", "dialect": "torch", "length": 50},
         "length",
-        "length must leave at most 1 step of the run of 100 behind the cycle, where torch fails, "
-        "got 50 steps; use past_end hold",
+        "length must leave at most 1 of the 100 steps of the run after the cycle, since torch "
+        "fails at the second, got 50 steps; use past_end hold",
     ),
     (
         {"kind": "wsd", "decay": 101},
@@ -177,8 +177,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "linear", "dialect": "torch", "precision": "float32", "start_fraction": 0.0},
         "start_fraction",
-        "start_fraction must be positive in dialect torch, whose LinearLR multiplies what it "
-        "finds, got 0.0",
+        "start_fraction must be positive in dialect torch, whose LinearLR multiplies the "
+        "current lr, got 0.0",
     ),
     (
         {"kind": "greedy", "min_lr": 2.0},
@@ -219,12 +219,12 @@ WARNED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "two_step_cosine", "dialect": "paddleocr", "first": 40},
-        "schedule.after_first: lr stays at its end after step 40, as PaddleOCR's does; jump "
+        "schedule.after_first: lr stays at its end after step 40, as in PaddleOCR; jump "
         "starts the second cosine there",
     ),
     (
         {"kind": "cyclic", "base": 0.01},
-        "schedule.up: lr never reaches its peak: that is at step 2000, the run ends after "
+        "schedule.up: lr never reaches its peak, which is at step 2000: the run ends after "
         "100 steps",
     ),
     (
@@ -243,7 +243,7 @@ WARNED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "plateau"},
-        "schedule: lr depends on test_loss, so its plan shows it as if that never changed",
+        "schedule: lr depends on test_loss; the planned lr leaves out the changes by that metric",
     ),
 ]
 

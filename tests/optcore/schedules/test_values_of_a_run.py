@@ -12,7 +12,7 @@ from optcore.spec.run import RunSpec
 
 LONG = {"kind": "cosine", "warmup": {"length": 50}}
 TOO_LONG = "length must be shorter than the run of 5 steps, got 50 steps"
-PLATEAU = "kind plateau follows a metric and is only for the run's own schedule"
+PLATEAU = "kind plateau follows a metric and is allowed only in the run's own schedule"
 
 
 def run(optimizer: dict[str, Any], **others: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_a_schedule_that_does_not_fit_the_run_is_refused(
         (
             {"kind": "product", "schedules": [{"kind": "cosine"}] * 11},
             "schedule",
-            "schedule must come to at most 1000000000 values, those of all its parts together, "
+            "schedule must compute at most 1000000000 values, including those of its parts, "
             "got 1100000000 in 100000000 steps",
         ),
     ],

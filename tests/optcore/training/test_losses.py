@@ -115,7 +115,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
         (
             {"loss": {"kind": "nll"}},
             "training.loss.kind: loss nll needs a model that ends with log_softmax, got linear; "
-            "cross_entropy takes what comes before one",
+            "cross_entropy takes the outputs without log_softmax",
         ),
         (
             {"loss": {"kind": "ctc"}, "model": COLUMNS, "top_k": 3},

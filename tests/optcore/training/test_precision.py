@@ -133,7 +133,7 @@ def test_gradients_that_no_scale_makes_finite_are_a_divergence(dialect: str, sca
         steps(run)
 
     assert str(caught.value) == (
-        f"gradient must be finite, got none in {MAX_OVERFLOWS} steps in a row at step 199"
+        f"gradient must be finite, but was not in {MAX_OVERFLOWS} steps in a row at step 199"
     )
 
 
@@ -243,8 +243,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"precision": "bf16", "optimizer": {"kind": "lbfgs"}, "schedule": {"kind": "constant"}},
-            "training.precision: precision must be fp32 or fp64 for lbfgs, which looks at the "
-            "loss several times a step, got bf16",
+            "training.precision: precision must be fp32 or fp64 for lbfgs, which evaluates the "
+            "loss several times per step, got bf16",
         ),
         (
             {
@@ -252,7 +252,7 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
                 "optimizer": {"kind": "lbfgs"},
                 "schedule": {"kind": "constant"},
             },
-            "training.ema.kind: kind must be shadow for lbfgs, which maintains no average, "
+            "training.ema.kind: kind must be shadow for lbfgs, which does not maintain an average, "
             "got keras",
         ),
         (
@@ -274,8 +274,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam"}},
-            "optimizer.eps: eps must be at least 6e-08 among float16 parameters, or "
-            "multi_precision true, got 1e-08",
+            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, unless "
+            "multi_precision is true, got 1e-08",
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam", "eps": 2.0**-25}},
@@ -284,13 +284,13 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
-            "training.lookahead: lookahead is not for schedule_free_adamw, which keeps weights "
-            "of its own",
+            "training.lookahead: lookahead does not work with schedule_free_adamw, which keeps "
+            "weights of its own",
         ),
         (
             {"lookahead": {}, "ema": {"kind": "keras"}},
-            "training.lookahead: lookahead is not for an ema of kind keras, which would not "
-            "follow it",
+            "training.lookahead: lookahead does not work with an ema of kind keras, which it would "
+            "not set",
         ),
         (
             {"precision": "bf17"},

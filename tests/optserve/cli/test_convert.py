@@ -90,7 +90,7 @@ def test_newer_files_give_adamw_its_decay_and_the_first_of_two_clips_wins() -> N
     ("block", "problem"),
     [
         ({"name": "Adan"}, "Optimizer.name must be one of Adam, AdamW, Momentum, RMSProp, "),
-        ({"name": "Adam", "lr": {"name": "Nope"}}, "Optimizer.lr.name Nope has no schedule that"),
+        ({"name": "Adam", "lr": {"name": "Nope"}}, "Optimizer.lr.name Nope has no exactly equi"),
         ({"name": "Adam", "foo": 1}, "Optimizer.foo has no counterpart in adam, got 1"),
         ({"name": "Adam", "lr": {"name": "Cosine"}}, "Global.epoch_num is required for Cosine"),
         ({"name": "Adam", "lr": {"name": "Const"}}, "Optimizer.lr.learning_rate is required for"),

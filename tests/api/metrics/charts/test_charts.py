@@ -33,7 +33,7 @@ REFUSED = [
         "columns must be among lr, loss for job JOB, got 'lost'; did you mean 'loss'?",
     ),
     ("columns=", "columns", "columns must be among lr, loss for job JOB, got ''"),
-    ("columns=loss,loss", "columns", "columns must be named once, got 'loss' twice"),
+    ("columns=loss,loss", "columns", "columns must not repeat a value, got 'loss' twice"),
     (
         "colums=loss",
         "colums",

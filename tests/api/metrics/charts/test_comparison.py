@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 REFUSED = [
     ("column=loss", "job", "job is required"),
-    ("job=A&job=B&job=A", "job", "job must be named once, got 'A' twice"),
+    ("job=A&job=B&job=A", "job", "job must not repeat a value, got 'A' twice"),
     (
         "&".join(f"job={i}" for i in range(33)),
         "job",
@@ -156,7 +156,7 @@ async def test_a_job_without_times_is_omitted_with_the_reason(
     assert [len(curve["steps"]) for curve in data] == [40, 0, 0]
     assert [curve["omitted"] for curve in data] == [
         None,
-        "it was trained before the times of steps were recorded",
+        "the job was trained by a release that did not record the times of steps",
         None,
     ]
 

@@ -166,5 +166,5 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointUnusable, match="does not fit"):
         begun(kept, "weights", model={"kind": "mlp", "hidden": [17]})
-    with pytest.raises(CheckpointUnusable, match="does not fit: slots must match"):
+    with pytest.raises(CheckpointUnusable, match="does not fit the run: slots must match"):
         begun(kept, "optimizer", optimizer=ADAM)

@@ -206,9 +206,11 @@ def test_a_run_does_not_begin_with_weights_that_do_not_fit(tmp_path: Path) -> No
     saved = checkpoint.save(start(spec()), Files(tmp_path))
     other, wider = spec(optimizer={"kind": "sgd"}), spec(model={"kind": "mlp", "hidden": [9]})
 
-    with pytest.raises(CheckpointUnusable, match=r"does not fit: slots must match .* missing none"):
+    with pytest.raises(
+        CheckpointUnusable, match=r"does not fit the run: slots must match .* missing none"
+    ):
         begin_from(other, Files(tmp_path), saved.path, keep="optimizer", data_dir=NOWHERE)
     with pytest.raises(
-        CheckpointUnusable, match=r"does not fit: 0\.bias must have shape None, got \(4,\)"
+        CheckpointUnusable, match=r"does not fit the run: 0\.bias must have shape None, got \(4,\)"
     ):
         begin_from(wider, Files(tmp_path), saved.path, keep="weights", data_dir=NOWHERE)
