@@ -22,8 +22,8 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
         data_dir: directory that contains a folder for each dataset, with the dataset's name.
 
     Raises:
-        DatasetMissing: the files are missing, are damaged, or contain another number of examples
-            than the spec declares.
+        DatasetMissing: the files are missing, are damaged, or contain a different number of
+            examples than the spec declares.
     """
     match spec:
         case Mnist(source="idx"):
