@@ -22,8 +22,8 @@ def load(spec: AnyDataset, data_dir: Path) -> Dataset:
         data_dir: directory that contains a folder for each dataset, with the dataset's name.
 
     Raises:
-        DatasetMissing: the files are missing, are damaged, or contain another number of examples
-            than the spec declares.
+        DatasetMissing: the files are missing, are damaged, or contain a different number of
+            examples than the spec declares.
     """
     dataset: Dataset = SOURCES[spec.kind].read(spec, data_dir / spec.kind)
     # The steps, schedules and plan were computed from the declared sizes, before any file was read.

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits."""
+"""Read the handwritten digits from the installed package scikit-learn."""
 
 from __future__ import annotations
 

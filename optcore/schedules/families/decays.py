@@ -17,7 +17,7 @@ from optcore.spec.duration import Duration, RunLength
 
 # A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
-"""The number of products after which a recursion checks whether they still change."""
+"""The number of products after which a recursion checks whether lr still changes."""
 
 
 class Decay(Dialectal):

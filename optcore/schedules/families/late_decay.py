@@ -63,7 +63,7 @@ class WarmupStableDecay(Annealing):
 
     kind: Literal["wsd"]
     decay: Duration
-    """How long the fall takes; the fall ends when length is over."""
+    """How long the fall takes, which is the last part of length."""
     shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"] = "linear"
     """The shape of the fall."""
 

@@ -36,8 +36,8 @@ class MetricDriven(ScheduleSpec):
     """Whether lower (min) or higher (max) values are better. If left out, min for a loss and max
     for an accuracy."""
     patience: int = Field(10, ge=0, le=MAX_COUNT)
-    """How many observations in a row without an improvement leave lr unchanged; one more lowers lr.
-    greedy counts observations with an improvement in the same way, and raises lr."""
+    """How many observations in a row may show no improvement before the next such observation
+    lowers lr. greedy also counts observations with an improvement in this way, to raise lr."""
     cooldown: int = Field(0, ge=0, le=MAX_COUNT)
     """The length of the cooldown after a reduction of lr, in observations."""
     eps: float = Field(1e-8, ge=0)

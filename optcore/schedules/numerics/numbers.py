@@ -132,7 +132,7 @@ def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
 # Results up to half the smallest positive number are rounded to 0: 2 ** -1075 is e ** -745.1 in
 # float64, and 2 ** -150 is e ** -103.97 in float32.
 DOUBLE_ZERO, SINGLE_ZERO = -746.0, -104.0
-"""The exponents below which a power of e is 0 in float64 and in float32."""
+"""The exponents below which e ** exponent is 0 in float64 and in float32."""
 
 DOUBLE = Numbers()
 """Arithmetic in float64, as with Python's floats."""

@@ -17,8 +17,8 @@ def normal(seed: int, t: Array) -> NDArray[np.float64]:
     """
     Return a standard normal random number for each of the steps *t*.
 
-    A step is the counter of a splitmix64 number, whose two halves are uniform numbers. The method
-    by Box and Muller turns both into one normal number, at most 6.7 from 0.
+    Each step selects a splitmix64 number, whose two halves are uniform random numbers. The method
+    by Box and Muller turns the two halves into one normal number, whose size is at most 6.7.
 
     Args:
         seed: the seed, from 0 to 2 ** 63 - 1.

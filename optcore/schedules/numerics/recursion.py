@@ -3,8 +3,8 @@ Float32 curves in which every value is computed from the previous value.
 
 torch's schedulers multiply the current lr. In float64 the result equals the formula to 1e-14, so
 the formula is used. mindspore.experimental copies torch's schedulers but stores lr in float32,
-where the rounding error of a thousand products is visible. For it, the curves here repeat the
-products one by one.
+where the rounding error of a thousand products is visible. To match mindspore.experimental, the
+curves here repeat the products one by one.
 """
 
 from __future__ import annotations
