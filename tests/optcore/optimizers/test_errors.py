@@ -248,7 +248,7 @@ def test_lbfgs_refuses_a_schedule_that_moves_lr() -> None:
 
 def test_a_loss_scale_is_not_set_where_the_engine_would_not_apply_it() -> None:
     plain = grouped({"kind": "sgd", "engine": "eager"})
-    scaled = grouped({"kind": "sgd", "engine": "eager", "loss_scale": 8.0})
+    scaled = grouped({"kind": "sgd", "engine": "eager"}, loss_scale=8.0)
 
     plain.loss_scale = 1.0
     scaled.loss_scale = 1.0

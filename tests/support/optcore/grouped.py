@@ -19,8 +19,13 @@ def image_network() -> nn.Sequential:
     )
 
 
-def grouped(spec: dict[str, Any], model: nn.Module | None = None) -> FlatOptimizer:
+def grouped(
+    spec: dict[str, Any], model: nn.Module | None = None, *, loss_scale: float = 1.0
+) -> FlatOptimizer:
     model = image_network() if model is None else model
     return optcore.make_optimizer(
-        model.named_parameters(), {"kind": "momentum", **spec}, modules=module_types(model)
+        model.named_parameters(),
+        {"kind": "momentum", **spec},
+        modules=module_types(model),
+        loss_scale=loss_scale,
     )
