@@ -27,7 +27,7 @@ ALLOWED = {
     "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
     "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],
     "optcore.files": ["optcore.files"],
-    "optcore.data.sources.fetch": ["optcore.files", "optcore.spec"],
+    "optcore.data.sources.mnist_fetch": ["optcore.files", "optcore.spec"],
     "store": ["store", "optserve.contract", "optcore.spec", "optcore.files"],
     "control": ["control", "store", "optserve.contract"],
     "api": ["api", "control", "store", "optserve.contract", *TORCH_FREE_OPTCORE],
@@ -43,16 +43,16 @@ ALLOWED = {
     "optserve.cli": [
         *("optserve.cli", "optserve.client", "optserve.contract"),
         *("optserve.local.homes", "optserve.local.errors"),
-        *(*TORCH_FREE_OPTCORE, "optcore.data.sources.fetch"),
+        *(*TORCH_FREE_OPTCORE, "optcore.data.sources.mnist_fetch"),
     ],
-    "optserve.local": ["optserve", "store", "optcore.spec", "optcore.data.sources.fetch"],
+    "optserve.local": ["optserve", "store", "optcore.spec", "optcore.data.sources.mnist_fetch"],
     "optserve.local.homes": ["optserve.client", "optserve.local.errors"],
     "optserve.local.errors": [],
 }
 """Module or package -> what it may import of ours; the longest name that fits holds."""
 
 TORCH_FREE = (
-    *("api", "control", "store", "optserve", "optcore.data.sources.fetch"),
+    *("api", "control", "store", "optserve", "optcore.data.sources.mnist_fetch"),
     *TORCH_FREE_OPTCORE,
 )
 WITHOUT_TORCH = ["torch", "sklearn", "safetensors.torch"]

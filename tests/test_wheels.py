@@ -222,7 +222,7 @@ def test_all_of_a_client_can_be_imported_without_service_and_torch(
         "safetensors",
     }
     assert [name for name in failed if not name.startswith((*of_torch, "optserve.local"))] == []
-    assert not {"optserve.local.homes", "optcore.data.sources.fetch"} & failed.keys()
+    assert not {"optserve.local.homes", "optcore.data.sources.mnist_fetch"} & failed.keys()
 
 
 def test_a_client_draws_schedules(client: Environment, tmp_path: Path) -> None:

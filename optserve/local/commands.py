@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from optcore.data.sources.fetch import fetch_mnist
+from optcore.data.sources.mnist_fetch import fetch_mnist
 from optserve.cli.options import DEFAULT_HOME, Home, Port
 from optserve.cli.output.terminal import out
 from optserve.local import demo as demonstration

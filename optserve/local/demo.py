@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from optcore.data.sources.fetch import fetch_mnist
+from optcore.data.sources.mnist_fetch import fetch_mnist
 from optserve.cli.output import live, reports
 from optserve.cli.output.terminal import Terminal
 from optserve.client import Client

@@ -46,6 +46,22 @@ class Points(NamedTuple):
     values: NDArray[np.float64]
 
 
+def bucket_size(first: int, stop: int, max_points: int) -> int:
+    """
+    Return the number of rows per bucket: 1 if every row can be a point, else a power of two.
+
+    Args:
+        first: the first row.
+        stop: the row after the last row.
+        max_points: maximum number of points per column, at least two.
+    """
+    size = 1
+    if stop - first > max_points:
+        while 2 * (-(-stop // size) - first // size) > max_points:
+            size *= 2
+    return size
+
+
 def summarize(values: NDArray[np.float64], first: int, size: int) -> Buckets:
     """
     Return the buckets of consecutive rows.

@@ -10,7 +10,8 @@ import numpy as np
 
 from api.metrics.charts import axes, responses
 from api.metrics.charts.axes import Axis
-from api.metrics.charts.reader import SeriesReader, bucket_size
+from api.metrics.charts.buckets import bucket_size
+from api.metrics.charts.reader import SeriesReader
 from optserve.contract.answers.charts import ComparedJob, XAxis
 from store.jobs.record import Record
 from store.jobs.views import Store

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from api.metrics.charts.buckets import BUCKET, Buckets, coarser, summarize
+from api.metrics.charts.buckets import BUCKET, Buckets, bucket_size, coarser, summarize
 from api.metrics.charts.cache import BucketCache, CachedBuckets
 from store.jobs.record import Record
 from store.jobs.views import Store
@@ -132,22 +132,6 @@ class SeriesReader:
                 found.append(await asyncio.to_thread(summarize, values, first, size))
             first += count
         return found
-
-
-def bucket_size(first: int, stop: int, max_points: int) -> int:
-    """
-    Return the number of rows per bucket: 1 if every row can be a point, else a power of two.
-
-    Args:
-        first: the first row.
-        stop: the row after the last row.
-        max_points: maximum number of points per column, at least two.
-    """
-    size = 1
-    if stop - first > max_points:
-        while 2 * (-(-stop // size) - first // size) > max_points:
-            size *= 2
-    return size
 
 
 def _joined(parts: list[Buckets], chosen: Sequence[int]) -> Buckets:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import redis
 
-from api.metrics.charts.buckets import BUCKET, Buckets, summarize
+from api.metrics.charts.buckets import BUCKET, Buckets, bucket_size, summarize
 from api.metrics.charts.cache import OVERHEAD_BYTES, BucketCache
-from api.metrics.charts.reader import SeriesReader, View, bucket_size
+from api.metrics.charts.reader import SeriesReader, View
 from store.jobs import calls
 from store.jobs.calls import Claim
 from store.jobs.record import Record
