@@ -1,1 +1,1 @@
-"""What people hold in their hands: the Python client, the `optserve` command, the local stack."""
+"""The Python client, the `optserve` command, and the stack that runs the service locally."""

@@ -1,8 +1,8 @@
 """
 The `optserve` command: ``python -m optserve``.
 
-Its imports take about a second. Ctrl-C during them, and after the command, exits without a word
-instead of a traceback from the middle of an import.
+Its imports take about a second. Ctrl-C during the imports, or after the command has finished, ends
+the process without printing a traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended: 128 plus the number of the signal."""
+"""Exit code of a command that Ctrl-C ended: 128 plus the signal number of SIGINT, which is 2."""
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
@@ -22,14 +22,14 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 # At import, not in `main`: the console script imports this module before it calls `main`. A shell
-# starts background commands with SIGINT ignored; then it stays ignored.
+# starts background commands with SIGINT ignored; in that case it stays ignored.
 HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
 if HANDLED:
     signal.signal(signal.SIGINT, _exit)
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the `optserve` command; exit with `INTERRUPTED` on Ctrl-C."""
     from optserve.cli import main as command  # noqa: PLC0415  see above
 
     try:

@@ -1,4 +1,4 @@
-"""URLs of services: checked, and shown without their passwords."""
+"""URLs of services: parse and check them, and hide their passwords."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ _PASSWORD = re.compile(r"([?&]password=)[^&#]*")
 
 
 def parse_url(url: str) -> httpx.URL:
-    """Return *url* parsed; raise `BadAddress` if it cannot be that of a service."""
+    """
+    Return *url*, parsed.
+
+    Raises:
+        BadAddress: *url* cannot be the URL of a service.
+    """
     try:
         parsed = httpx.URL(url.rstrip("/"))
     except httpx.InvalidURL as error:
@@ -29,13 +34,13 @@ def parse_url(url: str) -> httpx.URL:
 
 
 def redact(url: str) -> str:
-    """Return *url* without user and password, and without a password in its query."""
-    # Up to the last @: an unquoted @ or / in a password must not leave the rest of it visible.
+    """Return *url* without user name and password, and without a password in its query."""
+    # Up to the last @: an unquoted @ or / in a password must not leave the rest visible.
     return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub("://***@", url))
 
 
 def job_path(job_id: str, *rest: str) -> str:
-    """Return the path of a job, or of something below it; every name is percent-encoded."""
+    """Return the path of a job, or of *rest* below it, with every name percent-encoded."""
     return "/".join(["/v1/jobs", *(_segment(name) for name in (job_id, *rest))])
 
 
@@ -43,7 +48,7 @@ def _segment(name: str) -> str:
     if not name:
         raise BadAddress("the id of a job and the name of a file must not be empty")
     quoted = quote(name.encode(errors="surrogateescape"), safe="")
-    # "." and ".." are removed by URL normalization, also when sent on by proxies.
+    # URL normalization, which proxies apply too, removes the segments "." and "..".
     return quoted.replace(".", "%2E") if set(name) == {"."} else quoted
 
 

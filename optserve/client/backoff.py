@@ -6,14 +6,19 @@ import time
 from collections.abc import Callable
 
 INITIAL_DELAY_S, MAX_DELAY_S = 0.1, 5.0
-"""Seconds between two attempts: doubled each time, up to the maximum."""
+"""Seconds before the first retry, and at most: the delay doubles after each attempt."""
 
 
 class Backoff:
     """
-    Exponential backoff with a deadline for all attempts together.
+    Exponential backoff with one deadline for all attempts together.
 
-    The deadline counts from `start`, or from the first `wait`.
+    The time until the deadline counts from `start`, or from the first `wait` without it.
+
+    Args:
+        total_s: seconds until the deadline.
+        clock: returns the time in seconds.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -38,13 +43,17 @@ class Backoff:
             self._deadline = self._clock() + self.total_s
 
     def remaining_s(self) -> float:
-        """Return the seconds until the deadline, never below zero."""
+        """Return the seconds until the deadline; 0 after it."""
         if self._deadline is None:
             return self.total_s
         return max(0.0, self._deadline - self._clock())
 
     def wait(self) -> bool:
-        """Sleep until the next attempt is due; return False, without sleeping, if there is none."""
+        """
+        Sleep until the next attempt is due; return whether the deadline still allows that attempt.
+
+        After the deadline, return False without sleeping.
+        """
         self.start()
         if self.remaining_s() == 0:
             return False

@@ -1,4 +1,4 @@
-"""The Python client: typed answers, clear errors, and streams that survive broken connections."""
+"""The Python client: typed responses, clear errors, and streams that survive broken connections."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
 
 class Client(MetricCalls):
     """
-    A client of one service.
+    A client for one service.
 
     Every failure raises a `ClientError` (`optserve.client.errors`).
 
     Attributes:
-        url: of the service, without user and password.
+        url: URL of the service, without user name and password.
 
     Examples:
         >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
@@ -51,13 +51,13 @@ class Client(MetricCalls):
 
     def __init__(self, url: str, *, retry_for_s: float = 60.0, stable_after_s: float = 5.0) -> None:
         """
-        Prepare a client; connections are opened when needed.
+        Prepare a client; connections are opened when they are needed.
 
         Args:
-            url: of the service: ``http://127.0.0.1:8000``.
-            retry_for_s: how long to retry while the service is unavailable.
-            stable_after_s: a stream that was open for this long proves that the service is there,
-                even if it sent nothing: `retry_for_s` starts over.
+            url: URL of the service, such as ``http://127.0.0.1:8000``.
+            retry_for_s: seconds to repeat a request while the service is unavailable.
+            stable_after_s: seconds after which an open stream proves that the service is available,
+                even if the stream has sent nothing; the time `retry_for_s` then starts over.
         """
         self._connection = Connection(url)
         self.url = self._connection.url
@@ -69,11 +69,14 @@ class Client(MetricCalls):
         self, spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> Job:
         """
-        Post a job. A lost answer is requested again without creating a second job.
+        Submit a job, and return it.
+
+        If the response is lost, the request is repeated without creating a second job.
 
         Args:
-            spec: the job; a mapping is sent as it is, and the service fills in the defaults.
-            idempotency_key: equal keys with equal specs are one job; default: a new key.
+            spec: the job; a mapping is sent unchanged, and the service fills in the defaults.
+            idempotency_key: requests with equal keys and equal specs create one job; default: a new
+                key.
 
         Raises:
             Unanswered: the service became unavailable; the job may have been accepted.
@@ -90,14 +93,18 @@ class Client(MetricCalls):
         idempotency_key: str | None = None,
     ) -> Job:
         """
-        Post a job that starts with the weights of another one, at its own step 0.
+        Submit a job that starts with the weights of another job, and return the new job.
+
+        The new job starts at its own step 0.
 
         Args:
-            job_id: the other job.
-            source: its last stored state, its best one, or the one after this many steps.
-            keep: weights, or also the optimizer's state.
-            changes: a JSON merge patch (RFC 7396) on the other job as it was posted.
-            idempotency_key: equal keys with equal clones are one job; default: a new key.
+            job_id: id of the other job.
+            source: the state to start from: ``"last"`` or ``"best"``, or the number of steps of a
+                stored state.
+            keep: ``"weights"``, or ``"optimizer"`` for the weights and the optimizer's state.
+            changes: a JSON merge patch (RFC 7396) for the spec of the other job as it was posted.
+            idempotency_key: requests with equal keys and equal clones create one job; default: a
+                new key.
 
         Raises:
             Unanswered: the service became unavailable; the job may have been accepted.
@@ -106,15 +113,16 @@ class Client(MetricCalls):
         return self._post(job_path(job_id, "clone"), body, idempotency_key)
 
     def validate(self, spec: JobSpec | Mapping[str, Any]) -> Plan:
-        """Return what the job would be, without running it."""
+        """Return the plan of a job (its steps, layers, groups and lr) without running it."""
         return self._connection.request(Plan, "POST", "/v1/jobs/validate", content=encode(spec))
 
     def preview(self, spec: PreviewSpec | Mapping[str, Any]) -> SchedulePreview:
         """
-        Return a schedule's lr at every step, and that of each group, without running anything.
+        Return the lr of a schedule at every step, for the job and for each group, without training.
 
         Args:
-            spec: ``{"schedule": {"kind": "cosine"}, "lr": 0.1, "total_steps": 1000}``.
+            spec: the schedule and the run, such as ``{"schedule": {"kind": "cosine"}, "lr": 0.1,
+                "total_steps": 1000}``.
         """
         path = "/v1/schedules/preview"
         return self._connection.request(SchedulePreview, "POST", path, content=encode(spec))
@@ -135,14 +143,16 @@ class Client(MetricCalls):
         spec: bool = False,
     ) -> JobPage:
         """
-        Return jobs, newest first.
+        Return one page of jobs, newest first.
 
         Args:
-            state: only jobs in this state.
-            labels: only jobs that have all of these.
-            after: only jobs older than this one; ``next`` of a page for the page after it.
-            limit: at most this many; a page of large rows has fewer, and says ``has_more``.
-            spec: whether to include their specs.
+            state: return only jobs in this state.
+            labels: return only jobs that have all of these labels.
+            after: return only jobs older than the job with this id; for the next page, pass
+                ``next``.
+            limit: maximum number of jobs; a page with large specs may have fewer, and ``has_more``
+                is true.
+            spec: whether to include the jobs' specs.
         """
         params = given(limit=limit, state=state, after=after)
         if spec:
@@ -151,15 +161,15 @@ class Client(MetricCalls):
         return self._connection.request(JobPage, "GET", "/v1/jobs", params=params)
 
     def cancel(self, job_id: str) -> Job:
-        """End a job; a running one saves a checkpoint first."""
+        """Cancel a job; a running job saves a checkpoint first."""
         return self._act(job_id, "cancel")
 
     def kill(self, job_id: str) -> Job:
-        """End a job at once, without saving anything."""
+        """End a job at once, without saving a checkpoint."""
         return self._act(job_id, "kill")
 
     def pause(self, job_id: str) -> Job:
-        """Pause a job; a running one saves a checkpoint first."""
+        """Pause a job; a running job saves a checkpoint first."""
         return self._act(job_id, "pause")
 
     def resume(self, job_id: str) -> Job:
@@ -167,25 +177,25 @@ class Client(MetricCalls):
         return self._act(job_id, "resume")
 
     def restart(self, job_id: str) -> Job:
-        """Let a queued or paused job start again at step 0, on any worker of its device."""
+        """Restart a queued or paused job from step 0, on any worker for its device."""
         return self._act(job_id, "restart")
 
     def accept(self, job_id: str) -> Job:
         """
-        Let a queued or paused job continue from its last checkpoint on any worker of its device.
+        Let any worker for its device continue a queued or paused job from its last checkpoint.
 
-        Its bits are no longer those of one uninterrupted run; steps after the checkpoint are
-        discarded.
+        Results may then differ bit for bit from those of one uninterrupted run. Steps after the
+        checkpoint are discarded.
         """
         return self._act(job_id, "accept")
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """Return the stored states of a job, oldest first."""
+        """Return the stored checkpoints of a job, oldest first."""
         path = job_path(job_id, "checkpoints")
         return self._connection.request(Page[Checkpoint], "GET", path).data
 
     def download(self, job_id: str, name: str, path: Path) -> None:
-        """Write a file of a finished job (``model.safetensors``) to *path*, or nothing at all."""
+        """Download the file *name* of a finished job to *path*, completely or not at all."""
         with self._connection.stream(job_path(job_id, "artifacts", name)) as response:
             replace(path, response.iter_bytes())
 
@@ -193,10 +203,11 @@ class Client(MetricCalls):
 
     def follow(self, job_id: str, *, after: int = -1) -> Iterator[Update]:
         """
-        Yield the updates of a job to its end: every step after *after* once, in order.
+        Yield the updates of a job until it ends: every step after *after*, once and in order.
 
-        A connection that breaks is resumed where it broke. If steps are discarded, because the job
-        was restarted or resumed on different hardware, a `RowsTruncated` says which are sent again.
+        After a broken connection, a new one resumes with the next update. If steps are discarded,
+        because the job was restarted or resumed on different hardware, a `RowsTruncated` gives the
+        first step that is sent again.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
@@ -206,14 +217,14 @@ class Client(MetricCalls):
         )
 
     def events(self, job_id: str) -> list[Event]:
-        """Return a job's history, oldest first."""
+        """Return the history of a job, oldest entry first."""
         return list(following.read_history(self._connection, job_id, after=0))
 
     def follow_events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """
-        Yield a job's history after the entry *after*, oldest first, to the entry that ends it.
+        Yield the entries of a job's history after entry number *after*, until the job ends.
 
-        A connection that breaks is resumed where it broke.
+        After a broken connection, a new one resumes with the next entry.
 
         Raises:
             Unreachable: the service was unavailable for longer than `retry_for_s`.
@@ -270,6 +281,6 @@ class Client(MetricCalls):
 
 
 class _Ready(BaseModel):
-    """What `/readyz` answers; other services hardly ever answer the same."""
+    """The response from `/readyz`; other services are unlikely to return the same."""
 
     status: Literal["ok"]

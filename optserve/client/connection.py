@@ -1,4 +1,4 @@
-"""HTTP to one service: every request returns a typed answer or raises a `ClientError`."""
+"""HTTP to one service: every request returns a typed response or raises a `ClientError`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from optserve.contract.answers.problems import Problem
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Params = dict[str, str | float | Sequence[str]]
-"""Of a query."""
+"""Parameters of a URL's query, by name."""
 
 ANSWER_S = 30.0
-"""Seconds that connecting, sending, and every read of an answer may take, not their sum."""
-# Without WriteError and WriteTimeout: part of the request may have arrived.
+"""Seconds to wait for connecting, for sending, and for every read of a response, each by itself."""
+# WriteError and WriteTimeout are not among them: part of the request may have arrived.
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-"""Failures before the first byte of the request was sent."""
+"""Errors that occur before the first byte of the request is sent."""
 
 
 class Connection:
     """
-    HTTP to one service.
+    HTTP connections to one service.
 
     Attributes:
-        url: of the service, without its secrets.
+        url: URL of the service, without user name and passwords.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,12 +54,12 @@ class Connection:
         timeout_s: float = ANSWER_S,
     ) -> Answer:
         """
-        Return the service's answer.
+        Send a request; return the service's response as an instance of *answer*.
 
         Raises:
-            ServiceError: it refused the request.
-            NotTheService: something else answered.
-            Unreachable: nothing answered.
+            ServiceError: the service refused the request.
+            NotTheService: something other than an optserve service responded.
+            Unreachable: there was no response.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         try:
@@ -83,15 +83,23 @@ class Connection:
         params: Params | None = None,
         silence_s: float = ANSWER_S,
     ) -> Iterator[httpx.Response]:
-        """Open an answer that is read as it arrives; if it breaks off, that is `Unreachable`."""
+        """
+        Open a GET request whose response is read as it arrives.
+
+        Raises:
+            ServiceError: the service refused the request.
+            NotTheService: something other than an optserve service responded.
+            Unreachable: there was no response within `ANSWER_S`, the response broke off, or no data
+                arrived for *silence_s* seconds.
+        """
         timeout = httpx.Timeout(ANSWER_S, read=silence_s)
         try:
             with self._http.stream(
                 "GET", path, headers=headers, params=params, timeout=timeout
             ) as response:
                 if not response.is_success:
-                    # `_check` parses the content, which a streamed response has only when it was
-                    # read.
+                    # `_check` parses the content, which a streamed response has only after
+                    # `read`.
                     response.read()
                 self._check(response)
                 yield response
@@ -99,7 +107,7 @@ class Connection:
             raise self._unreachable(error) from error
 
     def unexpected_answer(self, request: str, error: ValidationError) -> NotTheService:
-        """Return the error for an answer to *request* that does not have the expected form."""
+        """Return the error for a response to *request* that does not have the expected fields."""
         (problem, *_), _ = problems(error.errors(include_url=False)[:1], None)
         return NotTheService(
             f"{self.url} answered {request} with something this optserve does not understand "
@@ -127,8 +135,8 @@ class Connection:
                 f"{self.url} answered {response.request.method} {response.url.path} with {status}, "
                 "not as an optserve service does; does something else listen there?"
             )
-        # A proxy before the service answers 502 to 504 in words of its own. The service itself may
-        # well be there, so it is not `NotTheService`.
+        # A proxy in front of the service sends 502 to 504 in a format of its own. The service may
+        # well be available, so the error is not `NotTheService`.
         raise ServiceError(
             Problem(
                 title=response.reason_phrase,
@@ -146,7 +154,7 @@ class Connection:
 
 
 def given(**params: str | float | Sequence[str] | None) -> Params:
-    """Return the parameters that are not None."""
+    """Return *params* without those that are None."""
     return {name: value for name, value in params.items() if value is not None}
 
 

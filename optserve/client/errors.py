@@ -1,13 +1,13 @@
 """
-What can go wrong between a client and its service.
+The errors of a client.
 
     ClientError
-      BadAddress       the URL cannot be that of a service (also a ValueError)
+      BadAddress       the URL cannot be the URL of a service (also a ValueError)
       BadJob           the job cannot be represented as JSON (also a ValueError)
-      ServiceError     the service refused the request; .problem
-      NotTheService    something other than an optserve service answered
-      Unreachable      nothing answered
-        Unanswered     a job was sent and no answer came: it may have been accepted
+      ServiceError     the service refused the request; see .problem
+      NotTheService    something other than an optserve service responded
+      Unreachable      there was no response
+        Unanswered     there was no response to a job: it may have been accepted
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from optserve.contract.answers.problems import Problem
 
 
 class ClientError(Exception):
-    """A request failed; the text says why and what to do."""
+    """A request failed; the message says why and what to do."""
 
 
 class BadAddress(ClientError, ValueError):
-    """The URL cannot be that of a service."""
+    """The URL cannot be the URL of a service, or the id of a job or the name of a file is empty."""
 
 
 class BadJob(ClientError, ValueError):
-    """The job holds what JSON cannot represent."""
+    """The job contains a value that JSON cannot represent, or its idempotency key is invalid."""
 
 
 class ServiceError(ClientError):
@@ -35,7 +35,7 @@ class ServiceError(ClientError):
     The service refused a request.
 
     Attributes:
-        problem: its answer.
+        problem: the error response of the service.
         idempotency_key: of a job that an earlier attempt may have submitted; '' if none has.
     """
 
@@ -52,26 +52,26 @@ class ServiceError(ClientError):
 
     @property
     def refused(self) -> bool:
-        """Whether the request is at fault, and nothing was done."""
+        """Whether the service rejected the request because of an error in it, and did nothing."""
         return self.problem.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def is_temporary(self) -> bool:
         """Whether the same request may succeed soon."""
-        # 502 and 504 come from proxies, and do not say whether the service did what was asked.
+        # 502 and 504 come from proxies, and do not say whether the service carried out the request.
         return self.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class NotTheService(ClientError):
-    """Something answered, but not as an optserve service does."""
+    """Something responded, but not as an optserve service does."""
 
 
 class Unreachable(ClientError):
     """
-    The service does not answer.
+    The service does not respond.
 
     Attributes:
-        sent: whether the service may have received the request all the same.
+        sent: whether the service may have received the request nevertheless.
         is_temporary: whether the same request may succeed soon.
     """
 
@@ -84,10 +84,11 @@ class Unreachable(ClientError):
 
 class Unanswered(Unreachable):
     """
-    A job was sent, and whether it was accepted is unknown.
+    A job was sent, and it is unknown whether the service accepted it.
 
     Attributes:
-        idempotency_key: submitting the same job with it returns that job or creates it.
+        idempotency_key: key of the request. Submitting the same job again with this key returns the
+            job if it was accepted, and creates it if not.
     """
 
     def __init__(self, cause: ClientError, idempotency_key: str) -> None:

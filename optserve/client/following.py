@@ -1,4 +1,4 @@
-"""Following a job to its end over as many connections as that takes."""
+"""Follow a job until it ends, with as many connections as necessary."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Reconnection:
     Decides whether a stream that ended is opened again.
 
     Args:
-        backoff: between connections that brought nothing.
-        stable_s: seconds after which a connection counts as good even if it brought nothing.
+        backoff: delays and deadline for connections that receive nothing.
+        stable_s: seconds after which a connection counts as successful even if it receives nothing.
     """
 
     def __init__(self, backoff: Backoff, *, stable_s: float) -> None:
@@ -31,17 +31,17 @@ class Reconnection:
         self.opened()
 
     def opened(self) -> None:
-        """Note that a connection is being opened."""
+        """Record that a connection is being opened."""
         self._opened_at = time.monotonic()
 
     def received(self) -> None:
-        """Note that something arrived."""
+        """Record that the connection has received something: deadline and delays start over."""
         self._backoff.reset()
 
     def wait(self) -> bool:
-        """Sleep until the next connection is due; return False if there shall be none."""
-        # A queued job may send nothing for hours. Its streams end all the same, at their maximum
-        # age, so silence alone must not use up the deadline.
+        """Sleep until the next connection is due; return False if the deadline has passed."""
+        # A stream of a queued job may send nothing for hours, and it ends at its maximum age
+        # nevertheless. So silence alone must not use up the deadline.
         if time.monotonic() - self._opened_at > self._stable_s:
             self._backoff.reset()
         return self._backoff.wait()
@@ -51,10 +51,10 @@ def follow_job(
     connection: Connection, job_id: str, *, after: int, reconnection: Reconnection
 ) -> Iterator[Update]:
     """
-    Yield the updates of a job after the step *after*, to its end.
+    Yield the updates of a job after the step *after*, until the job ends.
 
     Raises:
-        Unreachable: the service was unavailable for too long.
+        Unreachable: the service was unavailable until the deadline of *reconnection*.
     """
     last_id = str(after) if after >= 0 else ""
     reported: StateChange | None = None
@@ -86,10 +86,10 @@ def follow_history(
     connection: Connection, job_id: str, *, after: int, reconnection: Reconnection
 ) -> Iterator[Event]:
     """
-    Yield the entries of a job's history after the entry *after*, to the one that ends it.
+    Yield the entries after entry number *after* in a job's history, until the job ends.
 
     Raises:
-        Unreachable: the service was unavailable for too long.
+        Unreachable: the service was unavailable until the deadline of *reconnection*.
     """
     while True:
         reconnection.opened()
@@ -107,16 +107,18 @@ def follow_history(
                 yield from read_history(connection, job_id, after=after)
                 return
             if not reconnection.wait():
-                raise Unreachable(f"{connection.url} ends the history of {job_id} before the job")
+                raise Unreachable(
+                    f"{connection.url} ended the event stream of job {job_id} before the job ended"
+                )
 
 
 def read_history(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
-    """Yield the entries of a job's history after the entry *after* that exist now."""
+    """Yield the entries that exist now after entry number *after* in a job's history."""
     while True:
         params: Params = {"after": after, "limit": 1000}
         page = connection.request(Page[Event], "GET", job_path(job_id, "events"), params=params)
         yield from page.data
-        # An empty page has no further cursor, whatever it says of more.
+        # An empty page has no entry to continue after, even if its `has_more` is true.
         if not (page.has_more and page.data):
             return
         after = page.data[-1].id

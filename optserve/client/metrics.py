@@ -15,13 +15,13 @@ from optserve.contract.requests.exports import ExportForm
 
 
 class MetricCalls:
-    """The part of `Client` that reads metrics."""
+    """The methods of `Client` that read metrics."""
 
     _connection: Connection
 
     def metrics(self, job_id: str, *, after: int = -1) -> Iterator[MetricRow]:
         """
-        Yield the steps after *after* that exist now, oldest first.
+        Yield the metrics of the steps after *after* that are stored now, oldest first.
 
         Raises:
             ServiceError: steps already yielded have been truncated (``rows_truncated``).
@@ -33,8 +33,8 @@ class MetricCalls:
             yield from page.data
             if not (page.has_more and page.data):
                 return
-            # With the count of truncations, so that the service refuses the next page if steps of
-            # this one are no longer the job's: pages would otherwise join two runs.
+            # With the count of truncations, so that the service refuses the next page if steps on
+            # this page have been discarded: pages would otherwise mix old and new steps.
             params |= {"after": page.data[-1].step, "truncations": page.truncations}
 
     def chart(
@@ -47,14 +47,15 @@ class MetricCalls:
         last: int | None = None,
     ) -> Chart:
         """
-        Return a job's series reduced for drawing: every spike is kept, however long it is.
+        Return the metrics of a job, reduced for drawing; every spike is preserved.
 
         Args:
-            job_id: the job.
-            columns: what to return; default: all columns of the job.
-            max_points: at most this many points per column; a shorter range has every step.
-            first: the first step.
-            last: the last step; default: the last one there is.
+            job_id: id of the job.
+            columns: columns to return; default: all columns of the job.
+            max_points: maximum number of points per column; a range of no more steps has every
+                step.
+            first: the first step of the range.
+            last: the last step of the range; default: the last step stored.
         """
         params = given(max_points=max_points, first=first, columns=columns or None, last=last)
         path = job_path(job_id, "metrics", "chart")
@@ -71,15 +72,15 @@ class MetricCalls:
         last: float | None = None,
     ) -> Comparison:
         """
-        Return a column of several jobs, reduced for drawing over each other.
+        Return one column of several jobs, reduced for drawing in one chart.
 
         Args:
-            job_ids: the jobs.
-            column: what to compare.
-            x: step, examples seen or seconds trained.
-            max_points: at most this many points per job.
-            first: where to start on the x axis; default: at its start.
-            last: where to end on the x axis; default: at its end.
+            job_ids: ids of the jobs.
+            column: the column to compare.
+            x: the quantity on the x axis: step, examples seen, or seconds trained.
+            max_points: maximum number of points per job.
+            first: start of the range on the x axis; default: the start of the axis.
+            last: end of the range on the x axis; default: the end of the axis.
         """
         params = given(
             job=job_ids, column=column, x=x, max_points=max_points, first=first, last=last
@@ -97,15 +98,16 @@ class MetricCalls:
         limit: int | None = None,
     ) -> None:
         """
-        Write the steps of a job in a format that other programs read.
+        Write the metrics of a job to *target*, in a format that other programs read.
 
         Args:
-            job_id: the job; a running one gives the steps that exist now.
-            target: a path is written completely or not at all; an open file as the bytes arrive.
-            form: the format.
-            columns: which, in this order; default: all columns of the job.
-            after: only steps after this one.
-            limit: at most this many; None for all.
+            job_id: id of the job; of a running job, the steps stored now are written.
+            target: a path, which is written completely or not at all, or an open file, which is
+                written as the bytes arrive.
+            form: the file format.
+            columns: columns to write, in this order; default: all columns of the job.
+            after: write only steps after this one.
+            limit: maximum number of steps; None for all.
 
         Raises:
             Unreachable: the connection broke before the last step.

@@ -1,4 +1,4 @@
-"""One connection's server-sent events: the updates of a job, or the entries of its history."""
+"""Server-sent events on one connection: the updates of a job, or the entries of its history."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from optserve.contract.answers.metrics import (
 )
 
 Update = list[MetricRow] | RowsTruncated | StateChange | StreamEnd
-"""What following a job yields. After a `RowsTruncated` the steps from there on are sent again."""
+"""One update of a job that is followed. After a `RowsTruncated`, steps are sent again from its
+`step` on."""
 
 SILENCE_S = 45.0
-"""Seconds of silence after which a stream counts as broken: the service pings every 10 s, or as
-often as its operator says, 30 s at most."""
+"""Seconds without data after which a stream counts as broken. The service sends a ping every 10 s,
+or at the interval that its operator sets (OPTSERVE_STREAM_PING_S), at most 30 s."""
 
 
 def job_updates(
     connection: Connection, job_id: str, *, last_id: str
 ) -> Iterator[tuple[Update, str]]:
     """
-    Yield the updates of a job to its end, each with the event id to resume from.
+    Yield the updates of a job until it ends, each with the event id to resume from.
 
     Args:
-        connection: to the service.
-        job_id: the job's.
-        last_id: id of the last event received before; empty for none.
+        connection: the connection to the service.
+        job_id: id of the job.
+        last_id: id of the last event received before; empty if there is none.
 
     Raises:
-        Unreachable: the connection broke, or was closed before the end.
+        Unreachable: the connection broke, or the service closed it before the job ended.
     """
     path = job_path(job_id, "metrics", "stream")
     headers = {"Last-Event-ID": last_id} if last_id else {}
@@ -50,12 +51,12 @@ def job_updates(
             if update:
                 last_id = event.id or last_id
                 yield update, last_id
-    raise Unreachable(f"{connection.url} ended the stream of {job_id} before the job's end")
+    raise Unreachable(f"{connection.url} ended the stream of job {job_id} before the job ended")
 
 
 def history_entries(connection: Connection, job_id: str, *, after: int) -> Iterator[Event]:
     """
-    Yield the entries of a job's history after the entry *after*, to the one that ends it.
+    Yield the entries after entry number *after* in a job's history, until the stream ends.
 
     Raises:
         Unreachable: the connection broke.
@@ -63,7 +64,7 @@ def history_entries(connection: Connection, job_id: str, *, after: int) -> Itera
     path = job_path(job_id, "events", "stream")
     with _events(connection, path, {"Last-Event-ID": str(after)}) as events:
         for event in events:
-            if event.data:  # else it only sets the delay before a reconnection
+            if event.data:  # an event without data only sets the reconnection delay
                 yield Event.model_validate_json(event.data)
 
 
@@ -71,26 +72,26 @@ def history_entries(connection: Connection, job_id: str, *, after: int) -> Itera
 def _events(
     connection: Connection, path: str, headers: Mapping[str, str]
 ) -> Iterator[Iterator[ServerSentEvent]]:
-    """Open a stream; what is wrong with its events becomes `NotTheService`."""
+    """Open a stream; raise `NotTheService` if its events cannot be parsed."""
     headers = {"Accept": "text/event-stream", **headers}
     with connection.stream(path, headers=headers, silence_s=SILENCE_S) as response:
         try:
             yield EventSource(response).iter_sse()
         except SSEError as error:
-            raise NotTheService(f"{connection.url} sent no stream of events: {error}") from None
+            raise NotTheService(f"{connection.url} sent no valid event stream: {error}") from None
         except ValidationError as error:
             raise connection.unexpected_answer(f"GET {path}", error) from None
 
 
 def _update(event: ServerSentEvent) -> Update | None:
-    """Return the update in *event*; None for a kind that only newer services send."""
+    """Return the update in *event*; None if its type is unknown, because the service is newer."""
     match event.event:
         case "rows":
             batch = StreamedRows.model_validate_json(event.data)
             # By name, not by position: a newer service may add columns or reorder them.
             named = [dict(zip(batch.columns, row, strict=False)) for row in batch.rows]
             return [MetricRow.model_validate(row) for row in named]
-        case "truncated" | "cut":  # the second of release 0.2.0
+        case "truncated" | "cut":  # release 0.2.0 sends the second name
             return RowsTruncated.model_validate_json(event.data)
         case "state":
             return StateChange.model_validate_json(event.data)

@@ -1,4 +1,4 @@
-"""Requests that change something, repeated without doing it twice."""
+"""Requests that change something; they are repeated without taking effect twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optserve.client.connection import ANSWER_S, Connection
 from optserve.client.errors import BadJob, NotTheService, ServiceError, Unanswered, Unreachable
 from optserve.contract.answers.jobs import Job
 
-# An attempt right before the deadline could not even connect with what is left.
+# Right before the deadline, the time that is left would not even suffice to connect.
 MIN_TIMEOUT_S = 0.1
 
 
@@ -24,13 +24,13 @@ def encode(spec: BaseModel | Mapping[str, Any]) -> bytes:
     Return *spec* as JSON.
 
     Raises:
-        BadJob: it holds what JSON cannot represent.
+        BadJob: *spec* contains a value that JSON cannot represent.
     """
     if isinstance(spec, BaseModel):
         return spec.model_dump_json().encode()
     try:
-        # As the token NaN the whole text would not be JSON; as a string it is refused with the name
-        # of its field.
+        # With the token NaN the whole text would not be JSON. The service refuses the string "NaN",
+        # and names the field.
         return to_json(spec, inf_nan_mode="strings")
     except PydanticSerializationError as error:
         raise BadJob(f"the job must be representable as JSON: {error}") from None
@@ -45,13 +45,13 @@ def post_job(
     backoff: Backoff,
 ) -> Job:
     """
-    Post *content* to *path*, which creates a job.
+    Post *content* to *path*, which creates a job, and return the job.
 
     The request is repeated with the same idempotency key while the service is unavailable, so that
-    a lost answer does not create a second job.
+    a lost response does not create a second job.
 
     Raises:
-        Unanswered: a request was sent and no answer came; the job may have been accepted.
+        Unanswered: a request was sent and there was no response; the job may have been accepted.
         Unreachable: no request could be sent.
         ServiceError: the service refused the job.
         NotTheService: something else answered the first request that arrived.
@@ -91,7 +91,7 @@ def post_job(
 
 
 def post_action(connection: Connection, path: str, backoff: Backoff) -> Job:
-    """Post an action on a job, which may safely be repeated until there is an answer."""
+    """Post an action on a job, repeatedly until there is a response; return the job."""
     backoff.start()
     while True:
         try:

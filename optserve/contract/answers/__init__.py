@@ -1,1 +1,1 @@
-"""What the service answers, one file per noun."""
+"""The models of the service's responses, one file per noun: jobs, metrics, workers and others."""

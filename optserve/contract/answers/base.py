@@ -1,4 +1,4 @@
-"""The base of every answer, and the shape of a list."""
+"""The base class of all response models, and the model of a page of a list."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Item = TypeVar("Item")
 
 
 class WireModel(BaseModel):
-    """Base of every answer: NaN and infinities are the strings "NaN", "Infinity", "-Infinity"."""
+    """Base class of response models: NaN, Infinity and -Infinity are sent as these strings."""
 
-    # JSON has no NaN; null would say that there is no value, and a diverged loss is a value.
+    # JSON has no NaN; null would mean that there is no value, and a diverged loss is a value.
     model_config = ConfigDict(
         ser_json_inf_nan="strings", use_attribute_docstrings=True, validate_by_name=True
     )
@@ -20,20 +20,24 @@ class WireModel(BaseModel):
 
 def renamed(former: str, default: object = ...) -> Any:  # noqa: ANN401  as pydantic's Field
     """
-    Return a field that release 0.2.0 calls *former*.
+    Return a model field that clients also accept under its name in release 0.2.0.
 
-    While a service is upgraded, APIs of both releases answer: a client reads either name. Answers
-    of this release have the new one alone.
+    During an upgrade, API processes of both releases serve requests, so clients must read either
+    name. Responses of this release contain only the new name.
+
+    Args:
+        former: name of the field in release 0.2.0.
+        default: default value of the field; without it, the field is required.
     """
     return Field(default, validation_alias=former)
 
 
 class Page(WireModel, Generic[Item]):
-    """One page of a list, in OpenAI's shape; it may hold fewer items than `limit`."""
+    """One page of a list, in the format of OpenAI's API; it may have fewer items than `limit`."""
 
     object: Literal["list"] = "list"
     data: list[Item]
     has_more: bool
-    """Whether there are more items after this page right now."""
+    """Whether there were more items after this page when the response was made."""
     next: str | int | None
-    """Pass this as `after` to get the next page."""
+    """Cursor for the next page: pass it as `after`."""

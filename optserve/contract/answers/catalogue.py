@@ -1,4 +1,4 @@
-"""The catalogue: what a job's spec may name."""
+"""The catalogue: the optimizers, schedules, models and datasets that a job's spec can name."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from optserve.contract.answers.base import WireModel
 
 
 class CatalogueField(WireModel):
-    """One field of a spec."""
+    """One field of the spec that a catalogue entry describes."""
 
     name: str
     description: str
     type: str
     default: Any
-    """null if the field is required."""
+    """Default value; null if the field is required, or if `defaults` contains its default
+    values."""
     defaults: dict[str, Any] | None
-    """Dialect -> default, where they differ; a dialect that is missing does not have the field."""
+    """Default value for each dialect, if it depends on the dialect; otherwise null. In a dialect
+    that is not listed, the field does not exist."""
     unit: str | None
 
 
 class CatalogueEntry(WireModel):
-    """An optimizer, schedule, model, dataset or loss that a job may name."""
+    """An optimizer, schedule, model or dataset that a job's spec can name."""
 
     object: str
     name: str
     summary: str
     description: str
-    """Formula and references."""
+    """The full description, with formulas and references."""
     fields: list[CatalogueField]
     json_schema: dict[str, Any]

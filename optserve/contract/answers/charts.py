@@ -1,4 +1,4 @@
-"""Series reduced for drawing: a job's chart, and the comparison of several jobs."""
+"""Metrics reduced to few points for drawing: the chart of one job, and comparisons of jobs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from optserve.contract.states import State
 
 MIN_POINTS, MAX_POINTS = 2, 10_000
 MAX_COMPARED_JOBS = 32
-"""Jobs compared in one call."""
+"""Maximum number of jobs in a comparison."""
 
 
 class XAxis(StrEnum):
-    """The x axis along which jobs are compared."""
+    """The quantity on the x axis of a comparison."""
 
     STEP = "step"
     EXAMPLES = "examples"
@@ -24,63 +24,63 @@ class XAxis(StrEnum):
 
 
 class NotFinite(WireModel):
-    """The buckets that hold NaN or infinite values; each list has one entry per such bucket."""
+    """The buckets that contain NaN or infinite values. Each list has one entry for each of them."""
 
     steps: list[int]
-    """The first such step of the bucket."""
+    """First step in each bucket whose value is NaN or infinite."""
     nan: list[int]
-    """How many values are NaN."""
+    """Number of NaN values in each bucket."""
     infinity: list[int]
-    """How many are Infinity."""
+    """Number of Infinity values in each bucket."""
     minus_infinity: list[int]
-    """How many are -Infinity."""
+    """Number of -Infinity values in each bucket."""
 
 
 class Curve(WireModel):
     """
-    A column reduced for drawing.
+    One column of a job's metrics, reduced for drawing.
 
-    Each bucket contributes its smallest and its largest finite value, each at the first step that
-    has it: one point if the two are the same. A bucket without a finite value contributes its
-    first value, NaN or infinite.
+    Each bucket of steps contributes its smallest and its largest finite value, each at the first
+    step with that value. If both are at the same step, the bucket contributes one point. A bucket
+    without a finite value contributes its first value, which is NaN or infinite.
     """
 
     steps: list[int]
-    """Ascending."""
+    """Step of each point, ascending."""
     values: list[float]
-    """One for each of the steps."""
+    """Value of each point."""
     not_finite: NotFinite
 
 
 class Chart(WireModel):
-    """A job's series reduced for drawing: every spike is kept, however long the series."""
+    """The metrics of a job, reduced for drawing; every spike is preserved, however long the job."""
 
     object: Literal["chart"] = "chart"
     job: str
     state: State
     total: int
-    """Number of steps the job has now."""
+    """Number of steps that the job has now."""
     first: int
     """The first step shown."""
     last: int
-    """The last step shown; `first` - 1 if there is none yet."""
+    """The last step shown; `first` - 1 if there are no steps yet."""
     bucket: int
-    """Steps per bucket: 1, where every step is a point, or a power of two. Bucket i holds the steps
-    from i * bucket on that lie between `first` and `last`. While a job grows, full buckets do not
-    change until this number does."""
+    """Number of steps per bucket: 1 if every step is a point, otherwise a power of two. Bucket i
+    contains those steps from i * bucket to (i + 1) * bucket - 1 that are between `first` and
+    `last`. While a job adds steps, full buckets change only when this number changes."""
     returned: int
-    """Number of points in this answer, over all columns."""
+    """Number of points in this response, over all columns."""
     columns: dict[str, Curve]
 
 
 class ComparedNotFinite(NotFinite):
-    """The buckets that hold NaN or infinite values, with their positions on the x axis."""
+    """The buckets that contain NaN or infinite values, with their positions on the x axis."""
 
     x: list[int] | list[float]
 
 
 class ComparedJob(Curve):
-    """One of several compared jobs."""
+    """The curve of one job in a comparison."""
 
     not_finite: ComparedNotFinite
 
@@ -88,22 +88,22 @@ class ComparedJob(Curve):
     name: str
     state: State
     total: int
-    """Number of steps the job has now."""
+    """Number of steps that the job has now."""
     bucket: int
-    """Steps per bucket. Jobs compared by step all have the same."""
+    """Number of steps per bucket; in a comparison by step, it is the same for all jobs."""
     x: list[int] | list[float]
-    """Position of each point: its step, the examples seen, or the seconds trained."""
+    """Position of each point on the x axis: its step, the examples seen, or the seconds trained."""
     omitted: str | None
     """Why the job has no points although it has steps; null otherwise."""
 
 
 class Comparison(WireModel):
-    """A column of several jobs, reduced for drawing."""
+    """One column of the metrics of several jobs, reduced for drawing."""
 
     object: Literal["comparison"] = "comparison"
     column: str
     x: XAxis
     returned: int
-    """Number of points in this answer, over all jobs."""
+    """Number of points in this response, over all jobs."""
     data: list[ComparedJob]
-    """In the order of the request."""
+    """The curves of the jobs, in the order in which the request names the jobs."""

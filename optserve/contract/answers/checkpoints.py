@@ -8,14 +8,15 @@ from optserve.contract.answers.base import WireModel
 
 
 class Checkpoint(WireModel):
-    """A stored state of a run: to continue from, or because it was the best."""
+    """A stored state of a run: one from which the job can continue, or the best state so far."""
 
     object: Literal["checkpoint"] = "checkpoint"
     step: int
-    """Number of steps made before it."""
+    """Number of steps that the run had made when the state was saved."""
     sha256: str
-    """Of its manifest, which holds the digests of its other files."""
+    """SHA-256 of the checkpoint's manifest, a file that contains the SHA-256 of each other file."""
     size: int | None
-    """Bytes of all its files; null if they are missing from this service's storage."""
+    """Size of all files of the checkpoint, in bytes; null if they are missing from the storage of
+    this service."""
     best: bool
-    """Whether it is the best state so far."""
+    """Whether this is the best state so far."""

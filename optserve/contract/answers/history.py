@@ -9,11 +9,11 @@ from optserve.contract.answers.base import WireModel
 
 
 class Event(WireModel):
-    """One entry of a job's history."""
+    """One entry in the history of a job."""
 
     object: Literal["event"] = "event"
     id: int
-    """1 for the first entry."""
+    """Number of the entry; the first entry has number 1."""
     at: datetime
     kind: str
     """What happened: submitted, started, checkpointed, evaluated, requeued, ..."""

@@ -1,4 +1,4 @@
-"""Jobs: one job, a job in a list, and what belongs to it."""
+"""Jobs: one job, a job in a list, and the parts of a job."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ class Result(WireModel):
     """Measurements of a finished run on the held-out examples."""
 
     test_loss: float
-    """Mean over the examples."""
+    """Mean loss over the examples."""
     test_accuracy: float
     """Share of the examples predicted correctly, in 0..1."""
     top_k: float | None = None
-    """Share whose class is among the k likeliest, if the job asked for it."""
+    """Share of the examples whose class is among the k classes that the network rates as most
+    likely, in 0..1; null if the job does not request it."""
     confusion: list[list[int]] | None = None
-    """Confusion matrix, if the job asked for it: a row for each class, a column for each
-    prediction. Null in lists."""
+    """Confusion matrix: a row for each true class, with the number of examples per predicted class.
+    Null in lists, and if the job does not request it."""
     ema_loss: float | None = None
-    """Loss with the averaged weights; null if the job has none."""
+    """Mean loss with the averaged weights; null if the job does not average weights."""
     ema_accuracy: float | None = None
-    """Accuracy with the averaged weights; null if the job has none."""
+    """Accuracy with the averaged weights, in 0..1; null if the job does not average weights."""
 
 
 class Best(WireModel):
-    """The best state of a run so far, by a metric of the held-out examples."""
+    """The best state of a run so far, by a metric on the held-out examples."""
 
     step: int
-    """Number of steps made before it."""
+    """Number of steps that the run had made when it reached this state."""
     metric: str
     value: float
 
@@ -44,9 +45,10 @@ class Parent(WireModel):
 
     job: str
     step: int
-    """Number of steps the parent had made when the state was saved that the clone starts from."""
+    """Number of steps that the parent had made when it saved the state that the clone starts
+    from."""
     keep: Keep
-    """What was taken from it: the weights, or also the optimizer's state."""
+    """What the clone took from the parent: the weights, or also the optimizer's state."""
 
 
 class JobSummary(WireModel):
@@ -60,65 +62,70 @@ class JobSummary(WireModel):
     time_limit_s: float | None
     """Seconds of training after which the job fails with reason `timeout`; null for no limit."""
     trained_s: float
-    """Seconds that workers have spent on it, over all attempts."""
+    """Seconds that workers have spent on the job, over all attempts."""
     stalled_s: float = renamed("held_up_s")
-    """Seconds of `trained_s` in which training waited for the store: it was away for long, or
-    slower than the run, and too many steps were not stored yet."""
+    """The part of `trained_s`, in seconds, in which training waited because too many steps were not
+    stored yet: the store was unavailable for long, or slower than the training."""
     state: State
     reason: Reason | None
-    """Why it failed."""
+    """Why the job failed; null if it has not failed."""
     detail: str | None
-    """The reason in words."""
+    """A text that explains `reason` for this job."""
     outcome: Outcome | None = renamed("ended")
-    """How it succeeded: `completed`, after `total_steps` steps; or `early_stopped`, because it
-    stopped improving, after `step` steps. Null until then."""
+    """How the job succeeded: `completed` after all `total_steps` steps, or `early_stopped` after
+    `step` steps, because its metric no longer improved. Null if the job has not succeeded."""
     requested_action: Literal["cancel", "kill", "pause"] | None = renamed("request")
-    """An action that was requested and that its worker has not carried out yet."""
+    """An action that a client has requested and the job's worker has not carried out yet."""
     waiting_for: Literal["worker", "fingerprint", "machine"] | None
-    """What a queued job lacks: a worker for its device; a worker that computes the same bits as
-    the one that started it; or a healthy machine (`fault` of the job and `unhealthy_reason` of
-    the workers name the problem). Null while it only waits its turn."""
+    """What a queued job lacks in order to run. `worker`: a worker with the device that it requests.
+    `fingerprint`: a worker with the same hardware and library versions as the one that computed its
+    steps, so that results are equal bit for bit. `machine`: a healthy machine; `fault` of the job
+    and `unhealthy_reason` of the workers describe the problem. Null while the job only waits its
+    turn."""
     fault: str | None = None
-    """Problem of the machine whose worker gave the job back last, such as a read-only storage. It
-    does not count as a crash of the job. Null once the job has progressed."""
+    """The problem with the machine whose worker last gave the job back, such as a read-only
+    storage. It does not count as a crash of the job. Null once the job has made progress."""
     queue_position: int | None = renamed("place")
-    """Of a queued job: how many jobs would be claimed before it by the workers that may take it,
-    by priority, running jobs of each tenant, and age. Later jobs may change it. Null in lists."""
+    """Number of jobs that would be claimed before this queued job by the workers that may take it.
+    The order depends on priority, then on how many jobs of each tenant are running, then on age.
+    Jobs that are submitted later may change the number. Null in lists."""
     offers: list[Literal["restart", "accept"]]
-    """Actions that would let the job run where no worker with its fingerprint has been alive for
-    5 minutes (OPTSERVE_OFFER_AFTER_S): restart it from step 0, or accept other bits and continue
-    from its checkpoint."""
+    """Actions that would let a job run again whose `waiting_for` is `fingerprint`: `restart` it
+    from step 0, or `accept` results that may differ bit for bit, and continue from its checkpoint.
+    Empty until no such worker has been alive for 5 minutes (OPTSERVE_OFFER_AFTER_S)."""
     step: int
-    """Number of steps whose lr and loss are stored; also the index of the next one, from 0."""
+    """Number of steps whose lr and loss are stored; also the index of the next step, from 0."""
     total_steps: int
     steps_per_epoch: int
     columns: list[str]
-    """What is stored of every step: lr, loss, and what the job asks for."""
+    """Names of the values that are stored for every step: lr, loss, and those the job requests."""
     attempt: int
-    """How many times a worker has started it."""
+    """Number of times that a worker has started the job."""
     checkpoint_step: int
-    """The step that the next worker would continue from."""
+    """Number of steps in the checkpoint from which the next worker would continue."""
     parent: Parent | None
-    """The job that it is a clone of; null if it is none."""
+    """The job that this job is a clone of; null if it is not a clone."""
     best: Best | None
-    """The best state so far; null if the job does not keep one."""
+    """The best state so far; null if the job does not keep its best state."""
     verified_rows: int
-    """Steps that a resumed run computed again and that had the same bits."""
+    """Number of steps that a resumed run computed again, with results equal bit for bit."""
     bitwise: bool
-    """Whether all its steps have the bits of one uninterrupted run; false once it continued from a
-    checkpoint on hardware that computes other bits."""
+    """Whether all steps are equal, bit for bit, to those of one uninterrupted run; false once the
+    job was continued from a checkpoint on hardware whose results may differ."""
     truncations: list[int] = renamed("cuts")
-    """For each time that steps were discarded, the first of them. They are computed again; a reader
-    that has them must read again from there. A stream says so by itself."""
+    """The first discarded step of each truncation so far. Discarded steps are computed again, so a
+    client that has read them must read again from that step. In a stream, the event `truncated`
+    announces this."""
     lr_off_plan_at: int | None
-    """First step whose lr was not bit for bit the planned one; null if there is none."""
+    """First step whose lr was not equal, bit for bit, to the planned lr; null if there is none."""
     worker: str | None
-    """The worker that trains it, or trained it last."""
+    """Id of the worker that trains the job, or that trained it last."""
     result: Result | None
     digest: str | None
-    """SHA-256 over every tensor of the finished run: equal digests, equal bits."""
+    """SHA-256 over every tensor of the finished run: equal digests mean results equal bit for
+    bit."""
     artifacts: list[str]
-    """Names of files, for `/artifacts/{name}`."""
+    """Names of the files of the finished job; download one from `/artifacts/{name}`."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -128,15 +135,15 @@ class Job(JobSummary):
     """A job and its progress."""
 
     spec: dict[str, Any]
-    """The run, with every default filled in."""
+    """The spec of the run, with every default filled in."""
 
 
 class ListedJob(JobSummary):
-    """A job in a list: without its large fields."""
+    """A job in a list, without its large fields."""
 
     spec: dict[str, Any] | None
-    """The run, with every default filled in, if the request asked for specs and this one fits on a
-    page; else null."""
+    """The spec of the run, with every default filled in; null if the request did not ask for specs,
+    or if this spec is too large for the page."""
 
 
 class UnreadableJob(WireModel):
@@ -144,7 +151,7 @@ class UnreadableJob(WireModel):
 
     id: str
     detail: str = renamed("why")
-    """Why it cannot be read."""
+    """Why the record cannot be read."""
 
 
 class JobPage(Page[ListedJob]):

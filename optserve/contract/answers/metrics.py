@@ -1,4 +1,4 @@
-"""Metrics of every step: pages of rows, and the events of a stream."""
+"""The metrics of every step: pages of rows, and the events of a stream."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ from optserve.contract.states import Outcome, Reason, State
 
 
 class MetricRow(WireModel):
-    """One step. Columns that the job asked for appear under their own names."""
+    """The metrics of one step. Further columns that the job requests are fields of their own."""
 
     model_config = ConfigDict(extra="allow")
 
     __pydantic_extra__: dict[str, float]
 
     step: int
-    """0 for the first update that was attempted."""
+    """Index of the step; the first attempted update has index 0."""
     lr: float
     loss: float
-    """Mean over the batch, before the update."""
+    """Mean loss over the batch, before the update."""
 
     def value(self, column: str) -> float:
-        """Return the value of a column, which must be one of the job's."""
+        """Return the value of *column*, which must be one of the job's columns."""
         return getattr(self, column)  # type: ignore[no-any-return]  # a float
 
 
 class MetricsPage(Page[MetricRow]):
-    """Some steps of a job."""
+    """One page of the steps of a job."""
 
     truncations: int = renamed("cuts")
-    """How many times steps of the job were discarded so far. Pass it back with `after`: the answer
-    is a 409 if that has happened since to steps you have."""
+    """Number of times that steps of the job have been discarded so far. Pass it back with `after`:
+    if steps that you have read are discarded in the meantime, the response is a 409."""
 
 
 class StreamedRows(WireModel):
-    """Data of a stream's event ``rows``; the event's id is the last step."""
+    """Data of a ``rows`` event in a stream; the event id begins with the last step."""
 
     columns: list[str]
-    """step, lr, loss, and the further columns of the job."""
+    """Names of the columns: step, lr, loss, and the further columns of the job."""
     rows: list[list[int | float]]
-    """One list per step, oldest first."""
+    """One list of values per step, oldest step first; the values are in the order of `columns`."""
 
 
 class StateChange(WireModel):
-    """Data of a stream's event ``state``."""
+    """Data of a ``state`` event in a stream."""
 
     state: State
     attempt: int
-    """How many times a worker has started the job."""
+    """Number of times that a worker has started the job."""
 
 
 class RowsTruncated(WireModel):
     """
-    Data of a stream's event ``truncated``: discard the steps from `step` on, they are sent again.
+    Data of a ``truncated`` event in a stream: discard the steps from `step` on.
 
-    The event's id is that of the step before.
+    These steps will be sent again. The event id is that of the step before `step`.
     """
 
     step: int
 
 
 class StreamEnd(WireModel):
-    """Data of a stream's last event, ``end``."""
+    """Data of the last event of a stream, ``end``."""
 
     state: State
     reason: Reason | None
     detail: str | None
     outcome: Outcome | None = renamed("ended", default=None)
-    """How it succeeded; null if it did not."""
+    """How the job succeeded; null if it did not succeed."""
     rows: int
-    """Number of steps of the job; equal to what was streamed if the stream began at step 0."""
+    """Number of steps of the job. If the stream began at step 0, it has sent this many steps."""
     digest: str | None

@@ -14,36 +14,38 @@ class LayerSummary(WireModel):
     name: str
     kind: str
     output_shape: list[int]
-    """For one example."""
+    """Shape of the output for one example."""
     num_parameters: int
     flops: int
-    """Of the forward pass of one example."""
+    """Floating-point operations of the forward pass for one example."""
 
 
 class GroupSummary(WireModel):
-    """Parameters that are updated alike."""
+    """A group of parameters that are updated with the same settings."""
 
     match: str
-    """The pattern that selects them; "the rest" for parameters in no group."""
+    """The pattern or preset that selects the parameters; "the rest" for parameters in no group, and
+    "all" if the job has no groups."""
     kind: str
-    """Their optimizer. muon leaves parameters that are not matrices to adamw."""
+    """Kind of the optimizer that updates the group. muon leaves parameters that are not matrices to
+    adamw."""
     lr: float
     weight_decay: float
     l2: float
     clip: dict[str, Any] | None
-    """Limit of their gradient."""
+    """How the group's gradients are clipped; null if they are not."""
     schedule: str | None
-    """Kind of their own schedule; null if they follow the job's."""
+    """Kind of the group's own schedule; null if the group follows the job's schedule."""
     parameters: list[str]
     num_parameters: int
 
 
 class Plan(WireModel):
-    """What a job would be if it were posted."""
+    """The plan of a job: what it would do if it were posted."""
 
     object: Literal["plan"] = "plan"
     spec: dict[str, Any]
-    """With every default filled in."""
+    """The spec of the job, with every default filled in."""
     total_steps: int
     steps_per_epoch: int
     num_parameters: int

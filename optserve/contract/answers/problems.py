@@ -1,4 +1,4 @@
-"""Errors, in the form of RFC 9457."""
+"""Error responses, in the format of RFC 9457 (problem details for HTTP)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from optserve.contract.answers.base import WireModel
 
 
 class InvalidParam(WireModel):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     param: str
-    """Where: a dotted path into the body, or the name of a parameter."""
+    """Location of the error: a dotted path into the body, or the name of a parameter."""
     message: str
-    """The name, the rule and the value given."""
+    """A sentence with the name, the rule, and the value that was given."""
 
 
 class Problem(WireModel):
-    """An error, in the form of RFC 9457."""
+    """An error response, in the format of RFC 9457."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     code: str
-    """For programs: an identifier that does not change."""
+    """Identifier of the kind of error, for programs; it does not change."""
     errors: list[InvalidParam] = Field(default_factory=list)
-    """What is wrong with the request: the first 20 errors."""
+    """The first 20 errors in the request."""
     more_errors: int = 0
-    """How many further errors there are."""
+    """Number of further errors in the request."""

@@ -1,4 +1,4 @@
-"""A schedule over a run: its values, and a summary of them."""
+"""A learning rate schedule over a whole run: its value at each step, and a summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from optserve.contract.answers.base import WireModel
 
 
 class LrSummary(WireModel):
-    """The learning rate over a run, in a few numbers."""
+    """A summary of the learning rate over a run."""
 
     first: float
     peak: float
@@ -16,7 +16,7 @@ class LrSummary(WireModel):
     last: float
     lowest: float
     area: float
-    """Sum of lr over the updates."""
+    """Sum of the learning rates of all updates."""
     warmup_share: float
     """Share of the updates that belong to the warmup, in 0..1."""
 
@@ -25,9 +25,9 @@ class PreviewedLr(LrSummary):
     """The learning rate of every step, with a summary."""
 
     name: str
-    """``lr``, or the group's name."""
+    """``lr`` for the job's schedule, or the name of the group."""
     lr: list[float]
-    """For the updates 0, 1, ..."""
+    """Learning rate of each update, starting with update 0."""
     warnings: list[str]
     """Settings that are allowed but probably not intended."""
 

@@ -1,4 +1,4 @@
-"""Workers, and the queue that they take jobs from."""
+"""Workers, and the queue from which they take jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optserve.contract.answers.base import WireModel, renamed
 
 
 def _named_now(state: object) -> object:
-    """Return a state of a worker by its name of today; release 0.2.0 calls unhealthy `unwell`."""
+    """Return the current name of a worker's state: release 0.2.0 called `unhealthy` `unwell`."""
     return "unhealthy" if state == "unwell" else state
 
 
@@ -23,31 +23,34 @@ class Worker(WireModel):
     host: str
     pid: int
     device: str
-    """The device it trains on: cpu or cuda."""
+    """The device that the worker trains on: cpu or cuda."""
     fingerprint: str
-    """Equal for workers that compute equal bits; empty until its first trainer is ready."""
+    """Hash of the hardware and library versions that determine results: workers with equal
+    fingerprints compute results that are equal bit for bit. Empty until the worker's first trainer
+    process is ready."""
     state: Annotated[Literal["idle", "busy", "unhealthy"], BeforeValidator(_named_now)]
-    """An unhealthy worker takes no jobs until its machine is fit to train on."""
+    """An unhealthy worker takes no jobs until training is possible on its machine again."""
     unhealthy_reason: str | None = renamed("unwell", default=None)
-    """What is wrong with its machine."""
+    """What is wrong with the worker's machine; null if the worker is healthy."""
     job: str | None
-    """The job it trains."""
+    """Id of the job that the worker trains; null if it trains none."""
     started_at: datetime = renamed("since")
     last_seen_at: datetime = renamed("seen")
-    """Time of its last heartbeat."""
+    """Time of the worker's last heartbeat."""
 
 
 class Lane(WireModel):
     """Queued jobs that the same workers may take."""
 
     device: str | None
-    """The device they ask for: cpu, cuda, or auto for any. Null for jobs that need a
-    `fingerprint`."""
+    """The device that these jobs request: cpu, cuda, or auto for any device. Null for jobs that
+    need a worker with a certain `fingerprint`."""
     fingerprint: str | None
-    """The fingerprint of the workers that compute the bits with which these jobs were started."""
+    """Fingerprint of the workers that may take these jobs: the one with which the jobs' steps were
+    computed. Null for jobs that do not need a certain fingerprint."""
     queued: int
     workers: int
-    """Live workers that may take these jobs."""
+    """Number of live workers that may take these jobs."""
     idle_workers: int
 
 
@@ -60,4 +63,4 @@ class Queue(WireModel):
     workers: int
     idle_workers: int
     lanes: list[Lane]
-    """Lanes with queued jobs."""
+    """The lanes that have queued jobs."""

@@ -1,1 +1,1 @@
-"""What clients send: jobs, clones, and the format of an export."""
+"""The models of requests: jobs, clones, and the formats of exports."""

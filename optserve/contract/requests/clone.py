@@ -1,4 +1,4 @@
-"""A clone of a job: what it takes from the other one, and what it changes."""
+"""The request to clone a job: what the clone copies from the job, and what it changes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ Keep = Literal["weights", "optimizer"]
 
 
 class CloneSpec(Spec):
-    """What a clone takes from the other job, and what it changes."""
+    """A request to clone a job: what the clone copies from the job, and what it changes."""
 
     source: Literal["last", "best"] | Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(
         "last", alias="from"
     )
-    """The state it starts from: the last stored one, the best one, or the one after a step."""
+    """The state that the clone starts from: `last` for the last stored state, `best` for the best
+    state, or the number of steps of a stored state."""
     keep: Keep = "weights"
-    """What it takes: the network's weights, or also the optimizer's state. The schedule and the
-    random number generators start over."""
+    """What the clone copies: `weights` for the network's weights, or `optimizer` for the weights
+    and the optimizer's state. The schedule and the random number generators start over."""
     changes: dict[str, Any] = Field(default_factory=dict)
-    """A JSON merge patch (RFC 7396) on the other job as it was posted, with its name, labels and
-    priority: a field in it is replaced; null removes the field, so that it has its default."""
+    """A JSON merge patch (RFC 7396) for the spec of the cloned job as it was posted, including
+    name, labels and priority. A field in the patch replaces the field of the job; null removes the
+    field, so that it gets its default."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -42,7 +44,7 @@ class CloneSpec(Spec):
         return value
 
     def sha256(self, job_id: str) -> str:
-        """Return a digest of the request to clone the job *job_id*."""
+        """Return the SHA-256 of this request for the job *job_id*."""
         # With the parent's id: the same body is another request for another job. A job has no field
         # of this name, so no submission has the same hash. A field that is added to clones must be
         # left out of this while it has its default: a request that is repeated after the upgrade
@@ -53,7 +55,7 @@ class CloneSpec(Spec):
 
 def merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401  any JSON value
     """
-    Return *target* after the JSON merge patch *patch*.
+    Return *target* with the JSON merge patch *patch* applied.
 
     References:
         Hoffman and Snell, JSON Merge Patch, RFC 7396, section 2.

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ExportForm(StrEnum):
-    """A format of an export."""
+    """A file format for exports."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -15,12 +15,12 @@ class ExportForm(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The media type in HTTP."""
+        """The media type of the format, for HTTP headers."""
         return _MEDIA_TYPES[self]
 
     @property
     def is_text(self) -> bool:
-        """Whether it is text, which a terminal can show."""
+        """Whether the format is text, which a terminal can show."""
         return self in (ExportForm.CSV, ExportForm.NDJSON)
 
 

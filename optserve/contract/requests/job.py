@@ -12,7 +12,7 @@ from optcore.spec.run import RunSpec
 from optserve.contract import canonical
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
-"""No control characters, neither C0 nor C1: terminals interpret both."""
+"""Pattern for text without C0 and C1 control characters, both of which terminals interpret."""
 # Without `=`, which separates name and value in the store's keys (`keys.LABELLED`).
 LABEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$"
 
@@ -20,10 +20,10 @@ MAX_LABELS = 32
 
 
 class JobSpec(RunSpec):
-    """A run with its name, labels, priority and time limit; only the run affects the numbers."""
+    """A run with its name, labels, priority and time limit; only the run affects the results."""
 
     name: str = Field("", max_length=200, pattern=PRINTABLE)
-    """For people."""
+    """Name of the job, shown to people."""
     labels: Annotated[
         dict[
             Annotated[str, StringConstraints(max_length=64, pattern=LABEL_NAME)],
@@ -31,24 +31,25 @@ class JobSpec(RunSpec):
         ],
         at_most(MAX_LABELS, "labels"),
     ] = Field(default_factory=dict, max_length=MAX_LABELS)
-    """For filtering lists: ``?label.team=ocr``."""
+    """Labels of the job, by which lists can be filtered: ``?label.team=ocr``."""
     priority: int = Field(0, ge=-100, le=100)
-    """Higher goes first; then the tenant with fewer running jobs; then the older job."""
+    """Jobs with a higher priority start first; among equal priorities, jobs of the tenant with
+    fewer running jobs, then older jobs."""
 
     time_limit_s: float | None = Field(None, gt=0, le=1e9)
-    """Seconds of training over all attempts; null for no limit. At the limit a checkpoint is saved,
-    and the job fails with reason `timeout`."""
+    """Maximum seconds of training over all attempts; null for no limit. At the limit a checkpoint
+    is saved, and the job fails with reason `timeout`."""
 
     def sha256(self) -> str:
         """
-        Return a digest that does not depend on order, white space and spelled-out defaults.
+        Return a SHA-256 that does not depend on order, white space and spelled-out defaults.
 
-        A request that is repeated after an upgrade has the digest that it had before.
+        A request that is repeated after an upgrade has the same SHA-256 as before the upgrade.
         """
         return canonical.sha256(with_former_defaults(self.model_dump(mode="json")))
 
     def run_spec(self) -> RunSpec:
-        """Return the part that affects what is computed."""
+        """Return the spec of the run: the part of the job that affects what is computed."""
         names = RunSpec.model_fields
         with lifted():  # the limits were checked, or lifted, when this was parsed
             return RunSpec.model_validate({name: getattr(self, name) for name in names})
