@@ -154,7 +154,7 @@ USE_PATHS = (
     *("optcore.files", "optcore.data"),
     *("optcore.training.run", "optcore.training.checkpoints.begin", "worker.attempt.runner"),
     # Folders of the machine: settings, credentials, locks, journals, programs, /proc.
-    *("store.settings", "store.settings_page", "store.redis.credentials"),
+    *("store.settings", "store.settings_page", "store.redis.acl"),
     *("store.storage.preflight", "worker.processes.gpu", "worker.reporting.journal"),
     *("worker.main", "optcore.training.fingerprint", "optcore.training.steps.columns"),
     "worker.attempt.failures",  # the name of a source file

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from store.redis import credentials
+from store.redis import acl
 from store.settings import Settings
 from store.storage import preflight
 from store.storage.preflight import Use
@@ -99,7 +99,7 @@ def test_the_store_keeps_what_it_accepts_and_knows_its_users() -> None:
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
     assert options["--maxmemory"]
-    assert options["--aclfile"] == f"/credentials/{credentials.USERS}"
+    assert options["--aclfile"] == f"/credentials/{acl.USERS}"
     assert "credentials:/credentials:ro" in SERVICES["redis"]["volumes"]
     assert "--user health" in SERVICES["redis"]["healthcheck"]["test"][1]
 
@@ -118,8 +118,8 @@ def test_the_service_uses_the_password_that_is_made_and_holds_none_itself() -> N
     assert SERVICES["credentials"]["command"][-1] == "/credentials"
     for name in NEEDS:
         found = environment(name)
-        assert found["OPTSERVE_REDIS_URL"] == f"redis://{credentials.USER}@redis:6379/0"
-        assert found["OPTSERVE_REDIS_PASSWORD_FILE"] == f"/credentials/{credentials.PASSWORD}"
+        assert found["OPTSERVE_REDIS_URL"] == f"redis://{acl.USER}@redis:6379/0"
+        assert found["OPTSERVE_REDIS_PASSWORD_FILE"] == f"/credentials/{acl.PASSWORD}"
 
 
 def test_the_store_is_the_version_that_is_tested_elsewhere() -> None:

@@ -15,7 +15,7 @@ import redis
 from optserve.client import Client
 from optserve.contract.states import State
 from optserve.local.embedded import EmbeddedServer
-from store.redis import credentials
+from store.redis import acl
 from store.redis.keys import ROWS
 from tests.support.machine.processes import (
     alive,
@@ -171,7 +171,7 @@ def test_a_password_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_password_from_a_file_lets_the_service_do_all_it_does(tmp_path: Path) -> None:
-    credentials.make(tmp_path)
+    acl.make(tmp_path)
     _, _, user = (tmp_path / "users.acl").read_text().splitlines()
     with EmbeddedServer(tmp_path / "given") as given, redis.from_url(given.url) as admin:
         admin.execute_command("ACL", "SETUSER", *user.split()[1:])

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from optserve.local.embedded import EmbeddedServer
-from store.redis import credentials
+from store.redis import acl
 from store.redis.server import prepare
 from store.settings import Settings, with_password
 
@@ -17,32 +17,32 @@ from store.settings import Settings, with_password
 @pytest.fixture
 def folder(client: redis.Redis, tmp_path: Path) -> Iterator[Path]:
     """A folder with credentials that the server knows, but for its own default user."""
-    credentials.make(tmp_path)
-    rules = [line.split()[1:] for line in (tmp_path / credentials.USERS).read_text().splitlines()]
+    acl.make(tmp_path)
+    rules = [line.split()[1:] for line in (tmp_path / acl.USERS).read_text().splitlines()]
     for name, *given in rules:
         if name != "default":  # the server of these tests needs it
             untyped: Any = client
             untyped.execute_command("ACL", "SETUSER", name, *given)
     yield tmp_path
-    client.acl_deluser("health", credentials.USER)
+    client.acl_deluser("health", acl.USER)
 
 
 @pytest.fixture
 def service(folder: Path, server: EmbeddedServer) -> Iterator[redis.Redis]:
     """The service, as it connects."""
-    url = server.url.replace("unix://", f"unix://{credentials.USER}@")
+    url = server.url.replace("unix://", f"unix://{acl.USER}@")
     settings = Settings(OPTSERVE_REDIS_URL=url, redis_password_file=folder / "password")
     with redis.from_url(settings.store_url) as connected:
         yield connected
 
 
 def test_they_are_made_once_and_readable_by_whom_they_concern(tmp_path: Path) -> None:
-    credentials.make(tmp_path)
+    acl.make(tmp_path)
     password, users = tmp_path / "password", tmp_path / "users.acl"
     first = password.read_text()
     users.unlink()
 
-    credentials.make(tmp_path)
+    acl.make(tmp_path)
 
     assert password.read_text() == first
     assert len(first) == 43

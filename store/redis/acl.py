@@ -1,5 +1,5 @@
 """
-A password for the store, made once: ``python -m store.redis.credentials FOLDER``.
+A password for the store, made once: ``python -m store.redis.acl FOLDER``.
 
 The folder gets two files: the password, for API and workers alone, and the server's list of users
 (its ``aclfile``), which holds only a hash of it, so that the server's own user may read it. The
