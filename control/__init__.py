@@ -1,1 +1,1 @@
-"""What decides over time, in rounds that may run in several processes at once."""
+"""Periodic tasks (rounds), such as taking jobs back from dead workers and archiving ended jobs."""

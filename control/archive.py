@@ -1,4 +1,4 @@
-"""Rounds that move from the store to files: rows of ended jobs, older entries of histories."""
+"""Rounds that move data from Redis to files: rows of ended jobs, older entries of histories."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from store.storage.storage import Storage
 
 class Archive:
     """
-    Moves the rows of jobs that have ended to files; where that fails they stay in the store.
+    Round that moves the rows of ended jobs to files. If that fails, they stay in Redis.
 
     Args:
-        check: whether the storage can be used.
+        check: tells whether the storage can be used.
     """
 
     name = "archive"
@@ -26,10 +26,10 @@ class Archive:
         self._check = check
 
     def run(self) -> None:
-        """Move the rows of some jobs."""
+        """Archive some of the jobs that have ended."""
         call = calls.unarchived(limit=PER_ROUND, pause_ms=PAUSE_MS)
-        # The call puts each job that it returns off for PAUSE_MS, so it is only sent when files can
-        # be written: otherwise jobs would be put off in vain.
+        # The call defers each job that it returns by PAUSE_MS, so it is only sent when files can be
+        # written: otherwise jobs would be deferred for nothing.
         with self._check.use() as usable:
             if usable:
                 each_job("archive", self._check, call, _archive)
@@ -37,10 +37,10 @@ class Archive:
 
 class Histories:
     """
-    Moves the older entries of long histories to files; where that fails they stay in the store.
+    Round that moves older entries of long histories to files. If that fails, they stay in Redis.
 
     Args:
-        check: whether the storage can be used.
+        check: tells whether the storage can be used.
     """
 
     name = "histories"
@@ -50,7 +50,7 @@ class Histories:
         self._check = check
 
     def run(self) -> None:
-        """Shorten some histories."""
+        """Move the older entries of some histories."""
         call = calls.long_histories(limit=PER_ROUND, pause_ms=PAUSE_MS)
         with self._check.use() as usable:
             if usable:
@@ -58,7 +58,7 @@ class Histories:
 
 
 def _archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
-    # pyarrow takes 40 MB: a process that has archived nothing yet does without.
+    # pyarrow takes 40 MB, so it is only imported in a process that archives something.
     from store.archive.writer import archive  # noqa: PLC0415
 
     archive(client, storage, tenant, job_id)

@@ -1,4 +1,4 @@
-"""The members of a round, each handled by itself: one that fails does not end the round."""
+"""Error isolation within a round: a job that cannot be handled does not stop work on the others."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from store.storage.storage import Storage
 log = logging.getLogger(__name__)
 
 PER_ROUND = 20
-"""Jobs that one round sees to, so that none takes long."""
-# It is not a lock: two processes may have one job at a time, and the functions on the server accept
-# what the first of them says.
+"""Maximum number of jobs that one round handles, so that a round does not take long."""
+# This is no lock: two processes may handle one job at the same time; the Lua functions accept the
+# result of the first.
 PAUSE_MS = 60_000
 """
-Milliseconds for which a job is given to no other process; then another may have it, since the one
-that had it may have failed, or died.
+Milliseconds for which a job that one process handles is not given to another process. After that it
+may be, since the first process may have failed or died.
 """
 Work = Callable[[redis.Redis, Storage, str, str], None]
 
@@ -31,39 +31,39 @@ Work = Callable[[redis.Redis, Storage, str, str], None]
 @contextmanager
 def isolated(check: StorageCheck, kind: str, member: str) -> Iterator[None]:
     """
-    Set a member aside if handling it fails, and log why; the round continues with the others.
+    Set *member* aside if the block raises an error, and log the error instead of raising it.
 
-    A store that is away, or a storage that is full or away, is no fault of the member, and ends the
-    round.
+    If Redis is unavailable, or the storage is full or fails, the error is raised and ends the
+    round, since the other members would fail too.
 
     Args:
         check: decides whether an error is the storage's or the member's.
-        kind: of what is done.
-        member: mostly ``tenant/id`` of a job.
+        kind: the kind of work, as in `store.jobs.calls.SetAside`.
+        member: the member that the block handles; mostly ``tenant/id`` of a job.
     """
     try:
         yield
     except UNAVAILABLE:
         raise
-    # Any exception: a mistake of ours that one job brings out must not stop the work on all others.
+    # Any exception: a bug that one job triggers must not stop the work on all other jobs.
     except Exception as error:
-        # Raised, since the jobs after this one would only find the same.
+        # Raised, since the jobs after this one would only meet the same error.
         if check.is_at_fault(error):
             raise
-        # What is expected of files and records is a line in the log; only a mistake of the service
-        # itself needs a traceback.
+        # Errors that files and records are expected to cause get a line in the log; only a bug
+        # needs a traceback.
         known = isinstance(error, OSError | JobError)
-        log.warning("%s of %s: %s", kind, member, error, exc_info=not known)
+        log.warning("%s of %s failed: %s", kind, member, error, exc_info=not known)
         why = str(error) if known else f"{type(error).__name__}: {error}"
         send(check.client, calls.set_aside(kind, member, why=why))
     else:
-        # Always sent: only the server knows whether it was set aside before, maybe by another
+        # Always sent: only Redis knows whether the member was set aside before, perhaps by another
         # process.
         send(check.client, calls.put_back(kind, member))
 
 
 def each_job(kind: str, check: StorageCheck, call: Call[list[str]], work: Work) -> None:
-    """Call *work* for each job that *call* returns; one that fails is set aside as *kind*."""
+    """Call *work* for each job that *call* returns; a job whose work fails is set aside."""
     for member in send(check.client, call):
         tenant, _, job_id = member.partition("/")
         with isolated(check, kind, member):

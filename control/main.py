@@ -1,8 +1,9 @@
 """
-The rounds in a process of their own: ``python -m control.main``.
+Runs the rounds in a process of their own: ``python -m control.main``.
 
-It is for a service whose API processes run none (``OPTSERVE_CONTROL=separate``). Two of these
-processes at once do no harm; without any, jobs of workers that died are never taken back.
+A service needs this process only with ``OPTSERVE_CONTROL=separate``, which keeps the API processes
+from running rounds. Several of these processes may run at once. Without any, jobs of workers that
+died are never taken back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Run the rounds until told to stop."""
+    """Run the rounds until SIGTERM or SIGINT."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s control %(levelname)s %(message)s", force=True
     )
@@ -38,9 +39,9 @@ async def _run(settings: Settings) -> None:
         rounds = rounds_of(client, Storage(settings.storage_dir), settings)
         running = asyncio.create_task(run_forever(rounds))
         for number in (signal.SIGTERM, signal.SIGINT):
-            # Cancelled, so that a round that is under way gets LEAVE_S before its client is closed.
+            # Cancelled, so that a round that is running gets LEAVE_S before its client is closed.
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-        log.info("runs %s", ", ".join(each.name for each in rounds))
+        log.info("running the rounds %s", ", ".join(each.name for each in rounds))
         with contextlib.suppress(asyncio.CancelledError):
             await running
 

@@ -1,8 +1,8 @@
 """
-Orphans: files that no record points to and no attempt may write to; they are deleted.
+Finds and deletes orphans: files that no record points to and that no attempt may be writing.
 
-A worker that died or a clone that was rejected leaves some behind. They are found by looking
-through the folders of all jobs.
+A worker that died, or a clone that was rejected, leaves such files behind. They are found by
+listing the folders of all jobs.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from store.storage.storage import Storage
 log = logging.getLogger(__name__)
 
 PER_ROUND = 20
-"""Folders looked through at a time, so that no round takes long."""
+"""Number of job folders that one round checks, so that a round does not take long."""
 SCAN_EVERY_S = 600.0
-"""Seconds between two times that all folders are looked through."""
+"""Seconds from the start of one scan of all folders to the start of the next."""
 ORPHAN_S = 3600.0
 """
-Seconds without a write after which a folder without a record is an orphan: a clone copies its
-starting state before its record exists.
+Seconds without a write after which a folder without a record counts as an orphan. A clone's folder
+has no record at first: the starting state is copied before the record is created.
 """
 
 
 class Orphans:
     """
-    Deletes files that no record points to and that no attempt may be writing.
+    Round that deletes files that no record points to and that no attempt may be writing.
 
     Args:
-        client: of the store.
-        storage: where the files lie.
-        check: whether it can be used, and whose it is.
-        clock: seconds.
+        client: the Redis client.
+        storage: the storage that holds the files.
+        check: tells whether the storage can be used, and whether it belongs to this service.
+        clock: returns the time in seconds; must never go back.
     """
 
     name = "orphans"
@@ -70,13 +70,13 @@ class Orphans:
         self._scanned_at = -SCAN_EVERY_S
 
     def run(self) -> None:
-        """Look through a few folders, in a storage that is this store's."""
+        """Check a few folders, if the storage can be used and belongs to this service."""
         with self._check.use() as usable:
             if usable and self._check.ours:
                 self.look_through()
 
     def look_through(self) -> None:
-        """Look through a few folders; begin anew every ten minutes."""
+        """Check the next few folders; start another scan every ten minutes."""
         due = self._clock() - self._scanned_at >= SCAN_EVERY_S
         some = list(islice(self._folders, PER_ROUND))
         if not some and due:
@@ -90,45 +90,45 @@ class Orphans:
                 self._tidy(tenant, job_id)
 
     def _tidy(self, tenant: str, job_id: str) -> None:
-        # Listed before the record is read: an attempt claimed in between has no folder in the list,
-        # and the record knows every earlier one.
+        # Listed before the record is read: an attempt that is claimed in between has no folder in
+        # the list, and the record covers every earlier attempt.
         storage, job = self._storage, job_folder(tenant, job_id)
         attempts = attempts_in(storage, job)
         owned = send(self._client, calls.owned(tenant, job_id))
         if owned is None:
             if storage.idle_s(job) > ORPHAN_S:
-                log.info("%s/%s has files and no record: they are deleted", tenant, job_id)
+                log.info("%s/%s has files but no record: the files are deleted", tenant, job_id)
                 storage.delete(job)
             return
         self._tidy_archive(archive_folder(tenant, job_id), owned.paths)
         self._tidy_history(history_folder(tenant, job_id), owned.paths)
         for attempt in attempts:
             if attempt == f"{job}/{owned.attempt}-{owned.token}":
-                continue  # its worker writes there
+                continue  # this attempt is running, and its worker writes there
             for entry in self._unneeded(attempt, owned.paths):
                 self._delete(entry)
 
     def _tidy_archive(self, folder: str, needed: list[str]) -> None:
-        """Delete what a process has left that was not the first to archive the job."""
+        """Delete archive files that no record points to, once other archive files are recorded."""
         if not is_needed(folder, needed):
-            return  # a process may be about to point the record at what lies there
+            return  # a process may be about to point the record at a file in this folder
         for name in self._storage.entries(folder):
             if name not in needed:
                 self._delete(name)
 
     def _tidy_history(self, folder: str, needed: list[str]) -> None:
-        """Delete parts of a history that were joined with others, or that no record points to."""
+        """Delete history files that no record points to, an hour after they were written."""
         for name in self._storage.entries(folder):
             if name not in needed and self._storage.idle_s(name) > ORPHAN_S:
                 self._delete(name)
 
     def _unneeded(self, attempt: str, needed: list[str]) -> list[str]:
-        """Return what may go of the folder of an attempt that is over: all of it, or some."""
+        """Return the paths to delete in *attempt*, the folder of an attempt that is over."""
         if not is_needed(attempt, needed):
             return [attempt]
         storage = self._storage
-        # Networks of an attempt that died before its job ended, and journals of 0.2.0, which also
-        # kept the network of the best state here until the end.
+        # Networks written by an attempt that died before its job ended, and journals of 0.2.0,
+        # which also kept the network of the best state here until the end.
         files = [
             name
             for name in storage.entries(attempt)
@@ -138,5 +138,5 @@ class Orphans:
 
     def _delete(self, name: str) -> None:
         log.info("%s is an orphan and is deleted", name)
-        with suppress(OSError):  # it is found again
+        with suppress(OSError):  # the next scan finds the file again
             self._storage.delete(name)

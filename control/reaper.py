@@ -1,4 +1,4 @@
-"""The reaper: takes back jobs that lost their worker, and rings again where no worker came."""
+"""The reaper: takes back jobs from dead workers, and repeats doorbell messages that were lost."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from store.redis.functions import send
 log = logging.getLogger(__name__)
 
 PER_ROUND = 100
-"""Jobs taken back at a time, so that no round keeps the store busy for long."""
+"""Maximum number of jobs taken back by one call, so that a call does not block Redis for long."""
 
 
 class Reaper:
     """
-    Takes back jobs whose lease is over, and rings the doorbell for jobs that wait unheard.
+    Round that takes back jobs whose lease has expired, and repeats lost doorbell messages.
 
     Args:
-        client: of the store.
-        lease_s: seconds a worker holds a job without a sign of life.
+        client: the Redis client.
+        lease_s: seconds without a renewal after which a lease expires.
     """
 
     name = "reaper"
@@ -32,15 +32,15 @@ class Reaper:
         self._client, self._lease_ms = client, int(lease_s * 1000)
 
     def run(self) -> None:
-        """Take back what is due; no more than some, since the store does nothing else meanwhile."""
+        """Take back some jobs; ring the doorbell for jobs that wait although a worker is idle."""
         reaped = send(self._client, calls.reap(limit=PER_ROUND, lease_ms=self._lease_ms))
         for member in reaped.jobs:
             log.warning("%s lost its worker", member)
         for member in reaped.overtime:
-            log.warning("%s was taken from its worker: its time was over", member)
-        # Last, since RQ's calls may fail. Then the reaper rings again: the jobs are in the queue
-        # already.
+            log.warning("%s was taken from its worker: its time limit was exceeded", member)
+        # Last, since RQ's calls may fail. The jobs are in the queue already, and the reaper rings
+        # for them again.
         for device in reaped.wakeups:
-            # In place of an id, for RQ's log alone: the worker that answers takes the job that is
-            # next.
+            # "reaper" takes the place of a job id and appears only in RQ's log: the worker that
+            # receives the message claims the next runnable job.
             doorbell.ring(self._client, device, "reaper")

@@ -1,8 +1,8 @@
 """
-Retention: jobs that ended long ago are removed, as the settings say, and then their files.
+Removes ended jobs and their files once they exceed the limits in the settings.
 
-The record goes first, then its files: a crash in between leaves files without a record, which are
-found later, and never a record whose files are gone.
+The record is removed first, then the files: a crash in between leaves files without a record, which
+are found later, but never a record without its files.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DAY_MS = 24 * 3600 * 1000
 
 class Retention:
     """
-    Removes the jobs that are kept no longer, and their files.
+    Round that removes ended jobs beyond the retention limits, and their files.
 
     Args:
-        client: of the store.
-        storage: where the files lie.
-        check: whether it can be used.
-        settings: how much is kept.
+        client: the Redis client.
+        storage: the storage that holds the files.
+        check: tells whether the storage can be used.
+        settings: the settings with the limits: `keep_days`, `keep_jobs` and `keep_bytes`.
     """
 
     name = "retention"
@@ -45,19 +45,19 @@ class Retention:
         self._settings = settings
 
     def run(self) -> None:
-        """See to some jobs: while the storage is away, only records are removed."""
+        """Handle some jobs; while the storage cannot be used, only remove records."""
         with self._check.use() as usable:
-            # First, since a limit of bytes only counts jobs that were measured.
+            # First, since the limit on bytes only counts jobs that were measured.
             if usable:
                 self.measure()
-            # Needs no files: until the storage is back, the store remembers which folders are to
-            # go.
+            # Needs no files: Redis remembers which folders are to be deleted once the storage is
+            # back.
             self.expire()
             if usable:
                 self.delete_files()
 
     def measure(self) -> None:
-        """Find out how many bytes the files of ended jobs have, if that is limited."""
+        """Measure the files of some ended jobs, if `keep_bytes` is set."""
         if self._settings.keep_bytes is None:
             return
         for member in send(self._client, calls.unmeasured(limit=PER_ROUND)):
@@ -67,7 +67,7 @@ class Retention:
                 send(self._client, calls.measured(tenant, job_id, size=size))
 
     def expire(self) -> None:
-        """Remove the records of jobs that are kept no longer."""
+        """Remove the records of some ended jobs that exceed the limits, the oldest first."""
         days, settings = self._settings.keep_days, self._settings
         call = calls.expire(
             limit=PER_ROUND,
@@ -79,13 +79,13 @@ class Retention:
             log.info("%s ended long ago and was removed", member)
 
     def delete_files(self) -> None:
-        """Delete the files of jobs whose records are gone."""
+        """Delete the files of some jobs whose records were removed."""
         call = calls.removed(limit=PER_ROUND, pause_ms=PAUSE_MS)
         each_job("removed", self._check, call, _delete)
 
 
 def _delete(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
-    # A crash between these two repeats the first, which then finds nothing. In the other order the
-    # folder would stay until the search for orphans finds it.
+    # After a crash between these two calls, the first is repeated and finds nothing. In the other
+    # order, the folder would stay until a scan for orphans finds it.
     storage.delete(job_folder(tenant, job_id))
     send(client, calls.files_deleted(tenant, job_id))

@@ -1,9 +1,9 @@
 """
-Rounds: what a service does again and again, without a request, and how it is run.
+Rounds: the periodic tasks of a service, and the loop that runs them.
 
-A round does a little each time, and doing it twice changes nothing more: its functions on the
-server check what they change. So any number of processes may run the same rounds at once. By
-default each API process does; with ``OPTSERVE_CONTROL=separate`` only `control.main`.
+Each run of a round does a limited amount of work. Running it twice does no harm, since the Lua
+functions check what they change; so any number of processes may run the same rounds at once. By
+default each API process runs them; with ``OPTSERVE_CONTROL=separate``, only `control.main` does.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from store.storage.threads import Threads
 log = logging.getLogger(__name__)
 
 START_S = 1.0
-"""Seconds that a process gets to answer its first requests before it runs any round."""
+"""Seconds from the start of a process to its first round, so that it can serve requests first."""
 LEAVE_S = 3.0
-"""Seconds that a round gets to finish when its process stops: one that hangs is left alone."""
+"""Seconds that a running round gets to finish when its process stops."""
 
 
 class Round(Protocol):
     """
-    Something that is done every *period_s* seconds, by as many processes as want to.
+    A periodic task, which several processes may run at the same time.
 
     Attributes:
-        name: for the log.
-        period_s: seconds between two runs.
+        name: the name of the round, for the log.
+        period_s: seconds from the end of one run to the start of the next.
     """
 
     @property
@@ -51,7 +51,7 @@ class Round(Protocol):
     def period_s(self) -> float: ...  # noqa: D102
 
     def run(self) -> None:
-        """Do a little of it; what is left is for the next time."""
+        """Do a limited amount of work; the next run continues."""
         ...
 
 
@@ -62,16 +62,17 @@ def rounds_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Round]:
     """
-    Return the rounds that a service needs.
+    Return all rounds of the service.
 
     Args:
-        client: of the store; used by all of them, from several threads.
-        storage: where files of jobs lie.
-        settings: how long a lease lasts, and how much is kept.
-        clock: seconds.
+        client: the Redis client that all rounds use, from several threads.
+        storage: the storage that holds the files of all jobs.
+        settings: the settings for the lease and for retention.
+        clock: returns the time in seconds; must never go back.
     """
-    # One for all: four rounds would each write and flush a file every second to find out the same.
-    # It also gives a new storage its store's name, before any round moves something there.
+    # One check for all rounds: otherwise four rounds would each write and flush a file every second
+    # to learn the same. It also marks a new storage with the store's name, before any round moves
+    # something there.
     check = StorageCheck(client, storage, clock)
     return [
         Reaper(client, lease_s=settings.lease_s),
@@ -88,8 +89,8 @@ async def run_forever(rounds: Sequence[Round]) -> None:
     """
     Run *rounds* until cancelled, each in a thread of its own.
 
-    A file may hang for as long as its mount does: it must delay no lease. A round that fails is
-    logged and tried again.
+    Separate threads keep a round that hangs on a file from delaying the reaper. If a run fails, the
+    error is logged and the round is run again.
     """
     async with asyncio.TaskGroup() as group:
         for each in rounds:
@@ -97,28 +98,29 @@ async def run_forever(rounds: Sequence[Round]) -> None:
 
 
 async def _repeat(each: Round) -> None:
-    # Not asyncio's executor: its few threads are shared and waited for at exit. Reads of files that
-    # hung in them have kept lost jobs from being taken back, and the process from ending.
+    # Not asyncio's executor: its few threads are shared, and the process waits for them at exit.
+    # File reads that hung in them have kept lost jobs from being taken back, and the process from
+    # ending.
     thread = Threads(1)
     await asyncio.sleep(START_S)
     while True:
         running = asyncio.create_task(thread.run(each.run))
         running.add_done_callback(partial(_log_error, each.name))
         try:
-            # `wait` does not raise what the round raised, which would end the group and all other
-            # rounds, and it does not cancel the round when it is cancelled itself: a thread cannot
-            # be cancelled.
+            # `wait` does not raise the round's error, which would end the group and all other
+            # rounds. Nor does it cancel the round when it is cancelled itself: a thread cannot be
+            # cancelled.
             await asyncio.wait([running])
         except asyncio.CancelledError:
-            await asyncio.wait([running], timeout=LEAVE_S)  # its client is closed after this
+            await asyncio.wait([running], timeout=LEAVE_S)  # the client is closed after this
             raise
-        # Counted from the end of a run, so that a slow round does not follow upon itself at once.
+        # Counted from the end of a run, so that a slow round does not start again at once.
         await asyncio.sleep(each.period_s)
 
 
 def _log_error(name: str, done: asyncio.Task[None]) -> None:
     error = None if done.cancelled() else done.exception()
     if isinstance(error, UNREACHABLE):
-        log.warning("%s: not done now, and tried again: %s", name, error)
-    elif error is not None:  # a mistake of ours; the other rounds continue, and so does the service
-        log.error("%s failed, and is tried again", name, exc_info=error)
+        log.warning("the round %s could not run now, and will be retried: %s", name, error)
+    elif error is not None:  # a bug; the other rounds and the service continue
+        log.error("the round %s failed, and will be retried", name, exc_info=error)

@@ -1,4 +1,4 @@
-"""Whether the storage can be used now: the rounds that touch files ask before they do."""
+"""The check that rounds make before they access files: whether the storage can be used now."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from store.storage.usable import FULL, StorageAway, require_usable
 log = logging.getLogger(__name__)
 
 PROBE_S = 10.0
-"""Seconds for which a storage that could be written to is taken to be well."""
+"""Seconds after a successful check in which the storage is not checked again."""
 FOREIGN = (
-    "%s belongs to another store (or this one was emptied): nothing in it is removed; remove the "
-    "file 'store' in it if what lies there is to be judged by this one"
+    "%s belongs to another store, or Redis was emptied: no file in it is deleted as an orphan. If "
+    "the files there do belong to this service, delete the file 'store' in it"
 )
 
 
 class StorageCheck:
     """
-    Tries the storage now and then, for all rounds of a process.
+    Checks at intervals whether the storage can be used, for all rounds of a process.
 
     Args:
-        client: of the store.
-        storage: what is tried.
-        clock: seconds.
+        client: the Redis client.
+        storage: the storage to check.
+        clock: returns the time in seconds; must never go back.
 
     Attributes:
-        client: as given.
-        storage: as given.
-        ours: whether the files in it are this store's, as of the last try.
+        client: the Redis client.
+        storage: the storage that is checked.
+        ours: whether the storage belonged to this service at the latest check.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class StorageCheck:
 
     @contextmanager
     def use(self) -> Iterator[bool]:
-        """Give whether the storage can be used; after an error inside it is tried again."""
+        """Yield whether the storage can be used; an OSError in the block causes a new check."""
         usable = self._is_usable()
         try:
             yield usable
         except OSError:
-            # What the last probe said no longer holds; the other rounds are to find out before they
-            # begin.
+            # The result of the last check no longer holds; other rounds must check before they
+            # start.
             self._usable_until = 0.0
             raise
 
@@ -72,7 +72,7 @@ class StorageCheck:
             return not self._try()
 
     def _is_usable(self) -> bool:
-        # One try at a time: a storage that hangs holds one thread; the other rounds wait for it.
+        # One check at a time: if the storage hangs, the other rounds wait for this lock.
         with self._lock:
             return self._clock() < self._usable_until or self._try()
 
@@ -80,9 +80,9 @@ class StorageCheck:
         try:
             ours = require_usable(self.client, self.storage)
         except StorageAway as error:
-            # Once for each outage: this is tried again every second.
+            # Logged once for each outage: the check is repeated every second.
             if not self._away:
-                log.warning("archive and retention wait: %s", error)
+                log.warning("archiving and retention are paused: %s", error)
             self._away, self._usable_until = True, 0.0
             return False
         if not ours and self.ours:

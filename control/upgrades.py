@@ -1,4 +1,4 @@
-"""Rounds for what earlier releases left in the store: jobs without labels, old functions."""
+"""Rounds that handle data from earlier releases: jobs to index by label, old Lua functions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from store.redis.server import remove_unused_libraries
 log = logging.getLogger(__name__)
 
 CALLS_PER_ROUND = 5
-"""Calls of the server that index 500 jobs each, at most."""
+"""Maximum number of calls per round; each indexes up to 500 jobs."""
 
 
 class Labels:
-    """Indexes jobs by their labels that a release without that index has accepted."""
+    """Round that indexes, by their labels, the jobs that a release without this index accepted."""
 
     name = "labels"
     period_s = 1.0
@@ -27,14 +27,14 @@ class Labels:
 
     def run(self) -> None:
         """Index some jobs."""
-        # How far the walk is stands in the store: several processes continue one and the same.
+        # The progress is stored in Redis: several processes continue the same walk over the jobs.
         for _ in range(CALLS_PER_ROUND):
             if not send(self._client, calls.index_labels()):
                 return
 
 
 class Libraries:
-    """Removes the functions of releases that no process runs any more."""
+    """Round that removes the Lua functions of releases that no process runs any more."""
 
     name = "libraries"
     period_s = 600.0
@@ -43,6 +43,6 @@ class Libraries:
         self._client = client
 
     def run(self) -> None:
-        """Remove those that have not been used for long."""
+        """Remove the function libraries that no process has used for a week."""
         for name in remove_unused_libraries(self._client):
-            log.info("the functions %s were not used for long and are removed", name)
+            log.info("the function library %s was removed: it has long been unused", name)

@@ -1,1 +1,1 @@
-"""What the service keeps: records in Redis, files in the storage. Imports nothing itself."""
+"""The service's data: records in Redis and files in the storage. This module imports nothing."""

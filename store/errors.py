@@ -1,23 +1,23 @@
 """
-What can go wrong with a job, for the client to know.
+The errors that a client is told of, each with its HTTP status and code.
 
     JobError
       JobNotFound            404  no such job, or another tenant's
       ArtifactNotFound       404  the job has no such file
       NameNotFound           404  the catalogue has no such entry
-      NothingToClone         409  the job has no such checkpoint, or it is damaged
-      JobRunning             409  a worker has the job: pause it first
+      NothingToClone         409  the job has no such checkpoint, or that checkpoint is damaged
+      JobRunning             409  a worker is training the job: pause the job first
       JobEnded               409  the job's state is final
-      RowsWereTruncated      409  steps that the client has are no longer what they were
-      NotAcceptable          406  the answer is not to be had in a form that is accepted
-      IdempotencyConflict    422  the key was used with another body
-      RecordUnreadable       500  what the store has of the job is damaged
+      RowsWereTruncated      409  steps that the client has read were truncated since
+      NotAcceptable          406  no representation of the resource is one that Accept allows
+      IdempotencyConflict    422  the Idempotency-Key was used before, with another body
+      RecordUnreadable       500  the job's record in Redis is damaged
       RecordTooNew           503  a newer release has written the job's record
-      ArchiveUnreadable      500  the file with rows or history of a job is missing or damaged
-      Busy                   503  too many requests wait for a turn to be worked on
-      StoreUnavailable       503  Redis does not answer
-      StorageUnavailable     503  the files do not answer
-    StoreUnsafe                   Redis would lose what it accepted: do not start
+      ArchiveUnreadable      500  a file with the rows or the history of a job is missing or damaged
+      Busy                   503  too many requests are waiting to be processed
+      StoreUnavailable       503  Redis does not respond, or cannot write
+      StorageUnavailable     503  a file in the storage cannot be read now
+    StoreUnsafe                   Redis is configured so that it could lose jobs: do not start
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from optcore.spec.errors import did_you_mean, short_repr
 
 
 class JobError(Exception):
-    """An error with a place in the HTTP interface."""
+    """
+    An error that the API reports as an HTTP problem.
+
+    Attributes:
+        status: the HTTP status.
+        code: the problem's machine-readable code.
+        title: the problem's title.
+    """
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -44,12 +51,12 @@ class JobNotFound(JobError):
     status, code, title = 404, "job_not_found", "No such job"
 
     def __init__(self, job_id: str) -> None:
-        # The same words for a job of another tenant: they must not tell that it exists.
+        # The same text for another tenant's job: it must not reveal that such a job exists.
         super().__init__(f"job {short_repr(job_id)} does not exist")
 
 
 class ArtifactNotFound(JobError):
-    """The job has no file of that name (yet)."""
+    """The job has no artifact with this name (yet)."""
 
     status, code, title = 404, "artifact_not_found", "No such artifact"
 
@@ -60,7 +67,7 @@ class ArtifactNotFound(JobError):
 
 
 class NameNotFound(JobError):
-    """The catalogue has no such entry."""
+    """The catalogue has no entry with this name."""
 
     status, code, title = 404, "name_not_found", "No such entry"
 
@@ -71,13 +78,13 @@ class NameNotFound(JobError):
 
 
 class NothingToClone(JobError):
-    """The job has no state that another job could start from."""
+    """The job has no saved state that a clone could start from."""
 
     status, code, title = 409, "nothing_to_clone", "Nothing to clone"
 
 
 class JobRunning(JobError):
-    """A worker has the job, and would write what must not change now."""
+    """A worker is training the job, so the requested change is not possible now."""
 
     status, code, title = 409, "job_running", "The job is running"
 
@@ -88,7 +95,7 @@ class JobRunning(JobError):
 
 
 class JobEnded(JobError):
-    """The job's state is final."""
+    """The job's state is final, so the requested change is not possible."""
 
     status, code, title = 409, "job_ended", "The job has ended"
 
@@ -99,21 +106,21 @@ class JobEnded(JobError):
 
 
 class RowsWereTruncated(JobError):
-    """Steps that the client has are no longer those of the job."""
+    """Steps that the client has read were truncated since, and are computed again."""
 
     status, code, title = 409, "rows_truncated", "Steps were truncated"
 
     def __init__(self, job_id: str, first: int, truncations: int) -> None:
         super().__init__(
             f"steps of job {job_id} from {first} on were truncated and are computed again: discard "
-            # A cursor names the last step that the client keeps, and how many truncations it knows
-            # of.
+            # A cursor holds the last step that the client keeps, and the number of truncations that
+            # the client knows of.
             f"those you have, and resume with after={first - 1}&truncations={truncations}"
         )
 
 
 class IdempotencyConflict(JobError):
-    """The key was used before, with another body."""
+    """The Idempotency-Key was used before, with another body."""
 
     status, code, title = 422, "idempotency_conflict", "Idempotency-Key used before"
 
@@ -124,7 +131,7 @@ class IdempotencyConflict(JobError):
 
 
 class NotAcceptable(JobError):
-    """What the client accepts is not to be had."""
+    """The resource has no representation that the request's Accept header allows."""
 
     status, code, title = 406, "not_acceptable", "Not acceptable"
 
@@ -134,71 +141,70 @@ class NotAcceptable(JobError):
 
 class RecordUnreadable(JobError, redis.ResponseError):
     """
-    What the store has in place of a job's record is not what was written.
+    The record of a job in Redis is damaged.
 
-    It is a redis.ResponseError too, so code that handles errors of the store handles it.
+    This is also a redis.ResponseError, so code that handles errors from Redis handles it too.
     """
 
     status, code, title = 500, "record_unreadable", "The job's record cannot be read"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"what the store has of the job is damaged: {why}; see optserve doctor")
+        super().__init__(f"the job's record in Redis is damaged: {why}; see optserve doctor")
 
 
 class RecordTooNew(JobError, redis.ResponseError):
     """
-    A record is in a format of a newer release, which this one would read wrongly.
+    A newer release wrote the record, in a format that this release would misread.
 
-    It is an error of the store too, as above.
+    Like `RecordUnreadable`, this is also a redis.ResponseError.
     """
 
-    # 503 and not 500: nothing is damaged, and a process of the newer release can answer the
+    # 503 and not 500: nothing is damaged, and a process that runs the newer release can answer the
     # request.
     status, code, title = 503, "record_too_new", "The job is a newer release's"
 
     def __init__(self, found: str, known: int) -> None:
         super().__init__(
             f"a newer release of optserve has written the job's record (format {found}; this "
-            f"release knows formats up to {known}): ask a service of that release"
+            f"release knows formats up to {known}): send the request to a service that runs it"
         )
 
 
 class ArchiveUnreadable(JobError):
-    """A file to which the steps or the history of a job were moved is not what was written."""
+    """A file that holds the steps or the history of a job is missing or damaged."""
 
-    # 500 and not 503: content that was read and is wrong does not get right by trying again.
+    # 500 and not 503: a file with the wrong content stays wrong, however often it is read.
     status, code, title = 500, "archive_unreadable", "What is kept of the job cannot be read"
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"the file {path} of the storage {why}")
+        super().__init__(f"the file {path} in the storage {why}")
 
 
 class Busy(JobError):
-    """Too many requests wait whose work is large."""
+    """Too many requests that take long to process are waiting already."""
 
     status, code, title = 503, "busy", "The service is busy"
 
     def __init__(self, waiting: int) -> None:
         super().__init__(
-            f"{waiting} requests wait to be parsed, checked or planned, and this one cannot; "
-            "try again"
+            f"{waiting} requests are already waiting to be parsed, checked or planned; try again"
         )
 
 
 class StoreUnavailable(JobError):
-    """Redis does not answer, or cannot write."""
+    """Redis does not respond, or cannot write."""
 
     status, code, title = 503, "store_unavailable", "The store does not answer"
 
 
 class StorageUnavailable(JobError):
-    """A file of the storage cannot be had now: its mount hangs, fails or is away."""
+    """A file in the storage cannot be read now: the mount hangs, returns errors or is missing."""
 
     status, code, title = 503, "storage_unavailable", "The storage does not answer"
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"the file {path} of the storage {why}")
+        super().__init__(f"the file {path} in the storage {why}")
 
 
 class StoreUnsafe(Exception):
-    """Redis is set up so that it would lose accepted jobs."""
+    """Redis is configured so that it could lose accepted jobs."""

@@ -1,7 +1,7 @@
 """
-The page of settings in the documentation: ``python -m store.settings_page docs/settings.md``.
+Write the documentation page about settings: ``python -m store.settings_page docs/settings.md``.
 
-It is made from `store.settings.Settings`; a test holds the two together.
+The page is generated from `store.settings.Settings`; a test checks that it is up to date.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ HEAD = """\
 
 Every setting is an environment variable. A variable that is not listed here has no effect, and a
 value that is not allowed ends the process with exit code 78 and a line that says why. API, workers
-and control processes read the same settings; each uses those that concern it. For compose, see also
+and control processes read the same settings; each uses only some of them. For compose, see also
 [containers.md](containers.md#what-can-be-set).
 
 | variable | type | default | meaning |
 |---|---|---|---|
 """
 TYPES = {Path: "path", str: "text", int: "integer", float: "number", list: "JSON list"}
-BOUNDS = {"ge": "from", "gt": "above", "le": "to"}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most"}
 
 
 def page() -> str:
-    """Return the page, with a row per setting in the order of the class."""
+    """Return the page's Markdown: one table row per setting, in the order of the class."""
     return HEAD + "".join(_row(name, field) for name, field in Settings.model_fields.items())
 
 

@@ -1,1 +1,1 @@
-"""Processes that take a job and run it."""
+"""The worker: processes that claim jobs from the queue and train them."""

@@ -1,4 +1,4 @@
-"""The RQ side of a worker: it listens to the doorbell. No torch here: imports take seconds."""
+"""The part of a worker that receives doorbell messages from RQ. It must not import torch."""
 
 from __future__ import annotations
 
@@ -13,64 +13,70 @@ from worker.loop import WorkerLoop
 
 
 class UnknownMessage(Exception):
-    """A message that names another function than the doorbell's."""
+    """A message names a function other than the doorbell's `answer`."""
 
 
 class Message(Job):
     """
-    An RQ job that can only be a ring of the doorbell, whatever is in Redis.
+    An RQ job that can only call the doorbell's `answer`, whatever Redis contains.
 
-    RQ imports and calls any name that it finds in a job, as the function or as a callback, so that
-    write access to Redis would be a way to run code here. A message has no callbacks, and only one
-    function is allowed.
+    RQ imports and calls any name that it finds in a job, as the function or as a callback, so write
+    access to Redis would be enough to run code in the worker. A message has no callbacks, and only
+    one function is allowed.
     """
 
-    # Attributes in place of RQ's properties, which import whatever name the message has. RQ 3 calls
-    # callbacks past the methods that release 2 called, so refusing them there is not enough.
+    # These attributes replace RQ's properties, which import whatever name the message contains. RQ
+    # 3 calls callbacks without the methods that RQ 2 used, so refusing them there is not enough.
     success_callback = failure_callback = stopped_callback = None
 
     def perform(self) -> Any:  # noqa: ANN401  as RQ declares it
-        """Answer the doorbell, or refuse."""
+        """Call `answer`; raise `UnknownMessage` if the message names another function."""
         if self.func_name != ANSWER:
             raise UnknownMessage(f"a message may only name {ANSWER}, got {self.func_name!r}")
         return super().perform()
 
     def send_webhooks(self, *_: object, **__: object) -> None:
-        """Send no webhooks."""
+        """Do nothing: messages have no webhooks."""
 
 
 class Listener(SimpleWorker):
     """
-    RQ's worker, which calls `answer` in the main thread.
+    An RQ worker that calls `answer` in the main thread for each message.
 
     Attributes:
-        loop: of this process's worker.
+        loop: the worker loop of this process.
     """
 
-    # SimpleWorker, and not RQ's Worker, which forks for each message: the kernel ends a process
-    # with the thread that started it, so the fork server has to be started from this, the main
-    # thread, and must outlive the message.
+    # SimpleWorker, and not RQ's Worker, which forks for each message: the kernel ends the fork
+    # server together with the thread that started it. So the server has to be started from the main
+    # thread, where it outlives the message.
     job_class = Message
     loop: ClassVar[WorkerLoop]
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """
-        Set no address: it is not used.
+        Set a placeholder: the address is not used.
 
-        redis-py fails to read that of a Unix socket whose path has a blank or a = in it.
+        RQ's own method reads the address from CLIENT LIST, and redis-py fails to parse the reply if
+        the path of a Unix socket contains a space or a =.
         """
         del connection
         self.ip_address = "unknown"
 
     def handle_warm_shutdown_request(self) -> None:
-        """On SIGTERM or SIGINT, let the trainer save its run and give it back."""
+        """On SIGTERM or SIGINT, let the trainer save its run and release the job."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        # This is a signal handler, so `drain` only sets flags and sends signals. RQ then ends the
-        # worker at once if it is idle, else when `answer` returns.
+        # This is a signal handler, so `drain` only sets flags and sends signals. RQ then ends an
+        # idle worker at once, and a busy one when `answer` returns.
         self.loop.drain()
 
 
 def answer(job_id: str) -> None:
-    """Take runnable jobs; *job_id* rang, but the store decides which one is next."""
+    """
+    Claim and train jobs until none is runnable.
+
+    RQ calls this for each message. *job_id*, the job that the message is about, is not used: Redis
+    decides which job is next.
+    """
     del job_id
     Listener.loop.work()

@@ -11,7 +11,7 @@ from store.settings import Settings
 
 
 def main() -> None:
-    """Exit with 0 if a worker of this host is present in the store, and all of them take jobs."""
+    """Exit with 0 if this host has live workers, and all of them can take jobs; else with 1."""
     host = socket.gethostname()
     with connect(Settings().store_url, decode=True) as client:
         ids = client.zrange(WORKERS, 0, -1)

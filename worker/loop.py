@@ -1,7 +1,7 @@
 """
-A worker's loop: it claims jobs, one after another, and lets a trainer train each.
+The loop of a worker: it claims one job after another and has a trainer process train it.
 
-While its machine cannot train it claims none; a thread checks the machine meanwhile.
+While the machine cannot train, the worker claims no jobs, and a thread checks the machine again.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ HELLO_S = 5.0
 GONE_AFTER_MS = 20_000
 """Milliseconds without a heartbeat after which a worker counts as gone."""
 RETRY_S = 0.5
-"""Seconds before another trainer is started in place of one that died before it was ready."""
+"""Seconds to wait before replacing a trainer that died before it was ready."""
 ANSWER_S = 10.0
-"""Seconds that the store gets to answer a heartbeat."""
+"""Seconds to wait for the reply to a heartbeat."""
 LEAVE_S = 2.0
-"""Seconds that a worker that leaves waits for its last heartbeat, and then for the store."""
+"""Seconds that a worker that is stopping waits for its last heartbeat, and then for the store."""
 POLL_S = 0.75
-"""How often the worker polls whether its job is to be killed. A trainer in a long call into C does
-not poll, and a kill has to take effect within two seconds."""
+"""Seconds between two checks of the worker whether its job is to be killed. The trainer checks too,
+but not during a long call into C, and a kill has to take effect within two seconds."""
 
 
 class WorkerLoop:
     """
-    The jobs of one worker.
+    Claims jobs for one worker, and has them trained.
 
     Args:
-        client: of the store.
-        settings: of the service.
-        device: what to train on: cpu or cuda.
-        trainer_module: with the `main` that a trainer runs.
+        client: the Redis client.
+        settings: the settings of the service.
+        device: the device to train on: cpu or cuda.
+        trainer_module: the name of the module whose `main` a trainer process runs.
 
     Attributes:
-        id: unique and readable: host, process, a few random digits.
-        device: as given.
-        draining: whether it takes no more jobs.
-        unhealthy_reason: why its machine cannot train; empty if it can.
+        id: the worker's id: host name, process id and a few random digits.
+        device: the device to train on.
+        draining: whether the worker is stopping and claims no more jobs.
+        unhealthy_reason: why the machine cannot train; empty if it can.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class WorkerLoop:
         *,
         trainer_module: str = MODULE,
     ) -> None:
-        # In a container, host and process may be the same after every restart: the random digits
-        # tell one worker from the one before, which the store may still list.
+        # In a container, host name and process id may be the same after every restart: the random
+        # digits distinguish this worker from the previous one, which Redis may still list.
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.device = device
         self.draining = False
@@ -85,18 +85,19 @@ class WorkerLoop:
 
     def open(self) -> None:
         """
-        Register with the store, ring for jobs that wait already, and prepare a trainer.
+        Register the worker in Redis, ring the doorbell for queued jobs, and start a trainer.
 
         Raises:
-            RedisError: the store is away; nothing was started.
+            RedisError: Redis is unavailable; nothing was started.
         """
-        # All that needs the store comes first: where it is lost, `worker.main` opens the loop
-        # again.
+        # Everything that needs Redis comes first: if the connection is lost, `worker.main` calls
+        # this again.
         self._check_machine()
         self._hello(self._client)
-        # Rings for jobs that wait already may be gone. Besides, a worker learns its fingerprint
-        # when it first hears one, and until then no job of its bits counts on it. If another worker
-        # hears this one, the reaper rings again.
+        # The messages for jobs that are queued already may be gone. Besides, a worker learns its
+        # fingerprint when it receives its first message, and until then it does not count for jobs
+        # that need this fingerprint. If another worker receives this message, the reaper rings
+        # again.
         doorbell.ring(self._client, self.device, self.id)
         self._presence.start()
         self._trainers.prepare()
@@ -104,14 +105,14 @@ class WorkerLoop:
 
     @property
     def not_ready(self) -> str:
-        """Why it takes no jobs now; empty if it does."""
+        """Why the worker claims no jobs now; empty if it does."""
         if not self._opened:
-            return "it has not begun: its store is waited for"
-        return "it is leaving" if self.draining else self.unhealthy_reason
+            return "the worker is starting and waits for Redis"
+        return "the worker is stopping" if self.draining else self.unhealthy_reason
 
     def close(self) -> None:
-        """End the trainer and deregister."""
-        # First, for a heartbeat after `bye` would list this worker for 20 s more.
+        """End the trainer, and remove the worker's record from Redis."""
+        # First, since a heartbeat after `bye` would list this worker for another 20 s.
         self._gone.set()
         self._trainers.close()
         # One that has been sent may arrive after `bye`. There is no time for one that the store
@@ -119,25 +120,25 @@ class WorkerLoop:
         if self._presence.is_alive():
             self._presence.join(LEAVE_S)
         try:
-            # RQ has raised the timeout of the other client's new connections to 55 s, ten more than
-            # it waits for a message; a worker that leaves cannot wait for so long.
+            # RQ has raised the timeout for new connections of the other client to 55 s, ten more
+            # than it waits for a message; a worker that is stopping cannot wait that long.
             with connect(self._settings.store_url, timeout_s=LEAVE_S) as client:
                 send(client, calls.bye(self.id))
         except redis.RedisError as error:
             log.warning("%s could not deregister: %s", self.id, error)
 
     def drain(self) -> None:
-        """Take no more jobs; let the present one be saved and given back."""
-        # Before the trainer hears of it: how it ends is read with this flag (`_train`).
+        """Claim no more jobs; have the current run saved and its job released."""
+        # Set before the trainer is told: `_train` interprets the trainer's end with this flag.
         self.draining = True
         self._trainers.drain()
 
     def work(self) -> None:
-        """Train runnable jobs until there is none left, or the machine cannot train."""
-        # Only once a trainer is ready is the fingerprint known, and until then nothing would renew
-        # the lease of a job that was claimed.
+        """Train jobs until none is runnable, the machine cannot train, or the worker must stop."""
+        # The fingerprint is known only once a trainer is ready; and until then, nothing would renew
+        # the lease of a claimed job.
         while not self.unhealthy_reason and self._is_ready():
-            # Made before the call, which the client may send again: see `calls.claim`.
+            # Created before the call, which the client may send again: see `calls.claim`.
             token = secrets.token_hex(16)
             record = self._next_record(token)
             if record is None:
@@ -149,19 +150,19 @@ class WorkerLoop:
                 self._claimed = None
 
     def _is_ready(self) -> bool:
-        """Wait for a trainer that is ready; return whether to take a job: False when leaving."""
+        """Wait until a trainer is ready; return False if the worker is stopping instead."""
         while not self.draining:
             try:
                 self._learn_fingerprint()
             except TrainerDied as death:
-                log.warning("no job is taken: %s", death)
+                log.warning("no job is claimed: %s", death)
                 time.sleep(RETRY_S)
             else:
-                return not self.draining  # it may have changed meanwhile
+                return not self.draining  # may have been set meanwhile
         return False
 
     def _learn_fingerprint(self) -> None:
-        """Wait for a trainer that is ready, and tell the store its fingerprint if that is new."""
+        """Wait until a trainer is ready; if its fingerprint is new, send it to Redis."""
         fingerprint = self._trainers.fingerprint()
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint
@@ -182,29 +183,29 @@ class WorkerLoop:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         try:
             ended = self._trainers.train(claim, record)
-        # One that ends while its worker leaves is not taken for one that its job has killed.
+        # If the worker is stopping, the job is not blamed for the trainer's death.
         except TrainerDied as death:
             log.warning("%s: %s", record.id, death)
             self._give_back(claim, str(death), "left" if self.draining else "crashed")
         except BaseException:
-            # A second signal: leave at once, but give the job back.
+            # A second signal: stop at once, but release the job.
             self._trainers.close()
-            self._give_back(claim, "the worker was told to leave at once")
+            self._give_back(claim, "the worker was told to stop at once")
             raise
         else:
             log.info("%s: attempt %d ended: %s", record.id, record.attempt, ended.outcome)
-            if ended.fault:  # before the doorbell rings: it is not for this worker
+            if ended.fault:  # before the doorbell rings, since this worker must not claim the job
                 self._set_unhealthy(ended.fault, self._client)
             self._ring(ended.wakeups, claim)
         finally:
-            # Now, so that it gets ready while this process asks the store for the next job.
+            # Now, so that the next trainer gets ready while this process claims the next job.
             if not self.draining:
                 self._trainers.prepare()
 
     def _give_back(self, claim: Claim, why: str, cause: Cause = "left") -> None:
         try:
             released = send(self._client, calls.release(claim, why=why, cause=cause))
-        # Another attempt has had the job since: there is nothing to give back.
+        # The job was taken from this worker before, so there is nothing to release.
         except Fenced:
             return
         self._ring(released.wakeups, claim)
@@ -217,14 +218,14 @@ class WorkerLoop:
                 log.warning("the doorbell for %s could not be rung: %s", device, error)
 
     def _keep_present(self) -> None:
-        # A connection of its own: the main thread's is blocked in a read of the queue.
+        # A separate client, with shorter timeouts: the main thread waits for messages with its own.
         client = connect(self._settings.store_url, timeout_s=ANSWER_S)
         hello_at = time.monotonic() + HELLO_S
         while not self._gone.wait(POLL_S):
             try:
                 self._kill_if_requested(client)
                 due = time.monotonic() >= hello_at
-                # Not while a job is trained, which meets a fault of the machine by itself.
+                # Not while a job is being trained: its attempt notices faults of the machine.
                 if self.unhealthy_reason or (due and self._claimed is None):
                     self._check_machine_again(client)
                 if due:
@@ -234,13 +235,13 @@ class WorkerLoop:
                 log.warning("%s could not reach the store: %s", self.id, error)
 
     def _kill_if_requested(self, client: redis.Redis) -> None:
-        """Kill the trainer if its job is to be killed; the main thread gets a `TrainerDied`."""
+        """Kill the trainer if its job is to be killed; the main thread then gets `TrainerDied`."""
         claim = self._claimed
         if claim is None:
             return
         with contextlib.suppress(Fenced):
             requested_action = send(client, calls.wanted(claim))
-            # Asking took a while: the trainer may have the next job by now, which is not to be
+            # The call took a while: by now the trainer may have the next job, which must not be
             # killed.
             if requested_action == "kill" and self._claimed is claim:
                 self._trainers.kill()
@@ -251,12 +252,12 @@ class WorkerLoop:
             log.error("%s takes no jobs: %s", self.id, self.unhealthy_reason)
 
     def _check_machine_again(self, client: redis.Redis) -> None:
-        """Check the machine; if it can train again, ring for jobs that wait."""
+        """Check the machine; if it can train again, ring the doorbell for queued jobs."""
         before, now = self.unhealthy_reason, self._machine.problem()
         if now and now != before:
             self._set_unhealthy(now, client)
         elif before and not now:
-            # In this order: a ring that came before this would be answered without taking a job.
+            # Set before the ring: a message received earlier would not make `work` claim a job.
             self.unhealthy_reason = ""
             log.info("%s takes jobs again", self.id)
             self._hello(client)

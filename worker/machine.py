@@ -1,4 +1,4 @@
-"""Checks that this machine can train: its folders are usable."""
+"""Checks whether this machine can train: the storage and the data folder must be usable."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from store.storage.storage import Storage
 from store.storage.usable import StorageAway, described, require_usable
 
 ANSWERS_S = 10.0
-"""Seconds that a check may take."""
+"""Maximum number of seconds that a check may take."""
 
 
 @dataclass
 class Machine:
     """
-    Runs a check of this machine, without waiting for folders on a server that does not answer.
+    Runs a check of this machine with a time limit, since folders on a file server may hang.
 
     Attributes:
-        check: raises `StorageAway` or OSError if something is wrong.
-        answers_s: seconds that it may take.
+        check: a function that raises `StorageAway` or OSError if something is wrong.
+        answers_s: the time limit in seconds.
     """
 
     check: Callable[[], None]
@@ -34,7 +34,7 @@ class Machine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def problem(self) -> str:
-        """Run the check; return what is wrong, or ''."""
+        """Run the check; return a description of what is wrong, or ''."""
         with self._lock:
             # A thread that hangs in a system call cannot be ended: there is never a second one.
             if self._checking is None:
@@ -42,7 +42,7 @@ class Machine:
                 self._checking.start()
             self._checking.join(self.answers_s)
             if self._checking.is_alive():
-                return f"its folders have not answered within {self.answers_s:g} s"
+                return f"the check of its folders did not finish within {self.answers_s:g} s"
             self._checking = None
             return self._problem
 
@@ -58,7 +58,12 @@ class Machine:
 
 
 def folder_check(settings: Settings) -> Callable[[], None]:
-    """Return a check that storage and data are usable; a store that is away is no problem of it."""
+    """
+    Return a function that checks whether the storage and the data folder are usable.
+
+    The function raises `StorageAway` or OSError if they are not. It ignores errors from Redis,
+    which are not the machine's.
+    """
     storage = Storage(settings.storage_dir)
 
     def check() -> None:
@@ -67,6 +72,6 @@ def folder_check(settings: Settings) -> Callable[[], None]:
                 require_usable(client, storage)
         except redis.RedisError:
             pass
-        next(settings.data_dir.iterdir(), None)  # `preflight` has required it at the start
+        next(settings.data_dir.iterdir(), None)  # `preflight` has checked at startup that it exists
 
     return check

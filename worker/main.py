@@ -1,8 +1,8 @@
 """
-A worker: ``python -m worker.main``.
+Runs a worker: ``python -m worker.main``.
 
-It takes jobs for one device until SIGTERM or SIGINT; then the present job is saved and given back.
-While Redis is away, it waits.
+The worker trains jobs for one device until SIGTERM or SIGINT; then it saves the current run and
+releases its job. While Redis is unavailable, the worker waits.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ from worker.processes.trainers import MODULE
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-"""Seconds before listening again after the connection was lost."""
+"""Seconds to wait before listening again after the connection to Redis was lost."""
 DRIVER_S = 60
-"""Seconds that the driver gets to list the GPUs."""
+"""Seconds to wait for nvidia-smi to list the GPUs."""
 LISTENER_TTL_S = 60
-"""Seconds after which RQ counts a silent worker as gone; sets how often RQ wakes up."""
+"""Seconds without a heartbeat after which RQ counts a worker as gone. RQ also derives its timeout
+for waiting for a message from this."""
 
 
 def main(*, trainer_module: str = MODULE) -> None:
     """
-    Take jobs until told to stop.
+    Run a worker until SIGTERM or SIGINT.
 
     Args:
-        trainer_module: with the `main` that a trainer runs.
+        trainer_module: the name of the module whose `main` a trainer process runs.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", force=True
@@ -52,12 +53,12 @@ def main(*, trainer_module: str = MODULE) -> None:
     settings = require_settings()
     preflight.require(preflight.of_worker(settings))
     require_store(settings)
-    # It reconnects by itself; a server that stays away is waited for below.
+    # The client reconnects by itself; if the server stays down, `_open` and `_listen` wait.
     client = connect(settings.store_url, retries=3)
     loop = WorkerLoop(client, settings, device(settings), trainer_module=trainer_module)
-    # On the class: RQ imports `answer` by its name and calls it with what the message holds.
+    # Set on the class: RQ imports `answer` by its name and calls it with the message's arguments.
     Listener.loop = loop
-    # Before the loop is opened, so that a supervisor is told what is waited for.
+    # Served before the loop is opened, so that a supervisor can read what the worker waits for.
     if settings.worker_port is not None:
         ready.serve(settings.worker_host, settings.worker_port, lambda: loop.not_ready)
     _open(loop, settings)
@@ -65,20 +66,20 @@ def main(*, trainer_module: str = MODULE) -> None:
     try:
         while not loop.draining:
             _listen(client, loop)
-    # Raised by RQ's signal handlers, which stay installed between two listeners: the first for a
-    # signal while idle, the second for a second signal.
+    # Raised by RQ's signal handlers, which stay installed between two listeners: StopRequested for
+    # a signal while the worker is idle, SystemExit for a second signal.
     except (StopRequested, SystemExit):
         pass
     finally:
         loop.close()
-    log.info("%s leaves", loop.id)
+    log.info("%s has stopped", loop.id)
 
 
 def device(settings: Settings) -> str:
-    """Return the device set, or by default cuda if this machine has a GPU, else cpu."""
+    """Return the device to train on: as set; for ``auto``, cuda if there is a GPU, else cpu."""
     if settings.device != "auto":
         return settings.device
-    # Not by torch, which takes seconds to import and is never imported in this process.
+    # Not with torch, which takes seconds to import and is never imported in this process.
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "cpu"
@@ -87,41 +88,42 @@ def device(settings: Settings) -> str:
             [tool, "-L"], capture_output=True, text=True, check=False, timeout=DRIVER_S
         )
     except subprocess.TimeoutExpired:
-        sys.exit(f"{tool} has not answered within {DRIVER_S} s: set OPTSERVE_DEVICE, or mend it")
+        sys.exit(f"{tool} did not finish within {DRIVER_S} s: repair it, or set OPTSERVE_DEVICE")
     return "cuda" if "GPU 0" in listed.stdout else "cpu"
 
 
 def _open(loop: WorkerLoop, settings: Settings) -> None:
-    """Open the loop, once the store is there."""
+    """Open the loop; if Redis becomes unavailable, wait for it and try again."""
     while True:
         try:
             loop.open()
         except UNAVAILABLE as error:
-            log.warning("%s lost the store: %s", loop.id, error)
+            log.warning("%s lost the connection to Redis: %s", loop.id, error)
             require_store(settings)
         else:
             return
 
 
 def _listen(client: redis.Redis, loop: WorkerLoop) -> None:
-    """Listen to the doorbell until told to stop, or until the connection is lost."""
+    """Handle doorbell messages until the worker is stopped or the connection is lost."""
     try:
-        listener = Listener(  # this calls the store already
-            # A single queue. Of two or more RQ takes messages with BLPOP, which loses one if the
-            # worker dies or its reply is lost; of one it moves them to a second list with BLMOVE.
+        listener = Listener(  # already connects to Redis
+            # A single queue. From several queues RQ takes messages with BLPOP, which loses one if
+            # the worker dies or the reply is lost; from one queue, it moves them to a second list
+            # with BLMOVE.
             [queue_name(loop.device)],
-            name=f"{loop.id}-{secrets.token_hex(3)}",  # RQ refuses a name that it still knows
+            name=f"{loop.id}-{secrets.token_hex(3)}",  # RQ rejects a name that is still registered
             connection=client,
             job_class=Message,
             serializer=JSONSerializer,
             worker_ttl=LISTENER_TTL_S,
             log_job_description=False,
         )
-        # Also returns when the connection is lost or a message cannot be read: RQ logs that and
-        # quits.
+        # This also returns when the connection is lost or a message cannot be read: RQ logs the
+        # error and quits.
         listener.work(logging_level="WARNING")
     except redis.RedisError as error:
-        log.warning("%s lost the store: %s", loop.id, error)
+        log.warning("%s lost the connection to Redis: %s", loop.id, error)
     if not loop.draining:
         time.sleep(RETRY_S)
 

@@ -1,9 +1,9 @@
 """
 Liveness and readiness of a worker over HTTP, for process supervisors.
 
-``GET /healthz`` is 200 while the process answers. ``GET /readyz`` is 200 while the worker takes
-jobs, and 503 with the reason before it has begun, while its machine cannot train, and when it
-leaves.
+``GET /healthz`` returns 200 while the process is running. ``GET /readyz`` returns 200 while the
+worker takes jobs, and 503 with the reason while the worker is starting or stopping, or its machine
+cannot train.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from optserve.contract.answers.problems import Problem
 
 NOT_READY = "worker_not_ready"
 REQUEST_S = 5.0
-"""Seconds that a client may take to send its request."""
+"""Seconds that a client has to send its request."""
 
 
 def serve(host: str, port: int, not_ready: Callable[[], str]) -> ThreadingHTTPServer:
     """
-    Answer requests in background threads, until the process ends; return the server.
+    Start an HTTP server in background threads and return it; it runs until the process ends.
 
     Args:
-        host: address to listen on.
-        port: 0 for any free one.
-        not_ready: returns why the worker takes no jobs, or ''.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free port.
+        not_ready: a function that returns why the worker takes no jobs, or ''.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the server cannot listen on this address and port.
     """
 
     class Answer(BaseHTTPRequestHandler):
-        # Of the socket: without it, a client that sends nothing would hold a thread for good.
+        # The timeout of the socket: without it, a client that sends nothing would hold a thread
+        # forever.
         timeout = REQUEST_S
 
         def do_GET(self) -> None:
@@ -61,7 +62,7 @@ def serve(host: str, port: int, not_ready: Callable[[], str]) -> ThreadingHTTPSe
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: a probe comes every few seconds."""
+            """Log nothing: probes arrive every few seconds."""
 
     server = ThreadingHTTPServer((host, port), Answer)
     server.daemon_threads = True

@@ -8,46 +8,48 @@ from optserve.contract.answers.jobs import Job
 
 
 def cancel(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """End a job; a running one saves a checkpoint first."""
+    """Cancel a job; a running job saves a checkpoint first."""
     with service(url, home) as client:
         _say(client.cancel(job_id), "cancelled")
 
 
 def kill(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """End a job at once, without saving anything."""
+    """End a job at once, without saving a checkpoint."""
     with service(url, home) as client:
         _say(client.kill(job_id), "killed")
 
 
 def pause(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """Pause a job; a running one saves a checkpoint first."""
+    """Pause a job; a running job saves a checkpoint first."""
     with service(url, home) as client:
         _say(client.pause(job_id), "paused")
 
 
 def resume(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """Put a paused job back into the queue; it continues from its checkpoint."""
+    """Put a paused job back into the queue; it continues from its last checkpoint."""
     with service(url, home) as client:
         _say(client.resume(job_id))
 
 
 def restart(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """Let a queued or paused job start again at step 0, on any worker of its device."""
+    """Restart a queued or paused job from step 0, on any worker for its device."""
     with service(url, home) as client:
         _say(client.restart(job_id))
 
 
 def accept(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
     """
-    Let a queued or paused job continue from its checkpoint on hardware that computes other bits.
+    Let any worker for its device continue a queued or paused job from its last checkpoint.
 
-    For a job whose worker is gone for good. Its steps after the checkpoint are discarded.
+    Use this if no worker with the hardware and library versions of the previous worker will come
+    back. Results may then differ bit for bit from those of one uninterrupted run. Steps after the
+    checkpoint are discarded.
     """
     with service(url, home) as client:
         _say(client.accept(job_id))
 
 
 def _say(job: Job, pending: str = "") -> None:
-    """Say where *job* stands; *pending* is what a worker has been asked to do and has not done."""
+    """Print the state of *job*, and *pending* if its worker has yet to carry out the action."""
     will_be = f", and will be {pending}" if pending and job.requested_action else ""
     out.say(f"{job.id} is {job.state}{will_be}")

@@ -1,4 +1,4 @@
-"""``optserve clone``: a new job that starts from the state of another one."""
+"""``optserve clone``: submit a job that starts from a stored state of another job."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ def clone(
     job_id: JobId,
     *,
     source: Annotated[
-        str, typer.Option("--from", help="last, best, or the step of a checkpoint.")
+        str,
+        typer.Option(
+            "--from", help="State to start from: last, best, or the step of a checkpoint."
+        ),
     ] = "last",
     keep: Annotated[
         str,
-        typer.Option(help="What to take: weights, or optimizer: its state, too."),
+        typer.Option(help="What to copy: weights, or optimizer (weights and optimizer state)."),
     ] = "weights",
     changes: Annotated[
         str,
         typer.Option(
-            help="What to change: a JSON merge patch, a file with one, or - for standard input."
+            help="Changes to the job: a JSON merge patch, a file with a patch, or - for stdin."
         ),
     ] = "{}",
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="Equal keys with equal clones are one job.")
+        str | None, typer.Option(help="Equal keys with equal clones create one job.")
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Post a job that starts with the weights of another one."""
+    """Submit a job that starts with the weights of another job."""
     state = int(source) if source.isdecimal() else source
     spec = CloneSpec.parse({"from": state, "keep": keep, "changes": _changes(changes)})
     with service(url, home) as client:
@@ -55,9 +58,9 @@ def clone(
 
 def _changes(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
-        # Arguments that are not UTF-8 arrive with surrogates. As bytes again they are refused with
-        # the position of the first one.
+        # Arguments that are not UTF-8 arrive with surrogates. Converted back to bytes, they are
+        # refused with the position of the first invalid byte.
         return parse_object(
-            text.encode(errors="surrogateescape"), "--changes must say what is different"
+            text.encode(errors="surrogateescape"), "--changes must be a merge patch"
         )
     return read_object(Path(text), "changes of a job")

@@ -1,4 +1,4 @@
-"""``optserve compare``: several jobs drawn over each other in the terminal."""
+"""``optserve compare``: one column of several jobs, drawn as one chart in the terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def compare(
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Draw a column of several jobs over each other."""
+    """Draw one column of several jobs in one chart."""
     with service(url, home) as client:
         found = client.compare(job_ids, column=column, x=x)
     for line in pictures.comparison_chart(found, out.width):

@@ -1,4 +1,4 @@
-"""``optserve convert``: another framework's configuration as parts of a job."""
+"""``optserve convert``: convert another framework's configuration to parts of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optcore.recipes.paddleocr import convert_file
 def convert(
     file: Annotated[Path, typer.Argument(help="A PaddleOCR configuration, in YAML.")],
 ) -> None:
-    """Print a PaddleOCR configuration's optimizer and schedule as parts of a job."""
+    """Print the optimizer and schedule of a PaddleOCR configuration as parts of a job."""
     try:
         converted = convert_file(file)
     except (OSError, ValueError) as error:

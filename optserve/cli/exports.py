@@ -1,4 +1,4 @@
-"""``optserve metrics``: the steps of a job, in a format that other programs read."""
+"""``optserve metrics``: export the metrics of a job to a format that other programs read."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ def metrics(
     job_id: JobId,
     *,
     form: Annotated[
-        ExportForm, typer.Option("--format", help="arrow is Arrow's stream format.")
+        ExportForm, typer.Option("--format", help="File format; arrow is Arrow's stream format.")
     ] = ExportForm.CSV,
-    columns: Annotated[str | None, typer.Option(help="Only these, in this order: loss,lr")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns in order, such as loss,lr. Default: all.")
+    ] = None,
     after: Annotated[int, typer.Option(min=-1, help="Only steps after this one.")] = -1,
     file: Annotated[
         Path | None,
-        typer.Option("--out", help="Written completely or not at all. Default: standard output."),
+        typer.Option("--out", help="File to write, completely or not at all. Default: stdout."),
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Export the steps of a job as CSV, NDJSON, Parquet or Arrow, with every bit."""
+    """Export the metrics of a job as CSV, NDJSON, Parquet or Arrow, without rounding."""
     if file is None and not form.is_text and sys.stdout.isatty():
         err.say(
             f"{form} is a binary format: write it to a file with --out FILE, or into a pipe",

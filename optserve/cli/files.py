@@ -1,4 +1,4 @@
-"""Files with jobs and schedules, parsed as strictly as requests are."""
+"""Files that contain jobs or schedules; they are parsed as strictly as requests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from optserve.contract import strict_json
 
 
 class BadFile(Exception):
-    """The file cannot be read, or holds something else; the text says which."""
+    """A file cannot be read, or does not contain what it should; the message says which."""
 
 
 def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
     """
-    Return the JSON object in *path*, without defaults; ``-`` is standard input.
+    Return the JSON object in the file *path*, without filling in defaults.
 
     Args:
-        path: of the file.
-        what: what the object is, for error messages.
+        path: the file; ``-`` is standard input.
+        what: what the object describes, for error messages.
 
     Raises:
-        BadFile: the file cannot be read, or holds no JSON object.
+        BadFile: the file cannot be read, or does not contain a JSON object.
     """
     name = "standard input" if str(path) == "-" else str(path)
     try:
@@ -35,11 +35,11 @@ def read_object(path: Path, what: str = "a job") -> dict[str, Any]:
 
 def parse_object(text: bytes, rule: str) -> dict[str, Any]:
     """
-    Return the JSON object that *text* holds.
+    Return the JSON object that *text* contains.
 
     Args:
-        text: JSON.
-        rule: how an error message starts.
+        text: a JSON document.
+        rule: the start of error messages; the cause is appended.
 
     Raises:
         BadFile: *text* is not a JSON object.

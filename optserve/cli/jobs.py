@@ -1,4 +1,4 @@
-"""Commands that post jobs and show them."""
+"""Commands that submit jobs and show them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def submit(
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
     idempotency_key: Annotated[
         str | None,
-        typer.Option(help="Equal keys with equal jobs are one job. Default: a new key."),
+        typer.Option(help="Equal keys with equal jobs create one job. Default: a new key."),
     ] = None,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Post a job."""
+    """Submit a job."""
     spec = read_object(file)
     with service(url, home) as client:
-        # Asked for before submitting, since the answer to a submission has no warnings.
+        # Requested before submitting, because the response to a submission has no warnings.
         for warning in client.validate(spec).warnings:
             err.say(f"warning: {warning}", style="yellow")
         job = client.submit(spec, idempotency_key=idempotency_key)
@@ -41,7 +41,7 @@ def submit(
 def jobs(
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="Only jobs with NAME=VALUE; repeatable.")
+        list[str] | None, typer.Option(help="Only jobs with the label NAME=VALUE; repeatable.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_LIMIT)] = 20,
     url: Url = None,
@@ -52,7 +52,7 @@ def jobs(
     with service(url, home) as client:
         page = client.jobs(state=state, labels=labels, limit=limit)
         found, unreadable = page.data, page.unreadable
-        while page.has_more and len(found) < limit:  # a page of large rows holds fewer
+        while page.has_more and len(found) < limit:  # a page of large jobs has fewer
             left = limit - len(found)
             page = client.jobs(state=state, labels=labels, after=str(page.next), limit=left)
             found, unreadable = [*found, *page.data], [*unreadable, *page.unreadable]
@@ -64,18 +64,20 @@ def jobs(
 
 
 def checkpoints(job_id: JobId, url: Url = None, home: Home = DEFAULT_HOME) -> None:
-    """List the stored states of a job."""
+    """List the stored checkpoints of a job."""
     with service(url, home) as client:
         reports.print_checkpoints(client.checkpoints(job_id), out)
 
 
 def show(
     job_id: JobId,
-    follow: Annotated[bool, typer.Option(help="Follow its history to its end.")] = False,
+    follow: Annotated[
+        bool, typer.Option(help="Show further entries of the history until the job ends.")
+    ] = False,
     url: Url = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show a job: its state, lr and loss of its steps, its history."""
+    """Show a job: its state, a chart of its lr and loss, and its history."""
     with service(url, home) as client:
         reports.print_facts(client.job(job_id), out)
         reports.print_chart(client, job_id, out)

@@ -55,7 +55,7 @@ for command in (
 
 
 def main(command: typer.Typer = app) -> None:
-    """Run a command; every expected error is printed as a sentence, without a traceback."""
+    """Run *command*; print every expected error as a message, without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of jobs may hold characters that the terminal's encoding lacks.

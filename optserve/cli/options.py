@@ -1,4 +1,4 @@
-"""Options that several commands share, and the client that they select."""
+"""Options that several commands share, and the client for the service that they select."""
 
 from __future__ import annotations
 
@@ -18,26 +18,33 @@ FAILED = 1
 
 
 class BadOption(Exception):
-    """An option has a value that it cannot have; the text says which."""
+    """An option has a value that is not allowed; the message names the option."""
 
 
 Home = Annotated[
-    Path, typer.Option(envvar="OPTSERVE_HOME", help="Folder of the local stack's files.")
+    Path, typer.Option(envvar="OPTSERVE_HOME", help="Folder with all files of the local stack.")
 ]
 Port = Annotated[
     int,
-    typer.Option(envvar="OPTSERVE_PORT", min=0, max=MAX_PORT, help="0 for any free port."),
+    typer.Option(
+        envvar="OPTSERVE_PORT", min=0, max=MAX_PORT, help="Port of the API; 0 for any free port."
+    ),
 ]
 Url = Annotated[
     str | None,
     typer.Option(
         envvar="OPTSERVE_URL",
-        help="URL of the service. Default: the stack on --home, else port 8000.",
+        help="URL of the service. Default: the local stack in --home, else 127.0.0.1:8000.",
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB")]
 
 
 def service(url: str | None, home: Path) -> Client:
-    """Return a client of the service at *url*, else of the stack on *home*, else on port 8000."""
+    """
+    Return a client for the service at *url*.
+
+    Without a URL, the client is for the local stack that runs in *home*; if none runs there, for
+    `DEFAULT_URL`.
+    """
     return Client(url or url_of(home) or DEFAULT_URL)

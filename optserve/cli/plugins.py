@@ -1,5 +1,5 @@
 """
-Commands of other distributions: entry points of the group `optserve.commands`.
+Commands from other distributions: entry points in the group `optserve.commands`.
 
 The service's distribution adds the commands that need its modules. An entry point names a function,
 which becomes a command, or a `typer.Typer`, which becomes a group of commands.
@@ -16,18 +16,18 @@ from optserve.local.errors import StackError
 GROUP = "optserve.commands"
 OF_THE_SERVICE = {
     "up": "Start the service on this machine and run it until Ctrl-C.",
-    "demo": "Train a network on MNIST through the whole service, and show it.",
-    "doctor": "Check the home of a local stack, and say how to fix what is wrong.",
-    "datasets": "Datasets on this machine.",
+    "demo": "Train a network on MNIST with the whole service, and show its progress.",
+    "doctor": "Check the files of a local stack, and say how to fix each problem.",
+    "datasets": "Manage the datasets on this machine.",
 }
-"""Commands that the service adds, with the help that is shown where it is not installed."""
-# For commands that are not installed: `optserve up --workers 4` has to say so, and not that it does
-# not know --workers.
+"""Commands that the service adds, with the help texts shown while the service is not installed."""
+# For commands that are not installed: `optserve up --workers 4` must report that the service is
+# missing, and not that --workers is unknown.
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add the installed commands; those of a missing service say how to install it."""
+    """Add all commands to *app*; commands of a missing service say how to install it."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
         if name in points:
@@ -39,8 +39,8 @@ def add_commands(app: typer.Typer) -> None:
 def _add(app: typer.Typer, point: EntryPoint) -> None:
     try:
         command = point.load()
-    # Any exception, for it is other people's code: a broken plugin must not take the other commands
-    # with it.
+    # Any exception, for it is other people's code: a broken plugin must not disable the other
+    # commands.
     except Exception as error:
         _add_broken(app, point, f"{point.value} cannot be imported: {error}")
         return

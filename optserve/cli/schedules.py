@@ -1,4 +1,4 @@
-"""``optserve schedule``: schedules drawn locally, without a service."""
+"""``optserve schedule``: draw learning rate schedules locally, without a service."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from optserve.cli.output.chart import chart
 from optserve.cli.output.terminal import out
 from optserve.contract.requests.job import JobSpec
 
-app = typer.Typer(help="Draw schedules without running them.", no_args_is_help=True)
+app = typer.Typer(help="Draw learning rate schedules without training.", no_args_is_help=True)
 
 HEIGHT = 12
-"""Lines of the picture in the terminal."""
+"""Height of the chart in the terminal, in lines."""
 MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 @app.callback()
 def schedule() -> None:
-    """Draw schedules without running them."""
+    """Draw learning rate schedules without training."""
 
 
 @app.command()
@@ -35,13 +35,15 @@ def plot(
     spec: Annotated[
         str,
         typer.Argument(
-            help="A schedule as JSON, the name of one, a file with a schedule or a job, or -."
+            help="A schedule: its name, JSON, a file with a schedule or a job, or - for stdin."
         ),
     ],
-    lr: Annotated[float | None, typer.Option(help="The base lr. Default: 1.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run. Default: 1000.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Base lr. Default: the job's, else 1.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the run. Default: the job's, else 1000.")
+    ] = None,
     steps_per_epoch: Annotated[
-        int | None, typer.Option(help="For durations in epochs. Default: 1.")
+        int | None, typer.Option(help="Steps per epoch. Default: the job's, else 1.")
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Also write a picture to this .svg file.")
@@ -75,7 +77,13 @@ def plot(
 
 
 def read(text: str) -> dict[str, Any]:
-    """Return the schedule or job that *text* is, or that is in the file of this name."""
+    """
+    Return the schedule or job that *text* specifies.
+
+    Args:
+        text: a JSON object, the name of a file that contains one, ``-`` for standard input, or the
+            name of a schedule.
+    """
     if text.lstrip().startswith("{"):
         return parse_object(text.encode(), "the schedule must be given")
     path = Path(text)
@@ -87,7 +95,7 @@ def read(text: str) -> dict[str, Any]:
 def preview_of(
     data: dict[str, Any], *, lr: float | None, steps: int | None, steps_per_epoch: int | None
 ) -> PreviewSpec:
-    """Return what to draw for *data*, a schedule or a job; arguments override the job's values."""
+    """Return the preview for *data*, a schedule or a job; arguments override its values."""
     preview: dict[str, Any] = {"schedule": data, "lr": 1.0, "total_steps": 1000}
     if "optimizer" in data:
         job = JobSpec.parse(data)

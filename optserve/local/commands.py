@@ -22,14 +22,16 @@ from optserve.local import stack
 from optserve.local.errors import StackError
 from optserve.local.settings import HOST
 
-datasets = typer.Typer(help="Datasets on this machine.", no_args_is_help=True)
+datasets = typer.Typer(help="Manage the datasets on this machine.", no_args_is_help=True)
 
 
 def up(
     home: Home = DEFAULT_HOME,
     host: Annotated[str, typer.Option(envvar="OPTSERVE_HOST")] = HOST,
     port: Port = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="They share the cores.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of workers; they share the cores.")
+    ] = 1,
     worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
 ) -> None:
     """Start the service on this machine and run it until Ctrl-C."""
@@ -39,8 +41,8 @@ def up(
         del number, frame
         stopping.set()
 
-    # Before the stack starts, and by an event: a KeyboardInterrupt could come between the start of
-    # a child and its being noted, and leave it behind.
+    # Before the stack starts, and by an event: a KeyboardInterrupt could arrive after a child was
+    # started and before it was recorded, and would leave the child behind.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     with stack.running(
@@ -60,13 +62,16 @@ def up(
 
 
 def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
-    """Train a network on MNIST through the whole service, and show it."""
+    """Train a network on MNIST with the whole service, and show its progress."""
     demonstration.run(home, port, out)
 
 
 @datasets.command()
-def fetch(name: Annotated[str, typer.Argument(help="mnist")], home: Home = DEFAULT_HOME) -> None:
-    """Put a dataset into the data directory of the local stack."""
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of the dataset: mnist")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Download a dataset into the data directory of the local stack."""
     if name != "mnist":
         raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
     fetch_mnist(stack.data_dir(home) / name, out.say)

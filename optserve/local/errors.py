@@ -1,5 +1,5 @@
-"""What keeps the local stack from running."""
+"""The error raised if a local stack cannot be started or used."""
 
 
 class StackError(Exception):
-    """The local stack cannot be started; the text says why and what to do."""
+    """The local stack cannot be started or used; the message says why and what to do."""

@@ -1,4 +1,4 @@
-"""The home of a local stack: the locks on it, and the URL of the service that runs on it."""
+"""The home of a local stack (the folder with its files): its locks, and the service's URL."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from optserve.client.errors import BadAddress
 from optserve.local.errors import StackError
 
 LEFTOVERS_S = 20.0
-"""How long to wait for the processes of a killed stack before another one may start."""
+"""Seconds for which a new stack waits for the processes of a killed one to end."""
 POLL_S = 0.1
 
 
 class HomeLocked(StackError):
-    """Another process has locked the home."""
+    """A stack already runs in the home, or processes of an earlier stack have not ended yet."""
 
 
 @contextlib.contextmanager
 def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S) -> Iterator[int]:
     """
-    Lock *home*; give the file descriptor that every process of a stack on it must inherit.
+    Lock *home*; yield the file descriptor that every process of its stack must keep open.
 
-    There are two locks. The stack's own process has the first. Every process of the stack shares
-    the second, which therefore lasts until the last of them has ended: a new server never opens
-    files that an old one still writes.
+    There are two locks. The process that runs the stack has the first lock. All processes of the
+    stack share the second lock, which therefore lasts until the last of them has ended: a new
+    server never opens files that an old server still writes.
 
     Args:
-        home: of the stack.
-        stopping: once set, the wait ends.
-        wait_s: how long to wait for the processes of an earlier stack.
+        home: the home of the stack.
+        stopping: event that ends the wait once it is set.
+        wait_s: seconds to wait for the processes of an earlier stack.
 
     Raises:
-        HomeLocked: a stack runs on it, or processes of an earlier one do.
-        StackError: it is not a writable folder.
+        HomeLocked: a stack runs in *home*, or processes of an earlier stack have not ended yet.
+        StackError: *home* is not a writable folder, or its path is not UTF-8.
     """
     _check_name(home)
     try:
@@ -46,16 +46,16 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
         own, shared = (home / "lock").open("w"), (home / "processes.lock").open("w")
     except OSError as error:
         raise StackError(
-            f"--home (OPTSERVE_HOME) must be a directory to write to, got {str(home)!r}: "
+            f"--home (OPTSERVE_HOME) must be a writable directory, got {str(home)!r}: "
             f"{error.strerror}"
         ) from None
     # Closing a file releases its lock, also when this process is killed; a file with a pid in it
-    # would have to be checked for being stale.
+    # might be stale, and would have to be checked.
     with own, shared:
-        # First: a stack that runs holds both, and there is no use in waiting for it. The second
-        # alone is locked by what a killed stack has left, which ends soon.
+        # Not waited for: a running stack has both locks, and does not end soon. If only the second
+        # is locked, the processes of a killed stack have not ended yet, and will soon.
         if not _lock(own.fileno()):
-            where = url_of(home) or "a URL of its own"
+            where = url_of(home) or "an unknown URL"
             raise HomeLocked(f"a stack already runs on {home}, at {where}")
         deadline = time.monotonic() + wait_s
         while not _lock(shared.fileno()):
@@ -65,7 +65,7 @@ def locked(home: Path, stopping: threading.Event, *, wait_s: float = LEFTOVERS_S
 
 
 def _check_name(home: Path) -> None:
-    """Refuse a name that is not UTF-8: some libraries could not open files in it."""
+    """Refuse a path that is not UTF-8: some libraries could not open files in it."""
     try:
         str(home.resolve()).encode()
     except UnicodeEncodeError:
@@ -75,10 +75,10 @@ def _check_name(home: Path) -> None:
 
 
 def url_of(home: Path) -> str | None:
-    """Return the URL of the stack that runs on *home*, or None."""
+    """Return the URL of the stack that runs in *home*; None if none runs or it is not ready."""
     try:
         url = (home / "url").read_text()
-        # A stack that was killed leaves this file behind, so its URL is tried.
+        # A stack that was killed leaves this file behind, so the URL is tried.
         with Client(url) as client:
             return url if client.ready() else None
     except (OSError, UnicodeDecodeError, BadAddress):

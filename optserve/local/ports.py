@@ -1,4 +1,4 @@
-"""The address that the service listens on: one of this machine, with a free port."""
+"""The address on which the service listens: an address of this machine, and a free port."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class CannotListen(Exception):
-    """Nothing can listen on the address; the text says why and what to do."""
+    """Nothing can listen on the address; the message says why and what to do."""
 
 
 def listening_port(host: str, port: int) -> int:
-    """Return *port* after checking that it can be bound on *host*; for 0, return a free one."""
+    """Return *port* after checking that it can be bound on *host*; for 0, return a free port."""
     if not host:
         raise _not_an_address(host, "it is empty")
     try:
@@ -25,7 +25,7 @@ def listening_port(host: str, port: int) -> int:
     # Checked, not reserved: another process may take the port before the API binds it, which then
     # fails and says so in its log.
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the API sets it: a port in TIME_WAIT of a stack that just stopped counts as free.
+        # As the API does: a port in TIME_WAIT, from a stack that just stopped, counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
@@ -35,7 +35,7 @@ def listening_port(host: str, port: int) -> int:
 
 
 def url_at(host: str, port: int) -> str:
-    """Return the URL at which a listener there is reached from this machine."""
+    """Return the URL at which this machine reaches a server that listens on *host* and *port*."""
     reached = WILDCARDS.get(host, host)
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 

@@ -2,7 +2,7 @@
 Child processes that are restarted when they die, and that never outlive this process.
 
 They must be started from the main thread: the kernel sends the parent-death signal when the thread
-that started a child ends, not when its process does.
+that started a child ends, not when the whole process ends.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ RESTART_S = 1.0
 
 
 def python(module: str) -> list[str]:
-    """Return the command that runs *module*; files in the working directory cannot shadow it."""
+    """Return the command that runs *module*; files in the working directory cannot replace it."""
     return [sys.executable, "-P", "-m", module]
 
 
 class Child:
     """
-    A process that ends when this one does; `supervise` restarts it if it dies before.
+    A child process that ends when this process ends; `supervise` restarts it if it dies earlier.
 
     Attributes:
-        name: for the log.
-        deaths: how many times `supervise` found it dead.
+        name: name of the child in the log.
+        deaths: number of times that `supervise` found the child dead.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class Child:
         death_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         """
-        Start it.
+        Start the child.
 
         Args:
-            name: for the log.
-            command: what to run.
-            log_file: its standard output and error are appended here.
-            environment: variables on top of those of this process.
-            inherited_fds: file descriptors that it keeps open as long as it lives.
-            death_signal: the signal it gets when this process dies.
+            name: name of the child in the log.
+            command: the command that the child runs.
+            log_file: file to which standard output and standard error are appended.
+            environment: variables in addition to those of this process.
+            inherited_fds: file descriptors that the child keeps open as long as it runs.
+            death_signal: signal that the child gets when this process dies.
         """
         self.name = name
         self._command = command
         # A copy: a restart must get the same variables as the first start. PYTHONSAFEPATH does
-        # for its own children what -P does for it.
+        # for the child's own children what -P does for the child.
         self._environment = {**os.environ, **(environment or {}), "PYTHONSAFEPATH": "1"}
         self._log_file, self._inherited_fds = log_file, inherited_fds
         self._death_signal = death_signal
@@ -69,18 +69,18 @@ class Child:
 
     def _start(self) -> None:
         self._started_at, self._reported = time.monotonic(), False
-        # Before the process starts, so that `log_lines` has all that it writes and nothing older.
+        # Before the process starts, so that `log_lines` has all of its lines and no older ones.
         self._log_start = _size(self._log_file)
         self._process = self._popen()
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """Id of the process."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Exit code of the process, negative for a signal; None while the process runs."""
         return self._process.poll()
 
     def supervise(self) -> None:
@@ -91,7 +91,9 @@ class Child:
         if not self._reported:
             self._reported = True
             self.deaths += 1
-            log.warning("%s ended with %s; its log is %s", self.name, code, self._log_file)
+            log.warning(
+                "%s ended with exit code %s; its log is %s", self.name, code, self._log_file
+            )
         if time.monotonic() - self._started_at > RESTART_S:
             self._start()
 
@@ -118,16 +120,16 @@ class Child:
         self._process.wait()
 
     def log_tail(self, lines: int = 10) -> str:
-        """Return the end of its log."""
+        """Return the last *lines* lines of the child's log."""
         return "\n".join(_text(self._log_file).splitlines()[-lines:])
 
     def log_lines(self) -> list[str]:
-        """Return the lines of its log since its last start."""
+        """Return the lines of the child's log since its last start, without empty ones."""
         return [line for line in _text(self._log_file, self._log_start).splitlines() if line]
 
     def _popen(self) -> subprocess.Popen[bytes]:
-        # With the id of this process: if it dies before the signal is set, the kernel sends none,
-        # and the child ends by itself, since its parent is another one.
+        # With the id of this process: if this process dies before the signal is set, the kernel
+        # sends none, and the child ends by itself when it sees that its parent is another process.
         tether = [*python("worker.processes.tether"), self._death_signal.name, str(os.getpid())]
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
@@ -137,8 +139,8 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                # A group of its own: Ctrl-C reaches this process alone, which stops its children
-                # in order.
+                # A group of its own: Ctrl-C reaches only this process, which stops its children in
+                # order.
                 process_group=0,
             )
 
@@ -148,7 +150,7 @@ def _size(file: Path) -> int:
 
 
 def _text(file: Path, start: int = 0) -> str:
-    """Return the content of *file* from byte *start* on; nothing if the file is missing."""
+    """Return the content of *file* from byte *start* on; empty if the file is missing."""
     if not file.exists():
         return ""
     with file.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""The settings of a local stack: from the environment, overridden by its command's options."""
+"""The settings of a local stack: from the environment, overridden by the command's options."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HOST = "127.0.0.1"
 
 def settings_of(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:
     """
-    Return the settings from the environment, with these options.
+    Return the settings from the environment, overridden by the arguments.
 
     Raises:
-        StackError: a setting has an invalid value; the text says which.
+        StackError: a setting has an invalid value; the message names the setting.
     """
     try:
         return read_settings({"home": home, "host": host, "port": port})

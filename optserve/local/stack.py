@@ -1,8 +1,9 @@
 """
 The local stack: server, API and workers as children of one process that supervises them.
 
-A child that dies is restarted. When this process ends, for whatever reason, so do they: workers
-first, so that running jobs are saved and given back, the server last.
+A child that dies is restarted. When the supervising process ends, for whatever reason, its children
+end too. It stops the workers first, so that they save running jobs and give them back, and the
+server last.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from store.settings import Settings
 START_S = 60.0
 """Seconds until a stack must be ready: importing torch from a slow disk takes long."""
 WORKER_STOP_S = 12.0
-"""Seconds that a worker gets to save its job: 8 for the checkpoint, some for the rest."""
+"""Seconds that a worker has to save its job: 8 for the checkpoint, 4 for everything else."""
 API_STOP_S = 6.0
 POLL_S = 0.1
 
 
 class Stack:
     """
-    A running stack.
+    A local stack.
 
     Attributes:
-        home: the folder of its files.
-        url: of the API.
-        redis_url: of the server.
+        home: the folder with the files of the stack.
+        url: URL of the API.
+        redis_url: URL of the Redis server.
     """
 
     def __init__(
@@ -61,15 +62,15 @@ class Stack:
         self._store = Store(self.home, url, inherited_fds=[lock_fd])
         self._api: Child | None = None
         self._workers: list[Child] = []
-        # Without the password of an external server, which children read from its file.
+        # Without the password of an external server: children read it from the password file.
         self.url, self.redis_url = "", settings.redis_url or self._store.url
 
     def start(self) -> None:
         """
-        Start everything; return once jobs are accepted and every worker is registered.
+        Start all processes; return once jobs are accepted and every worker is registered.
 
         Raises:
-            StackError: a part does not start, or the start is interrupted.
+            StackError: a process does not start, or the start is interrupted.
         """
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         host = self._settings.host
@@ -81,7 +82,7 @@ class Stack:
         try:
             self._store.start(self._stopping)
         except StackError:
-            # Interrupted, the store fails in one way or another; the interruption is what to
+            # An interrupted start of the store fails in various ways; the interruption is what to
             # report.
             self._raise_if_stopping()
             raise
@@ -109,20 +110,20 @@ class Stack:
         (self.home / "url").write_text(self.url)
 
     def supervise(self) -> None:
-        """Restart the parts that have died."""
+        """Restart the processes that have died."""
         self._store.supervise()
         for child in self._children():
             child.supervise()
 
     def processes(self) -> dict[str, int]:
-        """Return the pid of each part: api, worker 0, ..., and server if it is embedded."""
+        """Return name -> process id: api, worker 0, ..., and server if the server is embedded."""
         server = self._store.embedded
         found = {child.name: child.pid for child in self._children()}
         return found | ({"server": server.pid} if server is not None else {})
 
     def stop(self) -> None:
-        """Stop everything, in order."""
-        # First, so that no client finds a service that is stopping.
+        """Stop all processes: first the workers, then the API, last the server."""
+        # First, so that no client finds the URL of a service that is stopping.
         (self.home / "url").unlink(missing_ok=True)
         # All workers at once: each may need its full time to save its job, for which it needs the
         # store, which therefore stops last.
@@ -202,19 +203,19 @@ def running(
     start_s: float = START_S,
 ) -> Iterator[Stack]:
     """
-    Run a stack as long as the context lasts; a home has one at a time.
+    Run a stack as long as the context lasts; only one stack can run in a home at a time.
 
     Args:
-        home: the folder of its files.
+        home: the folder for the files of the stack.
         host: address that the API listens on.
-        port: of the API; 0 for any free port.
-        workers: how many share the machine's cores.
-        stopping: once set, a start in progress is abandoned.
-        worker_module: what a worker runs; tests have workers that misbehave.
+        port: port of the API; 0 for any free port.
+        workers: number of workers, which share the machine's cores.
+        stopping: event that abandons a start in progress once it is set.
+        worker_module: module that each worker runs; tests have workers that misbehave.
         start_s: seconds until the stack must be ready.
 
     Raises:
-        StackError: it cannot be started.
+        StackError: the stack cannot be started.
     """
     stopping = stopping or threading.Event()
     settings = settings_of(home=home, host=host, port=port)
@@ -245,5 +246,5 @@ def _store_url(settings: Settings) -> str:
 
 
 def data_dir(home: Path) -> Path:
-    """Return the folder of the datasets of the stack on *home*."""
+    """Return the folder with the datasets of the stack in *home*."""
     return settings_of(home=home).data_dir

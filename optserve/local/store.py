@@ -18,19 +18,19 @@ from store.redis.connect import connect
 from store.redis.server import prepare
 
 START_S = 60.0
-"""Seconds that a server gets to become ready while it loads its data or is restarted."""
+"""Seconds until a server must be ready that is loading its data or was restarted."""
 ANSWER_S = 10.0
-"""Seconds that a server may take to answer."""
+"""Seconds to wait for a response from the server."""
 POLL_S = 0.1
 
 
 class Store:
     """
-    The store of a stack.
+    The store of a local stack.
 
     Attributes:
-        url: of the server.
-        embedded: the server; None for an external one.
+        url: URL of the server.
+        embedded: the embedded server; None if the server is external.
     """
 
     def __init__(self, home: Path, url: str | None, *, inherited_fds: Sequence[int]) -> None:
@@ -38,9 +38,9 @@ class Store:
         Prepare the store without starting it.
 
         Args:
-            home: of the stack.
-            url: of an external server; None for an embedded one.
-            inherited_fds: file descriptors that an embedded server keeps open as long as it lives.
+            home: the home of the stack.
+            url: URL of an external server; None for an embedded server.
+            inherited_fds: file descriptors that an embedded server keeps open as long as it runs.
         """
         self.embedded: EmbeddedServer | None = None
         if url is None:
@@ -50,13 +50,13 @@ class Store:
 
     def start(self, stopping: threading.Event) -> None:
         """
-        Start an embedded server; check the server's settings and load the functions into it.
+        Start the server if it is embedded; check its settings, and load the functions into it.
 
         Args:
-            stopping: once set, the start is abandoned.
+            stopping: event that abandons the start once it is set.
 
         Raises:
-            StackError: the server cannot be used; the text says why.
+            StackError: the server cannot be used; the message says why.
         """
         if self.embedded is not None:
             try:
@@ -69,12 +69,12 @@ class Store:
             stopping.wait(POLL_S)
 
     def supervise(self) -> None:
-        """Restart an embedded server if it has died."""
+        """Restart the server if it is embedded and has died."""
         if self.embedded is not None:
             self.embedded.supervise()
 
     def stop(self) -> None:
-        """Stop an embedded server."""
+        """Stop the server if it is embedded."""
         if self.embedded is not None:
             self.embedded.stop()
 
@@ -87,15 +87,15 @@ class Store:
         except StoreUnsafe as error:
             raise StackError(str(error)) from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            # `supervise` restarts an embedded server; nobody may be there to restart another one.
-            # BusyLoadingError is a ConnectionError in redis-py: the server is there, and reads its
-            # data.
+            # `supervise` restarts an embedded server; nobody may be there to restart an external
+            # one. BusyLoadingError is a ConnectionError in redis-py: the server runs, and is
+            # loading its data.
             is_temporary = self.embedded is not None or isinstance(error, redis.BusyLoadingError)
             if last or not is_temporary:
                 raise StackError(f"the Redis server at {name} does not answer: {error}") from None
             return False
         except redis.RedisError as error:
-            raise StackError(f"the Redis server at {name} refuses: {error}") from None
+            raise StackError(f"the Redis server at {name} cannot be used: {error}") from None
         return True
 
 

@@ -1,18 +1,18 @@
-"""The program of the embedded server. Under other names it is the tools that check its files."""
+"""The program of the embedded server; it also contains the tools that check the server's files."""
 
 from __future__ import annotations
 
 
 class ServerError(RuntimeError):
-    """The embedded server cannot run; the text says why."""
+    """The embedded server cannot run; the message says why."""
 
 
 def binary() -> str:
     """
-    Return the path of the program.
+    Return the path of the server's program.
 
     Raises:
-        ServerError: it is not installed.
+        ServerError: the program is not installed.
     """
     # Only the package's binary is used: its server class kills the server with SIGKILL, and leaves
     # it in the terminal's process group, where Ctrl-C would stop it before jobs are saved. Imported

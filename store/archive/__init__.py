@@ -1,1 +1,1 @@
-"""What moves from Redis to files when a job has ended, or its history has grown long."""
+"""Moves data from Redis to files: rows of ended jobs, and older entries of long histories."""

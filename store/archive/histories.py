@@ -1,9 +1,9 @@
 """
-Histories that grow for as long as their job runs: older entries move from the store to files.
+Moves the older entries of a long history from Redis to files, while the job runs.
 
-The files of a history are parts of it, one after another; several small ones are joined to a larger
-one, so that there are few. As with everything in the storage, a file is real once the record points
-to it: a crash before that leaves an orphan, and entries that are moved later.
+Each file holds a part of the history; several small parts are joined to a larger one, so that there
+are few. As with every file in the storage, a part counts only once the job's record points to it: a
+crash before that leaves an orphaned file, and the entries are moved later.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from store.storage.names import history_folder, unique
 from store.storage.storage import Storage
 
 ENTRIES_LEFT = HISTORY_ENTRIES // 2
-"""Entries that stay in the store: those that are read most."""
+"""Number of entries that stay in Redis: the latest, which are read most."""
 JOINED = 8
-"""Parts of a rank that become one of the next."""
+"""Number of parts of one rank that are joined to one part of the next rank."""
 HIGHEST_RANK = 2
-"""Parts of this rank, of some 10,000 entries, are joined no further: each is read as a whole."""
+"""Rank of the largest parts, of some 10,000 entries. They are not joined, since reading any entry
+reads its whole part."""
 
 
 def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     """
-    Move all but the last entries of a job's history to a file; do nothing where there are few.
+    Move all but the latest entries of a job's history to a file; do nothing if there are few.
 
     Raises:
-        OSError: the storage is full, or fails; nothing has changed.
-        ArchiveUnreadable: a part that was to be joined is damaged; nothing has changed.
+        OSError: the storage is full, or returned another error; nothing was changed.
+        ArchiveUnreadable: a part that was to be joined is damaged; nothing was changed.
     """
     names = ("history", "history_moved", "archive")
     known, moved, archive = _texts(client.hmget(keys.JOB % (tenant, job_id), names))
@@ -71,7 +72,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
-    """Return the last parts that the next one is to be joined with: full ranks, from the lowest."""
+    """Return the parts, at the end of *parts*, that the next part is to be joined with."""
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):
         left = parts[: len(parts) - len(found)]
@@ -88,7 +89,7 @@ def _written(storage: Storage, tenant: str, job_id: str, text: bytes) -> StoredF
 
 
 def _evaluated(entries: Sequence[bytes]) -> list[int]:
-    """Return the steps of the evaluations among *entries*."""
+    """Return the steps of those *entries* that record an evaluation."""
     told = [json.loads(entry) for entry in entries if b'"kind":"evaluated"' in entry]
     return [entry["data"]["step"] for entry in told if entry["kind"] == "evaluated"]
 

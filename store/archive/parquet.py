@@ -1,8 +1,8 @@
 """
-Series of metrics as Parquet files: a column for the step, and one for each of the series.
+Series of metrics as Parquet files: a column for the step, and one for each column of the series.
 
-The format is described in docs/metrics.md. Importing this imports pyarrow, tens of megabytes, so it
-is imported only where such a file is read or written.
+docs/metrics.md describes the format. This module imports pyarrow, which takes tens of megabytes, so
+it is imported only when such a file is read or written.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from store.jobs.series import FLOAT64, Series
 from store.redis.constants import CHUNK_ROWS
 
 ROWS_PER_GROUP = 16 * CHUNK_ROWS
-"""Rows of a row group: what is read to have any of them."""
+"""Number of rows in a row group, which is read as a whole."""
 FORMAT = "1"
-"""Version of what the metadata says, and how."""
+"""Version of the metadata's format."""
 PREFIX = "optserve."
-"""What our words in the metadata begin with."""
+"""Prefix of this service's keys in the metadata."""
 CACHED_GROUPS = 4
-"""Row groups in the cache, unpacked: a client that reads a series reads on in the same ones."""
+"""Number of decoded row groups in the cache: successive reads of a series often need the same."""
 DAMAGE = (pa.ArrowException, zlib.error, KeyError, ValueError, EOFError)
-"""What comes of reading a file that is not what was written."""
+"""Errors that reading a damaged file may raise."""
 
 Values = NDArray[np.float64]
-"""Rows of a series: one row each, one column for each of theirs."""
+"""Rows of a series, as an array of shape (rows, columns)."""
 
 
 class Words(NamedTuple):
     """
-    What a file says about its rows.
+    The key-value metadata of a Parquet file, which describes its rows.
 
     Attributes:
-        job: id of the job whose they are.
-        series: what they hold.
-        marks: when they were stored, as `store.jobs.series.unpack_marks` reads it.
+        job: the id of the job that the rows belong to.
+        series: the columns of the rows.
+        marks: the times at which the rows were stored, as `store.jobs.series.unpack_marks` takes
+            them.
     """
 
     job: str
@@ -52,35 +53,35 @@ class Words(NamedTuple):
     marks: bytes = b""
 
     def metadata(self) -> dict[str, str]:
-        """Return the words of a file's metadata."""
+        """Return the key-value strings to write to the metadata of a Parquet file."""
         said = {"format": FORMAT, "job": self.job, **self.series.fields()}
         return {PREFIX + name: value for name, value in (said | _packed(self.marks)).items()}
 
     @classmethod
     def of(cls, metadata: Mapping[bytes, bytes]) -> Words:
-        """Return what the metadata of a file says."""
+        """Return the description of the rows from the key-value *metadata* of a Parquet file."""
         said = {name.decode().removeprefix(PREFIX): text for name, text in metadata.items()}
         fields = {name: said[name].decode() for name in ("columns", "computed")}
         return cls(said["job"].decode(), Series.of(fields), _unpacked(said.get("marks", b"")))
 
 
 class Sink(io.RawIOBase):
-    """A file for pyarrow to write to, whose bytes are taken as they come."""
+    """A file object for pyarrow to write to, which passes the bytes on to the function *take*."""
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
         super().__init__()
         self._take, self._at = take, 0
 
     def writable(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return the number of bytes written so far."""
         return self._at
 
-    def write(self, data: Any) -> int:  # noqa: ANN401  whatever has bytes
-        """Hand *data* on."""
+    def write(self, data: Any) -> int:  # noqa: ANN401  any object with bytes
+        """Pass *data* on; return its size in bytes."""
         part = bytes(data)
         self._take(part)
         self._at += len(part)
@@ -89,12 +90,12 @@ class Sink(io.RawIOBase):
 
 class Writer:
     """
-    A Parquet file while it is written, group after group.
+    Writes a Parquet file, one row group after another.
 
     Args:
-        take: is given the bytes, one part after another.
-        words: what the file says about its rows.
-        columns: those of the series that it holds, in this order; None for all.
+        take: a function that is called with each part of the file's bytes, in order.
+        words: the metadata, which describes the rows.
+        columns: the names of the series' columns to write, in this order; None for all columns.
     """
 
     def __init__(
@@ -111,36 +112,36 @@ class Writer:
             use_dictionary=False,
             column_encoding={"step": "DELTA_BINARY_PACKED", **encoded},
             write_page_checksum=True,
-            store_schema=False,  # it would hold all words a second time
+            store_schema=False,  # the schema would contain all metadata a second time
         )
         self._file.add_key_value_metadata(words.metadata())
 
     def write(self, first: int, data: bytes) -> None:
         """
-        Append the packed rows *data* as one group.
+        Append rows to the file as one row group.
 
         Args:
-            first: number of the first of them.
-            data: as `store.jobs.series.Series` packs them.
+            first: the number of the first row.
+            data: the rows, as `store.jobs.series.Series` packs them.
         """
         self._file.write_batch(batch(self._schema, self._series, first, data))
 
     def close(self) -> None:
-        """Write the end, without which the file is none."""
+        """Write the footer, without which the file is not valid."""
         self._file.close()
 
 
 class File:
     """
-    A Parquet file that was written whole.
+    Reads a complete Parquet file.
 
-    Reading raises one of `DAMAGE` where a page is not what was written.
+    Reading raises one of the errors in `DAMAGE` if the file is damaged.
 
     Attributes:
-        path: where it lies.
-        footer: pyarrow's view of its end.
-        words: what it says about its rows.
-        rows: how many there are.
+        path: the path of the file.
+        footer: the file's footer, as pyarrow's metadata object.
+        words: the key-value metadata, which describes the rows.
+        rows: the number of rows in the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -150,7 +151,7 @@ class File:
         self.rows: int = self.footer.num_rows
 
     def data(self, first: int, count: int) -> bytes:
-        """Return rows from *first* on, *count* at most, packed as the store has them."""
+        """Return at most *count* rows, from row *first* on, packed as they are in Redis."""
         stop, start, parts = min(first + count, self.rows), 0, []
         width = self.words.series.width
         for group in range(self.footer.num_row_groups):
@@ -164,7 +165,7 @@ class File:
 
 @lru_cache(maxsize=CACHED_GROUPS)
 def _group(file: File, group: int) -> bytes:
-    """Return the rows of one row group, packed."""
+    """Return the rows of row group number *group*, packed."""
     names = file.words.series.columns
     with pq.ParquetFile(file.path, metadata=file.footer, page_checksum_verification=True) as opened:
         found = opened.read_row_group(group, columns=list(names), use_threads=False)
@@ -175,13 +176,13 @@ def _group(file: File, group: int) -> bytes:
 
 
 def schema(names: Sequence[str]) -> Any:  # noqa: ANN401  pyarrow has no types
-    """Return the columns of a file: the step, then those of these *names*."""
+    """Return the pyarrow schema of a file: a column for the step, then the columns *names*."""
     floats = [pa.field(name, pa.float64(), nullable=False) for name in names]
     return pa.schema([pa.field("step", pa.int64(), nullable=False), *floats])
 
 
 def batch(schema: Any, series: Series, first: int, data: bytes) -> Any:  # noqa: ANN401  as above
-    """Return the packed rows *data*, from number *first* on, as a record batch of *schema*."""
+    """Return the packed rows *data*, whose first row is *first*, as a record batch of *schema*."""
     found = values(series, data)
     steps = np.arange(first, first + len(found), dtype=np.int64)
     columns = [
@@ -191,12 +192,12 @@ def batch(schema: Any, series: Series, first: int, data: bytes) -> Any:  # noqa:
 
 
 def values(series: Series, data: bytes) -> Values:
-    """Return packed rows as an array, bit for bit."""
+    """Return the packed rows *data* as an array, with every value unchanged bit for bit."""
     return np.frombuffer(data, "<f8").reshape(-1, series.width // FLOAT64)
 
 
 def _packed(marks: bytes) -> dict[str, str]:
-    """Return marks as a word: differences from one to the next, which are small, compressed."""
+    """Return *marks* as a metadata string: the small differences between marks, compressed."""
     if not marks:
         return {}
     pairs = np.frombuffer(marks, "<u4").reshape(-1, 2)

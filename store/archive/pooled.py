@@ -1,4 +1,4 @@
-"""Archived files, read for a request: in a thread of the pool, and within a time limit."""
+"""Reads archived files for a request, in a thread of the pool and with a time limit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ async def read_file(
     files: StoragePool, read: Callable[..., T], file: StoredFile, **which: int
 ) -> T:
     """
-    Return what *read*, of `store.archive.reader`, finds in a file, which may be read whole.
+    Call *read* on an archived file, in a thread of the pool; return its result.
+
+    Args:
+        files: the pool that gives access to the storage.
+        read: a function from `store.archive.reader`.
+        file: the file; its whole size counts for the time limit.
+        which: keyword arguments for *read*, such as *first* and *count*.
 
     Raises:
-        ArchiveUnreadable: it is missing or damaged.
-        StorageUnavailable: it cannot be read now.
+        ArchiveUnreadable: the file is missing or damaged.
+        StorageUnavailable: the file cannot be read now.
     """
     try:
         return await files.read(file.path, file.size, read, files.storage, file, **which)

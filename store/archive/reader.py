@@ -1,5 +1,5 @@
 """
-Reading what was moved out of the store: rows, their times, histories.
+Reads the files that data from Redis was moved to: rows, the times they were stored, histories.
 
 pyarrow is imported when the first such file is read.
 """
@@ -20,38 +20,46 @@ if TYPE_CHECKING:
     from store.archive.parquet import File
 
 CACHED_FILES = 64
-"""Files of which it is remembered that they were whole."""
+"""Number of verified files that are cached, so that they need not be verified again."""
 
 
 def rows(storage: Storage, stored: StoredFile, *, first: int, count: int) -> bytes:
     """
-    Return the rows in a file from *first* on, *count* at most, packed as the store has them.
+    Return at most *count* rows from a file, from row *first* on, packed as they are in Redis.
 
     Raises:
-        ArchiveUnreadable: the file is not what was written.
-        OSError: it cannot be read, which says nothing about what it holds.
+        ArchiveUnreadable: the file is damaged.
+        OSError: the file is missing, or cannot be read now; its content may be intact.
     """
     with _damage_told(stored):
         return _opened(storage, stored).data(first, count)
 
 
 def marks(storage: Storage, stored: StoredFile) -> bytes:
-    """Return when the rows in a file were stored; raises as `rows` does."""
+    """
+    Return the times at which the rows in a file were stored; raise the same errors as `rows`.
+
+    `store.jobs.series.unpack_marks` unpacks them.
+    """
     return _opened(storage, stored).words.marks
 
 
 def verify(storage: Storage, stored: StoredFile) -> None:
-    """Return if a file is what was written; raises as `rows` does."""
+    """Check that a file is intact; raise the same errors as `rows` if it is not."""
     _opened(storage, stored)
 
 
 def events(storage: Storage, stored: StoredFile, *, first: int, count: int) -> list[bytes]:
-    """Return entries of the history in a file, as the store has them; raises as `rows` does."""
+    """
+    Return at most *count* history entries from a file, from index *first* on, each as JSON.
+
+    It raises the same errors as `rows`.
+    """
     return read_verified(storage, stored).splitlines()[first : first + count]
 
 
 def read_verified(storage: Storage, stored: StoredFile) -> bytes:
-    """Return the content of a file; raises as `rows` does."""
+    """Return the content of a file after verifying its SHA-256; raise the same errors as `rows`."""
     try:
         return storage.read(stored.path, sha256=stored.sha256)
     except Damaged:
@@ -66,10 +74,10 @@ def _opened(storage: Storage, stored: StoredFile) -> File:
 
 @lru_cache(maxsize=CACHED_FILES)
 def _verified(storage: Storage, stored: StoredFile, *identity: int) -> File:
-    """Return a file, which was read to its end unless it is the one it was before."""
+    """Return a file whose SHA-256 was verified; a file that has not changed is not read again."""
     from store.archive.parquet import File  # noqa: PLC0415
 
-    del identity  # of what lies there: another file is another call
+    del identity  # part of the cache key: a replaced file is verified again
     if storage.describe(stored.path).sha256 != stored.sha256:
         raise _altered(stored)
     return File(storage.local(stored.path))
@@ -81,12 +89,12 @@ def _altered(stored: StoredFile) -> ArchiveUnreadable:
 
 @contextmanager
 def _damage_told(stored: StoredFile) -> Iterator[None]:
-    """Raise `ArchiveUnreadable` for what comes of damage; what the system says, as it is."""
+    """Raise `ArchiveUnreadable` for errors that mean damage; pass on the system's own errors."""
     from store.archive.parquet import DAMAGE  # noqa: PLC0415
 
     try:
         yield
     except (*DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # pyarrow has some without
+        if isinstance(error, OSError) and error.errno is not None:  # pyarrow raises some without
             raise
         raise ArchiveUnreadable(stored.path, f"is damaged: {error}") from error

@@ -1,10 +1,11 @@
 """
-What the store has of the steps of a job that has ended, moved to files in the storage.
+Moves the rows and the history of an ended job from Redis to files in the storage.
 
-A file is real once the record points to it: it is written under a name of its own and compared with
-the store bit for bit; then one function of the store sets the pointer and removes the rows. A crash
-in between leaves an orphan, which is deleted once there is a pointer, and rows that move later. Of
-two processes that do this at once one is first, and the other deletes what it has written.
+A file is written under a unique name and compared with Redis bit for bit. Then a single call sets
+the pointer in the job's record and removes the rows from Redis; the file counts only from then on.
+A crash before that call leaves the rows in Redis, to be moved later, and an orphaned file, which is
+deleted once there is a pointer. If two processes do this at the same time, the second one deletes
+the files that it has written.
 """
 
 from __future__ import annotations
@@ -26,22 +27,24 @@ from store.storage.storage import Storage
 
 HISTORY_BYTES = 512
 """
-Longer histories are moved too: those of all jobs that ran. A job that was cancelled before it did
-needs no file.
+Size in bytes above which the history of an ended job is moved to a file. The history of any job
+that ran is longer; if a job was cancelled before it ran, its history is shorter and stays in Redis.
 """
 
 
 class Differs(Exception):
-    """The store has not got what the record says, or the file has not got what the store has."""
+    """Redis does not hold the rows that the record describes, or the file differs from Redis."""
 
 
 def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> None:
     """
-    Move rows, times and a long history of a job that has ended to files; do nothing twice.
+    Move the rows, their times, and a long history of an ended job to files.
+
+    Do nothing if the job does not exist, has not ended, or was archived before.
 
     Raises:
-        OSError: the storage is full, or away; nothing has changed.
-        Differs: what was written is not what there is; nothing has changed.
+        OSError: the storage is full or not mounted, or returned another error; nothing was changed.
+        Differs: a file differs from the data in Redis; nothing was changed.
     """
     record = send(client, calls.look(tenant, job_id))
     if record is None or not record.state.final or "archive" in record.fields:
@@ -69,24 +72,25 @@ def archive(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
         for stored in made.values():
             storage.delete(stored.path)
     if outcome == "differs":
-        raise Differs(f"{tenant}/{job_id} is not what it was when its files were written")
+        raise Differs(f"{tenant}/{job_id} has changed since its files were written")
 
 
 def _folder(storage: Storage, record: Record) -> str:
     """
-    Return the folder to write to; that of the job is there if it has other files.
+    Return the folder for a job's archive, after checking that the storage is mounted.
 
-    A storage that is not mounted looks empty: what is written now would be gone later.
+    A storage that is not mounted looks empty, and a file written there would be lost. So the name
+    of the store must be there, and the job's folder too if the job has other files.
     """
     job = job_folder(record.tenant, record.id)
     if (record.checkpoints or record.artifacts) and not storage.entries(job):
-        raise FileNotFoundError(2, "the storage has not got the other files of this job", job)
+        raise FileNotFoundError(2, "the other files of this job are missing from the storage", job)
     storage.require_mounted("the storage belongs to no store yet")
     return archive_folder(record.tenant, record.id)
 
 
 def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> StoredFile:
-    """Write the rows of a job to a file that holds, bit for bit, what the store does."""
+    """Write the rows of a job to the file *name*, and check that it equals Redis bit for bit."""
     marks: Any = client.get(keys.MARKS % (record.tenant, record.id)) or b""
     words = Words(record.id, record.series, marks)
     with storage.create(name) as new, closing(Writer(new.write, words)) as writer:
@@ -101,21 +105,21 @@ def _rows(client: redis.Redis, storage: Storage, name: str, record: Record) -> S
 
 
 def _compare(client: redis.Redis, record: Record, words: Words, file: File) -> None:
-    """Raise `Differs` unless *file*, read anew, holds the words and the rows of the store."""
+    """Raise `Differs` unless *file* has the metadata *words* and the same rows as Redis."""
     if (file.words, file.rows) != (words, record.rows):
-        raise Differs(f"{record.id}: the file says {file.words} of {file.rows} rows")
+        raise Differs(f"{record.id}: the file has {file.rows} rows and the metadata {file.words}")
     for first in range(0, record.rows, ROWS_PER_GROUP):
         if file.data(first, ROWS_PER_GROUP) != _stored(client, record, first):
-            raise Differs(f"{record.id}: rows from {first} on come back as others")
+            raise Differs(f"{record.id}: rows from {first} on differ between the file and Redis")
 
 
 def _stored(client: redis.Redis, record: Record, first: int) -> bytes:
-    """Return a row group of rows as the store has them."""
+    """Return the rows of one row group, from row *first* on, as Redis holds them."""
     count = min(ROWS_PER_GROUP, record.rows - first)
     pipe = client.pipeline(transaction=False)
     for chunk, start, stop in record.series.stretches(first, count):
         pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
     data = b"".join(pipe.execute())
     if len(data) != count * record.series.width:
-        raise Differs(f"{record.id}: the store lacks rows from {first} on, of {record.rows}")
+        raise Differs(f"{record.id}: Redis lacks some of {record.rows} rows, from {first} on")
     return data

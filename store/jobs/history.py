@@ -1,4 +1,4 @@
-"""The history of a job, wherever its entries lie: the first in files, the last in the store."""
+"""Reads the history of a job: its older entries from files, its latest entries from Redis."""
 
 from __future__ import annotations
 
@@ -17,41 +17,48 @@ from store.redis import keys
 from store.storage.pool import StoragePool
 
 TRIES = 5
-"""How often a history is read again whose entries are moved meanwhile."""
+"""Maximum number of times a history is read, if its entries are being moved to files meanwhile."""
 MAX_ENTRIES = 2**53
-"""More than any history has."""
+"""A number of entries that no history reaches."""
 RENAMED_KINDS = {"rows_cut": "rows_truncated"}
-"""Stored kind -> the kind that clients see. Stored entries never change, so both stay."""
+"""Stored kind of an entry -> the kind that clients see. Stored entries are never rewritten."""
 
 
 class MovedMeanwhile(Exception):
-    """Entries of a history were moved to another file while they were read."""
+    """Entries of a history were moved to a file, or to another one, while they were being read."""
 
 
 class History:
     """
-    Reads histories, for an event loop.
+    Reads the histories of jobs, from an event loop.
 
     Args:
-        client: of the server.
-        files: where entries lie that were moved.
+        client: the Redis client.
+        files: the storage, which holds the entries that were moved to files.
     """
 
     def __init__(self, client: redis.asyncio.Redis, files: StoragePool) -> None:
-        # Its types are unions over text and bytes; ours gives bytes.
+        # redis-py types its replies as unions of text and bytes; this client returns bytes.
         self._client: Any = client
         self._files = files
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
         """
-        Return a job's history after the entry *after*, oldest first, *limit* at most.
+        Return at most *limit* entries of a job's history, oldest first.
+
+        Args:
+            tenant: the job's tenant.
+            job_id: the job's id.
+            after: the number of the entry before the first one to return; 0 starts at the first.
+            limit: the maximum number of entries.
 
         Raises:
-            JobNotFound: it was removed long after it ended.
-            ArchiveUnreadable: it lies in a file that is missing or damaged.
-            StorageUnavailable: it lies in a file that cannot be read now.
+            JobNotFound: the job does not exist (any more).
+            ArchiveUnreadable: a file that holds some of the entries is missing or damaged.
+            StorageUnavailable: a file that holds some of the entries cannot be read now.
+            StoreUnavailable: the entries were moved to files during every try to read them.
         """
-        # A client's cursor may be any integer; the server refuses those of more than 64 bits.
+        # A client's cursor may be any integer; Redis rejects those of more than 64 bits.
         first = min(after, MAX_ENTRIES)
         for _ in range(TRIES):
             names = ("state", "history_moved")
@@ -63,25 +70,29 @@ class History:
             except MovedMeanwhile:
                 continue
             return [_event(number, entry) for number, entry in enumerate(entries, first + 1)]
-        raise StoreUnavailable(f"the history of job {job_id} is being moved; try again")
+        raise StoreUnavailable(f"the history of job {job_id} is being moved to files; try again")
 
     async def _entries(
         self, tenant: str, job_id: str, moved: int, first: int, limit: int
     ) -> list[bytes]:
-        """Return entries of a history, *moved* of which lie in files written while its job ran."""
+        """
+        Return the entries after number *first*, at most *limit*.
+
+        *moved* is the number of entries that were moved to files while the job ran.
+        """
         start = max(first - moved, 0)
         stop = max(first + limit - moved, 0)
-        # One transaction: entries and the count of those that were moved are of the same moment.
+        # One transaction, so that the list and the count of moved entries match.
         pipe = self._client.pipeline(transaction=True)
-        # LRANGE includes its end, and -1 would be the last entry. An end before the first one gives
-        # none, as is wanted where all that was asked for lies in files.
+        # LRANGE includes its end, and -1 is the last entry. An end before the first entry returns
+        # nothing, which is right if all requested entries are in files.
         pipe.lrange(keys.EVENTS % (tenant, job_id), start, stop - 1 if stop else -MAX_ENTRIES)
         pipe.hmget(keys.JOB % (tenant, job_id), ("history", "history_moved", "archive"))
         last, (parts, now_moved, files) = await pipe.execute()
         if int(now_moved or 0) != moved:
             raise MovedMeanwhile
-        # A job that was archived has no list any more: this file begins where the list began, with
-        # the entry after those that had been moved while the job ran.
+        # An archived job has no list in Redis any more: this file begins where the list began, with
+        # the entry after those that were moved while the job ran.
         file = stored_files(files or b"{}").get("events")
         if file is not None and stop:
             last = await read_file(
@@ -104,12 +115,12 @@ class History:
             return await read_file(self._files, reader.events, part, first=first, count=count)
         except ArchiveUnreadable:
             # Parts are deleted as soon as they were joined to a larger one
-            # (`store.archive.histories`): one that the record still names is lost, one that it no
-            # longer names was only read too late.
+            # (`store.archive.histories`): a part that the record still names is lost, a part that
+            # the record no longer names was only read too late.
             parts = await self._client.hget(keys.JOB % (tenant, job_id), "history")
             if part in history_parts(parts or b"[]"):
                 raise
-            raise MovedMeanwhile from None  # it was joined with others
+            raise MovedMeanwhile from None  # this part was joined with others
 
 
 def _event(number: int, entry: bytes) -> Event:

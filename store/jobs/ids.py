@@ -1,4 +1,4 @@
-"""Ids of jobs."""
+"""Creates the ids of jobs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from uuid import UUID
 
 _id_lock = threading.Lock()
 _ids = {"last": 0}
-"""Time and count of this process's last id."""
+"""The last id created by this process: milliseconds since 1970 times 4096, plus a count."""
 
 
 def new_id() -> str:
     """
-    Return ``job_`` and a UUID of version 7.
+    Return a new job id: ``job_`` followed by a UUID of version 7.
 
-    Ids of one process are in lexical order that of their making; those of several, to the
-    millisecond.
+    Sorting the ids of one process lexically sorts them by creation; ids of different processes sort
+    by creation to the millisecond.
     """
     with _id_lock:
-        # Of the 12 bits behind the milliseconds 11 are random, so that at least half of the range
-        # is left to count up in. A count that runs over carries into the milliseconds, and a clock
-        # that is set back is not followed: the order of ids holds in both cases.
+        # Of the 12 bits after the milliseconds 11 are random, so that at least half of the range is
+        # left to count up in. A count that runs over carries into the milliseconds, and a clock
+        # that is set back is not followed: the ids stay in order in both cases.
         now = time.time_ns() // 1_000_000 << 12 | secrets.randbits(11)
-        _ids["last"] = max(now, _ids["last"] + 1)  # later ids of one millisecond count up
+        _ids["last"] = max(now, _ids["last"] + 1)  # ids within one millisecond count up
         ms, count = divmod(_ids["last"], 1 << 12)
     # 7 is the version and 0b10 the variant (RFC 9562).
     high = ms << 16 | 7 << 12 | count

@@ -1,4 +1,4 @@
-"""What a record points to in the storage: checkpoints, the best state, what was moved to files."""
+"""The files that a job's record points to: checkpoints, best state, starting state, archives."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from optserve.contract.requests.clone import Keep
 @dataclass(frozen=True)
 class BestPointer:
     """
-    The best state of a run that a record points to.
+    The best state of a run so far, as a checkpoint that the job's record points to.
 
     Attributes:
-        step: rows there were when it was found.
-        path: below the storage root.
-        sha256: as that of any checkpoint.
-        metric: what it is best in.
-        value: of that metric.
+        step: the number of steps the run had made when it was in this state.
+        path: the path of the checkpoint, below the storage root.
+        sha256: the SHA-256 of the checkpoint's facts file.
+        metric: the name of the metric that chooses the best state.
+        value: the value of that metric in this state.
     """
 
     step: int
@@ -32,7 +32,7 @@ class BestPointer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> BestPointer:
-        """Return the pointer that a record holds; its value is text there."""
+        """Return the pointer in *data*, the JSON from a record, where `value` is text."""
         # As a number it would pass through Lua's cjson, which writes 14 digits; a float64 needs 17.
         return cls(**{**data, "value": float(data["value"])})
 
@@ -40,12 +40,12 @@ class BestPointer:
 @dataclass(frozen=True)
 class Pointer:
     """
-    A checkpoint that a record points to.
+    A checkpoint that a job's record points to.
 
     Attributes:
-        step: rows there were when it was made.
-        path: below the storage root.
-        sha256: of its facts, which hold those of its other files.
+        step: the number of steps the run had made when the checkpoint was written.
+        path: the path of the checkpoint, below the storage root.
+        sha256: the SHA-256 of the checkpoint's facts file, which lists those of its other files.
     """
 
     step: int
@@ -56,11 +56,12 @@ class Pointer:
 @dataclass(frozen=True)
 class HistoryPart(StoredFile):
     """
-    Part of a history that was moved to a file.
+    A file that holds consecutive entries of a job's history.
 
     Attributes:
-        count: entries in it.
-        rank: how often it was joined with others.
+        count: the number of entries in the file.
+        rank: 0 for a part that was written from Redis; joining parts of rank n makes a part of
+            rank n + 1.
     """
 
     count: int
@@ -70,14 +71,14 @@ class HistoryPart(StoredFile):
 @dataclass(frozen=True)
 class StartingState:
     """
-    What a clone has from its parent: a copy of its own, which outlives the parent's.
+    The state that a clone starts from: its own copy of a state of its parent.
 
     Attributes:
-        job: the parent's id.
-        step: rows the parent had made then.
-        path: of the copy, below the storage root: a checkpoint, or a file with a network.
-        sha256: of the checkpoint's facts, or of that file.
-        keep: what is taken from it.
+        job: the id of the parent.
+        step: the number of steps the parent had made in that state.
+        path: the path of the copy, below the storage root: a checkpoint, or a file with a network.
+        sha256: the SHA-256 of the checkpoint's facts file, or of the file with the network.
+        keep: the part of the state that the clone uses: ``weights`` or ``optimizer`` (both).
     """
 
     job: str
@@ -88,10 +89,10 @@ class StartingState:
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:
-    """Return the files that the field ``archive`` of a record names."""
+    """Return the files listed in *text*, the field ``archive`` of a record, by what they hold."""
     return {name: StoredFile(**file) for name, file in json.loads(text).items()}
 
 
 def history_parts(text: str | bytes) -> list[HistoryPart]:
-    """Return the files that the field ``history`` of a record names, in order."""
+    """Return the files listed in *text*, the field ``history`` of a record, in order."""
     return [HistoryPart(**part) for part in json.loads(text or "[]")]

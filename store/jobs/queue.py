@@ -1,4 +1,4 @@
-"""The queue and the workers, as clients see them."""
+"""Reads the queue and the workers, as clients see them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from store.redis import keys
 
 
 async def read_workers(client: Any) -> list[Worker]:  # noqa: ANN401  redis-py has unions for all forms
-    """Return the workers that are alive."""
+    """Return the live workers."""
     ids = await client.zrange(keys.WORKERS, 0, -1)
     pipe = client.pipeline(transaction=False)
     for worker_id in ids:
         pipe.hgetall(keys.WORKER % worker_id.decode())
-    # A worker's hash expires by itself, its entry in the set goes with the next round of the
-    # reaper. And a claim may make a hash anew in which only the claim stands, until the next
-    # heartbeat.
+    # A worker's hash expires by itself; its entry in the set is removed in the reaper's next round.
+    # And a claim may create the hash anew, with the claim alone, until the next heartbeat.
     return [_worker(raw) for raw in await pipe.execute() if b"host" in raw]
 
 
 async def read_queue(client: Any, tenant: str) -> Queue:  # noqa: ANN401  as above
-    """Return what waits, and for which workers."""
+    """Return how many jobs of *tenant* are queued and running, and how many workers exist."""
     names = sorted(name.decode() for name in await client.smembers(keys.LANES))
     pipe = client.pipeline(transaction=False)
     for state in (State.QUEUED, State.RUNNING):
@@ -46,7 +45,7 @@ async def read_queue(client: Any, tenant: str) -> Queue:  # noqa: ANN401  as abo
 
 
 def _lane(name: str, queued: int, workers: Sequence[Worker]) -> Lane:
-    # A device's lane has no fingerprint: None is equal to that of no worker, which is text.
+    # A device's lane has no fingerprint: None equals no worker's fingerprint, which is text.
     fingerprint = name[1:] if name.startswith("@") else None
     takers = [
         worker
@@ -66,7 +65,7 @@ def _worker(raw: Mapping[bytes, bytes]) -> Worker:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in raw.items()}
     claimed = cast("list[str]", json.loads(fields["job"])) if fields["job"] else None
     fields |= {
-        # In Redis it has the name that it had at first: names there stay.
+        # In Redis the field keeps its first name, `unwell`: names there never change.
         "state": "unhealthy" if fields.get("unwell") else fields["state"],
         "unhealthy_reason": fields.get("unwell") or None,
         "job": claimed[1] if claimed else None,

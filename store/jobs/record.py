@@ -1,4 +1,4 @@
-"""The record of a job: what Redis holds of it, and what its client sees."""
+"""The record of a job: the hash that Redis holds, and the representation that clients see."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from store.jobs.pointers import BestPointer, Pointer, StartingState, stored_file
 from store.jobs.series import PLAIN, Series
 
 COLUMNS = PLAIN.columns
-"""What every series begins with."""
+"""The columns that every series begins with."""
 CALLED = ("name", "labels", "priority", "time_limit_s")
-"""Fields of a job's spec that a client sees beside it."""
-# `derived_fields` in views.lua computes from these alone, and takes one that is not listed for one
-# that the record lacks: it needs id, state, trained, claimed, device, fingerprint, exact, queued,
-# not_before, fault_since and format.
+"""Fields of the spec that clients see beside the spec, not in it."""
+# For lists, `derived_fields` in views.lua reads only these fields, and treats a field that is not
+# listed here as missing from the record: it needs id, state, trained, claimed, device, fingerprint,
+# exact, queued, not_before, fault_since and format.
 SUMMARY = (
     *("id", "tenant", "created", *CALLED, "state", "reason", "detail", "ending", "request"),
     *("rows", "total", "steps_per_epoch", "columns", "computed", "attempt", "checkpoint_step"),
@@ -35,23 +35,23 @@ SUMMARY = (
     *("worker", "result", "digest", "artifacts", "started", "ended", "claimed", "format"),
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
-"""Fields of a record that its row in a list is made of: none that is as large as the spec."""
+"""Fields of a record that a list of jobs is made from: all of them small, unlike the spec."""
 
 
 @dataclass(frozen=True)
 class Record:
     """
-    A job as Redis holds it.
+    The record of a job, as Redis holds it.
 
     Attributes:
-        fields: the hash, decoded to text.
+        fields: the fields of the Redis hash, decoded to text.
     """
 
     fields: Mapping[str, str]
 
     @classmethod
     def from_hash(cls, raw: Mapping[bytes, bytes]) -> Record:
-        """Return the record of a hash as the client library gives it."""
+        """Return the record in *raw*, a hash as redis-py returns it."""
         return cls({name.decode(): value.decode() for name, value in raw.items()})
 
     @property
@@ -61,63 +61,62 @@ class Record:
 
     @property
     def tenant(self) -> str:
-        """The tenant it belongs to."""
+        """The tenant that the job belongs to."""
         return self.fields["tenant"]
 
     @property
     def state(self) -> State:
-        """Its state."""
+        """The job's state."""
         return State(self.fields["state"])
 
     @property
     def rows(self) -> int:
-        """Rows of its series that are stored."""
+        """Number of rows (steps) of the job's series that are stored."""
         return int(self.fields["rows"])
 
     @property
     def attempt(self) -> int:
-        """Number of attempts so far."""
+        """Number of times that a worker has claimed the job."""
         return int(self.fields["attempt"])
 
     @property
     def total_steps(self) -> int:
-        """Rows of its series when it is done."""
+        """Number of rows (steps) in the job's series if it runs to its end."""
         return int(self.fields["total"])
 
     @property
     def num_steps(self) -> int:
-        """Rows of its series at most, as far as is known: once it has ended, those it has."""
+        """Maximum number of rows in the series; once the job has ended, the number it has."""
         return self.rows if self.state.final else self.total_steps
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it succeeded, or None if it has not."""
+        """How the job succeeded, or None if it has not succeeded."""
         if self.state is not State.SUCCEEDED:
             return None
         return "early_stopped" if self.fields.get("ending") == "early_stopped" else "completed"
 
     @property
     def series(self) -> Series:
-        """What its rows hold."""
+        """The columns of the job's series."""
         return Series.of(self.fields)
 
     @property
     def checkpoints(self) -> list[Pointer]:
-        """Checkpoints it may continue from, the latest last."""
-        # An entry may also hold the best state of that moment, which only the store's functions
-        # need.
+        """Checkpoints that the job may continue from, the latest last."""
+        # An entry may also hold the best state of that moment, which only the Lua functions need.
         known = json.loads(self.fields["checkpoints"])
         return [Pointer(each["step"], each["path"], each["sha256"]) for each in known]
 
     @property
     def best(self) -> BestPointer | None:
-        """The best state so far, if the run keeps one."""
+        """The best state so far, or None if the run keeps none."""
         return BestPointer.of(json.loads(self.fields["best"])) if "best" in self.fields else None
 
     def retained(self) -> list[Pointer]:
-        """Return its checkpoints and its best state, by step, each step once."""
-        # Of a checkpoint and a best state of one step the checkpoint is listed: both hold the same
-        # state.
+        """Return the job's checkpoints and best state, sorted by step, one per step."""
+        # If there are a checkpoint and a best state at one step, the checkpoint is listed: both
+        # hold the same state.
         found = {pointer.step: pointer for pointer in self.checkpoints}
         if self.best is not None:
             best = Pointer(self.best.step, self.best.path, self.best.sha256)
@@ -126,73 +125,78 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Of the machine and software that computed its rows; empty if there are none."""
+        """Digest of the hardware and library versions that computed the rows; empty if no rows."""
         return self.fields.get("fingerprint", "")
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the fingerprint is made of; a later attempt sets it up to get equal bits."""
+        """Facts that determine results bit for bit: the fingerprint's, and the run's (threads)."""
         return json.loads(self.fields.get("facts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
     def spec(self) -> JobSpec:
-        """The spec, with every default filled in."""
-        # Limits that came with a later release do not hold for a job that was accepted before.
+        """The job's spec, with every default filled in."""
+        # Limits that a later release introduced do not apply to a job that was accepted before.
         return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
     @property
     def posted(self) -> dict[str, Any]:
-        """The spec as it was posted, without defaults."""
+        """The job's spec as the client posted it, without defaults."""
         return translated(from_json(self.fields.get("posted", self.fields["spec"])))
 
     @property
     def starting_state(self) -> StartingState | None:
-        """What it begins with, if it is a clone."""
+        """The state that the job starts from if it is a clone, else None."""
         return (
             StartingState(**json.loads(self.fields["parent"])) if "parent" in self.fields else None
         )
 
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
-        """Name -> path (below the storage root), sha256 and size in bytes."""
+        """Artifact name -> its path (below the storage root), sha256 and size in bytes."""
         return json.loads(self.fields.get("artifacts", "{}"))  # type: ignore[no-any-return]  # what we wrote
 
     @property
     def archive(self) -> dict[str, StoredFile]:
-        """Where its rows (``rows``) and its history (``events``) lie if they left the store."""
+        """The files that hold the rows (``rows``) and the history (``events``), if archived."""
         return stored_files(self.fields.get("archive", "{}"))
 
     @property
     def history_moved(self) -> int:
-        """How many entries of its history lie in files that were written while it ran."""
+        """Number of history entries that were moved to files while the job ran."""
         return int(self.fields.get("history_moved", "0"))
 
     @property
     def fault_s(self) -> float:
-        """For how many seconds machines have not been fit to train it; 0 if none was at fault."""
+        """Seconds since a machine first failed to train the job; 0 if rows were stored since."""
         return int(self.fields.get("fault_ms", "0")) / 1000
 
     @property
     def truncations(self) -> list[int]:
-        """The first row removed, for each time that rows were truncated."""
-        # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since it
-        # may run on the same store, and records are not rewritten.
+        """For each time that rows were truncated, the number of the first row removed."""
+        # Truncations are called cuts in Redis: fields keep the names that 0.1.0 gave them, since
+        # 0.1.0 may run on the same Redis server, and records are not rewritten.
         return json.loads(self.fields.get("cuts", "[]"))  # type: ignore[no-any-return]  # what we wrote
 
     def offers(self, after_s: float) -> list[str]:
-        """Return what a client may request once no worker of its bits lived for *after_s*."""
+        """
+        Return the actions that the client is offered for a job that waits for its fingerprint.
+
+        They are ``restart`` and ``accept`` once no worker has had the fingerprint for *after_s*
+        seconds; before that, there are none.
+        """
         gone_ms = self.fields.get("gone_ms")
         return ["restart", "accept"] if gone_ms and int(gone_ms) >= 1000 * after_s else []
 
     def job(self, *, offer_after_s: float = 300.0) -> Job:
         """
-        Return what its client sees.
+        Return the job as clients see it.
 
         Args:
-            offer_after_s: seconds without a worker of its fingerprint before it offers to restart.
+            offer_after_s: the seconds to pass to `offers`.
 
         Raises:
-            RecordUnreadable: it is not what was written.
+            RecordUnreadable: the record is damaged.
         """
         with _damage_told():
             return self._job(offer_after_s)
@@ -206,23 +210,23 @@ class Record:
         self, spec: str | None = None, *, with_spec: bool = False, offer_after_s: float = 300.0
     ) -> ListedJob:
         """
-        Return what its client sees in a list.
+        Return the job as clients see it in a list.
 
         Args:
-            spec: as the store has it; needed if it is to be shown, or if the record does not say
-                by itself what it is called (`is_called`).
-            with_spec: whether it is to be shown.
-            offer_after_s: as for `job`.
+            spec: the spec as JSON, as the store holds it; required if *with_spec* is true or
+                `is_called` is false.
+            with_spec: whether to include the spec.
+            offer_after_s: the seconds to pass to `offers`.
 
         Raises:
-            RecordUnreadable: as `job` does.
+            RecordUnreadable: the record is damaged.
         """
         with _damage_told():
             return self._listed(spec, with_spec, offer_after_s)
 
     def _listed(self, spec: str | None, with_spec: bool, offer_after_s: float) -> ListedJob:
         facts = self._progress(offer_after_s)
-        # A square of the number of classes for each job: too large for a list.
+        # The confusion matrix has the square of the number of classes: too large for a list.
         if facts["result"] is not None:
             facts["result"]["confusion"] = None
         read = None if spec is None else translated(from_json(spec))
@@ -231,11 +235,11 @@ class Record:
 
     @property
     def is_called(self) -> bool:
-        """Whether it has its name and labels beside the spec, which the release before did not."""
+        """Whether the record has fields for name and labels; records written by 0.1.0 have none."""
         return "labels" in self.fields
 
     def _called(self) -> dict[str, Any]:
-        """Return what its client calls it, where the record has that by itself."""
+        """Return the fields in `CALLED`, from the record's own fields and not from the spec."""
         limit = self.fields["time_limit_s"]
         return {
             "name": self.fields["name"],
@@ -245,12 +249,12 @@ class Record:
         }
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
-        """Return what a client sees of how far it is."""
+        """Return all fields that clients see of the job, except the spec and those in `CALLED`."""
         fields = self.fields
         return {
             "id": self.id,
-            # The store's view adds what the present attempt has taken so far; a hash that was read
-            # as it is has the sum of the attempts before.
+            # trained_ms, which views.lua adds, includes the current attempt; the field `trained` is
+            # the sum over the attempts before it.
             "trained_s": int(fields.get("trained_ms", fields.get("trained", "0"))) / 1000,
             "stalled_s": int(fields.get("held_up", "0")) / 1000,
             "state": self.state,
@@ -288,34 +292,34 @@ class Record:
 def _damage_told() -> Iterator[None]:
     try:
         yield
-    # ValueError includes pydantic's errors, those of JSON and unknown states; TypeError a pointer
-    # with fields that are not known.
+    # ValueError includes errors from pydantic and JSON, and unknown states; a pointer with unknown
+    # fields raises TypeError.
     except (LookupError, TypeError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n", 1)[0]
         raise RecordUnreadable(what) from None
 
 
 def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> dict[str, str]:
-    """Return the fields of a new job's record that follow from its spec and its parent."""
+    """Return the fields of a new job's record that its spec and its starting state determine."""
     parent = {"parent": json.dumps(asdict(starting_state))} if starting_state else {}
     limit = spec.time_limit_s
     return {
         **parent,
-        # Twice: whole milliseconds for the server's arithmetic (rounded up, so that a limit is
-        # never 0), and what the client wrote, as `repr` has it, so that it reads the same float
-        # again.
+        # The limit is stored twice: in whole milliseconds for the server's arithmetic (rounded up,
+        # so that a limit is never 0), and as the `repr` of what the client wrote, so that the
+        # client reads the same float again.
         **({} if limit is None else {"time_limit": str(math.ceil(1000 * limit))}),
         "name": spec.name,
         "labels": json.dumps(spec.labels),
-        # Redis has no null. An empty text is none; a field that is absent says that the record was
-        # written by 0.1.0, which had no such fields (`is_called`).
+        # Redis has no null. An empty text means no limit; an absent field means that 0.1.0 wrote
+        # the record, which had no such fields (`is_called`).
         "time_limit_s": "" if limit is None else repr(limit),
-        # Changes of a clone are merged into this, not into the spec below: the defaults of another
-        # kind or dialect would be refused, or be wrong, for the one that a clone changes to.
+        # A clone's changes are merged into this, not into the spec below: defaults for the parent's
+        # kind or dialect would be refused, or wrong, for the kind that a clone changes to.
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
-        # From here on the spec is repeated, for the store's functions and for lists: neither parses
-        # it.
+        # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
+        # parses the spec.
         "device": spec.training.device,
         "exact": str(int(spec.training.exact)),
         "priority": str(spec.priority),
@@ -326,5 +330,5 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
 
 
 def moment(ms: str | None) -> datetime | None:
-    """Return the time that the server wrote as milliseconds since 1970."""
+    """Return the time that *ms* gives in milliseconds since 1970, or None if there is no *ms*."""
     return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms else None

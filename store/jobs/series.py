@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from store.redis.constants import CHUNK_ROWS
 
 FLOAT64 = 8
-"""Bytes of a value."""
+"""Size of a float64 value in bytes."""
 
 Row = tuple[float, ...]
 
@@ -23,49 +23,51 @@ Row = tuple[float, ...]
 @dataclass(frozen=True)
 class Series:
     """
-    What the rows of a job hold, and how the store keeps them: little-endian float64, row by row.
+    The columns of a job's rows. Rows are stored as little-endian float64, one after another.
 
     Attributes:
-        columns: their names: those that are computed, then those that are only observed.
-        num_computed: how many are computed: they come out the same when a step is trained again.
-            What is observed (speed, memory) does not, and its last value counts.
+        columns: the names of the columns: first those that are computed, then those that are only
+            observed.
+        num_computed: the number of computed columns. They have the same values when a step is
+            trained again; observed ones (speed, memory) differ, and the last value counts.
     """
 
-    # The server compares a prefix of each row, of 8 bytes a computed column (`first_difference` in
-    # series.lua): that is why those that are only observed come last.
+    # The server compares a prefix of each row, 8 bytes per computed column (`first_difference` in
+    # series.lua): that is why the columns that are only observed come last.
     columns: tuple[str, ...] = ("lr", "loss")
     num_computed: int = 2
 
     @property
     def width(self) -> int:
-        """Bytes of a row."""
+        """Size of a row in bytes."""
         return FLOAT64 * len(self.columns)
 
     def fields(self) -> dict[str, str]:
-        """Return the fields of a record that say all this."""
+        """Return the fields of a record that describe the columns."""
         return {"columns": json.dumps(self.columns), "computed": str(self.num_computed)}
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Self:
-        """Return what the *fields* of a record say; older ones say nothing: lr and loss."""
+        """Return the series that the *fields* of a record describe; by default lr and loss."""
         if "columns" not in fields:
             return cls()
         return cls(tuple(json.loads(fields["columns"])), int(fields["computed"]))
 
     def pack(self, rows: Sequence[Row]) -> bytes:
-        """Return *rows* as the store keeps them, one after another."""
+        """Return *rows* as bytes, in the format in which they are stored."""
         return b"".join(self._row.pack(*row) for row in rows)
 
     def unpack(self, data: bytes) -> Iterator[Row]:
-        """Return the rows in *data*; what is left of a row at its end is left out."""
+        """Return the rows in *data*, without an incomplete row at the end."""
         return self._row.iter_unpack(data[: len(data) - len(data) % self.width])
 
     def stretches(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
         """
-        Yield where rows *first* to *first* + *count* lie.
+        Yield the byte ranges that hold *count* rows from row *first* on.
 
         Yields:
-            chunk, and the first and the last byte in it (inclusive, as GETRANGE wants them).
+            the number of a chunk, and the first and the last byte within it (inclusive, as GETRANGE
+            expects them).
         """
         row = first
         while row < first + count:
@@ -76,18 +78,21 @@ class Series:
 
     @cached_property
     def _row(self) -> struct.Struct:
-        # Of fixed byte order, and made once. cached_property writes to __dict__ past the frozen
-        # class.
+        # The byte order is fixed. cached_property writes to __dict__, which a frozen class allows.
         return struct.Struct(f"<{len(self.columns)}d")
 
 
 PLAIN = Series()
-"""That of a job that asks for no further columns."""
+"""The series of a job that has no columns besides lr and loss."""
 
 
 def unpack_marks(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the rows and the seconds of the marks in *data*: see `store.redis.keys.MARKS`."""
+    """
+    Return two arrays of equal length: numbers of rows, and the seconds of training they took.
+
+    *data* is the string of marks that Redis holds for a job: see `store.redis.keys.MARKS`.
+    """
     # Arrays and not tuples: a chart searches in them, and np.interp would make an array of 100,000
-    # tuples at every probe.
+    # tuples for every search.
     pairs = np.frombuffer(data, "<u4").reshape(-1, 2)
     return pairs[:, 0].astype(np.int64), pairs[:, 1] / 100

@@ -1,4 +1,4 @@
-"""Reading jobs: lists, records, series, histories. Writing is `store.jobs.calls`."""
+"""Reads jobs: lists, records, series and histories. The calls that write are `store.jobs.calls`."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FINDS_PER_PAGE = 20
-"""Calls of the server that look for the jobs of one page, each at 2,000; then the page ends."""
+"""Maximum number of `find` calls for one page of jobs; each compares up to 2,000 jobs."""
 INDEXED_PER_PAGE = 200
-"""Calls of the server that look at 500 jobs each, at most, so that a page has all it should."""
+"""Maximum number of `index_labels` calls before a page is read; each indexes up to 500 jobs."""
 LISTED_AT_ONCE = 128
-"""Records that the server reads at a time: it does nothing else meanwhile."""
+"""Maximum number of records that one call reads: Redis serves no other client during a call."""
 TRIES = 5
-"""How often rows are read again that are truncated meanwhile."""
+"""Maximum number of times that rows are read, if they are truncated meanwhile."""
 PROGRESS = ("state", "rows", "attempt", "cuts", "rev")
-"""Fields of a record that say how far a job is."""
+"""Fields of a record that a `Progress` is made from."""
 
 
 class TruncatedMeanwhile(Exception):
@@ -49,14 +49,14 @@ class TruncatedMeanwhile(Exception):
 
 class Progress(NamedTuple):
     """
-    How far a job is.
+    How far a job has progressed.
 
     Attributes:
-        state: where it stands.
-        rows: how many are stored.
-        attempt: how many workers have begun it.
-        truncations: the first row removed, for each time that rows were truncated.
-        events: entries of its history.
+        state: the job's state.
+        rows: the number of rows (steps) that are stored.
+        attempt: the number of times that a worker has claimed the job.
+        truncations: for each time that rows were truncated, the number of the first row removed.
+        events: the number of entries in the job's history.
     """
 
     state: State
@@ -68,32 +68,38 @@ class Progress(NamedTuple):
 
 class Store:
     """
-    Jobs, for an async reader: in Redis, and what was moved from there into files.
+    Reads jobs from an event loop, both from Redis and from the files that data was moved to.
 
     Args:
-        client: of the server.
-        files: where they lie.
+        client: the Redis client.
+        files: the storage, which holds the files.
     """
 
     def __init__(self, client: redis.asyncio.Redis, files: StoragePool) -> None:
-        # Its types are unions over text and bytes; ours gives bytes.
+        # redis-py types its replies as unions of text and bytes; this client returns bytes.
         self._client: Any = client
         self._files = files
         self._history = History(client, files)
 
     async def ready(self) -> None:
-        """Raise unless the server answers and has the functions; load them if it may be done."""
+        """
+        Check that Redis responds and has the Lua functions; load them if they are missing.
+
+        Raises:
+            RedisError: Redis does not respond, or cannot write.
+            StoreUnavailable: the functions are missing and this user may not load them.
+        """
         try:
             await send_async(self._client, calls.version())
         except FunctionsMissing as error:
             raise StoreUnavailable(str(error)) from None
 
     async def monitored(self) -> Monitored:
-        """Return how the whole service is, and what it has done."""
+        """Return the numbers of jobs and workers in each state, and the service's counters."""
         return await send_async(self._client, calls.monitored())
 
     async def record(self, tenant: str, job_id: str) -> Record:
-        """Return the record of a job, or raise `JobNotFound`."""
+        """Return the record of a job; raise `JobNotFound` if there is no such job."""
         record = await send_async(self._client, calls.look(tenant, job_id))
         if record is None:
             raise JobNotFound(job_id)
@@ -109,17 +115,19 @@ class Store:
         limit: int,
     ) -> tuple[list[str], str | None]:
         """
-        Return the ids of jobs, newest first, and that to continue after, if there may be more.
+        Return ids of jobs, newest first, and the id to pass as *after* for the next page.
+
+        The second value is None if there are no more jobs.
 
         Args:
-            tenant: whose.
-            state: only these; None for all.
-            labels: only jobs that carry all of them.
-            after: only jobs older than this one.
-            limit: at most so many.
+            tenant: the tenant that the jobs belong to.
+            state: the state that the jobs must be in; None for any state.
+            labels: the labels that the jobs must carry, all of them; name -> value.
+            after: the id of a job; only older jobs are returned. None starts at the newest.
+            limit: the maximum number of ids.
 
         Raises:
-            StoreUnavailable: not all jobs can be found by their labels yet.
+            StoreUnavailable: not all jobs have been indexed by their labels yet.
         """
         if labels:
             return await self._labelled(
@@ -149,13 +157,13 @@ class Store:
         return ids, after
 
     async def _index(self) -> None:
-        """Find those jobs by their labels that the release before has submitted."""
+        """Index, by their labels, the jobs that release 0.1.0 submitted without an index."""
         call = calls.index_labels()
         for _ in range(INDEXED_PER_PAGE):
             if not await send_async(self._client, call):
                 return
         raise StoreUnavailable(
-            "labels of jobs that the release before has posted are still being looked through; "
+            "jobs that an earlier release accepted are still being indexed by their labels; "
             "try again"
         )
 
@@ -163,9 +171,9 @@ class Store:
         self, tenant: str, ids: Sequence[str]
     ) -> AsyncIterator[Record | Unreadable]:
         """
-        Yield of those jobs that are still there what a list shows of them (`SUMMARY`).
+        Yield the record of each job that still exists, with the fields that lists show (`SUMMARY`).
 
-        In place of a job whose record cannot be read stands why.
+        For a job whose record cannot be read, yield an `Unreadable` with the reason.
         """
         for start in range(0, len(ids), LISTED_AT_ONCE):
             call = calls.summaries(tenant, SUMMARY, ids[start : start + LISTED_AT_ONCE])
@@ -174,9 +182,9 @@ class Store:
                     yield record
 
     async def spec(self, record: Record, *, most: int) -> str | None:
-        """Return the spec of a job as JSON, or None if that is longer than *most* bytes."""
+        """Return a job's spec as JSON, or None if the JSON is longer than *most* bytes."""
         key = keys.JOB % (record.tenant, record.id)
-        # The length first: a spec may have megabytes, and would be read only to be left out.
+        # The length is read first: a spec may have megabytes, read in vain if that is too long.
         if await self._client.hstrlen(key, "spec") > most:
             return None
         text: bytes | None = await self._client.hget(key, "spec")
@@ -185,14 +193,18 @@ class Store:
         return text.decode()
 
     async def progress(self, tenant: str, job_id: str) -> Progress:
-        """Return how far a job is."""
+        """Return a job's progress; raise `JobNotFound` if there is no such job."""
         (found,) = await self.progress_of([(tenant, job_id)])
         if found is None:
             raise JobNotFound(job_id)
         return found
 
     async def progress_of(self, jobs: Sequence[tuple[str, str]]) -> list[Progress | None]:
-        """Return how far each of some jobs (tenant, id) is, or None if there is no such job."""
+        """
+        Return the progress of each of *jobs*, given as (tenant, id).
+
+        For a job that does not exist, or whose record cannot be read, the list has None.
+        """
         pipe = self._client.pipeline(transaction=False)
         for tenant, job_id in jobs:
             pipe.hmget(keys.JOB % (tenant, job_id), PROGRESS)
@@ -202,7 +214,7 @@ class Store:
         ):
             if isinstance(answer, redis.ResponseError) and str(answer).startswith(WRONG_TYPE):
                 log.warning("%s/%s cannot be read: %s", tenant, job_id, answer)
-                found.append(None)  # and the others are read
+                found.append(None)  # the other jobs are still returned
             elif isinstance(answer, Exception):
                 raise answer
             else:
@@ -210,20 +222,20 @@ class Store:
         return found
 
     async def rows(self, record: Record, *, first: int, count: int) -> list[Row]:
-        """Return *count* stored rows of a job from *first* on; raises as `data` does."""
+        """Return *count* rows of a job, from row *first* on; raise the same errors as `data`."""
         return list(record.series.unpack(await self.data(record, first=first, count=count)))
 
     async def data(self, record: Record, *, first: int, count: int) -> bytes:
         """
-        Return *count* stored rows of a job from *first* on, as they are packed.
+        Return *count* rows of a job, from row *first* on, as the bytes in which they are stored.
 
-        They are the same wherever they lie.
+        Rows that were moved to a file are returned as the same bytes as from Redis.
 
         Raises:
-            TruncatedMeanwhile: there are fewer.
-            JobNotFound: it was removed long after it ended.
-            ArchiveUnreadable: they lie in a file that is missing or damaged.
-            StorageUnavailable: they lie in a file that cannot be had now.
+            TruncatedMeanwhile: fewer rows are stored.
+            JobNotFound: the job was removed meanwhile.
+            ArchiveUnreadable: the file that holds the rows is missing or damaged.
+            StorageUnavailable: the file that holds the rows cannot be read now.
         """
         if count <= 0:
             return b""
@@ -233,8 +245,7 @@ class Store:
             for chunk, start, stop in record.series.stretches(first, count):
                 pipe.getrange(keys.ROWS % (record.tenant, record.id, chunk), start, stop)
             data = b"".join(await pipe.execute())
-            # Fewer bytes mean one of two things: the rows have just been moved to a file, or
-            # truncated.
+            # Fewer bytes mean that the rows have just been moved to a file, or truncated.
             if len(data) == count * record.series.width:
                 return data
             file = await self._moved(record, "rows")
@@ -253,10 +264,10 @@ class Store:
 
     async def untruncated(self, record: Record, read: Callable[[Record], Awaitable[T]]) -> T:
         """
-        Return what *read* returns for a job, called again with a new record after a truncation.
+        Return ``await read(record)``; after a `TruncatedMeanwhile`, retry with a new record.
 
         Raises:
-            StoreUnavailable: rows were truncated again and again.
+            StoreUnavailable: rows were truncated during every try.
         """
         for _ in range(TRIES):
             try:
@@ -267,9 +278,9 @@ class Store:
 
     async def marks(self, record: Record) -> bytes:
         """
-        Return when rows of a job were stored, as `store.jobs.series.unpack_marks` reads it.
+        Return the times at which a job's rows were stored, for `store.jobs.series.unpack_marks`.
 
-        Raises as `data` does.
+        It raises the same errors as `data`.
         """
         file = record.archive.get("rows")
         if file is None:
@@ -281,9 +292,11 @@ class Store:
 
     async def verify(self, record: Record) -> None:
         """
-        Return if the rows of a job can be read, should they have been moved to a file.
+        Check that the file with a job's rows is intact, if they were moved to a file.
 
-        Raises as `data` does.
+        Raises:
+            ArchiveUnreadable: the file is missing or damaged.
+            StorageUnavailable: the file cannot be read now.
         """
         file = record.archive.get("rows")
         if file is not None:
@@ -291,15 +304,16 @@ class Store:
 
     async def file(self, record: Record) -> tuple[OpenFile, StoredFile] | None:
         """
-        Open the Parquet file with the rows of a job, if they were moved to one.
+        Return the opened Parquet file with a job's rows, or None if they are still in Redis.
 
-        Raises as `data` does.
+        Raises:
+            ArchiveUnreadable: the file is missing or damaged.
+            StorageUnavailable: the file cannot be read now.
         """
         file = record.archive.get("rows")
         if file is None:
             return None
-        # Now, while the answer can still be an error: later, the client has a status and some
-        # bytes.
+        # Verified now, while the response can still be an error: later, a status has been sent.
         await read_file(self._files, reader.verify, file)
         try:
             return await self._files.open(file.path), file
@@ -307,7 +321,7 @@ class Store:
             raise ArchiveUnreadable(file.path, "is missing") from None
 
     async def _moved(self, record: Record, what: str) -> StoredFile | None:
-        """Return where something of a job lies that was in the store, if it was moved meanwhile."""
+        """Return the file that *what* (``rows`` or ``events``) was moved to meanwhile, or None."""
         names = ("state", "archive")
         state, files = await self._client.hmget(keys.JOB % (record.tenant, record.id), names)
         if state is None:
@@ -315,15 +329,15 @@ class Store:
         return stored_files(files or b"{}").get(what)
 
     async def events(self, tenant: str, job_id: str, *, after: int, limit: int) -> list[Event]:
-        """Return entries of a job's history: see `store.jobs.history.History.events`."""
+        """Return entries of a job's history, as `store.jobs.history.History.events` does."""
         return await self._history.events(tenant, job_id, after=after, limit=limit)
 
     async def workers(self) -> list[Worker]:
-        """Return the workers that are alive."""
+        """Return the live workers."""
         return await read_workers(self._client)
 
     async def queue(self, tenant: str) -> Queue:
-        """Return what waits, and for which workers."""
+        """Return how many jobs of *tenant* are queued and running, and how many workers exist."""
         return await read_queue(self._client, tenant)
 
 

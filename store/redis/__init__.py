@@ -1,1 +1,1 @@
-"""The Redis server: its keys, its functions, the doorbell, and what a service needs of it."""
+"""Access to the Redis server: its keys, its Lua functions, the doorbell, and startup checks."""

@@ -1,10 +1,10 @@
 """
-A password for the store, made once: ``python -m store.redis.acl FOLDER``.
+Create a password for the Redis server: ``python -m store.redis.acl FOLDER``.
 
-The folder gets two files: the password, for API and workers alone, and the server's list of users
-(its ``aclfile``), which holds only a hash of it, so that the server's own user may read it. The
-password is never on a command line or in an environment. To have another one, remove it, run this
-again, and start the server and everything else anew.
+Two files are written to FOLDER: ``password``, which only API and workers may read, and
+``users.acl``, the Redis server's list of users (its ``aclfile``), which contains only a hash of the
+password. The password never appears on a command line or in an environment variable. To change it,
+delete the file ``password``, run this again, and restart the Redis server, the API and the workers.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from pathlib import Path
 from optcore.files.durable import replace
 
 USER = "optserve"
-"""The service, as the server knows it."""
+"""Name of the Redis user that the service connects as."""
 PASSWORD, USERS = "password", "users.acl"
 RIGHTS = (
     *("resetchannels", "&rq:*", "~optserve:*", "~rq:*", "-@all"),
     *("+@read", "+@write", "+@transaction", "+@pubsub", "+@connection"),
-    # Rules apply from left to right: these take commands out of the categories above, and the next
-    # lines give single ones back. FCALL is in @scripting, as EVAL is; INFO, CONFIG GET and CLIENT
+    # Rules apply from left to right: these remove commands from the categories above, and the next
+    # lines add single ones again. FCALL is in @scripting, as EVAL is; INFO, CONFIG GET and CLIENT
     # LIST are in @dangerous, as KEYS, FLUSHALL and SHUTDOWN are.
     *("-@dangerous", "-@scripting"),
     *("+fcall", "+fcall_ro", "+function|load", "+function|list", "+function|delete"),
     *("+time", "+info", "+config|get", "+client|list"),
 )
 """
-What the service needs: its own keys and RQ's, its functions, and to see whether the server keeps
-what it accepts. Not to change that, nor to run anything else, nor to list or empty what is there.
+Redis ACL rules of the service: it may use its own keys and RQ's, call its functions, and read the
+persistence settings. It may not change settings, run other scripts, list all keys or delete them.
 """
 
 
 def users(password: str) -> str:
-    """Return the server's list of users: the service, and one that may only ask if it is up."""
-    # The server's own form of a password in a list of users, without salt or stretching: enough for
-    # one of 256 random bits, and not for one that a person has chosen.
+    """Return the server's list of users: the service, and a health check that may only PING."""
+    # Redis stores passwords as SHA-256 without salt or stretching: enough for 256 random bits, but
+    # not for a password that a person has chosen.
     digest = hashlib.sha256(password.encode()).hexdigest()
     return "\n".join(
         (
-            # A client that names no user is this one. It can do nothing.
+            # A client that names no user is this user, which can do nothing.
             "user default off resetpass resetkeys resetchannels -@all",
-            # For the health check of the server's container, which has no password.
+            # For the health check of the Redis container, which has no password.
             "user health on nopass resetkeys resetchannels -@all +ping",
             f"user {USER} on #{digest} {' '.join(RIGHTS)}",
             "",
@@ -54,9 +54,10 @@ def users(password: str) -> str:
 
 def make(folder: Path) -> None:
     """
-    Write both files; a password that is there already stays.
+    Write both files into *folder*; an existing password stays as it is.
 
-    The list of users is written anew each time: what the service needs may have changed.
+    The list of users is written anew each time, since the rights that the service needs may have
+    changed.
     """
     path = folder / PASSWORD
     if not path.exists():
@@ -66,12 +67,12 @@ def make(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write the files into the folder that is named."""
+    """Write both files into the folder that the command line names."""
     folder = Path(sys.argv[1])
     try:
         make(folder)
     except OSError as error:
-        sys.exit(f"the folder {folder} must take the store's password: {error}")
+        sys.exit(f"the Redis password cannot be written to the folder {folder}: {error}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clients of the Redis server: every process that needs one calls `connect` or `connect_async`."""
+"""Creates Redis clients: `connect` for threads, `connect_async` for an event loop."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 TIMEOUT_S = 5.0
-"""Seconds after which a server that does not answer is given up."""
-# redis-py doubles before the first pause too: with three retries they are 0.1, 0.2 and 0.4 s.
+"""Seconds to wait for a connection, or for a reply, before the command fails."""
+# redis-py doubles the first pause too: with three retries the pauses are 0.1, 0.2 and 0.4 s.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
 """
-Pauses between retries: three of them hide a connection that was lost, and tell of a server that is
-away within a second, so that the caller can decide what to do.
+Pauses between retries. Three retries hide a lost connection; if the server is down, the caller gets
+the error within a second.
 """
 
 
@@ -27,24 +27,24 @@ def connect(
     decode: bool = False,
 ) -> redis.Redis:
     """
-    Return a client; it connects with its first command.
+    Return a Redis client, which connects when it sends its first command.
 
     Args:
-        url: redis://, rediss:// or unix://.
-        timeout_s: seconds that a command may wait for its answer.
-        connect_timeout_s: seconds that a connection may take.
-        retries: how often a command is sent again; none where the caller retries by itself.
-        decode: return text and not bytes.
+        url: the URL of the server: redis://, rediss:// or unix://.
+        timeout_s: the maximum number of seconds to wait for the reply to a command.
+        connect_timeout_s: the maximum number of seconds for connecting.
+        retries: the number of times to retry a command; 0 if the caller retries by itself.
+        decode: whether replies are text instead of bytes.
 
     Raises:
-        ValueError: *url* is none; the text may hold a part of its password.
+        ValueError: *url* is not valid; the error's text may contain a part of the password in it.
     """
     return redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=connect_timeout_s,
-        # Given even where it is 0: redis-py's default is ten retries, and a caller that retries by
-        # itself would not hear of an outage, or be able to stop, before all of them are over.
+        # Passed even if it is 0: redis-py's default is ten retries, and a caller that retries by
+        # itself could not notice an outage, or stop, before all of them are over.
         retry=Retry(_backoff(), retries),
         decode_responses=decode,
     )
@@ -54,16 +54,17 @@ def connect_async(
     url: str, *, max_connections: int, timeout_s: float = TIMEOUT_S, retries: int = 0
 ) -> redis.asyncio.Redis:
     """
-    Return a client for an event loop.
+    Return a Redis client for an event loop.
 
     Args:
         url: as for `connect`.
-        max_connections: how many it opens; further commands wait *timeout_s* for one of them.
+        max_connections: the maximum number of connections; while all of them are in use, a command
+            waits up to *timeout_s* seconds for one.
         timeout_s: as for `connect`.
         retries: as for `connect`.
     """
-    # The plain pool raises MaxConnectionsError when all connections are in use; requests that come
-    # in a burst are to wait for one instead.
+    # The plain pool raises MaxConnectionsError when all connections are in use; in a burst,
+    # requests should wait for a connection instead.
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,

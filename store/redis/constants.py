@@ -1,38 +1,38 @@
-"""Constants that Python and the Lua functions share: `store.redis.library` fills them in."""
+"""Constants that Python and Lua share: `store.redis.library` inserts them into the Lua source."""
 
 from __future__ import annotations
 
 LEGACY = "optserve"
-"""Name of the library of release 0.1.0, and what those of all others begin with."""
+"""Name of the function library of release 0.1.0; the names of all later libraries begin with it."""
 LIBRARIES = f"{LEGACY}_"
-"""What the names of libraries begin with that tell their version."""
-# 0.1.0 wrote format 1, and no field for it: a record without one is of that release.
+"""Prefix of the names of function libraries that contain a version."""
+# 0.1.0 wrote format 1 without a field for it: a record without the field was written by 0.1.0.
 FORMAT = 2
 """
-Version of the records that this release writes; it reads those and older ones. A release that
-writes something older ones must not touch has the next number.
+Version of the record format that this release writes; it reads this one and older ones. A release
+that writes something that older releases must not touch increments the number.
 """
 # A write copies the chunks that it touches (`trim` in series.lua), so a chunk has to stay small: 64
-# KB for two columns. Stored series are addressed by this number, those of ended releases too:
-# another one would read their rows in the wrong places.
+# KB for two columns. Stored series, also those from earlier releases, are addressed by this number:
+# with another number their rows would be read from the wrong places.
 CHUNK_ROWS = 4096
-"""Rows per key of a series."""
+"""Number of rows that one key of a series holds."""
 MAX_CRASHES = 3
-"""Workers that may die of a job, one after another, without a new checkpoint."""
+"""Number of attempts in a row that may crash without a new checkpoint; then the job fails."""
 OVERTIME_MS = 60_000
-"""Milliseconds a worker gets to save and end a job whose time is over, before it is taken away."""
-# With a round of the reaper after it, this keeps the promise that a lost ring delays a job by 7 s
-# at most (docs/reliability.md).
+"""Milliseconds that a worker gets to save and release a job whose time limit is reached."""
+# Together with a round of the reaper this keeps the promise that a lost ring delays a job by at
+# most 7 s (docs/reliability.md).
 RING_AFTER_MS = 5_000
-"""Milliseconds a job may wait beside an idle worker before the doorbell is rung again."""
+"""Milliseconds that a job waits while a suitable worker is idle before the doorbell rings again."""
 MAX_CHECKPOINTS = 3
-"""Checkpoints of a job that its record points to: the last, and what it may fall back on."""
-# `store.archive.histories` moves all but half of them, so that one move serves many entries.
+"""Maximum number of checkpoints that a record points to: the last one, and older ones as backup."""
+# `store.archive.histories` moves all entries but half this number, so one move serves many entries.
 HISTORY_ENTRIES = 400
-"""Entries of a history in the store, about: older ones of a running job move to files."""
+"""Number of history entries in Redis beyond which a running job's older entries move to files."""
 TOO_NEW = "TOONEW"
-"""How a function's error begins that has found a record of a newer release; its format follows."""
-# The counters are named by these numbers (``waits:50``) and survive an upgrade: after a change of a
-# number, what was counted under the old one is missing from the histogram of /metrics.
+"""Prefix of a function's error about a newer release's record; the record's format follows it."""
+# The counters are named after these numbers (``waits:50``) and survive an upgrade: after a change
+# of a number, waits counted under the old name are missing from the histogram in /metrics.
 WAITS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
-"""Classes in which the waits of jobs in the queue are counted: milliseconds at most."""
+"""Upper bounds, in milliseconds, of the histogram classes for the time that jobs are queued."""

@@ -1,8 +1,9 @@
 """
-The doorbell: an RQ message that says *there is work*.
+The doorbell: an RQ message that tells idle workers that a job is runnable.
 
-It carries the id of a job, but the worker that answers takes the next runnable job, whichever that
-is: a lost, doubled or late message changes nothing. The record is the truth.
+The message contains the id of a job, but the worker that receives it claims the next runnable job,
+whichever that is. So a message that is lost, late or delivered twice does no harm: only the job
+records in Redis decide what is run.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from rq.serializers import JSONSerializer
 from store.redis.keys import queue_name
 
 # A name, which RQ imports in the worker: this package may not import `worker`, and the API and the
-# reaper, which ring, need none of what a worker needs.
+# reaper, which ring, need nothing that a worker needs.
 ANSWER = "worker.doorbell.answer"
-"""The only function a message may name."""
+"""Name of the function that RQ calls for a message; no other function is allowed."""
 FORGET_S = 3600
-"""Seconds after which an unread message is dropped; the reaper rings again anyway."""
+"""Seconds after which an unread message is deleted; the reaper rings again anyway."""
 FOREVER = -1
-"""RQ's own time limits would end a training; ours are in the protocol."""
+"""No time limit from RQ, which would end the training: leases and time limits are our own."""
 
 
 def doorbell_queue(client: redis.Redis, device: str) -> Queue:
-    """Return the RQ queue of the workers with *device*."""
-    # RQ's default is pickle: write access to Redis would be a way to run code in a worker.
+    """Return the RQ queue on which the workers with *device* receive messages."""
+    # With pickle, RQ's default, write access to Redis would be enough to run code in a worker.
     return Queue(queue_name(device), connection=client, serializer=JSONSerializer)
 
 
 def ring(client: redis.Redis, device: str, job_id: str) -> None:
-    """Tell the workers with *device* that there is work."""
-    # RQ picks an id for the message. With the job's as its own, a second ring would overwrite the
-    # first one's hash and still stand in the queue twice.
+    """Send a message to the workers with *device*: the job *job_id* is runnable."""
+    # RQ chooses an id for the message. If it had the job's id, a second message would overwrite the
+    # hash of the first one, and the queue would still contain the id twice.
     doorbell_queue(client, device).enqueue(
         ANSWER,
         job_id,

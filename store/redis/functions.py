@@ -1,11 +1,12 @@
 """
-How the functions on the Redis server are called (`store.redis.library` is their source).
+Calls the Lua functions on the Redis server, whose source `store.redis.library` builds.
 
-A `Call` says what to send and how to read the reply; `store.jobs.calls` makes them, `send` runs
-one. A call may be repeated: a second one with the same arguments changes nothing.
+A `Call` holds what to send and how to read the reply. The functions in `store.jobs.calls` create
+calls, and `send` sends them. A call may be repeated: sent again with the same arguments, it changes
+nothing more.
 
-A process that finds the functions of its release missing loads them: a server that was emptied, or
-restored from a snapshot, has none.
+If the functions of this release are missing, because the server was emptied or restored from a
+snapshot, the process that notices it loads them again.
 """
 
 from __future__ import annotations
@@ -29,49 +30,50 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WRONG_TYPE = "WRONGTYPE"
-"""How the server's error begins where something else stands in place of a record."""
+"""Prefix of the server's error for a key that holds something other than a record."""
 
 
 class Unwritable(redis.RedisError):
-    """The server answers, but cannot write: its memory or disk is full, or it is a replica."""
+    """The server responds, but cannot write: its memory or disk is full, or it is a replica."""
 
 
 class FunctionsMissing(redis.RedisError):
-    """The server has not got the functions of this release, and this user may not load them."""
+    """The server lacks the functions of this release, and this Redis user may not load them."""
 
 
 LOST = "the store has lost the functions of this release: they are loaded again"
 UNWRITABLE = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
-"""What such a server's answer begins with."""
-# A server that still reads its file says LOADING, which redis-py raises as a ConnectionError. It
-# raises a wrong password as one, too: `store.redis.waiting` has to look for that first.
+"""Prefixes of the errors from a server that cannot write."""
+# A server that is still loading its data replies LOADING, which redis-py raises as a
+# ConnectionError. redis-py also raises one for a wrong password: `store.redis.waiting` has to check
+# for that first.
 UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, Unwritable, FunctionsMissing)
-"""What may pass by itself: the same call, sent again later, may succeed."""
+"""Errors that may be temporary: the same call, sent again later, may succeed."""
 
 
 class Fenced(Exception):
-    """The job was taken from this worker: nothing that it computes counts any more."""
+    """The job was taken from this worker: nothing more that the worker computes is stored."""
 
 
 class Gap(Exception):
     """
-    Rows are missing before those that were sent.
+    Rows are missing between those that are stored and those that were sent.
 
     Attributes:
-        rows: how many the store has.
+        rows: the number of rows that are stored.
     """
 
     def __init__(self, rows: int) -> None:
-        super().__init__(f"the store has {rows} rows and was sent later ones")
+        super().__init__(f"the store has only {rows} rows, and was sent later ones")
         self.rows = rows
 
 
 class ReplayDiffers(Exception):
     """
-    A step was computed again and came out different.
+    A step was computed again, and its result differs from the stored one.
 
     Attributes:
-        step: which.
+        step: the number of the step.
     """
 
     def __init__(self, step: int) -> None:
@@ -82,14 +84,14 @@ class ReplayDiffers(Exception):
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """
-    One call of a server-side function.
+    A call of a Lua function on the Redis server.
 
     Attributes:
-        name: of the function, without the library's.
-        args: of the call.
-        read: what its reply says.
-        reads_only: whether the function changes nothing, so that a replica can run it, and a server
-            whose disk is full.
+        name: the name of the function, without the name of the library.
+        args: the arguments of the function.
+        read: a function that converts the reply to the call's result.
+        reads_only: whether the function changes nothing; if so, a replica can run it, and so can a
+            server whose disk is full.
     """
 
     name: str
@@ -99,28 +101,31 @@ class Call(Generic[T]):
 
     @property
     def function(self) -> str:
-        """Its name on the server."""
+        """Name of the function on the server."""
         return f"{library_name()}_{self.name}"
 
     @property
     def command(self) -> tuple[object, ...]:
-        """What is sent to the server."""
-        # No key is declared (the 0): a function derives its keys from tenant and id. Only a cluster
-        # would need them, and the promises are those of one primary.
+        """The Redis command to send, as its name and arguments."""
+        # No key is declared (the 0): a function derives its keys from tenant and id. Only a Redis
+        # cluster needs declared keys, and this service requires a single primary.
         return ("FCALL_RO" if self.reads_only else "FCALL", self.function, 0, *self.args)
 
 
 def send(client: redis.Redis, call: Call[T]) -> T:
     """
-    Send *call* and return what it says; load the functions if the server has lost them.
+    Send *call* and return its result; load the Lua functions if the server has lost them.
+
+    If one of the first two errors is raised, the server may have executed the call or not; with
+    the others, it has not.
 
     Raises:
-        ConnectionError: redis-py's; the server did not answer, and may have done it or not.
-        TimeoutError: redis-py's; likewise.
-        Unwritable: the server did nothing.
-        FunctionsMissing: the server did nothing, and does not let this user load them.
-        RecordTooNew: the server did nothing: a newer release has written the job's record.
-        RecordUnreadable: the server did nothing: what stands in place of the record is none.
+        redis.ConnectionError: the connection failed.
+        redis.TimeoutError: the server did not reply in time.
+        Unwritable: the server cannot write.
+        FunctionsMissing: the server lacks the functions, and this Redis user may not load them.
+        RecordTooNew: a newer release has written the job's record.
+        RecordUnreadable: the key of the job's record holds something else.
     """
     untyped: Any = client  # half of its methods are
     with _errors_told():
@@ -130,25 +135,25 @@ def send(client: redis.Redis, call: Call[T]) -> T:
             if not is_missing(error):
                 raise
         log.warning(LOST)
-        # Several processes find this at the same time. All of them load; the server takes one, and
-        # `_load_told` passes over the answer that the others get.
+        # Several processes notice this at the same time, and all of them load the functions. The
+        # server accepts the first; `_load_told` ignores the error that the others get.
         load(client)
         return call.read(untyped.execute_command(*call.command))
 
 
 def load(client: redis.Redis) -> None:
     """
-    Load the functions of this release, beside those of others; do nothing if they are there.
+    Load the functions of this release, unless the server has them already.
 
     Raises:
-        FunctionsMissing: the server does not let this user load them.
+        FunctionsMissing: this Redis user may not load them.
     """
     with _load_told():
         client.function_load(library())
 
 
 async def send_async(client: redis.asyncio.Redis, call: Call[T]) -> T:
-    """Send *call* and return what it says, as `send` does, without holding up a thread."""
+    """Send *call* and return its result, like `send`, but without blocking a thread."""
     untyped: Any = client  # as above
     with _errors_told():
         try:
@@ -175,9 +180,9 @@ def _errors_told() -> Iterator[None]:
 
 
 def error_of(text: str) -> RecordTooNew | RecordUnreadable:
-    """Return what the text of an error about a record means."""
+    """Return the exception for *text*, a server error about a job's record."""
     kind, _, rest = text.partition(" ")
-    # The server adds where a function failed: ``TOONEW 3 script: on @user_function:2.``
+    # The server appends where the function failed: ``TOONEW 3 script: on @user_function:2.``
     if kind == TOO_NEW:
         return RecordTooNew(rest.split(" ", 1)[0], FORMAT)
     return RecordUnreadable(text)
@@ -185,10 +190,10 @@ def error_of(text: str) -> RecordTooNew | RecordUnreadable:
 
 @contextmanager
 def _load_told() -> Iterator[None]:
-    """Raise what it means that functions cannot be loaded; ignore that they are loaded already."""
+    """Raise `FunctionsMissing` if loading is not permitted; ignore that the library exists."""
     try:
         yield
-    # A subclass of ResponseError, so it has to come first.
+    # NoPermissionError is a subclass of ResponseError, so it has to come first.
     except NoPermissionError as error:
         raise FunctionsMissing(f"the store lacks the functions of this release ({error})") from None
     except redis.ResponseError as error:
@@ -197,14 +202,15 @@ def _load_told() -> Iterator[None]:
 
 
 def is_missing(error: redis.ResponseError) -> bool:
-    """Return whether the server says that it has no such function."""
-    # It has no code of its own, only ERR, which redis-py strips: the text is all there is.
+    """Return whether *error* means that the server does not have the called function."""
+    # The error has no code of its own, only ERR, which redis-py strips: only the text identifies
+    # it.
     return "Function not found" in str(error)
 
 
 def cannot_write(error: redis.ResponseError) -> bool:
-    """Return whether the server says that it cannot write now, whatever the call was."""
-    # redis-py has classes for some of these errors, and strips the word from their text.
+    """Return whether *error* means that the server cannot write now, whatever the call was."""
+    # redis-py has classes for some of these errors, and strips the prefix from their text.
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     return str(error).split(" ", 1)[0] in UNWRITABLE

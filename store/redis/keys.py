@@ -1,96 +1,113 @@
-"""Every key in Redis, named once: here for Python, and filled into the Lua functions."""
+"""
+The names of all keys in Redis; the Lua functions get them from here too.
+
+The texts give the parameters of a key's name, and the value. Times are in milliseconds since 1970,
+and a sorted set "by" a time has it as the score.
+"""
 
 from __future__ import annotations
 
 JOB = "optserve:job:%s:%s"
-"""(tenant, id) -> hash: the record."""
-# Every score in these sets of ids is 0, and members of one score are ordered as bytes. Ids are
-# UUIDs of version 7, which begin with their time.
+"""(tenant, id) -> hash: the job's record."""
+# Every score in these sets of ids is 0, and members with equal scores are ordered as bytes. Ids are
+# UUIDs of version 7, which begin with the time of their creation.
 JOBS = "optserve:jobs:%s"
-"""(tenant) -> sorted set of ids, in lexical order, which is that of submission."""
+"""(tenant) -> sorted set of the tenant's job ids, in lexical order, which is that of submission."""
 JOBS_IN_STATE = "optserve:jobs:%s:%s"
-"""(tenant, state) -> sorted set of ids, in lexical order."""
+"""(tenant, state) -> sorted set of the ids of jobs in that state, in lexical order."""
 LABELLED = "optserve:labelled:%s:%s"
-"""(tenant, name=value of a label) -> sorted set of the ids that carry it, in lexical order."""
+"""(tenant, ``name=value`` of a label) -> sorted set of the ids of jobs with that label, in lexical
+order."""
 INDEXED = "optserve:indexed"
-"""number of the job up to which all jobs are in the sets of their labels; see ``labels.lua``."""
+"""Integer: the number of the last job up to which every job is in the sets of its labels; see
+``labels.lua``."""
 INDEXING = "optserve:indexing"
-"""hash, while jobs are put into the sets of their labels afterwards: how far that is."""
+"""Hash: the progress of adding older jobs to the sets of their labels; absent when done."""
 IDEMPOTENCY = "optserve:idempotency:%s:%s"
-"""(tenant, hash of the key) -> hash: id and sha of the body it was first used with."""
+"""(tenant, hash of the Idempotency-Key) -> hash: the id of the job that was submitted with the key,
+and the SHA-256 of that request."""
 NUMBER = "optserve:number"
-"""counter: jobs submitted so far."""
+"""Counter: the number of jobs submitted so far."""
 PENDING = "optserve:pending:%s:%s"
-"""(lane, tenant) -> sorted set of ids by priority, then number. A lane is a device, or ``@`` and
-the fingerprint of the workers that can continue a job bit for bit."""
+"""(lane, tenant) -> sorted set of the ids of queued jobs, by priority, then by number. A lane is a
+device, or ``@`` followed by the fingerprint (a digest of hardware and library versions) of the
+workers that can continue a job with results that are equal bit for bit."""
 WAITING = "optserve:waiting:%s"
-"""(lane) -> set of tenants with pending jobs."""
+"""(lane) -> set of the tenants that have queued jobs in the lane."""
 LANES = "optserve:lanes"
-"""set of lanes in which jobs wait."""
-# ``tenant/id`` is taken apart at its first slash, here and in Lua: no tenant may have one.
+"""Set of the lanes that contain queued jobs."""
+# ``tenant/id`` is split at its first slash, here and in Lua: the name of a tenant has no slash.
 LEASES = "optserve:leases"
-"""sorted set of ``tenant/id`` by the millisecond at which the lease is over."""
+"""Sorted set of ``tenant/id`` of running jobs, by the time at which the lease expires."""
 DEADLINES = "optserve:deadlines"
-"""sorted set of ``tenant/id`` of running jobs with a time limit, by the millisecond of its end."""
+"""Sorted set of ``tenant/id`` of running jobs that have a time limit, by the time at which it is
+reached."""
 ROWS = "optserve:rows:%s:%s:%s"
-"""(tenant, id, chunk) -> string: rows of float64 columns."""
-# One key is enough for all jobs: a function runs alone, and renames it before it returns.
+"""(tenant, id, chunk) -> string: `CHUNK_ROWS` rows of the job's series, packed as float64."""
+# One key is enough for all jobs: a function runs alone, and renames the key before it returns.
 TRIMMED = "optserve:trimmed"
-"""string, for a moment: a copy of another that takes no more memory than it needs."""
+"""String that exists only within a call: a copy of another string, without spare memory."""
 MARKS = "optserve:marks:%s:%s"
-"""(tenant, id) -> string: pairs of uint32, how many rows there were and hundredths of a second
-that the job had been trained for by then. Both grow; the last pair is that of the last row."""
+"""(tenant, id) -> string: pairs of uint32 that tell when rows were stored: a number of rows, and
+the hundredths of a second that the job had been trained when it had that many. Both numbers grow
+from pair to pair; the last pair is for the last row."""
 EVALUATIONS = "optserve:evaluations:%s:%s"
-"""(tenant, id) -> hash: step to JSON."""
+"""(tenant, id) -> hash: step -> the evaluation at that step, as JSON."""
 EVENTS = "optserve:events:%s:%s"
-"""(tenant, id) -> list of JSON: one entry per transition; how many is the record's revision. The
-first ones may lie in the storage, or, of a job that has ended, all, as its record then says."""
+"""(tenant, id) -> list of JSON: the job's history, an entry for each event. Older entries may have
+been moved to files in the storage, or all entries if the job has ended: see the record's fields
+``history`` and ``archive``. The record's field ``rev`` counts all entries."""
 ENDED = "optserve:ended"
-"""sorted set of ``tenant/id`` of jobs that have ended, by the millisecond when they did."""
+"""Sorted set of ``tenant/id`` of jobs that have ended, by the time at which they ended."""
 BYTES = "optserve:bytes"
-"""hash: ``tenant/id`` of a job that has ended to the bytes of its files; ``all`` to their sum."""
-# Names on the server stay as they are: 0.1.0 uses this one, maybe beside this release.
+"""Hash: ``tenant/id`` of an ended job -> the total bytes of its files; ``all`` -> the sum over all
+ended jobs."""
+# Names on the server stay as they are: 0.1.0 uses this one, perhaps at the same time.
 UNMEASURED = "optserve:unweighed"
-"""set of ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+"""Set of ``tenant/id`` of ended jobs whose files have not been measured."""
 UNARCHIVED = "optserve:unarchived"
-"""sorted set of ``tenant/id`` of jobs that have ended and whose rows are still here, by the
-millisecond from which on they may be moved."""
+"""Sorted set of ``tenant/id`` of ended jobs whose rows are still in Redis, by the time from which
+on they may be moved to a file."""
 REMOVED = "optserve:removed"
-"""sorted set of ``tenant/id`` of jobs that are gone and whose files are to go, by millisecond."""
+"""Sorted set of ``tenant/id`` of removed jobs whose files are still to be deleted, by the time from
+which on they may be deleted."""
 STORE_ID = "optserve:store"
-"""random, made with the first job's storage: tells whose files lie there."""
+"""String: a random name for this Redis server's data; a file in the storage holds the same name."""
 STORAGE_NAMED = "optserve:storage_named"
-"""string: the storage holds that name; one without it is not this store's, or not mounted."""
+"""String that exists once the storage has the file with that name. A storage without the file is
+from then on another store's, or not mounted."""
 WORKERS = "optserve:workers"
-"""sorted set of worker ids by the millisecond at which they count as gone."""
+"""Sorted set of worker ids, by the time at which the worker counts as gone."""
 WORKER = "optserve:worker:%s"
-"""(id) -> hash: what a worker says of itself."""
+"""(id) -> hash: the worker's record, from its heartbeats."""
 CLASSES = "optserve:classes"
-"""set of the classes of workers there are: ``device/fingerprint``."""
+"""Set of the existing classes of workers. A class is ``device/fingerprint``; the workers in a class
+may take the same jobs."""
 CLASS = "optserve:class:%s:%s"
-"""(state, class) -> sorted set of the workers of a class that are idle, busy or unwell, by the
-millisecond at which they count as gone."""
+"""(state, class) -> sorted set of the workers in a class that are idle, busy or unwell, by the time
+at which they count as gone."""
 ADOPTED = "optserve:adopted"
-"""string, for some seconds: workers of the release before were just put into their classes."""
+"""String that exists for some seconds after workers of release 0.1.0 were put into classes."""
 FINGERPRINTS = "optserve:fingerprints"
-"""sorted set of fingerprints by the millisecond at which a worker last had them."""
+"""Sorted set of the fingerprints of workers, by the time at which a worker last had them."""
 COUNTERS = "optserve:counters"
-"""hash: what has happened since the store was made: steps, attempts, how they ended, how long jobs
-had waited, by classes of milliseconds, and ``held_up_ms``, for how long training waited because too
-much of it was not stored yet."""
+"""Hash: what has happened since the store was created: steps, attempts, how attempts ended, how
+long jobs were queued (a histogram in milliseconds), and ``held_up_ms``: the milliseconds for which
+training paused because too many rows were not stored."""
 TENANTS = "optserve:tenants"
-"""set of tenants that have had a job."""
+"""Set of the tenants that have ever submitted a job."""
 QUEUED_SINCE = "optserve:queued_since"
-"""sorted set of ``tenant/id`` of jobs that wait for a worker, by the millisecond since when."""
+"""Sorted set of ``tenant/id`` of queued jobs, by the time at which they were queued."""
 LIBRARIES = "optserve:libraries"
-"""sorted set of the names of function libraries, by the millisecond when one was last used."""
+"""Sorted set of the names of function libraries, by the time at which they were last used."""
 SET_ASIDE = "optserve:set_aside"
-"""hash: ``kind member`` of what could not be handled to JSON: since when, how often, why."""
+"""Hash: ``kind member`` of a member that could not be handled -> JSON: since when it has failed,
+how often, and why."""
 LONG_HISTORIES = "optserve:long_histories"
-"""sorted set of ``tenant/id`` of jobs whose history is long, by the millisecond from which on
-its older entries may be moved to a file."""
+"""Sorted set of ``tenant/id`` of jobs with long histories, by the time from which on their older
+entries may be moved to a file."""
 RUNG = "optserve:rung:%s"
-"""(device) -> millisecond of the last repair ring."""
+"""(device) -> the time at which the reaper last rang the doorbell of that device again."""
 
 TEMPLATES = {
     "job": JOB,
@@ -132,9 +149,9 @@ TEMPLATES = {
     "tenants": TENANTS,
     "queued_since": QUEUED_SINCE,
 }
-"""The names under which the Lua functions know the keys."""
+"""The names by which the Lua functions refer to the keys."""
 
 
 def queue_name(device: str) -> str:
-    """Return the RQ queue that workers with *device* listen on."""
+    """Return the name of the RQ queue that the workers with *device* listen on."""
     return f"optserve-{device}"

@@ -1,12 +1,12 @@
 """
-The library of Lua functions that this release loads into the server.
+Builds the library of Lua functions that this release loads into the Redis server.
 
-Its parts are the files in ``store/redis/lua``, joined in the order of `FILES`. Whatever Python and
-Lua must agree on (keys, states, reasons, kinds of events, constants) is declared in Python and
-filled in here. ``python -m store.redis.library`` prints the result, which luacheck can read.
+The source is joined from the files in ``store/redis/lua``, in the order of `FILES`. Whatever Python
+and Lua must agree on (keys, states, reasons, kinds of events, constants) is declared in Python and
+inserted here. ``python -m store.redis.library`` prints the result, for luacheck.
 
-Library and functions have the version in their names, so that each release calls its own, however
-many releases share a server.
+The names of the library and its functions contain a version, so that each release calls its own
+functions, however many releases share a server.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from store.redis.constants import FORMAT, LIBRARIES
 from store.redis.keys import TEMPLATES
 
 FILES = (
-    # What the functions below are made of.
+    # What the other files need.
     *("prelude", "isolation", "libraries", "worker_classes", "queue", "views", "transitions"),
     *("truncation", "labels"),
     *("requests", "workers", "series", "reaper", "retention", "history", "monitoring"),
 )
-"""The parts of the library, in ``store/redis/lua``, in the order in which they need each other."""
+"""Names of the files in ``store/redis/lua``, each after the files that it needs."""
 CONSTANTS = (
     *("FORMAT", "TOO_NEW", "LEGACY", "HISTORY_ENTRIES", "CHUNK_ROWS", "MAX_CRASHES"),
     *("RING_AFTER_MS", "MAX_CHECKPOINTS"),
 )
-"""Names in `store.redis.constants` that are filled in as they are."""
+"""Names in `store.redis.constants` whose values are inserted into the Lua source as they are."""
 
 
 @cache
 def library() -> str:
-    """Return the source of the functions, with everything filled in."""
+    """Return the Lua source of the library, with all values inserted."""
     source = _without_version().replace("@VERSION@", version())
     return source.replace("@LIBRARY@", library_name())
 
 
 @cache
 def library_name() -> str:
-    """Return the name of the library on the server: the format it writes, and its version."""
+    """Return the library's name on the server, made from the record format and the version."""
     # The server allows letters, digits and underscores. The format comes first, so that a release
-    # can tell which libraries are newer ones' without asking them (`store.redis.server`).
+    # can tell from the name that a newer release loaded the library (`store.redis.server`).
     return f"{LIBRARIES}{FORMAT}_{version()[:12]}"
 
 
 @cache
 def version() -> str:
     """Return the version of the functions that this code calls: a digest of their source."""
-    # Over everything that is filled in, constants too: two processes whose functions would behave
-    # differently never share a name. Only the version itself cannot be in its own digest.
+    # The digest covers everything that is inserted, constants too, so two processes whose functions
+    # would behave differently never share a name. Only the version itself is left out.
     return hashlib.sha256(_without_version().encode()).hexdigest()
 
 
 @cache
 def parts() -> dict[str, str]:
-    """Return the files of the library by name, in order, as they are written."""
+    """Return the text of each Lua file by its name, in order, before values are inserted."""
     folder = resources.files("store.redis") / "lua"
     return {name: folder.joinpath(f"{name}.lua").read_text() for name in FILES}
 
@@ -86,7 +86,7 @@ def _without_version() -> str:
 
 
 def _table(fields: Mapping[str, str | bool]) -> str:
-    # Strings and booleans of JSON are valid Lua; None would not be (null), and is not used here.
+    # Strings and booleans in JSON are valid Lua too; None (null) is not, and does not occur here.
     return _list(f"{name} = {json.dumps(value)}" for name, value in fields.items())
 
 

@@ -1,4 +1,4 @@
-"""The Redis server: whether it keeps what it accepts, and the functions it must have."""
+"""Checks that the Redis server is configured not to lose data, and loads the Lua functions."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from store.redis.functions import is_missing, load, send
 from store.redis.library import library_name
 
 MIN_VERSION = (7, 0)
-"""The first server with function libraries."""
+"""The first version of Redis that has function libraries."""
 UNUSED_MS = 7 * 24 * 3600 * 1000
-"""Milliseconds after which an unused library is removed."""
+"""Milliseconds without use after which a function library is removed."""
 # appendfsync everysec with WAITAOF is no substitute for always: Valkey 9.1.2 acknowledged 200
-# writes after a single fsync. A write alone takes 0.3 ms with always, 0.06 ms with everysec.
+# writes after a single fsync. A single write takes 0.3 ms with always, 0.06 ms with everysec.
 REQUIRED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-"""Without these an accepted job can be lost: to a crash, to a second of lazy writes, to memory."""
+"""
+Required settings of the server. Without the first two, a crash of the server could lose accepted
+jobs; without the third, the server would evict jobs when its memory is full.
+"""
 
 
 def prepare(client: redis.Redis) -> None:
     """
-    Refuse a server that would lose jobs; give a good one the functions.
+    Check that the server does not lose jobs, and load the functions of this release.
 
     Raises:
-        StoreUnsafe: the text says what to set.
+        StoreUnsafe: the server is too old or a setting is wrong; the text says what to change.
     """
     check(client)
     install(client)
 
 
 def check(client: redis.Redis) -> None:
-    """Raise `StoreUnsafe` unless the server is new enough and keeps what it accepts."""
-    # Valkey has this field too: the version of Redis that it is compatible with (7.2.4 in 9.1.2).
+    """Raise `StoreUnsafe` unless the server is new enough and has the `REQUIRED` settings."""
+    # Valkey has this field too, with the version of Redis that it is compatible with (7.2.4 for
+    # Valkey 9.1.2).
     version = str(client.info("server")["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise StoreUnsafe(f"the Redis server must be version 7 or newer, got {version}")
@@ -57,16 +61,16 @@ def _setting(client: redis.Redis, name: str) -> str | None:
         return client.config_get(name).get(name)
     except redis.ResponseError as error:
         raise StoreUnsafe(
-            f"the Redis server does not let us see whether it keeps what it accepts ({error}). "
+            f"the Redis server does not let this user read its persistence settings ({error}). "
             "Allow this user CONFIG GET (ACL: +config|get) and start again."
         ) from None
 
 
 def install(client: redis.Redis) -> None:
-    """Load the functions of this release unless the server has them; leave others alone."""
+    """Load the functions of this release, unless the server has them already."""
     untyped: Any = client  # half of its methods are
     try:
-        # Not by `send`, which would warn that the store has lost what it never had.
+        # Not with `send`, which would warn that the server has lost functions it never had.
         untyped.execute_command(*calls.version().command)
     except redis.ResponseError as error:
         if not is_missing(error):
@@ -75,17 +79,18 @@ def install(client: redis.Redis) -> None:
 
 
 def libraries(client: redis.Redis) -> list[str]:
-    """Return the names of the functions that the server has, of this release and others."""
+    """Return the names of the function libraries on the server, from this and other releases."""
     found: list[list[bytes]] = client.function_list(f"{LEGACY}*")
     return [_library_name(each) for each in found]
 
 
 def remove_unused_libraries(client: redis.Redis, *, max_age_ms: int = UNUSED_MS) -> list[str]:
     """
-    Remove the functions of older releases that were not used for long; return their names.
+    Remove unused function libraries of other releases; return the names of the removed ones.
 
-    What a newer release has loaded is not this one's to remove. A process that still calls what was
-    removed loads it again. Several processes may do this at once: each returns what it has removed.
+    A library is removed if no process has used it for *max_age_ms* milliseconds, unless it writes a
+    newer record format. A process that still calls a removed library loads it again. Several
+    processes may do this at once: each returns what it has removed.
     """
     loaded = libraries(client)
     older = [name for name in loaded if name != library_name() and _format(name) <= FORMAT]
@@ -116,7 +121,7 @@ def _noted(client: redis.Redis) -> set[str]:
 
 
 def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
-    """Return the name of a library as FUNCTION LIST tells it."""
+    """Return the name of a library from its entry in the reply to FUNCTION LIST."""
     pairs = (
         listed if isinstance(listed, dict) else dict(zip(listed[::2], listed[1::2], strict=True))
     )
@@ -124,6 +129,6 @@ def _library_name(listed: list[bytes] | dict[bytes, bytes]) -> str:
 
 
 def _format(name: str) -> int:
-    """Return the format of records that a library writes, by its name; 0.1.0 did not say."""
+    """Return the record format in a library's name; 1 for the library of 0.1.0, which has none."""
     number = name.removeprefix(LIBRARIES).partition("_")[0]
     return int(number) if number.isdecimal() else 1

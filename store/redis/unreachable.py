@@ -1,8 +1,8 @@
-"""What says that the store cannot be reached now."""
+"""The errors that mean that the Redis server cannot be reached now."""
 
 from __future__ import annotations
 
 import redis
 
 UNREACHABLE = (redis.RedisError, OSError)
-"""It is away, busy or loading; or this process has no descriptor for a connection to it."""
+"""The server is down, busy or loading; or this process has no descriptor left for a connection."""

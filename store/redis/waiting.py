@@ -1,4 +1,4 @@
-"""How a service begins: it waits for a store that is away, and refuses one that is not safe."""
+"""Startup of a service process: wait until Redis is available, and refuse an unsafe server."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from store.settings import BadSettings, Settings, read_settings
 log = logging.getLogger(__name__)
 
 AGAIN_S = 0.5
-"""Seconds before it is asked again."""
+"""Seconds between two tries to reach the Redis server."""
 
 
 def require_settings() -> Settings:
-    """Return the settings of the environment; wrong ones end this process with EX_CONFIG."""
+    """Return the settings from the environment; end this process with EX_CONFIG if any is wrong."""
     try:
         return read_settings()
     except BadSettings as error:
@@ -37,11 +37,11 @@ def require_settings() -> Settings:
 
 def require_store(settings: Settings) -> None:
     """
-    Wait until the store is there and has the functions.
+    Wait until the Redis server is available and has the Lua functions.
 
-    SIGTERM and SIGINT meanwhile end this process at once, with exit code 0. A store that would
-    lose jobs, or that does not let this service in, ends it with a line and the exit code
-    EX_CONFIG: that does not pass by itself.
+    While waiting, SIGTERM and SIGINT end this process at once, with exit code 0. If the server is
+    configured so that it could lose jobs, or rejects this service's password, the process ends with
+    a message and the exit code EX_CONFIG, since waiting would not help.
     """
     with _leaving_at_once(), _client(settings) as client:
         away = False
@@ -61,27 +61,27 @@ def _client(settings: Settings) -> redis.Redis:
         _refuse(str(error))
     try:
         return connect(url)
-    except ValueError:  # its text may hold a part of the password
+    except ValueError:  # the text of the error may contain a part of the password
         _refuse("REDIS_URL must be redis://HOST:PORT/NUMBER, rediss:// or unix://PATH")
 
 
 def _missing(client: redis.Redis) -> str | None:
-    """Return why the store cannot be used now, or None if it can."""
+    """Return why the Redis server cannot be used now, or None if it can."""
     try:
         prepare(client)
     except StoreUnsafe as error:
         _refuse(str(error))
-    # Subclasses of redis-py's ConnectionError, which UNAVAILABLE holds: below it they would be
-    # waited for, and a wrong password does not become right.
+    # Subclasses of redis-py's ConnectionError, which is in UNAVAILABLE: caught after it, they would
+    # be waited for, but a wrong password stays wrong.
     except (AuthenticationError, AuthorizationError) as error:
-        _refuse(f"the Redis server refuses: {error}")
+        _refuse(f"the Redis server refuses this service: {error}")
     except UNAVAILABLE as error:
         return str(error)
-    # `prepare` sends commands of its own, so errors arrive here as the server gave them. Of a full
-    # or read-only server they may pass; any other would only be repeated.
+    # `prepare` sends plain commands, so errors arrive here as the server sent them. A full or
+    # read-only server may recover; any other error would only be repeated.
     except redis.ResponseError as error:
         if not cannot_write(error):
-            _refuse(f"the Redis server refuses: {error}")
+            _refuse(f"the Redis server refuses this service: {error}")
         return str(error)
     return None
 
@@ -96,7 +96,7 @@ def _leaving_at_once() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         del number, frame
         logging.shutdown()
-        os._exit(0)  # nothing was begun, and tidying up what was imported takes a while
+        os._exit(0)  # nothing was started, and the interpreter's cleanup takes a while
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

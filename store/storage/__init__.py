@@ -1,1 +1,1 @@
-"""The storage: files of jobs below one root that API and workers share."""
+"""The storage: the files of all jobs, below a root folder that API and workers share."""

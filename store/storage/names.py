@@ -8,77 +8,77 @@ from collections.abc import Collection, Iterator
 from optcore.files.files import Files
 
 MODEL = "model.safetensors"
-"""The network of a finished job."""
+"""Artifact that holds the network of a finished job."""
 EMA = "ema.safetensors"
-"""The moving average of its weights, if it has one."""
+"""Artifact that holds the moving average of the network's weights, if the job keeps one."""
 BEST = "best.safetensors"
-"""The network at its best evaluation, with `keep_best`."""
+"""Artifact that holds the network at its best evaluation, if the job sets `keep_best`."""
 NAMES = (MODEL, EMA, BEST)
-"""Every name an artifact may have."""
+"""All names that artifacts have."""
 ARCHIVE = "archive"
-"""Folder of a job with what was moved out of the store when it had ended."""
+"""Folder in a job's folder for the files that its rows and history are moved to after it ended."""
 HISTORY = "history"
-"""Folder of a job with the older entries of a long history."""
+"""Folder in a job's folder for the files that older history entries are moved to while it runs."""
 STARTING_STATE = "parent"
-"""Folder of a clone with its copy of what it starts from."""
+"""Folder in a clone's folder for the copy of its parent's state that it starts from."""
 DELETABLE = ("checkpoints", "best")
-"""Folders of an attempt whose entries go when no record needs them any more."""
+"""Folders in an attempt's folder whose entries are deleted when no record points to them."""
 
 JOBS = "jobs"
-"""Folder below which all files of jobs are."""
+"""Folder in the storage root that contains the folders of all jobs."""
 STORE = "store"
-"""File below the root that names the store to which the files belong."""
+"""File in the storage root with the name of the store (the Redis data) that the files belong to."""
 
 
 def job_folder(tenant: str, job_id: str) -> str:
-    """Return the folder of a job."""
+    """Return the path of a job's folder."""
     return f"{JOBS}/{tenant}/{job_id}"
 
 
 def attempt_folder(tenant: str, job_id: str, attempt: int, token: str) -> str:
-    """Return the folder that this attempt may write to."""
+    """Return the path of the folder that an attempt with this number and token writes to."""
     return f"{job_folder(tenant, job_id)}/{attempt}-{token[:8]}"
 
 
 def archive_folder(tenant: str, job_id: str) -> str:
-    """Return the folder for what is moved out of the store when a job has ended."""
+    """Return the path of the folder for a job's rows and history after it has ended."""
     return f"{job_folder(tenant, job_id)}/{ARCHIVE}"
 
 
 def history_folder(tenant: str, job_id: str) -> str:
-    """Return the folder for the older entries of a history that grew long."""
+    """Return the path of the folder for the older entries of a job's history while it runs."""
     return f"{job_folder(tenant, job_id)}/{HISTORY}"
 
 
 def unique(folder: str, name: str) -> str:
-    """Return a name in *folder* that nobody has used and that ends with *name*."""
+    """Return an unused path in *folder* that ends with *name*, after a random prefix."""
     return f"{folder}/{secrets.token_hex(8)}-{name}"
 
 
 def jobs_in(files: Files) -> Iterator[tuple[str, str]]:
-    """Yield tenant and id of every job that has a folder, whether it exists or not."""
+    """Yield the tenant and id of every job that has a folder, whether or not it has a record."""
     for tenant in files.entries(JOBS):
         for folder in files.entries(tenant):
             yield tenant.rpartition("/")[2], folder.rpartition("/")[2]
 
 
 def attempts_in(files: Files, job: str) -> list[str]:
-    """Return the folders of all attempts at the job whose folder is *job*."""
+    """Return the paths of all attempt folders in *job*, the folder of a job."""
     return [name for name in files.entries(job) if number_of(name) >= 0]
 
 
 def unneeded_states(files: Files, attempt: str, needed: Collection[str]) -> list[str]:
-    """Return the checkpoints and best states in the folder of an attempt that are not *needed*."""
+    """Return the checkpoints and best states in *attempt*, a folder, that are not *needed*."""
     states = [entry for kind in DELETABLE for entry in files.entries(f"{attempt}/{kind}")]
     return [state for state in states if not is_needed(state, needed)]
 
 
 def is_needed(folder: str, needed: Collection[str]) -> bool:
-    """Return whether one of the *needed* paths is *folder*, or lies in it."""
+    """Return whether any of the *needed* paths is *folder* or is inside it."""
     return any(path == folder or path.startswith(f"{folder}/") for path in needed)
 
 
 def number_of(attempt: str) -> int:
-    """Return the number of the attempt whose folder this is; -1 for another folder."""
+    """Return the attempt's number from the path of its folder; -1 for any other folder."""
     number, dash, _ = attempt.rpartition("/")[2].partition("-")
     return int(number) if dash and number.isdecimal() else -1

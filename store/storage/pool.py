@@ -1,10 +1,10 @@
 """
-File calls from an event loop: each in a thread of a pool, and with a time limit.
+File access from an event loop: each call runs in a thread of a pool, with a time limit.
 
-A mount that hangs holds whatever thread asks it for a file, be it only for the file's size, until
-it is back. So every access to the storage on behalf of a request goes through a `StoragePool`: the
-request is told when the limit is over, the thread is left behind, and once such calls hold all
-threads, further requests are refused at once. What needs no file never waits.
+A mount that hangs blocks every thread that accesses a file on it, even if only to get the file's
+size. So every request accesses the storage through a `StoragePool`: when the time limit is over,
+the request fails and the thread stays blocked; once all threads of the pool are blocked, further
+calls fail at once. Requests that need no file never wait.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TIMEOUT_S = 20.0
-"""Seconds that a request waits for a small file to answer."""
+"""Seconds that a request waits for a small file."""
 SLOWEST = 10 * 2**20
-"""Bytes a second of a storage that works: the time limit of a large file grows by its size."""
+"""Minimum speed of a working storage in bytes per second; sets the time limit for large files."""
 READS = 16
-"""Calls at a time that read."""
+"""Maximum number of calls that read at the same time."""
 COPIES = 4
-"""Calls at a time that copy: they may take minutes, and never hold up those that read."""
+"""Maximum number of calls that copy at the same time; they may take minutes, and have threads of
+their own so that reads do not wait for them."""
 MAX_WAITING = 256
-"""Requests that may wait for one of these threads; more of them are refused."""
+"""Maximum number of calls that wait for a thread; further calls fail at once."""
 
 
 class StoragePool:
     """
-    The storage, for an event loop.
+    Gives an event loop access to the storage.
 
     Args:
-        storage: whose files these are; in the loop nothing but its names is looked at.
-        timeout_s: seconds after which a call on a small file is given up.
+        storage: the storage to access; its files are accessed in the pool's threads only.
+        timeout_s: the time limit in seconds for a call that accesses a small file.
     """
 
     def __init__(self, storage: Storage, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -53,25 +54,25 @@ class StoragePool:
 
     @property
     def given_up(self) -> int:
-        """Number of hanging calls that were given up."""
+        """Number of calls that exceeded their time limit and still hang."""
         return self._reads.given_up + self._copies.given_up
 
     async def read(
         self, path: str, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """
-        Return what *function* does, which reads.
+        Call *function*, which reads a file, in a thread; return its result.
 
         Args:
-            path: of the file that it needs, for the error.
-            size: bytes that it may have to read.
-            function: what to call.
-            args: for *function*.
-            kwargs: for *function*.
+            path: the path of the file, for error messages.
+            size: the maximum number of bytes that *function* reads; extends the time limit.
+            function: the function to call.
+            args: the arguments for *function*.
+            kwargs: the keyword arguments for *function*.
 
         Raises:
-            FileNotFoundError: the storage is there, and has no such file.
-            StorageUnavailable: it does not answer, or fails in a way that is not the file's.
+            FileNotFoundError: the storage is mounted, but has no such file.
+            StorageUnavailable: the time limit is over, or the storage returned another error.
         """
         limit_s = self._limit_s(size)
         late = f"could not be read within {limit_s:.3g} s"
@@ -80,13 +81,13 @@ class StoragePool:
     async def copy(
         self, path: str, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Do the same with a *function* that copies what lies at *path*."""
+        """Call *function*, which copies the files at *path*, in a thread; otherwise like `read`."""
         limit_s = self._limit_s(size)
         late = f"could not be copied within {limit_s:.3g} s"
         return await self._called(path, limit_s, late, self._copies.run(function, *args, **kwargs))
 
     async def open(self, path: str) -> OpenFile:
-        """Open a file to be read in parts; raises as `read` does."""
+        """Return an open file that can be read in parts; raise the same errors as `read`."""
         file, found = await self.read(path, 0, _opened, self.storage, path)
         return OpenFile(self, path, file, found)
 
@@ -100,7 +101,7 @@ class StoragePool:
         except TimeoutError:
             why = late
         except Saturated:
-            why = "was not asked for: earlier calls of the storage have not returned"
+            why = "was not read: earlier calls to the storage have not returned"
         except FileNotFoundError:
             if await self.read(path, 0, _is_there, self.storage):
                 raise
@@ -114,11 +115,11 @@ class StoragePool:
 
 class OpenFile:
     """
-    A file of the storage that is read in parts, each of them in time.
+    An open file in the storage, read in parts, each with its own time limit.
 
     Attributes:
-        path: below the root.
-        stat: what the system says of it.
+        path: the path of the file, below the storage root.
+        stat: the file's status (size, times), as from `os.fstat`.
     """
 
     def __init__(
@@ -128,17 +129,17 @@ class OpenFile:
         self._pool, self._file, self._position = pool, file, 0
 
     async def seek(self, position: int) -> None:
-        """Read on from *position*."""
+        """Let the next `read` start at *position*, in bytes."""
         self._position = position
 
     async def read(self, size: int) -> bytes:
-        """Return the next bytes, *size* at most; none at its end."""
+        """Return the next *size* bytes, or fewer at the end of the file."""
         part = await self._pool.read(self.path, size, _part, self._file, self._position, size)
         self._position += len(part)
         return part
 
     def close(self) -> None:
-        """Close it in a thread: it may hang behind a read that hangs."""
+        """Close the file in a thread of its own: closing may hang if a read hangs."""
         threading.Thread(target=self._file.close, daemon=True).start()
 
 
@@ -150,7 +151,7 @@ def _opened(storage: Storage, path: str) -> tuple[BinaryIO, os.stat_result]:
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
         file.close()
-        raise FileNotFoundError(errno.ENOENT, "it is no file", path)
+        raise FileNotFoundError(errno.ENOENT, "it is not a regular file", path)
     return file, found
 
 
@@ -160,5 +161,5 @@ def _part(file: BinaryIO, position: int, size: int) -> bytes:
 
 
 def _is_there(storage: Storage) -> bool:
-    """Return whether it is the service's: a mount that is away is an empty folder, or none."""
+    """Return whether the storage is mounted: without its mount, the folder is empty or missing."""
     return storage.named

@@ -1,8 +1,8 @@
 """
-Files and folders that a service needs, tried before it starts.
+Checks, before a service process starts, that it can use the files and folders it needs.
 
-A mount that is missing or read-only is found here, by a line that says what to do, and not by the
-first job that needs it.
+A missing or read-only mount is reported here, with a line that says what to do, instead of causing
+an error in the first job that needs it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from store.storage.threads import Threads
 log = logging.getLogger(__name__)
 
 LIMIT_S = 5.0
-"""Seconds that a place gets to answer."""
+"""Seconds that the check of a file or folder may take."""
 DEFINITE = frozenset(
     {
         errno.EROFS,
@@ -34,17 +34,17 @@ DEFINITE = frozenset(
         errno.ENOENT,
         errno.ENOTDIR,
         errno.EISDIR,
-        errno.EEXIST,  # something that is not a folder
+        errno.EEXIST,  # the path is something other than a folder
         errno.ELOOP,
         errno.ENAMETOOLONG,
     }
 )
-"""Errors that last until something is changed. Others, as those of a mount that is away
-(EIO, ESTALE) or of a full disk, may be over in a minute."""
+"""Errors that persist until somebody changes something. Others, such as those from a missing mount
+(EIO, ESTALE) or a full disk, may be over in a minute."""
 
 
 class Use(StrEnum):
-    """What a service must be able to do with a place."""
+    """What a service process must be able to do with a file or folder."""
 
     WRITE = "writable"
     READ = "readable"
@@ -54,14 +54,14 @@ class Use(StrEnum):
 @dataclass(frozen=True)
 class Place:
     """
-    A file or folder that a service needs.
+    A file or folder that a service process needs.
 
     Attributes:
-        what: it is, in words.
-        setting: the environment variable that names it.
-        path: where it is.
-        use: what must be possible there.
-        inside: folder in it where the same must be possible, once there is one.
+        what: a description, for messages.
+        setting: the environment variable that sets the path.
+        path: the path of the file or folder.
+        use: what must be possible with the file or folder.
+        inside: the name of a folder in it; if that exists, the same must be possible there.
     """
 
     what: str
@@ -72,17 +72,17 @@ class Place:
 
 
 class Unusable(Exception):
-    """A place cannot be used until something is changed; the text is one line that says what."""
+    """A file or folder cannot be used; the text is one line that says what to change."""
 
 
 def of_api(settings: Settings) -> list[Place]:
-    """Return what the API needs: clones, archives and retention write to the storage."""
+    """Return the files and folders that the API needs."""
     storage = Place("the storage", "OPTSERVE_STORAGE", settings.storage_dir, Use.WRITE, JOBS)
     return [storage, *_password(settings)]
 
 
 def of_worker(settings: Settings) -> list[Place]:
-    """Return what a worker needs."""
+    """Return the files and folders that a worker needs."""
     return [
         *of_api(settings),
         Place("the folder of locks", "OPTSERVE_RUN", settings.run_dir, Use.WRITE),
@@ -92,11 +92,11 @@ def of_worker(settings: Settings) -> list[Place]:
 
 def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
     """
-    End this process, with a line and the exit code EX_CONFIG, if a place cannot be used.
+    End this process with a message and the exit code EX_CONFIG if one of *places* is unusable.
 
-    Folders that are missing are made. A place that does not answer within *limit_s* seconds, or
-    fails in a way that may pass, is a warning: the service starts, and copes with it as it does
-    when that happens later.
+    Missing folders are created. If a check takes longer than *limit_s* seconds, or fails with an
+    error that may be temporary, a warning is logged and the process starts: it handles such errors
+    as it does when they happen later.
     """
     missing = asyncio.run(_unusable(places, limit_s))
     if missing:
@@ -106,11 +106,11 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
 
 def try_place(place: Place) -> None:
     """
-    Make the folder if it is not there, and do in it what must be possible.
+    Create the folder if it is missing, and try in it what `Place.use` requires.
 
     Raises:
-        Unusable: it cannot be used.
-        OSError: it cannot be used at the moment.
+        Unusable: the file or folder cannot be used until something is changed.
+        OSError: the file or folder cannot be used, with an error that may be temporary.
     """
     if place.use is Use.READ_FILE:
         _try(place, place.path)
@@ -150,7 +150,7 @@ def _raise_if_definite(place: Place, path: Path, error: OSError, *, made: bool =
 
 
 def _said(place: Place, error: OSError, *, made: bool) -> tuple[str, str]:
-    """Return what the system said and what to do about it."""
+    """Return the system's error message, and advice on how to fix the error."""
     kind = "file" if place.use is Use.READ_FILE else "folder"
     said, elsewhere = str(error.strerror), f"set {place.setting} to another {kind}"
     match error.errno:
@@ -159,7 +159,7 @@ def _said(place: Place, error: OSError, *, made: bool) -> tuple[str, str]:
         case errno.EACCES | errno.EPERM:
             return said, f"give it to this user (chown {os.getuid()}), or {elsewhere}"
         case _ if made:
-            return f"it is not there and cannot be made: {said}", f"mount it, or {elsewhere}"
+            return f"it does not exist and cannot be created: {said}", f"mount it, or {elsewhere}"
         case errno.EROFS:
             return said, "mount it read-write"
         case _:
@@ -167,7 +167,7 @@ def _said(place: Place, error: OSError, *, made: bool) -> tuple[str, str]:
 
 
 async def _unusable(places: Sequence[Place], limit_s: float) -> list[str]:
-    """Return a line for each place that cannot be used; warn of those that may be in a while."""
+    """Return a line for each unusable place; log a warning for errors that may be temporary."""
     threads = Threads(max(1, len(places)))
     tries = [asyncio.wait_for(threads.run(try_place, place), limit_s) for place in places]
     missing = []
@@ -179,9 +179,9 @@ async def _unusable(places: Sequence[Place], limit_s: float) -> list[str]:
             case Unusable():
                 missing.append(str(error))
             case TimeoutError():
-                log.warning("%s does not answer within %g s; starting all the same", named, limit_s)
+                log.warning("%s did not respond within %g s; starting anyway", named, limit_s)
             case OSError():
-                log.warning("%s cannot be used now: %s; starting all the same", named, error)
+                log.warning("%s cannot be used now: %s; starting anyway", named, error)
             case BaseException():
                 raise error
     return missing

@@ -1,7 +1,7 @@
 """
-What a clone begins with: a copy of another job's state, in the clone's own folder.
+Copies the state that a clone starts from into the clone's own folder.
 
-It is copied, not pointed to: the other job continues, and deletes what it no longer needs.
+The clone needs its own copy, since its parent may delete a checkpoint as soon as it has newer ones.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from store.storage.storage import Storage
 
 
 class Gone(Exception):
-    """The files are no longer there: the job they belong to has deleted them."""
+    """The files to be copied do not exist any more: the job they belong to has deleted them."""
 
 
 class Unwanted(Exception):
-    """The request that the copy is for was cancelled."""
+    """The request that needed the copy was cancelled."""
 
 
 def take(
@@ -34,23 +34,23 @@ def take(
     unwanted: threading.Event,
 ) -> Pointer:
     """
-    Copy what *source* points to into the folder of a job that does not exist yet.
+    Copy the state at *source* into the folder of a new job; return a pointer to the copy.
 
-    The copy is whole and on disk when this returns; every file in it was verified.
+    When this returns, the copy is complete and on disk, and every file in it was verified.
 
     Args:
-        storage: where both lie.
-        source: a checkpoint, or a file with a network.
-        tenant: of the new job.
-        job_id: of the new job.
-        keep: weights: leave out the optimizer's state.
-        unwanted: set when the request is cancelled; what there is of the copy is then deleted.
+        storage: the storage that holds the source and gets the copy.
+        source: the pointer to a checkpoint, or to a file with a network.
+        tenant: the tenant of the new job.
+        job_id: the id of the new job, which has no record yet.
+        keep: ``weights`` leaves out the optimizer's state.
+        unwanted: an event that is set when the request is cancelled; the copy is then deleted.
 
     Raises:
-        Gone: there is no such file any more.
-        FileNotFoundError: the storage is not there at all; nothing is written in its place.
-        Damaged: a file has another SHA-256 than when it was written.
-        Unwanted: it was not wanted any more.
+        Gone: a file of the source does not exist any more.
+        FileNotFoundError: the storage is not mounted; nothing was written.
+        Damaged: the SHA-256 of a file differs from that in the checkpoint.
+        Unwanted: the request was cancelled.
     """
     storage.require_mounted("the storage is not mounted")
     target = f"{job_folder(tenant, job_id)}/{STARTING_STATE}"
@@ -69,6 +69,6 @@ def take(
 
 
 def forget(storage: Storage, tenant: str, job_id: str) -> None:
-    """Remove what was copied for a job that was not made in the end."""
-    with suppress(OSError):  # no record points to it: an orphan, deleted in an hour
+    """Delete the folder of a job that was not created after all."""
+    with suppress(OSError):  # no record points to the folder: it is deleted as an orphan
         storage.delete(job_folder(tenant, job_id))

@@ -1,4 +1,4 @@
-"""The storage: files of jobs below one root that API and workers share."""
+"""The storage: the files of all jobs, below a root folder that API and workers share."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from store.storage.names import STORE, attempts_in, number_of, unneeded_states
 
 class Storage(Files):
     """
-    The files of a service's jobs.
+    The files of all jobs of a service.
 
-    Every attempt writes into a folder of its own; only what a record points to is real.
+    Every attempt writes to a folder of its own. A file is valid only once a job's record points to
+    it.
     """
 
     @property
     def named(self) -> bool:
-        """Whether it bears the name of a store: a folder whose mount is away does not."""
+        """Whether the file that names a store exists; it does not if the storage is not mounted."""
         return self.is_file(STORE)
 
     def require_mounted(self, why: str) -> None:
-        """Raise `FileNotFoundError` if it bears no name: what is written would be gone later."""
+        """Raise `FileNotFoundError` with the text *why* if the storage is not `named`."""
         if not self.named:
             raise FileNotFoundError(errno.ENOENT, why, str(self.root))
 
@@ -32,9 +33,9 @@ class Storage(Files):
         Delete the checkpoints and best states of a job that are not *needed*.
 
         Args:
-            attempt: folder of the attempt that asks. Those of later ones are left alone: it may
-                have lost the job without knowing.
-            needed: their paths, as a record has them; one may lie deeper in what is retained.
+            attempt: the folder of the attempt that calls this. The folders of later attempts are
+                left alone: this one may have lost the job without knowing.
+            needed: the paths of all files and folders that the job's record points to.
         """
         job = attempt.rpartition("/")[0]
         for folder in attempts_in(self, job):

@@ -1,7 +1,8 @@
 """
-Threads for what may hang: a file of a storage that does not answer holds its reader for good.
+Threads for calls that may hang, such as reads from a mount that does not respond.
 
-Those of asyncio's own executor are few, shared by all, and waited for when the process ends.
+asyncio's own executor does not suit them: its threads are few, shared by all code, and the process
+waits for them when it ends.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ T = TypeVar("T")
 
 
 class Saturated(Exception):
-    """No thread is to be had: calls that were given up hold all of them, or too many wait."""
+    """No thread is available: abandoned calls hold all of them, or too many calls wait."""
 
 
 class Threads:
     """
-    Threads for one kind of work, which a process that ends does not wait for.
+    A limited number of threads for one kind of work; the process does not wait for them at its end.
 
-    A call that was given up holds its thread until it returns. Once such calls hold
-    every thread, further ones are refused, and so are those that wait for a thread.
+    A call whose caller stopped waiting is abandoned: it holds its thread until it returns. Once
+    abandoned calls hold every thread, further calls fail, and so do those that wait for a thread.
 
     Args:
-        num: so many calls at a time, at most; more of them wait for a thread.
-        max_waiting: how many may wait.
+        num: the maximum number of calls that run at the same time; further calls wait.
+        max_waiting: the maximum number of calls that wait; None for no limit.
     """
 
     def __init__(self, num: int, *, max_waiting: int | None = None) -> None:
@@ -41,26 +42,28 @@ class Threads:
 
     @property
     def given_up(self) -> int:
-        """Number of calls that were given up and still run."""
+        """Number of abandoned calls that are still running."""
         return self._given_up
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Call *function* in a thread of its own; cancelling the wait does not end it.
+        Call *function* in a thread and return its result.
+
+        Cancelling this coroutine abandons the call: *function* runs on in its thread.
 
         Raises:
-            Saturated: it was not called.
+            Saturated: no thread is available; *function* was not called.
         """
         await self._thread()
         loop = asyncio.get_running_loop()
         done: Future[T] = Future()
-        done.set_running_or_notify_cancel()  # it runs on, even if the wait for it is cancelled
+        done.set_running_or_notify_cancel()  # so that cancelling the wait does not cancel the call
         forgotten = False
 
         def work() -> None:
             try:
                 done.set_result(function(*args, **kwargs))
-            except BaseException as error:  # raised where it is waited for
+            except BaseException as error:  # raised by the await below
                 done.set_exception(error)
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(returned)
@@ -71,7 +74,7 @@ class Threads:
 
         try:
             Thread(target=work, daemon=True).start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system cannot start another thread
             self._pass_on()
             raise Saturated from None
         try:
@@ -83,7 +86,7 @@ class Threads:
             raise
 
     async def _thread(self) -> None:
-        """Wait for a thread."""
+        """Wait until a thread is available; raise `Saturated` if none will be."""
         if self._given_up >= self._num:
             raise Saturated
         if self._busy < self._num:
@@ -97,13 +100,13 @@ class Threads:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # it was given a thread in the same moment
+                self._pass_on()  # this call was given a thread just before it was cancelled
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
     def _pass_on(self) -> None:
-        """Give the thread of a call that has returned to the next one that waits."""
+        """Give the thread of a call that has returned to the next waiting call."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -1,4 +1,4 @@
-"""Whether the storage can be used now: it is there, it is this store's, files can be written."""
+"""Checks that the storage can be used now: it is mounted, and files can be written to it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from store.storage.storage import Storage
 log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What a storage without space says: it is well, and waited for."""
+"""Errors that mean that the storage is full; it works otherwise, and writers wait for space."""
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
-"""What the system says when no file or connection can be opened any more."""
+"""Errors that mean that no more files or connections can be opened."""
 
 
 class StorageAway(Exception):
-    """The storage cannot be used now, through no fault of any job; the text says why."""
+    """The storage cannot be used now, for the reason in the text; no job is to blame."""
 
 
 def require_usable(client: redis.Redis, storage: Storage) -> bool:
     """
-    Write a file and remove it; name a storage that is new; return whether it is this store's own.
+    Check that files can be written to the storage; return whether the storage is this store's own.
 
-    In one that belongs to another store (or to this one before it was emptied) files can be
-    written, but none may be deleted as an orphan.
+    A new storage is marked with the store's name, in a file. A storage that is marked with another
+    name belongs to another store, or to this one before Redis was emptied: files can be written to
+    it, but none may be deleted as an orphan.
 
     Raises:
-        StorageAway: it is read-only, fails, hangs no longer than its mount does, or is not there.
+        StorageAway: the storage is read-only, missing or not mounted, or returned another error.
     """
     ours = False
     try:
@@ -49,15 +50,16 @@ def require_usable(client: redis.Redis, storage: Storage) -> bool:
 
 def is_fault(error: BaseException) -> bool:
     """
-    Return whether an error is the machine's: its files, descriptors or mounts fail.
+    Return whether *error* is a fault of the machine: its files, descriptors or mounts fail.
 
-    Those of an archive format (a bad gzip header) are OSErrors too, and have no number.
+    It is an OSError with a number, other than a full storage. Errors about the content of a file,
+    such as a bad gzip header, are OSErrors without a number.
     """
     return isinstance(error, OSError) and error.errno is not None and error.errno not in FULL
 
 
 def described(error: OSError) -> str:
-    """Return what went wrong: the words of the system, their short name, and the file."""
+    """Return a description of *error*: the system's message, the name of its number, the file."""
     name = errno.errorcode.get(error.errno or 0, "")
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{f' ({name})' if name else ''}{where}"
@@ -70,8 +72,8 @@ def _is_ours(client: redis.Redis, storage: Storage) -> bool:
         if found is None and named:
             raise FileNotFoundError(
                 errno.ENOENT,
-                f"it lacks the file {STORE!r} that this store has put there: it is not mounted, "
-                "or another folder is",
+                f"the file {STORE!r}, which this service wrote there, is missing: the storage is "
+                "not mounted, or another folder is mounted in its place",
             )
         write_once(storage.root / STORE, name.encode())
         found = _read_name(storage)
@@ -81,9 +83,9 @@ def _is_ours(client: redis.Redis, storage: Storage) -> bool:
 
 
 def _read_name(storage: Storage) -> str | None:
-    """Return the name of the store that the storage belongs to; '' for one never written."""
+    """Return the text of the file that names a store, or None if there is no such file."""
     try:
         return (storage.root / STORE).read_text()
     except FileNotFoundError:
-        storage.root.stat()  # the root itself must be there
+        storage.root.stat()  # raises if the root itself is missing
         return None

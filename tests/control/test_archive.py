@@ -176,7 +176,7 @@ def test_rows_stay_while_the_storage_is_away_and_move_later(
 
     rounds.run()
 
-    assert "archive and retention wait: the storage" in caplog.text
+    assert "archiving and retention are paused: the storage" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     storage.root.with_name("not mounted").rename(storage.root)
     rounds.run()
@@ -193,7 +193,7 @@ def test_a_storage_without_the_other_files_of_a_job_is_away(
 
     rounds.run()
 
-    assert "it lacks the file 'store' that this store has put there" in caplog.text
+    assert "the file 'store', which this service wrote there, is missing" in caplog.text
     assert rows_of(client, held.job_id) == rows()
     assert list(storage.root.iterdir()) == []
 
@@ -235,7 +235,7 @@ def test_rows_that_the_store_lacks_are_never_taken_for_all(
 
     rounds.run("archive")
 
-    assert "the store lacks rows from 0 on, of 9000" in caplog.text
+    assert "Redis lacks some of 9000 rows, from 0 on" in caplog.text
     assert files(storage, held.job_id) == []
     assert keys_of(client, held.job_id) >= {"rows"}
 

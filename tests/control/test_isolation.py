@@ -98,7 +98,7 @@ async def test_a_damaged_record_is_named_and_the_others_are_listed(
     assert [job["id"] for job in unreadable] == [odd]
     assert (one.status_code, one.json()["code"]) == (500, "record_unreadable")
     for said in (unreadable[0]["detail"], one.json()["detail"]):
-        assert said.startswith("what the store has of the job is damaged: ")
+        assert said.startswith("the job's record in Redis is damaged: ")
         assert said.endswith("; see optserve doctor")
     for job_id in others:
         assert (await http.get(f"/v1/jobs/{job_id}")).json()["step"] == COUNT

@@ -39,8 +39,8 @@ def test_a_healthy_home_has_no_problems(home: Path) -> None:
     lines = done.output.splitlines()
     assert all(line.startswith("ok ") for line in lines[:-1]), done.output
     assert lines[-1] == "no problems"
-    assert "ok        store: settings: it keeps what it accepts" in lines
-    assert "ok        jobs: leases: 1 job, as they should be" in lines
+    assert "ok        store: settings: the server stores accepted jobs durably" in lines
+    assert "ok        jobs: leases: 1 job in this set, none misplaced" in lines
     assert commands(home).read_bytes() == before
 
 
@@ -62,7 +62,7 @@ def members(client: redis.Redis, key: str) -> list[str]:
 
 def lease_of_nobody(client: redis.Redis, storage: Storage) -> str:
     client.zadd(keys.LEASES, {b"local/job_nobody": 0, b"\xff": 0})
-    return "jobs: leases: local/job_nobody, \\udcff should not be there"
+    return "jobs: leases: local/job_nobody, \\udcff should not be in this set"
 
 
 def running_without_a_lease(client: redis.Redis, storage: Storage) -> str:
@@ -105,7 +105,7 @@ def parent_gone(client: redis.Redis, storage: Storage) -> str:
 
 def name_gone(client: redis.Redis, storage: Storage) -> str:
     (storage.root / STORE).unlink()
-    return f"storage: name: {storage.root} lacks the file that this store has put there: store"
+    return f"storage: name: {storage.root} lacks the file that this store wrote there: store"
 
 
 def set_aside(client: redis.Redis, storage: Storage) -> str:
@@ -153,7 +153,7 @@ def test_the_service_requeues_a_job_that_ran_without_a_lease(home: Path) -> None
 
     done = doctor(home, "--repair")
 
-    assert "1 job will be taken back as soon as the service runs" in done.output
+    assert "1 job will be requeued as soon as the service runs" in done.output
     with store(home) as client:
         assert len(send(client, calls.reap(limit=10, lease_ms=0)).jobs) == 1
 
@@ -196,7 +196,7 @@ def test_access_of_others_to_the_servers_folder_is_removed(home: Path) -> None:
     repaired = doctor(home, "--repair")
 
     assert "redis: access:" in problem
-    assert "has mode 755: others may reach all jobs" in problem
+    assert "has mode 755: other users may access all jobs" in problem
     assert repaired.exit_code == 0
     assert (home / "redis").stat().st_mode & 0o777 == 0o700
 
@@ -215,7 +215,7 @@ def test_a_stale_url_is_removed(home: Path) -> None:
     (problem,) = problems(doctor(home))
     repaired = doctor(home, "--repair")
 
-    assert "names a service that has ended without removing it" in problem
+    assert "has the URL of a service that ended without removing this file" in problem
     assert repaired.exit_code == 0
     assert not (home / "url").exists()
 
@@ -228,17 +228,17 @@ def test_while_a_stack_runs_nothing_is_repaired(home: Path) -> None:
 
         assert client.zscore(keys.LEASES, "local/job_nobody") is not None
     (problem,) = problems(looked)
-    assert "jobs: leases: local/job_nobody should not be there" in problem
+    assert "jobs: leases: local/job_nobody should not be in this set" in problem
     assert f"ok        stack: a stack already runs on {home}" in looked.output
     assert "redis: files: not checked: a running server writes them" in looked.output
-    assert str(refused.exception).endswith(": end it before --repair")
+    assert str(refused.exception).endswith(": stop the stack before using --repair")
 
 
 def test_an_unused_home_has_no_problems(tmp_path: Path) -> None:
     done = doctor(tmp_path)
 
     assert problems(done) == []
-    assert "ok        store: it has not been used yet" in done.output
+    assert "ok        store: the store has not been used yet" in done.output
     assert not (tmp_path / "redis").exists()
 
 
@@ -262,5 +262,5 @@ def test_a_missing_store_is_a_problem_where_the_storage_has_its_jobs(home: Path)
 
     (found,) = problems(doctor(home))
 
-    assert "store: its files are missing, and" in found
+    assert "store: the store's files are missing, but" in found
     assert "the next start would create an empty store" in found

@@ -29,8 +29,8 @@ def test_garbage_at_the_end_of_the_file_is_truncated_after_a_copy(home: Path, ki
     size = len(good) + len(garbage)
     (problem,) = problems(found)
     assert f"redis: files: the last {len(garbage)} of {size} bytes of {commands(home)}" in problem
-    assert f"--repair copies {commands(home).parent} and truncates them" in problem
-    assert "ok        store: not checked: its files must be repaired first" in found.output
+    assert f"--repair copies {commands(home).parent} and truncates these bytes" in problem
+    assert "ok        store: not checked: the server's files must be repaired first" in found.output
     assert untouched == good + garbage
     aside = home / "redis" / "appendonlydir.before-repair-1"
     assert repaired.exit_code == 0, repaired.output
@@ -53,7 +53,7 @@ def test_commands_after_damage_in_the_middle_are_counted(home: Path) -> None:
 
     problem, *_ = problems(doctor(home))
 
-    assert f"{behind} commands written after the damage are among them" in problem
+    assert f"{behind} commands written after the damage are among these bytes" in problem
 
 
 def test_an_unfinished_command_is_left_to_the_server(home: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_server_that_cannot_read_its_files_is_logged_once(
 
         def has_died_three_times() -> bool:
             server.supervise()
-            return sum(" ended with 1;" in entry.message for entry in caplog.records) >= 3
+            return sum(" ended with exit code 1;" in entry.message for entry in caplog.records) >= 3
 
         eventually(has_died_three_times)
 

@@ -137,7 +137,7 @@ def test_a_trainer_that_waits_for_a_lock_logs_its_holder(
         lock_gpu(tmp_path, FIRST, wait=give_up)
 
     holder = f"process {os.getpid()} on {socket.gethostname()}"
-    assert f"waits for GPU {FIRST}, which another trainer holds ({holder})" in caplog.text
+    assert f"waiting for GPU {FIRST}, which another trainer holds ({holder})" in caplog.text
 
 
 def test_cuda_numbers_the_gpus_of_a_trainer_as_nvidia_smi_does() -> None:

@@ -151,7 +151,7 @@ def test_a_fork_server_that_died_is_replaced(hanging: Trainers) -> None:
 
     threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
 
-    with pytest.raises(TrainerDied, match=f"trainer {first} ended with the process that it is"):
+    with pytest.raises(TrainerDied, match=f"trainer {first} ended together with its fork"):
         hanging.train(NOBODYS, RECORD)
     eventually(lambda: not alive(first))
     assert parent(pid_of(hanging)) != server
@@ -213,7 +213,7 @@ def test_a_fork_server_whose_imports_fail_is_replaced(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     trainers = Trainers("cpu", "once")
     try:
-        with pytest.raises(TrainerDied, match="ended with the process that it is forked from"):
+        with pytest.raises(TrainerDied, match="ended together with its fork server"):
             trainers.fingerprint()
 
         assert trainers.train(NOBODYS, RECORD).outcome == "fenced"
@@ -251,9 +251,9 @@ def test_a_worker_that_leaves_does_not_wait_for_imports(fresh: Trainers) -> None
     fresh.prepare()
     threading.Timer(0.2, fresh.drain).start()  # where the worker has its signal handler
 
-    with pytest.raises(TrainerDied, match="trainer ended with the process that it is forked from"):
+    with pytest.raises(TrainerDied, match="trainer ended together with its fork server"):
         fresh.fingerprint()
-    with pytest.raises(TrainerDied, match="the worker leaves"):
+    with pytest.raises(TrainerDied, match="the worker is stopping"):
         fresh.train(NOBODYS, RECORD)
 
 

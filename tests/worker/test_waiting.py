@@ -101,7 +101,7 @@ def test_a_wrong_password_is_not_waited_for(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == os.EX_CONFIG
 
     (line,) = log.read_text().splitlines()
-    assert line.startswith("the Redis server refuses: ")
+    assert line.startswith("the Redis server refuses this service: ")
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,1 +1,1 @@
-"""One attempt at a job: restore, train, save, and end it."""
+"""One attempt at a job: restores its run, trains it, saves it, and ends or releases the job."""

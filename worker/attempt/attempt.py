@@ -1,4 +1,4 @@
-"""One attempt at a job: set up its run, train, and end it one way or another."""
+"""One attempt at a job: sets up its run, trains it, and ends or releases the job."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ from worker.reporting.retry import RetryingSender
 log = logging.getLogger(__name__)
 
 Outcome = str
-"""``succeeded``, ``released``, ``fenced``, ``failed: REASON``, or ``fault: WHY``."""
+"""How an attempt ended: ``succeeded``, ``released``, ``fenced`` (the job was taken from this
+worker), ``failed: REASON``, or ``fault: WHY`` (this machine cannot train)."""
 
 
 class Attempt:
     """
-    One claimed job, from its claim to wherever this worker gets with it.
+    An attempt to train a claimed job.
 
     Args:
-        claim: on the job; every write to the store bears its token, and is refused once the job is
-            somebody else's.
-        record: of the job, as it was claimed.
-        tools: of the trainer.
+        claim: the claim on the job. Every write to Redis contains its token, and is refused once
+            the job was taken from this worker.
+        record: the job's record, as it was when the job was claimed.
+        tools: the trainer's client, storage and settings.
 
     Attributes:
-        wakeups: devices whose idle workers should hear that the job is runnable.
+        wakeups: the devices whose idle workers should be told that the job is runnable.
     """
 
     def __init__(self, claim: Claim, record: Record, tools: Tools) -> None:
@@ -61,11 +62,11 @@ class Attempt:
 
     def train(self) -> Outcome:
         """
-        Train the job; return what became of it.
+        Train the job; return the outcome of the attempt.
 
         Raises:
-            Fenced: the job is somebody else's.
-            RedisError: the store stayed away; the lease runs out.
+            Fenced: the job was taken from this worker.
+            RedisError: Redis was unavailable for too long; the lease will expire.
         """
         tools = self._tools
         with Lease(self._claim, tools.client, tools.settings, tools.leaving) as lease:
@@ -73,7 +74,7 @@ class Attempt:
                 return self._train(lease)
             except (Fenced, redis.RedisError):
                 raise
-            except Exception as error:  # the one place: whatever it is, the job's history has it
+            except Exception as error:  # the only such place: any error is recorded for the job
                 return self._failed(error)
 
     def _train(self, lease: Lease) -> Outcome:
@@ -85,7 +86,7 @@ class Attempt:
 
     @contextmanager
     def _session(self, lease: Lease) -> Iterator[Session]:
-        """Set up the run, its journal and its reporter."""
+        """Set up the run, its journal and its reporter; yield them as a session."""
         tools, record = self._tools, self._record
         folder = attempt_folder(record.tenant, record.id, record.attempt, self._claim.token)
         retry_for_s = tools.settings.fault_patience_s
@@ -111,7 +112,7 @@ class Attempt:
             yield Session(self._claim, tools, self._sender, lease, run, reporter, folder)
 
     def _see_through(self, session: Session) -> Outcome:
-        """Train the session's run to its end, or to where it is requested to end."""
+        """Train the session's run to its end, or until it must stop; return the outcome."""
         self._checkpointer = Checkpointer(session, self._record)
         try:
             StepLoop(session, self._checkpointer).train()
@@ -141,9 +142,9 @@ class Attempt:
         )
 
     def _failed(self, error: Exception) -> Outcome:
-        """Tell the store that *error* ended the attempt; return what became of the job."""
-        # First of all, is the job still ours? Losing it may be what went wrong: the next attempt
-        # deletes our files. Then this raises Fenced.
+        """Record that *error* ended the attempt; return the outcome."""
+        # First, check that the job is still this worker's. If it was taken, that may be the cause
+        # of the error, since the next attempt deletes this one's files; then this raises Fenced.
         self._sender.send(calls.renew(self._claim, lease_ms=self._lease_ms))
         fault = fault_of(error, self._tools.settings)
         if fault is not None:
@@ -151,7 +152,7 @@ class Attempt:
         reason, detail = reason_of(error)
         if reason is Reason.DIVERGED:
             step = self._checkpointer.step if self._checkpointer else 0
-            last = f"the last checkpoint is of step {step}"
+            last = f"the last checkpoint is from step {step}"
             detail += f"; {last if step else 'there is no checkpoint'}"
         if reason is Reason.ERROR:
             log.exception("%s failed", self._claim.job_id)
@@ -163,8 +164,8 @@ class Attempt:
         return "released"
 
     def _blame_machine(self, fault: Fault) -> Outcome:
-        """Give the job back for another machine; it does not count against the job."""
-        log.warning("%s: not on this machine: %s", self._claim.job_id, fault.why)
+        """Release the job for another machine, because of *fault*; return the outcome."""
+        log.warning("%s cannot be trained on this machine: %s", self._claim.job_id, fault.why)
         why = f"{socket.gethostname()}: {fault.why}"
         call = calls.release(self._claim, why=why, cause=fault.cause)
         self.wakeups = self._sender.send(call).wakeups
@@ -172,9 +173,9 @@ class Attempt:
 
 
 def _result(reporter: Reporter) -> dict[str, Any]:
-    """Return the job's result: what the last evaluation found."""
+    """Return the job's result: the metrics of the last evaluation."""
     last = reporter.outbox.last_evaluation
-    assert last is not None  # the loop ends with one
+    assert last is not None  # the loop ends with an evaluation
     found = metrics_of(last)
     del found["step"]
     return {"test_loss": found.pop("loss"), "test_accuracy": found.pop("accuracy"), **found}

@@ -1,4 +1,4 @@
-"""The files of an attempt: checkpoints, the best state, artifacts."""
+"""Writes and deletes the files of an attempt: checkpoints, the best state, artifacts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ log = logging.getLogger(__name__)
 
 class Checkpointer:
     """
-    Writes the files of a session's run, tells the store, and deletes those no longer needed.
+    Writes the files of a run, records them in Redis, and deletes files that are no longer needed.
 
-    A checkpoint is made in an order that a crash may interrupt anywhere: first its rows are stored,
-    then its files are written, then the record points to it. So whatever a record points to is
-    complete, and has all rows before it.
+    A crash may interrupt this at any point. For a checkpoint, first the rows before it are stored,
+    then its files are written, then the job's record gets a pointer to it. So every checkpoint that
+    a record points to is complete, and all rows before it are stored.
 
     Args:
-        session: of the attempt.
-        record: of the job, as it was claimed.
+        session: the session with the run.
+        record: the job's record, as it was when the job was claimed.
 
     Attributes:
-        step: of the last checkpoint; 0 if there is none.
+        step: the step of the last checkpoint; 0 if there is none.
     """
 
     def __init__(self, session: Session, record: Record) -> None:
@@ -44,13 +44,13 @@ class Checkpointer:
         self._best = _best_network(session, record)
 
     def save(self) -> None:
-        """Make a checkpoint that the record points to, unless there is one of this step."""
+        """Write a checkpoint and record it, unless this step has one or the run is not finite."""
         session, run, reporter = self._session, self._session.run, self._session.reporter
-        if run.row == self.step or not run.is_finite():  # nobody would want to resume from NaN
+        if run.row == self.step or not run.is_finite():  # resuming from NaN would be useless
             return
         with session.lease.phase("store"):
             reporter.flush()
-            self.delete_unneeded()  # now: the list does not name the checkpoint to be written
+            self.delete_unneeded()  # before the write: the list does not contain the new checkpoint
             saved = self._write("checkpoints")
             needed = reporter.send(
                 calls.checkpointed(
@@ -65,23 +65,23 @@ class Checkpointer:
             self._delete_all_but(needed)
 
     def save_if_possible(self) -> None:
-        """Make a checkpoint of a run that is to end; without it, the last one has to do."""
+        """Save the run before it stops; if that fails, the last checkpoint stays the latest."""
         with contextlib.suppress(Stop, MachineFault):
             self.save()
 
     def save_best(self) -> None:
         """
-        Keep the run as the best state so far, and its network as an artifact.
+        Write the run's state as the best so far, and its network as an artifact.
 
-        The record gets it as it gets rows, so training continues while the store is away.
+        The outbox sends the pointer to Redis, so training continues while Redis is unavailable.
         """
         session, tracked = self._session, self._session.run.best
         assert tracked is not None
         assert tracked.value is not None
         withdrawn = session.reporter.outbox.withdraw_best()
         if withdrawn is not None:
-            # Only a few best states are kept; without this, those that the record never heard of
-            # would push out the one that it points to.
+            # Only a few best states are kept. If this one was left, best states that the record
+            # never pointed to would displace the one that it does point to.
             layout.delete(self._storage, [withdrawn.path])
         saved = self._write("best")
         network = (
@@ -93,7 +93,7 @@ class Checkpointer:
         )
 
     def write_artifacts(self) -> dict[str, dict[str, Any]]:
-        """Write the trained network; return path, sha256 and size of every artifact, by name."""
+        """Write the trained network; return the path, sha256 and size of each artifact by name."""
         folder, run = self._session.folder, self._session.run
         contents = {MODEL: checkpoint.model_bytes(run)}
         if run.ema is not None:
@@ -104,13 +104,13 @@ class Checkpointer:
         return {name: asdict(file) for name, file in stored.items()}
 
     def delete_unneeded(self) -> None:
-        """Delete the checkpoints that the store no longer needs, if it has just said which."""
+        """Delete unneeded files, if Redis has sent a new list of the files that are needed."""
         needed = self._session.reporter.outbox.pop_needed()
         if needed is not None:
             self._delete_all_but(needed)
 
     def _write(self, kind: str) -> Checkpoint:
-        """Write a checkpoint of the run into the folder *kind* of the attempt."""
+        """Write a checkpoint of the run to *kind*, a folder in the attempt's folder; return it."""
         session = self._session
         folder = f"{session.folder}/{kind}"
         return session.disk.write_when_space(
@@ -123,17 +123,17 @@ class Checkpointer:
     def _delete_all_but(self, needed: Sequence[str]) -> None:
         try:
             self._storage.delete_checkpoints(self._session.folder, needed)
-        except OSError as error:  # the next call deletes them, or the service's retention
+        except OSError as error:  # the next call deletes the files, or the search for orphans does
             job_id = self._session.claim.job_id
-            log.warning("%s: checkpoints not needed any more are still there: %s", job_id, error)
+            log.warning("%s: unneeded checkpoints could not be deleted: %s", job_id, error)
 
 
 def _best_network(session: Session, record: Record) -> StoredFile | None:
-    """Return the network of the best state, if the restored run still counts it as the best."""
+    """Return the file with the best state's network, or None if the run counts another as best."""
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:
         return None
     name = f"{best.path}/{BEST}"
-    if not storage.is_file(name):  # up to 0.2.0 it lay in the folder of the attempt
+    if not storage.is_file(name):  # up to 0.2.0 the file was in the folder of the attempt
         name = f"{best.path.rpartition('/')[0].rpartition('/')[0]}/{BEST}"
     return session.disk.read(lambda: storage.describe(name))

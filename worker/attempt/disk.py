@@ -1,4 +1,4 @@
-"""Files of the storage: read and written again until the storage has space and works."""
+"""Reads and writes files in the storage, retrying while the storage is full or fails."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-NOT_MOUNTED = f"the storage lacks the file {STORE!r}: it is not mounted, or another folder is"
+NOT_MOUNTED = (
+    f"the file {STORE!r} is missing from the storage: the storage is not mounted, or another "
+    "folder is mounted in its place"
+)
 RETRY_S = 1.0
-"""Seconds between two tries."""
+"""Seconds between two tries to read or write."""
 
 
 class MachineFault(Exception):
-    """This machine cannot continue the job, for the reason in the text; another may."""
+    """This machine cannot continue the job, for the reason in the text; another machine may."""
 
 
 @dataclass(frozen=True)
 class Disk:
     """
-    Reads and writes files of the storage, and tries again while that fails.
+    Reads and writes files in the storage, and retries while that fails.
 
-    While the storage is full the run waits, and the job's history says so. While it fails in
-    another way (it is read-only, its server does not answer, a file is missing) the run waits for
-    *retry_for_s* only: the error says nothing about the files, and another machine may not have it.
+    While the storage is full, the run waits, and the job's history has an entry about it. If the
+    storage fails in another way (it is read-only, its server does not respond, a file is missing),
+    the run waits for at most `retry_for_s`: the files may be intact, and another machine may have
+    no such error.
 
     A storage that is not mounted looks like an empty folder that can be written to. So nothing is
     read or written while the file with the store's name is missing.
 
     Attributes:
-        storage: where the files lie.
-        claim: on the job.
-        sender: of calls to the store.
-        lease: on the job; it is kept meanwhile.
-        retry_for_s: seconds after which a storage that fails is a `MachineFault`.
-        check_requests: raises if the run is to end; called before each new try.
+        storage: the storage that holds the files.
+        claim: the claim on the job.
+        sender: sends calls to Redis.
+        lease: the lease on the job, which is renewed during retries.
+        retry_for_s: seconds of errors after which a `MachineFault` is raised.
+        check_requests: a function that raises if the run must stop; called before each retry.
     """
 
     storage: Storage
@@ -59,7 +63,7 @@ class Disk:
 
     def read(self, work: Callable[[], T]) -> T:
         """
-        Return what *work* returns, which reads files while the run is set up.
+        Call *work*, which reads files during the setup of the run; return its result.
 
         Raises:
             MachineFault: the storage has failed for too long.
@@ -68,7 +72,7 @@ class Disk:
 
     def write_when_space(self, work: Callable[[], T], *, phase: Phase = "checkpoint") -> T:
         """
-        Return what *work* returns, which writes files, once there is space for them.
+        Call *work*, which writes files, until there is enough space for them; return its result.
 
         Raises:
             MachineFault: the storage has failed for too long.
@@ -84,16 +88,18 @@ class Disk:
                     self.storage.require_mounted(NOT_MOUNTED)
                     done = work()
             except OSError as error:
-                if error.errno in FULL:  # the storage is shared: it is full on all machines
+                if error.errno in FULL:  # the storage is shared, so it is full for all machines
                     if not full:
-                        log.warning("%s waits: %s", self.claim.job_id, error)
+                        log.warning("%s waits for space: %s", self.claim.job_id, error)
                         self._note("storage_full", why=str(error.strerror))
                     full = True
                 elif not is_fault(error):
                     raise
                 else:
                     if not failing:
-                        log.warning("%s waits: %s", self.claim.job_id, described(error))
+                        log.warning(
+                            "%s waits for the storage: %s", self.claim.job_id, described(error)
+                        )
                     failing = True
                     if time.monotonic() - began >= self.retry_for_s:
                         raise MachineFault(described(error)) from error
@@ -102,7 +108,7 @@ class Disk:
                     self._note("storage_has_room")
                 return done
             self.check_requests()
-            # If *retry_for_s* is shorter than the pause, it ends with the next try.
+            # If *retry_for_s* is shorter than RETRY_S, the next try is the last.
             time.sleep(min(RETRY_S, self.retry_for_s) if failing else RETRY_S)
 
     def _note(self, kind: str, **data: str) -> None:

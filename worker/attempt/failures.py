@@ -1,4 +1,4 @@
-"""Why an attempt failed: a reason for the job's client, or a fault of this machine."""
+"""Determines why an attempt failed: because of the job, or because of a fault of the machine."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (MemoryError, Reason.OUT_OF_MEMORY),
 )
 CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""In the text of the RuntimeError that torch raises when it has no memory for a CPU tensor."""
+"""Text in the RuntimeError that torch raises if there is no memory for a CPU tensor."""
 NOT_THE_MACHINE = ("device-side assert", "CUDA out of memory")
-"""In the text of a GPU's errors that the job itself causes."""
+"""Texts in those GPU errors that the job itself causes."""
 
 
 class Fault(NamedTuple):
     """
-    What is wrong with a machine.
+    A fault of a machine.
 
     Attributes:
-        why: in words.
-        cause: fault; or crashed, where it may be the job after all: a few crashes end it.
+        why: a description of the fault.
+        cause: ``fault``; or ``crashed`` if the job itself may be the cause. A job that crashes
+            several times in a row fails.
     """
 
     why: str
@@ -46,14 +47,15 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: Exception, settings: Settings) -> Fault | None:
-    """Return what is wrong with this machine, if that made an attempt raise *error*."""
+    """Return the fault of this machine that made an attempt raise *error*, or None."""
     if isinstance(error, MachineFault):
         return Fault(str(error), "fault")
     if isinstance(error, OSError) and is_fault(error):
         return Fault(described(error), "fault")
-    # A missing dataset is the job's failure, a missing folder of all datasets a mount's.
+    # One missing dataset is the job's failure; if the folder of all datasets is missing, a mount is
+    # at fault.
     if isinstance(error, DatasetMissing) and not settings.data_dir.is_dir():
-        return Fault(f"the data directory {settings.data_dir} is not there", "fault")
+        return Fault(f"the data directory {settings.data_dir} does not exist", "fault")
     text = str(error)
     if isinstance(error, torch.AcceleratorError) and not any(w in text for w in NOT_THE_MACHINE):
         return Fault(f"the GPU: {text.splitlines()[0]}", "crashed")
@@ -61,12 +63,12 @@ def fault_of(error: Exception, settings: Settings) -> Fault | None:
 
 
 def reason_of(error: Exception) -> tuple[Reason, str]:
-    """Return why a job that raised *error* failed, and the details in words."""
+    """Return the reason for which a job that raised *error* fails, and a detailed text."""
     lines = str(error).splitlines() or [type(error).__name__]
     for kind, reason in REASONS:
         if isinstance(error, kind):
             return reason, lines[0]
-    # torch has no class of its own for this, unlike for a GPU's memory.
+    # torch has no exception class for this error, unlike for a lack of GPU memory.
     if isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error):
         return Reason.OUT_OF_MEMORY, lines[0]
     where = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""The lease on a job: renewed only while the run moves, so that a hung one is noticed."""
+"""The lease on a job. It is renewed only while the run makes progress, so a hung run is noticed."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ from worker.reporting.retry import GIVE_UP_AFTER_S
 log = logging.getLogger(__name__)
 
 Phase = Literal["setup", "step", "checkpoint", "store"]
-"""What an attempt is at, as far as its time limits go."""
+"""A phase of an attempt. Each has its own time limit; ``store`` means waiting for Redis."""
 
 STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
-"""Limit of the phase store: a call that is retried gives up sooner, with an error of its own."""
+"""Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
 STEP_FACTOR = 20
-"""A step may also take this many times the median of the last ones."""
+"""Factor on the median duration of the last steps; the product replaces a lower time limit."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
-"""Seconds after the limit at which the timer ends the process, if the thread has not."""
+"""Seconds after the time limit at which the timer ends the process, if the thread has not."""
 GRACE_S = 2.0
-"""Seconds an attempt gets to end by itself once its job was taken away."""
+"""Seconds that an attempt gets to end by itself once its job was taken away."""
 STALLED = 75
-"""Exit code of a trainer whose run no longer moved."""
+"""Exit code of a trainer whose run made no progress, or whose job was taken away."""
 LEFT = 0
-"""Exit code of one that gave its job back before the run was set up."""
+"""Exit code of a trainer that released its job before the run was set up."""
 
 
 class Lease:
     """
-    Keeps the lease on a job, as long as the run moves.
+    Renews the lease on a job as long as the run makes progress.
 
-    A thread renews it unless the run's rows do so. A run that does not move within the limit of its
-    phase is over: the stacks of all threads go to the log and the process exits, so that the job
-    can be trained elsewhere. A timer in C does the same in place of the thread, for a run that
-    holds the interpreter.
+    A thread renews the lease, unless writes of rows do so. If the run makes no progress within the
+    time limit of its phase, the stacks of all threads are logged and the process exits, so that the
+    job can be trained elsewhere. If the run blocks the Python interpreter, and so this thread, a
+    timer in C does the same.
 
-    A run that is being set up has nothing to save. If it is requested to end then, or the worker is
-    to leave, the thread gives the job back at once and the process exits.
+    A run that is being set up has nothing to save. If an action is requested then, or the worker is
+    stopping, the thread releases the job at once and the process exits.
 
-    Outside any `phase` the attempt counts as waiting for the store.
+    Outside any `phase` the attempt counts as waiting for Redis.
 
     Args:
-        claim: on the job.
-        client: of the store.
-        settings: of the service.
-        leaving: set when the worker was told to leave.
-        clock: seconds, never going back.
+        claim: the claim on the job.
+        client: the Redis client.
+        settings: the settings of the service.
+        leaving: an event that is set when the worker should stop.
+        clock: returns the time in seconds; must never go back.
 
     Attributes:
-        requested_action: what the store last asked for: '', pause, cancel, kill or timeout.
-        interrupt: set when something is requested of the run.
+        requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
+        interrupt: an event that is set when an action is requested, or the worker should stop.
     """
 
     def __init__(
@@ -99,7 +99,11 @@ class Lease:
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
-        """Be in *phase*, and then in the one before again; each time its limit counts anew."""
+        """
+        Set the phase of the attempt to *phase* for the block, and back to the previous one after.
+
+        The time limit of a phase starts anew each time the phase is entered.
+        """
         before = self._phase
         self._enter(phase)
         try:
@@ -114,13 +118,14 @@ class Lease:
 
     def beat(self, *, steps: int, renewed_at: float) -> None:
         """
-        Note that the run has moved.
+        Record that the run has made progress.
 
         Args:
-            steps: by so many; 0 for part of one, which counts as one.
-            renewed_at: when the last confirmed rows were sent: they renewed the lease.
+            steps: the number of steps made; 0 for part of a step, which counts as one.
+            renewed_at: the time at which the last confirmed rows were sent, which renewed the
+                lease.
         """
-        # Two plain assignments, and no lock: the loop does this in every period.
+        # Plain assignments without a lock, since the loop does this in every period.
         self._beats += max(1, steps)
         self._beat_at, self._renewed_at = self._clock(), renewed_at
 
@@ -145,7 +150,8 @@ class Lease:
             if left < 0:
                 self._give_up(still)
             self._set_timer(left)
-            # Rows renew the lease too: a loop that sends some needs no extra calls.
+            # Writes of rows renew the lease too: while the loop sends rows, no extra calls are
+            # needed.
             if self._clock() - self._renewed_at >= self._pause_s:
                 self._renew()
             if self.requested_action or self._leaving.is_set():
@@ -154,10 +160,10 @@ class Lease:
                     self._give_back()
 
     def _still_s(self) -> float:
-        """Return for how many seconds the run has not moved; learn how long its steps take."""
+        """Return the seconds since the run last made progress; update the durations of steps."""
         beats, beat_at = self._beats, self._beat_at
         if beats > self._seen:
-            if beat_at > self._moved_at:  # else a phase began since
+            if beat_at > self._moved_at:  # otherwise a phase was entered since
                 self._steps.append((beat_at - self._moved_at) / (beats - self._seen))
                 self._moved_at = beat_at
             self._seen = beats
@@ -168,7 +174,7 @@ class Lease:
             renewal = calls.renew(self._claim, lease_ms=int(self._lease_s * 1000))
             self.requested_action = send(self._client, renewal)
         except Fenced:
-            # Either the attempt is just ending, or the job belongs to somebody else by now.
+            # Either the attempt is just ending, or the job was taken from this worker.
             if not self._closing.wait(GRACE_S):
                 log.warning("%s: the job was taken from this worker", self._claim.job_id)
                 os._exit(STALLED)
@@ -176,22 +182,26 @@ class Lease:
             log.warning("%s: the lease could not be renewed: %s", self._claim.job_id, error)
 
     def _give_back(self) -> None:
-        """Give the job back for a run that has nothing to save, and end the process."""
-        why = f"{self.requested_action} requested" if self.requested_action else "the worker leaves"
-        with suppress(redis.RedisError, Fenced):  # its worker, or the reaper, will
+        """Release the job of a run that has nothing to save, and end the process."""
+        why = (
+            f"{self.requested_action} requested"
+            if self.requested_action
+            else "the worker is stopping"
+        )
+        with suppress(redis.RedisError, Fenced):  # the worker or the reaper will release the job
             send(self._client, calls.release(self._claim, why=f"{why} while the run was set up"))
         log.info("%s: %s while the run was set up", self._claim.job_id, why)
         os._exit(LEFT)
 
     def _limit_s(self) -> float:
         limit = self._limits_s[self._phase]
-        # A run whose steps take minutes, all of them, is slow and not hung.
+        # If all steps of a run take minutes, the run is slow and not hung.
         if self._phase == "step" and self._steps:
             return max(limit, STEP_FACTOR * statistics.median(self._steps))
         return limit
 
     def _set_timer(self, left_s: float) -> None:
-        """Let the process end a little later than this thread would end it."""
+        """Set the timer to end the process a little later than this thread would."""
         after_s = max(left_s, self._pause_s) + SLACK_S
         faulthandler.dump_traceback_later(after_s, exit=True, file=sys.stderr)
 

@@ -1,7 +1,7 @@
 """
-How an attempt's run is set up: from the job's last usable checkpoint, or at its first step.
+Sets up the run of an attempt: from the job's last usable checkpoint, or at its first step.
 
-The first step of a clone starts from the weights of another job.
+A clone's first step starts from the state of another job.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class OtherBits(Exception):
-    """The job's rows were computed where bits come out differently; another worker must resume."""
+    """The job must continue on a worker with another fingerprint, which computed its rows."""
 
 
 class ParentUnusable(Exception):
-    """What a clone starts from is damaged, or does not fit its run."""
+    """The state that a clone starts from is missing or damaged, or does not fit its run."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Restorer:
     Sets up the run of a claimed job.
 
     Attributes:
-        claim: on the job.
-        record: of the job, as it was claimed.
-        tools: of the trainer.
-        sender: of calls to the store.
-        disk: reads files.
-        lease: on the job.
+        claim: the claim on the job.
+        record: the job's record, as it was when the job was claimed.
+        tools: the trainer's client, storage and settings.
+        sender: sends calls to Redis.
+        disk: reads files from the storage.
+        lease: the lease on the job.
     """
 
     claim: Claim
@@ -61,20 +61,21 @@ class Restorer:
         """
         Return the run, ready for its next step.
 
-        It resumes from the last checkpoint that can be used. A damaged one is reported, and the
-        store forgets it. One that cannot be read is waited for; if it has long been missing from a
-        storage that otherwise works, it is skipped, and the store still points to it.
+        The run resumes from the last checkpoint that can be used. A damaged checkpoint is removed
+        from the job's record. If a checkpoint cannot be read, this waits for it; if it has long
+        been missing from a storage that otherwise works, it is skipped, but stays in the record.
 
         Raises:
-            OtherBits: the job's rows were computed where bits come out differently.
-            DatasetMissing: the data directory does not hold the dataset.
-            ParentUnusable: the job is a clone, and its copy of what it starts from is of no use.
-            MachineFault: files cannot be read here.
+            OtherBits: the job is exact, and its rows were computed with another fingerprint (other
+                hardware or library versions).
+            DatasetMissing: the data directory does not contain the dataset.
+            ParentUnusable: the job is a clone, and the state that it starts from cannot be used.
+            MachineFault: files cannot be read on this machine.
         """
         record = self.record
         here = fingerprint(machine_facts(torch.device(self.tools.device)))
         if record.fingerprint == here:
-            # Sums depend on the number of threads: to be exact, it is that of the first attempt.
+            # Sums depend on the number of threads: for equal results, use the first attempt's.
             torch.set_num_threads(int(record.facts["threads"]))
         pointers = record.checkpoints[::-1]
         run = self._start() if pointers else self._first()
@@ -86,7 +87,7 @@ class Restorer:
                 log.warning("%s: %s", record.id, error)
                 with self.lease.phase("store"):
                     self.sender.send(calls.refused(self.claim, path=pointer.path, why=str(error)))
-                # It may have been restored in part.
+                # A new run, since this one may have been restored in part.
                 run = self._start() if left else self._first()
             except MachineFault as fault:
                 if not self._is_lost(fault):
@@ -103,14 +104,18 @@ class Restorer:
         return run
 
     def _begun(self, run: Run) -> int:
-        """Tell the store where the run is computed; return the row since which bits are equal."""
+        """
+        Record the hardware and libraries that compute the run.
+
+        Return the first row that is computed with their fingerprint.
+        """
         facts = run.facts()
         with self.lease.phase("store"):
             bits_from = self.sender.send(
                 calls.begun(self.claim, fingerprint=fingerprint(facts), facts=facts)
             )
         if bits_from is None:
-            raise OtherBits(f"its rows were computed by {self.record.fingerprint}")
+            raise OtherBits(f"its rows have another fingerprint: {self.record.fingerprint}")
         return bits_from
 
     def _restore(self, run: Run, pointer: Pointer, *, exact: bool) -> None:
@@ -118,13 +123,13 @@ class Restorer:
         self.disk.read(lambda: checkpoint.restore(run, storage, path, sha256=sha256, exact=exact))
 
     def _is_lost(self, fault: MachineFault) -> bool:
-        """Return whether a file is missing, and has long been, from a storage that is mounted."""
+        """Return whether *fault* means a file that has long been missing from a mounted storage."""
         missing = isinstance(fault.__cause__, FileNotFoundError)
         long = self.record.fault_s >= self.tools.settings.missing_after_s
         return missing and self.tools.storage.named and long
 
     def _first(self) -> Run:
-        """Return the run at its first step: with fresh weights, or with those of its parent."""
+        """Return the run at its first step, with fresh weights or the state of its parent."""
         start = self.record.starting_state
         if start is None:
             return self._start()
@@ -141,11 +146,11 @@ class Restorer:
                 )
             )
         except CheckpointUnusable as error:
-            raise ParentUnusable(f"what it should begin with is of no use: {error}") from None
+            raise ParentUnusable(f"its starting state cannot be used: {error}") from None
         except MachineFault as fault:
             if not self._is_lost(fault):
                 raise
-            raise ParentUnusable(f"what it should begin with is missing: {fault}") from None
+            raise ParentUnusable(f"its starting state is missing: {fault}") from None
 
     def _start(self) -> Run:
         """Return the run at its first step, with fresh weights."""

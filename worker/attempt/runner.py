@@ -1,4 +1,4 @@
-"""Where jobs are trained, one after another, in a process that leaves nothing behind."""
+"""Trains jobs one after another in one process, and resets what a job may have changed in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from worker.attempt.session import Tools, Train
 log = logging.getLogger(__name__)
 
 MAX_GROWTH_BYTES = 2 << 30
-"""Memory a trainer may have gained before another one replaces it."""
+"""Growth of a trainer's memory, in bytes, after which another trainer replaces it."""
 CLEAN = ("succeeded", "released", f"failed: {Reason.DIVERGED}", f"failed: {Reason.DATASET_MISSING}")
-"""Outcomes after which the same process may take another job. After any other, something may be
-left that the next job would notice: memory, or a GPU in an error state."""
+"""Outcomes after which the same process may train another job. After any other outcome, something
+may be left that affects the next job, such as used memory or a GPU in an error state."""
 
 
 class AttemptResult(NamedTuple):
@@ -39,9 +39,9 @@ class AttemptResult(NamedTuple):
     How an attempt ended.
 
     Attributes:
-        outcome: what became of the job.
-        clean: whether this process may take another one.
-        wakeups: devices whose idle workers should hear that the job is runnable.
+        outcome: the outcome; see `worker.attempt.attempt.Outcome`.
+        clean: whether this process may train another job.
+        wakeups: the devices whose idle workers should be told that the job is runnable.
     """
 
     outcome: Outcome
@@ -51,17 +51,17 @@ class AttemptResult(NamedTuple):
 
 class JobRunner:
     """
-    Trains the jobs of one trainer, with the connection, storage and threads they share.
+    Trains jobs in this process, which share the Redis client, the storage and the threads.
 
     Args:
-        device: cpu or cuda.
-        leaving: set when the present job is to be saved and given back.
-        train: makes the steps.
+        device: the device to train on: cpu or cuda.
+        leaving: an event that is set when the current run should be saved and its job released.
+        train: the function that makes the steps of a run.
     """
 
     def __init__(self, device: str, leaving: threading.Event, *, train: Train = train) -> None:
         settings = Settings()
-        # `RetryingSender` retries, for longer than a client library would.
+        # `RetryingSender` retries, and for longer than a client library would.
         client = connect(settings.store_url, timeout_s=10)
         storage = Storage(settings.storage_dir)
         self._tools = Tools(client, storage, settings, device, leaving, train)
@@ -71,11 +71,11 @@ class JobRunner:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for all trainers whose bits are equal."""
+        """Digest of hardware and library versions: with equal ones, results are bit-identical."""
         return fingerprint(machine_facts(torch.device(self._tools.device)))
 
     def train(self, claim: Claim, record: Record) -> AttemptResult:
-        """Train a job that was claimed."""
+        """Train a claimed job; return how the attempt ended."""
         attempt = Attempt(claim, record, self._tools)
         try:
             outcome = attempt.train()
@@ -92,7 +92,7 @@ class JobRunner:
         torch.set_num_threads(self._threads)
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
-        # `use_deterministic_algorithms` does the same, and imports torch's compiler for it.
+        # `use_deterministic_algorithms` does the same, but imports torch's compiler.
         torch.set_deterministic_debug_mode("error")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
@@ -113,11 +113,11 @@ WARM_UP_SPEC = {
     "dataset": {"kind": "digits"},
     "training": {"steps": 2},
 }
-"""A small run. Its first steps initialize what those of any run need: threads, BLAS, kernels."""
+"""Spec of a small run, whose steps initialize what every run needs: threads, BLAS, kernels."""
 
 
 def warm_up() -> None:
-    """Make the first steps of this process ahead of need: they take longer than the later ones."""
+    """Train a small run (`WARM_UP_SPEC`), since the first steps in a process take longer."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for engine in ("eager", "fused"):
         spec = RunSpec.parse({**WARM_UP_SPEC, "optimizer": {"kind": "adam", "engine": engine}})
@@ -126,7 +126,7 @@ def warm_up() -> None:
 
 
 def memory_bytes() -> int:
-    """Return the resident memory of this process; 0 where there is no /proc."""
+    """Return the resident memory of this process in bytes; 0 on systems without /proc."""
     status = Path("/proc/self/statm")
     if not status.exists():
         return 0

@@ -1,4 +1,4 @@
-"""What the parts of an attempt share: the loop, the checkpoints, the end."""
+"""The objects that the parts of an attempt share: the trainer's tools, and the run's session."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from worker.reporting.reporter import Reporter
 from worker.reporting.retry import RetryingSender
 
 Train = Callable[[Run], Iterator[Report]]
-"""Makes the steps of a run and yields their reports."""
+"""A function that makes the steps of a run and yields their reports."""
 
 
 class Stop(Exception):
     """
-    The run is to end here.
+    The run must stop at this point, before its end.
 
     Attributes:
-        why: for the job's history.
-        save: whether a checkpoint is to be made first.
+        why: the reason, for the job's history.
+        save: whether to write a checkpoint first.
     """
 
     def __init__(self, why: str, *, save: bool) -> None:
@@ -41,16 +41,17 @@ class Stop(Exception):
 @dataclass(frozen=True)
 class Tools:
     """
-    What all attempts of a trainer work with.
+    The objects and settings that all attempts in a trainer use.
 
     Attributes:
-        client: of the store; does not retry by itself.
-        storage: where checkpoints and artifacts go.
-        settings: of the service.
-        device: cpu or cuda.
-        leaving: set when the worker is to leave.
-        train: makes the steps.
-        poll_s: how often the loop polls for requests and sends rows, when steps are shorter.
+        client: the Redis client, which does not retry by itself.
+        storage: the storage to which checkpoints and artifacts are written.
+        settings: the settings of the service.
+        device: the device to train on: cpu or cuda.
+        leaving: an event that is set when the worker should stop.
+        train: the function that makes the steps of a run.
+        poll_s: seconds between two polls for requests, when steps are shorter than this. Rows are
+            sent at the same rate.
     """
 
     client: redis.Redis
@@ -68,13 +69,13 @@ class Session:
     An attempt whose run is set up.
 
     Attributes:
-        claim: on the job.
-        tools: of the trainer.
-        sender: of calls to the store.
-        lease: on the job.
-        run: what is trained.
-        reporter: of its rows.
-        folder: of the attempt's files, below the storage root.
+        claim: the claim on the job.
+        tools: the trainer's client, storage and settings.
+        sender: sends calls to Redis.
+        lease: the lease on the job.
+        run: the run that is trained.
+        reporter: sends the run's rows and evaluations to Redis.
+        folder: the folder for the attempt's files, below the storage root.
     """
 
     claim: Claim
@@ -87,23 +88,29 @@ class Session:
 
     @property
     def disk(self) -> Disk:
-        """The way to files, which gives up when the run is requested to end."""
+        """Reads and writes files, and stops retrying when the run must stop."""
         retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
             self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up
         )
 
     def check_requests(self) -> None:
-        """Raise `Stop` if the run is requested to end here, or what the store has refused."""
+        """
+        Check whether the run must stop at this point.
+
+        Raises:
+            Stop: the run must stop, since an action was requested or the worker is stopping.
+            Exception: the error that ended the reporter; see `Reporter.check`.
+        """
         self.reporter.check()
         action = self.reporter.requested_action or self.lease.requested_action
         if action:
             raise _stop(action)
         if self.tools.leaving.is_set():
-            raise Stop("the worker leaves", save=True)
+            raise Stop("the worker is stopping", save=True)
 
     def wait_for_space(self) -> None:
-        """Wait until the reporter has space for more rows, unless the run is to end."""
+        """Wait until the reporter has space for more rows; raise `Stop` if the run must stop."""
         with self.lease.phase("store"):
             while not self.reporter.wait_for_space():
                 self.check_requests()
@@ -112,13 +119,13 @@ class Session:
         try:
             self.check_requests()
         except Stop as stop:
-            raise Stop(f"{stop.why}; nothing could be written", save=False) from None
+            raise Stop(f"{stop.why}; no checkpoint could be written", save=False) from None
 
 
 def _stop(action: str) -> Stop:
-    """Return how the run ends for what the store asks."""
+    """Return the `Stop` for a requested action."""
     if action == "kill":
         return Stop("killed", save=False)
-    if action == "timeout":  # the store keeps the time, and decides where the job goes
-        return Stop("its time is over", save=True)
+    if action == "timeout":  # Redis measures the time, and decides the state of the job
+        return Stop("its time limit is reached", save=True)
     return Stop(f"{action} requested", save=True)

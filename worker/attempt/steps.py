@@ -1,4 +1,4 @@
-"""The loop of an attempt: it makes steps, and polls every tenth of a second."""
+"""The training loop of an attempt: it makes steps, and polls every tenth of a second."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from worker.attempt.checkpointer import Checkpointer
 from worker.attempt.session import Session
 
 PACK_FROM = 32
-"""Steps until the next poll from which on their reports are packed at once: by then they would have
-left the processor's caches."""
+"""If at least this many steps are left until the next poll, reports are packed at once: by the time
+of the poll, they would have left the processor's caches."""
 
 
 class StepLoop:
     """
-    Trains a session's run to its end.
+    Trains the run of a session to its end.
 
     Args:
-        session: whose run is trained.
-        checkpointer: of the session.
+        session: the session with the run.
+        checkpointer: writes the run's checkpoints.
     """
 
     def __init__(self, session: Session, checkpointer: Checkpointer) -> None:
@@ -33,10 +33,10 @@ class StepLoop:
 
     def train(self) -> None:
         """
-        Train to the last step and its evaluation.
+        Train the run to its last step and the evaluation after it.
 
         Raises:
-            Stop: the run is requested to end earlier.
+            Stop: the run must stop earlier.
         """
         with self._session.lease.phase("step"):
             self._train()
@@ -50,11 +50,11 @@ class StepLoop:
             if isinstance(report, StepReport):
                 reporter.take(report)
                 left -= 1
-                if left > 0:  # C takes them from here to there: a step may be 0.1 ms
+                if left > 0:  # `extend` in C takes these reports: a step may take only 0.1 ms
                     more = int(min(left, steps_alone(run, report.step)))
                     reporter.take_all(cast("Iterator[StepReport]", islice(reports, more)))
                     left -= more
-                # A run that is not settled has made more steps: their rows are sent together.
+                # A run that is not settled has made further steps: their rows are sent together.
                 if (left > 0 and not run.interrupt.is_set()) or not run.settled:
                     continue
             elif isinstance(report, Evaluation):
@@ -72,19 +72,20 @@ class StepLoop:
                 left = min(left, self._save_at - run.row)
 
     def _poll(self) -> None:
-        """Send rows, keep the lease, and see to requests, files and a checkpoint that is due."""
+        """Send rows, report progress to the lease, check for requests, and save when due."""
         run, reporter = self._run, self._reporter
         reporter.send_rows()
         self._session.lease.beat(steps=run.row - self._polled_row, renewed_at=reporter.renewed_at)
         self._polled_row = run.row
         if not run.settled or (run.finished and run.evaluated == run.row):
-            return  # its tensors are of a later step; or all that is left is to finish
+            return  # the tensors belong to a later step; or only the end of the job is left
         run.interrupt.clear()
         self._checkpointer.delete_unneeded()
         self._session.check_requests()
         if reporter.saturated:
             self._session.wait_for_space()
-        # Only once all rows are stored: while the store is away, training continues without.
+        # Only once all rows are stored: while Redis is unavailable, training continues without
+        # checkpoints.
         if run.row >= self._save_at and not run.finished and reporter.all_stored():
             self._checkpointer.save()
             self._save_at = run.next_checkpoint

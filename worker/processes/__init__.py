@@ -1,1 +1,1 @@
-"""The processes of a worker: a fork server, and the trainers that come from it."""
+"""The child processes of a worker: a fork server, and the trainers that it forks."""

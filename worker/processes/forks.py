@@ -1,4 +1,4 @@
-"""The fork server and what it forks, as their worker sees them."""
+"""The worker's side of the fork server and of the trainer processes that it forks."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from typing import Any
 from worker.processes.forkserver import MESSAGE_BYTES
 
 ANSWER_S = 10.0
-"""Seconds that a server gets to answer before it is killed. Its imports do not count: its first
-fork has written a line before it is asked anything."""
+"""Seconds to wait for an answer from the server before it is killed. The time for its imports does
+not count: no answer is awaited before the first trainer has written a line."""
 POLL_S = 0.01
-"""Seconds between two questions whether a process has ended."""
+"""Seconds between two checks whether a process has ended."""
 
 
 class ServerDied(Exception):
-    """The fork server has ended, and its forks with it: the kernel ends them together."""
+    """The fork server has ended, and with it the processes that it forked."""
 
 
 class ForkServer:
     """
-    A process that has imported what training needs, and forks trainers.
+    A child process that has imported all that training needs, and forks trainers.
 
     Start it from the worker's main thread: the kernel ends it when that thread ends.
 
     Args:
-        module: with the `main` that a fork runs.
-        environment: of the process and of its forks.
-        answer_s: seconds that it gets to answer before it is killed.
+        module: the name of the module whose `main` a forked process runs.
+        environment: the environment variables of the process and of those that it forks.
+        answer_s: seconds to wait for an answer before the process is killed.
     """
 
     def __init__(
         self, module: str, environment: Mapping[str, str], *, answer_s: float = ANSWER_S
     ) -> None:
-        # SOCK_SEQPACKET keeps messages apart, as datagrams do, and says that the other end was
-        # closed, as a stream does.
+        # SOCK_SEQPACKET keeps messages separate, like datagrams, and reports that the other end was
+        # closed, like a stream.
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(answer_s)
         self._sent = 0
         command = [
             sys.executable,
-            # Without it `-m` puts the working directory first in sys.path: a file there could be
+            # Without -P, -m puts the working directory first in sys.path: a file there could be
             # imported in place of a module.
             "-P",
             "-m",
@@ -56,8 +56,8 @@ class ForkServer:
             module,
             str(its.fileno()),
         ]
-        # The server has a copy. With this one open too, its death would not show as the end of the
-        # file.
+        # The server has a copy of its end. If this one stayed open too, the death of the server
+        # would not appear as the end of the connection.
         with its:
             self._process = subprocess.Popen(
                 [*command, str(os.getpid())],
@@ -69,11 +69,11 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def send(self, request: dict[str, Any], *descriptors: int) -> int:
-        """Send a request; return its number."""
+        """Send a request to the server, with file descriptors; return the request's number."""
         self._sent += 1
         message = json.dumps({"number": self._sent, **request}).encode()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `receive` raises
@@ -82,10 +82,10 @@ class ForkServer:
 
     def receive(self, number: int) -> dict[str, Any]:
         """
-        Wait for the answer to the request of that number.
+        Wait for the answer to request *number* and return it.
 
         Raises:
-            ServerDied: there will be no answer.
+            ServerDied: the server has ended, or was killed because it did not answer in time.
         """
         while True:
             try:
@@ -93,22 +93,23 @@ class ForkServer:
             except (ConnectionResetError, TimeoutError):
                 message = b""
             if not message:
-                # SIGKILL also ends a server that was stopped. Its forks end with it, so nothing
+                # SIGKILL also ends a server that is suspended. Its forks end with it, so nothing
                 # trains any more.
                 self.kill()
                 self._process.wait()
                 raise ServerDied
             answer: dict[str, Any] = json.loads(message)
-            # Other answers belong to requests that a signal handler's exception interrupted.
+            # An answer with another number is for a request whose wait an exception from a signal
+            # handler interrupted.
             if answer["number"] == number:
                 return answer
 
     def kill(self) -> None:
-        """End the process, and its forks with it; safe in a signal handler."""
+        """Kill the process and its forks. Safe to call from a signal handler."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the process and wait until it has ended."""
+        """Kill the process, wait until it has ended, and close the socket."""
         self.kill()
         self._process.wait()
         self._socket.close()
@@ -116,12 +117,12 @@ class ForkServer:
 
 class Fork:
     """
-    A process that is forked from a server.
+    A trainer process, forked by the fork server.
 
     Args:
-        server: that forks it.
-        device: of the trainer that it is to be.
-        descriptors: that it reads from and writes to.
+        server: the server that forks the process.
+        device: the device to train on: cpu or cuda.
+        descriptors: the file descriptors that the process reads from and writes to.
     """
 
     def __init__(self, server: ForkServer, device: str, descriptors: tuple[int, int]) -> None:
@@ -134,10 +135,13 @@ class Fork:
     @property
     def pid(self) -> int:
         """
-        The id of the process. Waits for the fork, so ask once the process has written something.
+        The process id. If it is not known yet, this waits for the server's answer.
+
+        Read it only once the process has written something: before that, the server may still be
+        importing for seconds, and count as hung.
 
         Raises:
-            ServerDied: the server ended, before the fork or after it.
+            ServerDied: the server has ended.
         """
         if not self._pid:
             self._pid = int(self._server.receive(self._number)["pid"])
@@ -145,11 +149,11 @@ class Fork:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         if self._code is None and not self._lost:
             try:
-                # Only its parent can tell: to anybody else a process that was not waited for still
-                # exists, and afterwards its number may be another's.
+                # Only the parent can tell: for other processes, a process that was not waited for
+                # still exists, and after that its id may be another's.
                 number = self._server.send({"poll": self.pid})
                 self._code = self._server.receive(number)["code"]
             except ServerDied:
@@ -157,7 +161,7 @@ class Fork:
         return self._code is not None or self._lost
 
     def wait(self, within_s: float) -> bool:
-        """Return whether it has ended within so many seconds."""
+        """Wait up to *within_s* seconds for the process to end; return whether it has."""
         deadline = time.monotonic() + within_s
         while not self.ended:
             if time.monotonic() > deadline:
@@ -166,19 +170,23 @@ class Fork:
         return True
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it has not ended; safe in a signal handler, once its id is known."""
-        # The server waits for a fork only when it is asked, so until its answer the number is no
-        # other process's. It is not asked here: in a signal handler, a question may be under way
-        # already.
+        """
+        Send the signal *number* to the process, unless it has ended or its id is not known yet.
+
+        Safe to call from a signal handler.
+        """
+        # The server reaps a fork only when it is polled, so until a poll has returned the exit code
+        # the id is no other process's. No poll is made here: if this is a signal handler, another
+        # request may be waiting for its answer.
         if self._pid and self._code is None and self._server.alive:
-            with contextlib.suppress(ProcessLookupError):  # it just ended with its server
+            with contextlib.suppress(ProcessLookupError):  # it has just ended with its server
                 os.kill(self._pid, number)
 
     def __str__(self) -> str:
-        """Return its name, and how it ended if it has."""
+        """Return a description: the trainer's process id, and how it ended if it has."""
         name = f"trainer {self._pid}" if self._pid else "trainer"
         if self._lost:
-            return f"{name} ended with the process that it is forked from"
+            return f"{name} ended together with its fork server"
         if self._code is None:
             return name
         code = self._code

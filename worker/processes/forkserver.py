@@ -1,16 +1,18 @@
 """
 The fork server: ``python -m worker.processes.forkserver MODULE SOCKET PARENT``.
 
-It imports all that training needs, which takes seconds, and forks a trainer whenever its worker
-asks for one, which takes milliseconds. It computes nothing itself: torch's threads and its state of
-a GPU do not survive a fork.
+The server imports all that training needs, which takes seconds. It forks a trainer whenever its
+worker requests one, which takes milliseconds. It computes nothing itself: torch's threads and its
+GPU state do not survive a fork.
 
-Each request on the socket is a JSON object, and so is its answer, which has the same `number`:
+Each request on the socket is a JSON object, and so is the answer, which has the same `number`:
 
-``{"number": N, "fork": DEVICE}`` with two descriptors
-    Fork a trainer that reads from the first and writes to the second: ``{"pid": PID}``.
+``{"number": N, "fork": DEVICE}`` with two file descriptors
+    Fork a trainer that reads from the first descriptor and writes to the second. The answer is
+    ``{"number": N, "pid": PID}``.
 ``{"number": N, "poll": PID}``
-    ``{"code": CODE}``: null while the fork runs, then its exit code, negative for a signal.
+    Check a forked process. The answer is ``{"number": N, "code": CODE}``, where CODE is null while
+    the process is running, then its exit code, or the negative number of the signal that ended it.
 """
 
 from __future__ import annotations
@@ -26,23 +28,24 @@ import sys
 from worker.processes.tether import die_with_parent
 
 MESSAGE_BYTES = 4096
-"""Most bytes of a message."""
+"""Maximum size of a message in bytes."""
 TRAINER = "worker.processes.trainer"
 
 
 def main() -> None:
-    """Serve the worker until it closes the socket; in a fork, be a trainer."""
+    """Serve the worker until it closes the socket; in a forked process, run the trainer."""
     module, handle, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     # Before the imports, which take seconds: a worker that dies meanwhile leaves nothing behind.
     die_with_parent(signal.SIGKILL, parent)
-    for number in (signal.SIGTERM, signal.SIGINT):  # a signal to all is for the trainers
+    # A signal that is sent to the whole process group is meant for the trainers.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     for name in (TRAINER, module):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection writes to every object, so each fork would copy the shared pages
-    # A fork leaves this block as well, and so closes its copy: else the worker would not see the
-    # end of the server while a trainer lives.
+    # A fork leaves this block too and closes its copy of the socket: otherwise the worker would not
+    # notice the end of the server while a trainer is alive.
     with socket.socket(fileno=handle) as worker:
         forked = _serve(worker)
     if forked is not None:
@@ -50,7 +53,11 @@ def main() -> None:
 
 
 def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
-    """Answer the requests of *worker*; in a fork, return the arguments of its trainer."""
+    """
+    Answer requests from *worker*, the socket, and return None once the worker has closed it.
+
+    In a forked process, return the arguments for the trainer: device and two descriptors.
+    """
     codes: dict[int, int] = {}
     while True:
         message, descriptors, _, _ = socket.recv_fds(worker, MESSAGE_BYTES, 2)
@@ -63,12 +70,12 @@ def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
             server, pid = os.getpid(), os.fork()
             if not pid:
                 os.setpgid(0, 0)
-                # The setting is cleared by a fork.
+                # A fork clears this setting.
                 die_with_parent(signal.SIGKILL, server)
                 reads, writes = descriptors
                 return request["fork"], reads, writes
-            # A copy that stayed open here, and in every later fork, would hide the end of this
-            # trainer.
+            # If the descriptors stayed open here, and in every later fork, the worker would not
+            # notice the end of this trainer.
             for descriptor in descriptors:
                 os.close(descriptor)
             answer = {"pid": pid}
@@ -76,10 +83,10 @@ def _serve(worker: socket.socket) -> tuple[str, int, int] | None:
 
 
 def _code(pid: int, codes: dict[int, int]) -> int | None:
-    """Return the exit code of a child that has ended, else None; *codes* remembers them."""
+    """Return the exit code of child *pid*, or None while it runs; *codes* caches exit codes."""
     if pid not in codes:
-        # A second wait would fail, so the code is kept: an answer is lost where a signal interrupts
-        # the worker that asked. Until this wait the number is not given to another process.
+        # A second wait would fail, so the code is kept: the answer with it may be lost if a signal
+        # interrupts the worker. Until this wait, the id is not given to another process.
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             codes[pid] = os.waitstatus_to_exitcode(status)

@@ -1,12 +1,12 @@
 """
-The lock on a GPU: one trainer at a time.
+Locks a GPU, so that only one trainer uses it at a time.
 
-The kernel frees it when the process ends, however it ends. So a trainer that its worker has lost,
-and that still runs, cannot share the card with the one that took its job.
+The kernel releases the lock when the process ends, however it ends. So a trainer that outlives its
+worker cannot share the card with another trainer that continues its job.
 
-The lock has the name of the card's UUID. An index does not name a card: a container that is given
-one card sees it as number 0, so that two containers with different cards would wait for each other,
-and the same card may be 0 in one container and 3 in another.
+The lock is named after the card's UUID, not its index. A container that has one card sees it as
+number 0, so with indices two containers with different cards would wait for each other, and the
+same card may be 0 in one container and 3 in another.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.2
-"""Seconds between two tries."""
+"""Seconds between two tries to get the lock."""
 ANSWER_S = 60.0
-"""Seconds that nvidia-smi gets: it takes several where the driver is not kept loaded."""
+"""Seconds to wait for nvidia-smi, which takes several seconds if the driver has to be loaded."""
 QUERY = ("--query-gpu=index,uuid", "--format=csv,noheader")
 UUID = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     """
-    Return the name of the GPU that a process will use: the UUID of its first visible one.
+    Return the name of the GPU that a process will use: the UUID of its first visible GPU.
 
-    nvidia-smi is asked, so that CUDA stays untouched. It numbers cards by PCI bus id, as CUDA does
-    where CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card (MIG) is named by
-    its own UUID in CUDA_VISIBLE_DEVICES.
+    The UUID comes from nvidia-smi, so that CUDA is not initialized. nvidia-smi numbers cards by PCI
+    bus id, as CUDA does if CUDA_DEVICE_ORDER is PCI_BUS_ID (set for trainers). A slice of a card
+    (MIG) is named by its own UUID in CUDA_VISIBLE_DEVICES.
 
-    Without nvidia-smi the name is the first entry of CUDA_VISIBLE_DEVICES, or 0. It does not name
-    host or container: two containers with different cards then share a name, and the second one
-    waits and logs that. With the container in the name, two containers with the same card would
-    train on it at once, which nothing would show.
+    Without nvidia-smi the name is the first entry in CUDA_VISIBLE_DEVICES, or 0. It does not
+    include the host or container: two containers with different cards may then share a name, and
+    the second one waits and logs that it does. If the name included the container, two containers
+    with the same card would train on it at the same time, and nothing would show it.
 
     Args:
-        environment: of the process; nvidia-smi is looked up on its PATH.
+        environment: the environment variables of the process; nvidia-smi is searched on its PATH.
     """
     visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     if UUID.fullmatch(visible):
@@ -55,7 +55,7 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
     if visible.isdecimal() or not visible:
         # CUDA reads 01 as 1.
         found = [uuid for index, uuid in cards if index == str(int(visible or 0))]
-    else:  # CUDA also accepts the beginning of a UUID, if one card alone has it
+    else:  # CUDA also accepts the beginning of a UUID, if only one card matches
         found = [uuid for _, uuid in cards if uuid.startswith(visible)]
     if len(found) == 1:
         return found[0]
@@ -71,40 +71,39 @@ def gpu_name(environment: Mapping[str, str] = os.environ) -> str:
 
 def lock_gpu(folder: Path, name: str, *, wait: Callable[[float], None] = time.sleep) -> int:
     """
-    Wait until the GPU is free, and hold it until this process ends.
+    Lock the GPU, waiting until no other process holds the lock.
 
     Args:
-        folder: of the locks; the same for all workers of this machine.
-        name: of the GPU.
-        wait: sleeps so many seconds before the next try.
+        folder: the folder of the lock files; the same for all workers on this machine.
+        name: the name of the GPU, from `gpu_name`.
+        wait: a function that sleeps for a number of seconds, called before each new try.
 
     Returns:
-        The descriptor that holds the lock. A process that is forked has it too, until it runs
-        another program.
+        The file descriptor that holds the lock until this process ends. A process that is forked
+        has it too, until it runs another program.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"gpu-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     logged = False
     while True:
         try:
-            # Not lockf: such a lock is lost when the process closes any other descriptor of the
-            # file.
+            # Not lockf: its lock is lost when the process closes any other descriptor for the file.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not logged:
                 logged = True
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
-                log.warning("waits for GPU %s, which another trainer holds (%s)", name, holder)
+                log.warning("waiting for GPU %s, which another trainer holds (%s)", name, holder)
             wait(RETRY_S)
         else:
-            # For the log of a trainer that waits, read without the lock; nothing is decided by it.
+            # Only for the log of a trainer that waits, which reads this without the lock.
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             return handle
 
 
 def _cards(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return index and UUID of every GPU of this machine or container."""
+    """Return the index and UUID of each GPU in this machine or container."""
     tool = shutil.which("nvidia-smi", path=environment.get("PATH"))
     if tool is None:
         return []

@@ -1,10 +1,10 @@
 """
-Processes that end with the one that started them.
+Ends a process together with the process that started it.
 
     python -m worker.processes.tether SIGNAL PARENT COMMAND ARG...
 
-becomes COMMAND, which gets SIGNAL when the thread of PARENT that started it ends, also by SIGKILL.
-(Linux only; elsewhere COMMAND runs untethered.)
+runs COMMAND in place of itself. COMMAND receives SIGNAL when the thread that started it in process
+PARENT ends, even if by SIGKILL. (Linux only; elsewhere COMMAND just runs.)
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ PR_SET_PDEATHSIG = 1
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
     """
-    Ask the kernel to send *number* to this process when its parent thread ends.
+    Ask the kernel to send a signal to this process when the thread that started it ends.
 
     Args:
-        number: the signal.
-        parent: process id of the parent; if it is gone already, this process ends at once.
+        number: the signal to send.
+        parent: the process id of the parent; if the parent is gone already, this process exits.
     """
     if not sys.platform.startswith("linux"):
         return
-    # The setting survives exec and is cleared by fork. It is about the thread that forked, not its
-    # process: a parent must start what it tethers from a thread that lasts.
+    # The setting survives exec and is cleared by fork. It concerns the thread that forked, not the
+    # whole process: a parent must start tethered processes from a thread that lasts.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    # After the call, since the parent may have ended before it: then no signal ever comes.
+    # Checked after the call: if the parent had ended before it, no signal would ever be sent.
     if os.getppid() != parent:
-        sys.exit(f"the process that started {os.getpid()} is gone")
+        sys.exit(f"the process that started process {os.getpid()} has ended")
 
 
 def main() -> None:
-    """Tether this process, then become the command."""
+    """Tether this process to its parent, then replace it with the command."""
     name, parent, *command = sys.argv[1:]
     die_with_parent(signal.Signals[name], int(parent))
     os.execvp(command[0], command)

@@ -1,11 +1,11 @@
 """
-A trainer: a process forked from the fork server of a worker, which trains one job at a time.
+A trainer: a process, forked by a worker's fork server, that trains one job at a time.
 
-It speaks JSON lines on two pipes. First it makes the steps of a small run, and writes
-``{"fingerprint": F}``: it is ready. Then it reads jobs, ``{"claim": {...}, "record": {...}}``, and
-answers each with ``{"begins": ID}``, and at its end ``{"job_id", "outcome", "clean", "wakeups"}``.
-The record is the one that the worker has claimed, so that a trainer need not read it again. A
-trainer ends when its pipe is closed or its worker dies.
+It exchanges JSON lines with the worker on two pipes. First it trains a small run to warm up, and
+writes ``{"fingerprint": F}`` when it is ready. Then it reads jobs, ``{"claim": {...}, "record":
+{...}}``; the worker sends the record so that the trainer need not read it from Redis. For each job
+it writes ``{"begins": ID}`` at the start, and ``{"job_id", "outcome", "clean", "wakeups"}`` at the
+end. A trainer exits when its input pipe is closed or its worker dies.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ def main(
     make_runner: Callable[[str, threading.Event], JobRunner] = JobRunner,
 ) -> None:
     """
-    Prepare, then train the jobs that come.
+    Warm up, then train each job that the worker sends.
 
     Args:
-        device: what to train on: cpu or cuda.
-        reads: descriptor that jobs come from.
-        writes: descriptor for answers.
-        make_runner: returns what trains them, for a device and a flag that says to leave.
+        device: the device to train on: cpu or cuda.
+        reads: the file descriptor that jobs are read from.
+        writes: the file descriptor that answers are written to.
+        make_runner: creates the runner that trains the jobs, from the device and an event that is
+            set when the trainer should stop.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s trainer %(levelname)s %(message)s", force=True
@@ -57,23 +58,23 @@ def main(
             sys.exit()
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
-    if device == "cuda":  # before anything touches it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker handles Ctrl-C
+    if device == "cuda":  # before anything uses the GPU
         lock_gpu(Settings().run_dir, gpu_name())
     warm_up()
     runner = make_runner(device, leaving)
     with os.fdopen(reads) as jobs, os.fdopen(writes, "w") as answers:
         _write(answers, {"fingerprint": runner.fingerprint})
         for line in jobs:
-            # From here on SIGTERM lets the run be saved. Until then it ends the process, and the
-            # worker gives the job to another trainer, as nothing was done about it.
+            # From here on, SIGTERM lets the run be saved. Before that, it ends the process, and the
+            # worker gives the job to another trainer, since nothing was done for it yet.
             working.set()
             job = json.loads(line)
             claim, record = Claim(**job["claim"]), Record(job["record"])
-            # After this, the death of the trainer counts against the job: that may be its cause.
+            # After this, the death of the trainer counts against the job, which may be its cause.
             _write(answers, {"begins": claim.job_id})
             outcome, clean, wakeups = runner.train(claim, record)
-            # A trainer that is to leave would give its next job back.
+            # A trainer that should stop would only release its next job.
             clean = clean and not leaving.is_set()
             working.clear()
             answer = {"job_id": claim.job_id, "outcome": outcome, "clean": clean}

@@ -1,9 +1,10 @@
 """
-The trainer of a worker: a process that is ready ahead of need.
+Manages the trainer process of a worker, which is kept ready for the next job.
 
-It is forked before there is a job, from a process that has done the imports, which take seconds.
-It trains one job after another as long as each ends cleanly; after any other end it is replaced.
-Processes are started from the worker's main thread only: the kernel ends them with that thread.
+A trainer is forked before there is a job, from a process that has done the imports, which take
+seconds. It trains one job after another as long as each attempt ends cleanly; otherwise it is
+replaced. Processes are started only from the worker's main thread: the kernel ends them with the
+thread that started them.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ log = logging.getLogger(__name__)
 
 SPIN_COUNT = "2000"
 """
-How often a thread of torch spins before it sleeps, unless the environment sets how to wait. As soon
-as anything else runs on the machine, threads that spin hold the core that the last one needs;
-threads that sleep at once are slow on a quiet machine (docs/decisions/0005).
+Default for GOMP_SPINCOUNT: how often a waiting OpenMP thread of torch spins before it sleeps. While
+anything else runs on the machine, spinning threads hold the core that the last thread needs;
+threads that sleep at once are slow on an idle machine (docs/decisions/0005).
 """
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
-"""Environment variables that set how to wait."""
+"""Environment variables that configure how threads wait; if one is set, it is left as it is."""
 DEVICE_ORDER = "PCI_BUS_ID"
-"""CUDA numbers the GPUs as nvidia-smi does, so that the lock is on the card that is used."""
+"""Makes CUDA number the GPUs as nvidia-smi does, so that the right card is locked."""
 MODULE = "worker.processes.trainer"
-"""With the `main` that a trainer runs."""
+"""Name of the module whose `main` a trainer process runs."""
 FAULT = "fault: "
-"""Prefix of an outcome that is due to this machine, not to the job."""
+"""Prefix of an outcome that was caused by this machine, not by the job."""
 LEAVE_S = 8.0
-"""Seconds a trainer gets to end before it is killed."""
+"""Seconds that a trainer gets to exit before it is killed."""
 
 
 class Ended(NamedTuple):
@@ -47,8 +48,8 @@ class Ended(NamedTuple):
     How an attempt at a job ended.
 
     Attributes:
-        outcome: an `worker.attempt.attempt.Outcome`.
-        wakeups: devices whose idle workers should hear that the job is runnable.
+        outcome: a `worker.attempt.attempt.Outcome`.
+        wakeups: the devices whose idle workers should be told that the job is runnable.
     """
 
     outcome: str
@@ -56,32 +57,32 @@ class Ended(NamedTuple):
 
     @property
     def fault(self) -> str:
-        """What is wrong with this machine, if that ended the attempt; else empty."""
+        """What is wrong with this machine, if a fault of it ended the attempt; else empty."""
         return self.outcome.removeprefix(FAULT) if self.outcome.startswith(FAULT) else ""
 
 
 class TrainerDied(Exception):
-    """The trainer ended without an answer about its job."""
+    """The trainer process ended without reporting an outcome for its job."""
 
 
 class NotBegun(TrainerDied):
-    """The trainer ended before it began its job: another trainer can."""
+    """The trainer process ended before it started its job, which another trainer can take."""
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a trainer, for a worker whose own is *given*."""
+    """Return the environment variables for a trainer; *given* are those of its worker."""
     waiting = {} if WAITING & given.keys() else {"GOMP_SPINCOUNT": SPIN_COUNT}
     return {**given, **waiting, "CUDA_DEVICE_ORDER": DEVICE_ORDER}
 
 
 class Trainers:
     """
-    The trainer of a worker, the one that replaces it, and the server both are forked from.
+    Owns a worker's fork server and its current trainer, and replaces them when needed.
 
     Args:
-        device: cpu or cuda.
-        module: with the `main` that a trainer runs.
-        answer_s: seconds that the fork server gets to answer before it is replaced.
+        device: the device to train on: cpu or cuda.
+        module: the name of the module whose `main` a trainer process runs.
+        answer_s: seconds to wait for an answer from the fork server before it is replaced.
     """
 
     def __init__(self, device: str, module: str = MODULE, *, answer_s: float = ANSWER_S) -> None:
@@ -91,10 +92,15 @@ class Trainers:
         self._leaving = threading.Event()
 
     def prepare(self) -> None:
-        """Start a trainer if there is none, unless the worker leaves; from the main thread only."""
+        """
+        Start a trainer if there is none, unless the worker is stopping.
+
+        Call this from the main thread only.
+        """
         if self._leaving.is_set():
             return
-        # One that is not ready is not asked: its number, which that needs, comes after the imports.
+        # A trainer that is not ready is not polled: that needs its process id, which comes only
+        # after the imports.
         if self._trainer is not None and self._trainer.ready and not self._trainer.alive():
             self._dismiss()
         if self._server is not None and not self._server.alive:
@@ -105,19 +111,22 @@ class Trainers:
             )
         if self._trainer is None:
             self._trainer = Trainer(self._server, self._device)
-        if self._leaving.is_set():  # `drain` may have come while there was no server to kill
+        if self._leaving.is_set():  # `drain` may have run while there was no server to kill
             self._server.kill()
 
     def fingerprint(self) -> str:
         """
-        Return the fingerprint of the trainer, once it is ready.
+        Wait until the trainer is ready; return its fingerprint.
+
+        The fingerprint is a digest of the hardware and library versions: where it is equal, results
+        are equal bit for bit.
 
         Raises:
-            TrainerDied: it ended before that, or the worker leaves.
+            TrainerDied: the trainer ended before it was ready, or the worker is stopping.
         """
         self.prepare()
         if self._trainer is None:
-            raise TrainerDied("the worker leaves")
+            raise TrainerDied("the worker is stopping")
         try:
             return self._trainer.fingerprint()
         except TrainerDied:
@@ -126,20 +135,19 @@ class Trainers:
 
     def train(self, claim: Claim, record: Record) -> Ended:
         """
-        Let a trainer train the job; return how that ended.
+        Have the trainer train the job; return how the attempt ended.
 
-        A trainer may be told to leave, or be killed, at the moment at which it gets the job. Then
-        the next trainer gets it, as nothing was done about it yet.
+        A trainer may exit or be killed at the moment at which it gets the job. Then another trainer
+        gets the job, since nothing was done for it yet.
 
         Raises:
-            TrainerDied: the trainer ended without an answer, or the worker leaves.
+            TrainerDied: the trainer ended without reporting an outcome, or the worker is stopping.
         """
         try:
             answer = self._try(claim, record)
         except NotBegun as death:
-            log.warning("%s: another trainer begins it: %s", claim.job_id, death)
-            # Only once: where two trainers end like this something is wrong, and the job is given
-            # back.
+            log.warning("%s: another trainer gets the job: %s", claim.job_id, death)
+            # Only once: if two trainers end like this, something is wrong, and the job is released.
             answer = self._try(claim, record)
         if not answer["clean"]:
             self._dismiss()
@@ -148,7 +156,7 @@ class Trainers:
     def _try(self, claim: Claim, record: Record) -> dict[str, Any]:
         self.prepare()
         if self._trainer is None:
-            raise TrainerDied("the worker leaves")
+            raise TrainerDied("the worker is stopping")
         try:
             return self._trainer.train(claim, record)
         except TrainerDied:
@@ -156,17 +164,21 @@ class Trainers:
             raise
 
     def kill(self) -> None:
-        """Kill the trainer; safe in any thread."""
+        """Kill the trainer. Safe to call from any thread."""
         trainer = self._trainer
         if trainer is not None and trainer.ready:
             trainer.signal(signal.SIGKILL)
 
     def drain(self) -> None:
-        """Ask the trainer to save its run and give it back; safe in a signal handler."""
+        """
+        Tell the trainer to save its run, release its job and exit; start no further trainer.
+
+        Safe to call from a signal handler.
+        """
         self._leaving.set()
         if self._trainer is not None and self._trainer.ready:
             self._trainer.signal(signal.SIGTERM)
-        # A trainer that is not ready ignores SIGTERM, as its server does, and has nothing to save.
+        # A trainer that is not ready has nothing to save, and ignores SIGTERM, as its server does.
         elif self._server is not None:
             self._server.kill()
 
@@ -174,15 +186,15 @@ class Trainers:
         """End the trainer and the fork server."""
         if self._trainer is not None:
             if self._server is not None and not self._trainer.ready:
-                self._server.kill()  # else the trainer would first finish its imports
+                self._server.kill()  # otherwise the trainer would first finish its imports
             self._dismiss()
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def _dismiss(self) -> None:
-        # Forgotten first: `drain` and `kill` may come from a signal handler or another thread
-        # meanwhile.
+        # Cleared first: `drain` and `kill` may be called meanwhile, from a signal handler or from
+        # another thread.
         trainer, self._trainer = self._trainer, None
         assert trainer is not None
         trainer.end()
@@ -190,14 +202,19 @@ class Trainers:
 
 class Trainer:
     """
-    One trainer process and the two pipes to it.
+    A trainer process and the two pipes to it.
 
     `worker.processes.trainer` describes the messages.
+
+    Args:
+        server: the server that forks the process.
+        device: the device to train on: cpu or cuda.
     """
 
     def __init__(self, server: ForkServer, device: str) -> None:
-        # Two stacks, so that nothing stays open where the second pipe cannot be made: a worker
-        # without descriptors tries again and again. *its* ends are closed here in any case.
+        # Two stacks, so that nothing stays open if the second pipe cannot be created: a worker that
+        # has run out of descriptors tries again and again. The trainer's ends (*its*) are closed
+        # here in any case.
         with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
             reads, to_it = os.pipe()
             its.callback(os.close, reads)
@@ -206,16 +223,16 @@ class Trainer:
             its.callback(os.close, writes)
             self._answers = ours.enter_context(os.fdopen(from_it))
             self._fork = Fork(server, device, (reads, writes))
-            ours.pop_all()  # they stay open; the fork has copies of its own two ends
+            ours.pop_all()  # these stay open; the fork has copies of its own two ends
         self._fingerprint: str | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether it is ready for a job."""
+        """Whether the trainer is known to be ready for a job."""
         return self._fingerprint is not None
 
     def alive(self) -> bool:
-        """Return whether the process runs."""
+        """Return whether the process is running."""
         return not self._fork.ended
 
     def fingerprint(self) -> str:
@@ -231,11 +248,11 @@ class Trainer:
 
     def train(self, claim: Claim, record: Record) -> dict[str, Any]:
         """
-        Hand over a job and wait for its end.
+        Send a job to the trainer and wait until the attempt ends; return the trainer's last answer.
 
         Raises:
-            NotBegun: the process ended before it said that it begins the job.
-            TrainerDied: it ended later.
+            NotBegun: the process ended before it reported the start of the job.
+            TrainerDied: the process ended later, without reporting an outcome.
         """
         self.fingerprint()
         try:
@@ -256,13 +273,13 @@ class Trainer:
         return answer
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal, if it still runs; safe in a signal handler."""
+        """Send a signal to the process if it is running. Safe to call from a signal handler."""
         self._fork.signal(number)
 
     def end(self) -> None:
-        """Ask the process to end, and kill it if it does not."""
-        with contextlib.suppress(BrokenPipeError):  # there is a job that it never took
-            # The end of its file is what tells a trainer without a job to end.
+        """Tell the process to exit, by closing its input; kill it if it does not exit in time."""
+        with contextlib.suppress(BrokenPipeError):  # a job in the buffer was never read
+            # A trainer without a job exits at the end of its input.
             self._jobs.close()
         if not self._fork.wait(LEAVE_S):
             self._fork.signal(signal.SIGKILL)

@@ -1,1 +1,1 @@
-"""Rows and events on their way from the loop to the store."""
+"""Sends a run's rows, evaluations and best states from the training loop to Redis."""

@@ -1,4 +1,4 @@
-"""Rows that are not stored yet: taken from the loop at little cost and kept in order."""
+"""The buffer of rows that are not stored yet; the training loop adds rows to it at little cost."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from optcore.training.reports import StepReport
 from store.jobs.series import FLOAT64
 
 BATCH_BYTES = 2**20
-"""Size of a batch, about. A Redis server runs one call at a time: larger ones delay others."""
+"""Approximate maximum size of a batch in bytes. Redis runs one call at a time: a large one delays
+others."""
 
 
 class Batch(NamedTuple):
     """
-    Consecutive rows.
+    Consecutive rows, to be sent in one call.
 
     Attributes:
-        first: number of the first.
-        data: packed as the store keeps them.
-        lrs: the lr of every parameter group in each row, float64; empty if there is one group.
+        first: the number of the first row.
+        data: the rows, packed as they are stored in Redis.
+        lrs: for each row, the lr of each parameter group, as float64; empty if there is only one
+            group.
     """
 
     first: int
@@ -33,23 +35,25 @@ class RowBuffer:
     """
     The rows of a run that are not stored yet, in order.
 
-    The loop adds rows, a second thread removes them. Adding takes no lock: extending a list is
-    atomic in CPython, and `pack` only deletes from its front.
+    The training loop adds rows, and a second thread removes them. Adding takes no lock: extending a
+    list is atomic in CPython, and `pack` only deletes from the front of the list.
 
-    `pack` moves what was added to arrays of numbers, which keep none of the objects that the rows
-    came in. A loop that adds often should also pack often: soon after they were made, these objects
-    are still in the processor's caches, and the ones freed are used again by the next steps.
+    `pack` moves the added reports to arrays of numbers and frees the report objects. A loop that
+    adds often should also pack often: soon after their creation, the objects are still in the
+    processor's caches, and the memory of freed objects is used again for the next steps.
 
     Args:
-        first: number of the first row.
-        width: columns of a row.
-        groups: number of parameter groups, whose lrs come with each row; 0 if there is only one.
-        most_bytes: size of rows and lrs at which the buffer is saturated.
+        first: the number of the run's first row.
+        width: the number of columns in a row.
+        groups: the number of parameter groups, whose lrs come with each row; 0 if there is only
+            one.
+        most_bytes: the size of rows and lrs, in bytes, at which the buffer is saturated.
 
     Attributes:
-        add: adds the row of a step, the one after the last.
-        add_all: adds the rows of many steps; if the iterator raises, those before are there.
-        first: number of the first row that is not stored.
+        add: adds the report of the next step.
+        add_all: adds the reports of the next steps from an iterator; if the iterator raises, the
+            reports before the error have been added.
+        first: the number of the first row that is not stored.
     """
 
     def __init__(self, *, first: int, width: int, groups: int = 0, most_bytes: int) -> None:
@@ -57,16 +61,16 @@ class RowBuffer:
         self._width, self._groups = width, groups
         self._most_bytes = most_bytes
         self._added: list[StepReport] = []
-        # The list's own methods: a step may take 0.1 ms, and a Python call shows at that rate.
+        # The list's own methods: a step may take 0.1 ms, and a Python call costs time at that rate.
         self.add, self.add_all = self._added.append, self._added.extend
-        # Reentrant, since whatever reads the arrays packs first. The loop takes it to pack, not to
-        # add.
-        self._lock = threading.RLock()  # guards all that follows
+        # Reentrant, since every method that reads the arrays packs first. The loop takes the lock
+        # to pack, but not to add.
+        self._lock = threading.RLock()  # guards everything below
         self._space = threading.Condition(self._lock)
         self._values, self._lrs = array("d"), array("d")
 
     def pack(self) -> None:
-        """Move what was added to the arrays."""
+        """Move the reports that were added to the arrays."""
         with self._lock:
             added = self._added[:]  # the loop may add more meanwhile
             if not added:
@@ -82,26 +86,26 @@ class RowBuffer:
                     self._values.extend(values)
                 if lrs:
                     self._lrs.extend(lrs)
-            # In place: `add` and `add_all` are bound to this very list, so it must never be another
-            # one. What the loop has added since the copy above stays.
+            # Deleted in place: `add` and `add_all` are bound to this list, so it must never be
+            # replaced. Reports that the loop has added since the copy above stay.
             del self._added[: len(added)]
 
     @property
     def saturated(self) -> bool:
-        """Whether the loop should wait for space before it adds more."""
+        """Whether the loop should wait for space before it adds more rows."""
         with self._lock:
             self.pack()
             return FLOAT64 * (len(self._values) + len(self._lrs)) >= self._most_bytes
 
     def wait_for_space(self, *, timeout_s: float) -> bool:
-        """Wait until the buffer is not saturated, at most *timeout_s*; return whether it is not."""
+        """Wait up to *timeout_s* seconds for space; return whether the buffer has space now."""
         with self._space:
             return self._space.wait_for(lambda: not self.saturated, timeout=timeout_s)
 
     def batch(self) -> Batch:
-        """Return the first rows, no more than should be sent at once; they stay until `drop`."""
+        """Return the first rows, as many as one call should send; `drop` removes them."""
         with self._lock:
-            # At least one: a row of many columns may alone be larger than a batch.
+            # At least one row: with many columns, a single row may be larger than a batch.
             rows = min(len(self), max(1, BATCH_BYTES // (FLOAT64 * self._width)))
             return Batch(
                 self.first,
@@ -110,7 +114,7 @@ class RowBuffer:
             )
 
     def drop(self, batch: Batch) -> None:
-        """Remove the rows of *batch*, the first ones: they are stored."""
+        """Remove the rows in *batch*, the first ones in the buffer, once they are stored."""
         with self._space:
             del self._values[: len(batch.data) // FLOAT64], self._lrs[: len(batch.lrs) // FLOAT64]
             self.first += len(batch.data) // FLOAT64 // self._width
@@ -123,8 +127,8 @@ class RowBuffer:
 
 
 def _packed(values: array[float]) -> bytes:
-    """Return float64s as the store keeps them."""
+    """Return *values* as bytes in little-endian order, as they are stored in Redis."""
     if sys.byteorder == "big":
-        # *values* is a slice, so a copy: the buffer keeps its own order.
+        # *values* is a slice, and so a copy: the buffer's own values keep their byte order.
         values.byteswap()
     return values.tobytes()

@@ -1,4 +1,4 @@
-"""Rows that the store has confirmed, and that are not yet in the journal or checked."""
+"""Rows that Redis has confirmed, until they are written to the journal and their lrs checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from worker.reporting.journal import Journal
 from worker.reporting.planned import LrPlan, OffPlan
 
 FLUSH_EVERY_S = 5.0
-"""Seconds between two flushes. One costs as much for a few rows as for some thousand, and takes
-the interpreter from the loop meanwhile."""
+"""Seconds between two flushes. A flush costs as much for a few rows as for some thousand, and
+keeps the loop from running meanwhile."""
 
 
 class ConfirmedRows:
@@ -20,9 +20,9 @@ class ConfirmedRows:
     Collects stored rows; a flush appends them to the journal and compares their lrs with the plan.
 
     Args:
-        plan: what lr should be.
-        journal: keeps the rows for a store that loses some; None keeps none.
-        clock: seconds, never going back.
+        plan: the planned lr at every step.
+        journal: the journal to append rows to; None for no journal.
+        clock: returns the time in seconds; must never go back.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ConfirmedRows:
         self._off_plan = False
 
     def add(self, batch: Batch) -> None:
-        """Take rows, those after the last."""
+        """Add the next rows, once they are stored."""
         self._pending.append(batch)
 
     @property
@@ -44,20 +44,25 @@ class ConfirmedRows:
             return False
         first, last = self._pending[0], self._pending[-1]
         late = self._clock() - self._flushed_at >= FLUSH_EVERY_S
-        # By number too, so that a backlog which is stored at once does not wait in memory.
+        # The number of rows counts too, so that a backlog which is stored at once does not stay in
+        # memory.
         return late or last.first - first.first >= CHUNK_ROWS
 
     def flush(self) -> OffPlan | None:
-        """Journal and check all rows taken so far; return the first lr that is off plan, once."""
+        """
+        Journal and check all rows added so far; return the first lr that was not as planned.
+
+        Return None if there is none, and in every flush after the one that found it.
+        """
         batches, self._pending = self._pending, []
         self._flushed_at = self._clock()
         if not batches:
             return None
         data = b"".join(batch.data for batch in batches)
-        # First, and for a job that is marked already too: the journal must have every row.
+        # First, and even if an lr was off plan before: the journal must have every row.
         if self._journal is not None:
             self._journal.add(data)
-        if self._off_plan:  # the job is marked: the rest need not be checked
+        if self._off_plan:  # the job is marked as off plan: further rows need not be checked
             return None
         lrs = b"".join(batch.lrs for batch in batches)
         off = self._plan.first_off(batches[0].first, data, lrs)
@@ -66,10 +71,10 @@ class ConfirmedRows:
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """
-        Yield the flushed rows from *first* to before *end*, packed, as `Journal.rows` does.
+        Yield the flushed rows from *first* up to but not including *end*, as `Journal.rows` does.
 
         Raises:
-            ValueError: they are not all there.
+            ValueError: the journal does not have all of these rows.
         """
         if self._journal is None:
             raise ValueError("there is no journal")

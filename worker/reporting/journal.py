@@ -1,4 +1,4 @@
-"""The journal of an attempt: its rows in a file, for a store that loses some of them."""
+"""The journal of an attempt: a local file with its rows, in case Redis loses some of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ log = logging.getLogger(__name__)
 
 class Journal:
     """
-    Every row of an attempt that the store has confirmed, in order.
+    A file with every row of an attempt that Redis has confirmed, in order.
 
-    A Redis server may lose its last second of writes in a crash; then it asks for the rows that it
-    lacks. Rows of earlier attempts are not needed: a store that has lost those has also lost the
-    claim, and the next attempt computes them again.
+    A Redis server may lose its last second of writes in a crash; the rows it lacks are then sent
+    again from here. Rows of earlier attempts are not needed: if Redis has lost those, it has also
+    lost the claim, and the next attempt computes them again.
 
     Args:
-        folder: on a local disk. The file has no name there, so that nothing is left of it when the
+        folder: a folder on a local disk. The file has no name there, so it disappears when the
             process ends, however it ends.
-        first: number of its first row.
-        width: bytes of a row.
+        first: the number of the attempt's first row.
+        width: the size of a row in bytes.
     """
 
     def __init__(self, folder: Path, *, first: int, width: int) -> None:
@@ -37,11 +37,11 @@ class Journal:
         self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
-        """Append packed rows, those after the last; an error ends the journal, not the run."""
+        """Append the next rows, packed. An error is logged, and the journal stays incomplete."""
         if self._file is None or not self._complete:
             return
         try:
-            # Unbuffered, so that a full disk shows here, and `rows` finds what was added.
+            # Unbuffered, so that a full disk raises here, and `rows` finds what was added.
             self._file.seek(0, os.SEEK_END)
             self._complete = self._file.write(data) == len(data)
         except OSError as error:
@@ -50,10 +50,13 @@ class Journal:
 
     def rows(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """
-        Yield the packed rows from *first* to before *end*, in chunks, each with its first row.
+        Yield the rows from *first* up to but not including *end*, in chunks.
+
+        Yields:
+            the number of the chunk's first row, and its rows, packed.
 
         Raises:
-            ValueError: they are not all there.
+            ValueError: the journal does not have all of these rows.
         """
         if self._file is None or not self._complete:
             raise ValueError("the journal is not complete")
@@ -63,7 +66,7 @@ class Journal:
             count = min(CHUNK_ROWS, end - row)
             self._file.seek((row - self._first) * self._width)
             data = self._file.read(count * self._width)
-            # Given fewer rows than it lacks, the store would ask for the rest again and again.
+            # If Redis got fewer rows than it lacks, the rest would be requested again and again.
             if len(data) != count * self._width:
                 raise ValueError(f"the journal ends before row {row + count}")
             yield row, data

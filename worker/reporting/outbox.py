@@ -1,4 +1,4 @@
-"""What a run sends to the store beside its rows: evaluations, and the best state so far."""
+"""What a run sends to Redis besides its rows: evaluations, and the best state so far."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from store.jobs.pointers import BestPointer
 from store.redis.functions import Call
 
 Send = Callable[[Call[Any]], Any]
-"""Sends a call, retrying while the store is away, and returns its answer."""
+"""A function that sends a call, retries while Redis is unavailable, and returns the result."""
 
 
 class Outbox:
     """
-    Evaluations, in order, and the latest best state, until the store has them.
+    Holds evaluations, in order, and the latest best state, until they are stored in Redis.
 
-    The loop adds, the reporter's thread sends.
+    The training loop adds them, and the reporter's thread sends them.
 
     Args:
-        claim: on the job.
-        lock: notified whenever something was stored.
+        claim: the claim on the job.
+        lock: a condition that is notified whenever something was stored.
 
     Attributes:
-        last_evaluation: the latest, if there was one.
+        last_evaluation: the latest evaluation, or None if there was none.
     """
 
     def __init__(self, claim: Claim, lock: threading.Condition) -> None:
@@ -43,48 +43,52 @@ class Outbox:
         return bool(self._evaluations) or self._best is not None
 
     def add_evaluation(self, report: Evaluation) -> None:
-        """Add an evaluation."""
+        """Add an evaluation to be sent."""
         with self._lock:
             self.last_evaluation = report
             self._evaluations.append(report)
 
     def set_best(self, best: BestPointer) -> None:
-        """Set the best state so far; its files are complete."""
+        """Set the best state so far, whose files are complete, as the one to be sent."""
         with self._lock:
             self._best = best
 
     def withdraw_best(self) -> BestPointer | None:
-        """Remove and return a best state that was not sent, so that its files can be deleted."""
+        """Remove and return the best state that was not sent yet, or None if there is none."""
         with self._lock:
-            # The store may have it, and point to its files, though its answer is not here yet. (Or
-            # there is none at all.)
+            # A best state that is being sent stays: the record may point to its files already,
+            # although the reply is not here yet. (Both are None if there is no best state.)
             if self._best is self._sending:
                 return None
             withdrawn, self._best = self._best, None
         return withdrawn
 
     def pop_needed(self) -> list[str] | None:
-        """Return the paths of the files that the job needs, if the store has just listed them."""
+        """Return the paths of the files that the job needs, if a reply has listed them since."""
         with self._lock:
             needed, self._needed = self._needed, None
             if needed is not None and self._best is not None:
-                needed.append(self._best.path)  # newer than the store's list
+                needed.append(self._best.path)  # newer than the list in the reply
         return needed
 
     def send_all(self, send: Send, *, rows: int) -> None:
-        """Send everything to a store that has *rows* rows."""
+        """
+        Send all evaluations, and the best state if the rows before it are stored.
+
+        *rows* is the number of rows that are stored.
+        """
         while self._evaluations:
             report = self._evaluations[0]
             send(self._evaluated(report))
-            # Removed only now: until the store has it, `flush` has to wait for it. Kept after that,
-            # for a store that loses some: the journal has rows alone.
+            # Removed only now, since `flush` has to wait until the evaluation is stored. Kept in
+            # `_sent` in case Redis loses it: the journal contains only rows.
             with self._lock:
                 self._sent.append(self._evaluations.pop(0))
                 self._lock.notify_all()
         self._send_best(send, rows)
 
     def resend_evaluations(self, send: Send) -> None:
-        """Send again the evaluations that were sent, to a store that has lost some."""
+        """Send all evaluations again that were sent before, since Redis has lost some."""
         for report in self._sent:
             send(self._evaluated(report))
 
@@ -92,11 +96,11 @@ class Outbox:
         with self._lock:
             best = self._best
             if best is None or best.step > rows:
-                return  # the rows before it go first: the store refuses a pointer beyond them
+                return  # the rows before it come first: otherwise Redis refuses the pointer
             self._sending = best
         needed = send(calls.best_kept(self._claim, **vars(best)))
         with self._lock:
-            # The loop may have set a better one meanwhile, which is still to be sent.
+            # The loop may have set a better state meanwhile, which is still to be sent.
             if self._best is best:
                 self._best = None
             self._sending, self._needed = None, needed
@@ -107,8 +111,8 @@ class Outbox:
 
 
 def metrics_of(report: Evaluation) -> dict[str, Any]:
-    """Return the metrics of an evaluation, without those that the job does not ask for."""
+    """Return the metrics in an evaluation, without those that the job does not request."""
     found = asdict(report)
     del found["examples"], found["best"]
-    # In the order of the fields, always: the store compares a replayed evaluation as text.
+    # Always in the order of the fields: a replayed evaluation is compared as text.
     return {name: value for name, value in found.items() if value is not None}

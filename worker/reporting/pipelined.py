@@ -1,4 +1,4 @@
-"""Rows written without waiting for the answer."""
+"""Writes rows to Redis without waiting for the reply."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ log = logging.getLogger(__name__)
 
 class PipelinedWriter:
     """
-    A connection of its own with at most one call in flight.
+    Sends rows on a separate connection to Redis, with at most one call in flight.
 
-    It handles no errors: any, also one that the answer reports, closes the connection, and the
-    rows in flight stay unanswered. `Reporter` sends them again on another connection and raises
-    what is still wrong. Sending rows twice does no harm: the store accepts rows that it has if they
+    Any error, even one in a reply, closes the connection, and it stays unknown whether the rows in
+    flight were stored. `Reporter` sends them again on another connection, and raises the error if
+    it persists. Sending rows twice does no harm: rows that are stored already are accepted if they
     are equal.
 
     Args:
-        client: of the store; the connection comes from its pool.
+        client: the Redis client; the connection comes from its pool.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -34,7 +34,7 @@ class PipelinedWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether rows can be sent."""
+        """Whether the connection is open."""
         return self._connection is not None
 
     @property
@@ -43,22 +43,22 @@ class PipelinedWriter:
         return self._in_flight is not None
 
     def open(self) -> None:
-        """Connect, if the store can be reached; this may take time."""
+        """Connect to Redis, if it can be reached; this may take a while."""
         with contextlib.suppress(redis.RedisError):
-            # Not returned to the pool until `close`, as no other call may come between rows and
-            # answer.
+            # Not returned to the pool until `close`, since no other call may come between the rows
+            # and the reply.
             self._connection = self._pool.get_connection()
 
     def send(self, batch: Batch, call: Call[str]) -> bool:
         """
-        Send *call*, which stores *batch*; return whether the connection took it.
+        Send *call*, which stores *batch*; return whether it was sent.
 
-        No other call may be in flight: then the socket's send buffer is empty, and handing it some
-        ten thousand bytes is a copy that does not block.
+        No other call may be in flight. So the socket's send buffer is empty, and takes some ten
+        thousand bytes without blocking.
         """
         assert self._in_flight is None
         try:
-            # A health check would send a PING and wait for the answer.
+            # A health check would send a PING and wait for the reply.
             self._connection.send_command("FCALL", call.function, 0, *call.args, check_health=False)
             self._in_flight = batch, call
         except Exception:  # the thread sends these rows again, and raises what is still wrong
@@ -66,33 +66,37 @@ class PipelinedWriter:
         return self.is_open
 
     def receive(self, *, within_s: float) -> tuple[Batch, str] | None:
-        """Return the batch in flight and the store's answer, or None if there is no answer yet."""
+        """
+        Wait up to *within_s* seconds for the reply to the call in flight.
+
+        Return the batch that was sent and the call's result, or None if there is no reply.
+        """
         if self._in_flight is None:
             return None
         batch, call = self._in_flight
         try:
-            # Read at once, without asking whether there is something to read: that took two system
-            # calls more, 60 us in a loop of short steps. "Nothing yet" must not end the connection.
+            # Read at once, without first checking for data: the check took two more system calls,
+            # 60 us in a loop of short steps. A timeout must not close the connection.
             reply = self._connection.read_response(timeout=within_s, disconnect_on_error=False)
             answer = call.read(reply)
         except redis.TimeoutError:
             return None
-        except Exception:  # of the connection, or of the store: it is raised when sent again
+        except Exception:  # if it persists, it is raised when the thread sends the rows again
             self._close_after_error()
             return None
         self._in_flight = None
         return batch, answer
 
     def close(self) -> None:
-        """Give the connection back; a call in flight stays unanswered."""
+        """Return the connection to the pool; the reply to a call in flight is discarded."""
         if self._connection is None:
             return
         if self._in_flight is not None:
-            # Its answer must not be read by the next user of this connection.
+            # The next user of this connection must not read the reply.
             self._connection.disconnect()
         self._pool.release(self._connection)
         self._connection = self._in_flight = None
 
     def _close_after_error(self) -> None:
-        log.debug("rows are sent again", exc_info=True)
+        log.debug("the connection failed; its rows will be sent again", exc_info=True)
         self.close()

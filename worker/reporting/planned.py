@@ -1,4 +1,4 @@
-"""Check that every lr that was applied is the one that the spec plans."""
+"""Checks that the lr applied at each step is the one that the spec determines."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from store.jobs.series import Series
 
 LR = COLUMNS.index("lr")
 AHEAD = 4096
-"""Updates whose lrs are computed at once: a call of a schedule costs as much for one."""
+"""Number of updates whose lrs are computed at once: computing a single lr would cost as much."""
 T = "t"
-"""Column that counts updates, in runs where a step may be skipped."""
+"""Name of the column that counts updates, in runs where a step may be skipped."""
 
 
 class OffPlan(NamedTuple):
     """
-    The first step whose lr was not the planned one.
+    The first step at which the applied lr was not the planned one.
 
     Attributes:
-        step: 0 for the first.
-        planned: lr by the spec.
-        applied: lr by the optimizer.
-        group: the pattern of its parameter group; empty if there is only one.
+        step: the number of the step, counted from 0.
+        planned: the lr that the spec determines.
+        applied: the lr that the optimizer used.
+        group: the pattern that names the parameter group; empty if there is only one group.
     """
 
     step: int
@@ -40,14 +40,17 @@ class OffPlan(NamedTuple):
 
 class LrPlan:
     """
-    What lr should be at every step, for every parameter group, computed from the spec alone.
+    The planned lr at every step for every parameter group, computed from the spec alone.
 
-    A difference in the last bit counts. The lr of a metric-driven schedule (plateau, greedy) cannot
-    be planned, and is never off plan.
+    The applied lr must be equal to the last bit. The lr of a metric-driven schedule (plateau,
+    greedy) cannot be planned, and is never off plan.
+
+    Args:
+        spec: the spec of the run.
 
     Attributes:
-        series: the columns of a row.
-        groups: number of parameter groups.
+        series: the columns of the run's rows.
+        groups: the number of parameter groups.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -60,31 +63,32 @@ class LrPlan:
 
     def first_off(self, first: int, data: bytes, lrs: bytes = b"") -> OffPlan | None:
         """
-        Return the first lr that is off plan, or None.
+        Return the first step at which an lr is off plan, or None.
 
         Args:
-            first: step of the first row.
-            data: packed rows.
-            lrs: the lr of every group in each row, float64; empty if there is one group.
+            first: the step of the first row in *data*.
+            data: the rows, packed as they are stored in Redis.
+            lrs: for each row, the lr of each parameter group, as float64; empty if there is only
+                one group.
         """
         rows = np.frombuffer(data, "<f8").reshape(-1, len(self.series.columns))
         displayed, steps = rows[:, LR], np.arange(first, first + len(rows))
-        # A step that is skipped, since the loss scale overflowed, does not count as an update: the
-        # next one has the same t and the same lr. Columns are float64, and t stays exact below
+        # A step that is skipped, because the loss scale overflowed, does not count as an update:
+        # the next step has the same t and the same lr. Columns are float64, and t is exact below
         # 2**53.
         t = (
             rows[:, self.series.columns.index(T)].astype(np.int64)
             if T in self.series.columns
             else steps
         )
-        # The lr that clients see is checked against the group that it is said to be of, and each
-        # group's against its own plan.
+        # The lr that clients see is checked against the plan of the group that it is displayed for,
+        # and each group's lr against its own plan.
         columns = [(self._displayed, displayed)]
         if self.groups > 1:
             table = np.frombuffer(lrs, "<f8").reshape(len(displayed), self.groups)
             columns += enumerate(table.T)
         found = [self._off(i, steps, t, column) for i, column in columns]
-        # Of groups that are off plan at the same step the first counts: `min` keeps their order.
+        # If several groups are off plan at the same step, `min` returns the first of them.
         return min(filter(None, found), key=lambda off: off.step, default=None)
 
     def _off(
@@ -93,8 +97,8 @@ class LrPlan:
         planned = self._planned[i].at(t)
         if planned is None:
             return None
-        # Exactly: both are the value of the schedule times the factor of the group, in float64
-        # (`ScheduledValue`). An lr of NaN differs from any plan.
+        # Exact comparison: both are the schedule's value times the group's factor, in float64
+        # (`ScheduledValue`). An lr of NaN differs from any planned lr.
         wrong = np.flatnonzero(planned != applied)
         if not len(wrong):
             return None
@@ -111,12 +115,12 @@ class _Planned:
         self._values = np.empty(0)
 
     def at(self, t: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """Return the lr of the updates *t*, in ascending order, or None if it cannot be planned."""
+        """Return the lrs at the updates *t* (ascending), or None if they cannot be planned."""
         if isinstance(self._schedule, MetricDrivenSchedule):
             return None
         first, last = int(t[0]), int(t[-1])
         if not self._first <= first <= last < self._first + len(self._values):
-            # From *first* on: updates come in ascending order, so none before it is asked for
+            # From *first* on: updates come in ascending order, so earlier ones are not needed
             # again.
             end = max(last + 1, min(first + AHEAD, self._total_steps))
             ahead = np.arange(first, end)
@@ -125,7 +129,7 @@ class _Planned:
 
 
 def _schedule(spec: RunSpec, group: ResolvedGroup) -> tuple[Schedule, float]:
-    """Return the lr schedule of *group*, its own or else the run's, and the factor on it."""
+    """Return the lr schedule for *group* (its own, or the run's) and the group's lr factor."""
     schedule = make_schedule(
         group.schedule or spec.schedule,
         lr=group.spec.hyperparameters()["lr"],

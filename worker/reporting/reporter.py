@@ -1,9 +1,9 @@
 """
-Reporting: rows leave the loop at once, and training does not wait until they are stored.
+Reporting: sends the rows of a run to Redis, without making training wait until they are stored.
 
-Two senders write the rows of a run to the store, under one lock: the loop, which writes without
-waiting for the answer, and the reporter's thread, which waits and retries. A step may be shorter
-than it takes to hand the interpreter to another thread, so in the normal case the loop does it all.
+Two senders write rows, under one lock: the training loop, which does not wait for the reply, and
+the reporter's thread, which waits and retries. A step may take less time than a switch between
+threads, so normally the loop sends all rows.
 
 The loop's connection (`PipelinedWriter`) is in one of three states, at first CLOSED::
 
@@ -13,34 +13,34 @@ The loop's connection (`PipelinedWriter`) is in one of three states, at first CL
               v          loop: a batch sent                             |
             IDLE ------------------------------> IN FLIGHT              |
             |    <------------------------------ |                      |
-            |      loop or thread: the answer    | break: an error,     |
+            |      loop or thread: the reply     | break: an error,     |
             |                                    | a refusal, or no     |
-            | break: an error                    | answer in SETTLE_S   |
+            | break: an error                    | reply in SETTLE_S    |
             +-------------------> CLOSED <-------+                      |
                                   |                                     |
                                   +-------------------------------------+
 
 Which sender may send, and when (`Cadence` tells the time):
 
-- The loop polls (`send_rows`). It sends in state IDLE only, a period after rows were last sent, and
-  at most PIPELINED_BYTES, which the socket takes without blocking. If the thread has the lock, it
-  sends nothing.
-- The thread sends when it is woken, which the loop does when it polls in state CLOSED, when there
-  are more rows than it may send, when an answer is late, when evaluations or best states are to be
-  sent, and when it waits for its rows to be stored. It also sends when the loop has not polled for
-  ABSENT_S, as in a step of a minute.
-- In state IN FLIGHT, the thread first waits SETTLE_S for the answer, so that a slow store does not
-  get the rows twice.
+- The loop sends when it polls (`send_rows`): only in state IDLE, only if a period has passed since
+  rows were last sent, and at most PIPELINED_BYTES, which the socket takes without blocking. While
+  the thread has the lock, the loop sends nothing.
+- The thread sends when the loop wakes it: when the loop polls in state CLOSED, has more rows than
+  it may send, has an overdue reply, has evaluations or best states to send, or waits for its rows
+  to be stored. The thread also sends if the loop has not polled for ABSENT_S, as in a step that
+  takes a minute.
+- In state IN FLIGHT, the thread first waits up to SETTLE_S for the reply, so that a slow server
+  does not get the rows twice.
 
-What may be dropped, and when: a row leaves the buffer only when the store has confirmed it, to the
-loop or to the thread. A break drops the connection and the answer, never the rows: they are still
-the first in the buffer, and the thread sends them again. Stored rows that arrive twice must be
-equal, else the store refuses them.
+What may be dropped, and when: a row leaves the buffer only when Redis has confirmed it, to the loop
+or to the thread. A break drops the connection and the reply, never the rows: they are still the
+first in the buffer, and the thread sends them again. Rows that are stored already must be equal to
+those that arrive again, otherwise they are refused.
 
-What happens on a break: the loop only notes it and wakes the thread. The thread sends the rows with
-retries, so it gets the error that the loop did not read: while the store is unreachable it waits,
-rows that the store has lost it sends again from the journal, and any other refusal is raised by the
-loop's next `check`. Then it opens the connection again.
+What happens on a break: the loop only closes the connection and wakes the thread. The thread sends
+the rows with retries, and so gets the error that the loop did not read. While Redis is unreachable,
+the thread waits. If Redis has lost rows, the thread sends them again from the journal. Any other
+refusal is raised by the loop's next `check`. Then the thread opens the connection again.
 """
 
 from __future__ import annotations
@@ -68,42 +68,43 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SETTLE_S = 2.0
-"""Seconds for which the thread waits for the answer to rows that the loop sent."""
+"""Seconds for which the thread waits for the reply to rows that the loop sent."""
 PIPELINED_BYTES = 2**15
-"""What the loop may send at once: well below a socket's send buffer, so that it never blocks."""
+"""Maximum number of bytes that the loop sends at once: less than a socket's send buffer takes, so
+that sending never blocks."""
 WAIT_S = 0.05
-"""How often a loop that waits for its rows checks for a store that is away, and for errors."""
+"""Seconds between two checks for errors and outages, while the loop waits for its rows."""
 
 
 class Reporter:
     """
-    Writes a run's rows, evaluations and best states to the store; see the module's docstring.
+    Writes a run's rows, evaluations and best states to Redis; see the module's docstring.
 
-    No row is ever dropped. When too many are not stored (`saturated`), the loop has to wait for
-    space.
+    No row is ever dropped. While too many rows are not stored (`saturated`), the loop has to wait
+    for space.
 
     Args:
-        claim: on the job.
-        sender: of calls to the store.
-        plan: what rows hold, and what lr should be.
-        first: number of the first row.
-        lease_ms: every write extends the lease by this much.
-        journal: keeps the rows for a store that loses some.
-        most_bytes: size of rows that are not stored, before the loop has to wait.
-        interrupt: set when something is requested of the run.
-        cadence: the clock of both senders.
-        writer: of the loop's rows; by default one of *sender*.
+        claim: the claim on the job.
+        sender: sends calls to Redis.
+        plan: the columns of the rows, and the planned lrs.
+        first: the number of the attempt's first row.
+        lease_ms: milliseconds from a write of rows until the lease expires.
+        journal: the journal, from which rows that Redis loses are sent again; None for none.
+        most_bytes: the size of rows that are not stored, in bytes, at which the loop has to wait.
+        interrupt: an event that this sets when an action is requested for the job.
+        cadence: the clock for both senders.
+        writer: writes the loop's rows; by default one from *sender*.
 
     Attributes:
-        take: takes the report of a step, the one after the last; call `send_rows` soon after.
-        take_all: takes the reports of many steps, as they are made.
-        pack: compacts what was taken; worth its while for some ten reports.
-        cadence: as given.
-        outbox: evaluations and best states to be sent; call `send_rows` soon after adding.
-        requested_action: what the store last asked for: '', pause, cancel, kill or timeout.
-        stalled_s: seconds for which the loop had to wait for space.
-        renewed_at: when the last confirmed rows were sent, by the cadence's clock; the store
-            extended the lease then, or later.
+        take: takes the report of the next step; call `send_rows` soon after.
+        take_all: takes the reports of the next steps from an iterator.
+        pack: compacts the reports that were taken; worthwhile for ten or more.
+        cadence: the clock for both senders.
+        outbox: the evaluations and best states to be sent; call `send_rows` soon after adding one.
+        requested_action: the action in the last reply: '', pause, cancel, kill or timeout.
+        stalled_s: the seconds for which the loop had to wait for space so far.
+        renewed_at: the time at which the last confirmed rows were sent, by the cadence's clock;
+            the lease was renewed then, or later.
     """
 
     def __init__(
@@ -133,12 +134,12 @@ class Reporter:
             groups=plan.groups if plan.groups > 1 else 0,
             most_bytes=most_bytes,
         )
-        # The buffer's own methods, without a call in between: they are on the path of every step.
+        # The buffer's own methods, without a further call: they run in every step.
         self.take, self.take_all = self._rows.add, self._rows.add_all
         self.pack = self._rows.pack
-        # Reentrant: the thread has it when one of its calls finds a gap, and `_resend` takes it
-        # again.
-        self._write_lock = threading.RLock()  # owned by the sender that writes
+        # Reentrant: the thread has the lock when one of its calls finds a gap, and `_resend`
+        # acquires the lock again.
+        self._write_lock = threading.RLock()  # acquired by the sender that writes
         self._writer = writer or sender.pipelined_writer()
         self._lock = threading.Condition(threading.Lock())  # notified when something was stored
         self.outbox = Outbox(claim, self._lock)
@@ -148,9 +149,9 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     def send_rows(self) -> None:
-        """Send rows if a period is over and the loop may; receive the answer to those before."""
+        """Poll: read the reply to rows sent before, and send further rows if the loop may."""
         done = True
-        if self._write_lock.acquire(blocking=False):  # else the thread is writing
+        if self._write_lock.acquire(blocking=False):  # otherwise the thread is writing
             try:
                 done = self._send_rows()
             finally:
@@ -164,7 +165,7 @@ class Reporter:
         return self._rows.saturated
 
     def wait_for_space(self) -> bool:
-        """Wait a moment for space for rows, and count the time; return whether there is some."""
+        """Wait up to `WAIT_S` for space, and count it as stalled; return whether there is space."""
         began = self.cadence.clock()
         self._wake.set()
         found = self._rows.wait_for_space(timeout_s=WAIT_S)
@@ -173,12 +174,12 @@ class Reporter:
         return found
 
     def check(self) -> None:
-        """Raise what the store refused, if it did."""
+        """Raise the error that ended the reporter's thread, such as a refused write, if any."""
         if self._error is not None:
             raise self._error
 
     def flush(self) -> None:
-        """Wait until everything taken so far is stored."""
+        """Wait until everything taken so far is stored; raise the error if that fails."""
         self._wake.set()
         with self._lock:
             stored = self._lock.wait_for(
@@ -190,7 +191,7 @@ class Reporter:
             self._flush_confirmed()
 
     def all_stored(self) -> bool:
-        """Wait until everything taken is stored; return False at once if the store is away."""
+        """Wait until everything taken is stored; return False as soon as Redis is unavailable."""
         self._wake.set()
         with self._lock:
             while self._has_work() and not self._error:
@@ -201,7 +202,7 @@ class Reporter:
         return True
 
     def send(self, call: Call[T]) -> T:
-        """Send *call* and return its answer; a store that has lost rows gets them again first."""
+        """Send *call* and return its result; if Redis has lost rows, send those again first."""
         try:
             return self._sender.send(call)
         except Gap as gap:
@@ -209,12 +210,12 @@ class Reporter:
         return self.send(call)
 
     def _resend(self, gap: Gap) -> None:
-        """Send the rows that the store had before, and the evaluations among them."""
-        # The store has every row that it confirmed: sending them again would close no gap, and
-        # `send` would never end.
+        """Send the rows again that Redis has confirmed and lost, and all evaluations."""
+        # Redis has every row that it confirmed: sending those again would close no gap, and `send`
+        # would never end.
         if gap.rows >= self._rows.first:
             raise gap
-        log.warning("%s: %s: they are sent again", self._claim.job_id, gap)
+        log.warning("%s: %s: the missing rows are sent again", self._claim.job_id, gap)
         with self._write_lock:
             self._flush_confirmed()
             try:
@@ -222,7 +223,7 @@ class Reporter:
                     self.send(self._append(first, data))
             except ValueError:
                 raise gap from None
-            # All of them: those that the store still has are equal, and change nothing.
+            # All of them: those that are still stored are equal, and change nothing.
             self.outbox.resend_evaluations(self._sender.send)
 
     def __enter__(self) -> Self:
@@ -243,7 +244,7 @@ class Reporter:
         return len(self._rows) > 0 or bool(self.outbox)
 
     def _send_rows(self) -> bool:
-        """Do what `send_rows` says, as the holder of the lock; return False to wake the thread."""
+        """Do the work of `send_rows` under the lock; return False if the thread must send."""
         self.cadence.polled()
         self._receive(within_s=0)
         if self._writer.awaits_answer:
@@ -253,25 +254,25 @@ class Reporter:
         if not self._writer.is_open or len(self._rows) * self._width > PIPELINED_BYTES:
             return False
         batch = self._rows.batch()
-        # Before it is sent: the lease is extended at the server, later than this, never earlier.
+        # Recorded before sending: the server renews the lease later than this, never earlier.
         self.cadence.sent()
         return self._writer.send(batch, self._append(batch.first, batch.data))
 
     def _receive(self, *, within_s: float) -> None:
-        """Take the answer to the rows in flight, if it comes within that time."""
+        """Wait up to *within_s* seconds for the reply to the rows in flight, and process it."""
         found = self._writer.receive(within_s=within_s)
         if found is not None:
             self._store_has(*found)
 
     def _run(self) -> None:
-        """Be the thread: write whenever woken, or when the loop is absent, until closed."""
+        """Run the thread: write when woken, or when the loop is absent, until closed."""
         try:
             while not self._closing or self._has_work():
-                # `or`: while the loop is absent nothing is left of its time, and a wait for 0 s
+                # `or`: while the loop is absent, its remaining time is 0 s, and waiting for 0 s
                 # would spin.
                 woken = self._closing or self._wake.wait(self.cadence.until_absent_s() or ABSENT_S)
                 if woken:
-                    # Before the rows are looked at, so that a wake for later ones is not lost.
+                    # Cleared before the rows are read, so that a wake for later rows is not lost.
                     self._wake.clear()
                 with self._write_lock:
                     if woken or not self.cadence.until_absent_s():
@@ -280,7 +281,7 @@ class Reporter:
                         self._flush_confirmed()
             with self._write_lock:
                 self._flush_confirmed()
-        except Exception as error:  # for `check`: from here on nothing is stored any more
+        except Exception as error:  # raised by `check`: from here on nothing more is stored
             with self._lock:
                 self._error = error
                 self._lock.notify_all()
@@ -289,7 +290,7 @@ class Reporter:
                 self._writer.close()
 
     def _write_all(self) -> None:
-        """Write all rows, then the outbox, with retries; then let the loop send again."""
+        """Write all rows, then the outbox, with retries; then open the loop's connection again."""
         self._receive(within_s=SETTLE_S)
         if self._writer.awaits_answer:
             self._writer.close()
@@ -297,16 +298,16 @@ class Reporter:
             batch = self._rows.batch()
             self.cadence.sent()
             self._store_has(batch, self.send(self._append(batch.first, batch.data)))
-            if len(self._rows) < CHUNK_ROWS:  # they came meanwhile: the loop sends them
+            if len(self._rows) < CHUNK_ROWS:  # added meanwhile: the loop sends these rows
                 break
-            if self._confirmed.due:  # a long backlog would wait here in memory
+            if self._confirmed.due:  # otherwise a long backlog would stay in memory
                 self._flush_confirmed()
         self.outbox.send_all(self.send, rows=self._rows.first)
         if not self._writer.is_open and not self._closing:
             self._writer.open()
 
     def _store_has(self, batch: Batch, requested_action: str) -> None:
-        """Note that the store has *batch*, and what it asks for."""
+        """Process the reply to *batch*: its rows are stored, and an action may be requested."""
         self.requested_action, self.renewed_at = requested_action, self.cadence.sent_at
         if requested_action:
             self._interrupt.set()
@@ -316,7 +317,7 @@ class Reporter:
             self._lock.notify_all()
 
     def _flush_confirmed(self) -> None:
-        """Journal and check the rows stored since; tell the store if an lr was off plan."""
+        """Journal and check the rows stored since the last flush; record an lr that is off plan."""
         off = self._confirmed.flush()
         if off is not None:
             self._sender.send(calls.off_plan(self._claim, **off._asdict()))

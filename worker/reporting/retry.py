@@ -1,4 +1,4 @@
-"""Calls to a store that may be away: they are retried while training continues."""
+"""Sends calls to Redis, retrying while it is unavailable; training continues meanwhile."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GIVE_UP_AFTER_S = 600.0
-"""Seconds after which a store that stays away is an error."""
-# A worker promises to save its job and give it back within 8 s of SIGTERM; the rest is for that.
+"""Seconds of retries after which the error is raised."""
+# A worker promises to save its run and release its job within 8 s of SIGTERM; the rest of the 8 s
+# is for that.
 GIVE_UP_WHEN_LEAVING_S = 4.0
-"""The same once the worker was told to leave: it is killed soon after."""
+"""Seconds of retries after which the error is raised, once the worker should stop."""
 RETRY_S = 0.25
-"""Seconds between two tries."""
+"""Seconds between two tries to send a call."""
 
 
 class RetryingSender:
     """
-    Sends calls, and sends them again until the store answers. A repeated call changes nothing.
+    Sends calls to Redis, and retries while Redis is unavailable. Repeating a call does no harm.
 
     Args:
-        client: of the store; does not retry by itself.
-        leaving: set when the worker was told to leave.
+        client: the Redis client, which does not retry by itself.
+        leaving: an event that is set when the worker should stop.
 
     Attributes:
-        retrying: whether a call is waiting for a store that is away.
+        retrying: whether a call is being retried because Redis is unavailable.
     """
 
     def __init__(self, client: redis.Redis, leaving: threading.Event) -> None:
@@ -42,26 +43,26 @@ class RetryingSender:
         self._client, self._leaving = client, leaving
 
     def pipelined_writer(self) -> PipelinedWriter:
-        """Return a writer of rows on a connection of its own; it does not retry."""
+        """Return a writer for rows, which has a separate connection and does not retry."""
         return PipelinedWriter(self._client)
 
     def send(self, call: Call[T]) -> T:
         """
-        Send *call* and return its answer.
+        Send *call* and return its result.
 
         Raises:
-            RedisError: the store stayed away for too long, or rejects the call.
+            RedisError: Redis was unavailable for too long, or rejected the call.
         """
         began = time.monotonic()
         logged = False
         while True:
             try:
                 answer = send(self._client, call)
-            # Anything else is no outage: sent again, the call would be refused again.
+            # Other errors are no outage: if the call was sent again, it would fail again.
             except UNAVAILABLE as error:
                 self.retrying = True
                 if not logged:
-                    log.warning("%s is retried: the store is away: %s", call.name, error)
+                    log.warning("%s is retried: Redis is unavailable: %s", call.name, error)
                     logged = True
                 limit = GIVE_UP_WHEN_LEAVING_S if self._leaving.is_set() else GIVE_UP_AFTER_S
                 if time.monotonic() - began > limit:
@@ -69,5 +70,6 @@ class RetryingSender:
             else:
                 self.retrying = False
                 return answer
-            # The pause does not grow: most restarts take a second, and rows wait meanwhile.
+            # The pause does not grow: most restarts of Redis take a second, and rows wait
+            # meanwhile.
             time.sleep(RETRY_S)

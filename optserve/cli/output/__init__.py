@@ -1,1 +1,1 @@
-"""What the command prints: reports of jobs, tables, charts and a live line."""
+"""Output of the command: reports on jobs, tables, charts and a live progress line."""

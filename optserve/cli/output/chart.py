@@ -1,4 +1,4 @@
-"""Charts as text. Each column spans all values that fall into it, so that no spike is lost."""
+"""Charts as text. Each column spans all values that fall into it, so every spike is visible."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 DOTS_PER_COLUMN, DOTS_PER_LINE = 2, 4
-"""Dots in one braille character, across and down."""
+"""Columns and rows of dots in one braille character."""
 BRAILLE = 0x2800
 # Unicode added the lowest row to the six dots of ordinary braille, so its bits come last.
 BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""Bit of the dot in each column and line of a braille character."""
+"""Bit of each dot in a braille character, by column and row of the dot."""
 WALL, CORNER, FLOOR = "\u2502", "\u2514", "\u2500"
 NOT_FINITE = "x"
-"""Marks, in the top line, a column with a NaN or infinite value."""
-# 32 letters: the service compares at most as many jobs (`MAX_COMPARED_JOBS`).
+"""Character in the top line that marks a column with a NaN or infinite value."""
+# 32 letters: the service compares at most 32 jobs (`MAX_COMPARED_JOBS`).
 LETTERS = "abcdefghijklmnopqrstuvwyzABCDEFG"
-"""One for each of several curves; without x, which is `NOT_FINITE`."""
+"""Characters that draw the curves of a comparison, one each; x is reserved for `NOT_FINITE`."""
 SEVERAL = "*"
-"""Drawn where curves overlap."""
+"""Character drawn where curves overlap."""
 
 
 class Curve(NamedTuple):
     """
-    Points to draw.
+    A curve to draw.
 
     Attributes:
-        x: positions, ascending.
-        values: one for each position.
-        end: the position up to which the last value holds.
+        x: positions of the points on the x axis, ascending.
+        values: value of each point.
+        end: position up to which the last value continues.
     """
 
     x: Sequence[float]
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """The area of a chart: x from *start*, *span* wide; values from *low* to *high*."""
+    """The plot area: the x axis from *start*, *span* long; the y axis from *low* to *high*."""
 
     start: float
     span: float
@@ -50,7 +50,7 @@ class _Frame(NamedTuple):
 
 
 class _Trace(NamedTuple):
-    """A curve in dots: lowest and highest of each column; columns with a NaN or infinity."""
+    """A curve as dots: the lowest and highest dot per column; the columns with NaN or infinity."""
 
     spans: list[tuple[int, int] | None]
     not_finite: set[int]
@@ -66,18 +66,18 @@ def chart(
     total: int | None = None,
 ) -> list[str]:
     """
-    Return *values*, from left to right, as lines of text.
+    Return a chart of *values*, from left to right, as lines of text.
 
     A column of dots reaches from the smallest to the largest value that falls into it, so that a
-    spike of one step shows at any width.
+    spike of one step is visible at any width.
 
     Args:
-        title: of the first line.
-        values: not empty.
-        width: of the lines, in characters, labels included.
-        height: of the picture, in lines.
-        steps: of the values, ascending; default: 0, 1, ...
-        total: number of steps; default: as many as values.
+        title: text of the first line.
+        values: the values to draw; not empty.
+        width: width of the lines in characters, labels included.
+        height: height of the plot area in lines.
+        steps: step of each value, ascending; default: 0, 1, ...
+        total: number of steps on the x axis; default: the number of values.
     """
     total = len(values) if total is None else total
     frame = _frame(values, 0, total, width=width, height=height)
@@ -88,18 +88,18 @@ def chart(
 
 def overlaid(title: str, curves: Sequence[Curve], *, width: int, height: int) -> list[str]:
     """
-    Return *curves* over each other as lines of text, each drawn with its letter of `LETTERS`.
+    Return a chart of *curves* as lines of text; each curve is drawn with a letter of `LETTERS`.
 
     Args:
-        title: of the first line.
-        curves: as many as there are letters at most; not all of them empty.
-        width: of the lines, in characters, labels included.
-        height: of the picture, in lines.
+        title: text of the first line.
+        curves: the curves, at most one for each letter; at least one has points.
+        width: width of the lines in characters, labels included.
+        height: height of the plot area in lines.
     """
     x = [at for curve in curves for at in curve.x]
     start, end = min(x), max([*x, *(curve.end for curve in curves)])
     values = [value for curve in curves for value in curve.values]
-    # Curves of a single step have no width; 1 keeps them from a division by 0.
+    # The curves may all consist of one step; a span of 1 then avoids a division by 0.
     frame = _frame(values, start, end - start or 1, width=width, height=height)
     cells = [[" "] * frame.columns for _ in range(height)]
     for letter, curve in zip(LETTERS, curves, strict=False):
@@ -124,7 +124,7 @@ def _frame(
 def _framed(
     title: str, cells: Sequence[Sequence[str]], frame: _Frame, first: str, last: str
 ) -> list[str]:
-    """Return *cells* with title, labels and axes around them."""
+    """Return the lines of a chart: *cells* with title, labels and axes around them."""
     margin = frame.margin
     labels = {0: f"{frame.high:.4g}", frame.height - 1: f"{frame.low:.4g}"}
     lines = [f"{'':{margin}}  {title}"]
@@ -136,7 +136,7 @@ def _framed(
 
 
 def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
-    """Return *curve* in *columns* columns of *dots* dots."""
+    """Return *curve* as dots, in *columns* columns of *dots* dots each."""
     spans: list[tuple[int, int] | None] = []
     not_finite: set[int] = set()
     before: int | None = None
@@ -157,7 +157,7 @@ def _trace(curve: Curve, frame: _Frame, columns: int, dots: int) -> _Trace:
 
 
 def _buckets(curve: Curve, frame: _Frame, count: int) -> list[list[float]]:
-    """Return the values in each of *count* columns; an empty one repeats the last value."""
+    """Return the values in each of *count* columns; an empty column repeats the value before it."""
 
     def column(x: float) -> int:
         # The end of the axis itself would be one column too far.

@@ -18,20 +18,20 @@ from optserve.contract.states import State
 
 REFRESH_PER_S = 8
 QUIET_S = 5.0
-"""Seconds between two lines where the output is not a terminal."""
+"""Minimum seconds between two lines if the output is not a terminal."""
 WINDOW_S = 5.0
 """Seconds over which the speed is measured."""
 
 
 class Speed:
-    """Steps per second over the last few seconds."""
+    """Measures the training speed over the last few seconds, in steps per second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque()
 
     def update(self, steps: int) -> None:
-        """Note that *steps* are done by now."""
+        """Record that *steps* steps have been made by now."""
         now = self._clock()
         self._samples.append((now, steps))
         # Two samples stay, however old: a job with a step a minute has a speed, too.
@@ -39,13 +39,13 @@ class Speed:
             self._samples.popleft()
 
     def __call__(self) -> float:
-        """Return the speed; 0 while it is unknown."""
+        """Return the speed in steps per second; 0 while it is unknown."""
         (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
 
 def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
-    """Show a job's progress until it ends; return how it ended."""
+    """Show the progress of a job until it ends; return the last event of its stream."""
     last: MetricRow | None = None
     speed = Speed()
     state = job.state
@@ -58,7 +58,7 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
                 last = update[-1]
                 speed.update(last.step + 1)
             elif isinstance(update, RowsTruncated):
-                # The steps before are trained no faster for having been trained twice.
+                # Measured anew from here: steps that are sent again must not count as progress.
                 last, speed = None, Speed()
                 speed.update(update.step)
             else:
@@ -74,7 +74,7 @@ def follow(client: Client, job: Job, console: Terminal) -> StreamEnd:
 
 
 def progress_line(state: State, last: MetricRow | None, total: int, per_second: float) -> str:
-    """Return the lr and loss of the *last* step, the speed and the time left."""
+    """Return a line with the lr and loss of the *last* step, the speed, and the time left."""
     if last is None:
         return f"{state} ..."
     done = last.step + 1
@@ -87,7 +87,7 @@ def progress_line(state: State, last: MetricRow | None, total: int, per_second: 
 
 
 def duration(seconds: float) -> str:
-    """Return ``1:05`` or ``2:03:04``."""
+    """Return *seconds* as text: ``1:05``, or ``2:03:04`` from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

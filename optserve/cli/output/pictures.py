@@ -9,13 +9,13 @@ from optserve.cli.output.chart import Curve, chart, overlaid
 from optserve.contract.answers.charts import Chart, ComparedJob, Comparison
 
 HEIGHTS = {"loss": 8, "lr": 6}
-"""Columns that are drawn, and the height of each in lines."""
+"""The columns to draw, and the height of each chart in lines."""
 COMPARED_HEIGHT = 16
 MIN_WIDTH, MAX_WIDTH = 40, 100
 
 
 def job_chart(found: Chart, width: int) -> list[str]:
-    """Return lines that draw loss and lr of a job; none for a job without steps."""
+    """Return the lines of the charts of a job's loss and lr; none for a job without steps."""
     lines: list[str] = []
     for name, height in HEIGHTS.items() if found.total else ():
         curve = found.columns[name]
@@ -28,7 +28,7 @@ def job_chart(found: Chart, width: int) -> list[str]:
 
 
 def comparison_chart(found: Comparison, width: int) -> list[str]:
-    """Return lines that draw several jobs, each with its letter; none if no job has steps."""
+    """Return the lines of a chart of several jobs, one letter per job; none if no job has steps."""
     curves = [_curve(job) for job in found.data]
     if not any(curve.x for curve in curves):
         return []
@@ -45,8 +45,8 @@ def _merged(
     x: Sequence[float], values: Sequence[float], not_finite: Sequence[float]
 ) -> list[tuple[float, float]]:
     """Return the points in order of x, with a NaN at each x in *not_finite*."""
-    # A bucket with a finite value has no point for its NaN, only an entry in not_finite. Here it
-    # becomes one, so that `chart` marks its column.
+    # A bucket with a finite value has no point for its NaN, only an entry in not_finite. Here that
+    # entry becomes a point, so that `chart` marks its column.
     points = [*zip(x, values, strict=True), *((at, math.nan) for at in not_finite)]
     return sorted(points, key=lambda point: point[0])
 

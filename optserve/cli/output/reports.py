@@ -1,4 +1,4 @@
-"""Reports on jobs: a list, the facts of one, its chart, its history, its checkpoints."""
+"""Reports on jobs: a list of jobs, and the facts, chart, history and checkpoints of one job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optserve.contract.states import State
 
 
 def print_jobs(found: Sequence[ListedJob], terminal: Terminal) -> None:
-    """Print a line per job; in a narrow terminal only names are truncated."""
+    """Print a line per job; in a narrow terminal only the names are truncated."""
     header = ["job", "state", "step", "accuracy", "name"]
     rows = [
         [
@@ -38,14 +38,14 @@ def print_facts(job: Job, terminal: Terminal) -> None:
 
 
 def print_chart(client: Client, job_id: str, terminal: Terminal) -> None:
-    """Draw lr and loss of every step."""
+    """Print a chart of the lr and loss of all steps of a job."""
     found = client.chart(job_id, columns=list(pictures.HEIGHTS))
     for line in pictures.job_chart(found, terminal.width):
         terminal.say(line)
 
 
 def print_history(events: Iterable[Event], terminal: Terminal) -> None:
-    """Print a line per entry, truncated to the width of a terminal."""
+    """Print a line per entry of a job's history, truncated to the width of a terminal."""
     for event in events:
         data = ", ".join(f"{name} {value}" for name, value in event.data.items())
         line = visible(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<16} {data}")
@@ -83,7 +83,7 @@ def follow_and_report(client: Client, job: Job, terminal: Terminal) -> bool:
 
 
 def _facts(job: Job) -> dict[str, str]:
-    """Return the facts that this job has: name -> text."""
+    """Return the facts of *job* that are known, as name -> text."""
     optimizer, schedule = job.spec.get("optimizer", {}), job.spec.get("schedule", {})
     found = {
         "job": job.id,
@@ -95,7 +95,7 @@ def _facts(job: Job) -> dict[str, str]:
         "optimizer": f"{optimizer.get('kind')} ({optimizer.get('dialect')}), "
         f"lr {optimizer.get('lr')}",
         "schedule": f"{schedule.get('kind')}" + (" after a warmup" * bool(schedule.get("warmup"))),
-        "stalled": f"{job.stalled_s:.1f} s, until its steps were stored" if job.stalled_s else "",
+        "stalled": f"{job.stalled_s:.1f} s, waiting for the store" if job.stalled_s else "",
         "bits": "" if job.bitwise else "not those of one uninterrupted run",
         "queue": _queue_position(job),
         "waits for": _awaited(job),

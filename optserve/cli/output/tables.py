@@ -1,4 +1,4 @@
-"""Tables: aligned in a terminal, separated by tabs elsewhere."""
+"""Tables: aligned columns in a terminal, tab-separated values elsewhere."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ GAP = "  "
 
 def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
-    Print *rows*: with *header* and aligned in a terminal, else separated by tabs alone.
+    Print *rows*: aligned below *header* in a terminal, else separated by tabs without a header.
 
-    Where a terminal is too narrow, only the last column is truncated.
+    If a terminal is too narrow, only the last column is truncated.
     """
     rows = [[visible(cell) for cell in row] for row in rows]
     if not terminal.is_terminal:
         for row in rows:
-            # Past rich, which replaces tabs by spaces.
+            # Not printed with rich, which replaces tabs by spaces.
             terminal.file.write("\t".join(row) + "\n")
         return
     lines = aligned([header, *rows], terminal.width)
@@ -31,7 +31,7 @@ def print_table(terminal: Terminal, header: Sequence[str], rows: Sequence[Sequen
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Return *rows* as lines of at most *width*; only the last column is truncated."""
+    """Return *rows* as aligned lines of *width* cells; only the last column is truncated."""
     # Not a table of rich: in 80 columns that would truncate ids, too.
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     left = width - sum(widths) - len(GAP) * len(widths)
@@ -48,6 +48,6 @@ def _padded(cell: str, width: int) -> str:
 def _truncated(text: str, width: int) -> str:
     if width <= 0:
         return ""
-    line = Text(text)  # it counts cells, of which CJK characters have two
+    line = Text(text)  # rich counts terminal cells: a CJK character takes two
     line.truncate(width, overflow="ellipsis")
     return line.plain

@@ -15,20 +15,20 @@ CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class Terminal(Console):
-    """A console for untrusted text: no markup, no emoji names, no control characters."""
+    """A console for untrusted text: no markup, no emoji codes, and escaped control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         # With markup, rich would take [red] in the name of a job for a style.
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401  as rich has them
-        """Return *text*, which may have several lines, as rich prints it."""
+        """Return *text*, which may have several lines, with control characters escaped."""
         # Console.print passes every string through this, so no string reaches the terminal
         # unescaped.
         return super().render_str("\n".join(visible(line) for line in text.split("\n")), **options)
 
     def say(self, text: str, *, style: str | None = None) -> None:
-        """Print *text* without breaking its lines."""
+        """Print *text* without wrapping its lines."""
         self.print(text, style=style, soft_wrap=True)
 
 

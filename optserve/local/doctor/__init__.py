@@ -1,1 +1,1 @@
-"""What is wrong with the home of a local stack, and what to do: ``optserve doctor``."""
+"""``optserve doctor``: find what is wrong in the home of a local stack, and how to fix it."""

@@ -1,10 +1,10 @@
 """
-The check of an embedded server's data: its append-only files.
+The check of the append-only files in which an embedded server stores its data.
 
-A manifest names them: a base, which is a snapshot, and files with the commands since then. The
-server itself truncates an unfinished command at the end of the last file, and refuses to start with
-anything else that it cannot read. The tools that come in its program tell where that begins, and
-can truncate it.
+A manifest names the files: a base, which is a snapshot, and files with the commands executed since
+then. The server itself truncates an unfinished command at the end of the last file, and refuses to
+start if it cannot read anything else. Its program contains tools that report where the unreadable
+part of a file begins, and can truncate the file there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SUBJECT = "redis: files"
 FOLDER = "appendonlydir"
 MANIFEST = "appendonly.aof.manifest"
 SNAPSHOTS = (b"VALKEY", b"REDIS")
-"""First bytes of a base that is a snapshot and not a file of commands."""
+"""The first bytes of a base file that is a snapshot and not a file of commands."""
 READ = re.compile(r"size=(\d+), ok_up_to=(\d+)")
 GARBAGE = re.compile(r"format error|Expected (\\r\\n|prefix)")
-"""In the tool's output on bytes that are no command; not on an unfinished command."""
+"""Matches the tool's output if bytes are not a command, but not if a command is unfinished."""
 COMMAND = re.compile(rb"\*[1-9]\d{0,5}\r\n\$\d+\r\n")
 RESTORE = "restore the folder from a backup, or move it away to start with an empty store"
 
@@ -39,9 +39,9 @@ class Readable:
     How much of a file of commands can be read.
 
     Attributes:
-        size: of the file, in bytes.
-        end: where the last whole command ends.
-        unfinished: whether the file ends within a command that starts there.
+        size: size of the file in bytes.
+        end: offset in bytes at which the last complete command ends.
+        unfinished: whether an unfinished command starts at *end* and the file ends within it.
     """
 
     size: int
@@ -50,7 +50,7 @@ class Readable:
 
 
 def check_files(home: Home) -> Iterator[Finding]:
-    """Check whether the server can read its files."""
+    """Check whether the embedded server can read its append-only files."""
     folder = home.data / FOLDER
     if home.settings.redis_url is not None or not folder.is_dir():
         return
@@ -75,7 +75,7 @@ def _finding(folder: Path) -> Finding:
         if kind == "b" and not _is_whole(path):
             return Finding(SUBJECT, f"{path} is damaged", RESTORE)
     for path in commands:
-        # File by file: run on the manifest, the tool stumbles over a base that is a snapshot.
+        # File by file: run on the manifest, the tool fails if the base is a snapshot.
         found = readable(path)
         if found.end == found.size or (found.unfinished and path == commands[-1]):
             continue
@@ -114,7 +114,7 @@ def readable(path: Path) -> Readable:
     Return how much of a file of commands can be read.
 
     Raises:
-        ServerError: the tool is not installed.
+        ServerError: the server's program is not installed.
     """
     size = path.stat().st_size
     done = _tool("valkey-check-aof", path)
@@ -129,7 +129,7 @@ def readable(path: Path) -> Readable:
 def _tool(
     name: str, path: Path, *options: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the server's program as the tool *name*: it behaves by the name it is started with."""
+    """Run the tool *name*: the server's program becomes the tool under whose name it is started."""
     return subprocess.run(
         [name, *options, str(path)],
         executable=binary(),
@@ -146,13 +146,13 @@ def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
     num_bytes = found.size - found.end
     message = f"the last {num_bytes} of {found.size} bytes of {path} cannot be read"
     if lost := _commands(path, found.end):
-        message += f"; {lost} commands written after the damage are among them"
-    todo = f"--repair copies {folder} and truncates them"
+        message += f"; {lost} commands written after the damage are among these bytes"
+    todo = f"--repair copies {folder} and truncates these bytes"
 
     def repair() -> str:
         copy = _copied(folder)
         done = _tool("valkey-check-aof", path, "--fix", answer="y\n")
-        # The tool looks for the damage anew, and truncates where it finds it.
+        # The tool searches for the damage again, and truncates the file where it finds it.
         if done.returncode or path.stat().st_size != found.end:
             raise RepairFailed(f"{path} could not be repaired: {done.stdout}{done.stderr}")
         return f"{num_bytes} bytes were truncated from {path}; the original is in {copy}"
@@ -161,7 +161,7 @@ def _damaged(folder: Path, path: Path, found: Readable) -> Finding:
 
 
 def _commands(path: Path, begin: int) -> int:
-    """Return how many commands seem to begin after the damage at byte *begin*."""
+    """Return the number of commands that seem to begin after the damage at byte *begin*."""
     # Mapped, since the file may be larger than memory.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return sum(1 for _ in COMMAND.finditer(content, begin))

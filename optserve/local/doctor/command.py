@@ -1,4 +1,4 @@
-"""``optserve doctor``: checks of a local stack's home, and repairs."""
+"""``optserve doctor``: the command that checks the home of a local stack and repairs it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from optserve.local.doctor.findings import Finding, RepairFailed
 def command(
     home: Home = DEFAULT_HOME,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Fix what can be fixed; no stack may run on it.")
+        bool, typer.Option("--repair", help="Fix what can be fixed. The stack must be stopped.")
     ] = False,
 ) -> None:
-    """Check the home of a local stack, and say how to fix what is wrong."""
+    """Check the files of a local stack, and say how to fix each problem."""
     problems = 0
     for finding in examine(home, repair=repair):
         if finding.ok:

@@ -1,7 +1,7 @@
 """
-All checks, in order: first those of files, then those that need a running store.
+All checks in order: first the checks of files, then those that need a running store.
 
-To add a check, write a function in this folder and name it in one of the two lists below.
+To add a check, write a function in this folder and add its name to one of the two lists below.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from store.redis.connect import connect
 from store.storage.storage import Storage
 
 ANSWER_S = 10.0
-"""Seconds that the store may take to answer."""
+"""Maximum seconds to wait for a response from the store."""
 FileCheck = Callable[[Home], Iterator[Finding]]
 StoreCheck = Callable[[Home, redis.Redis], Iterator[Finding]]
 
@@ -52,14 +52,17 @@ STORE: Sequence[StoreCheck] = (
 
 def examine(folder: Path, *, repair: bool) -> Iterator[Finding]:
     """
-    Yield what each check finds. The caller may repair a problem before it asks for the next one.
+    Yield the findings of all checks.
+
+    The caller may repair a problem before it takes the next finding.
 
     Args:
         folder: the home of a local stack.
-        repair: whether the caller will repair problems; refused while a stack runs.
+        repair: whether the caller will repair problems; this is refused while a stack runs.
 
     Raises:
-        StackError: the folder is no home, or it cannot be repaired now.
+        StackError: *folder* is not a directory, a setting is invalid, or *repair* is set while a
+            stack runs.
     """
     if not folder.is_dir():
         raise StackError(
@@ -72,10 +75,10 @@ def examine(folder: Path, *, repair: bool) -> Iterator[Finding]:
             lock_fd = lock.enter_context(homes.locked(folder, threading.Event(), wait_s=0))
         except homes.HomeLocked as locked:
             if repair:
-                raise StackError(f"{locked}: end it before --repair") from None
+                raise StackError(f"{locked}: stop the stack before using --repair") from None
             yield Finding("stack", str(locked))
         else:
-            yield Finding("stack", f"none runs on {folder}")
+            yield Finding("stack", f"no stack runs on {folder}")
         home = Home(folder.resolve(), settings, running=lock_fd is None)
         for check in FILES:
             yield from check(home)
@@ -92,10 +95,12 @@ def _check_store(home: Home, client: redis.Redis) -> Iterator[Finding]:
     for check in STORE:
         try:
             yield from check(home, client)
-        # An external server may refuse a command to this user; the other checks can still be made.
+        # An external server may not allow this user a command; the other checks can still be made.
         except redis.RedisError as error:
             subject = check.__name__.removeprefix("check_")
-            yield Finding(f"store: {subject}", f"it refuses: {error}", "see its log")
+            yield Finding(
+                f"store: {subject}", f"the server refused: {error}", "see the server's log"
+            )
 
 
 class NoStore(Exception):
@@ -103,7 +108,7 @@ class NoStore(Exception):
     There is no store to check.
 
     Attributes:
-        finding: says why.
+        finding: the finding that gives the reason.
     """
 
     def __init__(self, message: str, todo: str = "") -> None:
@@ -113,7 +118,14 @@ class NoStore(Exception):
 
 @contextlib.contextmanager
 def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
-    """Give a client of the running store; start an embedded one for the checks if none runs."""
+    """
+    Yield a client for the store.
+
+    If the store is an embedded server that does not run, it is started for the checks.
+
+    Raises:
+        NoStore: there is no store to check.
+    """
     url = home.settings.redis_url and home.settings.store_url
     with contextlib.ExitStack() as running:
         if url is None and lock_fd is not None:
@@ -121,30 +133,30 @@ def _store(home: Home, lock_fd: int | None) -> Iterator[redis.Redis]:
                 storage = Storage(home.settings.storage_dir)
                 if storage.named:
                     raise NoStore(
-                        f"its files are missing, and {storage.root} has files of its jobs",
+                        f"the store's files are missing, but {storage.root} has files of its jobs",
                         f"mount or restore {home.data}: the next start would create an empty store",
                     )
-                raise NoStore("it has not been used yet")
+                raise NoStore("the store has not been used yet")
             try:
-                # It inherits the lock: if this process is killed, no stack starts on files that it
-                # still has open.
+                # The server inherits the lock: if this process is killed, no stack starts on files
+                # that the server still has open.
                 server = running.enter_context(EmbeddedServer(home.folder, inherited_fds=[lock_fd]))
             except ServerError as error:
-                # The tool does not know the names of commands: a file that is whole to it may have
-                # one that no server knows. That cannot be repaired by truncating.
+                # The tool does not check the names of commands: a file that it finds complete may
+                # have a command that no server knows. Truncating cannot repair that.
                 if all(finding.ok for finding in aof.check_files(home)):
                     raise NoStore(str(error).splitlines()[0], aof.RESTORE) from None
-                raise NoStore("not checked: its files must be repaired first") from None
+                raise NoStore("not checked: the server's files must be repaired first") from None
             url = server.url
         elif url is None:
             url = url_of(home.folder)
         if url is None:
-            raise NoStore("not checked: it is an external server; set REDIS_URL")
+            raise NoStore("not checked: the stack uses an external server; set REDIS_URL")
         client = running.enter_context(connect(url, timeout_s=ANSWER_S, connect_timeout_s=ANSWER_S))
         try:
             client.ping()
         except redis.RedisError as error:
             raise NoStore(
-                f"the Redis server at {redact(url)} does not answer: {error}", "start it"
+                f"the Redis server at {redact(url)} does not answer: {error}", "start the server"
             ) from None
         yield client

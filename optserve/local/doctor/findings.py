@@ -1,4 +1,4 @@
-"""What the checks get, and what they return."""
+"""The input of the checks, `Home`, and their results, `Finding`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.settings import Settings
 
 
 class RepairFailed(Exception):
-    """A repair failed; the text says why. Nothing was lost."""
+    """A repair failed; the message says why. No data was lost."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Finding:
 
     Attributes:
         subject: what was checked, in a word or two.
-        message: its condition.
-        todo: what to do about a problem; empty if there is none.
-        repair: fixes the problem and returns what it did; None where that needs a person.
+        message: the condition of the subject.
+        todo: what to do about a problem; empty if there is no problem.
+        repair: fixes the problem and returns a text about what was done; None if only a person can
+            fix the problem.
     """
 
     subject: str
@@ -39,12 +40,13 @@ class Finding:
 @dataclass(frozen=True)
 class Home:
     """
-    The home of a local stack, to be checked.
+    The home of a local stack, which is to be checked.
 
     Attributes:
-        folder: its path.
-        settings: from the environment, for this home.
-        running: whether a stack runs on it, or processes of one have not ended yet.
+        folder: path of the home.
+        settings: the settings from the environment, for this home.
+        running: whether a stack runs in the home, or processes of an earlier one have not ended
+            yet.
     """
 
     folder: Path
@@ -53,5 +55,5 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """The folder of an embedded server's data."""
+        """The folder with the data of an embedded server."""
         return self.folder / "redis"

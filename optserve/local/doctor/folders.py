@@ -11,7 +11,7 @@ from pathlib import Path
 from optserve.local.doctor.findings import Finding, Home
 
 MIN_FREE_BYTES = 1 << 30
-"""With less than this, a few checkpoints fill the disk."""
+"""Minimum of free space on a disk: with less, a few checkpoints fill the disk."""
 PRIVATE = 0o700
 
 
@@ -51,7 +51,9 @@ def check_space(home: Home) -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free
         message = f"{free / 1e9:.1f} GB are free on the disk of {folder}"
         is_low = free < MIN_FREE_BYTES
-        yield Finding(f"space: {name}", message, "free space, or move it to a larger disk" * is_low)
+        yield Finding(
+            f"space: {name}", message, f"free space, or move {folder} to a larger disk" * is_low
+        )
 
 
 def check_private(home: Home) -> Iterator[Finding]:
@@ -68,12 +70,12 @@ def check_private(home: Home) -> Iterator[Finding]:
     if mode == PRIVATE:
         yield Finding("redis: access", f"only this user can access {folder}")
     else:
-        message = f"{folder} has mode {mode:o}: others may reach all jobs"
+        message = f"{folder} has mode {mode:o}: other users may access all jobs"
         yield Finding("redis: access", message, f"chmod 700 {folder}, or --repair", close)
 
 
 def check_url(home: Home) -> Iterator[Finding]:
-    """Check whether the file with the URL of a running stack is stale."""
+    """Check whether a stack that has ended left the file with its URL behind."""
     file = home.folder / "url"
     if home.running or not file.exists():
         return
@@ -82,7 +84,7 @@ def check_url(home: Home) -> Iterator[Finding]:
         file.unlink(missing_ok=True)
         return f"{file} is removed"
 
-    message = f"{file} names a service that has ended without removing it"
+    message = f"{file} has the URL of a service that ended without removing this file"
     yield Finding("url", message, "start the stack again, or --repair", remove)
 
 
@@ -90,7 +92,7 @@ def _writable(name: str, folder: Path) -> Finding:
     if not folder.exists():
         return Finding(name, f"{folder} does not exist yet")
     try:
-        # Tried, since permissions tell nothing of a read-only mount.
+        # Writing is tried, because permissions do not show that a mount is read-only.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -99,4 +101,4 @@ def _writable(name: str, folder: Path) -> Finding:
 
 
 def _allow(folder: Path) -> str:
-    return f"check that it is a folder, mounted, and owned by this user: {folder}"
+    return f"check that {folder} is a folder, is mounted, and belongs to this user"

@@ -17,7 +17,7 @@ from store.storage.storage import Storage
 
 BATCH_SIZE = 500
 MAX_NAMED = 3
-"""How many jobs with the same problem a finding names."""
+"""Maximum number of jobs that a finding names."""
 RUNNING, QUEUED = frozenset({State.RUNNING}), frozenset({State.QUEUED})
 FINAL = frozenset(state for state in State if state.final)
 MEMBERS = {
@@ -27,23 +27,28 @@ MEMBERS = {
     "endings": (keys.ENDED, FINAL),
     "to be archived": (keys.UNARCHIVED, FINAL),
 }
-"""Name -> sorted set of ``tenant/id``, and the states of the jobs that belong in it."""
+"""Name -> key of a sorted set of ``tenant/id``, and the states of the jobs that belong in the
+set."""
 
 
 def check_members(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether each of these sets has only jobs that belong in it."""
+    """Check whether the sets in `MEMBERS` contain only jobs that belong in them."""
     for name, (key, states) in MEMBERS.items():
         odd = _twice(partial(_odd, client, key, states))
         subject = f"jobs: {name}"
         if odd:
-            message = f"{_named(odd)} should not be there"
-            yield Finding(subject, message, "--repair takes them out", _removes(client, key, odd))
+            message = f"{_named(odd)} should not be in this set"
+            yield Finding(
+                subject, message, "--repair removes them from it", _removes(client, key, odd)
+            )
         else:
-            yield Finding(subject, f"{_counted(client.zcard(key), 'job')}, as they should be")
+            yield Finding(
+                subject, f"{_counted(client.zcard(key), 'job')} in this set, none misplaced"
+            )
 
 
 def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether each running job has a lease; without one it would never be requeued."""
+    """Check whether each running job has a lease; a job without one would never be requeued."""
     stuck = _twice(lambda: _without_lease(client))
     if not stuck:
         yield Finding("jobs: running", "each has a lease")
@@ -52,20 +57,20 @@ def check_running(home: Home, client: redis.Redis) -> Iterator[Finding]:
     def end() -> str:
         # A lease that expired in 1970: the reaper requeues the job in its next round.
         client.zadd(keys.LEASES, dict.fromkeys(map(_bytes, stuck), 0))
-        return f"{_counted(len(stuck), 'job')} will be taken back as soon as the service runs"
+        return f"{_counted(len(stuck), 'job')} will be requeued as soon as the service runs"
 
     message = f"{_named(stuck)} run without a lease"
-    yield Finding("jobs: running", message, "--repair lets them be taken back", end)
+    yield Finding("jobs: running", message, "--repair lets the service requeue them", end)
 
 
 def check_records(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether records can be read."""
+    """Check whether the records of jobs can be read."""
     odd = _twice(lambda: [job for job, record in _records(client) if not _is_whole(record)])
     yield _finding("jobs: records", odd, "have records that cannot be read", "remove these jobs")
 
 
 def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the archives of ended jobs exist."""
+    """Check whether the archive files of ended jobs exist, with the recorded size."""
     storage = Storage(home.settings.storage_dir)
 
     def odd() -> list[str]:
@@ -76,13 +81,13 @@ def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
             and any(storage.size(file.path) != file.size for file in record.archive.values())
         ]
 
-    message = "have lost rows or history: the files are gone, or have another size"
+    message = "have lost rows or history: their files are missing, or have the wrong size"
     todo = "mount the right storage, or restore it"
     yield _finding("jobs: archives", _twice(odd), message, todo)
 
 
 def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the jobs that will continue have a checkpoint to continue from."""
+    """Check whether jobs that must begin with a stored state still have such a state."""
     storage = Storage(home.settings.storage_dir)
 
     def odd() -> list[str]:
@@ -101,7 +106,7 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return the files of which a job needs one to start; none if it starts from nothing."""
+    """Return the files of which a job needs at least one to start; empty if it needs none."""
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
     return [] if record.starting_state is None else [record.starting_state.path]
@@ -110,17 +115,17 @@ def _begins_with(record: Record) -> list[str]:
 def _finding(subject: str, odd: Sequence[str], message: str, todo: str) -> Finding:
     if odd:
         return Finding(subject, f"{_named(odd)} {message}", todo)
-    return Finding(subject, "as they should be")
+    return Finding(subject, "no problem found")
 
 
 def _twice(look: Callable[[], list[str]]) -> list[str]:
-    """Return what is found twice: a running service may move a job during the first look."""
+    """Return the jobs that *look* finds twice: a running service may move a job during a call."""
     found = look()
     return [job for job in look() if job in set(found)] if found else []
 
 
 def _odd(client: redis.Redis, key: str, states: frozenset[State]) -> list[str]:
-    """Return the members of a set whose jobs have no record, or are in none of these states."""
+    """Return the members of a set whose jobs have no record, or a state not in *states*."""
     members = _members(client, key)
     found = zip(members, _fields(client, members), strict=True)
     return [member for member, record in found if record.get("state") not in states]
@@ -145,14 +150,14 @@ def _is_whole(record: Record) -> bool:
 
 
 def _records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
-    """Yield ``tenant/id`` and the record of each job; an empty one if there is none."""
+    """Yield ``tenant/id`` and the record of each job; a record that is missing is empty."""
     for tenant in _tenants(client):
         jobs = [f"{tenant}/{job_id}" for job_id in _members(client, keys.JOBS % tenant)]
         yield from zip(jobs, map(Record, _fields(client, jobs)), strict=True)
 
 
 def _fields(client: redis.Redis, jobs: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the fields of each job's record; none if it has no record."""
+    """Yield the fields of each job's record; an empty dict for a record that is missing."""
     for first in range(0, len(jobs), BATCH_SIZE):
         pipe = client.pipeline(transaction=False)
         for job in jobs[first : first + BATCH_SIZE]:
@@ -177,13 +182,13 @@ def _members(client: redis.Redis, key: str) -> list[str]:
 def _removes(client: redis.Redis, key: str, members: Sequence[str]) -> Callable[[], str]:
     def remove() -> str:
         client.zrem(key, *map(_bytes, members))
-        return f"{_counted(len(members), 'job')} taken out"
+        return f"{_counted(len(members), 'job')} removed from the set"
 
     return remove
 
 
 def _text(raw: bytes) -> str:
-    """Return bytes of the store as text, from which `_bytes` restores them, whatever they are."""
+    """Return bytes from the store as text; `_bytes` converts it back, even if it is not UTF-8."""
     return raw.decode(errors="surrogateescape")
 
 

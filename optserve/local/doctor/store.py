@@ -1,4 +1,4 @@
-"""Checks of the store: its settings, its functions, and whether the storage belongs to it."""
+"""Checks of the store: its settings and functions, what was set aside, and its storage."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from store.storage.names import STORE
 
 
 def check_settings(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the server's settings make it store durably what it accepts."""
+    """Check whether the server's settings make it store accepted jobs durably."""
     try:
         check(client)
     except StoreUnsafe as error:
         message, _, todo = str(error).partition(". ")
         yield Finding("store: settings", message, todo or "use a newer server")
     else:
-        yield Finding("store: settings", "it keeps what it accepts")
+        yield Finding("store: settings", "the server stores accepted jobs durably")
 
 
 def check_functions(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Report which releases' functions the store has."""
+    """Report the releases whose functions are loaded in the store."""
     names = libraries(client)
-    message = "those of this release " + (
-        "are there" if library_name() in names else "come with it"
+    message = "the functions of this release " + (
+        "are loaded" if library_name() in names else "will be loaded when the service starts"
     )
     others = [name for name in names if name != library_name()]
-    others_too = f", besides those of others: {', '.join(others)}" if others else ""
+    others_too = f", besides those of other releases: {', '.join(others)}" if others else ""
     yield Finding("store: functions", message + others_too)
 
 
 def check_set_aside(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """List what the service could not handle and has set aside."""
+    """Report what the service could not handle and has set aside."""
     members = send(client, calls.set_aside_members())
     for each in members:
         message = (
             f"{each.member} has not been handled since {each.since:%Y-%m-%d %H:%M}: {each.why}"
         )
-        todo = "mend it; --repair forgets this, until it is tried and fails again"
+        todo = "fix the cause; --repair clears this entry until the service tries again and fails"
         yield Finding(f"set aside: {each.kind}", message, todo, _forgets(client, each))
     if not members:
         yield Finding("set aside", "nothing")
@@ -61,7 +61,7 @@ def _forgets(client: redis.Redis, aside: SetAside) -> Callable[[], str]:
 
 
 def check_storage(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether the files in the storage are those of this store."""
+    """Check whether the files in the storage belong to this store."""
     file = home.settings.storage_dir / STORE
     known = client.get(keys.STORE_ID)
     subject = "storage: name"
@@ -69,19 +69,19 @@ def check_storage(home: Home, client: redis.Redis) -> Iterator[Finding]:
         name = file.read_bytes()
     except FileNotFoundError:
         if client.exists(keys.STORAGE_NAMED):
-            message = f"{file.parent} lacks the file that this store has put there: {file.name}"
+            message = f"{file.parent} lacks the file that this store wrote there: {file.name}"
             yield Finding(subject, message, "mount the right folder, or restore the file")
         else:
             yield Finding(subject, f"{file.parent} belongs to no store yet")
     except OSError as error:
-        yield Finding(subject, f"{file} cannot be read: {error.strerror}", "see that it can")
+        yield Finding(subject, f"{file} cannot be read: {error.strerror}", "make it readable")
     else:
         if name == known:
             yield Finding(subject, f"{file.parent} belongs to this store")
         elif not name:
             yield Finding(
-                subject, f"{file} is empty: a full disk did that, and the service mends it"
+                subject, f"{file} is empty, after a full disk; the service will write it again"
             )
         else:
-            message = f"{file.parent} belongs to another store, or this one was emptied"
-            yield Finding(subject, message, f"see OPTSERVE_STORAGE, or remove {file}")
+            message = f"{file.parent} belongs to another store, or this store was emptied"
+            yield Finding(subject, message, f"check OPTSERVE_STORAGE, or remove {file}")

@@ -1,7 +1,8 @@
 """
-The calls of the functions on the server, one for each.
+The calls of the Lua functions on the Redis server, one Python function for each.
 
-A module holds what the Lua file of the same noun does: ``store/redis/lua``.
+Each function returns a `Call`; its docstring describes what the call does and returns once it is
+sent. A module here corresponds to the Lua file with the same name in ``store/redis/lua``.
 """
 
 from store.jobs.calls.history import history_moved, long_histories

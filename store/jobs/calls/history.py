@@ -1,4 +1,4 @@
-"""Long histories, whose older entries are moved to files while their job runs."""
+"""Calls about long histories, whose older entries are moved to files while the job runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from store.redis.functions import Call
 
 def long_histories(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
-    Return ``tenant/id`` of jobs with more entries than the store should have.
+    Return ``tenant/id`` of jobs whose histories have more entries than Redis should hold.
 
     Args:
-        limit: at most so many.
-        pause_ms: milliseconds for which no other call returns them again.
+        limit: the maximum number of jobs.
+        pause_ms: milliseconds before another call may return the same jobs.
     """
     return Call("long_histories", [limit, pause_ms], texts)
 
@@ -30,18 +30,19 @@ def history_moved(
     evaluated: Sequence[int],
 ) -> Call[Literal["ok", "already", "missing", "differs"]]:
     """
-    Say that the next entries of a history lie in files; the store forgets them.
+    Record that the next *count* entries of a history are in files, and remove them from Redis.
 
-    The call returns ok; already: it was said before; missing: there is no such job any more;
-    differs: others have moved entries meanwhile, or there are fewer. Only ok changes anything.
+    The call returns ``ok``; ``already`` if these files were recorded before; ``missing`` if the job
+    does not exist any more; ``differs`` if another process has moved entries meanwhile, the job was
+    archived, or there are fewer entries. It changes something only if it returns ``ok``.
 
     Args:
-        tenant: the job's.
-        job_id: the job's.
-        moved: entries that lay in files before.
-        count: how many more do now.
-        files: as JSON: what lies where, in order.
-        evaluated: steps of the evaluations among these entries.
+        tenant: the job's tenant.
+        job_id: the job's id.
+        moved: the number of entries that were in files before this move.
+        count: the number of entries that this move puts into files.
+        files: all files of the history, in order, as JSON: path, sha256, size, count and rank.
+        evaluated: the steps of the evaluations among the moved entries.
     """
     args: list[Any] = [tenant, job_id, moved, count, files, *evaluated]
     return Call("history_moved", args, text)  # type: ignore[arg-type]  # one of the outcomes

@@ -1,4 +1,4 @@
-"""What could not be handled: members of sets that are set aside, so that the others are seen to."""
+"""Calls that set aside items that could not be handled, such as jobs, and list these items."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class SetAside:
     """
-    A member of a set that could not be handled.
+    A member of one of the sets in Redis, such as a job, that could not be handled.
 
     Attributes:
-        kind: of the set: lease, deadline, pending, ended, archive, history, files, size,
-            removed, label, class, worker.
-        member: mostly ``tenant/id`` of a job.
-        since: when it was first tried.
-        tries: how often.
-        why: what went wrong, the last time.
+        kind: the kind of set: lease, deadline, pending, ended, archive, history, files, size,
+            removed, label, class or worker.
+        member: the member; in most sets ``tenant/id`` of a job.
+        since: the time at which handling the member failed first.
+        tries: the number of times that handling the member has failed.
+        why: the error of the latest try.
     """
 
     kind: str
@@ -34,17 +34,17 @@ class SetAside:
 
 
 def set_aside(kind: str, member: str, *, why: str) -> Call[None]:
-    """Say that a member of a set cannot be handled, and why."""
+    """Record that a member of a set could not be handled, and why."""
     return Call("set_aside", [kind, member, why], lambda reply: None)
 
 
 def put_back(kind: str, member: str) -> Call[None]:
-    """Say that a member was handled: it is no longer set aside."""
+    """Record that a member was handled, so that it is no longer set aside."""
     return Call("put_back", [kind, member], lambda reply: None)
 
 
 def set_aside_members() -> Call[list[SetAside]]:
-    """Return what is set aside."""
+    """Return all members that are set aside."""
 
     def read(reply: list[Any]) -> list[SetAside]:
         return [

@@ -1,4 +1,4 @@
-"""Libraries of functions on the server: the version of this one, and which are no longer used."""
+"""Calls about the libraries of Lua functions on the server: their version and their use."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from store.redis.functions import Call
 
 
 def version() -> Call[str]:
-    """Return the version of the functions that the server has."""
+    """Return the version of this release's functions, if the server has them."""
     return Call("version", [], text, reads_only=True)
 
 
 def unused_libraries(names: Sequence[str], *, max_age_ms: int) -> Call[list[str]]:
-    """Return those of *names* that no process has used for *max_age_ms*."""
+    """Return those libraries in *names* that no process has used for *max_age_ms* milliseconds."""
     return Call("unused_libraries", [max_age_ms, *names], texts)
 
 
 def forget_library(name: str) -> Call[None]:
-    """Say that a library is no longer loaded."""
+    """Record that a library is no longer loaded."""
     return Call("forget_library", [name], lambda reply: None)

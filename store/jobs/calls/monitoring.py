@@ -1,4 +1,4 @@
-"""How the service is."""
+"""The call that returns figures about the whole service, for monitoring."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Monitored:
     """
-    How the service is, and what it has done.
+    Figures about the whole service.
 
     Attributes:
-        queued: lane -> jobs that wait there; those of a fingerprint together.
-        jobs: state -> jobs.
-        workers: ``device/state`` -> workers that are alive.
-        oldest_ms: since when that job waits which has waited longest; None if none waits.
-        lease_ms: until the lease is over that is over first; None if there is none.
-        counters: what has happened since the store was made.
-        set_aside: kind -> members that could not be handled.
+        queued: number of queued jobs by lane: ``cpu``, ``cuda``, ``auto``, or ``fingerprint`` for
+            all jobs that need a worker with a certain fingerprint (hardware and library versions).
+        jobs: number of jobs by state.
+        workers: number of live workers by ``device/state``.
+        oldest_ms: milliseconds that the oldest queued job has waited; None if none is queued.
+        lease_ms: milliseconds until the first lease expires, negative once it has expired; None if
+            there is no lease.
+        counters: value of each counter since Redis was set up; see `store.redis.keys.COUNTERS`.
+        set_aside: number of members that could not be handled, by kind.
     """
 
     queued: dict[str, int]
@@ -34,7 +36,7 @@ class Monitored:
 
 
 def monitored() -> Call[Monitored]:
-    """Return how the whole service is, and what it has done."""
+    """Return figures about the whole service."""
 
     def counts(flat: list[Any]) -> dict[str, int]:
         names = texts(flat[::2])

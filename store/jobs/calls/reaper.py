@@ -1,4 +1,4 @@
-"""What the reaper does."""
+"""The call that the reaper makes: it takes back jobs whose worker is gone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Reaped:
     """
-    What the reaper did.
+    The jobs that a call of `reap` took back.
 
     Attributes:
-        jobs: ``tenant/id`` of each job that lost its lease.
-        wakeups: devices whose idle workers should be woken.
-        overtime: ``tenant/id`` of each job that was trained on after its time was over.
+        jobs: ``tenant/id`` of each job whose lease had expired.
+        wakeups: the devices whose idle workers should be woken.
+        overtime: ``tenant/id`` of each job that was still being trained past its time limit.
     """
 
     jobs: list[str]
@@ -27,12 +27,13 @@ class Reaped:
 
 def reap(*, limit: int, lease_ms: int, overtime_ms: int = OVERTIME_MS) -> Call[Reaped]:
     """
-    Take back what lost its lease, and find out whose doorbell must be rung (again).
+    Take back jobs whose lease has expired, and find the devices whose doorbell must be rung.
 
     Args:
-        limit: jobs taken back at a time.
-        lease_ms: for so long after its start a server takes nothing back.
-        overtime_ms: for so long a job whose time is over is left to its worker.
+        limit: the maximum number of jobs to take back.
+        lease_ms: milliseconds after the start of the Redis server in which no job is taken back.
+        overtime_ms: milliseconds past a job's time limit after which the job is taken from its
+            worker.
     """
     args = [limit, lease_ms, overtime_ms]
     return Call("reap", args, lambda reply: Reaped(*(texts(part) for part in reply)))

@@ -1,4 +1,4 @@
-"""Reading what the server's functions answer, and writing what they are given."""
+"""Parses the replies of the Lua functions, and writes their JSON arguments."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from store.redis.functions import Fenced, Gap, ReplayDiffers
 
 
 def text(value: bytes) -> str:
-    """Return a word of an answer."""
+    """Return a value from a reply as text."""
     return value.decode()
 
 
 def texts(values: list[bytes]) -> list[str]:
-    """Return several."""
+    """Return several values from a reply as text."""
     return [text(value) for value in values]
 
 
 def as_record(flat: list[bytes]) -> Record | None:
-    """Return the record of a hash that came as a flat list, or None if it is empty."""
-    # Within a function HGETALL gives a flat list, whichever protocol the client speaks.
+    """Return the record in *flat*, a list of names and values; None if the list is empty."""
+    # Within a function HGETALL returns a flat list, whichever protocol the client speaks.
     return Record.from_hash(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
 
 def accepted(reply: list[Any]) -> None:
-    """Read an answer that only says whether the write was taken; raises as `checked`."""
+    """Raise the errors that `checked` raises; return nothing if the write was accepted."""
     checked(reply)
 
 
 def checked(reply: list[Any]) -> list[Any]:
     """
-    Return the answer to a write of an attempt, if it was taken.
+    Return *reply*, the reply to an attempt's write, if the write was accepted.
 
     Raises:
         Fenced: the job belongs to another attempt, or to none.
-        Gap: there are fewer rows than the write continues from.
-        ReplayDiffers: what was stored before is not what was computed again.
+        Gap: fewer rows are stored than the write requires.
+        ReplayDiffers: a step was computed again, and its result differs from the stored one.
     """
     # Any other word (ok, already, stale) means that the store has what was sent.
     outcome = text(reply[0])
@@ -53,10 +53,10 @@ def checked(reply: list[Any]) -> list[Any]:
 
 
 def json_text(data: Mapping[str, Any]) -> str:
-    """Return *data* as JSON; NaN and infinities are the strings that clients know."""
+    """Return *data* as JSON; NaN and infinities become the strings NaN, Infinity, -Infinity."""
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    # Only the top level is looked at: a number below it that is not finite raises, by
-    # `allow_nan=False`, where else a reader would get what is no JSON.
+    # Only the top level is converted. A number below it that is not finite raises, because of
+    # `allow_nan=False`: otherwise the result would not be valid JSON.
     plain = {
         name: names[str(value)] if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in data.items()

@@ -1,4 +1,4 @@
-"""Requests of clients: a new job, and changes of one."""
+"""Calls that carry out the requests of clients: submit a job, or change a job."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Submitted:
     """
-    What became of a submission.
+    The result of a submission.
 
     Attributes:
-        outcome: created; replayed (the key and body were seen before); conflict (the key was
-            seen with another body).
-        record: of the job that was made, or that the key belongs to.
-        wakeups: devices whose idle workers should be woken for it.
+        outcome: ``created``; ``replayed`` (the same Idempotency-Key was used before, with the same
+            body); or ``conflict`` (it was used with another body).
+        record: the record of the new job, or of the job that the key belongs to.
+        wakeups: the devices whose idle workers should be woken for the job.
     """
 
     outcome: Literal["created", "replayed", "conflict"]
@@ -32,11 +32,11 @@ class Submitted:
 @dataclass(frozen=True)
 class Asked:
     """
-    A job after its client asked for something.
+    The result of `ask`.
 
     Attributes:
-        record: None if there is no such job.
-        wakeups: devices whose idle workers should be woken for it.
+        record: the record of the job afterwards; None if there is no such job.
+        wakeups: the devices whose idle workers should be woken for the job.
     """
 
     record: Record | None
@@ -46,13 +46,13 @@ class Asked:
 @dataclass(frozen=True)
 class Changed:
     """
-    A job after its client asked for it to continue in another way.
+    The result of `restart` or `accept`.
 
     Attributes:
-        outcome: ok; or why nothing was changed: there is no such job, a worker has it, it has
-            ended.
-        record: None if there is no such job.
-        wakeups: devices whose idle workers should be woken for it.
+        outcome: ``ok``; or why nothing was changed: ``missing`` (there is no such job),
+            ``running`` (a worker is training it) or ``ended``.
+        record: the record of the job afterwards; None if there is no such job.
+        wakeups: the devices whose idle workers should be woken for the job.
     """
 
     outcome: Literal["ok", "missing", "running", "ended"]
@@ -67,21 +67,21 @@ def submit(
     Put a new job into the queue.
 
     Args:
-        tenant: whose job.
-        job_id: new, and unique.
-        fields: of the record: name, labels, spec, device, priority, ...
-        idempotency_key: the client's, or empty.
-        body_sha: tells whether the same key comes with the same body.
+        tenant: the tenant that the job belongs to.
+        job_id: a new, unique id for the job.
+        fields: the fields of the job's record: name, labels, spec, device, priority, ...
+        idempotency_key: the client's Idempotency-Key, or empty.
+        body_sha: a SHA-256 of the request, to compare requests that are sent with the same key.
     """
     key = _hashed(idempotency_key) if idempotency_key else ""
     flat = [part for pair in fields.items() for part in pair]
     return Call("submit", [tenant, job_id, key, body_sha, *flat], _submitted)
 
 
-# Asked before a clone looks for its parent: of a request whose answer was lost, the parent may be
-# gone when it is sent again.
+# Sent before the parent of a clone is read: when a client repeats a request whose response was
+# lost, the parent may be gone.
 def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitted | None]:
-    """Return what became of an earlier submission with this key, or None if there was none."""
+    """Return the result of an earlier submission with this key, or None if there was none."""
 
     def read(reply: list[Any]) -> Submitted | None:
         return None if text(reply[0]) == "none" else _submitted(reply)
@@ -93,41 +93,48 @@ def recall(tenant: str, *, idempotency_key: str, body_sha: str) -> Call[Submitte
 def ask(
     tenant: str, job_id: str, action: Literal["cancel", "kill", "pause", "resume"]
 ) -> Call[Asked]:
-    """Ask for *action*: a running job's worker hears of it, another job is moved at once."""
+    """
+    Request *action* for a job.
+
+    A running job continues until its worker polls and finds the request; a queued or paused job
+    changes its state at once. A job that has ended is left as it is.
+    """
     args = [tenant, job_id, action]
     return Call("ask", args, lambda reply: Asked(as_record(reply[1]), texts(reply[0])))
 
 
 def restart(tenant: str, job_id: str) -> Call[Changed]:
     """
-    Let a waiting job begin again: rows, checkpoints and fingerprint are forgotten.
+    Let a queued or paused job start over: its rows, checkpoints and fingerprint are removed.
 
-    One that has nothing to forget is left as it is.
+    A job that has no rows and no checkpoints is left as it is.
     """
     return Call("restart", [tenant, job_id], _changed)
 
 
 def accept(tenant: str, job_id: str) -> Call[Changed]:
     """
-    Let a waiting job continue from its checkpoint where bits come out differently.
+    Let a queued or paused job continue from its checkpoint on a worker with any fingerprint.
 
-    Rows after the checkpoint are truncated. A job that any worker may take is left as it is.
+    Its further results may then differ in the last bits from those of the previous hardware or
+    libraries. Rows after the checkpoint are truncated. A job that any worker may take already is
+    left as it is.
     """
     return Call("accept", [tenant, job_id], _changed)
 
 
 def _hashed(key: str) -> str:
-    # Clients may choose any text of 255 characters; the hash is a short part of a key's name.
+    # Clients may choose any text of up to 255 characters; its hash makes a short key name.
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _submitted(reply: list[Any]) -> Submitted:
     record = as_record(reply[2])
     assert record is not None
-    # The server answers with one of the outcomes that the type lists.
+    # The server replies with one of the outcomes that the type lists.
     return Submitted(text(reply[0]), record, texts(reply[1]))  # type: ignore[arg-type]
 
 
 def _changed(reply: list[Any]) -> Changed:
-    # It is one of these outcomes, too.
+    # The server replies with one of the outcomes that this type lists.
     return Changed(text(reply[0]), as_record(reply[2]), texts(reply[1]))  # type: ignore[arg-type]

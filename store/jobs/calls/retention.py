@@ -1,4 +1,4 @@
-"""Retention: jobs that are removed, rows that are moved, and the files that a job needs."""
+"""Calls for retention: they remove jobs, move rows to files, and list the files a job needs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from store.redis.functions import Call
 @dataclass(frozen=True)
 class Owned:
     """
-    The files that a job may need, and the attempt that may write more.
+    The files that a job may need, and the attempt that may be writing more.
 
     Attributes:
-        attempt: the one that a worker is at; 0 for none.
-        token: how that attempt's token begins.
-        paths: of checkpoints, artifacts and what it was cloned from, below the storage root.
+        attempt: the number of the attempt that is running; 0 if none is.
+        token: the first 8 characters of that attempt's token.
+        paths: the paths, below the storage root, of the job's checkpoints, artifacts, archives,
+            history files and starting state.
     """
 
     attempt: int
@@ -30,15 +31,15 @@ def expire(
     *, limit: int, max_age_ms: int | None, max_jobs: int | None, max_bytes: int | None
 ) -> Call[list[str]]:
     """
-    Remove the oldest of the jobs that have ended while one of the limits is passed.
+    Remove the records of ended jobs, the oldest first, until no limit is exceeded any more.
 
-    The call returns ``tenant/id`` of each; what is left of them is their files.
+    The call returns ``tenant/id`` of each removed job. The files of these jobs still exist.
 
     Args:
-        limit: at most so many at a time.
-        max_age_ms: milliseconds since it ended.
-        max_jobs: how many there are.
-        max_bytes: of the files of all whose bytes are known.
+        limit: the maximum number of jobs removed by this call.
+        max_age_ms: the maximum number of milliseconds since a job ended; None for no limit.
+        max_jobs: the maximum number of ended jobs; None for no limit.
+        max_bytes: the maximum total size of their files, as far as measured; None for no limit.
     """
     # Arguments are text; Lua's tonumber('') is nil.
     limits = ["" if value is None else value for value in (max_age_ms, max_jobs, max_bytes)]
@@ -50,8 +51,8 @@ def unarchived(*, limit: int, pause_ms: int) -> Call[list[str]]:
     Return ``tenant/id`` of jobs that have ended and whose rows are to be moved to a file.
 
     Args:
-        limit: at most so many.
-        pause_ms: milliseconds for which no other call returns them again.
+        limit: the maximum number of jobs.
+        pause_ms: milliseconds before another call may return the same jobs.
     """
     return Call("unarchived", [limit, pause_ms], texts)
 
@@ -60,52 +61,54 @@ def archived(
     tenant: str, job_id: str, *, rows: int, entries: int, files: Mapping[str, Any]
 ) -> Call[Literal["ok", "already", "missing", "differs"]]:
     """
-    Say that the rows and the history of an ended job are in files; the store removes them.
+    Record that the rows and the history of an ended job are in files; remove them from Redis.
 
-    The call returns ok; already: other files are known, and count; missing: there is no such job
-    any more; differs: the job has not ended, or has other rows or entries. Only ok changes
-    anything.
+    The call returns ``ok``; ``already`` if the record names other files, which remain valid;
+    ``missing`` if the job does not exist any more; ``differs`` if the job has not ended, or has
+    another number of rows or entries. It changes something only if it returns ``ok``.
 
     Args:
-        tenant: the job's.
-        job_id: the job's.
-        rows: how many there are in the file.
-        entries: how many the history had then.
-        files: what was moved (rows, events) -> path, sha256 and size; what is not named stays.
+        tenant: the job's tenant.
+        job_id: the job's id.
+        rows: the number of rows in the file.
+        entries: the number of entries that the history had when the files were written.
+        files: ``rows`` and ``events``, if moved -> path, sha256 and size of the file. What has no
+            file stays in Redis.
     """
-    # This text is stored as it is and compared on a repeated call: equal is ok, other is already.
+    # This text is stored as it is and compared on a repeated call: equal text returns ok, any other
+    # returns already.
     args = [tenant, job_id, rows, entries, json_text(files)]
     return Call("archived", args, text)  # type: ignore[arg-type]  # one of the outcomes
 
 
 def unmeasured(*, limit: int) -> Call[list[str]]:
-    """Return ``tenant/id`` of jobs that have ended and whose bytes are not known."""
+    """Return ``tenant/id`` of up to *limit* ended jobs whose files have not been measured."""
     # The server picks at random. Nothing puts off a job that cannot be measured, so in a fixed
-    # order some of these would come first each time and keep all others from being measured.
+    # order such jobs would come first each time and keep all others from being measured.
     return Call("unmeasured", [limit], texts, reads_only=True)
 
 
 def measured(tenant: str, job_id: str, *, size: int) -> Call[None]:
-    """Say how many bytes the files of a job have that has ended."""
+    """Record *size*, the total size in bytes of the files that belong to an ended job."""
     return Call("measured", [tenant, job_id, size], lambda reply: None)
 
 
 def removed(*, limit: int, pause_ms: int) -> Call[list[str]]:
     """
-    Return ``tenant/id`` of jobs that are gone and whose files may still be there.
+    Return ``tenant/id`` of up to *limit* removed jobs whose files may still exist.
 
-    No other call returns them again for *pause_ms*.
+    No other call returns the same jobs for *pause_ms* milliseconds.
     """
     return Call("removed", [limit, pause_ms], texts)
 
 
 def files_deleted(tenant: str, job_id: str) -> Call[None]:
-    """Say that the files of a job that is gone are gone too."""
+    """Record that the files of a removed job are deleted."""
     return Call("files_deleted", [tenant, job_id], lambda reply: None)
 
 
 def owned(tenant: str, job_id: str) -> Call[Owned | None]:
-    """Return which files a job may need, or None if there is no such job."""
+    """Return the files that a job may need, or None if there is no such job."""
 
     def read(reply: bytes | list[Any]) -> Owned | None:
         if isinstance(reply, bytes):
@@ -118,14 +121,14 @@ def owned(tenant: str, job_id: str) -> Call[Owned | None]:
 
 def store_id(word: str) -> Call[tuple[str, bool]]:
     """
-    Return what the store is called, and whether its storage has that name.
+    Return the name of this store, and whether its storage has been marked with that name.
 
     Args:
-        word: its name, if it has none.
+        word: the name to give the store if it has none yet.
     """
     return Call("store_id", [word], lambda reply: (text(reply[0]), bool(reply[1])))
 
 
 def storage_named() -> Call[None]:
-    """Say that the storage has the store's name, on disk."""
+    """Record that the storage has been marked: a file on disk holds the store's name."""
     return Call("storage_named", [], lambda reply: None)

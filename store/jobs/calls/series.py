@@ -1,4 +1,4 @@
-"""What a worker stores of a run: rows, evaluations, checkpoints, remarks."""
+"""Calls that store a run's results: rows, evaluations, checkpoints and notes for the history."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ def append(
     claim: Claim, *, first: int, width: int, data: bytes, lease_ms: int, stalled_ms: int = 0
 ) -> Call[str]:
     """
-    Store rows from row *first* on; the call returns what the client asks for, or ''.
+    Store rows from row *first* on, and extend the lease.
 
-    Rows that are there already must be equal in what was computed: that is how a resumed run
-    proves itself. What was only observed is overwritten.
+    The call returns the action requested for the job (pause, cancel, kill or timeout), or ''. For
+    rows that are stored already, the computed columns must be equal: this verifies a resumed run.
+    Columns that are only observed, such as the speed, are overwritten.
 
     Args:
-        claim: of this attempt.
-        first: number of the first row in *data*; row i is the i-th update that was attempted.
-        width: bytes of a row.
+        claim: the claim that this attempt has on the job.
+        first: the number of the first row in *data*; row i belongs to the i-th attempted update,
+            counted from 0.
+        width: the size of a row in bytes.
         data: whole rows, as `store.jobs.series.Series` packs them.
-        lease_ms: the lease is extended by this much.
-        stalled_ms: milliseconds for which this attempt could not train so far, because too many
-            rows were not stored.
+        lease_ms: milliseconds from now until the lease expires.
+        stalled_ms: milliseconds for which this attempt has had to pause training so far, because
+            too many rows were not stored.
     """
     args = [*claim.args, first, width, data, lease_ms, stalled_ms]
     return Call("append", args, lambda reply: text(checked(reply)[2]))
 
 
 def evaluated(claim: Claim, *, step: int, data: Mapping[str, Any]) -> Call[None]:
-    """Store an evaluation after *step* updates; one that is there already must be equal."""
-    # On replay the server compares the text: the order of *data* must be that of every attempt, and
-    # floats are written by `repr`, which two different ones never share.
+    """Store the evaluation after *step* updates; if one is stored already, it must be equal."""
+    # On replay the server compares the text: every attempt must write *data* in the same order, and
+    # floats are written by `repr`, which differs for any two different floats.
     return Call("evaluated", [*claim.args, step, json_text(data)], accepted)
 
 
@@ -43,16 +45,17 @@ def checkpointed(
     claim: Claim, *, step: int, path: str, sha256: str, digest: str
 ) -> Call[list[str]]:
     """
-    Point the record at a checkpoint: from now on the job continues there.
+    Point the record at a new checkpoint, from which the next attempt will continue.
 
     The call returns the paths of all files that are still needed.
 
     Args:
-        claim: of this attempt.
-        step: rows there were when it was made; the next attempt's first row.
-        path: below the storage root.
-        sha256: of its facts.
-        digest: of every tensor of the run, for the history.
+        claim: the claim that this attempt has on the job.
+        step: the number of steps before the checkpoint, which is the number of the next attempt's
+            first row.
+        path: the path of the checkpoint, below the storage root.
+        sha256: the SHA-256 of the checkpoint's facts file.
+        digest: the digest of all tensors of the run, for the history.
     """
     args = [*claim.args, step, path, sha256, digest]
     return Call("checkpointed", args, lambda reply: texts(checked(reply)[1:]))
@@ -62,50 +65,63 @@ def best_kept(
     claim: Claim, *, step: int, path: str, sha256: str, metric: str, value: float
 ) -> Call[list[str]]:
     """
-    Point the record at the best state so far; the last call counts, also on replay.
+    Point the record at the best state so far; each call replaces the previous pointer.
 
     The call returns the paths of all files that are still needed.
 
     Args:
-        claim: of this attempt.
-        step: rows there were when it was found.
-        path: of its checkpoint, below the storage root.
-        sha256: of the checkpoint's facts.
-        metric: what it is best in.
-        value: of that metric.
+        claim: the claim that this attempt has on the job.
+        step: the number of steps the run had made when it was in this state.
+        path: the path of the state's checkpoint, below the storage root.
+        sha256: the SHA-256 of the checkpoint's facts file.
+        metric: the name of the metric that chooses the best state.
+        value: the value of that metric.
     """
-    # As text: Lua's cjson, which writes the pointer, would keep 14 digits of a number.
+    # As text: Lua's cjson, which writes the pointer, would keep only 14 digits of a number.
     args = [*claim.args, step, path, sha256, metric, repr(float(value))]
     return Call("best_kept", args, lambda reply: texts(checked(reply)[1:]))
 
 
 def refused(claim: Claim, *, path: str, why: str) -> Call[None]:
     """
-    Forget a checkpoint that cannot be used; the one before it takes its place.
+    Remove a checkpoint that cannot be used from the record, for the reason *why*.
 
-    Rows after that one are truncated if they were computed with other bits.
+    The previous checkpoint takes its place. Rows after the previous checkpoint are truncated if
+    they were computed with another fingerprint (other hardware or library versions).
     """
     return Call("refused", [*claim.args, path, why], accepted)
 
 
 def passed_over(claim: Claim, *, path: str, why: str, step: int) -> Call[None]:
     """
-    Say that a checkpoint is not there, and that the run continues from *step*.
+    Record that the files of a checkpoint are missing, and that the run continues from *step*.
 
-    It is not forgotten. Rows after *step* are truncated if they were computed with other bits.
+    The record still points to the checkpoint. Rows after *step* are truncated if they were computed
+    with another fingerprint (other hardware or library versions).
     """
     return Call("passed_over", [*claim.args, path, why, step], accepted)
 
 
 def noted(claim: Claim, *, kind: str, data: Mapping[str, Any]) -> Call[None]:
-    """Add a remark to the job's history."""
+    """Add an entry to the job's history."""
     return Call("noted", [*claim.args, kind, json_text(data)], accepted)
 
 
 def off_plan(
     claim: Claim, *, step: int, planned: float, applied: float, group: str = ""
 ) -> Call[None]:
-    """Mark the job: the lr applied at *step*, the first such, is not planned for *group*."""
+    """
+    Mark the job as off plan: at *step*, the applied lr was not the planned one.
+
+    The first such step counts; further calls change nothing.
+
+    Args:
+        claim: the claim that this attempt has on the job.
+        step: the first step at which the two lrs differ.
+        planned: the lr that the spec determines for this step.
+        applied: the lr that the optimizer used.
+        group: the pattern that names the parameter group; empty if there is only one group.
+    """
     data: dict[str, Any] = {"step": step, "planned": planned, "applied": applied}
     if group:
         data["group"] = group

@@ -1,4 +1,4 @@
-"""Views: one job, and lists of jobs."""
+"""Calls that read jobs: one job, or a list of jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.redis.functions import Call, error_of
 
 # In the order in which `summary` in views.lua appends them.
 BESIDE = ("trained_ms", "waiting_for", "fault_ms", "gone_ms")
-"""What follows from a record and the time."""
+"""Fields that the server computes from a record and the current time, and returns with it."""
 
 
 def look(tenant: str, job_id: str) -> Call[Record | None]:
@@ -23,12 +23,12 @@ def look(tenant: str, job_id: str) -> Call[Record | None]:
 @dataclass(frozen=True)
 class Found:
     """
-    Some of the jobs that were looked for.
+    Some of the jobs that a call of `find` looked for.
 
     Attributes:
-        ids: the newest first.
-        last: the last id that was looked at; what is older was not.
-        all: whether there is nothing older.
+        ids: the ids of the jobs found, newest first.
+        last: the id of the oldest job that was compared; pass it as *after* to continue.
+        all: whether all jobs were compared, so that no further call is needed.
     """
 
     ids: list[str]
@@ -40,16 +40,18 @@ def find(
     tenant: str, *, state: str, labels: Mapping[str, str], after: str, limit: int
 ) -> Call[Found]:
     """
-    Return the ids of jobs that carry all of *labels*, as far as the server looks at a time.
+    Return the ids of jobs that carry all of *labels*.
+
+    One call compares a limited number of jobs: unless `Found.all` is true, there may be more.
 
     Args:
-        tenant: whose.
-        state: only these; empty for all.
-        labels: name -> value; at least one.
-        after: only jobs older than this one; empty for all.
-        limit: at most so many.
+        tenant: the tenant that the jobs belong to.
+        state: the state that the jobs must be in; empty for any state.
+        labels: the labels that the jobs must carry, name -> value; at least one.
+        after: the id of a job; only older jobs are found. Empty to start at the newest.
+        limit: the maximum number of ids.
     """
-    # A label's name has no =, so that two labels never read as one.
+    # A label's name contains no =, so two different labels never look the same.
     pairs = [f"{name}={value}" for name, value in labels.items()]
 
     def read(reply: list[Any]) -> Found:
@@ -65,8 +67,8 @@ class Unreadable:
     A job whose record cannot be read.
 
     Attributes:
-        id: of the job.
-        why: in a sentence.
+        id: the id of the job.
+        why: the reason, in a sentence.
     """
 
     id: str
@@ -77,9 +79,10 @@ def summaries(
     tenant: str, names: Sequence[str], job_ids: Sequence[str]
 ) -> Call[list[Record | Unreadable | None]]:
     """
-    Return the records of jobs with these fields only.
+    Return the records of the jobs *job_ids*, with only the fields in *names* and `BESIDE`.
 
-    In place of a job that is not there stands None, and of one that cannot be read why.
+    The list has None for a job that does not exist, and an `Unreadable` for a job whose record
+    cannot be read.
     """
     fields = [*names, *BESIDE]
 
@@ -90,7 +93,7 @@ def summaries(
 
 
 def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | Unreadable | None:
-    # Three kinds of reply, told apart by their length: all fields, none, or an id and why.
+    # Three kinds of reply, distinguished by their length: all fields, none, or an id and a reason.
     there = [None if value is None else value.decode() for value in values]
     if len(there) == len(names):
         fields = zip(names, there, strict=True)
@@ -103,8 +106,9 @@ def _summary(names: Sequence[str], values: Sequence[bytes | None]) -> Record | U
 
 def index_labels() -> Call[bool]:
     """
-    Find some jobs by their labels that the release before has submitted.
+    Index, by their labels, some of the jobs that release 0.1.0 submitted without an index.
 
-    The call returns whether there may be more of them: until there are none, `find` misses some.
+    The call returns whether there may be more such jobs. Until it returns False, `find` may miss
+    some of them.
     """
     return Call("index_labels", [], bool)

@@ -1,4 +1,4 @@
-"""Workers and the jobs they have: they claim one, renew its lease, end it or release it."""
+"""Calls that workers make: they claim a job, renew its lease, and end or release the job."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from store.jobs.record import Record
 from store.redis.functions import Call
 
 Cause = Literal["left", "crashed", "fault"]
-"""Why a worker gives a job back."""
+"""Why a worker releases a job; see `release`."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """
-    A worker's claim on a job; its token guards every write of the attempt.
+    A worker's claim on a job. Writes are accepted only with the claim's token.
 
     Attributes:
-        tenant: the job's.
-        job_id: the job's.
-        token: random, known to this attempt alone.
+        tenant: the job's tenant.
+        job_id: the job's id.
+        token: a random text that only this attempt knows.
     """
 
     tenant: str
     job_id: str
-    # Not the number of the attempt: a store that was restored from a snapshot may hand out the same
-    # number twice, and could not tell the writes of one attempt from those of the other.
+    # Not the number of the attempt: a Redis server that was restored from a snapshot may issue the
+    # same number twice, and could not distinguish the writes of the two attempts.
     token: str
 
     @property
     def args(self) -> tuple[str, str, str]:
-        """The first arguments of every write."""
+        """The arguments that every write of the attempt begins with."""
         return (self.tenant, self.job_id, self.token)
 
 
 @dataclass(frozen=True)
 class Released:
     """
-    A job after its worker gave it back.
+    The result of `release`.
 
     Attributes:
-        state: the job's; or ``already``: it was given back before.
-        wakeups: devices whose idle workers should be woken for it.
+        state: the job's state afterwards; ``already`` if the job was released before.
+        wakeups: the devices whose idle workers should be woken for the job.
     """
 
     state: str
@@ -55,14 +55,15 @@ class Released:
 
 def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int) -> Call[None]:
     """
-    Say that *worker* is alive, and will be for *ttl_ms*.
+    Send a worker's heartbeat.
 
     Args:
-        worker: its id.
-        ttl_ms: after so many milliseconds of silence it counts as gone.
-        claim: the job it has, in case its record was lost meanwhile.
-        fields: device, fingerprint, host, pid; unwell: why its machine is not fit to train on, or
-            empty.
+        worker: the worker's id.
+        ttl_ms: milliseconds without another heartbeat after which the worker counts as gone.
+        claim: the claim on the job that the worker is training, or None; used only if Redis has
+            lost the worker's record.
+        fields: further fields of the worker's record: ``device``, ``fingerprint``, ``host``,
+            ``pid``, and ``unwell``: why its machine cannot train, or empty.
     """
     job = json.dumps([claim.tenant, claim.job_id]) if claim else ""
     flat = [part for pair in fields.items() for part in pair]
@@ -71,7 +72,7 @@ def hello(worker: str, *, ttl_ms: int, claim: Claim | None, **fields: str | int)
 
 
 def bye(worker: str) -> Call[None]:
-    """Say that *worker* leaves."""
+    """Remove the record of *worker*, which is stopping."""
     return Call("bye", [worker], lambda reply: None)
 
 
@@ -79,33 +80,37 @@ def claim(
     worker: str, *, device: str, fingerprint: str, token: str, lease_ms: int
 ) -> Call[Record | None]:
     """
-    Take the next runnable job, if there is one.
+    Claim the next runnable job; the call returns the job's record, or None if there is none.
 
     Args:
-        worker: id of the worker.
-        device: jobs for it, or for any, are runnable.
-        fingerprint: jobs that were begun where bits come out the same are runnable too.
-        token: random; proves from now on that the job is this attempt's.
-        lease_ms: how long the lease on the job lasts without a renewal.
+        worker: the id of the worker.
+        device: the worker's device; jobs that request this device, or any, are runnable.
+        fingerprint: the digest of the worker's hardware and library versions; jobs that must
+            continue on exactly these are runnable too.
+        token: a new random text; the writes of this attempt must contain it.
+        lease_ms: milliseconds until the lease on the job expires.
     """
-    # The token comes from the caller, so that a claim which is repeated after a lost answer finds
-    # the job that it has already been given, in place of a second one.
+    # The caller creates the token, so that a claim which is repeated after a lost reply finds the
+    # job that was already claimed, instead of a second one.
     return Call("claim", [worker, device, fingerprint, token, lease_ms], as_record)
 
 
 def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[int | None]:
     """
-    Say on what the job is computed.
+    Record the hardware and libraries on which this attempt computes the job.
 
-    The call returns the row since which the job's bits are those of *fingerprint*: a checkpoint
-    made before or there is of other bits. It returns None if only a worker with another
-    fingerprint may continue. Where any worker may (the run is not exact), rows of another one that
-    come after the last checkpoint are truncated.
+    The call returns the first row that was, or will be, computed with *fingerprint*: a checkpoint
+    at or before that row was computed with another one. It returns None if the run is exact and
+    its rows have another fingerprint, so that only a worker with that fingerprint may continue. If
+    the run is not exact, rows after the last checkpoint that have another fingerprint are
+    truncated.
 
     Args:
-        claim: of this attempt.
-        fingerprint: equal where bits are equal.
-        facts: what it stands for, and what a later attempt must set up to be equal.
+        claim: the claim that this attempt has on the job.
+        fingerprint: the digest of the hardware and library versions; with equal fingerprints,
+            results are equal bit for bit.
+        facts: the facts that determine results bit for bit: those in the fingerprint, and those
+            that a later attempt must set up, such as the number of threads.
     """
     args = [*claim.args, fingerprint, json.dumps(facts)]
 
@@ -119,12 +124,16 @@ def begun(claim: Claim, *, fingerprint: str, facts: Mapping[str, str]) -> Call[i
 
 
 def renew(claim: Claim, *, lease_ms: int) -> Call[str]:
-    """Keep the job for *lease_ms* more; the call returns what is to be done with it, or ''."""
+    """
+    Extend the lease on the job to *lease_ms* milliseconds from now.
+
+    The call returns the action requested for the job (pause, cancel, kill or timeout), or ''.
+    """
     return Call("renew", [*claim.args, lease_ms], lambda reply: text(checked(reply)[1]))
 
 
 def wanted(claim: Claim) -> Call[str]:
-    """Return what is to be done with the job, or ''; the lease is not renewed."""
+    """Return the action requested for the job, or '', as `renew` does; the lease stays as it is."""
     args = claim.args
     return Call("wanted", args, lambda reply: text(checked(reply)[1]), reads_only=True)
 
@@ -139,36 +148,41 @@ def finish(
     ended: Outcome = "completed",
 ) -> Call[None]:
     """
-    End the job: all its rows are stored and its files written.
+    End the job as succeeded, once all its rows are stored and its files are written.
 
     Args:
-        claim: of this attempt.
-        rows: how many there are; must be what the store has.
-        digest: of every tensor of the run.
-        result: what it came to on the held-out examples.
-        artifacts: name -> path, sha256 and size.
-        ended: early_stopped: by its own choice before its last step, so with fewer rows.
+        claim: the claim that this attempt has on the job.
+        rows: the number of rows of the run; must equal the number that are stored.
+        digest: the digest of all tensors of the run.
+        result: the metrics of the last evaluation on the held-out examples.
+        artifacts: artifact name -> path, sha256 and size.
+        ended: ``completed``, or ``early_stopped`` if the run stopped by itself before its last
+            step.
     """
     args = [*claim.args, rows, digest, json_text(result), json_text(artifacts), ended]
     return Call("finish", args, accepted)
 
 
 def fail(claim: Claim, *, reason: str, detail: str) -> Call[None]:
-    """End the job: it cannot be trained."""
+    """End the job as failed, for *reason*, with *detail* in words."""
     args = [*claim.args, reason, detail]
     return Call("fail", args, accepted)
 
 
 def release(claim: Claim, *, why: str, cause: Cause = "left") -> Call[Released]:
     """
-    Give the job back: to where its client wants it, else into the queue.
+    Give the job back without ending it as succeeded or failed.
+
+    If its client has requested a pause, a cancel or a kill, the job is paused or cancelled;
+    otherwise it returns to the queue.
 
     Args:
-        claim: of this attempt.
-        why: for the history.
-        cause: left: the worker leaves, or was asked to stop. crashed: its trainer died, which
-            counts towards `MAX_CRASHES`. fault: something is wrong with its machine; the job goes
-            to another worker at once, and waits for ever longer if that happens again.
+        claim: the claim that this attempt has on the job.
+        why: the reason, for the job's history.
+        cause: ``left``: the worker is stopping, or the client requested an action. ``crashed``: the
+            trainer process died, which counts towards `MAX_CRASHES`. ``fault``: the machine cannot
+            train the job; another worker may claim it at once, but after each further fault the
+            job waits longer.
     """
 
     def read(reply: list[bytes]) -> Released:

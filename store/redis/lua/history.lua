@@ -1,15 +1,16 @@
--- A history that grows for as long as its job runs: its older entries are moved to files, named in the
--- field `history` of the record in their order, of which `history_moved` says how many they are. The
--- list of events continues with the entry after them.
+-- Long histories: while a job runs, older entries of its history are moved to files. The field `history`
+-- of the record lists these files in order, and `history_moved` is the number of entries in them. The
+-- list of events in Redis continues with the next entry.
 
--- long_histories limit pause_ms -> {tenant/id of a job with a long history...}; each is given to
--- no other call for so long
+-- long_histories limit pause_ms -> {tenant/id of a job with a long history...}; no other call returns
+-- the same job for pause_ms
 local function long_histories(_, args)
   local limit, pause_ms = unpack(args)
   return take_due(key('long_histories'), limit, pause_ms)
 end
 
--- Forgets evaluations whose entries were moved: one that comes again is not a new entry.
+-- Removes the evaluations at *steps*, whose entries were moved to files. `evaluated_upto` remembers that
+-- they exist, so that an evaluation that is sent again does not become a second entry.
 local function forget_evaluations(job, tenant, id, steps)
   local upto = tonumber(get(job, 'evaluated_upto') or -1)
   for _, step in ipairs(steps) do
@@ -19,8 +20,8 @@ local function forget_evaluations(job, tenant, id, steps)
   if upto >= 0 then redis.call('HSET', job, 'evaluated_upto', string.format('%.0f', upto)) end
 end
 
--- history_moved tenant id moved count files step...: entries [moved, moved + count) lie in files now, the
--- evaluations of these steps among them -> ok | already | missing | differs
+-- history_moved tenant id moved count files step... : entries [moved, moved + count) are in files now,
+-- among them the evaluations at these steps -> ok | already | missing | differs
 local function history_moved(_, args)
   local tenant, id, moved, count, files = unpack(args)
   local steps = {unpack(args, 6)}
@@ -39,7 +40,7 @@ local function history_moved(_, args)
   redis.call('HSET', job, 'history', files, 'history_moved', moved + count)
   forget_evaluations(job, tenant, id, steps)
   if redis.call('LLEN', events) > HISTORY_ENTRIES then
-    redis.call('ZADD', key('long_histories'), 'XX', now(), member) -- and on
+    redis.call('ZADD', key('long_histories'), 'XX', now(), member) -- there is more to move
   else
     redis.call('ZREM', key('long_histories'), member)
   end

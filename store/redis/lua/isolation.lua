@@ -1,7 +1,7 @@
--- Isolation: a damaged member of a set must not keep a function from handling the others.
+-- Isolation: a damaged member of a set must not keep a function from handling the other members.
 --
--- What cannot be handled is set aside: a field of the hash `set_aside`, named by its kind and its
--- member, says since when, how often it was tried, and why.
+-- A member that cannot be handled is set aside: a field in the hash `set_aside`, named after the kind
+-- and the member, records since when handling it has failed, how often, and why.
 
 local SET_ASIDE_AT_MOST = 1000
 
@@ -17,12 +17,12 @@ local function set_aside(kind, member, why)
   redis.call('HSET', key('set_aside'), name, cjson.encode(known))
 end
 
--- Forgets that a member was set aside: it has been handled, or is gone.
+-- Removes a member from those set aside: it has been handled, or does not exist any more.
 local function put_back(kind, member)
   redis.call('HDEL', key('set_aside'), kind .. ' ' .. member)
 end
 
--- Calls work() for a member, and returns whether it went through; else the member is set aside.
+-- Calls work() for a member. If it raises an error, the member is set aside. Returns whether it did not.
 local function isolated(kind, member, work)
   local ok, why = pcall(work)
   if ok then
@@ -33,21 +33,21 @@ local function isolated(kind, member, work)
   return ok
 end
 
--- set_aside kind member why : for what the caller could not handle
+-- set_aside kind member why : the caller could not handle a member
 local function set_aside_by_caller(_, args)
   local kind, member, why = unpack(args)
   set_aside(kind, member, why)
   return 'ok'
 end
 
--- put_back kind member
+-- put_back kind member : the caller has handled a member
 local function put_back_by_caller(_, args)
   local kind, member = unpack(args)
   put_back(kind, member)
   return 'ok'
 end
 
--- set_aside_members -> {kind and member, JSON...}
+-- set_aside_members -> {'kind member', JSON...}
 local function set_aside_members()
   return redis.call('HGETALL', key('set_aside'))
 end

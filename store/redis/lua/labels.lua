@@ -1,12 +1,13 @@
--- Labels: which jobs carry one.
+-- The index of jobs by label.
 --
--- The jobs that carry a label are a sorted set, like all jobs and those in a state. A job is in its
--- sets from its submission to its removal, and its record then has the field `labels`. The release
--- before 0.2 has neither. So the store remembers up to which number of jobs all are indexed: while
--- that is not the number of all, that release has submitted one, and `index_labels` looks for it.
+-- A sorted set holds the jobs that carry a label, as others hold all jobs and the jobs in a state. A
+-- job is in the sets of its labels from its submission to its removal, and its record has the field
+-- `labels`. Release 0.1.0 writes neither. So the key `indexed` holds the number of the job up to which
+-- all jobs are indexed: if it is less than the number of all jobs, 0.1.0 has submitted one, which
+-- `index_labels` then finds and indexes.
 
-local INDEXED_AT_ONCE = 500 -- jobs that one call of `index_labels` goes through
-local DECODED = 2 ^ 20 -- bytes of specs that it decodes, or one spec
+local INDEXED_AT_ONCE = 500 -- maximum number of jobs that one call of `index_labels` reads
+local DECODED = 2 ^ 20 -- bytes of specs after which a call of `index_labels` stops decoding more
 
 -- Calls fn(set) for the set of each label that a job carries.
 local function each_label(job, tenant, fn)
@@ -24,8 +25,8 @@ local function remove_from_labels(job, tenant, id)
   each_label(job, tenant, function(set) redis.call('ZREM', set, id) end)
 end
 
--- Remembers that the job with a new *number* is indexed, if all before it are, or will be once the
--- walk of `index_labels` is over.
+-- Records that the new job with this *number* is indexed, if all jobs before it are, or will be at the
+-- end of the walk that `index_labels` makes.
 local function indexed_next(number)
   if tonumber(redis.call('GET', key('indexed')) or 0) == number - 1 then
     redis.call('SET', key('indexed'), number)
@@ -39,8 +40,8 @@ local function unindexed()
     ~= tonumber(redis.call('GET', key('indexed')) or 0)
 end
 
--- Gives a record of the release before what this one writes at submission.
--- -> bytes that were decoded
+-- Adds to a record of release 0.1.0 the fields that this release writes at submission, and indexes the
+-- job. Returns the number of bytes that were decoded.
 local function index_one(tenant, id)
   local job = key('job', tenant, id)
   local labels, spec = get(job, 'labels', 'spec')
@@ -53,7 +54,7 @@ local function index_one(tenant, id)
   return #spec
 end
 
--- The tenant that follows one in their order; the first for ''.
+-- The tenant after *tenant* in lexical order; the first tenant for ''.
 local function tenant_after(tenant)
   local all = redis.call('SMEMBERS', key('tenants'))
   table.sort(all)
@@ -63,8 +64,8 @@ local function tenant_after(tenant)
 end
 
 -- index_labels -> 0 once every job is indexed; 1 while there may be more to do
--- All jobs are gone through, some at a time, by any caller. Those submitted meanwhile by the
--- release before are in the count that makes it begin again.
+-- Each call continues one walk over all jobs, whichever process makes the call. If 0.1.0 submits jobs
+-- during a walk, the number of all jobs exceeds `indexed` at its end, and another walk begins.
 local function index_labels(_, _)
   if not unindexed() then return 0 end
   local walk = key('indexing')

@@ -1,13 +1,13 @@
--- Libraries of functions: each release loads its own, beside those of others, and says that it uses
--- it. One that was not used for long may be removed.
+-- Function libraries: each release loads its own beside those of other releases, and records when it
+-- uses it. A library that was not used for a long time may be removed.
 
--- Notes that this library is in use.
+-- Records that this library is in use now.
 local function use_library()
   redis.call('ZADD', key('libraries'), now(), '@LIBRARY@')
 end
 
--- unused_libraries max_age_ms name... -> those of the names that were not used for so long; of one
--- that was never heard of the time begins now
+-- unused_libraries max_age_ms name... -> {name of a library not used for max_age_ms...}; for a library
+-- without a recorded use, the time starts now
 local function unused_libraries(_, args)
   local max_age_ms, names = args[1], {unpack(args, 2)}
   local found = {}
@@ -19,7 +19,7 @@ local function unused_libraries(_, args)
   return found
 end
 
--- forget_library name : it is no longer loaded
+-- forget_library name : the library is no longer loaded
 local function forget_library(_, args)
   local name = unpack(args)
   redis.call('ZREM', key('libraries'), name)

@@ -1,8 +1,8 @@
--- What is counted for the whole service, and how it is right now, in one look.
+-- Figures about the whole service: its counters, and its present state.
 
--- monitored -> {lane, jobs...}, {state, jobs...}, {device/state, workers...},
--- milliseconds that the job has waited which has waited longest, and until the lease is over that is
--- over first (nothing where there is none), {counter, value...}, {kind, members set aside...}
+-- monitored -> {lane, number of jobs...}, {state, number of jobs...}, {device/state, number of
+-- workers...}, milliseconds that the oldest queued job has waited or nothing, milliseconds until the
+-- first lease expires or nothing, {counter, value...}, {kind, number of members set aside...}
 local function monitored()
   local function flat(counts)
     local found = {}

@@ -1,7 +1,7 @@
--- The queue: where a job waits for a worker, which workers are woken for it, what comes before it.
+-- The queue: the lane in which a job waits, the workers to wake for it, and its position.
 
--- Where a job waits: at its device's lane, or, once rows were computed of a run that must have the
--- same bits to its end, at that of the workers whose bits are the same.
+-- The lane in which a job waits: that of its device or, if the run is exact and has rows already, that
+-- of the workers with the same fingerprint, whose results are equal bit for bit.
 local function lane_of(device, fingerprint, exact)
   if exact ~= '0' and fingerprint and fingerprint ~= '' then return '@' .. fingerprint end
   return device
@@ -11,6 +11,7 @@ local function lane(job)
   return lane_of(get(job, 'device', 'fingerprint', 'exact'))
 end
 
+-- Whether a lane is that of a fingerprint.
 local function at_fingerprint(name)
   return string.sub(name, 1, 1) == '@'
 end
@@ -36,8 +37,8 @@ local function dequeue(job, tenant, id)
   end
 end
 
--- Devices whose workers should be woken for a job: those of idle workers that may take it. A busy
--- worker asks for the next job by itself when it is done.
+-- The devices whose workers should be woken for a job: those of idle workers that may take it. A busy
+-- worker claims the next job by itself when it is done.
 local function wakeups(job)
   local found, seen = {}, {}
   each_class(lane(job), {'idle'}, function(device)
@@ -49,8 +50,8 @@ local function wakeups(job)
   return found
 end
 
--- What the jobs in a lane lack to run: nothing, a worker, one whose bits are those of their
--- rows, or one whose machine is well.
+-- What the jobs in a lane wait for: '' if a worker may take them, 'worker' if none is alive,
+-- 'fingerprint' if none with their fingerprint is alive, 'machine' if all of those are unwell.
 local function lane_lacks(name)
   local found = at_fingerprint(name) and 'fingerprint' or 'worker'
   each_class(name, {'unwell'}, function() found = 'machine' end)
@@ -58,8 +59,8 @@ local function lane_lacks(name)
   return found
 end
 
--- What a job lacks to run, whose fields these are: nothing (it runs, has ended, or waits its turn), or
--- what its lane lacks. *known* holds what is known of lanes already.
+-- What a job waits for, given the fields of its record: '' if it is not queued or only waits its turn,
+-- else what its lane lacks. *known* caches the result for each lane.
 local function lacks(job, known)
   if job.state ~= STATE.queued then return '' end
   local where = lane_of(job.device, job.fingerprint, job.exact)
@@ -68,7 +69,7 @@ local function lacks(job, known)
   return known[where]
 end
 
--- The lanes from which the workers that may take a job take others too.
+-- The lanes of all jobs that the workers which may take this job could take instead.
 local function rival_lanes(job)
   local found, lanes = {}, {}
   local function add(name)
@@ -86,8 +87,8 @@ local function rival_lanes(job)
   return lanes
 end
 
--- How many of each tenant's jobs come before a score, by what they would be claimed for: a higher
--- priority, or their age among those of the same; and how many have that priority in all.
+-- For each tenant, the number of its queued jobs with a higher priority than a job with this score
+-- (higher), with the same priority (same), and with the same priority but submitted earlier (older).
 local function rivals_of(job, score)
   local first = math.floor(score / PRIORITY_STEP) * PRIORITY_STEP
   local bound = function(number) return string.format('(%.0f', number) end
@@ -106,8 +107,8 @@ local function rivals_of(job, score)
   return rivals
 end
 
--- How many jobs would be claimed before a queued one, if no job ended or came meanwhile; nil for one
--- that does not stand where it should.
+-- The number of jobs that would be claimed before a queued job, if no job ended or was submitted
+-- meanwhile; nil if the job is missing from its lane.
 local function queue_position(job)
   local tenant, id = get(job, 'tenant', 'id')
   local score = tonumber(redis.call('ZSCORE', key('pending', lane(job), tenant), id) or nil)
@@ -116,8 +117,8 @@ local function queue_position(job)
   for name, rival in pairs(rivals) do
     rival.share = redis.call('ZCARD', key('jobs_in_state', name, STATE.running)) + rival.higher
   end
-  -- Its turn comes when its tenant has this many: until then those with fewer go first, and of one
-  -- with as many the next job, if that is older.
+  -- The job's turn comes when its tenant has *share* running jobs. Until then tenants with fewer
+  -- running jobs come first; of a tenant with as many, its next job does, if it is older.
   local mine = rivals[tenant]
   local share, before = mine.share + mine.older, mine.higher + mine.older
   for name, rival in pairs(rivals) do
@@ -130,9 +131,9 @@ local function queue_position(job)
   return before
 end
 
-local SCANNED = 100 -- jobs looked at that cannot be run now, before those behind them
+local SCANNED = 100 -- maximum number of jobs at the head of a lane that are skipped as not runnable now
 
--- Takes a member that can never be claimed out of a queue, since its record is no waiting job's.
+-- Removes a member that can never be claimed from the queue: its record is not that of a queued job.
 local function drop_pending(where, tenant, id, why)
   set_aside('pending', tenant .. '/' .. id, why)
   redis.call('ZREM', key('pending', where, tenant), id)
@@ -141,7 +142,8 @@ local function drop_pending(where, tenant, id, why)
   redis.call('SREM', key('waiting', where), tenant)
 end
 
--- Why a job can never be claimed, or nil; then the format of its record, and when it may be claimed.
+-- Returns why a job can never be claimed, or nil, its record's format, and the time before which it
+-- may not be claimed.
 local function unclaimable(job)
   local state, format, not_before, queued = get(job, 'state', 'format', 'not_before', 'queued')
   if not state then return 'there is no such job' end
@@ -153,8 +155,8 @@ local function unclaimable(job)
   return nil, tonumber(format or 1), tonumber(not_before or 0)
 end
 
--- The first job of a tenant in a lane that can be run now: not one that waits for a machine to
--- recover, nor one that a newer release has written. Returns its id and score, or nil.
+-- Returns the id and score of a tenant's first job in a lane that can be run now, or nil. Jobs that
+-- wait after a machine fault, and those that a newer release has written, are skipped.
 local function first_runnable(where, tenant)
   local pending, skipped = key('pending', where, tenant), 0
   while skipped < SCANNED do
@@ -173,8 +175,8 @@ local function first_runnable(where, tenant)
   end
 end
 
--- The best pending job for a worker: highest priority, then the tenant with the fewest running
--- jobs, then the oldest.
+-- The job that a worker should claim next: that with the highest priority; among those, that of the
+-- tenant with the fewest running jobs; among those, the oldest.
 local function best_pending(device, fingerprint)
   local best
   for _, where in ipairs({device, 'auto', '@' .. fingerprint}) do

@@ -1,11 +1,11 @@
--- What the reaper does, in one call a second of each process that runs its round.
+-- The reaper's call, which every process that runs its round makes once a second.
 
-local NEWER = 100 -- jobs of a newer release, at most, that are passed over in one round
-local AGAIN_MS = 60000 -- after which what could not be taken back is tried again
-local LONE_WORKERS = 10 -- workers without a fingerprint that are looked at in one round
+local NEWER = 100 -- maximum number of a newer release's jobs that are skipped in one call
+local AGAIN_MS = 60000 -- time after which a job that could not be taken back is tried again
+local LONE_WORKERS = 10 -- maximum number of workers without a fingerprint that are checked in one call
 
--- The device of an idle worker that has never heard the doorbell, or nil: a worker says what its bits
--- depend on when it first does.
+-- Returns *device* if a worker in the class has been idle for a while and seems never to have heard the
+-- doorbell, or nil. The class has no fingerprint: workers report theirs when they first hear it.
 local function never_rung(class, device)
   local idle = redis.call('ZRANGE', key('class', 'idle', class), 0, LONE_WORKERS - 1)
   for _, worker in ipairs(idle) do
@@ -14,8 +14,8 @@ local function never_rung(class, device)
   end
 end
 
--- The device of a class of idle workers beside which a job has waited for so long that its ring must
--- have been lost, or nil. Another worker may have heard it.
+-- Returns *device* if a job that idle workers of the class may take has waited for so long that its ring
+-- must have been lost, or nil.
 local function unheard(device, fingerprint, class)
   if fingerprint == '' then return never_rung(class, device) end
   local best = best_pending(device, fingerprint)
@@ -25,7 +25,7 @@ local function unheard(device, fingerprint, class)
   if due <= now() then return device end
 end
 
--- Whether a device's doorbell may be rung again; at most once in a while.
+-- Whether a device's doorbell may be rung again: at most once per RING_AFTER_MS.
 local function may_ring(device)
   local rung = redis.call('GET', key('rung', device))
   if rung and tonumber(rung) > now() - RING_AFTER_MS then return false end
@@ -33,7 +33,7 @@ local function may_ring(device)
   return true
 end
 
--- Devices whose doorbell must be rung again.
+-- The devices whose doorbell must be rung again.
 local function unheard_doorbells()
   local found = {}
   for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
@@ -49,7 +49,8 @@ local function unheard_doorbells()
   return found
 end
 
--- Takes a running job back, however its record looks; returns whether it was one.
+-- Takes a job back if it is running, even if its record is damaged; returns whether it was taken back,
+-- its key, tenant and id.
 local function taken_back(kind, leases, member, why, crashed)
   local tenant, id = string.match(member, '^(.-)/(.*)$')
   local job = key('job', tenant or '', id or '')
@@ -64,26 +65,26 @@ local function taken_back(kind, leases, member, why, crashed)
       redis.call('ZREM', key(leases), member)
     end
   end)
-  -- Tried again later: the others come first.
+  -- Tried again later, so that other jobs come first.
   if not ok then redis.call('ZADD', key(leases), 'XX', now() + AGAIN_MS, member) end
   return done, job, tenant, id
 end
 
--- Takes back what trains on after its time was over: its worker did not hear of it.
+-- Takes back jobs that are still being trained past their time limit: their workers did not react.
 local function end_overtime(limit, overtime)
   local late = redis.call('ZRANGE', key('deadlines'), '-inf', now() - overtime, 'BYSCORE',
     'LIMIT', 0, limit + NEWER)
   local ended = {}
   for _, member in ipairs(late) do
     if #ended == limit then break end
-    if taken_back('deadline', 'deadlines', member, 'its time was over', false) then
+    if taken_back('deadline', 'deadlines', member, 'its time limit was exceeded', false) then
       table.insert(ended, member)
     end
   end
   return ended
 end
 
--- Takes back what lost its lease; returns the jobs, and the devices to ring for them.
+-- Takes back jobs whose lease has expired; returns the jobs, and the devices to ring for.
 local function end_leases(limit)
   local over = redis.call('ZRANGE', key('leases'), '-inf', now(), 'BYSCORE',
     'LIMIT', 0, limit + NEWER)
@@ -102,8 +103,8 @@ local function end_leases(limit)
   return lost, ring
 end
 
--- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease was over...},
--- {device to wake...}, {tenant/id of each job that ran on after its time was over...}
+-- reap limit lease_ms overtime_ms -> {tenant/id of each job whose lease had expired...},
+-- {device to wake...}, {tenant/id of each job that was trained past its time limit...}
 local function reap(_, args)
   local limit, lease_ms, overtime_ms = unpack(args)
   use_library()
@@ -111,7 +112,7 @@ local function reap(_, args)
   forget_silent_workers()
   redis.call('ZREMRANGEBYSCORE', key('fingerprints'), '-inf', now() - FORGET_MS)
   local over, ring, late = {}, {}, {}
-  -- A server that was away could not be told that workers live: they get a lease to say so.
+  -- While the server was down, workers could not renew leases: after its start they get time to do so.
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
   if tonumber(uptime) * 1000 >= tonumber(lease_ms) then over, ring = end_leases(tonumber(limit)) end
   if tonumber(uptime) * 1000 >= tonumber(overtime_ms) then

@@ -1,4 +1,4 @@
--- What clients ask for: a new job, and changes of one.
+-- What clients request: a new job, or a change to a job.
 
 -- recall tenant idempotency_key body_sha -> (none | replayed | conflict), {}, the record
 local function recall(_, args)
@@ -35,7 +35,7 @@ local function submit(_, args)
     end
     redis.call('HSET', key('idempotency', tenant, idem), 'id', id, 'sha', body_sha)
   end
-  -- The number is the job's age: one that is given back stands where it stood before.
+  -- The number gives the job's age: a job that a worker released keeps its place in the queue.
   local number = redis.call('INCR', key('number'))
   redis.call('HSET', job, 'id', id, 'tenant', tenant, 'state', STATE.queued,
     'created', now(),
@@ -84,15 +84,15 @@ local function ask(_, args)
   return {ring, view(job)}
 end
 
--- Why a job's course cannot be changed now, or nil: only while it waits does no worker compute rows
--- at the same time.
+-- Why a job cannot be changed now, or nil. It can be while it is queued or paused: then no worker
+-- computes rows at the same time.
 local function hindrance(state)
   if not state then return 'missing' end
   if state == STATE.running then return 'running' end
   if state ~= STATE.queued and state ~= STATE.paused then return 'ended' end
 end
 
--- Changes a waiting job with *change*, which may move it to another lane.
+-- Calls *change* for a queued or paused job, and puts a queued one into the lane that is then right.
 local function in_another_lane(job, tenant, id, state, change)
   if state == STATE.queued then dequeue(job, tenant, id) end
   change()
@@ -133,11 +133,11 @@ local function accept(_, args)
   require_known(format)
   local why_not = hindrance(state)
   if why_not then return answered(job, why_not) end
-  if not at_fingerprint(lane(job)) then return answered(job, 'ok') end -- any worker may have it
+  if not at_fingerprint(lane(job)) then return answered(job, 'ok') end -- any worker may take it
   in_another_lane(job, tenant, id, state, function()
     event(job, tenant, id, EVENT.accepted,
       cjson.encode({fingerprint = fingerprint, step = tonumber(step)}))
-    go_on_elsewhere(job, tenant, id, tonumber(step), 'other bits were accepted')
+    go_on_elsewhere(job, tenant, id, tonumber(step), 'another fingerprint was accepted')
     redis.call('HDEL', job, 'fingerprint', 'facts')
   end)
   return answered(job, 'ok')

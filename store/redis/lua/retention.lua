@@ -1,7 +1,7 @@
--- Retention: which jobs are removed, what moves to files, and which files belong to which job.
+-- Retention: removes jobs, moves data to files, and tells which files a job needs.
 
--- Removes all that the store has of a job that has ended, in one go. Its files follow: until they are
--- gone their folder is remembered.
+-- Removes an ended job from Redis, with everything that belongs to it. Its files are deleted later:
+-- until then the job stays in the set `removed`.
 local function remove(tenant, id)
   local job, member = key('job', tenant, id), tenant .. '/' .. id
   local state, rows, idem = get(job, 'state', 'rows', 'idempotency')
@@ -45,18 +45,18 @@ local function expire(_, args)
     if not (old or many or large) then break end
     local tenant, id = string.match(oldest[1], '^(.-)/(.*)$')
     if is_newer(key('job', tenant, id)) then
-      skipped = skipped + 1 -- a newer release removes it, with all that it has
+      skipped = skipped + 1 -- a newer release removes the job, with everything that belongs to it
     elseif isolated('ended', oldest[1], function() remove(tenant, id) end) then
       table.insert(found, oldest[1])
     else
-      redis.call('ZREM', key('ended'), oldest[1]) -- the others come next
+      redis.call('ZREM', key('ended'), oldest[1]) -- so that the next job's turn comes
     end
   end
   return found
 end
 
--- The members of a sorted set that are due, *limit* at most. Each is put off by *pause_ms*, so that
--- the process that is given one has it alone for so long, and another process may try after that.
+-- Returns at most *limit* members of a sorted set that are due. Each is deferred by *pause_ms*: for so
+-- long no other process gets it, and after that another process may try.
 local function take_due(set, limit, pause_ms)
   local due = redis.call('ZRANGE', set, '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)
   for _, member in ipairs(due) do
@@ -65,14 +65,14 @@ local function take_due(set, limit, pause_ms)
   return due
 end
 
--- unarchived limit pause_ms -> {tenant/id of a job that has ended, and whose rows are here...}
+-- unarchived limit pause_ms -> {tenant/id of a job that has ended, and whose rows are in Redis...}
 local function unarchived(_, args)
   local limit, pause_ms = unpack(args)
   return take_due(key('unarchived'), limit, pause_ms)
 end
 
--- Rows, times and evaluations go: the first two are in a file now, and the last in the history, of
--- which what was left here goes too if it is in one.
+-- Removes rows, marks and evaluations: rows and marks are now in a file, and evaluations are in the
+-- history. The list of history entries is removed too if *files* names a file with them.
 -- archived tenant id rows entries files -> ok | already | missing | differs
 local function archived(_, args)
   local tenant, id, rows, entries, files = unpack(args)
@@ -98,7 +98,7 @@ local function archived(_, args)
   return 'ok'
 end
 
--- unmeasured limit -> {tenant/id of a job that has ended, and whose bytes are not known...}
+-- unmeasured limit -> {tenant/id of a job that has ended, and whose files were not measured...}
 local function unmeasured(_, args)
   local limit = unpack(args)
   return redis.call('SRANDMEMBER', key('unmeasured'), limit)
@@ -116,20 +116,20 @@ local function measured(_, args)
   return 'ok'
 end
 
--- removed limit pause_ms -> {tenant/id of a job that is gone and whose files may be there...}
+-- removed limit pause_ms -> {tenant/id of a job that was removed, and whose files may exist...}
 local function removed(_, args)
   local limit, pause_ms = unpack(args)
   return take_due(key('removed'), limit, pause_ms)
 end
 
--- files_deleted tenant id : the files of a job that is gone are gone too
+-- files_deleted tenant id : the files of a removed job are deleted
 local function files_deleted(_, args)
   local tenant, id = unpack(args)
   redis.call('ZREM', key('removed'), tenant .. '/' .. id)
   return 'ok'
 end
 
--- owned tenant id -> none | {attempt that may write, or 0, the start of its token, path...}
+-- owned tenant id -> none | {number of the running attempt or 0, start of its token, path...}
 local function owned(_, args)
   local tenant, id = unpack(args)
   local job = key('job', tenant, id)
@@ -146,21 +146,21 @@ local function owned(_, args)
   return {state == STATE.running and tonumber(attempt) or 0, string.sub(token, 1, 8), unpack(found)}
 end
 
--- store_id word -> of this store: the word that it was first called with, and whether its storage has
--- that name
+-- store_id word -> {name of this store, 1 if its storage was marked with that name, else 0}. The store
+-- is named after *word* if it has no name yet.
 local function store_id(_, args)
   local word = unpack(args)
   redis.call('SETNX', key('store_id'), word)
   return {redis.call('GET', key('store_id')), redis.call('EXISTS', key('storage_named'))}
 end
 
--- storage_named : the storage has the name of this store, on disk
+-- storage_named : a file in the storage has this store's name
 local function storage_named()
   redis.call('SET', key('storage_named'), 1)
   return 'ok'
 end
 
--- What frees memory must not be refused for want of it.
+-- Functions that free memory must run even if memory is full.
 register('expire', expire, {'allow-oom'})
 register('unarchived', unarchived, {'allow-oom'})
 register('archived', archived, {'allow-oom'})

@@ -1,7 +1,8 @@
--- What an attempt stores: rows, evaluations, checkpoints, remarks for the history.
+-- What an attempt stores: rows, evaluations, checkpoints and notes for the history.
 
--- Calls fn(chunk, offset in the chunk, first and last byte of data) for each chunk that rows
--- [first, first + count) touch.
+-- Calls fn(chunk, offset, from, to) for each chunk that contains some of the rows
+-- [first, first + count): these rows begin at the byte *offset* of the chunk, and are the bytes *from*
+-- to *to* of the data.
 local function each_chunk(first, count, width, fn)
   local row = first
   while row < first + count do
@@ -14,8 +15,8 @@ local function each_chunk(first, count, width, fn)
   end
 end
 
--- The first row of [first, first + count) whose first bytes, as many as were computed, are stored
--- otherwise than in data, or nil.
+-- The first of the rows [first, first + count) whose stored bytes differ from those in *data*, or nil.
+-- Only the first *computed* bytes of a row are compared.
 local function first_difference(tenant, id, first, count, width, computed, data)
   local found
   each_chunk(first, count, width, function(chunk, offset, from, to)
@@ -34,8 +35,9 @@ local function first_difference(tenant, id, first, count, width, computed, data)
   return found
 end
 
--- Gives back what a string was given for its growth, which may be as much as it holds. A copy has
--- none; unlike setting its content anew it does not go to disk, or to replicas, byte for byte.
+-- Frees the spare memory that Redis reserves for a string's growth, which may be as large as the
+-- string. A copy has none; and unlike a SET of the content, a COPY command in the log on disk, or on
+-- its way to replicas, does not contain the content.
 local function trim(name)
   redis.call('COPY', name, key('trimmed'), 'REPLACE')
   redis.call('RENAME', key('trimmed'), name)
@@ -49,11 +51,11 @@ local function write(tenant, id, first, count, width, data)
   end)
 end
 
-local MARK_EVERY = 100 -- hundredths of a second
-local MARK_ROWS = 4 -- so that marks take at most two bytes a row, however slow the steps are
+local MARK_EVERY = 100 -- minimum distance of two marks in hundredths of a second
+local MARK_ROWS = 4 -- minimum distance in rows: marks take at most two bytes per row, at any speed
 
--- Notes that there are so many rows now. The last mark moves on until it is far enough from the one
--- before it: so it is always that of the last row.
+-- Records the time at which the job has *rows* rows. The last mark is overwritten until it is far
+-- enough from the mark before it, so the last mark is always for the last row.
 local function mark(job, tenant, id, rows)
   local name = key('marks', tenant, id)
   local last = redis.call('GETRANGE', name, -16, -1)
@@ -73,7 +75,7 @@ local function mark(job, tenant, id, rows)
   trim(name)
 end
 
--- Notes for how many milliseconds this attempt has been stalled so far.
+-- Records the number of milliseconds for which this attempt has had to pause training so far.
 local function note_stall(job, ms)
   local known, before = get(job, 'held_up', 'held_up_before')
   local total = tonumber(before or 0) + ms
@@ -82,7 +84,7 @@ local function note_stall(job, ms)
   tally('held_up_ms', total - tonumber(known or 0))
 end
 
--- Columns that are only observed (they come last) are not compared: their last value counts.
+-- Columns that are only observed (the last ones) are not compared: their last value counts.
 -- append tenant id token first width data lease_ms stalled_ms
 -- -> ok rows request | fenced | gap rows | differs row
 local function append(_, args)
@@ -129,7 +131,7 @@ local function evaluated(_, args)
   local known = redis.call('HGET', key('evaluations', tenant, id), step)
   if known and known ~= data then return {'differs', step} end
   if known then return {'ok'} end
-  -- Its entry lies in a file: it is there already, and nothing is left to compare it with.
+  -- The history has the evaluation already, in a file, and no copy is left here to compare it with.
   if tonumber(step) <= tonumber(get(job, 'evaluated_upto') or -1) then return {'ok'} end
   redis.call('HSET', key('evaluations', tenant, id), step, data)
   event(job, tenant, id, EVENT.evaluated, data)
@@ -162,13 +164,13 @@ local function best_kept(_, args)
   if not holds(job, token) then return {'fenced'} end
   local rows = tonumber((get(job, 'rows')))
   if step > rows then return {'gap', rows} end
-  -- The value stays text: numbers of this encoder have 14 digits.
+  -- The value stays text: cjson writes only 14 digits of a number.
   redis.call('HSET', job, 'best', cjson.encode(
     {step = step, path = path, sha256 = sha256, metric = metric, value = value}))
   return {'ok', unpack(paths(job))}
 end
 
--- refused tenant id token path why -> ok | fenced : a checkpoint cannot be used; forget it
+-- refused tenant id token path why -> ok | fenced : removes a checkpoint that cannot be used
 local function refused(_, args)
   local tenant, id, token, path, why = unpack(args)
   local job = key('job', tenant, id)
@@ -182,15 +184,15 @@ local function refused(_, args)
   redis.call('HSET', job, 'checkpoints', #good > 0 and cjson.encode(good) or '[]',
     'checkpoint_step', step, 'claim_checkpoint', step, 'replay_at', step)
   event(job, tenant, id, EVENT.checkpoint_refused, cjson.encode({why = why, step = step}))
-  -- The rows between were computed where bits come out differently: nothing to be equal to.
+  -- The rows in between were computed with another fingerprint, so replayed rows may not equal them.
   if step < tonumber(bits_from or 0) then
     go_on_elsewhere(job, tenant, id, step, 'a checkpoint was refused')
   end
   return {'ok'}
 end
 
--- passed_over tenant id token path why step -> ok | fenced : a checkpoint is not there; the run
--- continues from *step*, and nothing is forgotten: it may be there again one day
+-- passed_over tenant id token path why step -> ok | fenced : the files of a checkpoint are missing; the
+-- run continues from *step*. The record keeps the checkpoint: its files may come back.
 local function passed_over(_, args)
   local tenant, id, token, path, why, from_step = unpack(args)
   local job, step = key('job', tenant, id), tonumber(from_step)
@@ -200,12 +202,12 @@ local function passed_over(_, args)
     cjson.encode({path = path, why = why, step = step}))
   local bits_from = get(job, 'bits_from')
   if step < tonumber(bits_from or 0) then -- as in `refused`
-    go_on_elsewhere(job, tenant, id, step, 'a checkpoint was not there')
+    go_on_elsewhere(job, tenant, id, step, 'a checkpoint was missing')
   end
   return {'ok'}
 end
 
--- noted tenant id token kind data -> ok | fenced : a remark of the worker for the history
+-- noted tenant id token kind data -> ok | fenced : adds an entry to the history
 local function noted(_, args)
   local tenant, id, token, kind, data = unpack(args)
   local job = key('job', tenant, id)
@@ -214,7 +216,7 @@ local function noted(_, args)
   return {'ok'}
 end
 
--- off_plan tenant id token step data -> ok | fenced : lr was not the planned one; said once
+-- off_plan tenant id token step data -> ok | fenced : lr was not the planned one; recorded once
 local function off_plan(_, args)
   local tenant, id, token, step, data = unpack(args)
   local job = key('job', tenant, id)

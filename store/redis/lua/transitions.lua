@@ -1,11 +1,12 @@
--- Transitions of a job from one state to another, and from which each is allowed.
+-- Moves jobs from one state to another, and tells what an attempt may do.
 
+-- Moves a job from the set of one state to that of another; *from* is nil for a new job.
 local function index(tenant, id, from, to)
   if from then redis.call('ZREM', key('jobs_in_state', tenant, from), id) end
   redis.call('ZADD', key('jobs_in_state', tenant, to), 0, id)
 end
 
--- Forgets that a machine was not fit to train a job: it moves on, or has ended.
+-- Removes the note that machines could not train a job: the job has new rows, or has ended.
 local function forget_fault(job)
   redis.call('HDEL', job, 'faults', 'fault', 'fault_since', 'not_before')
 end
@@ -17,7 +18,8 @@ local function free_worker(job)
   end
 end
 
--- Moves a job from one state to another; fields are further (name, value) pairs of the record.
+-- Moves a job from one state to another and adds an entry to its history: *kind*, with *data* as JSON.
+-- Further arguments are names and values of fields to set in the record.
 local function move(job, tenant, id, from, to, kind, data, ...)
   if from == STATE.queued then dequeue(job, tenant, id) end
   if from == STATE.running then redis.call('HSET', job, 'trained', trained_ms(job)) end
@@ -28,7 +30,7 @@ local function move(job, tenant, id, from, to, kind, data, ...)
     redis.call('ZREM', key('leases'), tenant .. '/' .. id)
     redis.call('ZREM', key('deadlines'), tenant .. '/' .. id)
     redis.call('HSET', job, 'token', '', 'last_token', token, 'request', '')
-    -- Nothing to be equal to: any worker may begin or continue it.
+    -- No rows of this fingerprint are stored, so any worker may start or continue the job.
     if tonumber(rows) <= tonumber(bits_from or 0) then
       redis.call('HDEL', job, 'fingerprint', 'facts')
     end
@@ -45,8 +47,8 @@ local function move(job, tenant, id, from, to, kind, data, ...)
   event(job, tenant, id, kind, data)
 end
 
--- Where the files lie that a job may still need: those of its checkpoints, of the best one, and of
--- what was best when each of them was made.
+-- The paths of the files that a job may still need: its checkpoints, the best state, and the state
+-- that was best when each checkpoint was written.
 local function paths(job)
   local found = {}
   local checkpoints, best = get(job, 'checkpoints', 'best')
@@ -58,23 +60,25 @@ local function paths(job)
   return found
 end
 
+-- Whether the attempt with this token is running the job, so that its writes are accepted.
 local function holds(job, token)
   local state, current = get(job, 'state', 'token')
   return state == STATE.running and token ~= '' and current == token
 end
 
+-- Whether the attempt with this token was the last one and is over: its call may be a repetition.
 local function ended_by(job, token)
   local last = get(job, 'last_token')
   return token ~= '' and last == token
 end
 
--- Whether a running job has used up its time.
+-- Whether a running job has reached its time limit.
 local function is_over(tenant, id)
   local deadline = redis.call('ZSCORE', key('deadlines'), tenant .. '/' .. id)
   return deadline and tonumber(deadline) <= now()
 end
 
--- What a worker is to do with a job: what its client asks for, or to stop because its time is over.
+-- The action requested for a running job: the client's request, or timeout at the job's time limit.
 local function requested_action(job, tenant, id)
   local request = get(job, 'request')
   if request == '' and is_over(tenant, id) then return 'timeout' end

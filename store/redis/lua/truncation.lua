@@ -1,6 +1,6 @@
--- Truncating a series: rows that the next ones could not be equal to are removed.
+-- Truncation of a series: removes rows which the rows computed next might not equal.
 
--- Forgets the marks of rows after the first *rows*.
+-- Removes the marks after those for the first *rows* rows.
 local function truncate_marks(tenant, id, rows)
   local name = key('marks', tenant, id)
   local marks = redis.call('GET', name) or ''
@@ -14,8 +14,8 @@ local function truncate_marks(tenant, id, rows)
   elseif 8 * left < #marks then redis.call('SET', name, string.sub(marks, 1, 8 * left)) end
 end
 
--- Removes the rows from *from* on, and what was derived from them. The history says how many and why,
--- and the field `cuts` tells clients that have read them that they are no longer valid.
+-- Removes the rows from *from* on, and everything derived from them. The history gets an entry with
+-- their number and the reason, and the field `cuts` tells clients which rows are no longer valid.
 local function truncate(job, tenant, id, from, why)
   local rows, columns, off_plan, truncations = get(job, 'rows', 'columns', 'off_plan', 'cuts')
   rows = tonumber(rows)
@@ -46,8 +46,8 @@ local function truncate(job, tenant, id, from, why)
     cjson.encode({from = from, count = rows - from, why = why}))
 end
 
--- Lets the job continue from *step* with other bits: rows after it are truncated, what was best when
--- that checkpoint was made is best again, and from there on the bits of the next worker hold.
+-- Lets the job continue from *step* with another fingerprint: rows after *step* are truncated, the best
+-- state is again the one recorded with that checkpoint, and `bits_from` marks where the change is.
 local function go_on_elsewhere(job, tenant, id, step, why)
   truncate(job, tenant, id, step, why)
   redis.call('HSET', job, 'bits_from', step)

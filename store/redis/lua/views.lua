@@ -1,8 +1,8 @@
--- Views: what is shown of a job, which is its record and what follows from it and the time; and lists.
+-- Views: a job's record, together with fields that are computed from it and the time; and lists.
 
-local COMPARED = 2000 -- jobs that one call of `find` compares
+local COMPARED = 2000 -- maximum number of jobs that one call of `find` compares
 
--- For how many milliseconds workers have had a job.
+-- The number of milliseconds for which workers have had a job.
 local function trained_for(before, state, claimed)
   return tonumber(before or 0) + (state == STATE.running and now() - tonumber(claimed) or 0)
 end
@@ -11,9 +11,10 @@ local function trained_ms(job)
   return trained_for(get(job, 'trained', 'state', 'claimed'))
 end
 
--- What follows from the fields of a record and the time: for how many milliseconds workers have had the
--- job, what it waits for, for how many machines have not been fit to train it (or nil), and, if it waits
--- for a fingerprint, for how many no worker has had that. *known* holds what is known of lanes already.
+-- The fields that are computed from a record and the time: the milliseconds for which workers have had
+-- the job; what the job waits for; the milliseconds since a machine first failed to train it, or nil;
+-- and, if it waits for a fingerprint, the milliseconds since a worker last had that fingerprint. *known*
+-- caches what each lane lacks.
 local function derived_fields(job, known)
   require_known(job.format)
   local lacking, fault_ms, gone_ms = lacks(job, known), nil, nil
@@ -25,7 +26,7 @@ local function derived_fields(job, known)
   return trained_for(job.trained, job.state, job.claimed), lacking, fault_ms, gone_ms
 end
 
--- The record, what is shown beside it, and the position in the queue.
+-- The record with its computed fields and the position in the queue, as a flat list.
 local function view(name)
   local fields = redis.call('HGETALL', name)
   local job, at = {}, #fields
@@ -45,19 +46,19 @@ local function view(name)
   return fields
 end
 
--- look tenant id -> the record, or nothing if there is no such job
+-- look tenant id -> the record with its computed fields; empty if there is no such job
 local function look(_, args)
   local tenant, id = unpack(args)
   return view(key('job', tenant, id))
 end
 
--- find tenant state after limit label... (a state may be empty; a label is name=value)
--- -> {1 if all jobs were looked at, the last that was}, {id...}: the newest first
+-- find tenant state after limit label... (state may be empty; a label is name=value)
+-- -> {1 if all jobs were compared, else 0; id of the last one compared}, {id..., newest first}
 local function find(_, args)
   local tenant, state, after, limit = unpack(args)
   local sets = {state == '' and key('jobs', tenant) or key('jobs_in_state', tenant, state)}
   for _, label in ipairs({unpack(args, 5)}) do table.insert(sets, key('labelled', tenant, label)) end
-  -- The members of the smallest set are looked up in the others: a rare label is found at once.
+  -- The members of the smallest set are looked up in the other sets, so a rare label is found fast.
   local smallest, size = 1, math.huge
   for i, set in ipairs(sets) do
     local members = redis.call('ZCARD', set)
@@ -82,8 +83,8 @@ local function find(_, args)
   return {{#ids < COMPARED and 1 or 0, last}, found}
 end
 
--- The fields with *names* of a record and what is shown beside it, without the names: that of a list of
--- a hundred takes the server as long as the rest of it. *at* tells where each name stands.
+-- The values of the fields *names* of a record, then the computed fields; without names, which would
+-- double the server's time for a list of a hundred jobs. *at* maps each name to its position.
 local function summary(name, names, at, known)
   local values = redis.call('HMGET', name, unpack(names))
   local job = setmetatable({}, {__index = function(_, field) return at[field] and values[at[field]] end})
@@ -96,9 +97,9 @@ local function summary(name, names, at, known)
   return values
 end
 
--- summaries tenant num field... id... -> of each job those fields of its record, and trained_ms,
--- waiting_for, fault_ms and gone_ms; nothing in place of a job that is not there, and of one that
--- cannot be read its id and why
+-- summaries tenant num field... id... -> for each job the values of these fields and of trained_ms,
+-- waiting_for, fault_ms and gone_ms; an empty list for a job that does not exist; {id, reason} for a
+-- job whose record cannot be read
 local function summaries(_, args)
   local tenant, num = args[1], tonumber(args[2])
   local names, ids = {unpack(args, 3, 2 + num)}, {unpack(args, 3 + num)}

@@ -1,9 +1,9 @@
--- Workers by class: those with the same device and fingerprint may take the same jobs. Whether a job
--- has a worker, whose doorbell is rung for it and what comes before it is known of classes, of which
--- there are few, without going through the workers.
+-- Workers by class: workers with the same device and fingerprint may take the same jobs. There are few
+-- classes, so whether a job has a worker, which doorbell to ring for it, and its position in the queue
+-- are computed from classes, without reading every worker's record.
 --
--- A class has a sorted set for each state: idle, busy, unwell (its machine is not fit to train on).
--- A worker stands in one of them, by the millisecond at which it counts as gone.
+-- A class has a sorted set for each state: idle, busy, unwell (its machine cannot train). A worker is
+-- in one of these sets, with the time at which it counts as gone as its score.
 
 local WORKER_STATES = {'idle', 'busy', 'unwell'}
 local ADOPT_MS = 5000
@@ -18,7 +18,7 @@ local function leave_class(worker, class)
   end
 end
 
--- Puts a worker into the set that its record says it belongs to.
+-- Puts a worker into the set that matches the class and state in its record.
 local function classify(worker, gone_at)
   local record = key('worker', worker)
   local device, fingerprint, state, unwell, before =
@@ -35,19 +35,20 @@ local function classify(worker, gone_at)
   if before ~= class then redis.call('HSET', record, 'class', class) end
 end
 
--- Changes what a worker does: idle, or busy with a job.
+-- Sets a worker's state (idle or busy) and its job.
 local function set_worker(worker, state, job, token)
   redis.call('HSET', key('worker', worker), 'state', state, 'job', job, 'token', token)
   local gone_at = redis.call('ZSCORE', key('workers'), worker)
   if gone_at then classify(worker, gone_at) end
 end
 
+-- The number of live workers in a class that are in this state.
 local function some(state, class)
   return redis.call('ZCOUNT', key('class', state, class), '(' .. string.format('%.0f', now()), '+inf')
 end
 
--- Calls fn(device, fingerprint, class) for each class of workers that may take a job in a lane and
--- has one alive in one of *states*.
+-- Calls fn(device, fingerprint, class) for each class whose workers may take the jobs in lane *where*
+-- and that has a live worker in one of *states*.
 local function each_class(where, states, fn)
   for _, class in ipairs(redis.call('SMEMBERS', key('classes'))) do
     local device, fingerprint = string.match(class, '^([^/]*)/(.*)$')
@@ -62,7 +63,7 @@ local function each_class(where, states, fn)
   end
 end
 
--- Forgets workers that fell silent, and classes without workers.
+-- Removes workers whose heartbeats have stopped, and classes without workers.
 local function forget_silent_workers()
   local silent = redis.call('ZRANGE', key('workers'), '-inf', now(), 'BYSCORE')
   for _, worker in ipairs(silent) do
@@ -80,8 +81,8 @@ local function forget_silent_workers()
   end
 end
 
--- Workers of the release before say hello to its own library, which knows no classes: they are put
--- into theirs now and then.
+-- Workers of release 0.1.0 call its own library, which knows no classes: every few seconds they are put
+-- into classes here.
 local function adopt_workers()
   if not redis.call('SET', key('adopted'), now(), 'NX', 'PX', ADOPT_MS) then return end
   local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
@@ -92,7 +93,7 @@ local function adopt_workers()
       if not class or adopted then
         redis.call('HSET', record, 'adopted', 1)
         classify(workers[i], workers[i + 1])
-        redis.call('ZADD', key('libraries'), now(), '@LEGACY@') -- what it calls
+        redis.call('ZADD', key('libraries'), now(), '@LEGACY@') -- the library that this worker calls
       end
     end)
   end

@@ -1,13 +1,14 @@
--- Workers and the jobs that they have: they claim one, hold its lease, end it or give it back.
+-- What workers call: they send heartbeats, claim a job, renew its lease, and end or release the job.
 
 local FAULT_PAUSE_MS, LONGEST_FAULT_PAUSE_MS = 1000, 60000
 
--- hello worker ttl_ms job token (field value)... : I am alive, and hold this job, or none
+-- hello worker ttl_ms job token (field value)... : the heartbeat of a worker; job is empty, or
+-- {tenant, id} as JSON
 local function hello(_, args)
   local worker, ttl_ms, claimed, token = unpack(args)
   local ttl = tonumber(ttl_ms)
   local record = key('worker', worker)
-  -- Only a record that expired is made anew: claim and the endings keep these three.
+  -- Set only if the record had expired: otherwise `claim` and the ends of attempts set these fields.
   redis.call('HSETNX', record, 'state', claimed == '' and 'idle' or 'busy')
   redis.call('HSETNX', record, 'job', claimed)
   redis.call('HSETNX', record, 'token', token)
@@ -24,7 +25,7 @@ local function hello(_, args)
   return 'ok'
 end
 
--- bye worker : I am leaving
+-- bye worker : the worker stops
 local function bye(_, args)
   local worker = unpack(args)
   local class = get(key('worker', worker), 'class')
@@ -34,7 +35,7 @@ local function bye(_, args)
   return 'ok'
 end
 
--- Counts how long a job has waited, in the first of the classes that hold it.
+-- Counts how long a job was queued, in the histogram class with the smallest sufficient bound.
 local function count_wait(job)
   local waited = now() - tonumber((get(job, 'queued')))
   local class = 'over'
@@ -56,7 +57,7 @@ local function claim(_, args)
   if claimed_token == token and claimed and claimed ~= '' then
     return view(key('job', unpack(cjson.decode(claimed))))
   end
-  -- A worker that asks for a job has none, whatever a hello that came late said of it.
+  -- A worker that claims a job has none, whatever a heartbeat that arrived late has recorded.
   set_worker(worker, 'idle', '', '')
   local best = best_pending(device, fingerprint)
   if not best then return {} end
@@ -80,11 +81,11 @@ local function claim(_, args)
     redis.call('ZADD', key('deadlines'), now() + left, tenant .. '/' .. id)
   end
   set_worker(worker, 'busy', cjson.encode({tenant, id}), token)
-  return view(job) -- with what follows from it: the trainer does not read it again
+  return view(job) -- with the computed fields, so that the trainer need not read the record again
 end
 
--- begun tenant id token fingerprint facts : on what it is computed
--- -> ok (row since which the bits are those of this fingerprint) | differs | fenced
+-- begun tenant id token fingerprint facts : the hardware and libraries on which the job is computed
+-- -> ok (first row that is computed with this fingerprint) | differs | fenced
 local function begun(_, args)
   local tenant, id, token, fingerprint, facts = unpack(args)
   local job = key('job', tenant, id)
@@ -97,7 +98,7 @@ local function begun(_, args)
     redis.call('HSET', job, 'fingerprint', fingerprint, 'facts', facts)
     event(job, tenant, id, EVENT.continued_elsewhere,
       cjson.encode({from = known, to = fingerprint, step = tonumber(step)}))
-    go_on_elsewhere(job, tenant, id, tonumber(step), 'continued by a worker with other bits')
+    go_on_elsewhere(job, tenant, id, tonumber(step), 'continued by a worker with another fingerprint')
   end
   return {'ok', tonumber((get(job, 'bits_from')) or 0)}
 end
@@ -111,7 +112,7 @@ local function renew(_, args)
   return {'ok', requested_action(job, tenant, id)}
 end
 
--- wanted tenant id token -> ok request | fenced : what is to be done with a job; nothing changes
+-- wanted tenant id token -> ok request | fenced : like renew, but the lease stays as it is
 local function wanted(_, args)
   local tenant, id, token = unpack(args)
   local job = key('job', tenant, id)
@@ -155,15 +156,15 @@ end
 
 local function time_out(job, tenant, id)
   local limit, step = get(job, 'time_limit', 'checkpoint_step')
-  local detail = string.format('workers have had it for its time_limit_s of %.14g s; '
-    .. 'the last checkpoint is of step %s', tonumber(limit) / 1000, step)
+  local detail = string.format('the job has been trained for its time_limit_s of %.14g s; '
+    .. 'its last checkpoint is from step %s', tonumber(limit) / 1000, step)
   fail_for(job, tenant, id, REASON.timeout, detail)
 end
 
--- Notes that a machine was not fit to train a job, and how. After the first such fault another worker
--- may take the job at once: most often one machine is broken. If the next one is too, the cause may be
--- shared, as a storage is, so the job waits, twice as long each time and a minute at most, until it
--- moves again.
+-- Records that a machine could not train a job, and why. After the first such fault another worker may
+-- claim the job at once: usually only one machine is broken. If the next one fails too, the cause may
+-- be shared, like the storage. So the job then waits, twice as long after each fault, for a minute at
+-- most, until an attempt stores new rows.
 local function note_fault(job, fault)
   local faults = redis.call('HINCRBY', job, 'faults', 1)
   local pause = faults == 1 and 0 or math.min(FAULT_PAUSE_MS * 2 ^ (faults - 2), LONGEST_FAULT_PAUSE_MS)
@@ -171,9 +172,9 @@ local function note_fault(job, fault)
   redis.call('HSET', job, 'fault', fault, 'not_before', now() + pause)
 end
 
--- Takes a running job from its worker: to where its client wanted it, else back into the queue.
--- A worker that went away is not the job's failure, unless MAX_CRASHES of them do so without a new
--- checkpoint in between; a machine that is not well never is.
+-- Takes a running job from its worker. If its client has requested a pause, a cancel or a kill, the job
+-- is paused or cancelled; otherwise it returns to the queue. It fails if MAX_CRASHES attempts in a row
+-- crashed without a new checkpoint in between; machine faults are not counted.
 local function take_back(job, tenant, id, why, crashed, ill)
   local request, crashes, checkpoint, at_claim, attempt =
     get(job, 'request', 'crashes', 'checkpoint_step', 'claim_checkpoint', 'attempt')
@@ -203,7 +204,7 @@ local function release(_, args)
   local job = key('job', tenant, id)
   if not holds(job, token) then
     if not ended_by(job, token) then return {'fenced'} end
-    -- The worker that released it may have died before it woke another one.
+    -- The worker that released the job may have died before it woke another worker.
     local waits = get(job, 'state') == STATE.queued
     return {'already', unpack(waits and wakeups(job) or {})}
   end

@@ -127,5 +127,5 @@ async def test_a_request_for_a_hanging_file_times_out(
     assert answer.headers["retry-after"]
     assert answer.json()["code"] == "storage_unavailable"
     assert answer.json()["detail"] == (
-        f"the file {name} of the storage could not be read within 0.2 s"
+        f"the file {name} in the storage could not be read within 0.2 s"
     )

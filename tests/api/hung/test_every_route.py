@@ -200,7 +200,7 @@ def test_with_all_file_threads_hanging_further_requests_fail_at_once(
     assert {answer.status for answer in (*first, *later)} == {503}
     assert max(answer.took_s for answer in first) < PATIENCE_S + AT_ONCE_S
     assert max(answer.took_s for answer in later) < PATIENCE_S / 2
-    assert {"earlier calls of the storage have not returned" in a.text for a in later} == {True}
+    assert {"earlier calls to the storage have not returned" in a.text for a in later} == {True}
     assert {answer.status for answer in after.values()} == {200, 201}
     assert (hung, metric(running, "optserve_hung_file_calls")) == (16, 0)
 

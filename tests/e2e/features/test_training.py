@@ -104,7 +104,7 @@ def test_a_job_that_diverges_names_the_step_and_its_last_good_checkpoint(service
     assert (job.state, job.reason) == (State.FAILED, Reason.DIVERGED)
     assert job.detail is not None
     last = len(list(service.metrics(job.id))) - 1
-    assert f"at step {last}; the last checkpoint is of step {job.checkpoint_step}" in job.detail
+    assert f"at step {last}; the last checkpoint is from step {job.checkpoint_step}" in job.detail
     assert 0 < job.checkpoint_step <= last
 
 

@@ -54,6 +54,4 @@ def test_a_run_that_is_held_up_waits_is_not_taken_for_hung_and_says_so(narrow: S
     assert steps == list(range(STEPS))
     assert undisturbed.stalled_s == 0
     assert 1 < ended.stalled_s < ended.trained_s
-    assert f"stalled {ended.stalled_s:.1f} s, until its steps were stored" in " ".join(
-        shown.split()
-    )
+    assert f"stalled {ended.stalled_s:.1f} s, waiting for the store" in " ".join(shown.split())

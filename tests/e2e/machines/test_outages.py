@@ -120,7 +120,7 @@ def test_rows_that_the_store_lost_are_sent_again(single: Stack, alone: Job) -> N
         events = client.events(job_id)
         assert list(client.metrics(job_id)) == list(client.metrics(alone.id))
     log = (single.home / "logs" / "worker-0.log").read_text()
-    assert "they are sent again" in log
+    assert "the missing rows are sent again" in log
     assert (ended.state, ended.attempt, ended.digest) == (State.SUCCEEDED, 1, alone.digest)
     assert steps == list(range(STEPS))
     assert [event.id for event in events] == list(range(1, len(events) + 1))

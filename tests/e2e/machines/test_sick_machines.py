@@ -245,7 +245,8 @@ def test_rows_that_cannot_be_moved_stay_and_are_moved_once_files_are_well(
 
 def waits(running: Stack) -> int:
     """Return how often a round has found that the storage cannot be used."""
-    return (running.home / "logs" / "api.log").read_text().count("archive and retention wait")
+    log = (running.home / "logs" / "api.log").read_text()
+    return log.count("archiving and retention are paused")
 
 
 def archives_set_aside(running: Stack) -> list[str]:

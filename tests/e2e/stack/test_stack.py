@@ -222,7 +222,7 @@ def test_files_in_the_working_directory_shadow_no_module(tmp_path: Path) -> None
             "got 'redis://***@127.0.0.1'",
         ),
         ({"REDIS_URL": "http://:s3cret@x"}, "rediss:// or unix://PATH, got 'http://***@x'"),
-        ({"OPTSERVE_HOME": "/dev/null"}, "must be a directory to write to, got '/dev/null'"),
+        ({"OPTSERVE_HOME": "/dev/null"}, "must be a writable directory, got '/dev/null'"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(

@@ -114,7 +114,7 @@ def test_a_damaged_record_is_one_of_a_list_and_the_others_are_read(client: redis
     assert [record.id for record in found if record is not None] == ids
     (odd,) = (record for record in found if isinstance(record, Unreadable))
     assert odd.id == ids[7]
-    assert odd.why.startswith("what the store has of the job is damaged: WRONGTYPE")
+    assert odd.why.startswith("the job's record in Redis is damaged: WRONGTYPE")
 
 
 def test_a_damaged_job_that_is_not_kept_any_longer_does_not_keep_the_others(
@@ -167,7 +167,7 @@ def test_a_record_of_a_newer_release_is_neither_read_nor_changed(
 
     assert str(raised.value) == (
         "a newer release of optserve has written the job's record (format 3; this release knows "
-        "formats up to 2): ask a service of that release"
+        "formats up to 2): send the request to a service that runs it"
     )
     assert client.hgetall(name) == before
 

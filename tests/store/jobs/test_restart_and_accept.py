@@ -109,7 +109,7 @@ def test_an_accepted_job_goes_on_from_its_checkpoint_on_any_worker(client: redis
     assert (job.step, job.checkpoint_step, job.truncations, job.bitwise) == (6, 6, [6], False)
     assert told(client, job_id, "accepted") == [{"fingerprint": "f1", "step": 6}]
     assert told(client, job_id, "rows_cut") == [
-        {"from": 6, "count": 3, "why": "other bits were accepted"}
+        {"from": 6, "count": 3, "why": "another fingerprint was accepted"}
     ]
     again = taken(client, job_id, "f2")
     assert begun(client, again, "f2") == 6

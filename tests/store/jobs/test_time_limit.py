@@ -67,7 +67,7 @@ def test_given_back_after_its_time_it_fails_with_that_reason(client: redis.Redis
     job = record_of(client, job_id).job()
     assert job.reason is Reason.TIMEOUT
     assert job.detail == (
-        "workers have had it for its time_limit_s of 60 s; the last checkpoint is of step 4"
+        "the job has been trained for its time_limit_s of 60 s; its last checkpoint is from step 4"
     )
     assert job.checkpoint_step == 4
     assert client.zcard(keys.DEADLINES) == 0

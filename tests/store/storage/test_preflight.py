@@ -81,7 +81,7 @@ def test_a_storage_that_is_read_only_is_refused(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with read_only(tmp_path / "root") as root:
         assert reason(storage_at(root / "storage")).endswith(
-            "it is not there and cannot be made: Read-only file system; mount it, or set "
+            "it does not exist and cannot be created: Read-only file system; mount it, or set "
             "OPTSERVE_STORAGE to another folder"
         )
 
@@ -141,7 +141,7 @@ def test_what_hangs_or_fails_for_now_is_a_warning(
 
     with (tmp_path / "hangs").open("w"):  # the thread ends
         pass
-    assert f"one {tmp_path / 'hangs'} (OPTSERVE_ONE) does not answer within 0.2 s" in caplog.text
+    assert f"one {tmp_path / 'hangs'} (OPTSERVE_ONE) did not respond within 0.2 s" in caplog.text
     assert "two /proc/self/mem (OPTSERVE_TWO) cannot be used now: [Errno 5]" in caplog.text
 
 

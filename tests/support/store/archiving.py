@@ -64,7 +64,7 @@ def harmed(storage: Storage, file: Path, harm: str) -> str:
     """Harm a file, and return what is said of it then."""
     content = bytearray(file.read_bytes())
     content[1000] ^= 1
-    name = f"the file {file.relative_to(storage.root)!s} of the storage"
+    name = f"the file {file.relative_to(storage.root)!s} in the storage"
     if harm == "missing":
         file.unlink()
         return f"{name} is missing"

@@ -48,7 +48,7 @@ def test_a_worker_can_leave_while_its_run_is_held_up(
         thread.start()
         os.kill(process, signal.SIGSTOP)
         try:
-            with pytest.raises(Stop, match="the worker leaves") as caught:
+            with pytest.raises(Stop, match="the worker is stopping") as caught:
                 loop.train()
         finally:
             thread.join()
