@@ -77,7 +77,7 @@ async def test_a_client_beyond_its_limit_of_waiters_is_refused_and_others_are_no
             group.create_task(asker.ask("many"))
             await settled()
 
-        with pytest.raises(Busy, match="2 requests wait"):
+        with pytest.raises(Busy, match="2 requests are already waiting"):
             await asker.ask("many")
         group.create_task(asker.ask("other"))
         group.create_task(asker.ask("many", must=True))  # a response that has begun is not refused
