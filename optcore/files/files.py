@@ -140,7 +140,7 @@ class Files:
         """Read a file that was written earlier; return its name, SHA-256 and size."""
         with self._path(name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return StoredFile(name, sha256, file.tell())
+            return StoredFile(name, sha256, os.fstat(file.fileno()).st_size)
 
     def local(self, name: str) -> str:
         """Return the path of a file on this machine, for a library that opens or maps it itself."""

@@ -111,7 +111,7 @@ def test_a_clone_that_timed_out_leaves_no_files(
 ) -> None:
     before = folders(home)
 
-    with files.broken("hang", match=".draft-parent/model.safetensors"):
+    with files.broken("hang", match="parent/model.safetensors", after=3):
         answer = httpx.post(f"{running.url}/v1/jobs/{jobs.ended}/clone", json={})
         assert folders(home) != before
 
@@ -127,7 +127,7 @@ def test_the_timeout_of_a_clone_grows_with_its_size(
     parent.succeeded(bytes(20 * 2**20))
     start = time.monotonic()
 
-    with files.broken("hang", match=".draft-parent/model.safetensors", after=5):
+    with files.broken("hang", match="parent/model.safetensors", after=5):
         answer = httpx.post(f"{running.url}{parent.path}", json={}, timeout=60)
         took_s = time.monotonic() - start
 

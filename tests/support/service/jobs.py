@@ -45,9 +45,13 @@ def begun(service: Client, job_id: str, *, steps: int = 1) -> Job:
 
 
 def trainer_of(worker: int) -> int:
-    """Return the process of a worker's trainer: what its fork server has forked."""
-    (server,) = [
-        pid for pid in children(worker) if "worker.processes.forkserver" in command_line(pid)
-    ]
-    (trainer,) = children(server)
-    return trainer
+    """Return the process of a worker's trainer, once its fork server has forked one."""
+    found: list[int] = []
+
+    def forked() -> bool:
+        servers = [p for p in children(worker) if "worker.processes.forkserver" in command_line(p)]
+        found[:] = [trainer for server in servers for trainer in children(server)]
+        return len(found) == 1
+
+    eventually(forked, within_s=60)
+    return found[0]
