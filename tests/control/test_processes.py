@@ -40,7 +40,7 @@ def control_process(redis_url: str, home: Path, name: str) -> Iterator[subproces
         ) as process,
     ):
         try:
-            eventually(lambda: "runs reaper" in log.read_text(), within_s=60)
+            eventually(lambda: "running the rounds" in log.read_text(), within_s=60)
             yield process
         finally:
             process.terminate()

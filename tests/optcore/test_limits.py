@@ -209,12 +209,16 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "optimizer": {
             "kind": "momentum",
             "groups": [{"match": "*", "momentum": {**ONE_CYCLE, "value": 0.9}}],
+            "clip": {"kind": "norm", "max": 1.0},
         },
-        "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
     },
     "a scaling of another dialect": {
-        "optimizer": {"kind": "muon", "dialect": "keras", "adjust_lr": "original"},
-        "training": {"steps": 20, "clip": {"kind": "norm", "max": 1.0}},
+        "optimizer": {
+            "kind": "muon",
+            "dialect": "keras",
+            "adjust_lr": "original",
+            "clip": {"kind": "norm", "max": 1.0},
+        },
     },
 }
 """What an earlier release has accepted, and a limit or a rule refuses now."""

@@ -28,6 +28,7 @@ from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers
 def _settings(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Set the store and the home of trainers in the environment."""
     with pytest.MonkeyPatch.context() as patch, redis.from_url(server.url) as client:
+        client.flushall()  # tests of other modules may have named another storage
         prepare(client)
         home = tmp_path_factory.mktemp("home")
         storage = Settings(home=home).storage_dir

@@ -279,8 +279,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"precision": "fp16_true", "optimizer": {"kind": "adam", "eps": 2.0**-25}},
-            "optimizer.eps: eps must be at least 6e-08 among float16 parameters, or "
-            "multi_precision true, got 2.9802322387695312e-08",
+            "optimizer.eps: eps must be at least 6e-08 for float16 parameters, unless "
+            "multi_precision is true, got 2.9802322387695312e-08",
         ),
         (
             {"lookahead": {}, "optimizer": {"kind": "schedule_free_adamw"}},
