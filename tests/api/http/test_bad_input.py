@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
-from optserve.contract.requests.job import LABEL_NAME
 from store.redis import keys
 
 pytestmark = pytest.mark.anyio
@@ -192,80 +191,6 @@ async def test_a_schedule_that_outlasts_the_run_is_a_warning(http: httpx.AsyncCl
     assert posted.status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("path", "param", "message"),
-    [
-        ("metrics?after=-2", "after", "after must be at least -1, got '-2'"),
-        ("metrics?after=x", "after", "after must be a whole number, got 'x'"),
-        ("metrics?after=600", "after", "after must be below 600, got 600"),
-        ("metrics?limit=0", "limit", "limit must be at least 1, got '0'"),
-        ("metrics?limit=10001", "limit", "limit must be at most 10000, got '10001'"),
-        ("events?after=-1", "after", "after must be at least 0, got '-1'"),
-    ],
-)
-async def test_an_invalid_cursor_is_named(
-    http: httpx.AsyncClient, path: str, param: str, message: str
-) -> None:
-    job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
-
-    response = await http.get(f"/v1/jobs/{job_id}/{path}")
-
-    assert response.status_code == 422
-    assert response.json()["errors"] == [{"param": param, "message": message}]
-
-
-@pytest.mark.parametrize("event_id", ["x", "-2", "1.", "1.x", "1e3", "9" * 10])
-async def test_a_malformed_event_id_is_named(http: httpx.AsyncClient, event_id: str) -> None:
-    job_id = (await http.post("/v1/jobs", json=JOB)).json()["id"]
-
-    response = await http.get(
-        f"/v1/jobs/{job_id}/metrics/stream", headers={"Last-Event-ID": event_id}
-    )
-
-    assert response.status_code == 422
-    (mistake,) = response.json()["errors"]
-    assert mistake["param"] == "last-event-id"
-    assert "last-event-id must match" in mistake["message"]
-
-
-@pytest.mark.parametrize(
-    ("path", "event_id", "message"),
-    [
-        ("metrics", "600", "last-event-id must be below 600, got 600"),
-        (
-            "metrics",
-            "3.1",
-            "last-event-id must be from this job's stream, in which "
-            "steps were truncated 0 times, got '3.1'",
-        ),
-        ("events", "2", "last-event-id must be at most 1, got 2"),
-        ("events", "-1", "last-event-id must be at least 0, got '-1'"),
-        ("events", "x", "last-event-id must be a whole number, got 'x'"),
-    ],
-)
-async def test_an_event_id_that_the_job_cannot_have_is_named(
-    http: httpx.AsyncClient, path: str, event_id: str, message: str
-) -> None:
-    job = (await http.post("/v1/jobs", json=JOB)).json()
-    assert job["total_steps"] == 600
-
-    response = await http.get(
-        f"/v1/jobs/{job['id']}/{path}/stream", headers={"Last-Event-ID": event_id}
-    )
-
-    assert response.status_code == 422
-    assert response.json()["errors"] == [{"param": "last-event-id", "message": message}]
-
-
-async def test_an_unknown_state_is_named(http: httpx.AsyncClient) -> None:
-    problem = (await http.get("/v1/jobs?state=queud")).json()
-
-    assert problem["errors"][0]["message"] == (
-        "state must be one of queued, paused, running, succeeded, failed, cancelled, "
-        "got 'queud'; did you mean 'queued'?"
-    )
-
-
 async def test_unknown_paths_and_methods_are_problems_too(http: httpx.AsyncClient) -> None:
     for path, code in (
         ("/v1/jobs/job_0", "job_not_found"),
@@ -295,40 +220,6 @@ async def test_an_unknown_name_in_the_catalogue_gets_the_nearest_one(
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        (
-            "/v1/jobs?limt=3",
-            "unknown query parameter 'limt'; did you mean 'limit'? "
-            "(state, after, limit, spec, label.NAME)",
-        ),
-        ("/v1/queue?x=1", "unknown query parameter 'x'"),
-        ("/v1/optimizers/adam?dialect=torch", "unknown query parameter 'dialect'"),
-    ],
-)
-async def test_an_unknown_query_parameter_is_refused(
-    http: httpx.AsyncClient, path: str, message: str
-) -> None:
-    response = await http.get(path)
-
-    assert response.status_code == 422
-    (mistake,) = response.json()["errors"]
-    assert mistake["message"] == message
-    assert (await http.get("/v1/jobs?label.limt=3")).status_code == 200
-
-
-async def test_a_cursor_beyond_what_the_store_can_count_is_refused(
-    http: httpx.AsyncClient,
-) -> None:
-    job_id = (await http.post("/v1/jobs", content=TEXT, headers=JSON)).json()["id"]
-
-    response = await http.get(f"/v1/jobs/{job_id}/events?after={2**63}")
-
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["param"] == "after"
-
-
 async def test_a_foreign_host_is_refused(http: httpx.AsyncClient) -> None:
     """A web page could point its own name here and read the answers."""
     response = await http.get("/v1/jobs", headers={"host": "evil.example"})
@@ -349,27 +240,6 @@ async def test_an_action_refuses_a_body(http: httpx.AsyncClient, action: str) ->
     for body in (b"", b"{}"):
         again = await http.post(f"/v1/jobs/{job_id}/cancel", content=body, headers=JSON)
         assert again.status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        ("after=zzz", "after: after must match ^job_[0-9a-f-]{1,64}$, got 'zzz'"),
-        ("spec=maybe", "spec: spec must be true or false, got 'maybe'"),
-        (
-            "label=team=a",
-            "label: unknown query parameter 'label'; did you mean 'label.NAME'? "
-            "(state, after, limit, spec, label.NAME)",
-        ),
-        ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}"),
-    ],
-)
-async def test_an_invalid_parameter_of_a_list_is_named(
-    http: httpx.AsyncClient, query: str, said: str
-) -> None:
-    answer = await http.get(f"/v1/jobs?{query}")
-
-    assert (answer.status_code, answer.json()["detail"]) == (422, said)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

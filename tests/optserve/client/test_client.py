@@ -1,7 +1,6 @@
 """The client against servers that fail in every way that a service can."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +9,22 @@ import pytest
 from optserve.client import Client
 from optserve.client.errors import (
     BadAddress,
-    BadJob,
     NotTheService,
     ServiceError,
-    Unanswered,
     Unreachable,
 )
-from optserve.contract.answers.metrics import MetricRow, RowsTruncated, StateChange, StreamEnd
+from optserve.contract.answers.metrics import MetricRow
 from tests.support.http.scripted import (
     JOB,
     Scripted,
     Step,
     answers,
-    away,
     end,
     hangs_up,
-    rows,
-    state,
     streams,
-    truncated,
-    waits_for,
 )
 
 SPEC = {"model": {"kind": "mlp"}, "optimizer": {"kind": "adam"}}
-
-
-def steps_of(updates: list[Any]) -> list[int]:
-    return [row.step for update in updates if isinstance(update, list) for row in update]
 
 
 # ------------------------------------------------------------------ submitting
@@ -47,17 +35,6 @@ def test_a_mapping_is_sent_unchanged() -> None:
         client.submit(SPEC)
 
     assert json.loads(server.requests[0][3]) == SPEC
-
-
-def test_submit_is_repeated_with_the_same_key_while_the_service_is_unavailable() -> None:
-    with Scripted(hangs_up, away(), answers(201, JOB)) as server, Client(server.url) as client:
-        job = client.submit(SPEC)
-
-    keys = server.headers("Idempotency-Key")
-    assert job.id == "job_1"
-    assert len(keys) == 3
-    assert len(set(keys)) == 1
-    assert keys[0]
 
 
 @pytest.mark.parametrize("status", [422, 404, 429])
@@ -102,189 +79,7 @@ def test_lists_have_specs_on_request() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [[away()], [hangs_up], [answers(500, b"oops", "text/plain")]],
-    ids=["503", "hangs up", "500"],
-)
-def test_giving_up_says_that_the_job_may_have_been_accepted_and_how_to_retry(
-    script: list[Step],
-) -> None:
-    with (
-        Scripted(*script) as server,
-        Client(server.url, retry_for_s=0.3) as client,
-        pytest.raises(Unanswered, match="The job may or may not have been accepted") as caught,
-    ):
-        client.submit(SPEC, idempotency_key="mine")
-
-    assert caught.value.idempotency_key == "mine"
-    assert "with the idempotency key mine" in str(caught.value)
-
-
-@pytest.mark.parametrize("lost", [hangs_up, away()], ids=["hangs up", "503"])
-@pytest.mark.parametrize(
-    "later",
-    [
-        answers(404, b"<html>", "text/html"),
-        answers(301, Location="https://elsewhere"),
-        answers(200, b"<html>", "text/html"),
-    ],
-    ids=["404", "301", "200"],
-)
-def test_a_job_whose_answer_was_lost_may_exist_though_another_service_answers_then(
-    lost: Step, later: Step
-) -> None:
-    with (
-        Scripted(lost, later) as server,
-        Client(server.url) as client,
-        pytest.raises(Unanswered, match="The job may or may not have been accepted") as caught,
-    ):
-        client.submit(SPEC, idempotency_key="mine")
-
-    assert isinstance(caught.value.__cause__, NotTheService)
-    assert str(caught.value).startswith(str(caught.value.__cause__))
-    assert caught.value.idempotency_key == "mine"
-
-
-def test_a_job_whose_answer_was_lost_may_exist_though_it_is_refused_then() -> None:
-    problem = {"title": "No", "status": 429, "detail": "too many requests", "code": "x"}
-    with (
-        Scripted(hangs_up, answers(429, problem)) as server,
-        Client(server.url) as client,
-        pytest.raises(ServiceError) as caught,
-    ):
-        client.submit(SPEC, idempotency_key="mine")
-
-    assert str(caught.value) == (
-        "too many requests\n"
-        "An earlier attempt may have been accepted. Submit the job again with the idempotency key "
-        "mine: that never creates a second job"
-    )
-    assert (caught.value.problem.status, caught.value.idempotency_key) == (429, "mine")
-
-
-def test_a_server_error_other_than_503_is_not_retried() -> None:
-    with (
-        Scripted(answers(500, b"oops", "text/plain")) as server,
-        Client(server.url) as client,
-        pytest.raises(Unanswered),
-    ):
-        client.submit(SPEC)
-
-    assert len(server.requests) == 1
-
-
-def test_submit_to_a_service_that_never_answers_is_bounded_by_retry_for_s() -> None:
-    """Its own timeout of 30 seconds would be longer than this test may take."""
-    over = threading.Event()
-    with (
-        Scripted(waits_for(over)) as server,
-        Client(server.url, retry_for_s=0.3) as client,
-    ):
-        with pytest.raises(Unanswered):
-            client.submit(SPEC)
-        over.set()
-
-
-def test_a_job_that_was_never_sent_is_unreachable_not_unanswered() -> None:
-    with (
-        Client("http://127.0.0.1:1", retry_for_s=0.2) as client,
-        pytest.raises(Unreachable, match=r"^http://127.0.0.1:1 does not answer") as caught,
-    ):
-        client.submit(SPEC)
-
-    assert not isinstance(caught.value, Unanswered)
-
-
-@pytest.mark.parametrize("key", ["a b", "a\nb", "ü", "x" * 256])
-def test_an_idempotency_key_that_a_header_cannot_hold_is_refused(key: str) -> None:
-    with Client("http://127.0.0.1:1") as client, pytest.raises(BadJob, match="1 to 255 ASCII"):
-        client.submit(SPEC, idempotency_key=key)
-
-
-def test_a_job_that_json_cannot_represent_is_refused() -> None:
-    with (
-        Client("http://127.0.0.1:1") as client,
-        pytest.raises(BadJob, match="representable as JSON"),
-    ):
-        client.submit({"optimizer": object()})
-
-
 # ------------------------------------------------------------------- following
-
-
-def test_following_continues_after_503_and_after_a_stream_without_an_end() -> None:
-    script = [
-        away(),
-        streams(state("running"), rows(0, 1)),
-        hangs_up,
-        streams(state("running"), rows(2)),
-        streams(state("running"), rows(3), state("succeeded"), end(4)),
-    ]
-    with Scripted(*script) as server, Client(server.url) as client:
-        updates = list(client.follow("job_1"))
-
-    assert steps_of(updates) == [0, 1, 2, 3]
-    assert [u.state for u in updates if isinstance(u, StateChange)] == ["running", "succeeded"]
-    assert isinstance(updates[-1], StreamEnd)
-    assert server.headers("Last-Event-ID") == [None, None, "1", "1", "2"]
-
-
-@pytest.mark.parametrize(
-    "forever",
-    [streams(state("running")), streams(), hangs_up, away()],
-    ids=["says the same", "says nothing", "hangs up", "503"],
-)
-def test_following_gives_up_after_retry_for_s_without_progress(forever: Step) -> None:
-    script = [streams(state("running"), rows(0)), forever]
-    got: list[Any] = []
-    with (
-        Scripted(*script) as server,
-        Client(server.url, retry_for_s=0.5) as client,
-        pytest.raises(Unreachable, match=r"Gave up after 0.5 s; the job itself continues"),
-    ):
-        got.extend(client.follow("job_1"))  # it keeps what came before the failure
-
-    assert steps_of(got) == [0]
-    assert 3 <= len(server.requests) <= 6  # paused, not hammered
-
-
-def test_a_job_that_sends_nothing_is_followed_for_longer_than_retry_for_s() -> None:
-    """Connections that stay open for a while show that the service is there."""
-    held = streams(state("queued"), _Timer(0.15))
-    with (
-        Scripted(*[held] * 4, streams(end(0))) as server,
-        Client(server.url, retry_for_s=0.3, stable_after_s=0.1) as client,
-    ):
-        updates = list(client.follow("job_1"))
-
-    assert isinstance(updates[-1], StreamEnd)
-
-
-class _Timer(threading.Event):
-    """An event that nobody sets: it is over after a time."""
-
-    def __init__(self, after_s: float) -> None:
-        super().__init__()
-        self._after_s = after_s
-
-    def wait(self, timeout: float | None = None) -> bool:
-        del timeout
-        return super().wait(self._after_s)
-
-
-def test_truncated_steps_are_sent_again_across_a_broken_connection() -> None:
-    script = [
-        streams(state("running"), rows(0, 1, 2), truncated(1)),
-        streams(rows(1, truncations=1)),
-        streams(rows(2, 3, truncations=1), end(4)),
-    ]
-    with Scripted(*script) as server, Client(server.url) as client:
-        updates = list(client.follow("job_1"))
-
-    assert steps_of(updates) == [0, 1, 2, 1, 2, 3]
-    assert [u.step for u in updates if isinstance(u, RowsTruncated)] == [1]
-    assert server.headers("Last-Event-ID") == [None, "0.1", "1.1"]
 
 
 def test_restart_and_accept_are_repeated_until_answered() -> None:
