@@ -85,7 +85,7 @@ def of_worker(settings: Settings) -> list[Place]:
     """Return the files and folders that a worker needs."""
     return [
         *of_api(settings),
-        Place("the folder of locks", "OPTSERVE_RUN", settings.run_dir, Use.WRITE),
+        Place("the folder of locks and journals", "OPTSERVE_RUN", settings.run_dir, Use.WRITE),
         Place("the folder of datasets", "OPTSERVE_DATA", settings.data_dir, Use.READ),
     ]
 

@@ -170,5 +170,5 @@ def test_a_worker_says_all_that_is_missing_in_one_line(tmp_path: Path) -> None:
 
     assert done.returncode == os.EX_CONFIG
     (line,) = done.stderr.splitlines()
-    assert "the folder of locks" in line
+    assert "the folder of locks and journals" in line
     assert "; also the folder of datasets" in line
