@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 LINES = {
     "api": "the storage /storage (OPTSERVE_STORAGE) must be writable by this user (uid 10001): "
     "Read-only file system; mount it read-write",
-    "worker": "the folder of locks and journals /run/optserve (OPTSERVE_RUN) must be writable by this user "
-    "(uid 10001): Read-only file system; mount it read-write",
+    "worker": "the folder of locks and journals /run/optserve (OPTSERVE_RUN) must be writable by "
+    "this user (uid 10001): Read-only file system; mount it read-write",
 }
 
 
