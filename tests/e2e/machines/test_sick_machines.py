@@ -186,7 +186,7 @@ def test_a_worker_without_a_storage_takes_no_jobs_and_says_why(
     with files.broken(error):
         eventually(lambda: {w.state for w in client.workers()} == {"unhealthy"}, within_s=30)
         told = [worker.unhealthy_reason for worker in client.workers()]
-        jobs = [client.submit(spec_of("begin")).id for _ in range(3)]
+        jobs = [client.submit(spec_of("finish")).id for _ in range(3)]
         waiting = [client.job(job_id) for job_id in jobs]
 
     ended = [finished(client, job_id) for job_id in jobs]

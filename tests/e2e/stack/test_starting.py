@@ -51,7 +51,7 @@ def warned_and_ready(process: subprocess.Popen[str]) -> str:
     for line in process.stdout:
         if found := re.search(r"ready at (http://\S+)", line):
             return found[1]
-        assert re.search(r" ended with -9; its log is ", line), line
+        assert re.search(r" ended with exit code -9; its log is ", line), line
     raise AssertionError("it has ended")
 
 
