@@ -1,4 +1,4 @@
-"""Rounds that handle data from earlier releases: jobs to index by label, old Lua functions."""
+"""Upgrade the data of earlier releases: index their jobs by label, delete their Lua functions."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ class NameNotFound(JobError):
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
         near = did_you_mean(name, names)
-        super().__init__(f"{noun} {short_repr(name)} does not exist{near} ({', '.join(names)})")
+        super().__init__(
+            f"{noun} {short_repr(name)} does not exist{near} (known: {', '.join(names)})"
+        )
 
 
 class NothingToClone(JobError):

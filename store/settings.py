@@ -50,9 +50,9 @@ class Settings(BaseSettings):
     """Folder that holds checkpoints, artifacts and archived metrics, shared by API and workers.
     Default: `storage` in OPTSERVE_HOME."""
     run: Path | None = None
-    """Folder on a local disk that holds a lock for each GPU, and journals: unnamed files with the
-    metrics of running jobs. All workers on a machine must use the same folder. Default: `run` in
-    OPTSERVE_HOME."""
+    """Folder on a local disk that holds a lock for each GPU, and the journals, which hold the
+    metrics of running jobs until they are sent. A journal has no name, so no listing of the folder
+    shows it. All workers on a machine must use the same folder. Default: `run` in OPTSERVE_HOME."""
     control: Literal["api", "separate"] = "api"
     """Processes that take jobs back from workers that died, and that archive and remove ended jobs.
     `api`: every API process. `separate`: only ``python -m control.main``."""
@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     many seconds. To stay connected, it must read in that time at least 16 KB, or all that is
     waiting to be sent."""
     stream_age_s: float = Field(3600.0, gt=0)
-    """End a stream after this many seconds, plus or minus a tenth; clients then reconnect and
-    resume."""
+    """End a stream after this many seconds, varied at random by up to 10 %. Clients then reconnect
+    and resume."""
     storage_patience_s: float = Field(20.0, gt=0)
     """Seconds a request waits for a file in the storage before it gets 503. The limit grows with
     the file: by a second for every 10 MB."""

@@ -108,6 +108,6 @@ def _further(number: int) -> dict[str, Any]:
 
 
 def _unknown(name: str, value: str, known: list[str]) -> dict[str, Any]:
-    has = f" ({', '.join(known)})" if known else ""
+    has = f" (known: {', '.join(known)})" if known else ""
     message = f"unknown query parameter {short_repr(name)}{did_you_mean(name, known)}{has}"
     return {"type": RULE, "loc": ("query", name), "msg": message, "input": value}

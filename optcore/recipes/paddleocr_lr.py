@@ -1,4 +1,4 @@
-"""Convert the ``lr:`` block of a PaddleOCR configuration to a schedule in dialect paddleocr."""
+"""Convert the ``lr:`` block of a PaddleOCR configuration to a schedule of dialect paddleocr."""
 
 from __future__ import annotations
 

@@ -177,7 +177,8 @@ def _unknown(cls: type[Spec], name: str, value: object) -> str:
     if name in cls.FORMER_PLACES:
         return cls.FORMER_PLACES[name](value)
     known = [field.alias or own for own, field in cls.model_fields.items()]
-    return f"unknown field {short_repr(name)}{did_you_mean(name, known)} ({', '.join(known)})"
+    near = did_you_mean(name, known)
+    return f"unknown field {short_repr(name)}{near} (known: {', '.join(known)})"
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:

@@ -79,7 +79,9 @@ def _check_parts(value: object) -> None:
     for _ in range(MAX_DEPTH):
         parts += len(level)
         if parts > MAX_PARTS:
-            raise NotStrict(f"objects and lists must be at most {MAX_PARTS} in all, got more")
+            raise NotStrict(
+                f"the JSON must have at most {MAX_PARTS} objects and lists in total, got more"
+            )
         level = [
             child
             for parent in level

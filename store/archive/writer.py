@@ -79,8 +79,9 @@ def _folder(storage: Storage, record: Record) -> str:
     """
     Return the folder for a job's archive, after checking that the storage is mounted.
 
-    A storage that is not mounted looks empty, and a file written there would be lost. So the name
-    of the store must be there, and the job's folder too if the job has other files.
+    A storage that is not mounted looks empty, and a file written there would be lost. So the
+    storage must contain the file that names its store, and also the job's folder if the job already
+    has other files.
     """
     job = job_folder(record.tenant, record.id)
     if (record.checkpoints or record.artifacts) and not storage.entries(job):

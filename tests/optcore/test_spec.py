@@ -54,8 +54,8 @@ def only_problem(data: object) -> tuple[str, str]:
             0.9,
             "optimizer.bta1",
             "unknown field 'bta1'; did you mean 'beta1'? "
-            "(kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, l2, maximize, "
-            "grad_centralization, clip, multi_precision, groups, "
+            "(known: kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, l2, "
+            "maximize, grad_centralization, clip, multi_precision, groups, "
             "order_params, schedules, beta1, beta2, lr, eps, amsgrad, nesterov)",
         ),
         ("optimizer.lr", 0.0, "optimizer.lr", "lr must be positive, got 0.0"),

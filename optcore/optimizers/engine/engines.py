@@ -29,7 +29,7 @@ SCRATCH_SHARE = 20
 
 
 class Engine(Protocol):
-    """Applies one update to spans of flat memory."""
+    """Applies an optimizer's update rule to slices of contiguous buffers of parameters."""
 
     name: str
 

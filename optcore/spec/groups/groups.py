@@ -143,7 +143,7 @@ class Group(Spec):
                 near = did_you_mean(name, known)
                 reject(
                     [*where, name],
-                    f"unknown field {short_repr(name)}{near} ({', '.join(known)})",
+                    f"unknown field {short_repr(name)}{near} (known: {', '.join(known)})",
                     value,
                 )
         try:

@@ -95,7 +95,7 @@ class NAdam(AdamSpec):
     """Rate at which mu rises."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; in Keras momentum_decay is 1."""
+        """Return the hyperparameters by name. In dialect keras, ``momentum_decay`` is always 1."""
         numbers = super().hyperparameters()
         return {**numbers, "momentum_decay": 1.0} if self.dialect == "keras" else numbers
 

@@ -46,10 +46,14 @@ class _Interrupted(Exception):
 
 def searched(run: Run, columns: Columns) -> Generator[Progress, None, tuple[float, bool]]:
     """
-    Make a step by the optimizer's search; return the first loss, and whether there was an update.
+    Make one step with an optimizer that evaluates the loss several times, such as L-BFGS.
 
     Yields:
-        the progress each time the step is interrupted. The run is then as it was before the step.
+        the progress, each time that the step is interrupted. By then the run has been restored to
+        its state before the step, and the step is begun again afterwards.
+
+    Returns:
+        the loss before the step, and whether the parameters were updated.
     """
     while True:
         before = _Before.of(run)

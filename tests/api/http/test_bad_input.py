@@ -55,7 +55,7 @@ async def refused(http: httpx.AsyncClient, body: str | bytes) -> dict[str, Any]:
         (
             with_("trainig", {}),
             "trainig",
-            "unknown field 'trainig'; did you mean 'training'? (model, dataset, optimizer, "
+            "unknown field 'trainig'; did you mean 'training'? (known: model, dataset, optimizer, "
             "schedule, training, name, labels, priority, time_limit_s)",
         ),
         (with_("optimizer.lr", 0), "optimizer.lr", "lr must be positive, got 0"),
@@ -216,7 +216,7 @@ async def test_an_unknown_name_in_the_catalogue_gets_the_nearest_one(
     problem = (await http.get("/v1/optimizers/adma")).json()
 
     assert problem["detail"] == (
-        f"optimizer 'adma' does not exist; did you mean 'adamax'? ({', '.join(OPTIMIZERS)})"
+        f"optimizer 'adma' does not exist; did you mean 'adamax'? (known: {', '.join(OPTIMIZERS)})"
     )
 
 

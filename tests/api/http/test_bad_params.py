@@ -100,7 +100,7 @@ async def test_an_unknown_state_is_named(http: httpx.AsyncClient) -> None:
         (
             "/v1/jobs?limt=3",
             "unknown query parameter 'limt'; did you mean 'limit'? "
-            "(state, after, limit, spec, label.NAME)",
+            "(known: state, after, limit, spec, label.NAME)",
         ),
         ("/v1/queue?x=1", "unknown query parameter 'x'"),
         ("/v1/optimizers/adam?dialect=torch", "unknown query parameter 'dialect'"),
@@ -136,7 +136,7 @@ async def test_a_cursor_beyond_what_the_store_can_count_is_refused(
         (
             "label=team=a",
             "label: unknown query parameter 'label'; did you mean 'label.NAME'? "
-            "(state, after, limit, spec, label.NAME)",
+            "(known: state, after, limit, spec, label.NAME)",
         ),
         ("label.te%20am=a", f"label.te am: a label's name must match {LABEL_NAME}"),
     ],

@@ -44,7 +44,8 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         (
             {"groups": [{"match": {"naem": "*"}, "lr": 0.1}]},
-            "groups[0].match.naem: unknown field 'naem'; did you mean 'name'? (name, ndim, module)",
+            "groups[0].match.naem: unknown field 'naem'; did you mean 'name'? "
+            "(known: name, ndim, module)",
         ),
         (
             {"groups": [{"match": {"name": 5}, "lr": 0.1}]},
@@ -56,11 +57,11 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         (
             {"groups": [{"match": "*", "learning_rate": 0.1}]},
-            "groups[0].learning_rate: unknown field 'learning_rate'; did you mean 'lr'? (",
+            "groups[0].learning_rate: unknown field 'learning_rate'; did you mean 'lr'? (known: ",
         ),
         (
             {"kind": "rmsprop", "alpha": 0.9},
-            "alpha: unknown field 'alpha'; did you mean 'rho'? (",
+            "alpha: unknown field 'alpha'; did you mean 'rho'? (known: ",
         ),
         (
             {"groups": [{"match": "0.*", "lr_scale": 1e300, "lr": 1e300}]},

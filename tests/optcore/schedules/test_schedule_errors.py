@@ -18,7 +18,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cosine", "lenght": 5},
         "lenght",
-        "unknown field 'lenght'; did you mean 'length'? (kind, warmup, dialect, precision, "
+        "unknown field 'lenght'; did you mean 'length'? (known: kind, warmup, dialect, precision, "
         "length, end, end_fraction, past_end)",
     ),
     (

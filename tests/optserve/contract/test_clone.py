@@ -50,7 +50,7 @@ def test_neither_target_nor_patch_is_changed() -> None:
         ({"from": True}, "from must be last, best, or the step of a checkpoint, got true"),
         ({"from": -1}, "from must be last, best, or the step of a checkpoint, got -1"),
         ({"from": "{x}"}, r"got '\{x\}'"),
-        ({"source": 1}, r"unknown field 'source' \(from, keep, changes\)"),
+        ({"source": 1}, r"unknown field 'source' \(known: from, keep, changes\)"),
         ({"keep": "all"}, "keep must be one of weights, optimizer, got 'all'"),
         ({"changes": []}, r"changes must be an object, got \[\]"),
     ],

@@ -36,7 +36,7 @@ def test_two_halves_are_a_character() -> None:
         (b"[" * 33 + b"]" * 33, "objects and lists must nest at most 32 deep"),
         (
             b"[" + b"{}," * 10_000 + b"1]",
-            "objects and lists must be at most 10000 in all, got more",
+            "the JSON must have at most 10000 objects and lists in total, got more",
         ),
         (b'{"\\uD800": 1}', "strings must be Unicode, got half of a surrogate pair"),
         (b'["\\udc00\\ud800"]', "strings must be Unicode, got half of a surrogate pair"),

@@ -38,7 +38,7 @@ REFUSED = [
         "colums=loss",
         "colums",
         "unknown query parameter 'colums'; did you mean 'columns'? "
-        "(columns, max_points, first, last)",
+        "(known: columns, max_points, first, last)",
     ),
 ]
 """Question, parameter, and what is wrong with it."""
