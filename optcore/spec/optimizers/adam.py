@@ -160,7 +160,7 @@ class AdamW(AdamSpec):
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of all Adam optimizers, with amsgrad."""
+        """Return the flags that all Adam optimizers have, and also *amsgrad*."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,

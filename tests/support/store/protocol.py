@@ -27,7 +27,8 @@ SPEC: dict[str, Any] = {
     "optimizer": {"kind": "adam"},
     "training": {"steps": 10, "device": "cpu"},
 }
-LEASE_MS = 30_000
+LEASE_MS = 600_000
+"""Longer than any test: a worker that a test plays renews nothing."""
 
 
 def submit(
@@ -48,7 +49,7 @@ def hello(
     client: redis.Redis,
     worker: str = "w1",
     *,
-    ttl_ms: int = 60_000,
+    ttl_ms: int = LEASE_MS,
     held: Claim | None = None,
     fingerprint: str = "f1",
 ) -> None:
