@@ -57,17 +57,13 @@ def write(
         state: the content of ``state.safetensors``.
     """
     name = f"{folder}/" * bool(folder) + f"{PREFIX}{step:08d}-{secrets.token_hex(4)}"
-    try:
+    with files.create_folder(name) as new:
         sums = {
-            file: files.put(f"{name}/{file}", content).sha256
+            file: new.put(file, content).sha256
             for file, content in ((MODEL, model), (STATE, state))
         }
-        content = json.dumps({**facts, "files": sums}).encode()
-        return name, files.put(f"{name}/{FACTS}", content).sha256
-    except BaseException:
-        # On a full disk the next try needs the space.
-        files.delete(name)
-        raise
+        sha256 = new.put(FACTS, json.dumps({**facts, "files": sums}).encode()).sha256
+    return name, sha256
 
 
 def read(files: Files, name: str, *, sha256: str | None = None) -> CheckpointFiles:

@@ -19,6 +19,8 @@ PROBE = ".probe-"
 """Prefix of the names of files that are written only to test that files can be written."""
 PART = 1 << 20
 """Size of a part in bytes, when a file is read in parts."""
+MAX_SYNCED = 10_000
+"""Number of folders that are remembered as synced; then they are forgotten."""
 
 
 class Damaged(Exception):
@@ -66,6 +68,25 @@ class NewFile:
         return StoredFile(self._path, self._sha256.hexdigest(), self._size)
 
 
+class NewFolder:
+    """
+    A folder that is being filled; it is on disk when the block of `Files.create_folder` has ended.
+
+    Args:
+        folder: the path of the folder.
+        name: its name, relative to the root.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+
+    def put(self, name: str, content: bytes) -> StoredFile:
+        """Write a new file with this *content* to the folder."""
+        with _created(self._folder / name, f"{self._name}/{name}") as new:
+            new.write(content)
+        return new.stored
+
+
 class Files:
     """
     Immutable files below *root*, each under a name such as ``jobs/a/b.parquet``.
@@ -84,6 +105,8 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Folders of which this process knows that their names are on disk, up to the root.
+        self._synced: set[Path] = set()
 
     @contextmanager
     def create(self, name: str) -> Iterator[NewFile]:
@@ -94,15 +117,9 @@ class Files:
             FileExistsError: a file of this name exists.
         """
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            try:
-                yield NewFile(name, file)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        self._make(path.parent)
+        with _created(path, name) as new:
+            yield new
         self._sync(path.parent)
 
     def put(self, name: str, content: bytes) -> StoredFile:
@@ -110,6 +127,27 @@ class Files:
         with self.create(name) as new:
             new.write(content)
         return new.stored
+
+    @contextmanager
+    def create_folder(self, name: str) -> Iterator[NewFolder]:
+        """
+        Yield a new folder to put files into, in a ``with`` block. If it fails, nothing is left.
+
+        The folders are synced once, at the end of the block, and not after each file.
+
+        Raises:
+            FileExistsError: a file or folder of this name exists.
+        """
+        path = self._path(name)
+        self._make(path.parent)
+        path.mkdir()
+        try:
+            yield NewFolder(path, name)
+            self._sync(path)
+        except BaseException:
+            # On a full disk the next try needs the space.
+            self.delete(name)
+            raise
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading in parts."""
@@ -199,6 +237,7 @@ class Files:
         """
         path = self._path(name)
         if path.is_dir() and not path.is_symlink():
+            self._synced -= {path, *(each for each in self._synced if path in each.parents)}
             shutil.rmtree(path, onerror=_unless_gone)
         else:
             path.unlink(missing_ok=True)
@@ -220,15 +259,39 @@ class Files:
             raise ValueError(f"a path must lie below the storage root, got {name!r}")
         return path
 
+    def _make(self, folder: Path) -> None:
+        """Make *folder* and those above it, unless they exist."""
+        for each in (folder, *folder.parents):
+            if each.is_dir():
+                break
+            self._synced.discard(each)
+        folder.mkdir(parents=True, exist_ok=True)
+
     def _sync(self, folder: Path) -> None:
-        """Put on disk the entries of *folder*, and of every folder from there up to the root."""
-        # All folders, even if they existed: what made a folder may have crashed before syncing it.
-        # A folder without changes costs a system call, and no write.
+        """Put on disk the entries of *folder*, and the names of the folders up to the root."""
         root = self.root.resolve()
         for each in (folder, *folder.parents):
             sync_folder(each)
-            if each == root:
-                return
+            # Even a folder that existed is synced once by each process: what made it may have
+            # crashed before. Each sync waits for the disk, and a checkpoint is seven folders deep.
+            if each == root or each in self._synced:
+                break
+        if len(self._synced) > MAX_SYNCED:
+            self._synced.clear()
+        self._synced.update(p for p in folder.parents if p != root and p.is_relative_to(root))
+
+
+@contextmanager
+def _created(path: Path, name: str) -> Iterator[NewFile]:
+    """Yield a new file, which is on disk after the block, but not its entry in its folder."""
+    with path.open("xb") as file:
+        try:
+            yield NewFile(name, file)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _require(name: str, sha256: str, found: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,69 @@ def full(after: int) -> Callable[[int], None]:
         real(descriptor)
 
     return fsync
+
+
+def test_a_folder_of_files_waits_for_the_disk_once_for_each_file_and_twice_for_its_names(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint lies seven folders deep: to sync all of them after each file takes 24 calls."""
+    fill(files, "jobs/local/a/1/checkpoints/step-1")
+    synced = noted_syncs(monkeypatch)
+
+    fill(files, "jobs/local/a/1/checkpoints/step-2")
+
+    folder = files.root / "jobs/local/a/1/checkpoints"
+    inside = [folder / "step-2" / name for name in ("0", "1", "2")]
+    assert synced == [*inside, folder / "step-2", folder]
+
+
+@pytest.mark.parametrize(
+    "delete", [Files.delete, lambda files, name: shutil.rmtree(files.root / name)]
+)
+def test_a_folder_that_was_deleted_and_is_made_again_is_synced_up_to_the_root(
+    files: Files, monkeypatch: pytest.MonkeyPatch, delete: Callable[[Files, str], None]
+) -> None:
+    files.put("jobs/a/b/c", CONTENT)
+    delete(files, "jobs/a")
+    synced = noted_syncs(monkeypatch)
+
+    files.put("jobs/a/b/c", CONTENT)
+
+    folders = ("jobs/a/b", "jobs/a", "jobs")
+    assert synced == [files.root / name for name in ("jobs/a/b/c", *folders)]
+
+
+def test_a_folder_whose_filling_fails_is_not_there(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", full(2))
+
+    with pytest.raises(OSError, match="No space left"):
+        fill(files, "a/b")
+
+    assert files.entries("a") == []
+    fill(files, "a/b")
+    with pytest.raises(FileExistsError):
+        fill(files, "a/b")
+    assert files.entries("a/b") == ["a/b/0", "a/b/1", "a/b/2"]
+
+
+def fill(files: Files, folder: str) -> None:
+    with files.create_folder(folder) as new:
+        for i in range(3):
+            new.put(str(i), CONTENT)
+
+
+def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list of what is put on disk from now on, in order."""
+    noted, real = [], os.fsync
+
+    def fsync(descriptor: int) -> None:
+        noted.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return noted
 
 
 @pytest.mark.parametrize("damage", [b"", CONTENT[:-1], CONTENT[:-1] + b"x"])
