@@ -95,10 +95,11 @@ class Settings(BaseSettings):
     # 200 connections, each with an unfinished body just below the limit for one body, took a
     # process from 163 to 377 MB; compose gives it 512 MB.
     max_total_body_bytes: int = Field(64 * 2**20, ge=2**20)
-    """Maximum bytes of request bodies that an API process holds at a time, counting each body from
-    its first byte to the start of the response. Beyond it, requests whose bodies are still arriving
-    get 503 with Retry-After: first the oldest from the client address that holds the most bytes. A
-    value below OPTSERVE_MAX_BODY_BYTES counts as OPTSERVE_MAX_BODY_BYTES."""
+    """Maximum bytes of request bodies that an API process holds at a time; it holds a body from its
+    first byte until the response starts. Beyond the maximum, requests whose bodies are still
+    arriving get 503 with Retry-After, beginning with the oldest request of the client address that
+    holds the most bytes. A value below OPTSERVE_MAX_BODY_BYTES counts as
+    OPTSERVE_MAX_BODY_BYTES."""
     max_streams: int = Field(2000, ge=1)
     """Maximum open streams per API process; beyond it a client gets 503 with Retry-After."""
     # At most 30, well within the 45 s after which a client takes a stream for broken.

@@ -91,7 +91,7 @@ class Bodies:
             self._count(body, -body.size)
 
     def enforce(self) -> None:
-        """Refuse requests with incomplete bodies while the total exceeds the limit."""
+        """Refuse requests with incomplete bodies, until the bytes held are within the limit."""
         while self.total > self._max_bytes and self._unfinished:
             # The bytes of an address include those of its complete bodies: a client whose bodies
             # keep the threads busy is refused first.

@@ -60,8 +60,8 @@ def make_optimizer(
         total_steps: the number of steps in the run; required if anything is scheduled.
         steps_per_epoch: the number of steps in an epoch, for durations given in epochs.
         loss_scale: the factor that the loss, and so every gradient, is multiplied by. The
-            optimizer divides gradients by it before it clips them. A factor other than 1 may be
-            changed between steps (`FlatOptimizer.loss_scale`).
+            optimizer divides gradients by it before it clips them. It may be changed between steps
+            (`FlatOptimizer.loss_scale`), unless it is 1 here.
         ema: a moving average of the parameters, for evaluation
             (`FlatOptimizer.averaged`): ``{"kind": "keras", "decay": 0.99}``.
 

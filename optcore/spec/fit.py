@@ -287,7 +287,8 @@ def _schedules_fit(run: RunSpec) -> None:
     if repeated > MAX_REPEATED and not are_lifted():
         reject(
             ["schedule"],
-            f"schedules must have in total at most {MAX_REPEATED} steps that are computed from "
-            f"the step before, got {repeated}; use precision float64",
+            f"schedules may compute at most {MAX_REPEATED} values from the value of the step "
+            f"before, all together, got {repeated}; "
+            "precision float64 computes each value by itself",
             run.schedule.kind,
         )

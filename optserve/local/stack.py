@@ -1,9 +1,9 @@
 """
-The local stack: server, API and workers as children of one process that supervises them.
+The local stack: Redis server, API and workers as children of one process that supervises them.
 
-A child that dies is restarted. When the supervising process ends, for whatever reason, its children
-end too. It stops the workers first, so that they save running jobs and give them back, and the
-server last.
+A child that dies is restarted. The children end when the supervising process ends, even if it is
+killed. Otherwise it stops the workers first, so that they save running jobs and give them back, and
+the Redis server last.
 """
 
 from __future__ import annotations

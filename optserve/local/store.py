@@ -50,7 +50,7 @@ class Store:
 
     def start(self, stopping: threading.Event) -> None:
         """
-        Start the server if it is embedded; check its settings, and load the functions into it.
+        Start the Redis server if it is embedded; always check its settings and load the functions.
 
         Args:
             stopping: event that abandons the start once it is set.

@@ -249,7 +249,7 @@ class Record:
         }
 
     def _progress(self, offer_after_s: float) -> dict[str, Any]:
-        """Return all fields that clients see of the job, except the spec and those in `CALLED`."""
+        """Return the fields that clients see, except the spec and those in `CALLED`."""
         fields = self.fields
         return {
             "id": self.id,

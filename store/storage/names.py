@@ -68,7 +68,7 @@ def attempts_in(files: Files, job: str) -> list[str]:
 
 
 def unneeded_states(files: Files, attempt: str, needed: Collection[str]) -> list[str]:
-    """Return the checkpoints and best states in *attempt*, a folder, that are not *needed*."""
+    """Return the checkpoints and best states in the folder *attempt* that are not in *needed*."""
     states = [entry for kind in DELETABLE for entry in files.entries(f"{attempt}/{kind}")]
     return [state for state in states if not is_needed(state, needed)]
 

@@ -103,8 +103,8 @@ WIDE = {
                 },
             },
             "schedule",
-            "schedules must have in total at most 2000000 steps that are computed from the step "
-            "before, got 2700000; use precision float64",
+            "schedules may compute at most 2000000 values from the value of the step before, "
+            "all together, got 2700000; precision float64 computes each value by itself",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

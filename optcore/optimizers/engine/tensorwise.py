@@ -203,7 +203,7 @@ def _rows_follow_each_other(segment: Segment) -> bool:
 
 
 def _shaped(flat: Tensor, segment: Segment) -> Tensor:
-    """Return *flat*, in the memory order of the parameter, in its shape."""
+    """Return *flat*, which is in the parameter's memory order, with the parameter's shape."""
     return flat.as_strided(segment.param.shape, segment.strides)
 
 

@@ -52,8 +52,9 @@ def momentum(
         momentum_buffer: same shape as *param*; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1].
-        gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD).
-        lr_inside: whether lr multiplies the gradient in v (Keras, dialect article), or v itself.
+        gain: 1 - dampening, but 1 at the first step (torch, MindSpore's nn.SGD); not used with
+            *lr_inside*.
+        lr_inside: True for the right column (Keras, dialect article), False for the left.
 
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.

@@ -136,7 +136,7 @@ class Group(Spec):
             if name in base.FORMER_PLACES:
                 reject([*where, name], base.FORMER_PLACES[name](value), value)
             if name in NOT_PER_GROUP:
-                reject([*where, name], f"{name} applies to all groups: set it beside groups", name)
+                reject([*where, name], f"{name} applies to all groups: set it outside them", name)
             if name not in type(base).model_fields:
                 known = [f for f in type(base).model_fields if f not in NOT_PER_GROUP]
                 known += ["match", "preset", "factor", "lr_scale", "schedule"]

@@ -105,7 +105,7 @@ class Adam(AdamSpec):
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of all Adam optimizers, with amsgrad and nesterov."""
+        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,

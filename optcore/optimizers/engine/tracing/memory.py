@@ -27,13 +27,13 @@ class Allocator:
         self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
     ) -> None:
         """
-        Analyze *graph*, in which no operation has an ``out=`` yet.
+        Find out where each result of *graph* can be stored; no operation has an ``out=`` yet.
 
         Args:
             graph: the traced rule: placeholders, operations, output.
             destinations: operation -> the parameter or slot that it writes, whose old value
                 nobody reads later (`Writers`).
-            end: the placeholder before which the placeholders of scratch buffers are inserted.
+            end: placeholders for scratch buffers are inserted before this placeholder.
         """
         self.scratch: list[fx.Node] = []
         self._graph, self._destinations, self._end = graph, destinations, end
