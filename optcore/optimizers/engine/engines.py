@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.engine.flat import Spans
-from optcore.optimizers.engine.program import Program, trace
+from optcore.optimizers.engine.tracing.program import Program, trace
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 MIN_SLICE, MAX_SLICE = 131_072, 524_288

@@ -13,13 +13,16 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from optcore.optimizers.engine.flat import FlatState, Segment, Spans
+from optcore.optimizers.engine.flat import MASTER, FlatState, Segment, Spans
 from optcore.optimizers.engine.group_update import GroupUpdate
 from optcore.optimizers.engine.per_tensor import PerTensorState
 from optcore.optimizers.rules.rule import Numbers
 
 NO_SLOTS = frozenset({"step", "mu_product", "mu"})
-"""Entries of torch's state that are not slots. Here they are computed from the update count."""
+"""Entries of torch's state that are not slots, unless the rule has a slot of that name. Here they
+are computed from the update count."""
+RESERVED = frozenset({"step", MASTER})
+"""Entries of the state of every optimizer, which no slot of a rule may be called."""
 
 
 class GroupState(Protocol):
@@ -71,6 +74,8 @@ def _new_state(
 ) -> GroupState:
     rule = update.rule
     first_values = rule.slots(numbers, update.flags)
+    if taken := RESERVED & first_values.keys():
+        raise ValueError(f"no slot of {update.kind} may be called {', '.join(sorted(taken))}")
     whose = f"{update.kind} in dialect {update.dialect}"
     if rule.shapes is not None or rule.by_rows:
         return PerTensorState(
@@ -120,7 +125,7 @@ def absorb(state: GroupState, i: int, theirs: Mapping[str, Any], kind: str) -> N
             another shape.
     """
     segment, views = state.segments[i], state.slot_views(i)
-    slots = {name: value for name, value in theirs.items() if name not in NO_SLOTS}
+    slots = {k: value for k, value in theirs.items() if k in views or k not in NO_SLOTS}
     if not any(isinstance(value, Tensor) for value in slots.values()):
         # torch's SGD keeps {"momentum_buffer": None} until its first step.
         state.t[i] = int(theirs.get("step", 0))

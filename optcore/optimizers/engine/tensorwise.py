@@ -13,6 +13,8 @@ and wrappers around an engine, for spans that hold one parameter each:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -63,11 +65,24 @@ class Whole:
         param, slots = spans.params[0], [slot[0] for slot in spans.slots]
         grad = spans.grads[0].to(param.dtype)
         results = self._rule.update(param, grad, *slots, **only(values, self._rule.update))
-        # Copied one after another: no result may be a view of another slot, as in a swap of slots.
-        for place, result in zip((param, *slots), results, strict=True):
-            place.copy_(result)
+        _write((param, *slots), results)
         if spans.stored is not None:
             spans.stored[0].copy_(param)
+
+
+def _write(places: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+    """Copy each of *results*, which may be views of any *places*, to its place."""
+    memory = {place.untyped_storage().data_ptr() for place in places}
+    # Copied one after another: what lies in the memory of a place, as in a swap of two slots, is
+    # read before any place is written.
+    sources = [
+        result.clone()
+        if result is not place and result.untyped_storage().data_ptr() in memory
+        else result
+        for place, result in zip(places, results, strict=True)
+    ]
+    for place, result in zip(places, sources, strict=True):
+        place.copy_(result)
 
 
 class ByRows(Whole):

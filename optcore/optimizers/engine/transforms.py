@@ -68,7 +68,8 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
     """Return *rule* with *transforms* applied around it."""
 
     # **given are numbers and flags, which each rule types for itself.
-    def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+    # Positional only, for a rule may have numbers of these names.
+    def update(param: Tensor, grad: Tensor, /, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         *own, average = slots if transforms.averaged else (*slots, None)
         if rule.shapes is None:
             param, grad = _before(param, grad, given, transforms)
@@ -80,11 +81,10 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         if average is None:
             return results
         mean = torch.lerp(results[0], average, given["average_momentum"])
-        # Parameter and average need a result each: in a program, a result is written to one place.
-        return (mean * 1 if given["overwrite"] else results[0], *results[1:], mean)
+        return (mean if given["overwrite"] else results[0], *results[1:], mean)
 
     # **given as above.
-    def norms(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+    def norms(param: Tensor, grad: Tensor, /, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
         assert rule.norms is not None
         own = slots[:-1] if transforms.averaged else slots
         param, grad = _before(param, grad, given, transforms)

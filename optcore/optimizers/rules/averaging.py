@@ -80,7 +80,7 @@ def sag(
     for i, old in enumerate(gradients):
         if is_now[f"now{i}"]:
             total = total - old + grad
-            stored[i] = grad * 1  # a separate result: the memory of grad belongs to autograd
+            stored[i] = grad
     return torch.add(param, total, alpha=-lr / seen), total, *stored
 
 

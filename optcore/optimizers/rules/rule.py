@@ -56,8 +56,10 @@ class Rule:
     Attributes:
         kind: the name of the optimizer.
         update: a function ``(param, grad, *slots, **numbers, **flags) -> (param, *slots)`` of
-            tensors with one shape; elementwise, without side effects. It may test with ``if``
-            whether a number is 0, since an engine treats 0 as a separate case.
+            tensors with one shape; elementwise, without side effects. It may return any of the
+            tensors it was given, and one tensor for several slots. It may test with ``if``
+            whether a number is 0, since an engine treats 0 as a separate case. A comparison of
+            tensors is a mask to multiply by: 1 where it holds, else 0.
         slots: a function from numbers and flags to slot name (torch's) -> first value.
         scalars: a function from t, numbers and flags to further arguments of *update*, which
             change with t, such as bias corrections.

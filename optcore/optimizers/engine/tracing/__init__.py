@@ -1,0 +1,1 @@
+"""A rule, traced: the program that computes it in place."""

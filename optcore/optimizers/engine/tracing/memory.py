@@ -1,0 +1,86 @@
+"""The memory for every result of a traced rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import fx
+
+
+class Allocator:
+    """
+    Chooses the memory for every result: register allocation by a linear scan over the operations.
+
+    The registers are the parameter, its slots, and as few scratch buffers as possible. Every
+    scratch buffer of a slice takes space in the cache, so a result goes to, in this order:
+
+    1. the parameter or slot whose new value it is;
+    2. a parameter or slot whose old value is used here for the last time, if its new value is
+       written only after the last use of this result;
+    3. a scratch buffer whose value is no longer needed, else a new one.
+
+    Attributes:
+        scratch: the placeholders of the scratch buffers.
+    """
+
+    def __init__(
+        self, graph: fx.Graph, destinations: Mapping[fx.Node, fx.Node], end: fx.Node
+    ) -> None:
+        """
+        Find out where each result of *graph* can be stored; no operation has an ``out=`` yet.
+
+        Args:
+            graph: the traced rule: placeholders, operations, output.
+            destinations: operation -> the parameter or slot that it writes, whose old value
+                nobody reads later (`Writers`).
+            end: placeholders for scratch buffers are inserted before this placeholder.
+        """
+        self.scratch: list[fx.Node] = []
+        self._graph, self._destinations, self._end = graph, destinations, end
+        self._order = {node: i for i, node in enumerate(graph.nodes)}
+        # Computed here: later on, the memory given as out= counts among what a node uses.
+        self._last_use = {
+            node: max((self._order[user] for user in node.users), default=-1)
+            for node in self._order
+        }
+        # The gradient is none of these, so its memory, which is autograd's, is never lent.
+        self._written = {state: self._order[node] for node, state in destinations.items()}
+        self._borrowed: dict[fx.Node, fx.Node] = {}
+        self._in_scratch: dict[fx.Node, fx.Node] = {}
+        self._free: list[fx.Node] = []
+
+    def out(self, node: fx.Node) -> fx.Node:
+        """Return the memory for the result of *node*, the next tensor operation."""
+        # Freed before a buffer is chosen: a result may overwrite an operand that is not used again.
+        for operand in node.all_input_nodes:
+            if operand in self._in_scratch and self._dies(operand, node):
+                self._free.append(self._in_scratch.pop(operand))
+        state = self._destinations.get(node)
+        if state is not None:
+            # Operations are elementwise: one may read the old value that it overwrites.
+            assert self._last_use[state] <= self._order[node], f"{state} is read after {node}"
+            return state
+        if (state := self._dead_state(node)) is not None:
+            self._borrowed[node] = state
+            return state
+        if not self._free:
+            with self._graph.inserting_before(self._end):
+                self.scratch.append(self._graph.placeholder(f"scratch{len(self.scratch)}"))
+            self._free.append(self.scratch[-1])
+        self._in_scratch[node] = self._free.pop()
+        return self._in_scratch[node]
+
+    def _dies(self, operand: fx.Node, node: fx.Node) -> bool:
+        return self._last_use[operand] == self._order[node]
+
+    def _dead_state(self, node: fx.Node) -> fx.Node | None:
+        """Return a state whose memory is free from *node* until after the last use of *node*."""
+        for operand in node.all_input_nodes:
+            # A result that lies in a lent state passes it on to the operation that uses it last.
+            state = self._borrowed.get(operand, operand)
+            written = self._written.get(state)
+            # At most equal: the operation that writes the state may read this result while it does.
+            unwritten = written is not None and self._last_use[node] <= written
+            if unwritten and self._dies(operand, node):
+                return state
+        return None

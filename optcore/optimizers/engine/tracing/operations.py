@@ -1,0 +1,97 @@
+"""The operations of a traced rule, as torch functions that write into given memory (``out=``)."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+_FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
+    operator.add: torch.add,
+    operator.sub: torch.sub,
+    operator.mul: torch.mul,
+    operator.truediv: torch.div,
+    operator.pow: torch.pow,
+    operator.neg: torch.neg,
+    # 1 where it holds and 0 elsewhere, in the type of the memory: masks are there to be multiplied.
+    operator.gt: torch.gt,
+    operator.ge: torch.ge,
+    operator.lt: torch.lt,
+    operator.le: torch.le,
+}
+"""Python's operators on tensors, as the torch functions that take ``out=``."""
+
+_COMMUTATIVE = {torch.add, torch.mul}
+
+
+def copied(source: Tensor, *, out: Tensor) -> Tensor:
+    """Copy *source* to *out*."""
+    return out.copy_(source)
+
+
+def operations(graph: fx.Graph) -> list[fx.Node]:
+    """Return the nodes of *graph* that compute something, in order."""
+    return [node for node in graph.nodes if node.op in ("call_function", "call_method")]
+
+
+def use_torch_functions(graph: fx.Graph, states: Sequence[fx.Node]) -> set[fx.Node]:
+    """
+    Make every tensor operation of *graph* a call of a torch function that takes ``out=``.
+
+    Return *states* and the results of these operations. The others are arithmetic of numbers.
+
+    Raises:
+        ValueError: there is no such function, or it is not elementwise.
+    """
+    tensors = set(states)
+    for node in operations(graph):
+        if any(operand in tensors for operand in node.all_input_nodes):
+            tensors |= _use_torch_function(graph, node, tensors)
+    return tensors
+
+
+def _use_torch_function(graph: fx.Graph, node: fx.Node, tensors: set[fx.Node]) -> set[fx.Node]:
+    """Change *node*; return it and the operations that were inserted before it."""
+    made = {node}
+    if node.op == "call_method":
+        # A method takes no out=; torch's function of the same name does.
+        node.op, node.target = "call_function", getattr(torch, str(node.target), node.target)
+    elif node.args[0] not in tensors and node.target is operator.truediv:
+        # As torch computes 1 / x; the bits of torch.div are others.
+        number, tensor = node.args
+        with graph.inserting_before(node):
+            inverse = graph.call_function(torch.reciprocal, (tensor,))
+        node.target, node.args = torch.mul, (inverse, number)
+        made.add(inverse)
+    else:
+        # A target may be a name, but only of a method.
+        node.target = _FUNCTIONS.get(node.target, node.target)  # type: ignore[arg-type]
+        if node.args[0] not in tensors and node.target in _COMMUTATIVE:
+            node.args = (node.args[1], node.args[0])
+    _check(node, tensors | made)
+    return made
+
+
+def _check(node: fx.Node, tensors: set[fx.Node]) -> None:
+    """Refuse an operation that cannot write its result into memory of the shape of its operands."""
+
+    def example(operand: fx.Node) -> Tensor | float:
+        return torch.ones(2) if operand in tensors else 0.5
+
+    args, kwargs = fx.map_arg((node.args, node.kwargs), example)
+    try:
+        with warnings.catch_warnings():  # a reduction warns that it resizes its out=
+            warnings.simplefilter("ignore")
+            result = node.target(*args, **kwargs, out=torch.empty(2))  # type: ignore[operator]
+        elementwise = result.shape == (2,)
+    except (TypeError, RuntimeError):
+        elementwise = False
+    if not elementwise:
+        name = getattr(node.target, "__name__", node.target)
+        raise ValueError(
+            f"{name} cannot write its result into given memory, as each operation of a rule must"
+        )

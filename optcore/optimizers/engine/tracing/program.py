@@ -1,0 +1,115 @@
+"""
+A rule as a program that runs in place: no temporaries beyond a few scratch buffers.
+
+A rule is pure: each of its operations returns a new tensor. Called directly on a large buffer, a
+rule spends most of its time allocating memory. So the rule is traced once, an operation is found
+for the new value of each state (`Writers`), and each operation is given the memory that its result
+goes to (`Allocator`). The same operations give the same bits, in half the time of torch's foreach
+kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, fx
+from torch.fx.proxy import GraphAppendingTracer
+
+from optcore.optimizers.engine.tracing.memory import Allocator
+from optcore.optimizers.engine.tracing.operations import (
+    copied,
+    operations,
+    use_torch_functions,
+)
+from optcore.optimizers.engine.tracing.writers import Writers
+
+
+class _Tracer(GraphAppendingTracer):
+    """Records operations. The proxy of a number is true, as the number is never 0."""
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        # Engines pass a number that is 0 as a constant, so a proxy is never 0. Whatever else a rule
+        # asks, the answer could be another one at the next update, but the program would stay.
+        if obj.node.op != "placeholder":
+            raise ValueError(f"a rule may only test whether a number is 0, got {obj.node}")
+        return True
+
+
+class Program:
+    """
+    A traced rule.
+
+    Attributes:
+        num_scratch: the number of scratch buffers that `run` takes.
+        num_passes: the number of operations that read and write whole tensors.
+        source: the program as Python code, for debugging.
+    """
+
+    def __init__(self, graph: fx.Graph, num_scratch: int) -> None:
+        self.num_scratch = num_scratch
+        self.num_passes = sum("out" in node.kwargs for node in graph.nodes)
+        # fx writes the names of placeholders into Python source, which it executes. They are made
+        # here: a slot or a number may have any name.
+        module = fx.GraphModule({}, graph)
+        self.source: str = module.code.strip()
+        # Not the module itself, whose __call__ looks for hooks at every slice.
+        self.run: Callable[..., None] = module.forward
+        """``run(param, grad, *slots, *numbers, *scratch)``, all tensors of one length."""
+
+
+def trace(
+    update: Callable[..., tuple[Tensor, ...]],
+    *,
+    slots: Sequence[str],
+    numbers: Sequence[str],
+    constants: Mapping[str, float | bool],
+) -> Program:
+    """
+    Return a program that computes *update* and writes the parameter and its slots in place.
+
+    Args:
+        update: the pure function of a rule.
+        slots: the names of the slots of the rule, in order.
+        numbers: the names of those arguments of *update* that each `Program.run` takes, in order.
+        constants: the other arguments of *update*: flags, and numbers that are 0.
+    """
+    graph = fx.Graph()
+    tracer = _Tracer(graph)
+    states = [graph.placeholder(name) for name in ("param", "grad", *_names("slot", slots))]
+    values = [graph.placeholder(name) for name in _names("number", numbers)]
+    # Placeholders come before all operations, so scratch buffers are inserted before this one.
+    end = graph.placeholder("_end")
+    results = update(
+        *(fx.Proxy(node, tracer) for node in states),
+        **{name: fx.Proxy(node, tracer) for name, node in zip(numbers, values, strict=True)},
+        **constants,
+    )
+    graph.output(None)
+    num_scratch = _write_in_place(graph, states, results, end)
+    graph.erase_node(end)
+    graph.lint()
+    return Program(graph, num_scratch)
+
+
+def _names(word: str, names: Sequence[str]) -> list[str]:
+    return [f"{word}{i}" for i in range(len(names))]
+
+
+def _write_in_place(
+    graph: fx.Graph, states: Sequence[fx.Node], results: Sequence[Tensor], end: fx.Node
+) -> int:
+    """Give every tensor operation of *graph* its ``out=``; return the number of scratch buffers."""
+    tensors = use_torch_functions(graph, states)
+    writers = Writers(graph, states)
+    for state, result in zip([states[0], *states[2:]], results, strict=True):
+        # The results are proxies here, whatever the types of *update* say.
+        node = getattr(result, "node", None)
+        if node not in tensors:
+            raise ValueError(f"a rule must return tensors, got {result}")
+        writers.add(state, node)
+    writers.settle()
+    memory = Allocator(graph, writers.of, end)
+    for node in operations(graph):
+        if node in tensors or node.target is copied:
+            node.kwargs = {**node.kwargs, "out": memory.out(node)}
+    return len(memory.scratch)

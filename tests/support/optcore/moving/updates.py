@@ -1,0 +1,76 @@
+"""What an optimizer does with a few parameters: the effect of its spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import optcore
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
+
+STEPS = 4
+NAMES = ["weight", "bias", "kernel", "half"]
+MODULES = dict.fromkeys(NAMES, "linear")
+
+
+def bases(kind: str, dialect: str) -> list[dict[str, Any]]:
+    """Return specs of an optimizer in a dialect, with and without weight decay."""
+    spec: dict[str, Any] = {"kind": kind, "dialect": dialect, "lr": 0.05}
+    return [spec] if kind == "lbfgs" else [spec, {**spec, "weight_decay": 0.1}]
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Return every optimizer in each of its dialects."""
+    return [(kind, dialect) for kind, cls in OPTIMIZERS.items() for dialect in cls.DIALECTS]
+
+
+def effect(spec: OptimizerSpec) -> object:
+    """Return all values of parameters on their way, the values evaluated, and the engine."""
+    params = _params(double=spec.kind == "lbfgs")
+    optimizer = optcore.make_optimizer(
+        params.items(), spec, modules=MODULES, total_steps=STEPS, steps_per_epoch=2
+    )
+    seen = []
+    for step in range(STEPS):
+        grads = _grads(params, step)
+
+        def closure(grads: dict[str, Tensor] = grads) -> float:
+            for name, param in params.items():
+                param.grad = (grads[name] + 0.1 * param.detach()).to(param.dtype)
+            return float(sum((p.detach().double() ** 2).sum() for p in params.values()))
+
+        if spec.kind == "lbfgs":
+            optimizer.step(closure)
+        else:
+            closure()
+            optimizer.step()
+        seen += _bits(params)
+    with optimizer.averaged():
+        seen += _bits(params)
+    return seen, getattr(optimizer, "engine", None)
+
+
+def _params(*, double: bool) -> dict[str, Tensor]:
+    shapes = {"weight": (3, 16), "bias": (3,), "kernel": (2, 16, 2, 1), "half": (2, 16)}
+    generator = torch.Generator().manual_seed(1)
+    params = {}
+    for name, shape in shapes.items():
+        values = torch.randn(shape, generator=generator)
+        # The last has half the digits, for what keeps them.
+        params[name] = values.bfloat16() if name == "half" and not double else values
+    return {name: value.requires_grad_() for name, value in params.items()}
+
+
+def _grads(params: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(100 + step)
+    return {
+        name: torch.randn(param.shape, generator=generator) * 10.0 ** (step % 3 - 1)
+        for name, param in params.items()
+    }
+
+
+def _bits(params: dict[str, Tensor]) -> list[bytes]:
+    return [p.detach().contiguous().view(torch.uint8).numpy().tobytes() for p in params.values()]
