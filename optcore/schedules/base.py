@@ -62,6 +62,8 @@ class ScheduleSpec(Spec, ABC):
     """Name -> fields of another schedule that the gallery draws in the same picture."""
     AFTER: ClassVar[After] = "compress"
     """The default of `Warmup.after` in all dialects but those in `DELAYING`."""
+    AFTERS: ClassVar[Mapping[str, After]] = {}
+    """Dialect -> the default of `Warmup.after` there, where it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
 
@@ -76,13 +78,25 @@ class ScheduleSpec(Spec, ABC):
         # The default of `after` depends on the class and the dialect, which a Warmup does not know.
         warmup, dialect = data.get("warmup"), data.get("dialect")
         # A dialect that is no string may not be hashable; the field `dialect` reports it.
-        after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        after = cls.after_in(dialect) if isinstance(dialect, str) else cls.AFTER
         # In a copy: *data* may be the caller's own object.
-        if isinstance(warmup, dict) and warmup.get("after") is None:
-            return {**data, "warmup": {**warmup, "after": after}}
+        if isinstance(warmup, dict):
+            found = {**cls.warmup_defaults(data), **warmup}
+            return {**data, "warmup": {**found, "after": found.get("after") or after}}
         if isinstance(warmup, Warmup) and warmup.after is None:
             return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
+
+    @classmethod
+    def after_in(cls, dialect: str) -> After:
+        """Return the default of `Warmup.after` in *dialect*."""
+        return "delay" if dialect in DELAYING else cls.AFTERS.get(dialect, cls.AFTER)
+
+    @classmethod
+    def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults of the warmup of a spec with the fields *data*, besides `after`."""
+        del data
+        return {}
 
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -102,12 +116,22 @@ class ScheduleSpec(Spec, ABC):
         """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
         if self.warmup is None:
             return curve
-        return self.warmup.before(curve, run, after=self.AFTER, numbers=self.numbers)
+        return self.warmup.before(curve, run, after=self.AFTER, numbers=self.warmup_numbers)
 
     @property
     def numbers(self) -> Numbers:
         """The precision and rounding with which the schedule is computed."""
         return DOUBLE
+
+    @property
+    def warmup_numbers(self) -> Numbers:
+        """The precision and rounding with which the warmup is computed."""
+        return self.numbers
+
+    @property
+    def warmup_may_last(self) -> bool:
+        """Whether the warmup may be as long as the run, or longer."""
+        return False
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
@@ -141,7 +165,7 @@ class ScheduleSpec(Spec, ABC):
             message = f"length must be at least 1 step, {got}"
             yield RunProblem(("warmup", "length"), message, given)
         # No step would be left for the schedule itself, and compress would divide by 0.
-        if run.steps(given) >= run.total_steps:
+        if run.steps(given) >= run.total_steps and not self.warmup_may_last:
             message = f"length must be shorter than the run of {run.total_steps} steps, {got}"
             yield RunProblem(("warmup", "length"), message, given)
 

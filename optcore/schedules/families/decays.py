@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, finite_power
+from optcore.schedules.base import (
+    Example,
+    Rate,
+    RunProblem,
+    Variants,
+    at_least_a_step,
+    finite_power,
+)
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.families.annealing import held, late
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import Single, from_table
-from optcore.spec.duration import Duration, RunLength
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Duration, Moment, RunLength
 
 # A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
@@ -42,10 +51,14 @@ class Exponential(Decay):
 
         f(t) = lr * rate ** (t / every)
 
+    The decay begins at the step *begin*; before it, lr is constant. With *end*, lr stays at *end*
+    once it is reached.
+
     References:
         torch 2.13 ExponentialLR and Paddle 3.3.1 ExponentialDecay (gamma; every = 1); TF 2.21
         tf.compat.v1.train.exponential_decay; Keras 3.15.1 ExponentialDecay; MindSpore 2.10
-        ExponentialDecayLR and exponential_decay_lr.
+        ExponentialDecayLR and exponential_decay_lr; optax 0.2.8 exponential_decay and
+        warmup_exponential_decay_schedule (every is transition_steps, begin transition_begin).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -54,13 +67,25 @@ class Exponential(Decay):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
+    # optax's transition_steps does not contain the warmup.
+    AFTERS: ClassVar[Mapping[str, After]] = {"optax": "delay"}
+    ONLY_SINGLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"rate": 0.5, "every": 100}
-    VARIANTS: ClassVar[Variants] = {"staircase": {"rate": 0.5, "every": 100, "staircase": True}}
+    VARIANTS: ClassVar[Variants] = {
+        "staircase": {"rate": 0.5, "every": 100, "staircase": True},
+        "begin 100, end 0.4": {"rate": 0.5, "every": 100, "begin": 100, "end": 0.4},
+    }
 
     kind: Literal["exponential"]
     rate: float = Field(gt=0)
     """The factor for lr in one period of every steps; torch and Paddle call it gamma."""
+    begin: Moment = 0
+    """The first step of the decay; lr is constant before it."""
+    end: Rate | None = None
+    """The lr at which the decay stops: the lowest value, or the highest if rate is at least 1; null
+    for none."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if lr overflows during the run."""
@@ -69,7 +94,19 @@ class Exponential(Decay):
         times = run.total_steps / max(1, run.steps(self.every))
         yield from finite_power("rate", self.rate, times)
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if the run ends before the decay begins."""
+        yield from super().warnings_in(run)
+        yield from late("begin", self.begin, self.offset(run), run)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        curve = held(self._decay(lr, run), begin=run.steps(self.begin))
+        if self.end is None:
+            return curve
+        end, stop = self.numbers(self.end), np.maximum if self.rate < 1 else np.minimum
+        return lambda t: stop(curve(t), end)
+
+    def _decay(self, lr: float, run: RunLength) -> Curve:
         every = run.steps_or_one(self.every)
         # torch's ExponentialLR multiplies at every step; for longer periods torch has no schedule.
         if self.recursive and every == 1:
