@@ -130,7 +130,7 @@ class ScheduleSpec(Spec, ABC):
 
     @property
     def warmup_may_last(self) -> bool:
-        """Whether the warmup may be as long as the run, or longer."""
+        """Whether the warmup may be as long as the run, or longer, or have no steps."""
         return False
 
     @property
@@ -161,7 +161,7 @@ class ScheduleSpec(Spec, ABC):
         given = self.warmup.length
         got = f"got {run.in_words(given)}"
         # A small fraction of an epoch is rounded to 0 steps.
-        if run.steps(given) < 1:
+        if run.steps(given) < 1 and not self.warmup_may_last:
             message = f"length must be at least 1 step, {got}"
             yield RunProblem(("warmup", "length"), message, given)
         # No step would be left for the schedule itself, and compress would divide by 0.

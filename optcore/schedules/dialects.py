@@ -124,6 +124,8 @@ class Dialectal(ScheduleSpec):
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
         if self.warmup is None or self.dialect not in SHORTENING:
             return super().curve(lr, run)
+        if run.steps(self.warmup.length) == 0:
+            return self.without_rise(lr, run)
         after, changes = self.warmup.after, {}
         if self.shortened:
             after, length = self.without_warmup(run)
@@ -133,6 +135,10 @@ class Dialectal(ScheduleSpec):
         return super(Dialectal, self.model_copy(update={**changes, "warmup": warmup})).curve(
             lr, run
         )
+
+    def without_rise(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule with a warmup of 0 steps."""
+        return self._formula(lr, run)
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], int]:
         """Return where the schedule starts, and the length that the warmup leaves to it."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.spec.base import Spec
-from optcore.spec.duration import Duration, RunLength
+from optcore.spec.duration import Moment, RunLength
 from optcore.spec.errors import reject
 
 After = Literal["delay", "overlap", "compress"]
@@ -61,8 +61,9 @@ class Warmup(Spec):
         curve: the warmup of Ultralytics YOLOv5.
     """
 
-    length: Duration
-    """The length of the rise, which must be shorter than the run."""
+    length: Moment
+    """The length of the rise, which must be shorter than the run and at least a step. In dialects
+    transformers and optax it may be as long as the run, and 0 for no warmup."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""

@@ -48,7 +48,8 @@ class Annealing(ScheduleSpec):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
-        yield from at_least_a_step("length", self.length, run)
+        if not self.may_be_empty:
+            yield from at_least_a_step("length", self.length, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if the fall is cut off by the end of the run."""
@@ -61,6 +62,11 @@ class Annealing(ScheduleSpec):
                 f"schedule: lr never reaches its end of {end}: the fall is over after "
                 f"{counted(over, 'step')}, the run after {run.total_steps}"
             )
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the length may be 0."""
+        return False
 
     def num_steps(self, run: RunLength) -> int:
         """Return the step, without a delay by the warmup, at which the fall is over."""
@@ -82,13 +88,22 @@ class Fall(Annealing, Dialectal):
     ONLY_SINGLE: ClassVar[bool] = True
     HAS_LENGTH: ClassVar[bool] = True
 
+    length: Moment | None = None
+    """How long the fall takes; null for the whole run, or what is left of it after begin. In
+    dialect optax it may be 0: lr then stays at its first value."""
     begin: Moment = 0
     """The first step of the fall; lr is constant before it."""
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the length may be 0, as in optax."""
+        return self.dialect == "optax"
+
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the run ends before the fall begins."""
+        """Also yield a warning if the fall has no steps, or begins after the run."""
         yield from super().warnings_in(run)
         yield from late("begin", self.begin, self.offset(run), run)
+        yield from never("length", self.length, run)
 
     def num_steps(self, run: RunLength) -> int:
         """Return the step, without a delay by the warmup, at which the fall is over."""
@@ -108,7 +123,9 @@ class Fall(Annealing, Dialectal):
         return super().without_warmup(run)
 
     def behind_start(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve*, which begins at the step *begin*."""
+        """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
+        if run.steps(self.length) == 0:
+            return lambda t: np.asarray(curve(np.zeros_like(t)))
         return held(curve, begin=run.steps(self.begin))
 
 
@@ -119,6 +136,12 @@ def late(name: str, moment: int | Epochs, offset: int, run: RunLength) -> Iterat
         yield f"schedule.{name}: step {step} is never reached in a run of " + counted(
             run.total_steps, "step"
         )
+
+
+def never(name: str, duration: int | Epochs | None, run: RunLength) -> Iterator[str]:
+    """Yield a warning if *duration*, the value of the field *name*, is 0 steps."""
+    if run.steps(duration) == 0:
+        yield f"schedule.{name}: lr never leaves its first value, since {name} is 0 steps"
 
 
 def held(curve: Curve, *, begin: int) -> Curve:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import (
     Example,
@@ -18,11 +18,13 @@ from optcore.schedules.base import (
     finite_power,
 )
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
-from optcore.schedules.families.annealing import held, late
+from optcore.schedules.families.annealing import held, late, never
+from optcore.schedules.families.piecewise import constant
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import Single, from_table
 from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, Moment, RunLength
+from optcore.spec.duration import Moment, RunLength
+from optcore.spec.errors import reject
 
 # A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
@@ -32,15 +34,17 @@ SETTLING = 16_384
 class Decay(Dialectal):
     """Base class for decays, in which *rate* applies once in each period of *every* steps."""
 
-    every: Duration = 1
-    """The period in which rate applies once; with 1, rate applies at each step."""
+    every: Moment = 1
+    """The period in which rate applies once; with 1, rate applies at each step. It may be 0 for
+    exponential in dialect optax: lr then stays at its first value."""
     staircase: bool = False
     """Whether lr changes only once per period, because t / every is rounded down."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *every* comes to 0 steps."""
         yield from super().problems_in(run)
-        yield from at_least_a_step("every", self.every, run)
+        if self.dialect != "optax":
+            yield from at_least_a_step("every", self.every, run)
 
 
 class Exponential(Decay):
@@ -79,8 +83,9 @@ class Exponential(Decay):
     }
 
     kind: Literal["exponential"]
-    rate: float = Field(gt=0)
-    """The factor for lr in one period of every steps; torch and Paddle call it gamma."""
+    rate: float = Field(ge=0)
+    """The factor for lr in one period of every steps; torch and Paddle call it gamma. It must be
+    positive but in dialect optax, where lr stays at its first value with a rate of 0."""
     begin: Moment = 0
     """The first step of the decay; lr is constant before it."""
     end: Rate | None = None
@@ -95,11 +100,22 @@ class Exponential(Decay):
         yield from finite_power("rate", self.rate, times)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the run ends before the decay begins."""
+        """Also yield a warning if lr never changes, or only after the run."""
         yield from super().warnings_in(run)
         yield from late("begin", self.begin, self.offset(run), run)
+        yield from never("every", self.every, run)
+        if self.rate == 0:
+            yield "schedule.rate: lr never leaves its first value, since rate is 0"
+
+    @model_validator(mode="after")
+    def _only_optax_has_no_rate(self) -> Self:
+        if self.rate == 0 and self.dialect != "optax":
+            reject(["rate"], f"rate must be positive, got {self.rate}", self.rate)
+        return self
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.rate == 0 or run.steps(self.every) == 0:
+            return constant(lr=lr, numbers=self.numbers)
         curve = held(self._decay(lr, run), begin=run.steps(self.begin))
         if self.end is None:
             return curve

@@ -60,7 +60,7 @@ def _timescale(data: dict[str, Any]) -> int | Epochs:
     """Return the default of `InverseSqrt.timescale` in a spec with the fields *data*."""
     warmup = data.get("warmup")
     if data.get("dialect") == "transformers" and isinstance(warmup, Warmup):
-        return warmup.length
+        return warmup.length or 10_000
     return 10_000
 
 

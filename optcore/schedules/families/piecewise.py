@@ -66,6 +66,21 @@ class Constant(Dialectal):
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning for a warmup of 0 steps in dialect optax."""
+        yield from super().warnings_in(run)
+        empty = self.warmup is not None and run.steps(self.warmup.length) == 0
+        if self.dialect == "optax" and empty:
+            yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
+
+    def without_rise(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule with a warmup of 0 steps, which never gets to its peak in optax."""
+        if self.dialect != "optax" or self.warmup is None:
+            return super().without_rise(lr, run)
+        fraction = self.warmup.start_fraction
+        start = self.warmup.start if fraction is None else lr * fraction
+        return constant(lr=start, numbers=self.numbers)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = None if self.length is None else run.steps_or_one(self.length)
         if self.recursive:

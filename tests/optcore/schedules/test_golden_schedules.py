@@ -186,7 +186,7 @@ def test_a_run_that_the_framework_would_fail_in_is_refused(one: Recorded) -> Non
     fails_at = one.case["raises_at_step"]
 
     one.make(total_steps=fails_at)
-    with pytest.raises(SpecError, match="length must (leave at most 1 of the|not be the l)"):
+    with pytest.raises(SpecError, match=r"length must (leave at most 1 of the|not be the l)"):
         one.make(total_steps=fails_at + 1)
 
 

@@ -16,7 +16,7 @@ def optax(name: str, params: Params, *, single: bool) -> Translated:
     return Translated(spec, lr)
 
 
-def words_of(  # noqa: PLR0911, PLR0912 - one per function
+def words_of(  # noqa: PLR0912 - one per function
     name: str, params: Params, *, single: bool
 ) -> tuple[Spec, float]:
     both: Spec = {"dialect": "optax", "precision": "float32" if single else "float64"}
@@ -37,9 +37,10 @@ def words_of(  # noqa: PLR0911, PLR0912 - one per function
             return exponential(params, both), float(lr)
         case "warmup_constant_schedule":
             start, lr, steps = take(params, init_value=..., peak_value=..., warmup_steps=...)
-            if steps <= 0:  # never gets to its peak
+            if steps <= 0 and not single:  # Python's own number, which never gets to its peak
                 return {"kind": "constant", **both}, float(start)
-            return {"kind": "constant", **both, **warmup(steps, start)}, float(lr)
+            rise = {"length": max(0, steps), "start": float(start)}
+            return {"kind": "constant", **both, "warmup": rise}, float(lr)
         case "warmup_cosine_decay_schedule":
             start, lr, steps, length, end, exponent = take(
                 params,
@@ -82,9 +83,9 @@ def fall(name: str, params: Params, both: Spec) -> tuple[Spec, float]:
         transition_steps=...,
         transition_begin=0,
     )
-    if length <= 0:  # never leaves its first value
+    if length <= 0 and both["precision"] == "float64":  # Python's own number
         return {"kind": "constant", **both}, float(lr)
-    spec = {"length": length, "begin": max(0, begin), "dialect": "optax"}
+    spec = {"length": max(0, length), "begin": max(0, begin), "dialect": "optax"}
     if name == "linear_schedule" and lr == 0 and end > 0:
         # As a part of something else, a schedule has an lr that is not 0.
         rise = {"kind": "linear", "start_fraction": 0.0, "end_fraction": 1.0}
@@ -104,9 +105,9 @@ def exponential(params: Params, both: Spec) -> Spec:
         staircase=False,
         end_value=None,
     )
-    if every <= 0 or rate == 0:  # never leaves its first value
+    if (every <= 0 or rate == 0) and both["precision"] == "float64":  # Python's own number
         return {"kind": "constant", **both}
-    spec = {"kind": "exponential", "dialect": "optax", "every": every, "rate": float(rate)}
+    spec = {"kind": "exponential", "dialect": "optax", "every": max(0, every), "rate": float(rate)}
     last = {} if end is None else {"end": float(end)}
     return {**spec, "begin": max(0, begin), "staircase": stair, **last}
 

@@ -16,7 +16,7 @@ def transformers(name: str, params: Params) -> Translated:
     return Translated(spec, lr)
 
 
-def spec_of(name: str, params: Params) -> Spec:  # noqa: PLR0911 - one per function
+def spec_of(name: str, params: Params) -> Spec:
     match name:
         case "constant_schedule":
             take(params)
