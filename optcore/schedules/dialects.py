@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.base import RunProblem, ScheduleSpec
 from optcore.schedules.numerics.numbers import Curve, Numbers
-from optcore.spec.duration import RunLength, counted
+from optcore.spec.duration import Epochs, RunLength, counted
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.limits import are_lifted
 
@@ -42,8 +42,10 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
 SHORTENING = frozenset({"transformers", "optax"})
-"""Dialects in which a warmup with ``compress`` is part of the schedule's own length, and in which a
-warmup may be as long as the run."""
+"""Dialects in which a warmup with ``compress`` is part of the schedule's own length."""
+MULTIPLYING = frozenset({"paddle", "paddleocr"})
+"""Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
+steps are 11.000000000000002 steps, and lr changes at the step after."""
 
 # So many values take 4 MB in float32, and the slowest schedule 0.5 s (docs/benchmarks.md).
 MAX_RECURSION = 1_000_000
@@ -106,29 +108,29 @@ class Dialectal(ScheduleSpec):
         return compressed and self.HAS_LENGTH and self.dialect in SHORTENING
 
     @property
-    def warmup_may_last(self) -> bool:
-        """Whether the warmup may be as long as the run, as in transformers and optax."""
-        compressed = self.warmup is not None and self.warmup.after == "compress"
-        return self.dialect in SHORTENING and (self.shortened or not compressed)
+    def warmup_may_be_empty(self) -> bool:
+        """Whether the warmup may have 0 steps, as in transformers and optax."""
+        return self.dialect in SHORTENING
 
     def peak(self, lr: float) -> float | None:
         """Return the value that a warmup rises to; None for the schedule's first value."""
         # The first value of a float32 schedule is rounded, which optax does after the subtraction.
         return lr if self.dialect == "optax" else None
 
-    def own_length(self, run: RunLength) -> int:
+    def own_length(self, run: RunLength) -> float:
         """Return the field `length` in steps, for a schedule that has one."""
-        return run.steps_or_one(getattr(self, "length", None))
+        return run.span(getattr(self, "length", None))
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
         if self.warmup is None or self.dialect not in SHORTENING:
             return super().curve(lr, run)
-        if run.steps(self.warmup.length) == 0:
+        if self.warmup.length == 0:
             return self.without_rise(lr, run)
         after, changes = self.warmup.after, {}
         if self.shortened:
             after, length = self.without_warmup(run)
+            # A length of steps need not be whole here: no user has given it.
             changes = {"length": length}
         end = self.peak(lr) if self.warmup.end is None else self.warmup.end
         warmup = self.warmup.model_copy(update={"after": after, "end": end})
@@ -140,11 +142,10 @@ class Dialectal(ScheduleSpec):
         """Return the schedule with a warmup of 0 steps."""
         return self._formula(lr, run)
 
-    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], int]:
+    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
         """Return where the schedule starts, and the length that the warmup leaves to it."""
         # A division by 0 is a division by 1 in transformers.
-        assert self.warmup is not None
-        return "delay", max(1, self.own_length(run) - run.steps(self.warmup.length))
+        return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 
     def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
         """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
@@ -153,6 +154,15 @@ class Dialectal(ScheduleSpec):
             return found
         # join_schedules gives its parts one type, that of the rise.
         return lambda t: found(t).astype(np.float32)
+
+    @property
+    def rounds_warmup(self) -> bool:
+        """Whether a warmup that is not a whole number of steps is rounded, as in PaddleOCR."""
+        return self.dialect == "paddleocr"
+
+    def moment(self, duration: int | Epochs, run: RunLength) -> float:
+        """Return *duration* in steps, with the rounding of the dialect's own product of floats."""
+        return run.product(duration) if self.dialect in MULTIPLYING else run.span(duration)
 
     @property
     def recursive(self) -> bool:
@@ -192,7 +202,7 @@ class Dialectal(ScheduleSpec):
     def _warmup_fills(self, run: RunLength) -> bool:
         if self.warmup is None or not self.shortened:
             return False
-        return run.steps(self.warmup.length) >= self.own_length(run)
+        return self.warmup_span(run) >= self.own_length(run)
 
     def cost(self, run: RunLength) -> int:
         """Return the cost, which is higher for a recursion because it computes step by step."""

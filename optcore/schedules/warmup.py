@@ -62,8 +62,10 @@ class Warmup(Spec):
     """
 
     length: Moment
-    """The length of the rise, which must be shorter than the run and at least a step. In dialects
-    transformers and optax it may be as long as the run, and 0 for no warmup."""
+    """The length of the rise; with compress it must be shorter than the run, except in dialects
+    transformers and optax, in which it may also be 0. A rise of less than a step concerns the first
+    update alone. PaddleOCR rounds the length to whole steps, half to even, and so does its
+    dialect."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""
@@ -129,14 +131,29 @@ class Warmup(Spec):
             )
         return self
 
-    def before(self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers) -> Curve:
-        """Return *curve* preceded by this warmup; *after* is the default for the field `after`."""
+    def span(self, run: RunLength, *, rounded: bool) -> float:
+        """Return the length in steps, *rounded* to whole steps or not."""
+        return run.steps(self.length) if rounded else run.span(self.length)
+
+    def before(
+        self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers, rounded: bool = False
+    ) -> Curve:
+        """
+        Return *curve* preceded by this warmup.
+
+        Args:
+            curve: the schedule without its warmup.
+            run: the length of the run.
+            after: the default for the field `after`.
+            numbers: the precision and rounding with which a linear rise is computed.
+            rounded: whether the length is rounded to whole steps.
+        """
         return warmup(
             curve,
-            length=run.steps(self.length),
+            length=self.span(run, rounded=rounded),
             start=self.start,
             after=self.after or after,
-            total_steps=run.total_steps,
+            total_steps=run.span(None),
             shape=self.shape,
             end=self.end,
             start_fraction=self.start_fraction,
@@ -148,10 +165,10 @@ class Warmup(Spec):
 def warmup(
     curve: Curve,
     *,
-    length: int,
+    length: float,
     start: float,
     after: After,
-    total_steps: int,
+    total_steps: float,
     shape: Shape = "linear",
     end: float | None = None,
     start_fraction: float | None = None,
@@ -170,10 +187,10 @@ def warmup(
 
     Args:
         curve: the schedule without its warmup.
-        length: the length of the rise in steps; 0 for no rise.
+        length: the length of the rise in steps, which may be a fraction; 0 for no rise.
         start: the lr at t = 0.
         after: how *curve* continues after the rise.
-        total_steps: the length of the run in steps, greater than *length*.
+        total_steps: the length of the run in steps, with compress greater than *length*.
         shape: the shape of the rise.
         end: the lr at the end of the rise; None for the first value of *curve*.
         start_fraction: the lr at t = 0 as a fraction of *end*, in place of *start*.
@@ -204,7 +221,7 @@ def warmup(
     return f
 
 
-def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
+def _rise(length: float, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
     # The other shapes are in float64: the warmups of Keras, MindSpore and optax are linear.
     if shape != "linear":
         return lambda t: _between(start, peak, t / length, shape)
@@ -219,7 +236,7 @@ def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) 
 
 
 def _moving_rise(
-    curve: Curve, length: int, start: float, start_fraction: float | None, shape: str
+    curve: Curve, length: float, start: float, start_fraction: float | None, shape: str
 ) -> Curve:
     def f(t: Array) -> Array:
         peak = np.asarray(curve(t))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
@@ -55,7 +56,8 @@ class Annealing(ScheduleSpec):
         """Also yield a warning if the fall is cut off by the end of the run."""
         yield from super().warnings_in(run)
         over = self.offset(run) + self.num_steps(run)
-        if over > run.total_steps:
+        # Not at a fraction of a step after the end: the run itself is rounded to whole steps.
+        if math.floor(over) > run.total_steps:
             fraction = self.end_fraction
             end = f"{self.end:g}" if fraction is None else f"{fraction:g} of lr"
             yield (
@@ -68,9 +70,9 @@ class Annealing(ScheduleSpec):
         """Whether the length may be 0."""
         return False
 
-    def num_steps(self, run: RunLength) -> int:
+    def num_steps(self, run: RunLength) -> float:
         """Return the step, without a delay by the warmup, at which the fall is over."""
-        return run.steps(self.length)
+        return run.span(self.length)
 
     def _ends(self) -> dict[str, Any]:
         return {"end": self.end, "end_fraction": self.end_fraction}
@@ -103,19 +105,19 @@ class Fall(Annealing, Dialectal):
         """Also yield a warning if the fall has no steps, or begins after the run."""
         yield from super().warnings_in(run)
         yield from late("begin", self.begin, self.offset(run), run)
-        yield from never("length", self.length, run)
+        yield from never("length", self.length)
 
-    def num_steps(self, run: RunLength) -> int:
+    def num_steps(self, run: RunLength) -> float:
         """Return the step, without a delay by the warmup, at which the fall is over."""
-        return run.steps(self.begin) + self.own_length(run)
+        return run.span(self.begin) + self.own_length(run)
 
-    def own_length(self, run: RunLength) -> int:
+    def own_length(self, run: RunLength) -> float:
         """Return the length of the fall in steps; null is the rest of the run."""
         if self.length is None:
-            return max(1, run.total_steps - run.steps(self.begin))
-        return run.steps_or_one(self.length)
+            return max(1, run.span(None) - run.span(self.begin))
+        return run.span(self.length)
 
-    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], int]:
+    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
         """Return where the fall starts, and the length that the warmup leaves to it."""
         # A fall without steps is over: transformers has no step with the peak then.
         if self._warmup_fills(run):
@@ -124,27 +126,27 @@ class Fall(Annealing, Dialectal):
 
     def behind_start(self, curve: Curve, run: RunLength) -> Curve:
         """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
-        if run.steps(self.length) == 0:
+        if self.length == 0:
             return lambda t: np.asarray(curve(np.zeros_like(t)))
-        return held(curve, begin=run.steps(self.begin))
+        return held(curve, begin=run.span(self.begin))
 
 
-def late(name: str, moment: int | Epochs, offset: int, run: RunLength) -> Iterator[str]:
+def late(name: str, moment: int | Epochs, offset: float, run: RunLength) -> Iterator[str]:
     """Yield a warning if the run ends before *moment*, the value of the field *name*."""
-    step = offset + run.steps(moment)
+    step = offset + run.span(moment)
     if step >= run.total_steps:
-        yield f"schedule.{name}: step {step} is never reached in a run of " + counted(
+        yield f"schedule.{name}: step {step:.12g} is never reached in a run of " + counted(
             run.total_steps, "step"
         )
 
 
-def never(name: str, duration: int | Epochs | None, run: RunLength) -> Iterator[str]:
+def never(name: str, duration: int | Epochs | None) -> Iterator[str]:
     """Yield a warning if *duration*, the value of the field *name*, is 0 steps."""
-    if run.steps(duration) == 0:
+    if duration == 0:
         yield f"schedule.{name}: lr never leaves its first value, since {name} is 0 steps"
 
 
-def held(curve: Curve, *, begin: int) -> Curve:
+def held(curve: Curve, *, begin: float) -> Curve:
     """Return f(t) = curve(max(t - begin, 0))."""
     return curve if begin == 0 else lambda t: curve(np.maximum(t - begin, 0.0))
 

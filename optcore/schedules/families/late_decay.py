@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from optcore.schedules.base import Example, RunProblem, Variants
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.families.annealing import Annealing, between
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
@@ -37,7 +37,7 @@ class Rex(Annealing):
     kind: Literal["rex"]
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return rex(lr=lr, length=run.steps_or_one(self.length), **self._ends())
+        return rex(lr=lr, length=run.span(self.length), **self._ends())
 
 
 Shape = Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"]
@@ -106,23 +106,20 @@ class WarmupStableDecay(Annealing, Dialectal):
         yield from super().problems_in(run)
         if self.dialect == "transformers":
             return
-        length = run.steps(self.length)
-        decay = run.steps(self.decay)
-        if decay < 1:
-            got = run.in_words(self.decay)
-            message = f"decay must be at least 1 step, got {got}"
-            yield RunProblem(("decay",), message, self.decay)
+        yield from at_least_a_step("decay", self.decay, run)
+        length = run.span(self.length)
+        decay = run.span(self.decay)
         if decay > length:
             yield RunProblem(
                 ("decay",),
-                f"decay must be at most the length of {counted(length, 'step')}, got {decay}",
+                f"decay must be at most the length of {counted(length, 'step')}, got {decay:.12g}",
                 self.decay,
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if the fall begins before the run or during the warmup."""
         yield from super().warnings_in(run)
-        stable = run.steps(self.length) - run.steps(self.decay)
+        stable = run.span(self.length) - run.span(self.decay)
         if self.dialect == "transformers" and stable < self.num_warmup_steps(run):
             yield (
                 "schedule.decay: the fall begins before the warmup is over; after the warmup, lr "
@@ -136,15 +133,15 @@ class WarmupStableDecay(Annealing, Dialectal):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return warmup_stable_decay(
             lr=lr,
-            length=run.steps_or_one(self.length),
-            decay=run.steps(self.decay),
+            length=run.span(self.length),
+            decay=run.span(self.decay),
             shape=self.shape,
             num_cycles=self.num_cycles,
             **self._ends(),
         )
 
 
-def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None = None) -> Curve:
+def rex(*, lr: float, length: float, end: float = 0.0, end_fraction: float | None = None) -> Curve:
     """Return f(t) = end + (lr - end) * (1 - x) / (1 - x / 2) with x = min(t, length) / length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -159,8 +156,8 @@ def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None 
 def warmup_stable_decay(
     *,
     lr: float,
-    length: int,
-    decay: int,
+    length: float,
+    decay: float,
     shape: Shape,
     num_cycles: float = 0.5,
     end: float = 0.0,
@@ -179,7 +176,7 @@ def warmup_stable_decay(
 
     def f(t: Array) -> Array:
         # A fall without steps is not divided by: its x is used at no step.
-        x = np.clip((t - (length - decay)) / max(1, decay), 0.0, 1.0)
+        x = np.clip((t - (length - decay)) / (decay or 1), 0.0, 1.0)
         return lr_at(np.where(t < length, left(x), 0.0))
 
     return f

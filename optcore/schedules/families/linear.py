@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -66,7 +67,7 @@ class Linear(Fall):
         # A line as long as the run is the schedule itself, not a rise before it.
         if self.length is None or not climbs:
             return before
-        return min(run.total_steps, before + run.steps(self.length))
+        return min(run.total_steps, before + math.ceil(run.span(self.length)))
 
     def peak(self, lr: float) -> float | None:
         """Return the value that a warmup rises to, in dialects transformers and optax."""
@@ -75,7 +76,7 @@ class Linear(Fall):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return self.behind_start(self._line(lr, self.own_length(run)), run)
 
-    def _line(self, lr: float, length: int) -> Curve:
+    def _line(self, lr: float, length: float) -> Curve:
         if self.dialect == "optax":
             start, end = lr * self.start_fraction, self.absolute_end(lr)
             return polynomial(lr=start, length=length, end=end, numbers=self.numbers)
@@ -91,7 +92,7 @@ class Linear(Fall):
 def linear(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     start_fraction: float = 1.0,
@@ -102,7 +103,7 @@ def linear(
     return lambda t: start + (stop - start) * (np.minimum(t, length) / length)
 
 
-def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
+def recursive_linear(*, lr: float, length: float, start_factor: float, end_factor: float) -> Curve:
     """Return the line from lr * start_factor to lr * end_factor, by torch's products in float32."""
     # In MindSpore these are Python's floats, rounded once, when combined with the step, a tensor.
     rise = np.float32(end_factor - start_factor)

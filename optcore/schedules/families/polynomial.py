@@ -75,7 +75,7 @@ class Polynomial(Fall):
         if self.dialect != "transformers" or not self._warmup_fills(run):
             return
         assert self.warmup is not None
-        if run.steps(self.warmup.length) == length < run.total_steps:
+        if self.warmup_span(run) == length < run.total_steps:
             yield RunProblem(
                 ("warmup", "length"),
                 f"length must not be the length of the schedule, {counted(length, 'step')}, in a "
@@ -90,7 +90,7 @@ class Polynomial(Fall):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return self.behind_start(self._fall(lr, self.own_length(run)), run)
 
-    def _fall(self, lr: float, length: int) -> Curve:
+    def _fall(self, lr: float, length: float) -> Curve:
         # torch's PolynomialLR has neither an end nor cycles: with either there is nothing to copy.
         if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
             return recursive_polynomial(lr=lr, length=length, power=self.power)
@@ -107,7 +107,7 @@ class Polynomial(Fall):
 def polynomial(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     power: float = 1.0,
@@ -122,7 +122,7 @@ def polynomial(
         at = numbers.steps(t)
         if cycle:
             # k would be 0 at t = 0. TF handles t = 0 separately, with the same result.
-            whole: Any = n * np.maximum(np.ceil(at / n), one)
+            whole: Any = n * np.maximum(np.ceil(numbers.share(at, n)), one)
         else:
             at, whole = np.minimum(at, n), n
         # TF1's graph optimizer turns only divisions by a constant into products.
@@ -132,7 +132,7 @@ def polynomial(
     return f
 
 
-def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
+def recursive_polynomial(*, lr: float, length: float, power: float) -> Curve:
     """Return lr * (1 - min(t, length) / length) ** power, by torch's products in float32."""
     n, one = np.float32(length), np.float32(1)
 

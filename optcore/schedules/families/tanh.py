@@ -52,7 +52,7 @@ class Tanh(Annealing):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return tanh(
             lr=lr,
-            length=run.steps_or_one(self.length),
+            length=run.span(self.length),
             lower=self.lower,
             upper=self.upper,
             **self._ends(),
@@ -62,7 +62,7 @@ class Tanh(Annealing):
 def tanh(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     lower: float = -7.0,
