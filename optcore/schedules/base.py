@@ -200,7 +200,7 @@ class ScheduleSpec(Spec, ABC):
             return
         if self.rounds_warmup:
             yield from rounded("warmup.length", self.warmup.length, run)
-        elif run.span(self.warmup.length) < 1:
+        elif 0 < run.span(self.warmup.length) < 1:
             yield (
                 f"schedule.warmup.length: the rise of {run.in_words(self.warmup.length)} is over "
                 "before the second update"

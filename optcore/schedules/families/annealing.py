@@ -115,7 +115,8 @@ class Fall(Annealing, Dialectal):
         """Return the length of the fall in steps; null is the rest of the run."""
         if self.length is None:
             return max(1, run.span(None) - run.span(self.begin))
-        return run.span(self.length)
+        # A fall without steps is never begun, but must not be divided by.
+        return run.span(self.length) or 1
 
     def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
         """Return where the fall starts, and the length that the warmup leaves to it."""
