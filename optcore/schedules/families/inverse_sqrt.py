@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import Example, RunProblem, ScheduleSpec, at_least_a_step
+from optcore.schedules.base import Example, RunProblem, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
 from optcore.schedules.numerics.numbers import Array, Curve
-from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, RunLength
+from optcore.schedules.warmup import After, Warmup
+from optcore.spec.duration import Duration, Epochs, RunLength
 
 
 class Noam(Dialectal):
@@ -50,13 +51,21 @@ class Noam(Dialectal):
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of warmup steps, including the schedule's own rise."""
         before = super().num_warmup_steps(run)
-        return min(run.total_steps, before + run.steps(self.warmup_steps))
+        return min(run.total_steps, before + math.ceil(run.span(self.warmup_steps)))
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return noam(lr=lr, d_model=self.d_model, warmup_steps=run.steps_or_one(self.warmup_steps))
+        return noam(lr=lr, d_model=self.d_model, warmup_steps=run.span(self.warmup_steps))
 
 
-class InverseSqrt(ScheduleSpec):
+def _timescale(data: dict[str, Any]) -> int | Epochs:
+    """Return the default of `InverseSqrt.timescale` in a spec with the fields *data*."""
+    warmup = data.get("warmup")
+    if data.get("dialect") == "transformers" and isinstance(warmup, Warmup):
+        return warmup.length or 10_000
+    return 10_000
+
+
+class InverseSqrt(Dialectal):
     """
     The inverse square root of t, usually after a warmup as long as *timescale*.
 
@@ -67,16 +76,21 @@ class InverseSqrt(ScheduleSpec):
     After a warmup of w = timescale steps with ``delay``, this is lr * sqrt(w / t).
 
     References:
-        transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
+        transformers 5.24 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
     """
 
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers",)
     # After a delaying warmup of w = timescale steps, f(t) is the usual lr * sqrt(w / t).
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
 
     kind: Literal["inverse_sqrt"]
-    timescale: Duration = 10_000
-    """The time after which lr has fallen to lr / sqrt(2)."""
+    timescale: Duration = Field(
+        default_factory=_timescale,
+        json_schema_extra={"defaults": {"plain": 10_000, "transformers": None}},
+    )
+    """The time after which lr has fallen to lr / sqrt(2). In dialect transformers the default is
+    the length of the warmup, if there is one."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *timescale* comes to 0 steps."""
@@ -84,10 +98,10 @@ class InverseSqrt(ScheduleSpec):
         yield from at_least_a_step("timescale", self.timescale, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return inverse_sqrt(lr=lr, timescale=run.steps_or_one(self.timescale))
+        return inverse_sqrt(lr=lr, timescale=run.span(self.timescale))
 
 
-def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
+def noam(*, lr: float, d_model: float, warmup_steps: float) -> Curve:
     """Return f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5)."""
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 
@@ -99,6 +113,6 @@ def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
     return f
 
 
-def inverse_sqrt(*, lr: float, timescale: int) -> Curve:
+def inverse_sqrt(*, lr: float, timescale: float) -> Curve:
     """Return f(t) = lr / sqrt(1 + t / timescale)."""
     return lambda t: lr / np.sqrt(1 + t / timescale)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -24,6 +25,9 @@ from optcore.spec.duration import Duration, Epochs, Moment, RunLength, counted
 from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_ENTRIES
 
+REPEATING = frozenset({"paddle", "paddleocr", "keras", "tf1"})
+"""Dialects that accept equal boundaries, and Paddle's also a boundary at the first step."""
+
 
 class Constant(Dialectal):
     """
@@ -38,10 +42,19 @@ class Constant(Dialectal):
 
     References:
         torch 2.13 ConstantLR(factor, total_iters); PaddleOCR Const; MindSpore 2.10 WarmUpLR (a
-        constant after a warmup).
+        constant after a warmup); transformers 5.24 get_constant_schedule and
+        get_constant_schedule_with_warmup; optax 0.2.8 constant_schedule and
+        warmup_constant_schedule.
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddleocr", "mindspore")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddleocr",
+        "mindspore",
+        "transformers",
+        "optax",
+    )
+    AFTERS: ClassVar[Mapping[str, After]] = {"transformers": "delay", "optax": "delay"}
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {"factor 0.5 for 100": {"factor": 0.5, "length": 100}}
 
@@ -56,8 +69,23 @@ class Constant(Dialectal):
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning for a warmup of 0 steps in dialect optax."""
+        yield from super().warnings_in(run)
+        empty = self.warmup is not None and self.warmup.length == 0
+        if self.dialect == "optax" and empty:
+            yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
+
+    def without_rise(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule with a warmup of 0 steps, which never gets to its peak in optax."""
+        if self.dialect != "optax" or self.warmup is None:
+            return super().without_rise(lr, run)
+        fraction = self.warmup.start_fraction
+        start = self.warmup.start if fraction is None else lr * fraction
+        return constant(lr=start, numbers=self.numbers)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = None if self.length is None else run.steps_or_one(self.length)
+        length = None if self.length is None else run.span(self.length)
         if self.recursive:
             return recursive_constant(lr=lr, factor=self.factor, length=length)
         return constant(lr=lr, factor=self.factor, length=length, numbers=self.numbers)
@@ -75,9 +103,17 @@ class Piecewise(Dialectal):
     At the boundary itself the new value applies in Paddle, MindSpore, optax and torch. In TF1 and
     Keras the old value still applies there, and lr changes one step later.
 
+    Between equal boundaries a value is never used, nor is the first one before a boundary at the
+    first step; Paddle, TF1 and Keras accept both, and so do their dialects.
+
+    With *interpolation*, lr moves from values[i] at one boundary (or at t = 0) to values[i + 1] at
+    the next, along a line or half a cosine wave, and is constant after the last boundary.
+
     References:
         Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21
-        tf.compat.v1.train.piecewise_constant; Keras 3.15.1 PiecewiseConstantDecay.
+        tf.compat.v1.train.piecewise_constant; Keras 3.15.1 PiecewiseConstantDecay; optax 0.2.8
+        piecewise_constant_schedule and piecewise_interpolate_schedule, whose scales are factors
+        from one value to the next.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -86,6 +122,7 @@ class Piecewise(Dialectal):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
     # Boundaries are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
@@ -98,6 +135,18 @@ class Piecewise(Dialectal):
     """The lr before, between and after the boundaries: one entry more than boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
     """Which value applies at the boundary itself."""
+    interpolation: Literal["none", "linear", "cosine"] = "none"
+    """Whether lr jumps from value to value (none), or moves along lines or cosines."""
+
+    @model_validator(mode="after")
+    def _interpolated_values_meet(self) -> Self:
+        if self.interpolation != "none" and self.at_boundary == "old":
+            reject(
+                ["interpolation"],
+                f"interpolation must be none where at_boundary is old, got {self.interpolation}",
+                self.interpolation,
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_value_more(self) -> Self:
@@ -125,25 +174,46 @@ class Piecewise(Dialectal):
         """Also yield a problem for each boundary that is not after the previous boundary."""
         yield from super().problems_in(run)
         # The first value needs a step: its boundary is at least 1, or 0 if the old value applies.
-        before = 0 if self.at_boundary == "new" else -1
+        before: float = 0 if self.at_boundary == "new" else -1
         for i, boundary in enumerate(self.boundaries):
-            step = run.steps(boundary)
-            if step <= before:
+            step = self.moment(boundary, run)
+            if step < before or (step == before and self.dialect not in REPEATING):
                 yield RunProblem(
                     ("boundaries", i),
                     f"boundaries must increase, got {run.in_words(boundary)} "
-                    f"after {max(0, before)} steps",
+                    f"after {counted(max(0, before), 'step')}",
                     boundary,
                 )
             before = step
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning for each boundary that the run does not reach."""
+        """Also yield warnings for values and boundaries that are never reached."""
+        yield from super().warnings_in(run)
+        before = 0.0 if self.at_boundary == "new" else -1.0
+        for i, boundary in enumerate(self.boundaries):
+            step = self.moment(boundary, run)
+            if step == before:
+                yield (
+                    f"schedule.boundaries[{i}]: values[{i}] is never used, since its boundaries "
+                    f"are equal, at step {step:.12g}"
+                )
+            before = step
         yield from unreached(self, "boundaries", self.boundaries, run)
 
+    def peak(self, lr: float) -> float | None:
+        """Return the value that a warmup rises to in dialect optax: the first one."""
+        return self.values[0]
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.interpolation != "none":
+            return interpolated(
+                boundaries=[self.moment(boundary, run) for boundary in self.boundaries],
+                values=self.values,
+                shape=self.interpolation,
+                numbers=self.numbers,
+            )
         return piecewise(
-            boundaries=[run.steps(boundary) for boundary in self.boundaries],
+            boundaries=[self.moment(boundary, run) for boundary in self.boundaries],
             values=self.values,
             at_boundary=self.at_boundary,
             numbers=self.numbers,
@@ -155,16 +225,16 @@ def unreached(
 ) -> Iterator[str]:
     """Yield a warning for each step in *moments*, the field *name*, that the run does not reach."""
     for i, moment in enumerate(moments):
-        step = spec.offset(run) + run.steps(moment)
+        step = spec.offset(run) + run.span(moment)
         if step >= run.total_steps:
             yield (
-                f"schedule.{name}[{i}]: step {step} is never reached in a run of "
+                f"schedule.{name}[{i}]: step {step:.12g} is never reached in a run of "
                 f"{counted(run.total_steps, 'step')}"
             )
 
 
 def constant(
-    *, lr: float, factor: float = 1.0, length: int | None = None, numbers: Numbers = DOUBLE
+    *, lr: float, factor: float = 1.0, length: float | None = None, numbers: Numbers = DOUBLE
 ) -> Curve:
     """Return f(t) = lr * factor for t < length, else lr; without *length*, always lr * factor."""
     high = numbers.lr(lr)
@@ -174,7 +244,7 @@ def constant(
     return lambda t: np.where(t < length, low, high)
 
 
-def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
+def recursive_constant(*, lr: float, factor: float, length: float | None) -> Curve:
     """Return lr * factor before *length*, and that product / factor from then on, in float32."""
     low = np.float32(lr) * np.float32(factor)
     # A factor of 0 would divide 0 by 0 at length; lr stays at 0.
@@ -188,7 +258,7 @@ def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve
 
 def piecewise(
     *,
-    boundaries: Sequence[int],
+    boundaries: Sequence[float],
     values: Sequence[float],
     at_boundary: Literal["new", "old"] = "new",
     numbers: Numbers = DOUBLE,
@@ -201,5 +271,37 @@ def piecewise(
 
     def f(t: Array) -> Array:
         return np.asarray(levels[np.searchsorted(edges, t, side=side)])
+
+    return f
+
+
+def interpolated(
+    *,
+    boundaries: Sequence[float],
+    values: Sequence[float],
+    shape: Literal["linear", "cosine"],
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return values[0] at t = 0, values[i + 1] at boundaries[i], and a line or cosine between."""
+    edges = np.asarray([0, *boundaries], np.float64)
+    levels = np.asarray(values, np.float64).astype(numbers.dtype)
+    # After the last boundary the next value is the same, over any number of steps.
+    ahead = np.append(levels[1:], levels[-1])
+    half = numbers(0.5)
+    # Quotients of steps are float32 in optax, even with jax_enable_x64.
+    part_of = replace(numbers, single=numbers.single or numbers.native)
+    spans = np.append(np.maximum(np.diff(edges), 1), 1).astype(part_of.dtype)
+    pi, one = part_of(np.pi), part_of(1)
+
+    def f(t: Array) -> Array:
+        part = np.searchsorted(edges, t, side="right") - 1
+        x = part_of.steps(t - edges[part]) / spans[part]
+        a, b = levels[part], ahead[part]
+        # Both in optax's order of operations.
+        if shape == "linear":
+            return np.asarray((b - a) * x + a)
+        # In one period: the cosine of float32 numbers is exact only up to 1,000.
+        wave = part_of.cos(pi * np.minimum(x, one))
+        return np.asarray(b + (a - b) * half * (wave + one))
 
     return f
