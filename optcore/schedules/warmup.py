@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.spec.base import Spec
-from optcore.spec.duration import Duration, RunLength
+from optcore.spec.duration import DurationOrShare, RunLength
 from optcore.spec.errors import reject
 
 After = Literal["delay", "overlap", "compress"]
@@ -40,8 +40,9 @@ class Warmup(Spec):
         warmup_cosine_decay_schedule.
     """
 
-    length: Duration
-    """The length of the rise, which must be shorter than the run."""
+    length: DurationOrShare
+    """The length of the rise, which must be shorter than the run: steps, epochs, or a share of the
+    run such as ``{"fraction": 0.1}``."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""
