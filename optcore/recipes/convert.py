@@ -71,10 +71,15 @@ def _read(
         why = "it holds no mapping"
     if config is not None:
         return config, among
-    for source in among:
-        parsed = source.parse(text) if source.parse else None
-        if parsed is not None:
-            return parsed, (source,)
+    # Training scripts share names, and their options mean different things: the signs decide.
+    parsed = [(source, source.parse(text)) for source in among if source.parse]
+    fitting = [(s, found) for s, found in parsed if found is not None and s.fits(found)]
+    known = fitting or [(s, found) for s, found in parsed if found is not None]
+    if len(known) == 1 or (known and len(among) == 1):
+        return known[0][1] or {}, (known[0][0],)
+    if known:
+        names = " or ".join(source.name for source, _ in known)
+        raise UnclearFile(f"{path} may be {names}: give --from")
     raise UnclearFile(f"{path} must be a YAML or JSON file with a mapping: {why}")
 
 
