@@ -17,6 +17,7 @@ from optcore.recipes.mindspore.optimizers import (
     Options,
     convert_optimizer,
     convert_precision,
+    refuse_clip,
 )
 from optcore.recipes.mindspore.schedules import Arguments, convert_schedule
 from optcore.recipes.source import Source
@@ -154,6 +155,9 @@ def _clip(file: Block) -> None:
     if not file.flag("clip_grad", False):
         file.other("clip_grad", "it is off")
         file.ignored("clip_value", "clip_grad is off")
+        return
+    if refuse_clip(file, "clip_grad"):
+        file.ignored("clip_value", "clip_grad is refused")
         return
     largest = float(file.number("clip_value", 15.0))
     file.converted("clip_grad", "optimizer.clip.kind", "global_norm")

@@ -16,6 +16,7 @@ from optcore.recipes.mindspore.optimizers import (
     Options,
     convert_optimizer,
     convert_precision,
+    refuse_clip,
 )
 from optcore.recipes.mindspore.schedules import Arguments, convert_schedule
 from optcore.recipes.source import Source
@@ -146,7 +147,9 @@ def _step(train: Block) -> None:
         train.refused("ema", "has the decay ema_decay * (1 - exp(-t / 2000)), which no average has")
     train.other("ema", "it is off")
     train.ignored("ema_decay", "it is read with ema")
-    if train.flag("clip_grad", False):
+    if train.flag("clip_grad", False) and refuse_clip(train, "clip_grad"):
+        train.ignored("clip_norm", "clip_grad is refused")
+    elif train.flag("clip_grad", False):
         largest = set_number(train, "clip_norm", "optimizer.clip.max", 1.0, "mindocr")
         train.result.set("optimizer.clip.max", largest)
         train.converted("clip_grad", "optimizer.clip.kind", "global_norm")

@@ -137,6 +137,14 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+def refuse_clip(block: Block, name: str) -> bool:
+    """Refuse the clip *name* of an optimizer in dialect torch, and return whether it is."""
+    if block.result.job.get("optimizer", {}).get("dialect") != "torch":
+        return False
+    block.refused(name, "divides by the norm; torch, whose AdamW this is, adds 1e-6 to it")
+    return True
+
+
 def convert_precision(block: Block, name: str = "amp_level") -> str:
     """Convert the level of mixed precision, and return it."""
     level = str(block.get(name, "O0"))

@@ -122,13 +122,28 @@ def _cosine(reading: _Reading) -> None:
     if cycles == 1:
         ignore(block, ("num_cycles", "cycle_decay"), "there is one cycle")
         return
-    if cycles * length < reading.left:
-        block.refused("num_cycles", "must fill the run: after the last cycle lr stays at min_lr")
     decay = float(block.number("cycle_decay", 1.0))
     if decay != 1 and end != 0:
         block.refused("cycle_decay", "must be 1 where min_lr is not 0: it scales the peak alone")
     reading.set("cycle_decay", "m_mul", decay)
     block.converted("num_cycles", f"{reading.at}.kind", "cosine_restarts")
+    if cycles * length < reading.left:
+        _rest_at_the_floor(reading, float(cycles * length), end)
+
+
+def _rest_at_the_floor(reading: _Reading, epochs: float, floor: float) -> None:
+    """Make the schedule a chain: its cycles, and the floor after them, where mindcv stays."""
+    job, *at = reading.at.split(".")
+    place = reading.block.result.job[job]
+    for name in at:
+        place = place[name]
+    cycles = dict(place)
+    place.clear()
+    rest = {"kind": "clamp", "max": floor, "schedule": {"kind": "constant"}}
+    why = "after its cycles, lr stays at min_lr"
+    reading.derived("kind", "chain", why)
+    reading.derived("schedules", [cycles, rest], why)
+    reading.derived("boundaries", [{"epochs": epochs}], why)
 
 
 def _exponential(reading: _Reading) -> None:
