@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ TIMM = {
 
 def of_timm(config: Config, case: Case) -> Lrs:
     """Return timm's lr: scheduler_kwargs and create_scheduler_v2, as train.py calls them."""
-    torch, factory = import_module("torch"), import_module("timm.scheduler.scheduler_factory")
+    torch, factory = import_module("torch"), _timm_schedulers()
     given = types.SimpleNamespace(**{**TIMM, **config})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=given.lr)
     per_epoch = case["steps_per_epoch"]
@@ -114,6 +115,16 @@ def of_timm(config: Config, case: Case) -> Lrs:
             scheduler.step_update(epoch * per_epoch + update + 1)
         scheduler.step(epoch + 1)
     return found
+
+
+def _timm_schedulers() -> Any:  # noqa: ANN401
+    """Return timm's module of schedulers, without importing its models."""
+    if "timm" not in sys.modules:
+        found = find_spec("timm")
+        assert found is not None, "timm is not installed"
+        sys.modules["timm"] = package = types.ModuleType("timm")
+        package.__path__ = list(found.submodule_search_locations or ())
+    return import_module("timm.scheduler.scheduler_factory")
 
 
 def of_torchvision(config: Config, case: Case) -> Lrs:

@@ -15,6 +15,7 @@ from optcore.recipes.defaults import ignore, only, others, words
 from optcore.recipes.mindspore.optimizers import (
     NO_DECAY,
     Options,
+    convert_average,
     convert_optimizer,
     convert_precision,
     refuse_clip,
@@ -147,8 +148,7 @@ def _average(file: Block) -> None:
         file.other("ema", "it is off")
         file.ignored("ema_decay", "ema is off")
         return
-    file.refused("ema", "has the decay ema_decay * (1 - exp(-t / 2000)), which no average here has")
-    file.ignored("ema_decay", "ema is refused")
+    convert_average(file)
 
 
 def _clip(file: Block) -> None:

@@ -14,6 +14,7 @@ from optcore.recipes.defaults import ignore, only, others, set_number, words
 from optcore.recipes.mindspore.optimizers import (
     NO_DECAY,
     Options,
+    convert_average,
     convert_optimizer,
     convert_precision,
     refuse_clip,
@@ -144,7 +145,7 @@ def _step(train: Block) -> None:
     refused = "moves the lr at every batch, between the updates"
     only(train, "gradient_accumulation_steps", (None, 1), refused, "every batch is an update")
     if train.flag("ema", False):
-        train.refused("ema", "has the decay ema_decay * (1 - exp(-t / 2000)), which no average has")
+        convert_average(train)
     train.other("ema", "it is off")
     train.ignored("ema_decay", "it is read with ema")
     if train.flag("clip_grad", False) and refuse_clip(train, "clip_grad"):

@@ -15,6 +15,12 @@ from optcore.recipes.defaults import ignore, set_number, set_value
 UNREAD = "this optimizer does not read it"
 AMP = {"O0": "fp32", "O1": "fp16", "O2": "fp16"}
 """Level -> precision; parameters, gradients and slots are float32 in all of them, as in a job."""
+RAMP = 2000.0
+COMPUTES = {
+    "O0": "",
+    "O1": "autocast chooses other operations than MindSpore's list",
+    "O2": "autocast chooses the operations; MindSpore takes all but normalization",
+}
 NO_DECAY = {"preset": "no_decay_norm_bias", "weight_decay": 0.0}
 
 
@@ -137,6 +143,14 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+def convert_average(block: Block) -> None:
+    """Convert the moving average, whose decay is ema_decay * (1 - exp(-t / 2000))."""
+    block.converted("ema", "training.ema.kind", "shadow")
+    decay = float(block.number("ema_decay", 0.9999))
+    set_value(block, "ema_decay", "training.ema.decay", decay, "create_trainer")
+    block.result.default("training.ema.ramp", RAMP, "the decay comes up with 1 - exp(-t / 2000)")
+
+
 def refuse_clip(block: Block, name: str) -> bool:
     """Refuse the clip *name* of an optimizer in dialect torch, and return whether it is."""
     if block.result.job.get("optimizer", {}).get("dialect") != "torch":
@@ -153,5 +167,5 @@ def convert_precision(block: Block, name: str = "amp_level") -> str:
     elif level not in AMP:
         block.refused(name, "must be O0, O1, O2 or O3")
     else:
-        block.converted(name, "training.precision", AMP[level])
+        block.converted(name, "training.precision", AMP[level], reason=COMPUTES[level])
     return level

@@ -106,6 +106,13 @@ def test_lr_is_that_of_mindcv(
     np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-16)
 
 
+def test_the_average_has_the_decay_of_mindcv() -> None:
+    result = converted("mindcv", MINDCV | {"ema": True, "ema_decay": 0.9995})
+
+    average = {"kind": "shadow", "decay": 0.9995, "ramp": 2000.0}
+    assert result.job["training"]["ema"] == average
+
+
 def test_lr_is_that_of_mindocr() -> None:
     wanted = [0.0, 0.0035, 0.007, 0.005940663027524308, 0.00485977213863125,
               0.003751207118877026, 0.0026042874060791107, 0.0013956030653265344]  # fmt: skip
@@ -123,7 +130,6 @@ def test_lr_is_that_of_mindocr() -> None:
     ("given", "problem"),
     [
         ({"amp_level": "O3"}, "amp_level computes normalization in float16 too"),
-        ({"ema": True}, "ema has the decay ema_decay * (1 - exp(-t / 2000))"),
         ({"loss_scale_type": "dynamic"}, "drop_overflow_update must be true"),
         ({"opt": "lamb"}, "opt has no exactly equivalent optimizer"),
         ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps moves the lr"),
