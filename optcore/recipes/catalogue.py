@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from optcore.recipes.paddle.clas import SOURCE as PADDLECLAS
 from optcore.recipes.paddle.ocr import SOURCE as PADDLEOCR
 from optcore.recipes.source import Source
 
-SOURCES: tuple[Source, ...] = (PADDLEOCR,)
+SOURCES: tuple[Source, ...] = (PADDLEOCR, PADDLECLAS)
