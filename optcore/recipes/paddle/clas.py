@@ -71,6 +71,11 @@ OPTIMIZERS: dict[str, ClassTable] = {
 }
 """Class in ppcls/optimizer/optimizer.py -> what it reads, besides lr, decay and clip."""
 
+UNSAYABLE = {
+    "AdamWDL": "it gives layers an lr by the numbers in their names: write a group layer_decay"
+}
+"""The other classes, with the reason."""
+
 FIXED: dict[str, dict[str, float]] = {"RMSProp": {"momentum": 0.0, "rho": 0.95, "eps": 1e-6}}
 """Class -> the values that hold where the file has no key for them, if they are not Paddle's."""
 
@@ -99,7 +104,7 @@ def convert(file: Block) -> None:
 def _optimizer(block: Block, epochs: float | None) -> None:
     name = block.get("name")
     if name not in OPTIMIZERS:
-        refuse_name(block, OPTIMIZERS)
+        refuse_name(block, OPTIMIZERS, UNSAYABLE)
         return
     table = OPTIMIZERS[name]
     block.converted("name", "optimizer.kind", table.kind)

@@ -36,12 +36,13 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
         return
     name = lr.get("name")
     if name not in NAMES:
-        refuse_name(lr, NAMES)
+        refuse_name(lr, NAMES, UNSAYABLE)
         return
     within = _by_epoch(lr, name)
     table = _tables(within)[name]
     lr.converted("name", f"{within}.kind", table.kind)
-    lr.result.default(f"{within}.dialect", "paddle", "the file is PaddleClas's")
+    if name != "ConstLR":  # a constant is the same everywhere
+        lr.result.default(f"{within}.dialect", "paddle", "the file is PaddleClas's")
     for field, value in FIXED.get(name, {}).items():
         lr.result.default(f"{within}.{field}", value, f"PaddleClas's default in {name}")
     if name == "Piecewise" and lr.get("learning_rate"):
@@ -68,6 +69,10 @@ def _by_epoch(lr: Block, name: str) -> str:
     if name == "Linear" and lr.get("warmup_epoch"):
         # It multiplies the warmup by the steps of an epoch, and then counts epochs.
         lr.refused("by_epoch", "must be false for Linear with a warmup, whose length it gets wrong")
+    if name == "OneCycleLR":
+        lr.refused(
+            "by_epoch", "must be false for OneCycleLR, whose cycle has a step for each update"
+        )
     lr.converted("by_epoch", "schedule.kind", "per_epoch")
     return "schedule.schedule"
 
@@ -233,7 +238,14 @@ def _only_without_learning_rate_read(lr: Block, key: str) -> None:
 
 
 NAMES = tuple(_tables("schedule"))
-"""The classes that can be converted; CosineFixmatch, Cyclic and ReduceOnPlateau cannot."""
+"""The classes that can be converted."""
+
+UNSAYABLE = {
+    "CosineFixmatch": "no schedule is a part of a cosine's quarter",
+    "Cyclic": "no published configuration has it; write schedule cyclic",
+    "ReduceOnPlateau": "it follows evaluations: write schedule plateau",
+}
+"""The others, with the reason."""
 
 FIXED: dict[str, dict[str, object]] = {
     "Cosine": {"end": 0.0},

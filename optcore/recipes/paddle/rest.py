@@ -21,10 +21,23 @@ FROM_ELSEWHERE = {
 OUTSIDE = "not about the optimization"
 
 
-def refuse_name(block: Block, known: Iterable[str]) -> None:
-    """Refuse the class that *block* names, and name its other keys, which that class would read."""
-    near = did_you_mean(block.get("name"), known)
-    block.refused("name", f"must be one of {', '.join(known)}{near}", required=True)
+def refuse_name(
+    block: Block, known: Iterable[str], unsayable: Mapping[str, str] | None = None
+) -> None:
+    """
+    Refuse the class that *block* names, and name its other keys, which that class would read.
+
+    Args:
+        block: the arguments of the class.
+        known: the classes that can be converted.
+        unsayable: classes that cannot, each with the reason.
+    """
+    given = block.get("name")
+    if unsayable and isinstance(given, str) and given in unsayable:
+        block.refused("name", f"cannot be converted: {unsayable[given]}")
+    else:
+        near = did_you_mean(given, known)
+        block.refused("name", f"must be one of {', '.join(known)}{near}", required=True)
     for key in block.left():
         block.other(key, f"it is read by the class, and {block.name_of('name')} is refused")
 
