@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from optcore.plan.rounding import rounded_durations
 from optcore.plan.schedule import SchedulePlan, plan_schedule
 from optcore.spec.networks.summary import summarize
 from optserve.contract.answers.plans import GroupSummary, LayerSummary, Plan
@@ -56,5 +57,6 @@ def lr_brief(known: SchedulePlan) -> LrSummary:
 
 def _warnings(spec: JobSpec, known: SchedulePlan) -> Iterator[str]:
     yield from known.warnings
+    yield from rounded_durations(spec)
     if not spec.schedule.uses_lr and "lr" in spec.optimizer.model_fields_set:
         yield (f"optimizer.lr: is not used, {spec.schedule.kind} gives the learning rates itself")

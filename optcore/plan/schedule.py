@@ -71,7 +71,7 @@ def plan_schedule(
         SpecError: a duration does not fit the run, or lr is not finite at some step.
     """
     run = RunLength(total_steps, steps_per_epoch)
-    schedule = make_schedule(spec, lr=lr, **run._asdict())
+    schedule = make_schedule(spec, lr=lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     summary = _Summary(total_steps)
     if values is not None:
         summary.add(np.arange(len(values)), values, param)

@@ -112,7 +112,12 @@ class _Check:
 
 
 def _perform(check: _Check) -> None:
-    schedule = make_schedule(check.schedule, lr=check.value, **check.run._asdict())
+    schedule = make_schedule(
+        check.schedule,
+        lr=check.value,
+        total_steps=check.run.total_steps,
+        steps_per_epoch=check.run.steps_per_epoch,
+    )
     check_scheduled(
         schedule,
         check.name,

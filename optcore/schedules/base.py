@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After, Warmup
 from optcore.spec.base import Spec
-from optcore.spec.duration import Epochs, RunLength
+from optcore.spec.duration import Epochs, RunLength, counted
 from optcore.spec.limits import MAX_MOMENTS, MAX_SCHEDULES
 
 Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
@@ -102,7 +102,22 @@ class ScheduleSpec(Spec, ABC):
         """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
         if self.warmup is None:
             return curve
-        return self.warmup.before(curve, run, after=self.AFTER, numbers=self.numbers)
+        return self.warmup.before(
+            curve,
+            run,
+            after=self.AFTER,
+            numbers=self.numbers,
+            rounded=self.rounds_warmup,
+        )
+
+    @property
+    def rounds_warmup(self) -> bool:
+        """Whether a warmup that is not a whole number of steps is rounded to one."""
+        return False
+
+    def warmup_span(self, run: RunLength) -> float:
+        """Return the length of the warmup in steps; 0 if there is none."""
+        return 0 if self.warmup is None else self.warmup.span(run, rounded=self.rounds_warmup)
 
     @property
     def numbers(self) -> Numbers:
@@ -135,21 +150,28 @@ class ScheduleSpec(Spec, ABC):
         if self.warmup is None:
             return
         given = self.warmup.length
-        got = f"got {run.in_words(given)}"
-        # A small fraction of an epoch is rounded to 0 steps.
-        if run.steps(given) < 1:
-            message = f"length must be at least 1 step, {got}"
-            yield RunProblem(("warmup", "length"), message, given)
-        # No step would be left for the schedule itself, and compress would divide by 0.
-        if run.steps(given) >= run.total_steps:
-            message = f"length must be shorter than the run of {run.total_steps} steps, {got}"
-            yield RunProblem(("warmup", "length"), message, given)
+        # Compressed to no steps, the schedule would be divided by 0.
+        if self.warmup.after == "compress" and self.warmup_span(run) >= run.span(None):
+            yield RunProblem(
+                ("warmup", "length"),
+                f"length must be shorter than the run of {counted(run.span(None), 'step')}, "
+                f"got {run.in_words(given)}",
+                given,
+            )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield a warning for each value that is valid in this run but probably a mistake."""
         # A warning begins with "schedule" and the path of a field. A schedule that contains this
         # one replaces that word with the path of the part.
-        yield from ()
+        if self.warmup is None:
+            return
+        if self.rounds_warmup:
+            yield from rounded("warmup.length", self.warmup.length, run)
+        elif run.span(self.warmup.length) < 1:
+            yield (
+                f"schedule.warmup.length: the rise of {run.in_words(self.warmup.length)} is over "
+                "before the second update"
+            )
 
     @property
     def uses_lr(self) -> bool:
@@ -158,7 +180,7 @@ class ScheduleSpec(Spec, ABC):
 
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of steps at the beginning of the run that belong to a warmup."""
-        return 0 if self.warmup is None else min(run.total_steps, run.steps(self.warmup.length))
+        return min(run.total_steps, math.ceil(self.warmup_span(run)))
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
         """Yield each part with the length for which it must be computed in *run*."""
@@ -175,20 +197,29 @@ class ScheduleSpec(Spec, ABC):
         # Such a step needs all the steps before it, so sampling the run saves nothing.
         return sum(part.num_repeated(length) for part, length in self.parts_in(run))
 
-    def offset(self, run: RunLength) -> int:
+    def offset(self, run: RunLength) -> float:
         """Return the number of steps by which the warmup delays the schedule; 0 for no delay."""
         if self.warmup is None or self.warmup.after != "delay":
             return 0
-        return run.steps(self.warmup.length)
+        return self.warmup_span(run)
 
 
 def at_least_a_step(
     name: str, duration: int | Epochs | None, run: RunLength
 ) -> Iterator[RunProblem]:
-    """Yield a problem if *duration*, the value of the field *name*, comes to 0 steps in *run*."""
+    """Yield a problem if *duration*, the value of the field *name*, is at most half a step."""
     if duration is not None and run.steps(duration) < 1:
         got = run.in_words(duration)
         yield RunProblem((name,), f"{name} must be at least 1 step, got {got}", duration)
+
+
+def rounded(name: str, duration: int | Epochs, run: RunLength) -> Iterator[str]:
+    """Yield a warning if *duration*, the value of the field *name*, is rounded to whole steps."""
+    if not run.is_whole(duration):
+        yield (
+            f"schedule.{name}: {run.in_words(duration)} are rounded to "
+            f"{counted(run.steps(duration), 'step')}, as the framework of the dialect does"
+        )
 
 
 def finite_power(name: str, base: float, power: float) -> Iterator[RunProblem]:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.base import RunProblem, ScheduleSpec
 from optcore.schedules.numerics.numbers import Numbers
-from optcore.spec.duration import RunLength
+from optcore.spec.duration import Epochs, RunLength
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.limits import are_lifted
 
@@ -26,6 +26,10 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "tf1": ("float32", "float64"),  # the type of the tensor that holds lr
 }
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
+
+MULTIPLYING = frozenset({"paddle", "paddleocr"})
+"""Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
+steps are 11.000000000000002 steps, and lr changes at the step after."""
 
 # So many values take 4 MB in float32, and the slowest schedule 0.5 s (docs/benchmarks.md).
 MAX_RECURSION = 1_000_000
@@ -65,6 +69,15 @@ class Dialectal(ScheduleSpec):
             folds=self.dialect == "mindspore",  # MindSpore's cells subtract Python's floats
             reciprocals=self.dialect == "tf1" and single,
         )
+
+    @property
+    def rounds_warmup(self) -> bool:
+        """Whether a warmup that is not a whole number of steps is rounded, as in PaddleOCR."""
+        return self.dialect == "paddleocr"
+
+    def moment(self, duration: int | Epochs, run: RunLength) -> float:
+        """Return *duration* in steps, with the rounding of the dialect's own product of floats."""
+        return run.product(duration) if self.dialect in MULTIPLYING else run.span(duration)
 
     @property
     def recursive(self) -> bool:

@@ -41,7 +41,9 @@ class Warmup(Spec):
     """
 
     length: Duration
-    """The length of the rise, which must be shorter than the run."""
+    """The length of the rise; with compress it must be shorter than the run. A rise of less than
+    a step concerns the first update alone. PaddleOCR rounds the length to whole steps, half to
+    even, and so does its dialect."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""
@@ -66,14 +68,29 @@ class Warmup(Spec):
             )
         return self
 
-    def before(self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers) -> Curve:
-        """Return *curve* preceded by this warmup; *after* is the default for the field `after`."""
+    def span(self, run: RunLength, *, rounded: bool) -> float:
+        """Return the length in steps, *rounded* to whole steps or not."""
+        return run.steps(self.length) if rounded else run.span(self.length)
+
+    def before(
+        self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers, rounded: bool = False
+    ) -> Curve:
+        """
+        Return *curve* preceded by this warmup.
+
+        Args:
+            curve: the schedule without its warmup.
+            run: the length of the run.
+            after: the default for the field `after`.
+            numbers: the precision and rounding with which a linear rise is computed.
+            rounded: whether the length is rounded to whole steps.
+        """
         return warmup(
             curve,
-            length=run.steps(self.length),
+            length=self.span(run, rounded=rounded),
             start=self.start,
             after=self.after or after,
-            total_steps=run.total_steps,
+            total_steps=run.span(None),
             shape=self.shape,
             end=self.end,
             numbers=numbers,
@@ -83,10 +100,10 @@ class Warmup(Spec):
 def warmup(
     curve: Curve,
     *,
-    length: int,
+    length: float,
     start: float,
     after: After,
-    total_steps: int,
+    total_steps: float,
     shape: Literal["linear", "cosine", "exponential", "constant"] = "linear",
     end: float | None = None,
     numbers: Numbers = DOUBLE,
@@ -103,10 +120,10 @@ def warmup(
 
     Args:
         curve: the schedule without its warmup.
-        length: the length of the rise in steps; 0 for no rise.
+        length: the length of the rise in steps, which may be a fraction; 0 for no rise.
         start: the lr at t = 0.
         after: how *curve* continues after the rise.
-        total_steps: the length of the run in steps, greater than *length*.
+        total_steps: the length of the run in steps, with compress greater than *length*.
         shape: the shape of the rise.
         end: the lr at the end of the rise; None for the first value of *curve*.
         numbers: the precision and rounding with which a linear rise is computed.
@@ -131,7 +148,7 @@ def warmup(
     return f
 
 
-def _rise(length: int, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
+def _rise(length: float, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
     low, height, n = numbers.lr(start), numbers.lr(peak) - numbers.lr(start), numbers(length)
     # The shapes below are in float64: the warmups of Keras and MindSpore are linear.
     if shape == "constant":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
@@ -12,9 +13,12 @@ from optcore.spec.errors import TAG
 MAX_STEPS = 100_000_000
 """The longest run, in steps."""
 
+ROUNDING = 1e-14
+"""The relative error of a product of epochs and steps that counts as floating-point rounding."""
+
 
 class Epochs(Spec):
-    """A duration in epochs, rounded to whole steps (half to even, as PaddleOCR does)."""
+    """A duration in epochs. In a schedule it may come to a number of steps that is not whole."""
 
     # An epoch has at least one step, so MAX_STEPS bounds epochs too.
     epochs: float = Field(gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
@@ -49,22 +53,54 @@ class RunLength(NamedTuple):
     Attributes:
         total_steps: number of steps in the run.
         steps_per_epoch: number of steps in an epoch.
+        exact_steps: length of a part of a schedule, such as one repetition, that is not a whole
+            number of steps; *total_steps* is then the next whole number. None in all other cases.
     """
 
     total_steps: int
     steps_per_epoch: int
+    exact_steps: float | None = None
+
+    @classmethod
+    def of_part(cls, length: float, steps_per_epoch: int) -> RunLength:
+        """Return the length of a part of a schedule that takes *length* steps, at least 1."""
+        whole = max(1, math.ceil(length))
+        return cls(whole, steps_per_epoch, None if length == whole else length)
+
+    def span(self, duration: int | Epochs | None) -> float:
+        """
+        Return *duration* in steps, not rounded; a duration of None is the whole run.
+
+        A number that differs from a whole number by floating-point rounding alone is that number:
+        1.1 epochs of 10 steps are 11 steps.
+        """
+        if duration is None:
+            return self.total_steps if self.exact_steps is None else self.exact_steps
+        product = self.product(duration)
+        whole = round(product)
+        return whole if math.isclose(product, whole, rel_tol=ROUNDING) else product
+
+    def product(self, duration: int | Epochs) -> float:
+        """Return *duration* in steps, as Python multiplies: 1.1 * 10 is 11.000000000000002."""
+        if isinstance(duration, Epochs):
+            return duration.epochs * self.steps_per_epoch
+        return duration
+
+    def is_whole(self, duration: int | Epochs | None) -> bool:
+        """Return whether *duration* is a whole number of steps."""
+        return self.span(duration) == self.steps(duration)
 
     def steps(self, duration: int | Epochs | None) -> int:
-        """Return *duration* in steps, possibly 0; a duration of None is the whole run."""
-        return self.total_steps if duration is None else steps_in(duration, self.steps_per_epoch)
+        """
+        Return *duration* rounded to steps, half to even; a duration of None is the whole run.
 
-    def steps_or_one(self, duration: int | Epochs | None) -> int:
-        """Return *duration* in steps, at least 1; a duration of None is the whole run."""
-        return self.total_steps if duration is None else max(1, self.steps(duration))
+        Less than half a step gives 0.
+        """
+        return self.total_steps if duration is None else steps_in(duration, self.steps_per_epoch)
 
     def in_words(self, duration: int | Epochs) -> str:
         """Return *duration* as text: ``500 steps`` or ``5 epochs (3000 steps)``."""
-        steps = counted(self.steps(duration), "step")
+        steps = counted(self.span(duration), "step")
         if isinstance(duration, Epochs):
             return f"{counted(duration.epochs, 'epoch')} ({steps})"
         return steps
@@ -79,4 +115,4 @@ def steps_in(duration: int | Epochs, steps_per_epoch: int) -> int:
 
 def counted(number: float, noun: str) -> str:
     """Return *number* and *noun*, in the plural if needed: ``1 step``, ``2 steps``."""
-    return f"{str(number).removesuffix('.0')} {noun}{'' if number == 1 else 's'}"
+    return f"{number:.12g} {noun}{'' if number == 1 else 's'}"

@@ -122,7 +122,7 @@ async def test_a_picture_shows_every_spike(http: httpx.AsyncClient) -> None:
         (
             {"groups": [{"name": "a", "schedule": {"kind": "step", "every": {"epochs": 0.01}}}]},
             "groups[0].schedule.every",
-            "every must be at least 1 step, got 0.01 epochs (0 steps)",
+            "every must be at least 1 step, got 0.01 epochs (0.05 steps)",
         ),
         (
             {"groups": [{"name": "lr"}]},

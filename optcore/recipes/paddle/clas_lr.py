@@ -41,8 +41,8 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
     within = _by_epoch(lr, name)
     table = _tables(within)[name]
     lr.converted("name", f"{within}.kind", table.kind)
-    if name != "ConstLR":  # a constant is the same everywhere
-        lr.result.default(f"{within}.dialect", "paddle", "the file is PaddleClas's")
+    # Not paddle: both round a warmup to whole steps, before Paddle gets it.
+    lr.result.default(f"{within}.dialect", "paddleocr", "PaddleClas computes and rounds alike")
     for field, value in FIXED.get(name, {}).items():
         lr.result.default(f"{within}.{field}", value, f"PaddleClas's default in {name}")
     if name == "Piecewise" and lr.get("learning_rate"):

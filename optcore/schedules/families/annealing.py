@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
@@ -54,10 +55,11 @@ class Annealing(ScheduleSpec):
         yield from at_least_a_step("length", self.length, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning if the fall is cut off by the end of the run."""
-        length = run.steps(self.length)
-        over = self.offset(run) + length
-        if over > run.total_steps:
+        """Also yield a warning if the fall is cut off by the end of the run."""
+        yield from super().warnings_in(run)
+        over = self.offset(run) + run.span(self.length)
+        # Not at a fraction of a step after the end: the run itself is rounded to whole steps.
+        if math.floor(over) > run.total_steps:
             fraction = self.end_fraction
             end = f"{self.end:g}" if fraction is None else f"{fraction:g} of lr"
             yield (
@@ -114,10 +116,10 @@ class Linear(Annealing, Dialectal):
         # A line as long as the run is the schedule itself, not a rise before it.
         if self.length is None or not climbs:
             return before
-        return min(run.total_steps, before + run.steps(self.length))
+        return min(run.total_steps, before + math.ceil(run.span(self.length)))
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.steps_or_one(self.length)
+        length = run.span(self.length)
         if self.recursive:
             # The fraction itself: lr * fraction / lr may be rounded to another number or be 0 / 0.
             factor = self.end / lr if self.end_fraction is None else self.end_fraction
@@ -171,7 +173,7 @@ class Polynomial(Annealing, Dialectal):
     instead of staying at its end."""
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.steps_or_one(self.length)
+        length = run.span(self.length)
         # torch's PolynomialLR has neither an end nor cycles: with either there is nothing to copy.
         if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
             return recursive_polynomial(lr=lr, length=length, power=self.power)
@@ -223,7 +225,7 @@ class Tanh(Annealing):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return tanh(
             lr=lr,
-            length=run.steps_or_one(self.length),
+            length=run.span(self.length),
             lower=self.lower,
             upper=self.upper,
             **self._ends(),
@@ -250,7 +252,7 @@ def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers)
 def linear(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     start_fraction: float = 1.0,
@@ -261,7 +263,7 @@ def linear(
     return lambda t: start + (stop - start) * (np.minimum(t, length) / length)
 
 
-def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor: float) -> Curve:
+def recursive_linear(*, lr: float, length: float, start_factor: float, end_factor: float) -> Curve:
     """Return the line from lr * start_factor to lr * end_factor, by torch's products in float32."""
     # In MindSpore these are Python's floats, rounded once, when combined with the step, a tensor.
     rise = np.float32(end_factor - start_factor)
@@ -280,7 +282,7 @@ def recursive_linear(*, lr: float, length: int, start_factor: float, end_factor:
 def polynomial(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     power: float = 1.0,
@@ -295,7 +297,7 @@ def polynomial(
         at = numbers.steps(t)
         if cycle:
             # k would be 0 at t = 0. TF handles t = 0 separately, with the same result.
-            whole: Any = n * np.maximum(np.ceil(at / n), one)
+            whole: Any = n * np.maximum(np.ceil(numbers.share(at, n)), one)
         else:
             at, whole = np.minimum(at, n), n
         # TF1's graph optimizer turns only divisions by a constant into products.
@@ -305,7 +307,7 @@ def polynomial(
     return f
 
 
-def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
+def recursive_polynomial(*, lr: float, length: float, power: float) -> Curve:
     """Return lr * (1 - min(t, length) / length) ** power, by torch's products in float32."""
     n, one = np.float32(length), np.float32(1)
 
@@ -322,7 +324,7 @@ def recursive_polynomial(*, lr: float, length: int, power: float) -> Curve:
 def tanh(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     lower: float = -7.0,

@@ -13,7 +13,7 @@ from optcore.schedules.base import Example, RunProblem, ScheduleSpec, below
 from optcore.schedules.families.piecewise import unreached
 from optcore.schedules.numerics.numbers import Array, Curve
 from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, RunLength
+from optcore.spec.duration import Duration, RunLength, counted
 from optcore.spec.errors import reject
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ class Chain(ScheduleSpec):
 
     def lengths(self, run: RunLength) -> list[RunLength]:
         """Return the length of each part; a part that the run does not reach also has a length."""
-        edges = [0, *(run.steps(boundary) for boundary in self.boundaries)]
+        edges = [0, *(run.span(boundary) for boundary in self.boundaries)]
         # A part that the run does not reach also needs a length, with which it is checked.
-        edges.append(max(run.total_steps, edges[-1] + 1))
+        edges.append(max(run.span(None), edges[-1] + 1))
         # At least 1: problems_in uses the lengths even if the boundaries do not increase.
-        steps = [max(1, stop - start) for start, stop in pairwise(edges)]
-        return [RunLength(each, run.steps_per_epoch) for each in steps]
+        spans = [max(1, stop - start) for start, stop in pairwise(edges)]
+        return [RunLength.of_part(each, run.steps_per_epoch) for each in spans]
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
         """Yield each part with its length in the chain, at most the length of the run."""
@@ -99,13 +99,14 @@ class Chain(ScheduleSpec):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield the parts' problems, and a problem for a boundary that does not increase."""
         yield from super().problems_in(run)
-        before = 0
+        before = 0.0
         for i, boundary in enumerate(self.boundaries):
-            step = run.steps(boundary)
+            step = run.span(boundary)
             if step <= before:
                 yield RunProblem(
                     ("boundaries", i),
-                    f"boundaries must increase, got {run.in_words(boundary)} after {before} steps",
+                    f"boundaries must increase, got {run.in_words(boundary)} "
+                    f"after {counted(before, 'step')}",
                     boundary,
                 )
             before = step
@@ -114,6 +115,7 @@ class Chain(ScheduleSpec):
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Yield the parts' warnings, and a warning for a boundary that the run does not reach."""
+        yield from super().warnings_in(run)
         yield from unreached(self, "boundaries", self.boundaries, run)
         for i, (part, length) in enumerate(zip(self.schedules, self.lengths(run), strict=True)):
             for text in part.warnings_in(length):
@@ -123,7 +125,7 @@ class Chain(ScheduleSpec):
         parts = zip(self.schedules, self.lengths(run), strict=True)
         return chain(
             [part.curve(lr, length) for part, length in parts],
-            boundaries=[run.steps_or_one(boundary) for boundary in self.boundaries],
+            boundaries=[run.span(boundary) for boundary in self.boundaries],
         )
 
 
@@ -166,7 +168,8 @@ class Product(ScheduleSpec):
             yield from below(("schedules", i), part.problems_in(run))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the warnings about the factors."""
+        """Also yield the warnings about the factors."""
+        yield from super().warnings_in(run)
         for i, part in enumerate(self.schedules):
             for text in part.warnings_in(run):  # each begins with the path of its field
                 yield text.replace("schedule", f"schedule.schedules[{i}]", 1)
@@ -175,7 +178,7 @@ class Product(ScheduleSpec):
         return product([part.curve(lr, run) for part in self.schedules], lr=lr)
 
 
-def chain(curves: Sequence[Curve], *, boundaries: Sequence[int]) -> Curve:
+def chain(curves: Sequence[Curve], *, boundaries: Sequence[float]) -> Curve:
     """Return f(t) = curves[0](t), and from boundary i on curves[i + 1](t - boundaries[i])."""
     starts = np.asarray([0, *boundaries], np.float64)
 

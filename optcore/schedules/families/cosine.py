@@ -62,7 +62,7 @@ class Cosine(Annealing, Dialectal):
         yield from super().warnings_in(run)
         if self.length is None or self.past_end == "hold":
             return
-        over = self.offset(run) + run.steps(self.length)
+        over = self.offset(run) + run.span(self.length)
         if over < run.total_steps - 1:
             yield (
                 f"schedule.past_end: lr rises again after {counted(over, 'step')} of "
@@ -70,7 +70,7 @@ class Cosine(Annealing, Dialectal):
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.steps_or_one(self.length)
+        length = run.span(self.length)
         # lr always rises again in torch's scheduler: with hold there is nothing to copy.
         if self.recursive and self.past_end == "rise":
             return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
@@ -121,18 +121,18 @@ class TwoStepCosine(Annealing, Dialectal):
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if lr stays at its end after the first cosine."""
         yield from super().warnings_in(run)
-        first = self.offset(run) + run.steps(self.first)
+        first = self.offset(run) + run.span(self.first)
         if self.after_first == "zero" and first < run.total_steps - 1:
             yield (
-                f"schedule.after_first: lr stays at its end after step {first}, as in PaddleOCR; "
+                f"schedule.after_first: lr stays at its end after step {first:.12g}, as in PaddleOCR; "
                 "jump starts the second cosine there"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return two_step_cosine(
             lr=lr,
-            first=run.steps_or_one(self.first),
-            length=run.steps_or_one(self.length),
+            first=run.span(self.first),
+            length=run.span(self.length),
             after_first=self.after_first,
             past_end=self.past_end,
             **self._ends(),
@@ -142,7 +142,7 @@ class TwoStepCosine(Annealing, Dialectal):
 def cosine(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     past_end: Literal["hold", "rise"] = "hold",
@@ -166,7 +166,7 @@ def cosine(
     return f
 
 
-def recursive_cosine(*, lr: float, length: int, end: float) -> Curve:
+def recursive_cosine(*, lr: float, length: float, end: float) -> Curve:
     """Return a cosine that rises again, by torch's products and one sum per period, in float32."""
     pi, one, floor = np.float32(np.pi), np.float32(1), np.float32(end)
     n = np.float32(length)
@@ -212,8 +212,8 @@ def _lifted(first: Any, ratios: Single, lifts: NDArray[np.bool_], lift: Any) -> 
 def two_step_cosine(
     *,
     lr: float,
-    first: int,
-    length: int,
+    first: float,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     after_first: Literal["jump", "zero"] = "jump",

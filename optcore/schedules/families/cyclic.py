@@ -84,21 +84,22 @@ class Cyclic(Dialectal):
             yield from finite_power("gamma", self.gamma, run.total_steps)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning if the run ends before the first peak."""
-        peak = self.offset(run) + run.steps(self.up)
+        """Also yield a warning if the run ends before the first peak."""
+        yield from super().warnings_in(run)
+        peak = self.offset(run) + run.span(self.up)
         if peak >= run.total_steps:
             yield (
-                f"schedule.up: lr never reaches its peak, which is at step {peak}: the run ends "
+                f"schedule.up: lr never reaches its peak, which is at step {peak:.12g}: the run ends "
                 f"after {counted(run.total_steps, 'step')}"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        up = run.steps_or_one(self.up)
+        up = run.span(self.up)
         return cyclic(
             lr=lr,
             base=self.base,
             up=up,
-            down=up if self.down is None else run.steps_or_one(self.down),
+            down=up if self.down is None else run.span(self.down),
             mode=self.mode,
             gamma=self.gamma,
             scales=self.scales or (1.0,),
@@ -112,8 +113,8 @@ def cyclic(
     *,
     lr: float,
     base: float,
-    up: int,
-    down: int,
+    up: float,
+    down: float,
     mode: Literal["triangular", "triangular2", "exp_range", "scales"] = "triangular",
     gamma: float = 1.0,
     scales: Sequence[float] = (1.0,),

@@ -65,12 +65,11 @@ class Exponential(Decay):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if lr overflows during the run."""
         yield from super().problems_in(run)
-        # An `every` of 0 steps was reported above; it must not be a divisor here.
-        times = run.total_steps / max(1, run.steps(self.every))
+        times = run.total_steps / run.span(self.every)
         yield from finite_power("rate", self.rate, times)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        every = run.steps_or_one(self.every)
+        every = run.span(self.every)
         # torch's ExponentialLR multiplies at every step; for longer periods torch has no schedule.
         if self.recursive and every == 1:
             return recursive_exponential(lr=lr, rate=self.rate)
@@ -109,7 +108,7 @@ class NaturalExponential(Decay):
         return natural_exponential(
             lr=lr,
             rate=self.rate,
-            every=run.steps_or_one(self.every),
+            every=run.span(self.every),
             staircase=self.staircase,
             form=self.dialect if self.dialect in ("mindspore", "tf1") else "plain",
             numbers=self.numbers,
@@ -141,14 +140,14 @@ class InverseTime(Decay):
         return inverse_time(
             lr=lr,
             rate=self.rate,
-            every=run.steps_or_one(self.every),
+            every=run.span(self.every),
             staircase=self.staircase,
             numbers=self.numbers,
         )
 
 
 def exponential(
-    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+    *, lr: float, rate: float, every: float, staircase: bool, numbers: Numbers = DOUBLE
 ) -> Curve:
     """Return f(t) = lr * rate ** (t / every)."""
     top, base = numbers.lr(lr), numbers(rate)
@@ -181,7 +180,7 @@ def natural_exponential(
     *,
     lr: float,
     rate: float,
-    every: int,
+    every: float,
     staircase: bool,
     form: Literal["plain", "mindspore", "tf1"] = "plain",
     numbers: Numbers = DOUBLE,
@@ -214,7 +213,7 @@ def natural_exponential(
 
 
 def inverse_time(
-    *, lr: float, rate: float, every: int, staircase: bool, numbers: Numbers = DOUBLE
+    *, lr: float, rate: float, every: float, staircase: bool, numbers: Numbers = DOUBLE
 ) -> Curve:
     """Return f(t) = lr / (1 + rate * t / every)."""
     top, slope, one = numbers.lr(lr), numbers(rate), numbers(1)
@@ -225,7 +224,7 @@ def inverse_time(
     return lambda t: top / (one + numbers.share(numbers.steps(t), n, slope))
 
 
-def _ratio(every: int, staircase: bool, numbers: Numbers) -> Curve:
+def _ratio(every: float, staircase: bool, numbers: Numbers) -> Curve:
     n: Any = numbers(every)
     if staircase:
         return lambda t: np.floor(numbers.share(numbers.steps(t), n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -50,10 +51,10 @@ class Noam(Dialectal):
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of warmup steps, including the schedule's own rise."""
         before = super().num_warmup_steps(run)
-        return min(run.total_steps, before + run.steps(self.warmup_steps))
+        return min(run.total_steps, before + math.ceil(run.span(self.warmup_steps)))
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return noam(lr=lr, d_model=self.d_model, warmup_steps=run.steps_or_one(self.warmup_steps))
+        return noam(lr=lr, d_model=self.d_model, warmup_steps=run.span(self.warmup_steps))
 
 
 class InverseSqrt(ScheduleSpec):
@@ -84,10 +85,10 @@ class InverseSqrt(ScheduleSpec):
         yield from at_least_a_step("timescale", self.timescale, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return inverse_sqrt(lr=lr, timescale=run.steps_or_one(self.timescale))
+        return inverse_sqrt(lr=lr, timescale=run.span(self.timescale))
 
 
-def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
+def noam(*, lr: float, d_model: float, warmup_steps: float) -> Curve:
     """Return f(t) = lr * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5)."""
     factor, rise = lr * d_model**-0.5, warmup_steps**-1.5
 
@@ -99,6 +100,6 @@ def noam(*, lr: float, d_model: float, warmup_steps: int) -> Curve:
     return f
 
 
-def inverse_sqrt(*, lr: float, timescale: int) -> Curve:
+def inverse_sqrt(*, lr: float, timescale: float) -> Curve:
     """Return f(t) = lr / sqrt(1 + t / timescale)."""
     return lambda t: lr / np.sqrt(1 + t / timescale)

@@ -34,7 +34,7 @@ class Rex(Annealing):
     kind: Literal["rex"]
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return rex(lr=lr, length=run.steps_or_one(self.length), **self._ends())
+        return rex(lr=lr, length=run.span(self.length), **self._ends())
 
 
 class WarmupStableDecay(Annealing):
@@ -71,26 +71,26 @@ class WarmupStableDecay(Annealing):
         """Also yield a problem if *decay* comes to 0 steps or is longer than *length*."""
         yield from super().problems_in(run)
         yield from at_least_a_step("decay", self.decay, run)
-        length = run.steps(self.length)
-        decay = run.steps(self.decay)
+        length = run.span(self.length)
+        decay = run.span(self.decay)
         if decay > length:
             yield RunProblem(
                 ("decay",),
-                f"decay must be at most the length of {counted(length, 'step')}, got {decay}",
+                f"decay must be at most the length of {counted(length, 'step')}, got {decay:.12g}",
                 self.decay,
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return warmup_stable_decay(
             lr=lr,
-            length=run.steps_or_one(self.length),
-            decay=run.steps_or_one(self.decay),
+            length=run.span(self.length),
+            decay=run.span(self.decay),
             shape=self.shape,
             **self._ends(),
         )
 
 
-def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None = None) -> Curve:
+def rex(*, lr: float, length: float, end: float = 0.0, end_fraction: float | None = None) -> Curve:
     """Return f(t) = end + (lr - end) * (1 - x) / (1 - x / 2) with x = min(t, length) / length."""
     lr_at = between(lr, end, end_fraction, DOUBLE)
 
@@ -105,8 +105,8 @@ def rex(*, lr: float, length: int, end: float = 0.0, end_fraction: float | None 
 def warmup_stable_decay(
     *,
     lr: float,
-    length: int,
-    decay: int,
+    length: float,
+    decay: float,
     shape: Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"],
     end: float = 0.0,
     end_fraction: float | None = None,

@@ -37,7 +37,7 @@ class BaseLinearCosine(Dialectal):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return linear_cosine(
             lr=lr,
-            length=run.steps_or_one(self.length),
+            length=run.span(self.length),
             num_periods=self.num_periods,
             alpha=self.alpha,
             beta=self.beta,
@@ -109,7 +109,7 @@ class NoisyLinearCosine(BaseLinearCosine):
 def linear_cosine(
     *,
     lr: float,
-    length: int,
+    length: float,
     num_periods: float = 0.5,
     alpha: float = 0.0,
     beta: float = 0.001,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -53,7 +54,8 @@ class Modifier(ScheduleSpec):
         yield from below(("schedule",), self.schedule.problems_in(self.inner(run)))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield the warnings about the inner schedule."""
+        """Also yield the warnings about the inner schedule."""
+        yield from super().warnings_in(run)
         for text in self.schedule.warnings_in(self.inner(run)):  # text begins with a field's path
             yield text.replace("schedule", "schedule.schedule", 1)
 
@@ -93,18 +95,17 @@ class Cycle(Modifier):
 
     def inner(self, run: RunLength) -> RunLength:
         """Return the length of one repetition."""
-        # At least 1: problems_in checks the inner schedule before it reports a length of 0 steps.
-        return RunLength(run.steps_or_one(self.length), run.steps_per_epoch)
+        return RunLength.of_part(run.span(self.length), run.steps_per_epoch)
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *length* comes to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
-        times = run.total_steps / run.steps_or_one(self.length)
+        times = run.total_steps / run.span(self.length)
         yield from finite_power("factor", self.factor, times)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.steps_or_one(self.length)
+        length = run.span(self.length)
         return cycle(self._inner_curve(lr, run), length=length, factor=self.factor)
 
 
@@ -194,7 +195,7 @@ class Noise(Modifier):
             std=self.std,
             limit=self.limit,
             seed=self.seed,
-            begin=0 if self.begin is None else run.steps_or_one(self.begin),
+            begin=0 if self.begin is None else run.span(self.begin),
         )
 
 
@@ -252,7 +253,7 @@ class Shift(Modifier):
 
     def inner(self, run: RunLength) -> RunLength:
         """Return the length of the run plus the steps left out."""
-        return RunLength(run.total_steps + run.steps(self.by), run.steps_per_epoch)
+        return RunLength.of_part(run.span(None) + run.span(self.by), run.steps_per_epoch)
 
     def parts_in(self, run: RunLength) -> Iterator[tuple[ScheduleSpec, RunLength]]:
         """Yield the inner schedule with its length, including the steps left out."""
@@ -264,19 +265,20 @@ class Shift(Modifier):
         # Not super(): a Modifier adds the whole warmup of its inner schedule.
         own = ScheduleSpec.num_warmup_steps(self, run)
         whole = self.schedule.num_warmup_steps(self.inner(run))
-        left = max(0, whole - run.steps(self.by))
+        left = max(0, whole - math.floor(run.span(self.by)))
         return min(run.total_steps, own + left)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return shift(self._inner_curve(lr, run), by=run.steps_or_one(self.by))
+        return shift(self._inner_curve(lr, run), by=run.span(self.by))
 
 
-def cycle(curve: Curve, *, length: int, factor: float) -> Curve:
+def cycle(curve: Curve, *, length: float, factor: float) -> Curve:
     """Return f(t) = curve(t mod length) * factor ** floor(t / length)."""
 
     def f(t: Array) -> Array:
         again = np.floor(t / length)
-        lr = curve(t - again * length)
+        # Not below 0: for a length that is not whole, the product may be rounded up.
+        lr = curve(np.maximum(t - again * length, 0.0))
         return lr if factor == 1 else lr * DOUBLE.power(factor, again)
 
     return f
@@ -292,7 +294,7 @@ def clamp(curve: Curve, *, low: float, high: float | None) -> Curve:
     return lambda t: np.clip(curve(t), low, high)
 
 
-def noise(curve: Curve, *, std: float, limit: float, seed: int, begin: int) -> Curve:
+def noise(curve: Curve, *, std: float, limit: float, seed: int, begin: float) -> Curve:
     """Return f(t) = curve(t), multiplied by 1 + n from *begin* on; n is the noise in `Noise`."""
 
     def f(t: Array) -> Array:
@@ -308,6 +310,6 @@ def per_epoch(curve: Curve, *, steps_per_epoch: int) -> Curve:
     return lambda t: curve(np.floor(t / steps_per_epoch))
 
 
-def shift(curve: Curve, *, by: int) -> Curve:
+def shift(curve: Curve, *, by: float) -> Curve:
     """Return f(t) = curve(t + by)."""
     return lambda t: curve(t + by)

@@ -55,8 +55,9 @@ class OneCycle(Dialectal):
     kind: Literal["one_cycle"]
     length: Duration | None = None
     """The length of the cycle; null for the whole run."""
-    pct_start: float = Field(0.3, gt=0, lt=1)
-    """The fraction of the cycle in which lr rises; below 0.5 with three phases."""
+    pct_start: float = Field(0.3, ge=0, le=1)
+    """The fraction of the cycle in which lr rises; below 0.5 with three phases. Where that is less
+    than a step, as with 0, lr is already falling at the first update."""
     div_factor: float = Field(25.0, gt=0)
     """The ratio of lr to the first value."""
     start: Rate | None = None
@@ -89,23 +90,25 @@ class OneCycle(Dialectal):
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of warmup steps, including the steps up to the peak."""
         before = super().num_warmup_steps(run)
-        length = run.steps(self.length)
+        length = run.span(self.length)
         return min(run.total_steps, before + max(0, math.ceil(self.pct_start * length) - 1))
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if a phase has no steps, or if torch or Paddle would fail."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
-        length = run.steps(self.length)
-        # The peak is at pct_start * length - 1, and must not be the first step.
-        if self.pct_start * length <= 1 or (1 - self.pct_start) * length <= 0:
+        length = run.span(self.length)
+        # The peak is at pct_start * length - 1. Before the first step it is never reached; at the
+        # first step the rise would have no length, by which torch and Paddle divide.
+        if self.pct_start * length == 1:
             yield RunProblem(
                 ("pct_start",),
-                f"pct_start must leave more than 1 step of {length} to the rise, "
+                f"pct_start must leave more than 1 step of {length:.12g} to the rise, or less, "
                 f"got {self.pct_start}",
                 self.pct_start,
             )
-        longest = self.offset(run) + length + 1
+        # After a rise that takes all of the cycle no phase continues.
+        longest = self.offset(run) + length + (self.pct_start < 1)
         if self.past_end == "go_on" and run.total_steps > longest:
             got = "all of it" if self.length is None else run.in_words(self.length)
             yield RunProblem(
@@ -115,11 +118,21 @@ class OneCycle(Dialectal):
                 self.length,
             )
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if the peak would be before the first step."""
+        yield from super().warnings_in(run)
+        rise = self.pct_start * run.span(self.length)
+        if rise < 1:
+            yield (
+                f"schedule.pct_start: lr never reaches its peak: the rise is {rise:.3g} steps, so "
+                "that lr is already falling at the first update"
+            )
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
         start = lr / self.div_factor if self.start is None else self.start
         return one_cycle(
             lr=lr,
-            length=run.steps_or_one(self.length),
+            length=run.span(self.length),
             pct_start=self.pct_start,
             start=start,
             end=start / self.final_div_factor if self.end is None else self.end,
@@ -132,7 +145,7 @@ class OneCycle(Dialectal):
 def one_cycle(
     *,
     lr: float,
-    length: int,
+    length: float,
     pct_start: float,
     start: float,
     end: float,

@@ -24,6 +24,9 @@ from optcore.spec.duration import Duration, Epochs, Moment, RunLength, counted
 from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_ENTRIES
 
+REPEATING = frozenset({"paddle", "paddleocr", "keras", "tf1"})
+"""Dialects that accept equal boundaries, and Paddle's also a boundary at the first step."""
+
 
 class Constant(Dialectal):
     """
@@ -57,7 +60,7 @@ class Constant(Dialectal):
         yield from at_least_a_step("length", self.length, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = None if self.length is None else run.steps_or_one(self.length)
+        length = None if self.length is None else run.span(self.length)
         if self.recursive:
             return recursive_constant(lr=lr, factor=self.factor, length=length)
         return constant(lr=lr, factor=self.factor, length=length, numbers=self.numbers)
@@ -74,6 +77,9 @@ class Piecewise(Dialectal):
 
     At the boundary itself the new value applies in Paddle, MindSpore, optax and torch. In TF1 and
     Keras the old value still applies there, and lr changes one step later.
+
+    Between equal boundaries a value is never used, nor is the first one before a boundary at the
+    first step; Paddle, TF1 and Keras accept both, and so do their dialects.
 
     References:
         Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21
@@ -125,25 +131,35 @@ class Piecewise(Dialectal):
         """Also yield a problem for each boundary that is not after the previous boundary."""
         yield from super().problems_in(run)
         # The first value needs a step: its boundary is at least 1, or 0 if the old value applies.
-        before = 0 if self.at_boundary == "new" else -1
+        before: float = 0 if self.at_boundary == "new" else -1
         for i, boundary in enumerate(self.boundaries):
-            step = run.steps(boundary)
-            if step <= before:
+            step = self.moment(boundary, run)
+            if step < before or (step == before and self.dialect not in REPEATING):
                 yield RunProblem(
                     ("boundaries", i),
                     f"boundaries must increase, got {run.in_words(boundary)} "
-                    f"after {max(0, before)} steps",
+                    f"after {counted(max(0, before), 'step')}",
                     boundary,
                 )
             before = step
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning for each boundary that the run does not reach."""
+        """Also yield warnings for values and boundaries that are never reached."""
+        yield from super().warnings_in(run)
+        before = 0.0 if self.at_boundary == "new" else -1.0
+        for i, boundary in enumerate(self.boundaries):
+            step = self.moment(boundary, run)
+            if step == before:
+                yield (
+                    f"schedule.boundaries[{i}]: values[{i}] is never used, since its boundaries "
+                    f"are equal, at step {step:.12g}"
+                )
+            before = step
         yield from unreached(self, "boundaries", self.boundaries, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return piecewise(
-            boundaries=[run.steps(boundary) for boundary in self.boundaries],
+            boundaries=[self.moment(boundary, run) for boundary in self.boundaries],
             values=self.values,
             at_boundary=self.at_boundary,
             numbers=self.numbers,
@@ -155,16 +171,16 @@ def unreached(
 ) -> Iterator[str]:
     """Yield a warning for each step in *moments*, the field *name*, that the run does not reach."""
     for i, moment in enumerate(moments):
-        step = spec.offset(run) + run.steps(moment)
+        step = spec.offset(run) + run.span(moment)
         if step >= run.total_steps:
             yield (
-                f"schedule.{name}[{i}]: step {step} is never reached in a run of "
+                f"schedule.{name}[{i}]: step {step:.12g} is never reached in a run of "
                 f"{counted(run.total_steps, 'step')}"
             )
 
 
 def constant(
-    *, lr: float, factor: float = 1.0, length: int | None = None, numbers: Numbers = DOUBLE
+    *, lr: float, factor: float = 1.0, length: float | None = None, numbers: Numbers = DOUBLE
 ) -> Curve:
     """Return f(t) = lr * factor for t < length, else lr; without *length*, always lr * factor."""
     high = numbers.lr(lr)
@@ -174,7 +190,7 @@ def constant(
     return lambda t: np.where(t < length, low, high)
 
 
-def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve:
+def recursive_constant(*, lr: float, factor: float, length: float | None) -> Curve:
     """Return lr * factor before *length*, and that product / factor from then on, in float32."""
     low = np.float32(lr) * np.float32(factor)
     # A factor of 0 would divide 0 by 0 at length; lr stays at 0.
@@ -188,7 +204,7 @@ def recursive_constant(*, lr: float, factor: float, length: int | None) -> Curve
 
 def piecewise(
     *,
-    boundaries: Sequence[int],
+    boundaries: Sequence[float],
     values: Sequence[float],
     at_boundary: Literal["new", "old"] = "new",
     numbers: Numbers = DOUBLE,

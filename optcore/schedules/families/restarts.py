@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import Example, RunProblem, Variants, finite_power
+from optcore.schedules.base import Example, RunProblem, Variants, finite_power, rounded
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.families.annealing import Annealing, between
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
@@ -52,13 +52,13 @@ class CosineRestarts(Annealing, Dialectal):
         """Also yield a problem if the peaks overflow during the run."""
         yield from super().problems_in(run)
         # Computed as if cycles did not grow, so never fewer cycles than the run has.
-        cycles = run.total_steps / max(1, run.steps(self.length))
+        cycles = run.total_steps / run.span(self.length)
         yield from finite_power("m_mul", self.m_mul, cycles)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return cosine_restarts(
             lr=lr,
-            length=run.steps_or_one(self.length),
+            length=run.span(self.length),
             t_mul=self.t_mul,
             m_mul=self.m_mul,
             edges=self.edges,
@@ -76,6 +76,8 @@ class CyclicalCosine(Annealing, Dialectal):
 
         f(t) = e + (lr - e) * (1 + cos(pi * (t mod length) / length)) / 2
 
+    PaddleOCR rounds the length to whole steps, and so does its dialect.
+
     References:
         PaddleOCR CyclicalCosine (length is its cycle, in epochs; T_max is not used).
     """
@@ -87,14 +89,22 @@ class CyclicalCosine(Annealing, Dialectal):
     length: Duration
     """The length of a cycle."""
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if the length of a cycle is rounded."""
+        yield from super().warnings_in(run)
+        if self.dialect == "paddleocr":
+            yield from rounded("length", self.length, run)
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        return cosine_restarts(lr=lr, length=run.steps_or_one(self.length), **self._ends())
+        rounds = self.dialect == "paddleocr"
+        length = run.steps(self.length) if rounds else run.span(self.length)
+        return cosine_restarts(lr=lr, length=length, **self._ends())
 
 
 def cosine_restarts(
     *,
     lr: float,
-    length: int,
+    length: float,
     end: float = 0.0,
     end_fraction: float | None = None,
     t_mul: float = 1.0,
@@ -130,7 +140,7 @@ LEAST_TABLED = 1.01
 
 
 def _cycle(
-    t: Array, length: int, t_mul: float, edges: str, numbers: Numbers
+    t: Array, length: float, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """
     Return, at each *t*, the cycle's number, the time since the cycle began, and its length.
@@ -164,7 +174,7 @@ def _cycle(
 
 
 def _tabled_cycle(
-    t: Array, length: int, t_mul: float, numbers: Numbers
+    t: Array, length: float, t_mul: float, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     spans = [float(length)]
     starts = [0.0]

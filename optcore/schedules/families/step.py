@@ -46,13 +46,13 @@ class Step(Dialectal):
         """Also yield a problem if *every* comes to 0 steps, or if lr overflows during the run."""
         yield from super().problems_in(run)
         yield from at_least_a_step("every", self.every, run)
-        # An `every` of 0 steps was reported above; it must not be a divisor here.
-        drops = run.total_steps / max(1, run.steps(self.every))
+        drops = run.total_steps / run.span(self.every)
         yield from finite_power("gamma", self.gamma, drops)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning if the run ends on the first stair."""
-        first = self.offset(run) + run.steps(self.every)
+        """Also yield a warning if the run ends on the first stair."""
+        yield from super().warnings_in(run)
+        first = self.offset(run) + run.span(self.every)
         if first >= run.total_steps:
             yield (
                 f"schedule.every: lr never changes: its first stair ends after "
@@ -61,7 +61,7 @@ class Step(Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         make = recursive_step if self.recursive else step
-        return make(lr=lr, every=run.steps_or_one(self.every), gamma=self.gamma)
+        return make(lr=lr, every=self.moment(self.every, run), gamma=self.gamma)
 
 
 class MultiStep(Dialectal):
@@ -97,50 +97,61 @@ class MultiStep(Dialectal):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem for each milestone that decreases, or if lr overflows in the run."""
         yield from super().problems_in(run)
-        before = 0
+        before = 0.0
         for i, milestone in enumerate(self.milestones):
-            step = run.steps(milestone)
+            step = self.moment(milestone, run)
             if step < before:
                 yield RunProblem(
                     ("milestones", i),
                     f"milestones must not decrease, got {run.in_words(milestone)} "
-                    f"after {before} steps",
+                    f"after {counted(before, 'step')}",
                     milestone,
                 )
             before = step
         yield from finite_power("gamma", self.gamma, len(self.milestones))
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Yield a warning for each milestone that the run does not reach."""
+        """Also yield a warning for each milestone that the run does not reach."""
+        yield from super().warnings_in(run)
         yield from unreached(self, "milestones", self.milestones, run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         make = recursive_multi_step if self.recursive else multi_step
-        milestones = [run.steps(milestone) for milestone in self.milestones]
+        milestones = [self.moment(milestone, run) for milestone in self.milestones]
         return make(lr=lr, milestones=milestones, gamma=self.gamma)
 
 
-def step(*, lr: float, every: int, gamma: float) -> Curve:
+def step(*, lr: float, every: float, gamma: float) -> Curve:
     """Return f(t) = lr * gamma ** floor(t / every)."""
     return lambda t: lr * DOUBLE.power(gamma, np.floor(t / every))
 
 
-def recursive_step(*, lr: float, every: int, gamma: float) -> Curve:
+def recursive_step(*, lr: float, every: float, gamma: float) -> Curve:
     """Return the curve in which lr is multiplied by *gamma* every *every* steps, in float32."""
-    return products(lr, lambda t: np.where(t % every == 0, np.float32(gamma), np.float32(1)))
+    if every % 1 == 0:
+        return products(lr, lambda t: np.where(t % every == 0, np.float32(gamma), np.float32(1)))
+
+    def factors(t: Single) -> Single:
+        # In float64: a stair of 2.4 steps hardly ever begins at a step, so the stairs are counted.
+        wide = t.astype(np.float64)
+        drops = np.floor(wide / every) - np.floor((wide - 1) / every)
+        return np.asarray(np.power(gamma, drops), np.float32)
+
+    return products(lr, factors)
 
 
-def multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
+def multi_step(*, lr: float, milestones: Sequence[float], gamma: float) -> Curve:
     """Return f(t) = lr * gamma ** (number of milestones <= t)."""
     levels = [lr * gamma**n for n in range(len(milestones) + 1)]
     return piecewise(boundaries=milestones, values=levels)
 
 
-def recursive_multi_step(*, lr: float, milestones: Sequence[int], gamma: float) -> Curve:
+def recursive_multi_step(*, lr: float, milestones: Sequence[float], gamma: float) -> Curve:
     """Return the curve in which lr is multiplied by *gamma* at each milestone, in float32."""
     # Sorted for the search. A milestone given twice is one product with gamma ** 2, a power of
     # Python's floats, in MindSpore as in torch.
-    at, counts = np.unique(np.asarray(milestones, np.int64), return_counts=True)
+    steps = np.ceil(np.asarray(milestones, np.float64)).astype(np.int64)
+    at, counts = np.unique(steps, return_counts=True)
     powers = {int(t): gamma ** int(n) for t, n in zip(at, counts, strict=True)}
     # A scheduler calls step() when it is made: a milestone at 0 changes the first lr.
     first = float(np.float32(lr) * np.float32(powers.pop(0, 1.0)))

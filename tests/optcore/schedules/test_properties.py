@@ -159,26 +159,25 @@ def test_a_job_that_was_accepted_with_a_precision_of_no_effect_is_still_read() -
 
 
 SHORT = {"epochs": 0.01}
-MAY_BE_0 = {("piecewise", "boundaries"), ("multi_step", "milestones")}
-"""Moments, of which the first may be the first step."""
+MOMENTS = {("piecewise", "boundaries"), ("multi_step", "milestones"), ("chain", "boundaries")}
+"""Points of the run, which may lie between two steps."""
 TOO_SHORT = [
-    {"kind": kind, **cls.EXAMPLE, name: [SHORT] if name == "boundaries" else SHORT}
+    {"kind": kind, **cls.EXAMPLE, name: SHORT}
     for kind, cls in SCHEDULES.items()
     for name, field in cls.model_fields.items()
-    if "Epochs" in str(field.annotation) and (kind, name) not in MAY_BE_0
+    if "Epochs" in str(field.annotation) and (kind, name) not in MOMENTS
 ]
 
 
 @pytest.mark.parametrize("spec", TOO_SHORT, ids=lambda spec: str(spec["kind"]))
-def test_a_duration_that_is_rounded_to_no_step_is_refused(spec: dict[str, Any]) -> None:
-    (name,) = [name for name, value in spec.items() if value in (SHORT, [SHORT])]
+def test_a_duration_of_less_than_half_a_step_is_refused(spec: dict[str, Any]) -> None:
+    (name,) = [name for name, value in spec.items() if value == SHORT]
 
     with pytest.raises(SpecError) as caught:
         optcore.make_schedule(spec, lr=0.1, total_steps=400, steps_per_epoch=20)
 
     first = caught.value.problems[0].message
-    rule = "boundaries must increase" if name == "boundaries" else f"{name} must be at least 1 step"
-    assert first.startswith(f"{rule}, got 0.01 epochs (0 steps)")
+    assert first.startswith(f"{name} must be at least 1 step, got 0.01 epochs (0.2 steps)")
 
 
 def test_the_strategies_know_every_schedule() -> None:

@@ -69,7 +69,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "exponential", "rate": 0.9, "every": {"epochs": 0.01}},
         "every",
-        "every must be at least 1 step, got 0.01 epochs (0 steps)",
+        "every must be at least 1 step, got 0.01 epochs (0.1 steps)",
     ),
     (
         {"kind": "exponential", "rate": 1e9},
@@ -127,7 +127,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "one_cycle", "pct_start": 0.01},
         "pct_start",
-        "pct_start must leave more than 1 step of 100 to the rise, got 0.01",
+        "pct_start must leave more than 1 step of 100 to the rise, or less, got 0.01",
     ),
     (
         {"kind": "one_cycle", "dialect": "torch", "length": 50},
@@ -167,7 +167,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
             "boundaries": [5],
         },
         "schedules[1].every",
-        "every must be at least 1 step, got 0.01 epochs (0 steps)",
+        "every must be at least 1 step, got 0.01 epochs (0.1 steps)",
     ),
     (
         {"kind": "scale", "factor": 0.5, "schedule": {"kind": "plateau"}},

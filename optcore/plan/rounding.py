@@ -1,0 +1,27 @@
+"""Warnings about durations of a run that are not whole numbers of steps, and so are rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from optcore.spec.duration import Epochs, counted
+from optcore.spec.run import RunSpec
+
+
+def rounded_durations(spec: RunSpec) -> Iterator[str]:
+    """
+    Yield a warning for each duration in ``training`` that is rounded to whole steps.
+
+    A run has whole steps, and so have the intervals of evaluations and checkpoints. Schedules keep
+    durations as they are, or warn themselves.
+    """
+    training, run = spec.training, spec.length
+    durations: dict[str, int | Epochs | None] = {
+        "epochs": None if training.epochs is None else Epochs(epochs=training.epochs),
+        "evaluate_every": training.evaluate_every,
+        "checkpoint_every": training.checkpoint_every,
+    }
+    for name, duration in durations.items():
+        if duration is not None and not run.is_whole(duration):
+            steps = counted(max(1, run.steps(duration)), "step")
+            yield f"training.{name}: {run.in_words(duration)} are rounded to {steps}"
