@@ -5,34 +5,34 @@ from __future__ import annotations
 from optcore.recipes.block import Block
 
 PRECISIONS = {"float16": "fp16", "bfloat16": "bf16"}
-KEYS = (
-    *("use_amp", "amp_level", "amp_dtype", "amp_custom_black_list", "amp_custom_white_list"),
-    *("scale_loss", "use_dynamic_loss_scaling"),
-)
+LISTS = ("amp_custom_black_list", "amp_custom_white_list")
+OTHERS = (*LISTS, "scale_loss", "use_dynamic_loss_scaling")
 
 
-def convert_amp(block: Block, *, level: str, prefix: str = "amp_") -> None:
+def convert_amp(block: Block, *, level: str, on: bool = False, prefix: str = "amp_") -> None:
     """
     Convert use_amp and the keys beside it: to a precision and a loss scale.
 
     Args:
         block: what contains the keys.
         level: the level if the file has none.
+        on: whether mixed precision is on if the file does not say it.
         prefix: what stands before level and dtype.
     """
-    on = block.flag("use_amp", False) if block.given("use_amp") else False
-    if not on:
+    if not (block.flag("use_amp") if block.given("use_amp") else on):
         block.converted("use_amp", "training.precision", "fp32")
-        for key in KEYS:
-            if key != "use_amp":
-                block.ignored(key, "use_amp is off")
+        for key in (f"{prefix}level", f"{prefix}dtype", *OTHERS):
+            block.ignored(key, "use_amp is off")
         return
     _level(block, f"{prefix}level", level)
     dtype = f"{prefix}dtype"
     precision = block.choice(dtype, PRECISIONS, "float16")
-    block.converted("use_amp", "training.precision", precision)
+    if "use_amp" in block or dtype in block:
+        block.converted("use_amp", "training.precision", precision)
+    else:
+        block.result.default("training.precision", precision, "use_amp is on by default")
     block.converted(dtype, "training.precision", precision)
-    for key in ("amp_custom_black_list", "amp_custom_white_list"):
+    for key in LISTS:
         block.other(key, "torch's autocast chooses the operations of a job", tell=True)
     _loss_scale(block)
 

@@ -6,13 +6,13 @@ Source: PaddleOCR main of 2026 (with paddlepaddle 3.3.1).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from optcore.recipes.block import Block
 from optcore.recipes.paddle.amp import convert_amp
 from optcore.recipes.paddle.ocr_lr import convert_lr
+from optcore.recipes.paddle.rest import name_rest, refuse_name, tell_architecture
 from optcore.recipes.source import Source
 from optcore.recipes.table import ClassTable, flag, ignored, number, text
 
@@ -104,15 +104,16 @@ def convert(file: Block) -> None:
     else:
         file.refused("Optimizer", "is required", required=True)
     convert_amp(run, level="O2")
-    _rest_of_the_run(run)
-    _rest_of_the_file(file)
+    _loaders(file)
+    tell_architecture(file, "Architecture")
+    name_rest(file)
 
 
 def _optimizer(block: Block, epochs: float | None) -> None:
     name = block.get("name")
     if name not in OPTIMIZERS:
-        block.refused("name", f"must be one of {', '.join(OPTIMIZERS)}", required=True)
-        name = "Adam"
+        refuse_name(block, OPTIMIZERS)
+        return
     table = OPTIMIZERS[name]
     block.converted("name", "optimizer.kind", table.kind)
     block.result.default("optimizer.dialect", "paddleocr", "the file is PaddleOCR's")
@@ -168,50 +169,6 @@ def _clip(block: Block) -> None:
         block.ignored(key, "PaddleOCR takes clip_norm where both are given")
 
 
-# What stands under Global and is read for other ends. Another key whose name says that it may be
-# about the optimization is refused.
-SUSPICIOUS = re.compile(
-    r"(^|_)(amp|ema|lr|swa|fp16|bf16|grad|gradient|accum\w*|optim\w*|decay|warmup|scale|clip)(_|$)",
-    re.IGNORECASE,
-)
-FROM_ELSEWHERE = {
-    "seed": "the random numbers of another framework differ for the same seed",
-    "checkpoints": "it says where a run is continued, not how it trains",
-    "pretrained_model": "it names the weights to begin with",
-}
-
-
-def _rest_of_the_run(run: Block) -> None:
-    for key in run.left():
-        if key in FROM_ELSEWHERE:
-            run.other(key, FROM_ELSEWHERE[key])
-        elif SUSPICIOUS.search(key):
-            run.refused(key, "is not known, and may be about the optimization")
-        else:
-            run.other(key, "not about the optimization")
-
-
-def _rest_of_the_file(file: Block) -> None:
-    _loaders(file)
-    if isinstance(file.get("Architecture"), Mapping):
-        _architecture(file.block("Architecture"))
-    for key in file.left():
-        if SUSPICIOUS.search(key):
-            file.refused(key, "is not known, and may be about the optimization")
-        elif key not in ("Global", "Optimizer"):
-            _others(file, key)
-
-
-def _others(file: Block, key: str) -> None:
-    """Name what is left in the block *key*, or *key* itself, as not about the optimization."""
-    if not isinstance(file.get(key), Mapping) or not file.get(key):
-        file.other(key, "not about the optimization")
-        return
-    inner = file.block(key)
-    for each in inner.left():
-        _others(inner, each)
-
-
 def _loaders(file: Block) -> None:
     loader = file.get("Train")
     if not isinstance(loader, Mapping) or not isinstance(loader.get("loader"), Mapping):
@@ -219,22 +176,6 @@ def _loaders(file: Block) -> None:
     inner = file.block("Train").block("loader")
     size = "batch_size_per_card"
     inner.other(size, "times the number of cards, it is the job's dataset.batch_size", tell=True)
-
-
-def _architecture(block: Block) -> None:
-    """Tell what a model's own block says of its parameters' lr and decay."""
-    for key in list(block):
-        value = block.get(key)
-        if isinstance(value, Mapping) and value:
-            _architecture(block.block(key))
-        elif key == "fc_decay":
-            block.other(key, "the head's own weight decay: a group of the job says it", tell=True)
-        elif key == "lr_mult_list":
-            block.other(key, "factors of lr by stage: groups of the job say them", tell=True)
-        elif key == "freeze_params" and value:
-            block.other(key, "these parameters are not trained", tell=True)
-        else:
-            block.other(key, "not about the optimization")
 
 
 def _fits(config: Mapping[str, Any]) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from optcore.recipes.block import Block
-from optcore.recipes.paddle.durations import at, of, warmup
-from optcore.recipes.table import ClassTable, Read, ignored, number, only
+from optcore.recipes.paddle.reads import LAST_EPOCH, boundaries, of, rise, shape, values
+from optcore.recipes.paddle.rest import refuse_name
+from optcore.recipes.table import ClassTable, Read, ignored, number
 
 TWO_STEP_FIRST_EPOCHS = 200
 """Length of the first part of TwoStepCosine, in epochs: a constant in PaddleOCR's code."""
@@ -29,7 +30,7 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
     """
     name = lr.get("name", "Const")  # as PaddleOCR's build_lr_scheduler
     if name not in TABLES:
-        lr.refused("name", f"must be one of {', '.join(TABLES)}")
+        refuse_name(lr, TABLES)
         return
     table = TABLES[name]
     if "name" in lr:
@@ -44,8 +45,8 @@ def convert_lr(lr: Block, epochs: float | None) -> None:
         for field, value in FIXED[name].items():
             lr.result.default(f"schedule.{field}", value, f"PaddleOCR's default in {name}")
     if name == "LinearWarmupCosine" and "warmup_steps" not in lr:
-        rise = warmup(WARMUP_STEPS, start=WARMUP_START, end=_learning_rate(lr))
-        lr.result.default("schedule.warmup", rise, f"PaddleOCR's default in {name}")
+        warmup = rise(WARMUP_STEPS, start=WARMUP_START, end=_learning_rate(lr))
+        lr.result.default("schedule.warmup", warmup, f"PaddleOCR's default in {name}")
     table.read(lr, name, "PaddleOCR")
 
 
@@ -64,13 +65,13 @@ def _length(lr: Block, name: str, epochs: float | None) -> None:
         run.converted("epoch_num", "schedule.length", of(epochs))
 
 
-def _warmup(peak: Callable[[Block], float], start: float = 0.0) -> Read:
+def _warmup(peak: Callable[[Block], float]) -> Read:
     """Return what converts a warmup in epochs, which ends at the lr that *peak* returns."""
 
     def read(lr: Block, key: str) -> None:
         epochs = lr.number(key) if lr.given(key) else 0
-        rise = warmup(of(epochs), start=start, end=peak(lr)) if epochs > 0 else None
-        lr.converted(key, "schedule.warmup", rise)
+        warmup = rise(of(epochs), start=0.0, end=peak(lr)) if epochs > 0 else None
+        lr.converted(key, "schedule.warmup", warmup)
 
     return read
 
@@ -78,8 +79,8 @@ def _warmup(peak: Callable[[Block], float], start: float = 0.0) -> Read:
 def _warmup_steps(lr: Block, key: str) -> None:
     steps = lr.whole(key)
     start, end = lr.number("start_lr", WARMUP_START), _learning_rate(lr)
-    rise = warmup(steps, start=start, end=end) if steps > 0 else None
-    lr.converted(key, "schedule.warmup", rise)
+    warmup = rise(steps, start=start, end=end) if steps > 0 else None
+    lr.converted(key, "schedule.warmup", warmup)
 
 
 def _start_lr(lr: Block, key: str) -> None:
@@ -97,25 +98,9 @@ def _first_value(lr: Block) -> float:
     return (lr.numbers("values", [1.0]) or [1.0])[0]
 
 
-def _boundaries(field: str) -> Read:
-    """Return what converts a list of epochs, which Paddle multiplies by the steps of an epoch."""
-    return lambda lr, key: lr.converted(key, field, [at(epochs) for epochs in lr.numbers(key)])
-
-
-def _values(lr: Block, key: str) -> None:
-    values = lr.numbers(key)
-    lr.converted(key, "schedule.values", values)
-    if values:
-        lr.converted(key, "optimizer.lr", values[0])
-
-
 def _whole_epochs(lr: Block, key: str) -> None:
     # Paddle's StepDecay raises TypeError where step_size times the steps of an epoch is no int.
     lr.converted(key, "schedule.every", of(lr.whole(key)))
-
-
-def _shape(lr: Block, key: str) -> None:
-    lr.converted(key, "schedule.shape", lr.choice(key, {"cos": "cosine", "linear": "linear"}))
 
 
 def _three_phase(lr: Block, key: str) -> None:
@@ -124,7 +109,7 @@ def _three_phase(lr: Block, key: str) -> None:
 
 LR = number("optimizer.lr")
 WARMUP = {"warmup_epoch": _warmup(_learning_rate)}
-LAST = {"last_epoch": only(-1, "must be -1: a job begins at its first step")}
+LAST = {"last_epoch": LAST_EPOCH}
 
 TABLES: dict[str, ClassTable] = {
     "Const": ClassTable("constant", {"learning_rate": LR, **WARMUP, **LAST}, ("learning_rate",)),
@@ -176,7 +161,7 @@ TABLES: dict[str, ClassTable] = {
         "multi_step",
         {
             "learning_rate": LR,
-            "milestones": _boundaries("schedule.milestones"),
+            "milestones": boundaries("schedule.milestones"),
             "gamma": number("schedule.gamma"),
             **WARMUP,
             **LAST,
@@ -187,8 +172,8 @@ TABLES: dict[str, ClassTable] = {
     "Piecewise": ClassTable(
         "piecewise",
         {
-            "decay_epochs": _boundaries("schedule.boundaries"),
-            "values": _values,
+            "decay_epochs": boundaries("schedule.boundaries"),
+            "values": values,
             "warmup_epoch": _warmup(_first_value),
             **LAST,
         },
@@ -211,7 +196,7 @@ TABLES: dict[str, ClassTable] = {
         "one_cycle",
         {
             "max_lr": LR,
-            "anneal_strategy": _shape,
+            "anneal_strategy": shape("schedule.shape"),
             "three_phase": _three_phase,
             "warmup_epoch": _warmup(lambda lr: lr.number("max_lr", 1.0)),
             **LAST,
