@@ -55,7 +55,8 @@ def adam(
         correction2: 1 - beta2 ** t.
         eps_hat: whether *eps* is the paper's epsilon hat, which sqrt(c2) does not multiply.
         amsgrad: whether the step is divided by the root of the largest exp_avg_sq so far.
-        nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore).
+        nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore,
+            timm's nadamw).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -195,6 +196,7 @@ ADAMW = Rule(
     scalars=corrections,
     fused=_fused(decoupled=True),
     fused_decays=True,
+    fused_flags={"nesterov": False},
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
 )

@@ -9,10 +9,12 @@ from optcore.optimizers.rules.adam import ADAM, ADAM_WEIGHT_DECAY, ADAMW, LAZY_A
 from optcore.optimizers.rules.adam_family import ADAMAX, NADAM, RADAM
 from optcore.optimizers.rules.averaging import ASGD, SAG
 from optcore.optimizers.rules.ftrl import FTRL, PROXIMAL_ADAGRAD, PROXIMAL_SGD
+from optcore.optimizers.rules.laprop import LAPROP
 from optcore.optimizers.rules.layerwise import LAMB, LARS
 from optcore.optimizers.rules.lion import LION
+from optcore.optimizers.rules.mars import MARS
 from optcore.optimizers.rules.muon import MUON
-from optcore.optimizers.rules.rmsprop import RMSPROP
+from optcore.optimizers.rules.rmsprop import RMSPROP, RMSPROP_TF
 from optcore.optimizers.rules.rprop import RPROP
 from optcore.optimizers.rules.rule import Rule
 from optcore.optimizers.rules.schedule_free import SCHEDULE_FREE_ADAMW
@@ -29,9 +31,11 @@ _ALL = (
     ASGD,
     FTRL,
     LAMB,
+    LAPROP,
     LARS,
     LAZY_ADAM,
     LION,
+    MARS,
     MOMENTUM,
     MUON,
     NADAM,
@@ -40,6 +44,7 @@ _ALL = (
     PROXIMAL_SGD,
     RADAM,
     RMSPROP,
+    RMSPROP_TF,
     RPROP,
     SAG,
     SCHEDULE_FREE_ADAMW,

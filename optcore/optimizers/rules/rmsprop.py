@@ -139,6 +139,7 @@ def _as_adam(
     )
 
 
+RMSPROP_TF = Rule("rmsprop_tf", rmsprop, slots=_slots, torch_hyperparameters={"alpha": ("rho",)})
 RMSPROP = Rule(
     "rmsprop",
     rmsprop,

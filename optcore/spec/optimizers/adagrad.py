@@ -27,7 +27,7 @@ class Adagrad(OptimizerSpec):
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
         keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer. The kernels of MindSpore and
-        TF1 have no eps: it is 0 there.
+        TF1 have no eps: it is 0 there. timm's adagrad is torch's, with another eps by default.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -37,9 +37,10 @@ class Adagrad(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "timm",
     )
     # The kernel adds eps to the root; Keras adds it under the root.
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article", "timm"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"eps"}),  # a C++ float in its kernel
         "keras": frozenset({"initial_accumulator_value"}),
@@ -55,16 +56,27 @@ class Adagrad(OptimizerSpec):
             "keras": 1e-3,
             "tf1": None,
             "article": 0.01,
+            "timm": 0.01,
         },
         gt=0,
     )
     """Learning rate."""
-    eps: float = per_dialect({"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0)
+    eps: float = per_dialect(
+        {"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7, "timm": 1e-8}, ge=0
+    )
     """Added to the root (in keras, under the root), so that the divisor is not 0."""
-    lr_decay: float = per_dialect({"torch": 0.0}, ge=0)
+    lr_decay: float = per_dialect({"torch": 0.0, "timm": 0.0}, ge=0)
     """Rate at which lr falls with t."""
     initial_accumulator_value: float = per_dialect(
-        {"torch": 0.0, "paddle": 0.0, "mindspore": 0.1, "keras": 0.1, "tf1": 0.1, "article": 0.0},
+        {
+            "torch": 0.0,
+            "paddle": 0.0,
+            "mindspore": 0.1,
+            "keras": 0.1,
+            "tf1": 0.1,
+            "article": 0.0,
+            "timm": 0.0,
+        },
         ge=0,
     )
     """Value of h before the first update."""

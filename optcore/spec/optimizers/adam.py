@@ -8,6 +8,7 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 # These dialects compute the formula that the paper gives just before its section 2.1.
 EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"})
@@ -37,7 +38,7 @@ class AdamSpec(OptimizerSpec):
         }
 
 
-class Adam(AdamSpec):
+class Adam(CautiousSpec, AdamSpec):
     """
     Momentum and RMSprop combined, with their means corrected for the start at 0.
 
@@ -76,6 +77,7 @@ class Adam(AdamSpec):
         "tf1",
         "article",
     )
+    ELSEWHERE: ClassVar = {"timm": "; timm's adam is torch's: use dialect torch"}
     # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
@@ -113,7 +115,7 @@ class Adam(AdamSpec):
         }
 
 
-class AdamW(AdamSpec):
+class AdamW(CautiousSpec, AdamSpec):
     """
     Adam whose weight decay is applied to the parameters, not to the gradient.
 
@@ -122,15 +124,19 @@ class AdamW(AdamSpec):
         p = p - lr * weight_decay * p
         p = Adam's step, without weight decay in g
 
+    With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
+    nadam is another one: there the share of the momentum rises with t.
+
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
+        timm 1.0.31: adamw, adamwlegacy, nadamw; adamc, cadamw, cnadamw and their like.
         MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras")
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras", "timm")
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "timm"})
     # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"weight_decay"}),
@@ -142,33 +148,35 @@ class AdamW(AdamSpec):
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     eps: float = per_dialect(
-        {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7}, ge=0
+        {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7, "timm": 1e-8}, ge=0
     )
     """Keeps the denominator away from 0."""
     # PaddleOCR replaces null by 0.01 itself.
     weight_decay: float = per_dialect(
-        {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004}, ge=0
+        {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004, "timm": 0.0}, ge=0
     )
     """Decoupled weight decay, which is multiplied by lr."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
-    amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False})
+    amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False, "timm": False})
     """Whether to divide by the largest v so far."""
+    nesterov: bool = per_dialect({"timm": False})
+    """Whether to look ahead, by mixing the gradient into the mean once more, as in adam."""
     no_weight_decay_name: str = per_dialect({"paddleocr": ""}, max_length=1000)
     """Strings separated by blanks; parameters whose names contain one of them are not decayed."""
     one_dim_param_no_weight_decay: bool = per_dialect({"paddleocr": False})
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags of all Adam optimizers, with amsgrad."""
+        """Return the flags of all Adam optimizers, with amsgrad and nesterov."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
-            "nesterov": False,
+            "nesterov": self.nesterov,
         }
 
 
-class AdamWeightDecay(AdamSpec):
+class AdamWeightDecay(CautiousSpec, AdamSpec):
     """
     Adam without bias correction, with decoupled decay (what BERT was trained with).
 

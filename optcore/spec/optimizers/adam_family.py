@@ -8,9 +8,10 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class Adamax(AdamSpec):
+class Adamax(CautiousSpec, AdamSpec):
     """
     Adam with a running maximum u in place of the root mean square.
 
@@ -32,6 +33,7 @@ class Adamax(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
+    ELSEWHERE: ClassVar = {"timm": "; timm's adamax is torch's: use dialect torch"}
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
@@ -56,7 +58,7 @@ class Adamax(AdamSpec):
         }
 
 
-class NAdam(AdamSpec):
+class NAdam(CautiousSpec, AdamSpec):
     """
     Adam with Nesterov's momentum; the share mu of the old momentum rises over the first updates.
 
@@ -80,6 +82,9 @@ class NAdam(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras")
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's nadam is torch's: use dialect torch; its nadamw is adamw with nesterov"
+    }
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "eps"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),  # C++ floats there
@@ -110,7 +115,7 @@ class NAdam(AdamSpec):
         }
 
 
-class RAdam(AdamSpec):
+class RAdam(CautiousSpec, AdamSpec):
     """
     Adam that begins as plain momentum, until the mean of the squared gradients is reliable.
 
@@ -135,6 +140,9 @@ class RAdam(AdamSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle")
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's radam and radamw (with decoupled_weight_decay) are torch's"
+    }
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
 
     kind: Literal["radam"]

@@ -13,11 +13,13 @@ from optcore.spec.optimizers.adam_family import Adamax, NAdam, RAdam
 from optcore.spec.optimizers.averaging import Asgd, Sag
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.ftrl import Ftrl, ProximalAdagrad, ProximalSgd
+from optcore.spec.optimizers.laprop import LaProp
 from optcore.spec.optimizers.layerwise import Lamb, Lars
 from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.lion import Lion
+from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.matrices import Adafactor, Muon
-from optcore.spec.optimizers.rmsprop import Adadelta, RmsProp
+from optcore.spec.optimizers.rmsprop import Adadelta, RmsProp, RmsPropTf
 from optcore.spec.optimizers.rprop import Rprop
 from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW
 from optcore.spec.optimizers.sgd import Momentum, Nesterov, Sgd
@@ -33,10 +35,12 @@ AnyOptimizer = Annotated[
     | Asgd
     | Ftrl
     | Lamb
+    | LaProp
     | Lars
     | LazyAdam
     | Lbfgs
     | Lion
+    | Mars
     | Momentum
     | Muon
     | NAdam
@@ -45,6 +49,7 @@ AnyOptimizer = Annotated[
     | ProximalSgd
     | RAdam
     | RmsProp
+    | RmsPropTf
     | Rprop
     | Sag
     | ScheduleFreeAdamW

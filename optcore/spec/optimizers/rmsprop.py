@@ -1,14 +1,37 @@
-"""The optimizers RMSprop and Adadelta."""
+"""The optimizers RMSprop, in two forms, and Adadelta."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import reject
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class RmsProp(OptimizerSpec):
+class RmsSpec(CautiousSpec):
+    """The base of RMSprop's two optimizers, which may have a velocity."""
+
+    momentum: float
+    """Share of the old velocity that is kept; 0 for no velocity."""
+
+    @property
+    def has_velocity(self) -> bool:
+        """Whether there is a velocity."""
+        # A schedule may raise momentum from 0 later, so the slot exists from the first update.
+        return self.momentum > 0 or "momentum" in self.schedules
+
+    @model_validator(mode="after")
+    def _caution_needs_a_velocity(self) -> Self:
+        if self.cautious and not self.has_velocity:
+            reject(["cautious"], "cautious needs a momentum above 0, got true without it", True)
+        return self
+
+
+class RmsProp(RmsSpec):
     """
     Gradient descent with each gradient divided by the running root mean square of the gradients.
 
@@ -18,7 +41,7 @@ class RmsProp(OptimizerSpec):
         h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1
         a = rho * a + (1 - rho) * g             if centered; else a = 0
 
-        torch, article                          elsewhere
+        torch, article, timm                    elsewhere
         d = sqrt(h - a * a) + eps               d = sqrt(h - a * a + eps)
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
@@ -28,7 +51,8 @@ class RmsProp(OptimizerSpec):
         Graves, Generating Sequences with Recurrent Neural Networks, 2013 (centered),
         equations 38 to 41. https://arxiv.org/abs/1308.0850
         torch.optim.RMSprop, paddle.optimizer.RMSProp, mindspore.nn.RMSProp,
-        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer.
+        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer. timm's rmsprop is torch's,
+        with other defaults; its rmsproptf is the optimizer rmsprop_tf.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -39,9 +63,10 @@ class RmsProp(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "timm",
     )
     # The kernel is Adam's with beta1 = 0. It adds eps to the root, the other dialects under it.
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article", "timm"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps", "momentum"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
@@ -59,6 +84,7 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-3,
             "tf1": None,
             "article": 0.01,
+            "timm": 0.01,
         },
         gt=0,
     )
@@ -72,6 +98,7 @@ class RmsProp(OptimizerSpec):
             "keras": 0.9,
             "tf1": 0.9,
             "article": 0.99,
+            "timm": 0.9,
         },
         ge=0,
         lt=1,
@@ -86,6 +113,7 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-7,
             "tf1": 1e-10,
             "article": 1e-7,
+            "timm": 1e-8,
         },
         ge=0,
     )
@@ -98,6 +126,7 @@ class RmsProp(OptimizerSpec):
             "mindspore": 0.0,
             "keras": 0.0,
             "tf1": 0.0,
+            "timm": 0.9,
         },
         ge=0,
         le=1,
@@ -111,28 +140,76 @@ class RmsProp(OptimizerSpec):
             "mindspore": False,
             "keras": False,
             "tf1": False,
+            "timm": False,
         }
     )
     """Whether to divide by the standard deviation instead of the root mean square."""
 
-    @property
-    def _velocity(self) -> bool:
-        # A schedule may raise momentum from 0 later, so the slot exists from the first update.
-        return self.momentum > 0 or "momentum" in self.schedules
-
     def has_kernel(self) -> bool:
         """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
-        return super().has_kernel() and not (self.centered or self._velocity)
+        return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
-        outside = self.dialect in ("torch", "article")
+        outside = self.dialect in ("torch", "article", "timm")
         return {
             "eps_inside": not outside,
             "lr_inside": not outside,
             "centered": self.centered,
-            "velocity": self._velocity,
+            "velocity": self.has_velocity,
             "from_one": self.dialect in ("mindspore", "tf1"),
+        }
+
+
+class RmsPropTf(RmsSpec):
+    """
+    RMSprop as TensorFlow 1 had it, in timm: the mean square starts at 1, and eps is under the root.
+
+    ::
+
+        g = g + weight_decay * p
+        h = rho * h + (1 - rho) * g * g         starts at 1
+        a = rho * a + (1 - rho) * g             if centered; else a = 0
+        d = sqrt(h - a * a + eps)
+
+        lr_in_momentum                          otherwise
+        v = momentum * v + lr * g / d           v = momentum * v + g / d
+        p = p - v                               p = p - lr * v
+
+    TF1's own optimizer, with its rounding, is rmsprop in dialect tf1.
+
+    References:
+        Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
+        timm 1.0.31: rmsproptf, rmsproptfw, rmsproptfc, crmsproptf.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("timm",)
+    STATE_BYTES: ClassVar[str] = "8; 4 without momentum; 4 more with centered"
+
+    kind: Literal["rmsprop_tf"]
+    dialect: Dialect = "timm"
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
+    lr: float = Field(0.01, gt=0)
+    """Learning rate."""
+    rho: float = Field(0.9, ge=0, lt=1)
+    """Share of the old mean square that is kept (timm's alpha)."""
+    eps: float = Field(1e-10, ge=0)
+    """Keeps the denominator away from 0."""
+    momentum: float = Field(0.9, ge=0, le=1)
+    """Share of the old velocity that is kept; 0 for no velocity."""
+    centered: bool = False
+    """Whether to divide by the standard deviation instead of the root mean square."""
+    lr_in_momentum: bool = True
+    """Whether the velocity contains lr, so that a lower lr slows down only what is added to it."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flags for the place of lr, the start of h, mean and velocity."""
+        return {
+            "eps_inside": True,
+            "lr_inside": self.lr_in_momentum,
+            "centered": self.centered,
+            "velocity": self.has_velocity,
+            "from_one": True,
         }
 
 
@@ -167,6 +244,8 @@ class Adadelta(OptimizerSpec):
         "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps"}),
     }
+
+    ELSEWHERE: ClassVar = {"timm": "; timm's adadelta is torch's: use dialect torch"}
 
     kind: Literal["adadelta"]
     lr: float = per_dialect(

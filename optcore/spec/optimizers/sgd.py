@@ -8,6 +8,7 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 # All but paddleocr: PaddleOCR wraps neither plain SGD nor Nesterov's momentum.
 EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
@@ -29,6 +30,7 @@ class Sgd(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
+    ELSEWHERE: ClassVar = {"timm": "; timm's sgd is nesterov here, in dialect torch"}
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(EVERYWHERE)
     STATE_BYTES: ClassVar[str] = "0"
 
@@ -47,7 +49,7 @@ class Sgd(OptimizerSpec):
     """Learning rate."""
 
 
-class Momentum(OptimizerSpec):
+class Momentum(CautiousSpec):
     """
     Gradient descent with a velocity v (the heavy ball).
 
@@ -77,6 +79,9 @@ class Momentum(OptimizerSpec):
         "tf1",
         "article",
     )
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's momentum is torch's, and its sgd is nesterov here: use dialect torch"
+    }
     # torch's kernel multiplies the velocity by lr; in Keras and the article the velocity contains
     # lr.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
@@ -123,7 +128,7 @@ class Momentum(OptimizerSpec):
         return {"lr_inside": self.dialect in ("article", "keras")}
 
 
-class Nesterov(OptimizerSpec):
+class Nesterov(CautiousSpec):
     """
     Momentum that looks ahead: the gradient is applied once more, in addition to the new velocity.
 
@@ -149,6 +154,9 @@ class Nesterov(OptimizerSpec):
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's sgd, nesterov and sgdw (with decoupled_weight_decay) are torch's nesterov"
+    }
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "mindspore", "tf1"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),
