@@ -17,7 +17,7 @@ class Rprop(OptimizerSpec):
 
     ::
 
-        s = lr                                         before the first update
+        s = lr of the first update                     before the first update
         s = clamp(s * eta_plus,  step_min, step_max)   if g has the sign of the previous g
         s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
@@ -34,7 +34,7 @@ class Rprop(OptimizerSpec):
 
     kind: Literal["rprop"]
     lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1}, gt=0)
-    """First step size of every coordinate."""
+    """First step size of every coordinate: with a schedule, its value in the first update."""
     eta_minus: float = Field(0.5, gt=0, lt=1)
     """Factor that multiplies the step size when the sign changed."""
     eta_plus: float = Field(1.2, gt=1)

@@ -12,7 +12,15 @@ from tests.support.optcore.words.words import Case, Unknown, Words
 
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
 
-__all__ = ["GOLDEN_DIR", "Case", "NotYet", "family", "optimizer_families", "translated"]
+__all__ = [
+    "GOLDEN_DIR",
+    "Case",
+    "NotYet",
+    "family",
+    "optimizer_families",
+    "parameters_of",
+    "translated",
+]
 
 NotYet = Unknown
 
@@ -47,6 +55,11 @@ def optimizer_families() -> list[str]:
     )
 
 
+def parameters_of(case: Case) -> tuple[str, ...]:
+    """Return the names of the parameters whose values *case* has."""
+    return tuple(name for name in ("w", "u", "b", "k") if name in case)
+
+
 def translated(name: str, case: Case) -> Words:
     """
     Return what *case* of the family *name* says in our words.
@@ -55,6 +68,7 @@ def translated(name: str, case: Case) -> Words:
         Unknown: it says something that nobody has translated.
     """
     words = FRAMEWORKS[name](case)
+    words.only = words.only or parameters_of(case)
     if words.params:
         raise Unknown(f"{case['optimizer']} with {', '.join(words.params)}")
     return words

@@ -29,7 +29,7 @@ class Words:
         feed: factor to the gradients, for a loss that is scaled.
         loss_scale: what the optimizer divides gradients by.
         ema: a moving average that the optimizer maintains.
-        only: the parameters that are optimized.
+        only: the parameters that are optimized; empty for all that were recorded.
         apart: parameter name -> what is different for it that a group cannot say, such as another
             rule; an optimizer of its own.
     """
@@ -41,7 +41,7 @@ class Words:
     feed: float = 1.0
     loss_scale: float = 1.0
     ema: dict[str, Any] | None = None
-    only: tuple[str, ...] = ("w", "b")
+    only: tuple[str, ...] = ()
     apart: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, names: Mapping[str, str]) -> None:
