@@ -73,7 +73,7 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
 
     # **given are numbers and flags, which each rule types for itself.
     def update(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
-        *own, average = slots if transforms.averaged else (*slots, None)
+        own, average = (slots[:-1], slots[-1]) if transforms.averaged else (slots, None)
         if rule.shapes is None:
             param, grad = _before(param, grad, given, transforms)
         else:

@@ -68,11 +68,15 @@ def laprop(
     return param, exp_avg, exp_avg_sq
 
 
-def _mask(param: Tensor, grad: Tensor, *slots: Tensor, **given: float) -> Tensor:
-    wanted = ("lr", "beta1", "beta2", "eps", "step", "correction2")
+def _mask(
+    param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, **given: float
+) -> Tensor:
+    wanted = ("lr", "beta1", "beta2", "eps", "weight_decay", "step", "correction2")
     numbers = {name: given[name] for name in wanted}
-    moved = laprop(param, grad, *slots, **numbers, weight_decay=0.0, mask_scale=1.0, cautious=False)
-    return agreement(moved[1], grad)
+    _, moved, _ = laprop(
+        param, grad, exp_avg, exp_avg_sq, **numbers, mask_scale=1.0, cautious=False
+    )
+    return agreement(moved, grad)
 
 
 def _means(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:

@@ -40,6 +40,8 @@ RECORDED = {
     "paddle_sparse": 18,
     "paddleocr": 13,
     "tf1": 26,
+    "timm": 65,
+    "timm_variants": 68,
     "torch": 68,
     "torch_sparse": 8,
 }

@@ -7,7 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.support.optcore.words import article, keras, mindspore, paddle, paddleocr, tf1, torchs
+from tests.support.optcore.words import (
+    article,
+    keras,
+    mindspore,
+    paddle,
+    paddleocr,
+    tf1,
+    timm,
+    torchs,
+)
 from tests.support.optcore.words.words import Case, Unknown, Words
 
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
@@ -34,6 +43,8 @@ FRAMEWORKS = {
     "mindspore": mindspore.translate,
     "keras": keras.translate,
     "tf1": tf1.translate,
+    "timm": timm.translate,
+    "timm_variants": timm.translate,
     "article": article.translate,
     "article_tf": article.translate,
 }

@@ -161,10 +161,8 @@ VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 def translate(case: Case) -> Words:
     """Return *case* of timm in our words."""
-    words = Words({}, dict(case["params"]), only=("w", "b", "k"))
-    name = str(case["optimizer"]).lower().removeprefix("lookahead_")
-    if case["optimizer"] != name:
-        raise Unknown(case["optimizer"])
+    words = Words({}, dict(case["params"]))
+    name = str(case["optimizer"]).lower()
     base, given = VARIANTS.get(name, (name, {}))
     if base not in BASES:
         raise Unknown(name)
