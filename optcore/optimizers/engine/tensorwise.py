@@ -36,7 +36,7 @@ class Normed(Eager):
     def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
         assert self._rule.norms is not None
         assert self._rule.ratios is not None
-        values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
+        values = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         # The parts are new tensors, which slices keep small. MAX_SLICE decides the order in which a

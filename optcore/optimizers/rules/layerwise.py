@@ -18,6 +18,7 @@ def lamb_direction(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     weight_decay: float,
     correction1: float,
     correction2: float,
@@ -29,11 +30,13 @@ def lamb_direction(
 
         m = beta1 * m + (1 - beta1) * grad
         v = beta2 * v + (1 - beta2) * grad * grad
-        u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay * param
+        u = (m / correction1) / (sqrt(v / correction2 + eps_root) + eps) + weight_decay * param
     """
     exp_avg = torch.lerp(grad, exp_avg, beta1)
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    direction = exp_avg / correction1 / ((exp_avg_sq / correction2).sqrt() + eps)
+    square = exp_avg_sq / correction2
+    root = (square + eps_root if eps_root else square).sqrt()
+    direction = exp_avg / correction1 / (root + eps)
     if weight_decay:
         direction = torch.add(direction, param, alpha=weight_decay)
     return direction, exp_avg, exp_avg_sq
@@ -49,6 +52,7 @@ def lamb(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     weight_decay: float,
     correction1: float,
     correction2: float,
@@ -71,6 +75,7 @@ def lamb(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
+        eps_root: keeps the mean square away from 0 (optax).
         weight_decay: coefficient of param in u, so that the decay is scaled with the step.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
@@ -88,6 +93,7 @@ def lamb(
         beta1=beta1,
         beta2=beta2,
         eps=eps,
+        eps_root=eps_root,
         weight_decay=weight_decay,
         correction1=correction1,
         correction2=correction2,
@@ -104,6 +110,7 @@ def lars(
     momentum: float,
     weight_decay: float,
     ratio: float,
+    nesterov: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *momentum_buffer* after one LARS update.
@@ -112,6 +119,7 @@ def lars(
 
         v     = momentum * v + lr * ratio * (grad + weight_decay * param)
         param = param - v
+                param - momentum * v - lr * ratio * (grad + weight_decay * param)    nesterov
 
     Args:
         param: any shape and float dtype.
@@ -122,6 +130,7 @@ def lars(
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
             the whole tensor; 1 where a norm is 0.
+        nesterov: whether the step is applied once more, in addition to the new velocity (optax).
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -130,6 +139,9 @@ def lars(
     if weight_decay:
         grad = torch.add(grad, param, alpha=weight_decay)
     velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
+    if nesterov:
+        param = torch.add(param, velocity, alpha=-momentum)
+        return torch.add(param, grad, alpha=-lr * ratio), velocity
     return param - velocity, velocity
 
 
@@ -149,7 +161,7 @@ def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _lamb_norms(
     param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
-    wanted = ("beta1", "beta2", "eps", "weight_decay", "correction1", "correction2")
+    wanted = ("beta1", "beta2", "eps", "eps_root", "weight_decay", "correction1", "correction2")
     arguments = {name: numbers[name] for name in wanted}
     return param, lamb_direction(param, grad, exp_avg, exp_avg_sq, **arguments)[0]
 
@@ -163,6 +175,8 @@ def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str,
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
+    if numbers["norm_with_decay"]:
+        return param, torch.add(grad, param, alpha=numbers["weight_decay"])
     # The gradient is without decay: `_lars_ratio` adds weight_decay * norm(param).
     return param, grad
 
@@ -170,9 +184,12 @@ def _lars_norms(
 def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
     of_param, of_grad = norms
     decay = numbers["weight_decay"]
-    if not (of_param > 0 and of_grad > 0 and (flags["always_adapt"] or decay > 0)):
+    scaled = flags["adapt"] and (flags["always_adapt"] or decay > 0)
+    if not (of_param > 0 and of_grad > 0 and scaled):
         return {"ratio": 1.0}
-    size = of_grad + decay * of_param + numbers["eps"]
+    if not flags["norm_with_decay"]:
+        of_grad += decay * of_param
+    size = of_grad + numbers["eps"]
     return {"ratio": numbers["lars_coeff"] * of_param / size}
 
 

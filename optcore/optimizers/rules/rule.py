@@ -64,7 +64,8 @@ class Rule:
         carries: for a rule whose update t computes numbers for update t + 1: a function from t,
             and the numbers and flags in update t, to those numbers, which *scalars* and *update*
             get in update t + 1. For t = 0 it returns the numbers for the first update.
-        norms: for a rule that scales whole tensors: a function like *update*, but it returns the
+        norms: for a rule that scales whole tensors: a function like *update*, but it gets every
+            number and flag as an argument, and returns the
             tensors whose norms the rule needs, each in the shape of *param*; elementwise.
         ratios: a function from these norms, numbers and flags to further arguments of *update*.
         shapes: for a rule that is not elementwise: a function from the shape of a parameter to

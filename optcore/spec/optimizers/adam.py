@@ -33,6 +33,7 @@ class AdamSpec(OptimizerSpec):
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,
             "float32_powers": single_precision and self.dialect == "keras",
+            "float32_squares": single_precision and self.dialect == "optax",
             "float32_bases": self.dialect == "keras",
         }
 
@@ -54,6 +55,10 @@ class Adam(AdamSpec):
         torch, paddle                              elsewhere
         p = p - lr * (n/c1) / (sqrt(s/c2) + eps)   p = p - lr * sqrt(c2)/c1 * n / (sqrt(s) + eps)
 
+        optax
+        s = v/c2                                   amsgrad: s = max(s, v/c2)
+        p = p - lr * (m/c1) / (sqrt(s + eps_root) + eps)
+
     The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
     weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
     beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
@@ -64,7 +69,8 @@ class Adam(AdamSpec):
         Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, 2018, Algorithm 2 (amsgrad).
         https://arxiv.org/abs/1904.09237
         torch.optim.Adam, paddle.optimizer.Adam, mindspore.nn.Adam, keras.optimizers.Adam,
-        tf.compat.v1.train.AdamOptimizer.
+        tf.compat.v1.train.AdamOptimizer, optax.adam, optax.amsgrad (amsgrad). optax.nadam and
+        optax.adam(nesterov=True) are nadam here.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -75,6 +81,7 @@ class Adam(AdamSpec):
         "keras",
         "tf1",
         "article",
+        "optax",
     )
     # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
@@ -92,15 +99,18 @@ class Adam(AdamSpec):
             "keras": 1e-7,
             "tf1": 1e-8,
             "article": 1e-7,
+            "optax": 1e-8,
         },
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     # TF1's Adam has no amsgrad, and PaddleOCR's does not pass it on to Paddle's.
     amsgrad: bool = per_dialect(
-        {"torch": False, "paddle": False, "mindspore": False, "keras": False}
+        {"torch": False, "paddle": False, "mindspore": False, "keras": False, "optax": False}
     )
-    """Whether to divide by the largest v so far."""
+    """Whether to divide by the largest v so far; in optax by the largest v/c2."""
     nesterov: bool = per_dialect({"mindspore": False})
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
@@ -110,6 +120,7 @@ class Adam(AdamSpec):
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
             "nesterov": self.nesterov,
+            "corrected_maximum": self.dialect == "optax",
         }
 
 
@@ -126,10 +137,11 @@ class AdamW(AdamSpec):
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
+        optax.adamw; optax.adamw(nesterov=True) is nadam here, with decoupled_weight_decay.
         MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras", "optax")
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
@@ -142,12 +154,14 @@ class AdamW(AdamSpec):
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     eps: float = per_dialect(
-        {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7}, ge=0
+        {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7, "optax": 1e-8}, ge=0
     )
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     # PaddleOCR replaces null by 0.01 itself.
     weight_decay: float = per_dialect(
-        {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004}, ge=0
+        {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004, "optax": 1e-4}, ge=0
     )
     """Decoupled weight decay, which is multiplied by lr."""
     decoupled_weight_decay: Literal[True] = True
@@ -165,6 +179,7 @@ class AdamW(AdamSpec):
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
             "nesterov": False,
+            "corrected_maximum": False,
         }
 
 
@@ -235,4 +250,5 @@ class LazyAdam(AdamSpec):
             "eps_hat": not self.paddle,
             "amsgrad": False,
             "nesterov": self.nesterov,
+            "corrected_maximum": False,
         }

@@ -83,6 +83,8 @@ class OptimizerSpec(Spec):
             "keras": True,  # in its base class, for every optimizer
             "tf1": False,
             "article": False,
+            "optax": False,
+            "transformers": False,
         }
     )
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the

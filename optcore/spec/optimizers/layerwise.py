@@ -20,7 +20,8 @@ class Lamb(AdamSpec):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps) + weight_decay * p
-        r = norm(p) / norm(u)                1 where either norm is 0
+        r = norm(p) / norm(u)                1 where either norm is 0; in u, optax adds eps_root
+                                             under the root
         p = p - lr * r * u
 
     In Paddle r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
@@ -29,10 +30,10 @@ class Lamb(AdamSpec):
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
         https://arxiv.org/abs/1904.00962
-        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb.
+        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb, optax.lamb.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras", "optax")
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
@@ -42,9 +43,13 @@ class Lamb(AdamSpec):
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
-    eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7}, ge=0)
+    eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7, "optax": 1e-6}, ge=0)
     """Keeps the denominator away from 0."""
-    weight_decay: float = per_dialect({"article": 0.01, "paddle": 0.01, "keras": 0.0}, ge=0)
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
+    weight_decay: float = per_dialect(
+        {"article": 0.01, "paddle": 0.01, "keras": 0.0, "optax": 0.0}, ge=0
+    )
     """Weight decay: part of the scaled step u, or, if decoupled, applied before it."""
     always_adapt: bool = per_dialect({"article": True, "paddle": False, "keras": True})
     """Whether the step is scaled even where weight_decay is 0."""
@@ -69,31 +74,42 @@ class Lars(OptimizerSpec):
         v = momentum * v + lr * r * (g + weight_decay * p)
         p = p - v
 
-    r is 1 where a norm is 0, and, in Paddle, where weight_decay is 0.
+    r is 1 where a norm is 0, and, in Paddle, where weight_decay is 0. In optax the divisor is
+    norm(g + weight_decay * p) + eps.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
         Algorithm 1. https://arxiv.org/abs/1708.03888
-        paddle.incubate.optimizer.LarsMomentumOptimizer.
+        paddle.incubate.optimizer.LarsMomentumOptimizer, optax.lars.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "optax")
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["lars"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 0.1, "paddle": None}, gt=0)
+    lr: float = per_dialect({"article": 0.1, "paddle": None, "optax": None}, gt=0)
     """Learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old velocity that is kept."""
-    weight_decay: float = Field(5e-4, ge=0)
+    nesterov: bool = per_dialect({"optax": False})
+    """Whether to look ahead: the step is applied once more, in addition to the new velocity."""
+    weight_decay: float = per_dialect({"article": 5e-4, "paddle": 5e-4, "optax": 0.0}, ge=0)
     """L2 regularization, as part of the step that is scaled."""
     lars_coeff: float = Field(1e-3, gt=0)
     """Trust coefficient: how far a tensor may move per step, relative to its norm."""
-    eps: float = per_dialect({"article": 0.0, "paddle": 0.0}, ge=0)
+    eps: float = per_dialect({"article": 0.0, "paddle": 0.0, "optax": 0.0}, ge=0)
     """Keeps the denominator away from 0."""
+    adapt: bool = per_dialect({"optax": True})
+    """Whether lr is scaled by the norms; false for the parameters that a group leaves out
+    (trust_ratio_mask in optax)."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for scaling a step without weight decay."""
-        return {"always_adapt": not self.paddle}
+        """Return the flags for the scaling, for its norms, and for looking ahead."""
+        return {
+            "adapt": self.adapt,
+            "always_adapt": not self.paddle,
+            "norm_with_decay": self.dialect == "optax",
+            "nesterov": self.nesterov,
+        }

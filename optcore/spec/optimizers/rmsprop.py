@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import reject
 from optcore.spec.optimizers.base import OptimizerSpec
 
 
@@ -15,7 +18,8 @@ class RmsProp(OptimizerSpec):
     ::
 
         g = g + weight_decay * p
-        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1
+        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1;
+                                                in optax at initial_accumulator_value
         a = rho * a + (1 - rho) * g             if centered; else a = 0
 
         torch, article                          elsewhere
@@ -23,12 +27,15 @@ class RmsProp(OptimizerSpec):
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
 
+    In optax d has the form on the left if eps_inside is false, h and a are divided by 1 - rho ** t
+    if bias_correction is true, and nesterov moves p by momentum * v + lr * g / d.
+
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
         Graves, Generating Sequences with Recurrent Neural Networks, 2013 (centered),
         equations 38 to 41. https://arxiv.org/abs/1308.0850
         torch.optim.RMSprop, paddle.optimizer.RMSProp, mindspore.nn.RMSProp,
-        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer.
+        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer, optax.rmsprop.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -39,6 +46,7 @@ class RmsProp(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "optax",
     )
     # The kernel is Adam's with beta1 = 0. It adds eps to the root, the other dialects under it.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
@@ -59,6 +67,7 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-3,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -72,11 +81,13 @@ class RmsProp(OptimizerSpec):
             "keras": 0.9,
             "tf1": 0.9,
             "article": 0.99,
+            "optax": 0.9,
         },
         ge=0,
         lt=1,
     )
-    """Share of the old mean square that is kept (in torch alpha; in MindSpore and TF1 decay)."""
+    """Share of the old mean square that is kept (alpha in torch; decay in MindSpore, TF1 and
+    optax)."""
     eps: float = per_dialect(
         {
             "torch": 1e-8,
@@ -86,10 +97,17 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-7,
             "tf1": 1e-10,
             "article": 1e-7,
+            "optax": 1e-8,
         },
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_inside: bool = per_dialect({"optax": True})
+    """Whether eps is added under the root (eps_in_sqrt in optax), and not to it."""
+    initial_accumulator_value: float = per_dialect({"optax": 0.0}, ge=0)
+    """Value of h before the first update (initial_scale in optax)."""
+    bias_correction: bool = per_dialect({"optax": False})
+    """Whether h and a are corrected for their start."""
     momentum: float = per_dialect(
         {
             "torch": 0.0,
@@ -98,11 +116,14 @@ class RmsProp(OptimizerSpec):
             "mindspore": 0.0,
             "keras": 0.0,
             "tf1": 0.0,
+            "optax": 0.0,
         },
         ge=0,
         le=1,
     )
     """Share of the old velocity that is kept; 0 for no velocity."""
+    nesterov: bool = per_dialect({"optax": False})
+    """Whether to look ahead: g / d is applied once more, in addition to the new velocity."""
     centered: bool = per_dialect(
         {
             "torch": False,
@@ -111,9 +132,16 @@ class RmsProp(OptimizerSpec):
             "mindspore": False,
             "keras": False,
             "tf1": False,
+            "optax": False,
         }
     )
     """Whether to divide by the standard deviation instead of the root mean square."""
+
+    @model_validator(mode="after")
+    def _nesterov_needs_a_velocity(self) -> Self:
+        if self.nesterov and not self._velocity:
+            reject(["nesterov"], "nesterov needs a momentum above 0, got true without it", True)
+        return self
 
     @property
     def _velocity(self) -> bool:
@@ -128,11 +156,13 @@ class RmsProp(OptimizerSpec):
         """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
         outside = self.dialect in ("torch", "article")
         return {
-            "eps_inside": not outside,
+            "eps_inside": self.eps_inside and not outside,
             "lr_inside": not outside,
             "centered": self.centered,
             "velocity": self._velocity,
             "from_one": self.dialect in ("mindspore", "tf1"),
+            "nesterov": self.nesterov,
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -152,7 +182,7 @@ class Adadelta(OptimizerSpec):
         Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).
         https://arxiv.org/abs/1212.5701
         torch.optim.Adadelta, paddle.optimizer.Adadelta, mindspore.nn.Adadelta,
-        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer.
+        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer, optax.adadelta.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -162,6 +192,7 @@ class Adadelta(OptimizerSpec):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
@@ -177,6 +208,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1.0,
             "keras": 1e-3,
             "tf1": 1e-3,
+            "optax": None,
         },
         gt=0,
     )
@@ -189,6 +221,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 0.9,
             "keras": 0.95,
             "tf1": 0.95,
+            "optax": 0.9,
         },
         ge=0,
         le=1,
@@ -202,6 +235,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1e-6,
             "keras": 1e-7,
             "tf1": 1e-8,
+            "optax": 1e-6,
         },
         ge=0,
     )

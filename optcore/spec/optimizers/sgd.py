@@ -10,7 +10,15 @@ from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 
 # All but paddleocr: PaddleOCR wraps neither plain SGD nor Nesterov's momentum.
-EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
+EVERYWHERE: tuple[Dialect, ...] = (
+    "torch",
+    "paddle",
+    "mindspore",
+    "keras",
+    "tf1",
+    "article",
+    "optax",
+)
 
 
 class Sgd(OptimizerSpec):
@@ -25,7 +33,7 @@ class Sgd(OptimizerSpec):
     References:
         Robbins and Monro, A Stochastic Approximation Method, 1951.
         torch.optim.SGD, paddle.optimizer.SGD, mindspore.nn.SGD, keras.optimizers.SGD,
-        tf.compat.v1.train.GradientDescentOptimizer.
+        tf.compat.v1.train.GradientDescentOptimizer, optax.sgd.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
@@ -41,6 +49,7 @@ class Sgd(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -65,7 +74,8 @@ class Momentum(OptimizerSpec):
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
         torch.optim.SGD(momentum=), paddle.optimizer.Momentum, mindspore.nn.Momentum and
-        nn.SGD(momentum=), keras.optimizers.SGD(momentum=), tf.compat.v1.train.MomentumOptimizer.
+        nn.SGD(momentum=), keras.optimizers.SGD(momentum=), tf.compat.v1.train.MomentumOptimizer,
+        optax.sgd(momentum=).
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -76,11 +86,12 @@ class Momentum(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "optax",
     )
     # torch's kernel multiplies the velocity by lr; in Keras and the article the velocity contains
     # lr.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
-        {"torch", "paddle", "paddleocr", "mindspore", "tf1"}
+        {"torch", "paddle", "paddleocr", "mindspore", "tf1", "optax"}
     )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),  # C++ floats in its kernel
@@ -100,6 +111,7 @@ class Momentum(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -131,7 +143,7 @@ class Nesterov(OptimizerSpec):
 
         g = g + weight_decay * p
 
-        torch, paddle, mindspore, tf1     keras                          article
+        elsewhere                         keras                          article
         v = momentum * v + g              v = momentum * v - lr * g      v = momentum * v - lr * g
         p = p - lr * (g + momentum * v)   p = p + momentum * v - lr * g  p = p + momentum ** 2 * v
                                                                          - (1 + momentum) * lr * g
@@ -145,11 +157,14 @@ class Nesterov(OptimizerSpec):
         2013, equations 3 and 4. https://proceedings.mlr.press/v28/sutskever13.html
         torch.optim.SGD(nesterov=True), paddle.optimizer.Momentum(use_nesterov=True),
         mindspore.nn.SGD(nesterov=True), keras.optimizers.SGD(nesterov=True),
-        tf.compat.v1.train.MomentumOptimizer(use_nesterov=True).
+        tf.compat.v1.train.MomentumOptimizer(use_nesterov=True),
+        optax.sgd(momentum=, nesterov=True).
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "mindspore", "tf1"})
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
+        {"torch", "paddle", "mindspore", "tf1", "optax"}
+    )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),
         "keras": frozenset({"momentum"}),
@@ -166,6 +181,7 @@ class Nesterov(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )

@@ -7,7 +7,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.support.optcore.words import article, keras, mindspore, paddle, paddleocr, tf1, torchs
+from tests.support.optcore.words import (
+    article,
+    keras,
+    mindspore,
+    optax,
+    paddle,
+    paddleocr,
+    tf1,
+    torchs,
+    transformers,
+)
 from tests.support.optcore.words.words import Case, Unknown, Words
 
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
@@ -36,6 +46,11 @@ FRAMEWORKS = {
     "tf1": tf1.translate,
     "article": article.translate,
     "article_tf": article.translate,
+    "optax": optax.translate,
+    "optax_more": optax.translate,
+    "optax_chain": optax.translate,
+    "optax_contrib": optax.translate,
+    "transformers": transformers.translate,
 }
 """Family, without ``optimizers_`` -> what reads its cases."""
 
