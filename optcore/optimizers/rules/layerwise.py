@@ -26,6 +26,7 @@ def lamb_direction(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     correction1: float,
     correction2: float,
     grad_averaging: bool,
@@ -37,11 +38,13 @@ def lamb_direction(
 
         m = beta1 * m + (1 - beta1) * grad            (+ grad without grad_averaging)
         v = beta2 * v + (1 - beta2) * grad * grad
-        u = (m / correction1) / (sqrt(v / correction2) + eps)
+        u = (m / correction1) / (sqrt(v / correction2 + eps_root) + eps)
     """
     mean = torch.lerp(grad, exp_avg, beta1) if grad_averaging else exp_avg * beta1 + grad
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    return mean / correction1 / ((exp_avg_sq / correction2).sqrt() + eps), mean, exp_avg_sq
+    square = exp_avg_sq / correction2
+    root = (square + eps_root if eps_root else square).sqrt()
+    return mean / correction1 / (root + eps), mean, exp_avg_sq
 
 
 def lamb(
@@ -54,6 +57,7 @@ def lamb(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     weight_decay: float,
     correction1: float,
     correction2: float,
@@ -80,6 +84,7 @@ def lamb(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
+        eps_root: keeps the mean square away from 0 (optax).
         weight_decay: coefficient of param in u, so that the decay is scaled with the step.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
@@ -99,6 +104,7 @@ def lamb(
         beta1=beta1,
         beta2=beta2,
         eps=eps,
+        eps_root=eps_root,
         correction1=correction1,
         correction2=correction2,
         grad_averaging=grad_averaging,
@@ -144,7 +150,7 @@ def lars(
             the whole tensor; 1 where a norm is 0.
         gain: 1 - dampening, but 1 at the first step.
         lr_inside: whether lr multiplies the step in v, or v itself (timm).
-        nesterov: whether the step is applied once more, if lr is outside.
+        nesterov: whether the step is applied once more, in addition to the new velocity.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -152,14 +158,17 @@ def lars(
     """
     if weight_decay:
         grad = torch.add(grad, param, alpha=weight_decay)
-    if lr_inside:
-        velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
-        return param - velocity, velocity
-    velocity = torch.add(momentum_buffer * momentum, grad, alpha=gain * ratio)
-    if not nesterov:
-        return torch.add(param, velocity, alpha=-lr), velocity
-    moved = torch.add(param, velocity, alpha=-lr * momentum)
-    return torch.add(moved, grad, alpha=-lr * ratio), velocity
+    if not lr_inside:
+        velocity = torch.add(momentum_buffer * momentum, grad, alpha=gain * ratio)
+        if not nesterov:
+            return torch.add(param, velocity, alpha=-lr), velocity
+        param = torch.add(param, velocity, alpha=-lr * momentum)
+        return torch.add(param, grad, alpha=-lr * ratio), velocity
+    velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
+    if nesterov:
+        param = torch.add(param, velocity, alpha=-momentum)
+        return torch.add(param, grad, alpha=-lr * ratio), velocity
+    return param - velocity, velocity
 
 
 def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -187,7 +196,7 @@ def _lamb_norms(
     cautious: bool,
     **given: float,
 ) -> tuple[Tensor, ...]:
-    wanted = ("beta1", "beta2", "eps", "correction1", "correction2")
+    wanted = ("beta1", "beta2", "eps", "eps_root", "correction1", "correction2")
     numbers = {name: given[name] for name in wanted}
     step, _, _ = lamb_direction(grad, exp_avg, exp_avg_sq, **numbers, grad_averaging=grad_averaging)
     decay = given["weight_decay"]
@@ -221,6 +230,8 @@ def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
+    if numbers["norm_with_decay"]:
+        return param, torch.add(grad, param, alpha=numbers["weight_decay"])
     # The gradient is without decay: `_lars_ratio` adds weight_decay * norm(param).
     return param, grad
 
@@ -228,11 +239,13 @@ def _lars_norms(
 def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
     of_param, of_grad = norms
     decay, lr = numbers["weight_decay"], numbers["lr"]
-    if not (flags["always_adapt"] or decay > 0):
+    if not flags["adapt"] or not (flags["always_adapt"] or decay > 0):
         return {"ratio": 1.0}
     ratio = 1.0
     if of_param > 0 and of_grad > 0:
-        ratio = numbers["lars_coeff"] * of_param / (of_grad + decay * of_param + numbers["eps"])
+        if not flags["norm_with_decay"]:
+            of_grad += decay * of_param
+        ratio = numbers["lars_coeff"] * of_param / (of_grad + numbers["eps"])
     if flags["trust_clip"]:
         ratio = min(ratio / lr, 1.0) if lr else 1.0
     return {"ratio": ratio}

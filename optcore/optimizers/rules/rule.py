@@ -80,7 +80,8 @@ class Rule:
             get in update t + 1. For t = 0 it returns the numbers for the first update. It gets
             those that update t itself was given, too.
         carries_in: the dtype in which these numbers are kept.
-        norms: for a rule that scales whole tensors: a function like *update*, but it returns the
+        norms: for a rule that scales whole tensors: a function like *update*, but it gets every
+            number and flag as an argument, and returns the
             tensors whose norms the rule needs, each in the shape of *param*; elementwise.
         ratios: a function from these norms, numbers and flags to further arguments of *update*.
             Among the numbers is ``size``, the number of elements of the parameter.

@@ -92,6 +92,8 @@ class OptimizerSpec(Spec):
             "tf1": False,
             "article": False,
             "timm": False,
+            "optax": False,
+            "transformers": False,
         }
     )
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the

@@ -25,7 +25,8 @@ class Lamb(CautiousSpec, AdamSpec):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps) + weight_decay * p
-        r = norm(p) / norm(u)                1 where either norm is 0
+        r = norm(p) / norm(u)                1 where either norm is 0; in u, optax adds eps_root
+                                             under the root
         p = p - lr * r * u
 
     In Paddle and timm r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
@@ -38,11 +39,11 @@ class Lamb(CautiousSpec, AdamSpec):
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
         https://arxiv.org/abs/1904.00962
-        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb; timm 1.0.31: lamb, lambc,
-        lambw, lambcw, lambcd, clamb, clambw.
+        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb, optax.lamb; timm 1.0.31:
+        lamb, lambc, lambw, lambcw, lambcd, clamb, clambw.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras", "timm")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras", "optax", "timm")
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
@@ -57,10 +58,14 @@ class Lamb(CautiousSpec, AdamSpec):
     )
     """Limit on the gradient, applied before any regularizer; null for no limit. In timm it is a
     global norm of 1 (max_grad_norm) unless it is given."""
-    eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7, "timm": 1e-6}, ge=0)
+    eps: float = per_dialect(
+        {"article": 1e-6, "paddle": 1e-6, "keras": 1e-7, "optax": 1e-6, "timm": 1e-6}, ge=0
+    )
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     weight_decay: float = per_dialect(
-        {"article": 0.01, "paddle": 0.01, "keras": 0.0, "timm": 0.0}, ge=0
+        {"article": 0.01, "paddle": 0.01, "keras": 0.0, "optax": 0.0, "timm": 0.0}, ge=0
     )
     """Weight decay: part of the scaled step u, or, if decoupled, applied before it."""
     always_adapt: bool = per_dialect(
@@ -110,44 +115,52 @@ class Lars(OptimizerSpec):
 
     r is 1 where a norm is 0, and, in Paddle and timm, where weight_decay is 0 (in timm unless
     always_adapt is true). In timm v is u at the first update, and with trust_clip (LARC) r is
-    min(r / lr, 1).
+    min(r / lr, 1). In optax the divisor is norm(g + weight_decay * p) + eps.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
         Algorithm 1. https://arxiv.org/abs/1708.03888
-        paddle.incubate.optimizer.LarsMomentumOptimizer; timm 1.0.31: lars, larc, nlars, nlarc.
+        paddle.incubate.optimizer.LarsMomentumOptimizer, optax.lars; timm 1.0.31: lars, larc, nlars,
+        nlarc.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "timm")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "optax", "timm")
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["lars"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 0.1, "paddle": None, "timm": 1.0}, gt=0)
+    lr: float = per_dialect({"article": 0.1, "paddle": None, "optax": None, "timm": 1.0}, gt=0)
     """Learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old velocity that is kept."""
-    weight_decay: float = per_dialect({"article": 5e-4, "paddle": 5e-4, "timm": 0.0}, ge=0)
+    dampening: float = per_dialect({"timm": 0.0}, ge=0, le=1)
+    """Share of a step that is left out of the velocity."""
+    nesterov: bool = per_dialect({"optax": False, "timm": False})
+    """Whether to look ahead: the step is applied once more, in addition to the new velocity."""
+    weight_decay: float = per_dialect(
+        {"article": 5e-4, "paddle": 5e-4, "optax": 0.0, "timm": 0.0}, ge=0
+    )
     """L2 regularization, as part of the step that is scaled."""
     lars_coeff: float = Field(1e-3, gt=0)
     """Trust coefficient: how far a tensor may move per step, relative to its norm."""
-    eps: float = per_dialect({"article": 0.0, "paddle": 0.0, "timm": 1e-8}, ge=0)
+    eps: float = per_dialect({"article": 0.0, "paddle": 0.0, "optax": 0.0, "timm": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
-    dampening: float = per_dialect({"timm": 0.0}, ge=0, le=1)
-    """Share of a step that is left out of the velocity."""
-    nesterov: bool = per_dialect({"timm": False})
-    """Whether to look ahead: the step is applied once more, in addition to the new velocity."""
+    adapt: bool = per_dialect({"optax": True})
+    """Whether lr is scaled by the norms; false for the parameters that a group leaves out
+    (trust_ratio_mask in optax)."""
     always_adapt: bool = per_dialect({"timm": False})
     """Whether the step is scaled even where weight_decay is 0."""
     trust_clip: bool = per_dialect({"timm": False})
     """Whether r is min(r / lr, 1), so that r only ever lowers lr."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the velocity and for the scale r."""
+        """Return the flags for the velocity and for the scale r and its norms."""
         return {
-            "always_adapt": self.always_adapt or self.dialect == "article",
+            "adapt": self.adapt,
+            "always_adapt": self.always_adapt or self.dialect in ("article", "optax"),
             "lr_inside": self.dialect != "timm",
             "nesterov": self.nesterov,
+            "norm_with_decay": self.dialect == "optax",
             "trust_clip": self.trust_clip,
         }

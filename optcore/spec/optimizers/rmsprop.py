@@ -38,7 +38,8 @@ class RmsProp(RmsSpec):
     ::
 
         g = g + weight_decay * p
-        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1
+        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1;
+                                                in optax at initial_accumulator_value
         a = rho * a + (1 - rho) * g             if centered; else a = 0
 
         torch, article, timm                    elsewhere
@@ -46,13 +47,16 @@ class RmsProp(RmsSpec):
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
 
+    In optax d has the form on the left if eps_inside is false, h and a are divided by 1 - rho ** t
+    if bias_correction is true, and nesterov moves p by momentum * v + lr * g / d.
+
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
         Graves, Generating Sequences with Recurrent Neural Networks, 2013 (centered),
         equations 38 to 41. https://arxiv.org/abs/1308.0850
         torch.optim.RMSprop, paddle.optimizer.RMSProp, mindspore.nn.RMSProp,
-        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer. timm's rmsprop is torch's,
-        with other defaults; its rmsproptf is the optimizer rmsprop_tf.
+        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer, optax.rmsprop. timm's rmsprop
+        is torch's, with other defaults; its rmsproptf is the optimizer rmsprop_tf.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -64,6 +68,7 @@ class RmsProp(RmsSpec):
         "tf1",
         "article",
         "timm",
+        "optax",
     )
     # The kernel is Adam's with beta1 = 0. It adds eps to the root, the other dialects under it.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article", "timm"})
@@ -85,6 +90,7 @@ class RmsProp(RmsSpec):
             "tf1": None,
             "article": 0.01,
             "timm": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -99,11 +105,13 @@ class RmsProp(RmsSpec):
             "tf1": 0.9,
             "article": 0.99,
             "timm": 0.9,
+            "optax": 0.9,
         },
         ge=0,
         lt=1,
     )
-    """Share of the old mean square that is kept (in torch alpha; in MindSpore and TF1 decay)."""
+    """Share of the old mean square that is kept (alpha in torch; decay in MindSpore, TF1 and
+    optax)."""
     eps: float = per_dialect(
         {
             "torch": 1e-8,
@@ -114,10 +122,17 @@ class RmsProp(RmsSpec):
             "tf1": 1e-10,
             "article": 1e-7,
             "timm": 1e-8,
+            "optax": 1e-8,
         },
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_inside: bool = per_dialect({"optax": True})
+    """Whether eps is added under the root (eps_in_sqrt in optax), and not to it."""
+    initial_accumulator_value: float = per_dialect({"optax": 0.0}, ge=0)
+    """Value of h before the first update (initial_scale in optax)."""
+    bias_correction: bool = per_dialect({"optax": False})
+    """Whether h and a are corrected for their start."""
     momentum: float = per_dialect(
         {
             "torch": 0.0,
@@ -127,11 +142,14 @@ class RmsProp(RmsSpec):
             "keras": 0.0,
             "tf1": 0.0,
             "timm": 0.9,
+            "optax": 0.0,
         },
         ge=0,
         le=1,
     )
     """Share of the old velocity that is kept; 0 for no velocity."""
+    nesterov: bool = per_dialect({"optax": False})
+    """Whether to look ahead: g / d is applied once more, in addition to the new velocity."""
     centered: bool = per_dialect(
         {
             "torch": False,
@@ -141,9 +159,16 @@ class RmsProp(RmsSpec):
             "keras": False,
             "tf1": False,
             "timm": False,
+            "optax": False,
         }
     )
     """Whether to divide by the standard deviation instead of the root mean square."""
+
+    @model_validator(mode="after")
+    def _nesterov_needs_a_velocity(self) -> Self:
+        if self.nesterov and not self.has_velocity:
+            reject(["nesterov"], "nesterov needs a momentum above 0, got true without it", True)
+        return self
 
     def has_kernel(self) -> bool:
         """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
@@ -153,11 +178,13 @@ class RmsProp(RmsSpec):
         """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
         outside = self.dialect in ("torch", "article", "timm")
         return {
-            "eps_inside": not outside,
+            "eps_inside": self.eps_inside and not outside,
             "lr_inside": not outside,
             "centered": self.centered,
             "velocity": self.has_velocity,
             "from_one": self.dialect in ("mindspore", "tf1"),
+            "nesterov": self.nesterov,
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -210,6 +237,8 @@ class RmsPropTf(RmsSpec):
             "centered": self.centered,
             "velocity": self.has_velocity,
             "from_one": True,
+            "nesterov": False,
+            "bias_correction": False,
         }
 
 
@@ -229,7 +258,7 @@ class Adadelta(OptimizerSpec):
         Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).
         https://arxiv.org/abs/1212.5701
         torch.optim.Adadelta, paddle.optimizer.Adadelta, mindspore.nn.Adadelta,
-        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer.
+        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer, optax.adadelta.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -239,6 +268,7 @@ class Adadelta(OptimizerSpec):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
@@ -256,6 +286,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1.0,
             "keras": 1e-3,
             "tf1": 1e-3,
+            "optax": None,
         },
         gt=0,
     )
@@ -268,6 +299,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 0.9,
             "keras": 0.95,
             "tf1": 0.95,
+            "optax": 0.9,
         },
         ge=0,
         le=1,
@@ -281,6 +313,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1e-6,
             "keras": 1e-7,
             "tf1": 1e-8,
+            "optax": 1e-6,
         },
         ge=0,
     )

@@ -11,11 +11,13 @@ from tests.support.optcore.words import (
     article,
     keras,
     mindspore,
+    optax,
     paddle,
     paddleocr,
     tf1,
     timm,
     torchs,
+    transformers,
 )
 from tests.support.optcore.words.words import Case, Unknown, Words
 
@@ -47,6 +49,11 @@ FRAMEWORKS = {
     "timm_variants": timm.translate,
     "article": article.translate,
     "article_tf": article.translate,
+    "optax": optax.translate,
+    "optax_more": optax.translate,
+    "optax_chain": optax.translate,
+    "optax_contrib": optax.translate,
+    "transformers": transformers.translate,
 }
 """Family, without ``optimizers_`` -> what reads its cases."""
 

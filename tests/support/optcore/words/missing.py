@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from tests.support.optcore.words.words import Case
 
-NOT_HERE: Mapping[str, tuple[str, ...]] = {}
+NOT_HERE: Mapping[str, tuple[str, ...]] = {
+    "optax_contrib": (
+        "contrib.prodigy",
+        "contrib.dadapt_adamw",
+        "contrib.dog",
+        "contrib.dowg",
+        "contrib.muon",
+    ),
+    "optax_chain": ("partition",),
+}
 """Family -> the optimizers in it for which there is no rule."""
 
 
