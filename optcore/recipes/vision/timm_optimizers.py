@@ -25,6 +25,7 @@ class Optimizer:
         betas: whether it reads opt_betas.
         eps: whether it reads opt_eps.
         fixed: fields with other values than the defaults of the dialect.
+        clips: whether the class clips by itself too, before each update.
     """
 
     kind: str
@@ -33,19 +34,29 @@ class Optimizer:
     betas: bool = False
     eps: bool = False
     fixed: tuple[tuple[str, object], ...] = ()
+    clips: bool = False
 
 
+TRUST_CLIP = (("trust_clip", True),)
+RHO = (("rho", 0.9),)
 OPTIMIZERS: Mapping[str, Optimizer] = {
     "sgd": Optimizer("nesterov", momentum=True),
     "nesterov": Optimizer("nesterov", momentum=True),
     "momentum": Optimizer("momentum", momentum=True),
     "adam": Optimizer("adam", betas=True, eps=True),
     "adamw": Optimizer("adamw", betas=True, eps=True),
-    "lion": Optimizer("lion", dialect="article", betas=True),
-    # RMSpropTF: the mean square begins at 1, eps is under the root, lr in the momentum.
-    "rmsproptf": Optimizer(
-        "rmsprop", dialect="tf1", momentum=True, eps=True, fixed=(("rho", 0.9),)
-    ),
+    "nadamw": Optimizer("adamw", "timm", betas=True, eps=True, fixed=(("nesterov", True),)),
+    "lion": Optimizer("lion", "timm", betas=True),
+    "lamb": Optimizer("lamb", "timm", betas=True, eps=True, clips=True),
+    "lambc": Optimizer("lamb", "timm", betas=True, eps=True, clips=True, fixed=TRUST_CLIP),
+    "lars": Optimizer("lars", "timm", momentum=True, eps=True),
+    "larc": Optimizer("lars", "timm", momentum=True, eps=True, fixed=TRUST_CLIP),
+    "rmsprop": Optimizer("rmsprop", "timm", momentum=True, eps=True, fixed=RHO),
+    "rmsproptf": Optimizer("rmsprop_tf", "timm", momentum=True, eps=True, fixed=RHO),
+    "laprop": Optimizer("laprop", "timm", betas=True, eps=True),
+    "radam": Optimizer("radam", betas=True, eps=True),
+    "adamax": Optimizer("adamax", betas=True, eps=True),
+    "nadam": Optimizer("nadam", betas=True, eps=True),
 }
 
 
@@ -104,8 +115,8 @@ def _clip(file: Block, found: Optimizer) -> None:
         file.ignored("clip_mode", "clip_grad is off")
         return
     largest, mode = float(file.number("clip_grad")), file.text("clip_mode", "norm")
-    if mode == "norm" and found.dialect != "torch":
-        file.refused("clip_grad", "adds 1e-6 to the norm, which this optimizer's dialect does not")
+    if found.clips:
+        file.refused("clip_grad", "comes before the clip of the optimizer's own class")
     elif mode in ("norm", "value"):
         kind = "global_norm" if mode == "norm" else "value"
         file.converted("clip_grad", "optimizer.clip", {"kind": kind, "max": largest})
