@@ -62,6 +62,8 @@ class ScheduleSpec(Spec, ABC):
     """Name -> fields of another schedule that the gallery draws in the same picture."""
     AFTER: ClassVar[After] = "compress"
     """The default of `Warmup.after` in all dialects but those in `DELAYING`."""
+    AFTERS: ClassVar[Mapping[str, After]] = {}
+    """Dialect -> the default of `Warmup.after` there, where it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
 
@@ -76,13 +78,25 @@ class ScheduleSpec(Spec, ABC):
         # The default of `after` depends on the class and the dialect, which a Warmup does not know.
         warmup, dialect = data.get("warmup"), data.get("dialect")
         # A dialect that is no string may not be hashable; the field `dialect` reports it.
-        after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        after = cls.after_in(dialect) if isinstance(dialect, str) else cls.AFTER
         # In a copy: *data* may be the caller's own object.
-        if isinstance(warmup, dict) and warmup.get("after") is None:
-            return {**data, "warmup": {**warmup, "after": after}}
+        if isinstance(warmup, dict):
+            found = {**cls.warmup_defaults(data), **warmup}
+            return {**data, "warmup": {**found, "after": found.get("after") or after}}
         if isinstance(warmup, Warmup) and warmup.after is None:
             return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
+
+    @classmethod
+    def after_in(cls, dialect: str) -> After:
+        """Return the default of `Warmup.after` in *dialect*."""
+        return "delay" if dialect in DELAYING else cls.AFTERS.get(dialect, cls.AFTER)
+
+    @classmethod
+    def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults of the warmup of a spec with the fields *data*, besides `after`."""
+        del data
+        return {}
 
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -106,7 +120,7 @@ class ScheduleSpec(Spec, ABC):
             curve,
             run,
             after=self.AFTER,
-            numbers=self.numbers,
+            numbers=self.warmup_numbers,
             rounded=self.rounds_warmup,
         )
 
@@ -123,6 +137,21 @@ class ScheduleSpec(Spec, ABC):
     def numbers(self) -> Numbers:
         """The precision and rounding with which the schedule is computed."""
         return DOUBLE
+
+    @property
+    def warmup_numbers(self) -> Numbers:
+        """The precision and rounding with which the warmup is computed."""
+        return self.numbers
+
+    @property
+    def warmup_may_be_empty(self) -> bool:
+        """Whether the warmup may have 0 steps."""
+        return False
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the warmup is part of the schedule's own length."""
+        return False
 
     @property
     def parts(self) -> Sequence[ScheduleSpec]:
@@ -150,8 +179,12 @@ class ScheduleSpec(Spec, ABC):
         if self.warmup is None:
             return
         given = self.warmup.length
+        if given == 0 and not self.warmup_may_be_empty:
+            message = f"length must be at least 1 step, got {run.in_words(given)}"
+            yield RunProblem(("warmup", "length"), message, given)
         # Compressed to no steps, the schedule would be divided by 0.
-        if self.warmup.after == "compress" and self.warmup_span(run) >= run.span(None):
+        compressed = self.warmup.after == "compress" and not self.shortened
+        if compressed and self.warmup_span(run) >= run.span(None):
             yield RunProblem(
                 ("warmup", "length"),
                 f"length must be shorter than the run of {counted(run.span(None), 'step')}, "
@@ -167,7 +200,7 @@ class ScheduleSpec(Spec, ABC):
             return
         if self.rounds_warmup:
             yield from rounded("warmup.length", self.warmup.length, run)
-        elif run.span(self.warmup.length) < 1:
+        elif 0 < run.span(self.warmup.length) < 1:
             yield (
                 f"schedule.warmup.length: the rise of {run.in_words(self.warmup.length)} is over "
                 "before the second update"

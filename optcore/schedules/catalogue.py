@@ -7,13 +7,14 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.families.annealing import Linear, Polynomial, Tanh
 from optcore.schedules.families.combinators import Chain, Product
 from optcore.schedules.families.cosine import Cosine, TwoStepCosine
 from optcore.schedules.families.cyclic import Cyclic
 from optcore.schedules.families.decays import Exponential, InverseTime, NaturalExponential
+from optcore.schedules.families.greedy import Greedy
 from optcore.schedules.families.inverse_sqrt import InverseSqrt, Noam
 from optcore.schedules.families.late_decay import Rex, WarmupStableDecay
+from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.linear_cosine import LinearCosine, NoisyLinearCosine
 from optcore.schedules.families.listed import Multiplicative, Values
 from optcore.schedules.families.modifiers import (
@@ -27,9 +28,11 @@ from optcore.schedules.families.modifiers import (
 )
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
-from optcore.schedules.families.stateful import Greedy, Plateau
+from optcore.schedules.families.stateful import Plateau
 from optcore.schedules.families.step import MultiStep, Step
+from optcore.schedules.families.tanh import Tanh
 from optcore.spec.base import kind_of
 
 # The gallery and the message about an unknown kind list the schedules in this order.

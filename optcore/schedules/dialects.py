@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from optcore.schedules.base import RunProblem, ScheduleSpec
-from optcore.schedules.numerics.numbers import Numbers
-from optcore.spec.duration import Epochs, RunLength
+from optcore.schedules.numerics.numbers import Curve, Numbers
+from optcore.spec.duration import Epochs, RunLength, counted
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.limits import are_lifted
 
-ScheduleDialect = Literal["plain", "torch", "paddle", "paddleocr", "mindspore", "keras", "tf1"]
+ScheduleDialect = Literal[
+    "plain",
+    "torch",
+    "paddle",
+    "paddleocr",
+    "mindspore",
+    "keras",
+    "tf1",
+    "transformers",
+    "optax",
+]
 Precision = Literal["float64", "float32"]
 
 PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
@@ -24,9 +36,13 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "mindspore": ("float32", "float64"),  # float32 in its cells, float64 in its lists
     "keras": ("float32",),  # lr is a float32 variable even if weights are float64
     "tf1": ("float32", "float64"),  # the type of the tensor that holds lr
+    "transformers": ("float64",),
+    "optax": ("float32", "float64"),  # float64 with jax_enable_x64
 }
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
+SHORTENING = frozenset({"transformers", "optax"})
+"""Dialects in which a warmup with ``compress`` is part of the schedule's own length."""
 MULTIPLYING = frozenset({"paddle", "paddleocr"})
 """Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
 steps are 11.000000000000002 steps, and lr changes at the step after."""
@@ -46,7 +62,13 @@ class Dialectal(ScheduleSpec):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
     """The dialects that the schedule has besides plain."""
     ONLY_DOUBLE: ClassVar[bool] = False
-    """Whether the schedule is computed in float64 alone, in every dialect."""
+    """Whether the schedule is computed in float64 alone, in every dialect but optax."""
+    ONLY_SINGLE: ClassVar[bool] = False
+    """Whether optax computes the schedule in float32 even with jax_enable_x64: it divides the
+    step, an int32, and JAX gives such a quotient the type float32."""
+    HAS_LENGTH: ClassVar[bool] = False
+    """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects
+    `SHORTENING`."""
 
     # Before all fields whose default depends on it: pydantic sets defaults in order of declaration.
     dialect: ScheduleDialect = "plain"
@@ -66,9 +88,72 @@ class Dialectal(ScheduleSpec):
         return Numbers(
             single=single,
             rounded=self.dialect == "tf1" and not single,
-            folds=self.dialect == "mindspore",  # MindSpore's cells subtract Python's floats
+            # MindSpore's cells and optax subtract Python's floats.
+            folds=self.dialect in ("mindspore", "optax"),
             reciprocals=self.dialect == "tf1" and single,
+            sines=self.dialect == "mindspore",
+            native=self.dialect == "optax",
+            backwards=self.dialect == "optax",
         )
+
+    @property
+    def warmup_numbers(self) -> Numbers:
+        """The precision of the warmup, which is float32 in optax even with jax_enable_x64."""
+        return replace(self.numbers, single=True) if self.dialect == "optax" else self.numbers
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the warmup is part of the schedule's own length."""
+        compressed = self.warmup is not None and self.warmup.after == "compress"
+        return compressed and self.HAS_LENGTH and self.dialect in SHORTENING
+
+    @property
+    def warmup_may_be_empty(self) -> bool:
+        """Whether the warmup may have 0 steps, as in transformers and optax."""
+        return self.dialect in SHORTENING
+
+    def peak(self, lr: float) -> float | None:
+        """Return the value that a warmup rises to; None for the schedule's first value."""
+        # The first value of a float32 schedule is rounded, which optax does after the subtraction.
+        return lr if self.dialect == "optax" else None
+
+    def own_length(self, run: RunLength) -> float:
+        """Return the field `length` in steps, for a schedule that has one."""
+        return run.span(getattr(self, "length", None))
+
+    def curve(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
+        if self.warmup is None or self.dialect not in SHORTENING:
+            return super().curve(lr, run)
+        if self.warmup.length == 0:
+            return self.without_rise(lr, run)
+        after, changes = self.warmup.after, {}
+        if self.shortened:
+            after, length = self.without_warmup(run)
+            # A length of steps need not be whole here: no user has given it.
+            changes = {"length": length}
+        end = self.peak(lr) if self.warmup.end is None else self.warmup.end
+        warmup = self.warmup.model_copy(update={"after": after, "end": end})
+        return super(Dialectal, self.model_copy(update={**changes, "warmup": warmup})).curve(
+            lr, run
+        )
+
+    def without_rise(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule with a warmup of 0 steps."""
+        return self._formula(lr, run)
+
+    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
+        """Return where the schedule starts, and the length that the warmup leaves to it."""
+        # A division by 0 is a division by 1 in transformers.
+        return "delay", max(1, self.own_length(run) - self.warmup_span(run))
+
+    def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
+        """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
+        found = super().behind_warmup(curve, run)
+        if self.warmup is None or self.dialect != "optax":
+            return found
+        # join_schedules gives its parts one type, that of the rise.
+        return lambda t: found(t).astype(np.float32)
 
     @property
     def rounds_warmup(self) -> bool:
@@ -85,8 +170,17 @@ class Dialectal(ScheduleSpec):
         return self.dialect == "torch" and self.precision == "float32"
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if a recursion has more than `MAX_RECURSION` steps."""
+        """Also yield a problem for a recursion of more than `MAX_RECURSION` steps, or in optax."""
         yield from super().problems_in(run)
+        if self.dialect == "optax" and self._warmup_fills(run):
+            assert self.warmup is not None
+            yield RunProblem(
+                ("warmup", "length"),
+                f"length must be shorter than the {counted(self.own_length(run), 'step')} of the "
+                f"schedule, of which the warmup is a part in dialect optax, got "
+                f"{run.in_words(self.warmup.length)}",
+                self.warmup.length,
+            )
         if self.recursive and run.total_steps > MAX_RECURSION:
             yield RunProblem(
                 ("precision",),
@@ -94,6 +188,21 @@ class Dialectal(ScheduleSpec):
                 f"at most {MAX_RECURSION} steps, got {run.total_steps}; use float64",
                 self.precision,
             )
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if the warmup leaves nothing of the schedule, as in transformers."""
+        yield from super().warnings_in(run)
+        if self._warmup_fills(run):
+            yield (
+                f"schedule.warmup: nothing is left of the schedule's "
+                f"{counted(self.own_length(run), 'step')} after the warmup; lr is what "
+                f"{self.dialect} computes then"
+            )
+
+    def _warmup_fills(self, run: RunLength) -> bool:
+        if self.warmup is None or not self.shortened:
+            return False
+        return self.warmup_span(run) >= self.own_length(run)
 
     def cost(self, run: RunLength) -> int:
         """Return the cost, which is higher for a recursion because it computes step by step."""
@@ -116,7 +225,8 @@ class Dialectal(ScheduleSpec):
                 self.dialect,
             )
         # A job that an earlier release accepted is trained with the numbers that it had there.
-        if self.ONLY_DOUBLE and self.precision != "float64" and not are_lifted():
+        double = self.ONLY_DOUBLE and self.dialect != "optax"
+        if double and self.precision != "float64" and not are_lifted():
             reject(
                 ["precision"],
                 f"precision must be float64 for {self.kind}, whose lr is computed in Python's "
@@ -128,6 +238,13 @@ class Dialectal(ScheduleSpec):
                 ["precision"],
                 f"precision must be {' or '.join(PRECISIONS[self.dialect])} in dialect "
                 f"{self.dialect}, got {self.precision!r}",
+                self.precision,
+            )
+        if self.ONLY_SINGLE and (self.dialect, self.precision) == ("optax", "float64"):
+            reject(
+                ["precision"],
+                f"precision must be float32 for {self.kind} in dialect optax, which divides the "
+                f"step in float32 even with jax_enable_x64, got {self.precision!r}",
                 self.precision,
             )
         return self

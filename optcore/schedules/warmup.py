@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
@@ -9,58 +10,120 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.spec.base import Spec
-from optcore.spec.duration import DurationOrShare, RunLength
+from optcore.spec.duration import MomentOrShare, RunLength
 from optcore.spec.errors import reject
 
 After = Literal["delay", "overlap", "compress"]
+Shape = Literal[
+    "linear",
+    "cosine",
+    "exponential",
+    "constant",
+    "sqrt",
+    "square",
+    "one_minus_sqrt",
+    "one_minus_square",
+]
 
 
 class Warmup(Spec):
     """
     A rise to the schedule's first value, over the first steps of the run.
 
-    Writing w for *length*, x for t / w, f for the schedule without the warmup, and peak for *end*
-    (f(0) if *end* is null)::
+    Writing w for *length*, x for t / w, f for the schedule without the warmup, peak for *end*
+    (f(0) if *end* is null) and start for *start* (peak * *start_fraction* if that is given)::
 
-        t <  w:  linear       start + (peak - start) * x
-                 cosine       start + (peak - start) * (1 - cos(pi * x)) / 2
-                 exponential  start * (peak / start) ** x
-                 constant     start
+        t <  w:  linear            start + (peak - start) * x
+                 cosine            start + (peak - start) * (1 - cos(pi * x)) / 2
+                 sqrt              start + (peak - start) * sqrt(x)
+                 square            start + (peak - start) * x ** 2
+                 one_minus_sqrt    start + (peak - start) * (1 - sqrt(1 - x))
+                 one_minus_square  start + (peak - start) * (1 - (1 - x) ** 2)
+                 exponential       start * (peak / start) ** x
+                 constant          start
         t >= w:  delay     f(t - w)                  the schedule starts at t = w
                  overlap   f(t)                      the schedule starts at t = 0
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
-    With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns.
+    With *toward* ``curve``, peak is f(t), the schedule's value at the step itself: an lr of 0.1 for
+    biases comes down to the curve while that of the weights, from 0, rises to it.
+
+    With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns. In
+    dialects transformers and optax, ``compress`` shortens a schedule's *length* by w, so that the
+    schedule ends where it would end without the warmup, even if that is before the run's end.
 
     References:
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
         https://arxiv.org/abs/1706.02677
         delay: Paddle 3.3.1 LinearWarmup, Keras 3.15.1 CosineDecay(warmup_target), torch 2.13
-        SequentialLR; overlap: timm 1.0.31; compress: transformers 5.23, optax 0.2.8
-        warmup_cosine_decay_schedule.
+        SequentialLR; overlap: timm 1.0.31; compress: transformers 5.24, optax 0.2.8
+        warmup_cosine_decay_schedule. one_minus_sqrt: transformers 5.24 get_wsd_schedule. toward
+        curve: the warmup of Ultralytics YOLOv5.
     """
 
-    length: DurationOrShare
+    length: MomentOrShare
     """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with
-    compress it must be shorter than the run. A rise of less than a step concerns the first update
-    alone. PaddleOCR rounds the length to whole steps, half to even, and so does its dialect."""
+    compress it must be shorter than the run, except in dialects transformers and optax, in which
+    it may also be 0. A rise of less than a step concerns the first update alone. PaddleOCR rounds
+    the length to whole steps, half to even, and so does its dialect."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""
+    start_fraction: float | None = Field(None, ge=0, json_schema_extra={"unit": "of the peak"})
+    """The first lr as a fraction of the peak, which replaces start; null to use start. In dialect
+    transformers, the default for wsd is the fraction at which the schedule ends."""
     after: After | None = None
     """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
-    paddleocr and keras. Otherwise it is delay for chain, cycle, cyclic, inverse_sqrt and noam,
-    overlap for greedy, multi_step, per_epoch, piecewise, plateau, step, values and wsd, and
-    compress for the rest."""
-    shape: Literal["linear", "cosine", "exponential", "constant"] = "linear"
+    paddleocr and keras, and for constant, exponential and one_cycle in dialects transformers and
+    optax. Otherwise it is delay for chain, cycle, cyclic, inverse_sqrt and noam, overlap for
+    greedy, multi_step, per_epoch, piecewise, plateau, step, values and wsd, and compress for the
+    rest."""
+    shape: Shape = "linear"
     """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
     """The lr at the end of the rise; null for the schedule's first value. With any other value lr
     jumps after the rise, as in Paddle's LinearWarmup(end_lr)."""
+    toward: Literal["peak", "curve"] = "peak"
+    """Whether the rise goes to the schedule's first value, or end (peak), or at each step toward
+    the schedule's value at that step (curve), which needs after to be overlap."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.start_fraction is not None and self.start != 0:
+            reject(
+                ["start_fraction"],
+                f"start_fraction must not be given together with start, got "
+                f"{self.start_fraction} and {self.start}",
+                self.start_fraction,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_curve_is_followed_from_the_first_step(self) -> Self:
+        if self.toward == "curve" and self.after not in ("overlap", None):
+            reject(
+                ["toward"],
+                f"toward curve needs after to be overlap, since the schedule must have a value "
+                f"during the warmup, got {self.after}",
+                self.toward,
+            )
+        if self.toward == "curve" and self.end is not None:
+            reject(
+                ["end"],
+                f"end must not be given where toward is curve, got {self.end}",
+                self.end,
+            )
+        if self.toward == "curve" and self.shape == "constant":
+            reject(
+                ["toward"],
+                "toward must be peak where shape is constant, which has no end, got curve",
+                self.toward,
+            )
+        return self
 
     @model_validator(mode="after")
     def _exponential_needs_a_start(self) -> Self:
-        if self.shape == "exponential" and self.start == 0:
+        if self.shape == "exponential" and self.start == 0 and not self.start_fraction:
             reject(
                 ["start"],
                 f"start must be positive where shape is exponential, got {self.start}",
@@ -93,6 +156,8 @@ class Warmup(Spec):
             total_steps=run.span(None),
             shape=self.shape,
             end=self.end,
+            start_fraction=self.start_fraction,
+            toward=self.toward,
             numbers=numbers,
         )
 
@@ -104,8 +169,10 @@ def warmup(
     start: float,
     after: After,
     total_steps: float,
-    shape: Literal["linear", "cosine", "exponential", "constant"] = "linear",
+    shape: Shape = "linear",
     end: float | None = None,
+    start_fraction: float | None = None,
+    toward: Literal["peak", "curve"] = "peak",
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """
@@ -126,6 +193,8 @@ def warmup(
         total_steps: the length of the run in steps, with compress greater than *length*.
         shape: the shape of the rise.
         end: the lr at the end of the rise; None for the first value of *curve*.
+        start_fraction: the lr at t = 0 as a fraction of *end*, in place of *start*.
+        toward: whether the rise goes to *end* or, at each t, toward curve(t).
         numbers: the precision and rounding with which a linear rise is computed.
     """
     if length == 0:
@@ -133,8 +202,12 @@ def warmup(
     # Taken once: if a metric changes lr during the rise, or a state is restored later, the rise
     # stays the same, so that a resumed run has the same rise.
     peak = float(curve(np.zeros(1))[0]) if end is None else end
-    rise = _rise(length, start, peak, shape, numbers)
+    low = start if start_fraction is None else peak * start_fraction
+    rise = _rise(length, low, peak, shape, numbers)
     offset = 0 if after == "overlap" else length
+    if toward == "curve":
+        moving = _moving_rise(curve, length, start, start_fraction, shape)
+        return lambda t: np.where(t < length, moving(np.minimum(t, length)), curve(t))
 
     def f(t: Array) -> Array:
         since = np.maximum(t - offset, 0.0)
@@ -149,13 +222,45 @@ def warmup(
 
 
 def _rise(length: float, start: float, peak: float, shape: str, numbers: Numbers) -> Curve:
-    low, height, n = numbers.lr(start), numbers.lr(peak) - numbers.lr(start), numbers(length)
-    # The shapes below are in float64: the warmups of Keras and MindSpore are linear.
-    if shape == "constant":
-        return lambda t: np.full_like(t, start)
-    if shape == "exponential":
-        return lambda t: start * DOUBLE.power(peak / start, t / length)
-    if shape == "cosine":
-        return lambda t: start + (peak - start) * (1 - np.cos(np.pi * t / length)) / 2
+    # The other shapes are in float64: the warmups of Keras, MindSpore and optax are linear.
+    if shape != "linear":
+        return lambda t: _between(start, peak, t / length, shape)
+    n = numbers(length)
+    if numbers.backwards:
+        # optax has no rise, only a fall whose end may be above its start.
+        one, depth, top = numbers(1), numbers.difference(start, peak), numbers(peak)
+        return lambda t: depth * (one - numbers.steps(t) / n) + top
+    low, height = numbers.lr(start), numbers.lr(peak) - numbers.lr(start)
     # Divided first, as in Keras and MindSpore.
     return lambda t: low + height * (numbers.steps(t) / n)
+
+
+def _moving_rise(
+    curve: Curve, length: float, start: float, start_fraction: float | None, shape: str
+) -> Curve:
+    def f(t: Array) -> Array:
+        peak = np.asarray(curve(t))
+        low = np.full_like(peak, start) if start_fraction is None else peak * start_fraction
+        return _between(low, peak, t / length, shape)
+
+    return f
+
+
+def _between(start: float | Array, peak: float | Array, x: Array, shape: str) -> Array:
+    """Return the lr at the fraction *x* (0..1) of a rise from *start* to *peak*."""
+    if shape == "constant":
+        return np.full_like(x, start)
+    if shape == "exponential":
+        return np.asarray(start * DOUBLE.power(peak / start, x))
+    return np.asarray(start + (peak - start) * RISES[shape](x))
+
+
+RISES: Mapping[str, Curve] = {
+    "linear": lambda x: x,
+    "cosine": lambda x: (1 - np.cos(np.pi * x)) / 2,
+    "sqrt": np.sqrt,
+    "square": lambda x: x * x,
+    "one_minus_sqrt": lambda x: 1 - np.sqrt(1 - x),
+    "one_minus_square": lambda x: 1 - (1 - x) ** 2,
+}
+"""Shape -> the part of the rise that is over at the fraction x (0..1) of the warmup."""

@@ -64,25 +64,26 @@ Duration = Annotated[
 """``500`` is 500 steps, ``{"epochs": 5}`` is five epochs."""
 
 
-def _form_or_share(value: Any) -> str:  # noqa: ANN401
-    shares = isinstance(value, Share) or (isinstance(value, dict) and "fraction" in value)
-    return f"{TAG}share" if shares else _form(value)
-
-
-DurationOrShare = Annotated[
-    Annotated[Steps, Tag(f"{TAG}steps")]
-    | Annotated[Epochs, Tag(f"{TAG}epochs")]
-    | Annotated[Share, Tag(f"{TAG}share")],
-    Discriminator(_form_or_share),
-]
-"""A duration, or ``{"fraction": 0.1}``, a tenth of the run."""
-
 Moment = Annotated[
     Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
     | Annotated[Epochs, Tag(f"{TAG}epochs")],
     Discriminator(_form),
 ]
 """A point in the run: the step 0, 1, ..., or a number of epochs."""
+
+
+def _form_or_share(value: Any) -> str:  # noqa: ANN401
+    shares = isinstance(value, Share) or (isinstance(value, dict) and "fraction" in value)
+    return f"{TAG}share" if shares else _form(value)
+
+
+MomentOrShare = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
+    | Annotated[Epochs, Tag(f"{TAG}epochs")]
+    | Annotated[Share, Tag(f"{TAG}share")],
+    Discriminator(_form_or_share),
+]
+"""A point in the run, or ``{"fraction": 0.1}``, a tenth of the run."""
 
 
 class RunLength(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 Spec = dict[str, Any]
 Kwargs = dict[str, Any]
 """lr_scheduler_kwargs; a builder removes what it reads."""
+OURS = {"dialect": "transformers"}
 DEFAULT_TIMESCALE = 10_000
 SHAPES = {
     "linear": "linear",
@@ -64,12 +65,16 @@ def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
 
 
 def _linear(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    return {"kind": "linear", **warmup.spec("compress")}
+    return {"kind": "linear", **OURS, **warmup.spec("compress")}
 
 
 def _cosine(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    _half_a_wave(kwargs)
-    return {"kind": "cosine", **warmup.spec("compress")}
+    return {"kind": "cosine", **OURS, **_waves(kwargs), **warmup.spec("compress")}
+
+
+def _waves(kwargs: Kwargs) -> Spec:
+    cycles = float(kwargs.pop("num_cycles", 0.5))
+    return {} if cycles == 0.5 else {"num_cycles": cycles}  # noqa: PLR2004  half a wave
 
 
 def _half_a_wave(kwargs: Kwargs) -> None:
@@ -78,14 +83,15 @@ def _half_a_wave(kwargs: Kwargs) -> None:
 
 
 def _restarts(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    if int(kwargs.pop("num_cycles", 1)) != 1:
-        raise NotConvertible("is converted with num_cycles 1 only")
-    return {"kind": "cosine", **warmup.spec("compress")}
+    cycles = float(kwargs.pop("num_cycles", 1))
+    spec = {"kind": "cosine_restarts", **OURS, "num_cycles": cycles}
+    return spec | warmup.spec("compress")
 
 
 def _polynomial(kwargs: Kwargs, warmup: Warmup) -> Spec:
     end, power = float(kwargs.pop("lr_end", 1e-7)), float(kwargs.pop("power", 1.0))
-    return {"kind": "polynomial", "end": end, "power": power, **warmup.spec("compress")}
+    spec = {"kind": "polynomial", **OURS, "end": end, "power": power}
+    return spec | warmup.spec("compress")
 
 
 def _constant(kwargs: Kwargs, warmup: Warmup) -> Spec:
@@ -105,12 +111,12 @@ def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
 
 
 def _min_lr(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    _half_a_wave(kwargs)
+    waves = _waves(kwargs)
     given, rate = kwargs.pop("min_lr", None), kwargs.pop("min_lr_rate", None)
     if (given is None) == (rate is None):
         raise NotConvertible("needs one of min_lr and min_lr_rate in lr_scheduler_kwargs")
     end = {"end": float(given)} if given is not None else {"end_fraction": float(rate)}
-    return {"kind": "cosine", **end, **warmup.spec("compress")}
+    return {"kind": "cosine", **OURS, **waves, **end, **warmup.spec("compress")}
 
 
 def _stable(kwargs: Kwargs, warmup: Warmup) -> Spec:

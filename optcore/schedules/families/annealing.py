@@ -1,4 +1,4 @@
-"""Annealing: lr falls to an end value along a line, a power or a hyperbolic tangent."""
+"""Annealing: what all schedules share in which lr falls to an end value."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from optcore.schedules.base import (
-    Example,
     Fraction,
     Rate,
     RunProblem,
     ScheduleSpec,
-    Variants,
     at_least_a_step,
 )
-from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
-from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
-from optcore.schedules.numerics.recursion import SINGLE, Single, products
-from optcore.spec.duration import Duration, RunLength, counted
+from optcore.schedules.dialects import Dialectal
+from optcore.schedules.numerics.numbers import Curve, Numbers
+from optcore.spec.duration import Duration, Epochs, Moment, RunLength, counted
 from optcore.spec.errors import reject
 
 
@@ -52,12 +49,13 @@ class Annealing(ScheduleSpec):
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
-        yield from at_least_a_step("length", self.length, run)
+        if not self.may_be_empty:
+            yield from at_least_a_step("length", self.length, run)
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if the fall is cut off by the end of the run."""
         yield from super().warnings_in(run)
-        over = self.offset(run) + run.span(self.length)
+        over = self.offset(run) + self.num_steps(run)
         # Not at a fraction of a step after the end: the run itself is rounded to whole steps.
         if math.floor(over) > run.total_steps:
             fraction = self.end_fraction
@@ -67,6 +65,15 @@ class Annealing(ScheduleSpec):
                 f"{counted(over, 'step')}, the run after {run.total_steps}"
             )
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the length may be 0."""
+        return False
+
+    def num_steps(self, run: RunLength) -> float:
+        """Return the step, without a delay by the warmup, at which the fall is over."""
+        return run.span(self.length)
+
     def _ends(self) -> dict[str, Any]:
         return {"end": self.end, "end_fraction": self.end_fraction}
 
@@ -75,161 +82,74 @@ class Annealing(ScheduleSpec):
         return self.end if self.end_fraction is None else lr * self.end_fraction
 
 
-class Linear(Annealing, Dialectal):
-    """
-    A straight line from lr, or a fraction of lr, to *end*; lr then stays at *end*.
-
-    Writing s for lr * *start_fraction* and e for *end*, or for lr * *end_fraction* if that is
-    given::
-
-        f(t) = s + (e - s) * min(t, length) / length
-
-    References:
-        torch 2.13 LinearLR(start_factor, end_factor, total_iters); Paddle 3.3.1 LinearLR.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
-    EXAMPLE: ClassVar[Example] = {}
-    VARIANTS: ClassVar[Variants] = {
-        "start_fraction 0.3, end 1": {"start_fraction": 0.3, "end": 1.0}
-    }
-
-    kind: Literal["linear"]
-    start_fraction: Fraction = 1.0
-    """The start of the line, as a fraction of lr; positive in dialect torch."""
-
-    @model_validator(mode="after")
-    def _torch_starts_above_zero(self) -> Self:
-        if self.dialect == "torch" and self.start_fraction == 0:
-            reject(
-                ["start_fraction"],
-                f"start_fraction must be positive in dialect torch, whose LinearLR multiplies "
-                f"the current lr, got {self.start_fraction}",
-                self.start_fraction,
-            )
-        return self
-
-    def num_warmup_steps(self, run: RunLength) -> int:
-        """Return the number of warmup steps, including those of a rising line (torch's warmup)."""
-        before = super().num_warmup_steps(run)
-        climbs = self.end_fraction is not None and self.start_fraction < self.end_fraction
-        # A line as long as the run is the schedule itself, not a rise before it.
-        if self.length is None or not climbs:
-            return before
-        return min(run.total_steps, before + math.ceil(run.span(self.length)))
-
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.span(self.length)
-        if self.recursive:
-            # The fraction itself: lr * fraction / lr may be rounded to another number or be 0 / 0.
-            factor = self.end / lr if self.end_fraction is None else self.end_fraction
-            return recursive_linear(
-                lr=lr, length=length, start_factor=self.start_fraction, end_factor=factor
-            )
-        return linear(lr=lr, length=length, start_fraction=self.start_fraction, **self._ends())
-
-
 # Annealing first: pydantic takes fields from the last base class first, so that `dialect` comes
 # before `end`. In the other order, the default of `end` would be that of plain in all dialects.
-class Polynomial(Annealing, Dialectal):
-    """
-    A fall from lr to *end* by a power of the time that is left; lr then stays at *end*.
+class Fall(Annealing, Dialectal):
+    """Base class for falls along a power of the time that is left, which may begin late."""
 
-    Writing e for *end*, or for lr * *end_fraction* if that is given::
+    ONLY_SINGLE: ClassVar[bool] = True
+    HAS_LENGTH: ClassVar[bool] = True
 
-        f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
-        cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
+    length: Moment | None = None
+    """How long the fall takes; null for the whole run, or what is left of it after begin. In
+    dialect optax it may be 0: lr then stays at its first value."""
+    begin: Moment = 0
+    """The first step of the fall; lr is constant before it."""
 
-    With *cycle*, lr is at its end at t = k * length and restarts one step later.
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the length may be 0, as in optax."""
+        return self.dialect == "optax"
 
-    References:
-        torch 2.13 PolynomialLR (no end, no cycle); Paddle 3.3.1 PolynomialDecay; TF 2.21
-        tf.compat.v1.train.polynomial_decay; Keras 3.15.1 PolynomialDecay; MindSpore 2.10
-        PolynomialDecayLR and polynomial_decay_lr; PaddleOCR Linear and DecayLearningRate (which
-        ignores its end_lr: the end is always 0).
-    """
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if the fall has no steps, or begins after the run."""
+        yield from super().warnings_in(run)
+        yield from late("begin", self.begin, self.offset(run), run)
+        yield from never("length", self.length)
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
-        "torch",
-        "paddle",
-        "paddleocr",
-        "mindspore",
-        "keras",
-        "tf1",
-    )
-    EXAMPLE: ClassVar[Example] = {"power": 2.0}
-    VARIANTS: ClassVar[Variants] = {
-        "power 0.5": {"power": 0.5},
-        "length 80, cycle": {"length": 80, "cycle": True},
-    }
+    def num_steps(self, run: RunLength) -> float:
+        """Return the step, without a delay by the warmup, at which the fall is over."""
+        return run.span(self.begin) + self.own_length(run)
 
-    kind: Literal["polynomial"]
-    end: Rate = by_dialect(0.0, paddle=1e-4, keras=1e-4, tf1=1e-4, ge=0)
-    """The lr at the end of the fall, as an absolute value."""
-    power: float = Field(1.0, gt=0, le=1000)
-    """The exponent: 1 gives a straight line, and above 1 the fall is fast at first."""
-    cycle: bool = False
-    """Whether lr restarts after each length, from a lower value and more slowly each time,
-    instead of staying at its end."""
+    def own_length(self, run: RunLength) -> float:
+        """Return the length of the fall in steps; null is the rest of the run."""
+        if self.length is None:
+            return max(1, run.span(None) - run.span(self.begin))
+        # A fall without steps is never begun, but must not be divided by.
+        return run.span(self.length) or 1
 
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.span(self.length)
-        # torch's PolynomialLR has neither an end nor cycles: with either there is nothing to copy.
-        if self.recursive and self.absolute_end(lr) == 0 and not self.cycle:
-            return recursive_polynomial(lr=lr, length=length, power=self.power)
-        return polynomial(
-            lr=lr,
-            length=length,
-            power=self.power,
-            cycle=self.cycle,
-            numbers=self.numbers,
-            **self._ends(),
+    def without_warmup(self, run: RunLength) -> tuple[Literal["delay", "overlap"], float]:
+        """Return where the fall starts, and the length that the warmup leaves to it."""
+        # A fall without steps is over: transformers has no step with the peak then.
+        if self._warmup_fills(run):
+            return "overlap", self.own_length(run)
+        return super().without_warmup(run)
+
+    def behind_start(self, curve: Curve, run: RunLength) -> Curve:
+        """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
+        if self.length == 0:
+            return lambda t: np.asarray(curve(np.zeros_like(t)))
+        return held(curve, begin=run.span(self.begin))
+
+
+def late(name: str, moment: int | Epochs, offset: float, run: RunLength) -> Iterator[str]:
+    """Yield a warning if the run ends before *moment*, the value of the field *name*."""
+    step = offset + run.span(moment)
+    if step >= run.total_steps:
+        yield f"schedule.{name}: step {step:.12g} is never reached in a run of " + counted(
+            run.total_steps, "step"
         )
 
 
-class Tanh(Annealing):
-    """
-    A hyperbolic tangent from lr down to *end*: flat, steep, flat.
+def never(name: str, duration: int | Epochs | None) -> Iterator[str]:
+    """Yield a warning if *duration*, the value of the field *name*, is 0 steps."""
+    if duration == 0:
+        yield f"schedule.{name}: lr never leaves its first value, since {name} is 0 steps"
 
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
-    given::
 
-        f(t) = e + (lr - e) * (1 - tanh(lower * (1 - x) + upper * x)) / 2    for t < length
-        f(t) = e                                                           for t >= length
-
-    References:
-        Hsueh et al., Stochastic Gradient Descent with Hyperbolic-Tangent Decay, 2019.
-        https://arxiv.org/abs/1806.01593
-        timm 1.0.31 TanhLRScheduler.
-    """
-
-    EXAMPLE: ClassVar[Example] = {}
-    VARIANTS: ClassVar[Variants] = {"upper 6": {"upper": 6.0}}
-
-    kind: Literal["tanh"]
-    lower: float = Field(-7.0, ge=-50, le=50)
-    """The argument of tanh at the start."""
-    upper: float = Field(3.0, ge=-50, le=50)
-    """The argument of tanh at the end, which must be above lower."""
-
-    @model_validator(mode="after")
-    def _falls(self) -> Self:
-        if not self.lower < self.upper:
-            reject(
-                ["upper"],
-                f"upper must be above lower, got {self.upper} and {self.lower}",
-                self.upper,
-            )
-        return self
-
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        return tanh(
-            lr=lr,
-            length=run.span(self.length),
-            lower=self.lower,
-            upper=self.upper,
-            **self._ends(),
-        )
+def held(curve: Curve, *, begin: float) -> Curve:
+    """Return f(t) = curve(max(t - begin, 0))."""
+    return curve if begin == 0 else lambda t: curve(np.maximum(t - begin, 0.0))
 
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
@@ -247,96 +167,3 @@ def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers)
     # TF and Keras subtract alpha from 1 in Python, so the difference is rounded, not alpha.
     top, rest, part = numbers.lr(lr), numbers(1 - end_fraction), numbers(end_fraction)
     return lambda left: np.asarray(top * (rest * left + part))
-
-
-def linear(
-    *,
-    lr: float,
-    length: float,
-    end: float = 0.0,
-    end_fraction: float | None = None,
-    start_fraction: float = 1.0,
-) -> Curve:
-    """Return f(t) = s + (e - s) * min(t, length) / length; s is lr * start_fraction, e the end."""
-    start = lr * start_fraction
-    stop = end if end_fraction is None else lr * end_fraction
-    return lambda t: start + (stop - start) * (np.minimum(t, length) / length)
-
-
-def recursive_linear(*, lr: float, length: float, start_factor: float, end_factor: float) -> Curve:
-    """Return the line from lr * start_factor to lr * end_factor, by torch's products in float32."""
-    # In MindSpore these are Python's floats, rounded once, when combined with the step, a tensor.
-    rise = np.float32(end_factor - start_factor)
-    base = np.float32(length * start_factor)
-    first = float(np.float32(lr) * np.float32(start_factor))
-
-    def factors(t: Single) -> Single:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # After an end of 0 this may divide by 0; np.where below discards the result.
-            factor = np.float32(1) + rise / (base + (t - np.float32(1)) * rise)
-        return np.where(t > length, np.float32(1), factor).astype(np.float32)
-
-    return products(first, factors)
-
-
-def polynomial(
-    *,
-    lr: float,
-    length: float,
-    end: float = 0.0,
-    end_fraction: float | None = None,
-    power: float = 1.0,
-    cycle: bool = False,
-    numbers: Numbers = DOUBLE,
-) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power."""
-    lr_at = between(lr, end, end_fraction, numbers)
-    n, one, exponent = numbers(length), numbers(1), numbers(power)
-
-    def f(t: Array) -> Array:
-        at = numbers.steps(t)
-        if cycle:
-            # k would be 0 at t = 0. TF handles t = 0 separately, with the same result.
-            whole: Any = n * np.maximum(np.ceil(numbers.share(at, n)), one)
-        else:
-            at, whole = np.minimum(at, n), n
-        # TF1's graph optimizer turns only divisions by a constant into products.
-        part = at / whole if cycle else numbers.share(at, n)
-        return lr_at(numbers.power(one - part, exponent))
-
-    return f
-
-
-def recursive_polynomial(*, lr: float, length: float, power: float) -> Curve:
-    """Return lr * (1 - min(t, length) / length) ** power, by torch's products in float32."""
-    n, one = np.float32(length), np.float32(1)
-
-    def factors(t: Single) -> Single:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (one - t / n) / (one - (t - one) / n)
-        # Replaced before the power: after the end a ratio may be infinite.
-        found = SINGLE.power(np.where(t > n, one, ratio), np.float32(power))
-        return np.asarray(found, np.float32)
-
-    return products(lr, factors)
-
-
-def tanh(
-    *,
-    lr: float,
-    length: float,
-    end: float = 0.0,
-    end_fraction: float | None = None,
-    lower: float = -7.0,
-    upper: float = 3.0,
-) -> Curve:
-    """Return a hyperbolic tangent from lr at t = 0 to the end value at t = length."""
-    lr_at = between(lr, end, end_fraction, DOUBLE)
-
-    def f(t: Array) -> Array:
-        x = t / length
-        # At x = 1, (1 - tanh(upper)) / 2 of the fall is left, 0.25 % by default; timm drops it.
-        left = (1 - np.tanh(lower * (1 - x) + upper * x)) / 2
-        return lr_at(np.where(t < length, left, 0.0))
-
-    return f

@@ -27,14 +27,20 @@ class Cosine(Annealing, Dialectal):
         past_end hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
         past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
-    After *length*, lr rises again in torch and Paddle, with a period of 2 * length; in TF, Keras
-    and MindSpore lr stays at its end. TF and Keras call end_fraction alpha.
+    With *num_cycles*, pi becomes 2 * pi * num_cycles; with *exponent*, the fraction of the height
+    becomes ((1 + cos(...)) / 2) ** exponent.
+
+    After *length*, lr rises again in torch, Paddle and transformers, with a period of 2 * length;
+    in TF, Keras, MindSpore and optax lr stays at its end. TF, Keras and optax call end_fraction
+    alpha, transformers min_lr_rate.
 
     References:
         Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
         torch 2.13 CosineAnnealingLR; Paddle 3.3.1 CosineAnnealingDecay; TF 2.21
         tf.compat.v1.train.cosine_decay; Keras 3.15.1 CosineDecay; MindSpore 2.10 CosineDecayLR
-        and cosine_decay_lr; PaddleOCR Cosine.
+        and cosine_decay_lr; PaddleOCR Cosine; transformers 5.24 get_cosine_schedule_with_warmup
+        and get_cosine_with_min_lr_schedule_with_warmup; optax 0.2.8 cosine_decay_schedule and
+        warmup_cosine_decay_schedule.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -44,18 +50,27 @@ class Cosine(Annealing, Dialectal):
         "mindspore",
         "keras",
         "tf1",
+        "transformers",
+        "optax",
     )
+    HAS_LENGTH: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
         "length 200, past_end rise": {"length": 200, "past_end": "rise"},
         "end_fraction 0.3": {"end_fraction": 0.3},
+        "num_cycles 1.5": {"num_cycles": 1.5},
+        "exponent 2": {"exponent": 2.0},
     }
 
     kind: Literal["cosine"]
     past_end: Literal["hold", "rise"] = by_dialect(
-        "hold", torch="rise", paddle="rise", paddleocr="rise"
+        "hold", torch="rise", paddle="rise", paddleocr="rise", transformers="rise"
     )
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
+    num_cycles: float = Field(0.5, gt=0, le=1e6)
+    """The number of waves in length: 0.5 is one fall, 1.5 is a fall, a rise and a fall."""
+    exponent: float = Field(1.0, gt=0, le=1000)
+    """The exponent of the wave: above 1, lr falls earlier."""
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if lr rises again before the run ends."""
@@ -71,11 +86,22 @@ class Cosine(Annealing, Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.span(self.length)
-        # lr always rises again in torch's scheduler: with hold there is nothing to copy.
-        if self.recursive and self.past_end == "rise":
+        # torch has one wave, which always rises again: with hold there is nothing to copy.
+        plain = (self.past_end, self.num_cycles, self.exponent) == ("rise", 0.5, 1.0)
+        if self.recursive and plain:
             return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
+        ends = self._ends()
+        # optax's warmup_cosine_decay_schedule turns its end_value into a fraction.
+        if self.dialect == "optax" and self.end_fraction is None and lr > 0:
+            ends = {"end_fraction": self.end / lr}
         return cosine(
-            lr=lr, length=length, past_end=self.past_end, numbers=self.numbers, **self._ends()
+            lr=lr,
+            length=length,
+            past_end=self.past_end,
+            num_cycles=self.num_cycles,
+            exponent=self.exponent,
+            numbers=self.numbers,
+            **ends,
         )
 
 
@@ -124,8 +150,8 @@ class TwoStepCosine(Annealing, Dialectal):
         first = self.offset(run) + run.span(self.first)
         if self.after_first == "zero" and first < run.total_steps - 1:
             yield (
-                f"schedule.after_first: lr stays at its end after step {first:.12g}, as in PaddleOCR; "
-                "jump starts the second cosine there"
+                f"schedule.after_first: lr stays at its end after step {first:.12g}, as in "
+                "PaddleOCR; jump starts the second cosine there"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -146,22 +172,27 @@ def cosine(
     end: float = 0.0,
     end_fraction: float | None = None,
     past_end: Literal["hold", "rise"] = "hold",
+    num_cycles: float = 0.5,
+    exponent: float = 1.0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
     """Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2."""
     lr_at = between(lr, end, end_fraction, numbers)
-    pi, n, half, one = numbers(np.pi), numbers(length), numbers(0.5), numbers(1)
-    ratio_first = end_fraction is not None  # TF divides before it multiplies, the others after
+    # Twice 0.5 is exactly 1, so that one fall is computed with pi itself.
+    pi, n, half, one = numbers(np.pi * (2 * num_cycles)), numbers(length), numbers(0.5), numbers(1)
+    # TF divides before it multiplies, the others after.
+    ratio_first = end_fraction is not None and not numbers.native
 
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
-        if numbers.folds and numbers.single:
+        if numbers.sines and numbers.single:
             # MindSpore 2.10's CosineDecayLR computes a sine; its lists, in float64, a cosine.
             wave = numbers.sin(pi * (at / n + half))
         else:
             wave = numbers.cos(numbers.share(at, n, pi) if ratio_first else pi * at / n)
         # A product with a half is exact, so its place is free: MindSpore halves lr - end.
-        return lr_at(half * (one + wave))
+        left = half * (one + wave)
+        return lr_at(left if exponent == 1 else numbers.power(left, numbers(exponent)))
 
     return f
 

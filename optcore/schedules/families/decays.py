@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, finite_power
+from optcore.schedules.base import (
+    Example,
+    Rate,
+    RunProblem,
+    Variants,
+    at_least_a_step,
+    finite_power,
+)
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
+from optcore.schedules.families.annealing import held, late, never
+from optcore.schedules.families.piecewise import constant
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import Single, from_table
-from optcore.spec.duration import Duration, RunLength
+from optcore.schedules.warmup import After
+from optcore.spec.duration import Moment, RunLength
+from optcore.spec.errors import reject
 
 # A float32 multiplied by 0.99 again and again no longer changes after 10,000 products.
 SETTLING = 16_384
@@ -23,15 +34,17 @@ SETTLING = 16_384
 class Decay(Dialectal):
     """Base class for decays, in which *rate* applies once in each period of *every* steps."""
 
-    every: Duration = 1
-    """The period in which rate applies once; with 1, rate applies at each step."""
+    every: Moment = 1
+    """The period in which rate applies once; with 1, rate applies at each step. It may be 0 for
+    exponential in dialect optax: lr then stays at its first value."""
     staircase: bool = False
     """Whether lr changes only once per period, because t / every is rounded down."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *every* comes to 0 steps."""
         yield from super().problems_in(run)
-        yield from at_least_a_step("every", self.every, run)
+        if self.dialect != "optax":
+            yield from at_least_a_step("every", self.every, run)
 
 
 class Exponential(Decay):
@@ -42,10 +55,14 @@ class Exponential(Decay):
 
         f(t) = lr * rate ** (t / every)
 
+    The decay begins at the step *begin*; before it, lr is constant. With *end*, lr stays at *end*
+    once it is reached.
+
     References:
         torch 2.13 ExponentialLR and Paddle 3.3.1 ExponentialDecay (gamma; every = 1); TF 2.21
         tf.compat.v1.train.exponential_decay; Keras 3.15.1 ExponentialDecay; MindSpore 2.10
-        ExponentialDecayLR and exponential_decay_lr.
+        ExponentialDecayLR and exponential_decay_lr; optax 0.2.8 exponential_decay and
+        warmup_exponential_decay_schedule (every is transition_steps, begin transition_begin).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -54,21 +71,57 @@ class Exponential(Decay):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
+    # optax's transition_steps does not contain the warmup.
+    AFTERS: ClassVar[Mapping[str, After]] = {"optax": "delay"}
+    ONLY_SINGLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"rate": 0.5, "every": 100}
-    VARIANTS: ClassVar[Variants] = {"staircase": {"rate": 0.5, "every": 100, "staircase": True}}
+    VARIANTS: ClassVar[Variants] = {
+        "staircase": {"rate": 0.5, "every": 100, "staircase": True},
+        "begin 100, end 0.4": {"rate": 0.5, "every": 100, "begin": 100, "end": 0.4},
+    }
 
     kind: Literal["exponential"]
-    rate: float = Field(gt=0)
-    """The factor for lr in one period of every steps; torch and Paddle call it gamma."""
+    rate: float = Field(ge=0)
+    """The factor for lr in one period of every steps; torch and Paddle call it gamma. It must be
+    positive but in dialect optax, where lr stays at its first value with a rate of 0."""
+    begin: Moment = 0
+    """The first step of the decay; lr is constant before it."""
+    end: Rate | None = None
+    """The lr at which the decay stops: the lowest value, or the highest if rate is at least 1; null
+    for none."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if lr overflows during the run."""
         yield from super().problems_in(run)
-        times = run.total_steps / run.span(self.every)
+        times = run.total_steps / (run.span(self.every) or 1)
         yield from finite_power("rate", self.rate, times)
 
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning if lr never changes, or only after the run."""
+        yield from super().warnings_in(run)
+        yield from late("begin", self.begin, self.offset(run), run)
+        yield from never("every", self.every)
+        if self.rate == 0:
+            yield "schedule.rate: lr never leaves its first value, since rate is 0"
+
+    @model_validator(mode="after")
+    def _only_optax_has_no_rate(self) -> Self:
+        if self.rate == 0 and self.dialect != "optax":
+            reject(["rate"], f"rate must be positive, got {self.rate}", self.rate)
+        return self
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.rate == 0 or self.every == 0:
+            return constant(lr=lr, numbers=self.numbers)
+        curve = held(self._decay(lr, run), begin=run.span(self.begin))
+        if self.end is None:
+            return curve
+        end, stop = self.numbers(self.end), np.maximum if self.rate < 1 else np.minimum
+        return lambda t: stop(curve(t), end)
+
+    def _decay(self, lr: float, run: RunLength) -> Curve:
         every = run.span(self.every)
         # torch's ExponentialLR multiplies at every step; for longer periods torch has no schedule.
         if self.recursive and every == 1:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import Example, RunProblem, ScheduleSpec, at_least_a_step
+from optcore.schedules.base import Example, RunProblem, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
 from optcore.schedules.numerics.numbers import Array, Curve
-from optcore.schedules.warmup import After
-from optcore.spec.duration import Duration, RunLength
+from optcore.schedules.warmup import After, Warmup
+from optcore.spec.duration import Duration, Epochs, RunLength
 
 
 class Noam(Dialectal):
@@ -57,7 +57,15 @@ class Noam(Dialectal):
         return noam(lr=lr, d_model=self.d_model, warmup_steps=run.span(self.warmup_steps))
 
 
-class InverseSqrt(ScheduleSpec):
+def _timescale(data: dict[str, Any]) -> int | Epochs:
+    """Return the default of `InverseSqrt.timescale` in a spec with the fields *data*."""
+    warmup = data.get("warmup")
+    if data.get("dialect") == "transformers" and isinstance(warmup, Warmup):
+        return warmup.length or 10_000
+    return 10_000
+
+
+class InverseSqrt(Dialectal):
     """
     The inverse square root of t, usually after a warmup as long as *timescale*.
 
@@ -68,16 +76,21 @@ class InverseSqrt(ScheduleSpec):
     After a warmup of w = timescale steps with ``delay``, this is lr * sqrt(w / t).
 
     References:
-        transformers 5.23 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
+        transformers 5.24 get_inverse_sqrt_schedule; fairseq inverse_sqrt.
     """
 
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers",)
     # After a delaying warmup of w = timescale steps, f(t) is the usual lr * sqrt(w / t).
     AFTER: ClassVar[After] = "delay"
     EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
 
     kind: Literal["inverse_sqrt"]
-    timescale: Duration = 10_000
-    """The time after which lr has fallen to lr / sqrt(2)."""
+    timescale: Duration = Field(
+        default_factory=_timescale,
+        json_schema_extra={"defaults": {"plain": 10_000, "transformers": None}},
+    )
+    """The time after which lr has fallen to lr / sqrt(2). In dialect transformers the default is
+    the length of the warmup, if there is one."""
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if *timescale* comes to 0 steps."""

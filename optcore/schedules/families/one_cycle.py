@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, Rate, RunProblem, Variants, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.families.piecewise import interpolated
 from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.schedules.warmup import After
 from optcore.spec.duration import Duration, RunLength
 from optcore.spec.errors import reject
 
@@ -36,15 +38,20 @@ class OneCycle(Dialectal):
     which may make lr negative, and fail at the step after that; in their dialects a run of more
     than n + 1 steps is an error.
 
+    In optax, phases end at whole steps: at int(p * n), int(q * n) (q for *pct_final*, with three
+    phases) and n. If the first is 0, the cycle starts at its peak.
+
     Momentum can follow the same curve upside down: with 0.95 for *start* and *end*, and 0.85 as the
     momentum of the optimizer.
 
     References:
         Smith and Topin, Super-Convergence, 2018. https://arxiv.org/abs/1708.07120
-        torch 2.13 OneCycleLR; Paddle 3.3.1 OneCycleLR; PaddleOCR OneCycle.
+        torch 2.13 OneCycleLR; Paddle 3.3.1 OneCycleLR; PaddleOCR OneCycle; optax 0.2.8
+        cosine_onecycle_schedule and linear_onecycle_schedule (which has three phases).
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr", "optax")
+    AFTERS: ClassVar[Mapping[str, After]] = {"optax": "delay"}
     # mindspore.experimental has no OneCycleLR to copy.
     ONLY_DOUBLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {}
@@ -70,7 +77,10 @@ class OneCycle(Dialectal):
     """The shape of each phase."""
     three_phase: bool = False
     """Whether lr falls in two phases: to its first value, in as many steps as the rise takes, and
-    then to its last value."""
+    then to its last value. In optax, the first of them ends at pct_final."""
+    pct_final: float | None = by_dialect(None, optax=0.85, gt=0, le=1)
+    """The fraction of the cycle in which the first two of three phases end; in dialect optax
+    alone."""
     past_end: Literal["hold", "go_on"] = by_dialect(
         "hold", torch="go_on", paddle="go_on", paddleocr="go_on"
     )
@@ -79,7 +89,7 @@ class OneCycle(Dialectal):
 
     @model_validator(mode="after")
     def _three_phases_fit(self) -> Self:
-        if self.three_phase and self.pct_start >= 0.5:  # noqa: PLR2004
+        if self.dialect != "optax" and self.three_phase and self.pct_start >= 0.5:  # noqa: PLR2004
             reject(
                 ["pct_start"],
                 f"pct_start must be below 0.5 with three phases, got {self.pct_start}",
@@ -87,10 +97,44 @@ class OneCycle(Dialectal):
             )
         return self
 
+    @model_validator(mode="after")
+    def _only_optax_has_a_pct_final(self) -> Self:
+        optax = self.dialect == "optax"
+        if not optax and self.pct_final is not None:
+            reject(
+                ["pct_final"],
+                f"pct_final exists in dialect optax alone, got {self.pct_final} in {self.dialect}",
+                self.pct_final,
+            )
+        if optax and not self.three_phase and self.pct_final != 0.85:  # noqa: PLR2004
+            reject(
+                ["pct_final"],
+                f"pct_final needs three_phase to be true, got {self.pct_final}",
+                self.pct_final,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _optax_multiplies_and_holds(self) -> Self:
+        if self.dialect != "optax":
+            return self
+        if self.past_end == "go_on":
+            reject(["past_end"], "past_end must be hold in dialect optax, got go_on", "go_on")
+        if self.start == 0:
+            reject(
+                ["start"],
+                f"start must be positive in dialect optax, whose values are products, "
+                f"got {self.start}",
+                self.start,
+            )
+        return self
+
     def num_warmup_steps(self, run: RunLength) -> int:
         """Return the number of warmup steps, including the steps up to the peak."""
         before = super().num_warmup_steps(run)
         length = run.span(self.length)
+        if self.dialect == "optax":
+            return min(run.total_steps, before + int(self.pct_start * length))
         return min(run.total_steps, before + max(0, math.ceil(self.pct_start * length) - 1))
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
@@ -100,7 +144,7 @@ class OneCycle(Dialectal):
         length = run.span(self.length)
         # The peak is at pct_start * length - 1. Before the first step it is never reached; at the
         # first step the rise would have no length, by which torch and Paddle divide.
-        if self.pct_start * length == 1:
+        if self.dialect != "optax" and self.pct_start * length == 1:
             yield RunProblem(
                 ("pct_start",),
                 f"pct_start must leave more than 1 step of {length:.12g} to the rise, or less, "
@@ -119,10 +163,12 @@ class OneCycle(Dialectal):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the peak would be before the first step."""
+        """Also yield a warning if the peak would be at or before the first step."""
         yield from super().warnings_in(run)
         rise = self.pct_start * run.span(self.length)
-        if rise < 1:
+        if self.dialect == "optax" and rise < 1:
+            yield "schedule.pct_start: lr starts at its peak, since the rise comes to 0 steps"
+        elif rise < 1:
             yield (
                 f"schedule.pct_start: lr never reaches its peak: the rise is {rise:.3g} steps, so "
                 "that lr is already falling at the first update"
@@ -130,6 +176,8 @@ class OneCycle(Dialectal):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         start = lr / self.div_factor if self.start is None else self.start
+        if self.dialect == "optax":
+            return self._products(lr, start, max(1, run.steps(self.length)))
         return one_cycle(
             lr=lr,
             length=run.span(self.length),
@@ -139,6 +187,23 @@ class OneCycle(Dialectal):
             shape=self.shape,
             three_phase=self.three_phase,
             past_end=self.past_end,
+        )
+
+    def _products(self, lr: float, start: float, length: int) -> Curve:
+        """Return the curve as optax has it: a product of factors at whole steps."""
+        end = start / self.final_div_factor if self.end is None else self.end
+        factors = {int(self.pct_start * length): lr / start}
+        if self.three_phase and self.pct_final is not None:
+            # As in optax, a phase replaces the one before it if both end at the same step.
+            factors[int(self.pct_final * length)] = start / lr
+        factors[length] = end / start if self.three_phase else end / lr
+        steps = sorted(factors)
+        levels = np.asarray([start, *(factors[step] for step in steps)], self.numbers.dtype)
+        return interpolated(
+            boundaries=steps,
+            values=np.multiply.accumulate(levels).tolist(),
+            shape=self.shape,
+            numbers=self.numbers,
         )
 
 

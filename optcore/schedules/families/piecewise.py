@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -41,10 +42,19 @@ class Constant(Dialectal):
 
     References:
         torch 2.13 ConstantLR(factor, total_iters); PaddleOCR Const; MindSpore 2.10 WarmUpLR (a
-        constant after a warmup).
+        constant after a warmup); transformers 5.24 get_constant_schedule and
+        get_constant_schedule_with_warmup; optax 0.2.8 constant_schedule and
+        warmup_constant_schedule.
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddleocr", "mindspore")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddleocr",
+        "mindspore",
+        "transformers",
+        "optax",
+    )
+    AFTERS: ClassVar[Mapping[str, After]] = {"transformers": "delay", "optax": "delay"}
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {"factor 0.5 for 100": {"factor": 0.5, "length": 100}}
 
@@ -58,6 +68,21 @@ class Constant(Dialectal):
         """Also yield a problem if *length* comes to 0 steps."""
         yield from super().problems_in(run)
         yield from at_least_a_step("length", self.length, run)
+
+    def warnings_in(self, run: RunLength) -> Iterator[str]:
+        """Also yield a warning for a warmup of 0 steps in dialect optax."""
+        yield from super().warnings_in(run)
+        empty = self.warmup is not None and self.warmup.length == 0
+        if self.dialect == "optax" and empty:
+            yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
+
+    def without_rise(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule with a warmup of 0 steps, which never gets to its peak in optax."""
+        if self.dialect != "optax" or self.warmup is None:
+            return super().without_rise(lr, run)
+        fraction = self.warmup.start_fraction
+        start = self.warmup.start if fraction is None else lr * fraction
+        return constant(lr=start, numbers=self.numbers)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = None if self.length is None else run.span(self.length)
@@ -81,9 +106,14 @@ class Piecewise(Dialectal):
     Between equal boundaries a value is never used, nor is the first one before a boundary at the
     first step; Paddle, TF1 and Keras accept both, and so do their dialects.
 
+    With *interpolation*, lr moves from values[i] at one boundary (or at t = 0) to values[i + 1] at
+    the next, along a line or half a cosine wave, and is constant after the last boundary.
+
     References:
         Paddle 3.3.1 PiecewiseDecay; MindSpore 2.10 piecewise_constant_lr; TF 2.21
-        tf.compat.v1.train.piecewise_constant; Keras 3.15.1 PiecewiseConstantDecay.
+        tf.compat.v1.train.piecewise_constant; Keras 3.15.1 PiecewiseConstantDecay; optax 0.2.8
+        piecewise_constant_schedule and piecewise_interpolate_schedule, whose scales are factors
+        from one value to the next.
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -92,6 +122,7 @@ class Piecewise(Dialectal):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
     # Boundaries are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
@@ -104,6 +135,18 @@ class Piecewise(Dialectal):
     """The lr before, between and after the boundaries: one entry more than boundaries."""
     at_boundary: Literal["new", "old"] = by_dialect("new", keras="old", tf1="old")
     """Which value applies at the boundary itself."""
+    interpolation: Literal["none", "linear", "cosine"] = "none"
+    """Whether lr jumps from value to value (none), or moves along lines or cosines."""
+
+    @model_validator(mode="after")
+    def _interpolated_values_meet(self) -> Self:
+        if self.interpolation != "none" and self.at_boundary == "old":
+            reject(
+                ["interpolation"],
+                f"interpolation must be none where at_boundary is old, got {self.interpolation}",
+                self.interpolation,
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_value_more(self) -> Self:
@@ -157,7 +200,18 @@ class Piecewise(Dialectal):
             before = step
         yield from unreached(self, "boundaries", self.boundaries, run)
 
+    def peak(self, lr: float) -> float | None:
+        """Return the value that a warmup rises to in dialect optax: the first one."""
+        return self.values[0]
+
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.interpolation != "none":
+            return interpolated(
+                boundaries=[self.moment(boundary, run) for boundary in self.boundaries],
+                values=self.values,
+                shape=self.interpolation,
+                numbers=self.numbers,
+            )
         return piecewise(
             boundaries=[self.moment(boundary, run) for boundary in self.boundaries],
             values=self.values,
@@ -217,5 +271,37 @@ def piecewise(
 
     def f(t: Array) -> Array:
         return np.asarray(levels[np.searchsorted(edges, t, side=side)])
+
+    return f
+
+
+def interpolated(
+    *,
+    boundaries: Sequence[float],
+    values: Sequence[float],
+    shape: Literal["linear", "cosine"],
+    numbers: Numbers = DOUBLE,
+) -> Curve:
+    """Return values[0] at t = 0, values[i + 1] at boundaries[i], and a line or cosine between."""
+    edges = np.asarray([0, *boundaries], np.float64)
+    levels = np.asarray(values, np.float64).astype(numbers.dtype)
+    # After the last boundary the next value is the same, over any number of steps.
+    ahead = np.append(levels[1:], levels[-1])
+    half = numbers(0.5)
+    # Quotients of steps are float32 in optax, even with jax_enable_x64.
+    part_of = replace(numbers, single=numbers.single or numbers.native)
+    spans = np.append(np.maximum(np.diff(edges), 1), 1).astype(part_of.dtype)
+    pi, one = part_of(np.pi), part_of(1)
+
+    def f(t: Array) -> Array:
+        part = np.searchsorted(edges, t, side="right") - 1
+        x = part_of.steps(t - edges[part]) / spans[part]
+        a, b = levels[part], ahead[part]
+        # Both in optax's order of operations.
+        if shape == "linear":
+            return np.asarray((b - a) * x + a)
+        # In one period: the cosine of float32 numbers is exact only up to 1,000.
+        wave = part_of.cos(pi * np.minimum(x, one))
+        return np.asarray(b + (a - b) * half * (wave + one))
 
     return f

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, RunProblem, Variants, finite_power, rounded
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.families.annealing import Annealing, between
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.spec.duration import Duration, RunLength
+from optcore.spec.errors import reject
 
 
 class CosineRestarts(Annealing, Dialectal):
@@ -24,6 +25,9 @@ class CosineRestarts(Annealing, Dialectal):
 
         f(t) = e + (lr - e) * m_mul ** i * (1 + cos(pi * x)) / 2
 
+    With *num_cycles*, all cycles take *length* / *num_cycles* steps, which need not be a whole
+    number, and lr is e from t = length on.
+
     The first step of a cycle has the highest lr of the cycle. If cycles grow, TF and Keras compute
     i with a float32 logarithm, whose rounding may put the first step of a cycle at the end of the
     previous cycle; the plain dialect computes the edges exactly.
@@ -31,16 +35,30 @@ class CosineRestarts(Annealing, Dialectal):
     References:
         Loshchilov and Hutter, SGDR, 2017, section 3. https://arxiv.org/abs/1608.03983
         torch 2.13 CosineAnnealingWarmRestarts; Paddle 3.3.1 CosineAnnealingWarmRestarts; TF 2.21
-        tf.compat.v1.train.cosine_decay_restarts; Keras 3.15.1 CosineDecayRestarts.
+        tf.compat.v1.train.cosine_decay_restarts; Keras 3.15.1 CosineDecayRestarts; transformers
+        5.24 get_cosine_with_hard_restarts_schedule_with_warmup (num_cycles).
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "keras", "tf1")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddle",
+        "keras",
+        "tf1",
+        "transformers",
+    )
+    HAS_LENGTH: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"length": 60, "t_mul": 2.0}
-    VARIANTS: ClassVar[Variants] = {"m_mul 0.6": {"length": 100, "m_mul": 0.6}}
+    VARIANTS: ClassVar[Variants] = {
+        "m_mul 0.6": {"length": 100, "m_mul": 0.6},
+        "num_cycles 3.5": {"num_cycles": 3.5},
+    }
 
     kind: Literal["cosine_restarts"]
-    length: Duration
-    """The length of the first cycle."""
+    length: Duration | None = None
+    """The length of the first cycle, or of all cycles if num_cycles is given; null for the whole
+    run, which needs num_cycles."""
+    num_cycles: float | None = Field(None, gt=0, le=1e6)
+    """The number of cycles in length, which may be a fraction; null for cycles of length."""
     t_mul: float = Field(1.0, ge=1, le=1000)
     """The ratio of the length of each cycle to the length of the previous cycle."""
     m_mul: float = Field(1.0, ge=0)
@@ -48,14 +66,46 @@ class CosineRestarts(Annealing, Dialectal):
     edges: Literal["exact", "logarithm"] = by_dialect("exact", keras="logarithm", tf1="logarithm")
     """How the cycle to which a step belongs is computed."""
 
+    @model_validator(mode="after")
+    def _cycles_have_a_length(self) -> Self:
+        if self.num_cycles is None and self.length is None:
+            reject(["length"], "length or num_cycles must be given, got neither", None)
+        return self
+
+    @model_validator(mode="after")
+    def _numbered_cycles_are_equal(self) -> Self:
+        if self.num_cycles is None:
+            if self.dialect == "transformers":
+                reject(["num_cycles"], "num_cycles must be given in dialect transformers", None)
+            return self
+        if self.t_mul != 1:
+            reject(["t_mul"], f"t_mul must be 1 with num_cycles, got {self.t_mul}", self.t_mul)
+        if self.dialect not in ("plain", "transformers"):
+            reject(
+                ["num_cycles"],
+                f"num_cycles does not exist in dialect {self.dialect}, only in plain and "
+                f"transformers, got {self.num_cycles}",
+                self.num_cycles,
+            )
+        return self
+
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem if the peaks overflow during the run."""
         yield from super().problems_in(run)
         # Computed as if cycles did not grow, so never fewer cycles than the run has.
-        cycles = run.total_steps / run.span(self.length)
-        yield from finite_power("m_mul", self.m_mul, cycles)
+        cycles = run.total_steps / (run.span(self.length) or 1)
+        yield from finite_power("m_mul", self.m_mul, self.num_cycles or cycles)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
+        if self.num_cycles is not None:
+            return numbered_cycles(
+                lr=lr,
+                length=run.span(self.length),
+                num_cycles=self.num_cycles,
+                m_mul=self.m_mul,
+                ratio_first=self.dialect == "transformers",
+                **self._ends(),
+            )
         return cosine_restarts(
             lr=lr,
             length=run.span(self.length),
@@ -130,6 +180,34 @@ def cosine_restarts(
         # TF divides before it multiplies, the other frameworks after.
         angle = pi * since / span if end_fraction is None else pi * (since / span)
         return lr_at(height * (one + numbers.cos(angle)))
+
+    return f
+
+
+def numbered_cycles(
+    *,
+    lr: float,
+    length: float,
+    num_cycles: float,
+    m_mul: float = 1.0,
+    end: float = 0.0,
+    end_fraction: float | None = None,
+    ratio_first: bool = False,
+) -> Curve:
+    """
+    Return *num_cycles* equal cosines over *length* steps, and the end value from then on.
+
+    With *ratio_first*, t is divided by length before it is multiplied, as in transformers: a
+    restart may be a step late by its rounding.
+    """
+    lr_at = between(lr, end, end_fraction, DOUBLE)
+
+    def f(t: Array) -> Array:
+        along = num_cycles * (t / length) if ratio_first else num_cycles * t / length
+        cycle = np.floor(along)
+        left = (1 + np.cos(np.pi * (along - cycle))) / 2
+        height = left if m_mul == 1 else left * DOUBLE.power(m_mul, cycle)
+        return lr_at(np.where(t < length, height, 0.0))
 
     return f
 

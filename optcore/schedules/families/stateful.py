@@ -1,4 +1,4 @@
-"""The two schedules with state, plateau and greedy: lr depends on a metric and on the step."""
+"""Schedules with state, and the first of them, plateau: lr depends on a metric and the step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from optcore.schedules.base import Example, Rate, RunProblem, ScheduleSpec
+from optcore.schedules.base import Example, Rate, ScheduleSpec
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.numerics.numbers import Curve
 from optcore.schedules.warmup import After
@@ -70,14 +70,17 @@ class Plateau(MetricDriven, Dialectal):
 
     In mode min, a value m is better than the best value if m < best * (1 - threshold) with
     threshold_mode rel, or m < best - threshold with abs. In mode max the conditions are
-    m > best * (1 + threshold) and m > best + threshold. During the cooldown, torch counts no bad
-    observations but updates the best value; Paddle ignores all observations.
+    m > best * (1 + threshold) and m > best + threshold. *threshold_abs* is added to either limit.
+    During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
+    all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
 
     References:
-        torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau.
+        torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau; transformers 5.24
+        get_reduce_on_plateau_schedule, which is torch's; optax 0.2.8 contrib.reduce_on_plateau
+        (threshold is rtol, threshold_abs atol, mean_of accumulation_size; eps is 0).
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "transformers", "optax")
     # No trajectory of mindspore.experimental's ReduceLROnPlateau was recorded to compare with.
     ONLY_DOUBLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.5}
@@ -89,6 +92,12 @@ class Plateau(MetricDriven, Dialectal):
     """How much better than the best value an observation must be to count as an improvement."""
     threshold_mode: Literal["rel", "abs"] = "rel"
     """Whether threshold is relative to the best value (rel) or absolute (abs)."""
+    threshold_abs: float = Field(0.0, ge=0)
+    """How much better, in absolute terms, an observation must be besides threshold."""
+    mean_of: int = Field(1, ge=1, le=10_000)
+    """The number of observations whose mean counts as one; the next mean has other ones."""
+    eps: float = by_dialect(1e-8, optax=0.0, ge=0)
+    """The smallest change of lr: changes that are not larger than this are not made."""
     min_lr: Rate = 0.0
     """The lowest value to which the schedule reduces lr."""
     in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
@@ -97,63 +106,6 @@ class Plateau(MetricDriven, Dialectal):
     def state(self, lr: float) -> MetricDrivenLr:
         """Return the state before the first observation, when the learning rate is *lr*."""
         return PlateauLr(self, lr)
-
-
-class Greedy(MetricDriven):
-    """
-    lr is raised while the metric improves and lowered while the metric does not improve.
-
-    After each observation, writing good for the number of observations in a row that were better
-    than the best value by *threshold*, and bad for the number in a row that were not::
-
-        good > patience:  lr = min(lr / factor, max_lr),  good = 0,  and *rest* begins
-        bad  > patience:  lr = max(lr * factor, min_lr),  bad = 0,   and *cooldown* begins
-
-    Observations during a rest or a cooldown are only averaged (*window*); they change neither lr
-    nor the counts. After *reset_after* reductions in a row that left lr at min_lr, the schedule
-    starts again from its first lr.
-
-    References:
-        GreedyLR: A Novel Adaptive Learning Rate Scheduler, 2025.
-        https://arxiv.org/abs/2512.14527
-        transformers GreedyLR (rest is its warmup, reset_after its reset_start).
-    """
-
-    EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.8}
-
-    kind: Literal["greedy"]
-    factor: float = Field(0.95, gt=0, lt=1)
-    """The factor by which lr is multiplied to lower lr, and divided to raise lr."""
-    threshold: float = Field(1e-6, ge=0)
-    """How much better than the best value an observation must be to count as an improvement."""
-    threshold_mode: Literal["rel", "abs"] = "abs"
-    """Whether threshold is relative to the best value (rel) or absolute (abs)."""
-    rest: int = Field(0, ge=0, le=MAX_COUNT)
-    """The length of the rest after lr was raised, in observations."""
-    # The default in transformers. Most fine-tuning starts from a lower lr, and an lr below min_lr
-    # is never lowered.
-    min_lr: Rate = 1e-3
-    """The lowest value to which the schedule reduces lr."""
-    max_lr: Rate = 1.0
-    """The highest value to which the schedule raises lr."""
-    window: int = Field(1, ge=1, le=10_000)
-    """The number of observations over which the metric is averaged; 1 for no averaging."""
-    reset_after: int = Field(500, ge=1, le=MAX_COUNT)
-    """The number of reductions at min_lr after which the schedule starts again."""
-
-    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *min_lr* is above *max_lr*."""
-        yield from super().problems_in(run)
-        if self.min_lr > self.max_lr:
-            yield RunProblem(
-                ("min_lr",),
-                f"min_lr must be at most max_lr, got {self.min_lr} and {self.max_lr}",
-                self.min_lr,
-            )
-
-    def state(self, lr: float) -> MetricDrivenLr:
-        """Return the state before the first observation, when the learning rate is *lr*."""
-        return GreedyLr(self, lr)
 
 
 class MetricDrivenLr(ABC):
@@ -188,7 +140,7 @@ class MetricDrivenLr(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a resumed run needs, as JSON; NaN and infinities are strings."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.COUNTERS}
-        return {"lr": self.lr, "best": _plain(self.best), **state}
+        return {"lr": self.lr, "best": plain(self.best), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """
@@ -207,14 +159,27 @@ class MetricDrivenLr(ABC):
         for name in self.COUNTERS:
             setattr(self, name, int(state[name]))
 
-    def beats_best(self, value: float, threshold: float, mode: str) -> bool:
-        """Return whether *value* is better than the best value by *threshold*; False for NaN."""
-        # In torch's order of operations: the last bit of the limit may decide.
-        if self.spec.mode == "min":
-            bar = self.best * (1 - threshold) if mode == "rel" else self.best - threshold
-            return value < bar
-        bar = self.best * (threshold + 1) if mode == "rel" else self.best + threshold
-        return value > bar
+    def beats_best(self, value: float, threshold: float, mode: str, more: float = 0.0) -> bool:
+        """
+        Return whether *value* is better than the best value; False for NaN.
+
+        Args:
+            value: the observation.
+            threshold: how much better it must be.
+            mode: whether *threshold* is relative to the best value (rel) or absolute (abs).
+            more: how much better it must be besides, in absolute terms.
+        """
+        number = self.spec.numbers
+        best, up = number(self.best), self.spec.mode == "max"
+        # In torch's order of operations: the last bit of the limit may decide. Before the first
+        # observation, the best value is infinite.
+        with np.errstate(invalid="ignore"):
+            if mode == "rel":
+                bar = best * number(1 + threshold if up else 1 - threshold)
+            else:
+                bar = best + number(threshold) if up else best - number(threshold)
+            bar = bar + number(more) if up else bar - number(more)
+        return bool(value > bar if up else value < bar)
 
 
 class PlateauLr(MetricDrivenLr):
@@ -225,13 +190,66 @@ class PlateauLr(MetricDrivenLr):
     bad: int
     cooling: int
 
+    def restart(self) -> None:
+        """Forget all observations; leave lr as it is."""
+        super().restart()
+        self.mean, self.seen = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state that a resumed run needs, as JSON."""
+        state = super().state_dict()
+        # Only where there is a mean: earlier releases wrote states without one.
+        if self.spec.mean_of == 1:
+            return state
+        return {**state, "mean": plain(self.mean), "seen": self.seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a *state* that `state_dict` has returned."""
+        super().load_state_dict(state)
+        self.mean, self.seen = float(state.get("mean", 0.0)), int(state.get("seen", 0))
+
     def observe(self, value: float) -> None:
         """Record the next *value* of the metric; lower lr if too many values were not better."""
+        number = self.spec.numbers
+        # A running mean, as in optax.
+        mean = (number(self.seen) * number(self.mean) + number(value)) / number(self.seen + 1)
+        self.mean, self.seen = float(mean), self.seen + 1
+        if self.seen < self.spec.mean_of:
+            return
+        value, self.mean, self.seen = self.mean, 0.0, 0
+        if self.spec.dialect == "optax":
+            self._observe_as_optax(value)
+        else:
+            self._observe_one(value)
+
+    def _is_better(self, value: float) -> bool:
+        spec = self.spec
+        return self.beats_best(value, spec.threshold, spec.threshold_mode, spec.threshold_abs)
+
+    def _observe_as_optax(self, value: float) -> None:
+        spec, number = self.spec, self.spec.numbers
+        better = self._is_better(value)
+        self.best = value if better else self.best
+        self.bad = 0 if better else self.bad + 1
+        if self.cooling:
+            self.cooling -= 1
+            self.bad = 0
+            return
+        lower = self.lr
+        # Not >=: with a patience of 0, optax reduces lr after each improvement.
+        if self.bad == spec.patience:
+            self.cooling, self.bad = spec.cooldown, 0
+            lower = float(number(self.lr) * number(spec.factor))
+        lower = max(lower, float(number(spec.min_lr)))
+        if abs(self.lr - lower) > spec.eps:
+            self.lr = lower
+
+    def _observe_one(self, value: float) -> None:
         spec = self.spec
         if self.cooling and spec.in_cooldown == "ignore":
             self.cooling -= 1
             return
-        if self.beats_best(value, spec.threshold, spec.threshold_mode):
+        if self._is_better(value):
             self.best, self.bad = value, 0
         else:
             self.bad += 1
@@ -247,72 +265,7 @@ class PlateauLr(MetricDrivenLr):
                 self.lr = lower
 
 
-class GreedyLr(MetricDrivenLr):
-    """The state of a `Greedy` schedule."""
-
-    COUNTERS = ("good", "bad", "skip", "at_floor")
-    spec: Greedy
-    good: int
-    bad: int
-    skip: int
-    at_floor: int
-
-    def restart(self) -> None:
-        """Forget all observations; leave lr as it is."""
-        super().restart()
-        self.recent: list[float] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
-        return {**super().state_dict(), "recent": [_plain(value) for value in self.recent]}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a *state* that `state_dict` has returned."""
-        super().load_state_dict(state)
-        self.recent = [float(value) for value in state["recent"]]
-
-    def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; raise lr if the metric improves, else lower lr."""
-        spec = self.spec
-        # Averaged even if the observation is skipped, as in transformers. Summed anew each time:
-        # the running sum in transformers accumulates rounding errors, and stays NaN after a NaN.
-        self.recent = [*self.recent, value][-spec.window :]
-        value = math.fsum(self.recent) / len(self.recent) if spec.window > 1 else value
-        # transformers has a counter for each wait; the two never overlap, so one is enough.
-        if self.skip:
-            self.skip -= 1
-            self.good = self.bad = 0
-            return
-        if self.beats_best(value, spec.threshold, spec.threshold_mode):
-            self.best, self.good, self.bad = value, self.good + 1, 0
-        else:
-            self.good, self.bad = 0, self.bad + 1
-        if self.good > spec.patience:
-            self._raise()
-        elif self.bad > spec.patience:
-            self._lower()
-
-    def _raise(self) -> None:
-        higher = min(self.lr / self.spec.factor, self.spec.max_lr)
-        if higher - self.lr > self.spec.eps:
-            self.lr = higher
-        self.at_floor, self.good, self.skip = 0, 0, self.spec.rest
-
-    def _lower(self) -> None:
-        lower = max(self.lr * self.spec.factor, self.spec.min_lr)
-        if self.lr - lower > self.spec.eps:
-            self.lr = lower
-        self.bad, self.skip = 0, self.spec.cooldown
-        if self.lr <= self.spec.min_lr:
-            self.at_floor += 1
-            if self.at_floor >= self.spec.reset_after:
-                self.lr = self.first_lr
-                self.restart()
-                # As in transformers, where a cooldown also begins after a restart.
-                self.skip = self.spec.cooldown
-
-
-def _plain(value: float) -> float | str:
+def plain(value: float) -> float | str:
     """Return *value* for JSON, with NaN or an infinity as a string."""
     if math.isfinite(value):
         return value

@@ -38,12 +38,18 @@ class Numbers:
         folds: whether lr - end is computed in float64 and then rounded, as in MindSpore.
         reciprocals: whether constants are combined, and a division by a constant becomes a
             multiplication by its reciprocal, as in TF1's graph optimizer.
+        sines: whether a cosine is computed as a shifted sine, as in MindSpore's cells.
+        native: whether powers of float32 are those of the C library, as in XLA on a CPU.
+        backwards: whether a line is computed from its end, as in optax.
     """
 
     single: bool = False
     rounded: bool = False
     folds: bool = False
     reciprocals: bool = False
+    sines: bool = False
+    native: bool = False
+    backwards: bool = False
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
@@ -102,6 +108,8 @@ class Numbers:
         with np.errstate(over="ignore", under="ignore"):
             if not self.single:
                 return _power(base, exponent, DOUBLE_ZERO)
+            if self.native:
+                return _native_power(base, exponent)
             # numpy's float32 power differs from this result for one number in a thousand.
             wide = _power(
                 np.asarray(base, np.float64), np.asarray(exponent, np.float64), SINGLE_ZERO
@@ -127,6 +135,13 @@ def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
     found = np.zeros_like(exponent)
     found[~lost] = np.power(base, exponent[~lost])
     return found
+
+
+def _native_power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
+    """Return *base* ** *exponent* as powf of the C library computes it."""
+    # As full arrays: numpy turns a single exponent of 2 into a product, of 0.5 into a root.
+    left, right = np.broadcast_arrays(np.float32(base), np.float32(exponent))
+    return np.power(np.array(left), np.array(right))
 
 
 # Results up to half the smallest positive number are rounded to 0: 2 ** -1075 is e ** -745.1 in

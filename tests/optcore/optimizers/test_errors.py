@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import optcore
-from optcore.schedules.families.annealing import Linear
+from optcore.schedules.families.linear import Linear
 from optcore.schedules.families.piecewise import Constant
 from optcore.spec.errors import SpecError
 from optcore.spec.run import RunSpec

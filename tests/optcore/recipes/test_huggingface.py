@@ -62,6 +62,7 @@ def test_a_trainers_arguments_become_a_job() -> None:
         },
         "schedule": {
             "kind": "cosine",
+            "dialect": "transformers",
             "warmup": {"length": 2, "start": 0.0, "after": "compress"},
         },
     }

@@ -19,7 +19,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"kind": "cosine", "lenght": 5},
         "lenght",
         "unknown field 'lenght'; did you mean 'length'? (known: kind, warmup, dialect, precision, "
-        "length, end, end_fraction, past_end)",
+        "length, end, end_fraction, past_end, num_cycles, exponent)",
     ),
     (
         {"kind": "piecewise", "boundaries": [20, 20], "values": [1.0, 0.5, 0.1]},

@@ -35,7 +35,7 @@ def test_the_plan_warns_of_what_is_odd(case: dict[str, Any]) -> None:
 
 
 def test_there_are_cases_of_every_kind() -> None:
-    assert {path.stem for path in FILES} >= {"durations", "edges"}
+    assert {path.stem for path in FILES} >= {"durations", "edges", "optax", "transformers"}
     assert len({case["id"] for case in CASES}) == len(CASES)
 
 

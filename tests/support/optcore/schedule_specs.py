@@ -54,6 +54,7 @@ LINE: dict[str, Any] = {
     "alpha": st.floats(0, 1),
     "beta": st.floats(0, 1),
 }
+BEGIN = st.integers(0, 20)
 METRIC: dict[str, Any] = {
     "metric": st.sampled_from(["test_loss", "test_accuracy"]),
     "patience": st.integers(0, 5),
@@ -61,7 +62,7 @@ METRIC: dict[str, Any] = {
 ONE_CYCLE = fields(
     {"pct_start": st.floats(0.1, 0.45)},
     div_factor=st.floats(1.1, 50),
-    start=RATE,
+    start=st.floats(0.001, 10),
     end=RATE,
     shape=st.sampled_from(["cosine", "linear"]),
     three_phase=st.booleans(),
@@ -76,9 +77,13 @@ SIMPLE: dict[str, Specs] = {
     "values": fields(
         {"values": st.lists(RATE, min_size=TOTAL, max_size=TOTAL)}, relative=st.booleans()
     ),
-    "cosine": annealing(past_end=st.sampled_from(["hold", "rise"])),
-    "linear": annealing(start_fraction=st.floats(0.01, 1)),
-    "polynomial": annealing(power=st.floats(0.1, 5), cycle=st.booleans()),
+    "cosine": annealing(
+        past_end=st.sampled_from(["hold", "rise"]),
+        num_cycles=st.floats(0.1, 5),
+        exponent=st.floats(0.1, 3),
+    ),
+    "linear": annealing(start_fraction=st.floats(0.01, 1), begin=BEGIN),
+    "polynomial": annealing(power=st.floats(0.1, 5), cycle=st.booleans(), begin=BEGIN),
     "tanh": annealing(lower=st.floats(-9, -1), upper=st.floats(0, 5)),
     "rex": annealing(),
     "wsd": fields(
@@ -86,7 +91,7 @@ SIMPLE: dict[str, Specs] = {
         shape=st.sampled_from(["linear", "cosine", "one_minus_sqrt", "one_minus_square"]),
         end=RATE,
     ),
-    "exponential": fields({"rate": FACTOR}, **DECAY),
+    "exponential": fields({"rate": FACTOR}, begin=BEGIN, end=RATE, **DECAY),
     "natural_exponential": fields({"rate": st.floats(0, 2)}, **DECAY),
     "inverse_time": fields({"rate": st.floats(0, 2)}, **DECAY),
     "noam": fields({"d_model": st.integers(1, 1024), "warmup_steps": DURATION}),
@@ -106,10 +111,28 @@ SIMPLE: dict[str, Specs] = {
         mode=st.sampled_from(["triangular", "triangular2", "exp_range"]),
         gamma=st.floats(0.5, 1),
     ),
-    "plateau": fields(None, factor=st.floats(0.1, 0.9), **METRIC),
+    "plateau": fields(
+        None,
+        factor=st.floats(0.1, 0.9),
+        threshold_abs=st.floats(0, 0.1),
+        mean_of=st.integers(1, 3),
+        **METRIC,
+    ),
     "greedy": fields(None, factor=st.floats(0.1, 0.9), **METRIC),
 }
 STATEFUL = {"plateau", "greedy"}
+NONE: Specs = st.just({})
+CYCLES = fields({"num_cycles": st.floats(0.3, 9)})
+BETWEEN = fields(None, interpolation=st.sampled_from(["none", "linear", "cosine"]))
+OF_SOME_DIALECTS: dict[tuple[str, str], Specs] = {
+    ("cosine_restarts", "transformers"): CYCLES,
+    ("cosine_restarts", "plain"): st.one_of(NONE, CYCLES),
+    ("piecewise", "plain"): BETWEEN,
+    ("piecewise", "paddle"): BETWEEN,
+    ("piecewise", "optax"): BETWEEN,
+    ("wsd", "transformers"): fields(None, decay=st.integers(0, 60)),
+}
+"""Fields that not every dialect of a schedule has, or that not every dialect can do without."""
 
 
 @st.composite
@@ -118,7 +141,9 @@ def simple(draw: st.DrawFn, *, stateful: bool) -> dict[str, Any]:
     kind = draw(st.sampled_from(kinds))
     dialects = getattr(SCHEDULES[kind], "DIALECTS", ())
     dialect = draw(st.sampled_from(["plain", *dialects]))
-    spec = {"kind": kind, **draw(SIMPLE[kind])}
+    spec = {"kind": kind, **draw(SIMPLE[kind]), **draw(OF_SOME_DIALECTS.get((kind, dialect), NONE))}
+    if "num_cycles" in spec and kind == "cosine_restarts":
+        spec = {name: value for name, value in spec.items() if name != "t_mul"}
     return spec if dialect == "plain" else {**spec, "dialect": dialect}
 
 
@@ -171,12 +196,21 @@ def schedules(draw: st.DrawFn, *, stateful: bool = True, warmups: bool = True) -
     return spec
 
 
-WARMUP = fields(
-    {"length": st.integers(1, 10), "start": st.floats(0.001, 1)},
+SHAPES = ["linear", "cosine", "exponential", "sqrt", "square", "one_minus_sqrt", "one_minus_square"]
+STARTS = st.one_of(
+    fields({"start": st.floats(0.001, 1)}), fields({"start_fraction": st.floats(0.001, 2)})
+)
+TO_A_PEAK = fields(
+    {"length": st.integers(1, 10)},
     after=st.sampled_from(["delay", "overlap", "compress"]),
-    shape=st.sampled_from(["linear", "cosine", "exponential", "constant"]),
+    shape=st.sampled_from([*SHAPES, "constant"]),
     end=RATE,
 )
+TO_A_CURVE = fields(
+    {"length": st.integers(1, 10), "after": st.just("overlap"), "toward": st.just("curve")},
+    shape=st.sampled_from(SHAPES),
+)
+WARMUP = st.builds(lambda a, b: {**a, **b}, STARTS, st.one_of(TO_A_PEAK, TO_A_CURVE))
 
 
 def made(spec: dict[str, Any], lr: float) -> Any:

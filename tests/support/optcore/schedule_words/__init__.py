@@ -8,17 +8,25 @@ cases use, and fails on one it does not know: a parameter silently dropped would
 from __future__ import annotations
 
 from tests.support.optcore.schedule_words.mindspore import mindspore
+from tests.support.optcore.schedule_words.optax import optax
 from tests.support.optcore.schedule_words.paddle import paddle
 from tests.support.optcore.schedule_words.paddleocr import paddleocr
 from tests.support.optcore.schedule_words.shared import Params, Translated, without
 from tests.support.optcore.schedule_words.tensorflow import keras, tf1
 from tests.support.optcore.schedule_words.torch import momentum_of, torch_schedule
+from tests.support.optcore.schedule_words.transformers import transformers
 
 __all__ = ["Translated", "momentum_of", "translated"]
 
 
-def translated(framework: str, name: str, params: Params, *, drive: str, steps: int) -> Translated:
+def translated(
+    framework: str, name: str, params: Params, *, drive: str, steps: int, single: bool = False
+) -> Translated:
     """Return our words for a schedule of which the first *steps* values were recorded."""
+    if framework == "transformers":
+        return transformers(name, params)
+    if framework == "optax":
+        return optax(name, params, single=single)
     if framework == "torch":
         base = params["lr"]
         return torch_schedule(name, without(params, "lr"), base, steps)
