@@ -136,7 +136,7 @@ def _grad_scale(group: ResolvedGroup, loss_scale: float) -> GradScale:
     clip = group.spec.clip
     if not isinstance(clip, ClipGlobalNorm):
         return GradScale(loss_scale)
-    return GradScale(loss_scale, clip.max, group.spec.dialect == "torch", group.normed_with)
+    return GradScale(loss_scale, clip.max, group.spec.clips_like_torch, group.normed_with)
 
 
 def _plans(

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After, Warmup
 from optcore.spec.base import Spec
-from optcore.spec.duration import Epochs, RunLength, counted
+from optcore.spec.duration import Epochs, RunLength, Share, counted
 from optcore.spec.limits import MAX_MOMENTS, MAX_SCHEDULES
 
 Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
@@ -246,7 +246,7 @@ def at_least_a_step(
         yield RunProblem((name,), f"{name} must be at least 1 step, got {got}", duration)
 
 
-def rounded(name: str, duration: int | Epochs, run: RunLength) -> Iterator[str]:
+def rounded(name: str, duration: int | Epochs | Share, run: RunLength) -> Iterator[str]:
     """Yield a warning if *duration*, the value of the field *name*, is rounded to whole steps."""
     if not run.is_whole(duration):
         yield (

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.spec.base import Spec
-from optcore.spec.duration import Moment, RunLength
+from optcore.spec.duration import MomentOrShare, RunLength
 from optcore.spec.errors import reject
 
 After = Literal["delay", "overlap", "compress"]
@@ -61,11 +61,11 @@ class Warmup(Spec):
         curve: the warmup of Ultralytics YOLOv5.
     """
 
-    length: Moment
-    """The length of the rise; with compress it must be shorter than the run, except in dialects
-    transformers and optax, in which it may also be 0. A rise of less than a step concerns the first
-    update alone. PaddleOCR rounds the length to whole steps, half to even, and so does its
-    dialect."""
+    length: MomentOrShare
+    """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with
+    compress it must be shorter than the run, except in dialects transformers and optax, in which
+    it may also be 0. A rise of less than a step concerns the first update alone. PaddleOCR rounds
+    the length to whole steps, half to even, and so does its dialect."""
     start: float = Field(0.0, ge=0, json_schema_extra={"unit": "lr"})
     """The lr of the first update. The default is 0, as in most frameworks; the first update then
     changes nothing."""

@@ -28,7 +28,18 @@ from optcore.spec.errors import (
 )
 from optcore.spec.limits import are_lifted, lifted, parsed_without
 
-Dialect = Literal["torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "article"]
+Dialect = Literal[
+    "torch",
+    "paddle",
+    "paddleocr",
+    "mindspore",
+    "keras",
+    "tf1",
+    "article",
+    "optax",
+    "transformers",
+    "timm",
+]
 """A framework (or article) whose math, defaults and rounding a spec follows."""
 
 Defaults = Mapping[str, float | bool | str | None]

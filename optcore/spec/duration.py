@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
 
@@ -25,6 +25,31 @@ class Epochs(Spec):
     """Number of passes over the training data; fractions are allowed."""
 
 
+class Share(Spec):
+    """
+    A share of the run, rounded to whole steps.
+
+    ::
+
+        up:    ceil(fraction * steps of the run)
+        down:  floor(fraction * steps of the run)
+
+    References:
+        up: transformers 5.24 TrainingArguments(warmup_steps < 1); down: Axolotl 0.15 warmup_ratio.
+    """
+
+    fraction: float = Field(gt=0, lt=1, json_schema_extra={"unit": "of the run"})
+    """The share, between 0 and 1."""
+    rounding: Literal["up", "down"] = "up"
+    """How a share that is no whole number of steps is rounded."""
+
+    def steps(self, total_steps: int) -> int:
+        """Return the share of *total_steps*."""
+        round_it = math.ceil if self.rounding == "up" else math.floor
+        # One product of float64 numbers, as in both frameworks: 0.1 * 30 is 3.0000000000000004.
+        return round_it(self.fraction * total_steps)
+
+
 # A function chooses the form. For a plain union, pydantic would report what is wrong with each
 # form, under names that are not in the data.
 def _form(value: Any) -> str:  # noqa: ANN401
@@ -38,12 +63,27 @@ Duration = Annotated[
 ]
 """``500`` is 500 steps, ``{"epochs": 5}`` is five epochs."""
 
+
 Moment = Annotated[
     Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
     | Annotated[Epochs, Tag(f"{TAG}epochs")],
     Discriminator(_form),
 ]
 """A point in the run: the step 0, 1, ..., or a number of epochs."""
+
+
+def _form_or_share(value: Any) -> str:  # noqa: ANN401
+    shares = isinstance(value, Share) or (isinstance(value, dict) and "fraction" in value)
+    return f"{TAG}share" if shares else _form(value)
+
+
+MomentOrShare = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_STEPS), Tag(f"{TAG}steps")]
+    | Annotated[Epochs, Tag(f"{TAG}epochs")]
+    | Annotated[Share, Tag(f"{TAG}share")],
+    Discriminator(_form_or_share),
+]
+"""A point in the run, or ``{"fraction": 0.1}``, a tenth of the run."""
 
 
 class RunLength(NamedTuple):
@@ -67,7 +107,7 @@ class RunLength(NamedTuple):
         whole = max(1, math.ceil(length))
         return cls(whole, steps_per_epoch, None if length == whole else length)
 
-    def span(self, duration: int | Epochs | None) -> float:
+    def span(self, duration: int | Epochs | Share | None) -> float:
         """
         Return *duration* in steps, not rounded; a duration of None is the whole run.
 
@@ -76,6 +116,8 @@ class RunLength(NamedTuple):
         """
         if duration is None:
             return self.total_steps if self.exact_steps is None else self.exact_steps
+        if isinstance(duration, Share):
+            return duration.steps(self.total_steps)
         product = self.product(duration)
         whole = round(product)
         return whole if math.isclose(product, whole, rel_tol=ROUNDING) else product
@@ -86,23 +128,27 @@ class RunLength(NamedTuple):
             return duration.epochs * self.steps_per_epoch
         return duration
 
-    def is_whole(self, duration: int | Epochs | None) -> bool:
+    def is_whole(self, duration: int | Epochs | Share | None) -> bool:
         """Return whether *duration* is a whole number of steps."""
         return self.span(duration) == self.steps(duration)
 
-    def steps(self, duration: int | Epochs | None) -> int:
+    def steps(self, duration: int | Epochs | Share | None) -> int:
         """
         Return *duration* rounded to steps, half to even; a duration of None is the whole run.
 
-        Less than half a step gives 0.
+        Less than half a step gives 0. A share is rounded as it says.
         """
+        if isinstance(duration, Share):
+            return duration.steps(self.total_steps)
         return self.total_steps if duration is None else steps_in(duration, self.steps_per_epoch)
 
-    def in_words(self, duration: int | Epochs) -> str:
+    def in_words(self, duration: int | Epochs | Share) -> str:
         """Return *duration* as text: ``500 steps`` or ``5 epochs (3000 steps)``."""
         steps = counted(self.span(duration), "step")
         if isinstance(duration, Epochs):
             return f"{counted(duration.epochs, 'epoch')} ({steps})"
+        if isinstance(duration, Share):
+            return f"{duration.fraction:g} of the run ({steps})"
         return steps
 
 

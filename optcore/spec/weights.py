@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from optcore.spec.base import Spec
-from optcore.spec.errors import TAG
+from optcore.spec.errors import TAG, reject
 from optcore.spec.limits import MAX_COUNT
 
 
@@ -25,10 +25,12 @@ class ShadowEma(Spec):
         e = d * e + (1 - d) * w          after each update
         d = decay                        without warmup
             min(decay, (1 + t) / (10 + t))    with warmup, after update t
+            decay * (1 - exp(-t / ramp))      with ramp, after update t
 
     References:
         Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
         tf.train.ExponentialMovingAverage (warmup is its num_updates).
+        mindcv 0.5 and mindocr 0.4 (ramp is 2000 there); YOLOv5's ModelEMA (ramp is its tau).
     """
 
     # Not dumped: the release before knows only this average, without a kind, and reads the same
@@ -39,6 +41,22 @@ class ShadowEma(Spec):
     """Share of the old average that is kept."""
     warmup: bool = False
     """Whether the decay is smaller at the beginning of the run."""
+    # Dumped only where it is given, for the release before, as `kind`.
+    ramp: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_COUNT,
+        exclude_if=lambda ramp: ramp is None,
+        json_schema_extra={"unit": "steps"},
+    )
+    """Number of updates in which the decay comes within 37 % of its end; null for a decay that does
+    not rise so. Not together with warmup."""
+
+    @model_validator(mode="after")
+    def _rises_in_one_way(self) -> Self:
+        if self.ramp is not None and self.warmup:
+            reject(["ramp"], f"ramp must not come with warmup, got {self.ramp:g}", self.ramp)
+        return self
 
 
 class KerasEma(Spec):

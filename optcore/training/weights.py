@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -35,6 +36,8 @@ class Ema:
         decay = self._spec.decay
         if self._spec.warmup:
             decay = min(decay, (1 + t) / (10 + t))
+        if self._spec.ramp is not None:
+            decay *= -math.expm1(-t / self._spec.ramp)
         with torch.no_grad():
             means = list(self.tensors.values())
             # torch's foreach_lerp takes tensors of one dtype.

@@ -3,24 +3,109 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from optcore.recipes.paddleocr import convert_file
+from optcore.recipes.catalogue import SOURCES
+from optcore.recipes.conversion import Conversion
+from optcore.recipes.convert import UnclearFile, convert_file
+from optserve.cli.files import BadFile, parse_object
+from optserve.cli.options import FAILED, BadOption
+from optserve.cli.output.explained import explained
+from optserve.cli.output.terminal import err, out
+from optserve.cli.recipe_diff import Recipe, check_two, compared, recipe
+
+MAX_WIDTH = 80
+KINDS = ", ".join(source.name for source in SOURCES)
 
 
-def convert(
-    file: Annotated[Path, typer.Argument(help="A PaddleOCR configuration, in YAML.")],
+def convert(  # noqa: PLR0917  typer makes options of them
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="A configuration, in YAML or JSON; two with --diff."
+        ),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help=f"The kind of file: {KINDS}. Default: chosen by its content."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List every key, what it became and why.")
+    ] = False,
+    diff: Annotated[
+        bool,
+        typer.Option("--diff", help="Draw lr of two files, and say where they part."),
+    ] = False,
+    steps_per_epoch: Annotated[
+        int, typer.Option(min=1, help="Updates in an epoch, for --diff.")
+    ] = 100,
+    epochs: Annotated[
+        float,
+        typer.Option(min=0.01, help="Length of a run whose file does not say it, for --diff."),
+    ] = 100.0,
 ) -> None:
-    """Print the optimizer and schedule of a PaddleOCR configuration as parts of a job."""
+    """
+    Print what a configuration of another framework says of the optimization, as parts of a job.
+
+    What cannot be said exactly is refused with the reason. Notes name the keys that have no effect.
+    """
+    if diff:
+        one, other = (
+            _recipe(path, source, steps_per_epoch=steps_per_epoch, epochs=epochs)
+            for path in check_two(files)
+        )
+        for line in compared(one, other, out.width):
+            out.say(line)
+        return
+    if len(files) != 1:
+        raise BadOption(f"convert takes one file, got {len(files)}; --diff takes two")
+    converted = _converted(files[0], source)
+    if explain:
+        for line in explained(converted, min(out.width, MAX_WIDTH)):
+            out.say(line)
+        raise typer.Exit(FAILED if converted.problems else 0)
+    _tell(converted)
+    typer.echo(json.dumps(converted.job, indent=2))
+
+
+def _converted(file: Path, source: str | None) -> Conversion:
     try:
-        converted = convert_file(file)
-    except (OSError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        return convert_file(file, source)
+    except UnclearFile as error:
+        raise BadFile(str(error)) from None
+
+
+def _tell(converted: Conversion) -> None:
+    """Print the notes and the problems; exit if there are problems."""
+    for note in converted.notes:
+        err.say(f"note: {note}")
     if converted.problems:
-        typer.echo("\n".join(converted.problems), err=True)
-        raise typer.Exit(1)
-    typer.echo(json.dumps(converted.as_job(), indent=2))
+        err.say("\n".join(converted.problems))
+        raise typer.Exit(FAILED)
+
+
+def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: float) -> Recipe:
+    job = _own_job(path) or _checked(path, source)
+    return recipe(path, job, steps_per_epoch=steps_per_epoch, epochs=epochs)
+
+
+def _own_job(path: Path) -> Mapping[str, Any] | None:
+    """Return the job in the file *path*; None if it holds something else."""
+    try:
+        found = parse_object(path.read_bytes(), "")
+    except BadFile:
+        return None
+    mine = found.get("optimizer")
+    return found if isinstance(mine, dict) and "kind" in mine else None
+
+
+def _checked(path: Path, source: str | None) -> Mapping[str, Any]:
+    converted = _converted(path, source)
+    if converted.problems:
+        err.say(f"{path}:")
+        _tell(converted)
+    return converted.job

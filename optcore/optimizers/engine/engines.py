@@ -59,10 +59,11 @@ class Eager:
         self._update_numbers = [name for name in arguments if name not in flags]
         self._programs: dict[tuple[str, ...], tuple[list[str], Program]] = {}
         self._scratch = _Scratch()
+        self._unmasked = {} if rule.masks is None else {"mask_scale": 1.0}
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, in place."""
-        values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
+        values = {**self._unmasked, **numbers, **self._rule.scalars(t, numbers, self._flags)}
         names, program = self._program(values)
         arguments = [values[name] for name in names]
         size = sum([param.numel() for param in spans.params])
@@ -157,7 +158,7 @@ class Carrying:
             carried = {name: float(values[0]) for name, values in spans.carried.items()}
         self._engine(spans, t, {**numbers, **carried})
         # The next update steps by the lr of this one, as in torch and MindSpore.
-        for name, value in self._carries(t, numbers, self._flags).items():
+        for name, value in self._carries(t, {**numbers, **carried}, self._flags).items():
             spans.carried[name].fill_(value)
 
 

@@ -102,6 +102,7 @@ class FlatState:
         takes_sparse: bool,
         whose: str = "this optimizer",
         carried: Sequence[str] = (),
+        carried_in: torch.dtype = torch.float32,
         separately: bool = False,
         multi_precision: bool = False,
         sparse_ahead: int = 0,
@@ -116,6 +117,7 @@ class FlatState:
                 ValueError.
             whose: a description of the optimizer, for that error.
             carried: names of the numbers that each update of a parameter computes for the next.
+            carried_in: the dtype in which these numbers are kept.
             separately: whether each parameter is updated by a call of its own.
             multi_precision: whether parameters narrower than float32 get float32 slots and a
                 float32 copy, which is updated in their place.
@@ -135,7 +137,9 @@ class FlatState:
             for slot, value in first_values.items()
         }
         # float32, as torch keeps asgd's eta; on the CPU, where reading one waits for no GPU.
-        self._carried = {name: torch.zeros(len(self.segments)) for name in carried}
+        self._carried = {
+            name: torch.zeros(len(self.segments), dtype=carried_in) for name in carried
+        }
         # Before the float32 copy joins the slots: it is saved as a slot, but no rule gets it.
         self._work, self._rule_slots = self.params, tuple(self.slots.values())
         if wide != dtype:

@@ -11,6 +11,7 @@ from optcore.optimizers.engine.transforms import Transforms, with_transforms
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipNorm, ClipValue
 from optcore.spec.weights import KerasEma
 
@@ -35,6 +36,8 @@ class GroupUpdate:
         multi_precision: whether parameters narrower than float32 have a float32 copy.
         takes_sparse: whether row-sparse gradients are accepted.
         sparse_ahead: the number added to t in an update with a row-sparse gradient.
+        decay_lr: the lr at which a corrected weight decay is the one of the spec: it is multiplied
+            by lr / decay_lr; None if the decay is not corrected.
     """
 
     kind: str
@@ -50,6 +53,7 @@ class GroupUpdate:
     multi_precision: bool
     takes_sparse: bool
     sparse_ahead: int
+    decay_lr: float | None = None
 
     def rounded_numbers(self, group: Numbers) -> dict[str, float]:
         """Return the numbers that the rule gets for *group*, an entry of ``param_groups``."""
@@ -57,6 +61,9 @@ class GroupUpdate:
         numbers = {name: float(group[name]) for name in self.numbers}
         for name in self.rounded:
             numbers[name] = float32(numbers[name])
+        if self.decay_lr is not None:
+            # Every place that decays multiplies by lr itself, whatever it decays.
+            numbers["weight_decay"] *= numbers["lr"] / self.decay_lr
         numbers.update(self.constants)
         return numbers
 
@@ -81,13 +88,13 @@ def compile_group(
         ema: the moving average of the parameters, if one is maintained.
     """
     rule = RULES[spec.kind]
-    flags = spec.flags(single_precision=single_precision)
+    flags = {**spec.flags(single_precision=single_precision), "cautious": is_cautious(spec)}
     transforms = _transforms(spec, rule, loss_scale, ema)
     # The kernels take the factor of a gradient as a float32: float64 tensors would lose digits.
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
     # The norm, or the mean of a row, is taken over one parameter, so a call cannot serve several.
-    by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization
+    by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization or is_cautious(spec)
     return GroupUpdate(
         kind=spec.kind,
         dialect=spec.dialect,
@@ -110,6 +117,7 @@ def compile_group(
         multi_precision=spec.multi_precision,
         takes_sparse=rule.takes_sparse or (spec.paddle and rule.takes_sparse_in_paddle),
         sparse_ahead=rule.sparse_ahead_in_paddle if spec.paddle else 0,
+        decay_lr=spec.hyperparameters()["lr"] if spec.corrected_weight_decay else None,
     )
 
 
@@ -132,7 +140,9 @@ def fusible(spec: OptimizerSpec) -> bool:
     rule, flags = RULES[spec.kind], spec.flags(single_precision=True)
     # A schedule may raise l1 or l2 from 0 later, when the engine can no longer be changed.
     regularized = spec.l1 or spec.l2 or not spec.schedules.keys().isdisjoint({"l1", "l2"})
-    plain = not (spec.maximize or spec.multi_precision or spec.grad_centralization)
+    plain = not (
+        spec.maximize or spec.multi_precision or spec.grad_centralization or is_cautious(spec)
+    )
     return (
         spec.has_kernel()
         and rule.fused is not None
@@ -168,6 +178,7 @@ def _transforms(
         decoupled=decoupled and not own,
         averaged=ema is not None,
         overwrite_every=(ema.overwrite_every or 0) if ema is not None else 0,
+        cautious=is_cautious(spec) and not rule.own_caution,
     )
 
 
@@ -200,7 +211,7 @@ def _engine(rule: Rule, transforms: Transforms, flags: Flags) -> Engine:
         build = ByRows
     elif rule.shapes is not None:
         build = Whole
-    elif rule.norms is not None:
+    elif rule.norms is not None or flags["cautious"]:
         build = Normed
     return build(with_transforms(rule, transforms), flags)
 

@@ -93,6 +93,7 @@ def _new_state(
         takes_sparse=update.takes_sparse,
         whose=whose,
         carried=list(rule.carries(0, numbers, update.flags)) if rule.carries else [],
+        carried_in=rule.carries_in,
         separately=update.separately,
         multi_precision=update.multi_precision,
         sparse_ahead=update.sparse_ahead,

@@ -13,7 +13,8 @@ and wrappers around an engine, for spans that hold one parameter each:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from optcore.optimizers.engine.clipping import wide_dtype
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
 from optcore.optimizers.engine.flat import Segment, Spans
 from optcore.optimizers.engine.transforms import Transforms, limited, only
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
 
 
 class Normed(Eager):
@@ -36,19 +37,34 @@ class Normed(Eager):
         super().__call__(spans, t, {**numbers, **self._ratios(spans, t, numbers)})
 
     def _ratios(self, spans: Spans, t: int, numbers: Numbers) -> dict[str, float]:
-        assert self._rule.norms is not None
-        assert self._rule.ratios is not None
-        values = {**numbers, **self._rule.scalars(t, numbers, self._flags)}
+        size = float(spans.params[0].numel())
+        given = {**numbers, **self._rule.scalars(t, numbers, self._flags), **self._flags}
+        ratios: dict[str, float] = {}
+        if self._rule.norms is not None:
+            assert self._rule.ratios is not None
+            norms = self._norms(spans, self._rule.norms, given)
+            ratios = self._rule.ratios(norms, {**numbers, "size": size}, self._flags)
+        if self._rule.masks is not None and self._flags.get("cautious"):
+            masks = self._rule.masks
+            (norm,) = self._norms(spans, lambda *x, **y: (masks(*x, **y),), {**given, **ratios})
+            unscaled = self._flags.get("unscaled_mask")
+            ratios["mask_scale"] = 1.0 if unscaled else mask_scale(norm, size)
+        return ratios
+
+    def _norms(
+        self, spans: Spans, of: Callable[..., tuple[Tensor, ...]], values: Mapping[str, Any]
+    ) -> list[float]:
+        """Return the norms of the tensors that *of* makes of a parameter and its slots."""
         norms: list[Tensor] = []
         buffers = (spans.params[0], spans.grads[0], *(slot[0] for slot in spans.slots))
         # The parts are new tensors, which slices keep small. MAX_SLICE decides the order in which a
         # norm is summed, and so its last bits: a change needs a new `LAYOUT` in the fingerprint.
         for param, grad, *slots in zip(*(b.split(MAX_SLICE) for b in buffers), strict=True):
-            parts = self._rule.norms(param, grad.to(param.dtype), *slots, **values)
+            parts = of(param, grad.to(param.dtype), *slots, **values)
             norms.append(torch.stack([_norm(part) for part in parts]))
         # In double: the squares of float32 norms may overflow.
-        total = torch.stack(norms).double().norm(dim=0)
-        return self._rule.ratios(total.tolist(), numbers, self._flags)
+        total: list[float] = torch.stack(norms).double().norm(dim=0).tolist()
+        return total
 
 
 class Whole:
@@ -178,7 +194,9 @@ class Centralized:
             self._engine(spans, t, numbers)
             return
         flat = spans.params[0].ndim == 1
-        in_rows = flat and _rows_follow_each_other(segment)
+        # A norm, or the share of a mask, is that of the whole parameter.
+        whole = isinstance(self._of_limited, Normed)
+        in_rows = flat and not whole and _rows_follow_each_other(segment)
         param, grad = spans.params[0], spans.grads[0]
         if flat and not in_rows:
             param, grad = _shaped(param, segment), _shaped(grad, segment)

@@ -8,14 +8,14 @@ regularization and the update are one pass over memory.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule, agreement
 
 AVERAGE = "average"
 """Name of the slot that holds the moving average of a parameter."""
@@ -37,6 +37,7 @@ class Transforms:
             ``average_momentum``.
         overwrite_every: the parameter is set to its average in every update whose number is a
             multiple of this; 0 for never.
+        cautious: whether the step is masked where it disagrees with the gradient.
     """
 
     scaled: bool = False
@@ -46,6 +47,7 @@ class Transforms:
     decoupled: bool = False
     averaged: bool = False
     overwrite_every: int = 0
+    cautious: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -59,6 +61,8 @@ class Transforms:
             names.append("weight_decay")
         if self.decoupled:
             names.append("lr")
+        if self.cautious:
+            names.append("mask_scale")
         if self.averaged:
             names += ["average_momentum", "overwrite"]
         return names
@@ -70,16 +74,22 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
     # **given are numbers and flags, which each rule types for itself.
     # Positional only, for a rule may have numbers of these names.
     def update(param: Tensor, grad: Tensor, /, *slots: Tensor, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
-        *own, average = slots if transforms.averaged else (*slots, None)
+        own, average = (slots[:-1], slots[-1]) if transforms.averaged else (slots, None)
         if rule.shapes is None:
             param, grad = _before(param, grad, given, transforms)
         else:
             # In place: a rule that is not traced would hold another copy of a large matrix.
             grad = _regularized(param, grad, given, transforms)
             _shrunk(param, given, transforms, out=param)
-        results = rule.update(param, grad, *own, **only(_left(given, transforms), rule.update))
+        if transforms.cautious:
+            step, *results = _step(rule, param, grad, own, _left(given, transforms))
+            moved = torch.addcmul(param, step, agreement(step, grad), value=-given["mask_scale"])
+            results.insert(0, moved)
+        else:
+            arguments = only(_left(given, transforms), rule.update)
+            results = list(rule.update(param, grad, *own, **arguments))
         if average is None:
-            return results
+            return tuple(results)
         mean = torch.lerp(results[0], average, given["average_momentum"])
         return (mean if given["overwrite"] else results[0], *results[1:], mean)
 
@@ -90,10 +100,33 @@ def with_transforms(rule: Rule, transforms: Transforms) -> Rule:
         param, grad = _before(param, grad, given, transforms)
         return rule.norms(param, grad, *own, **_left(given, transforms))
 
+    # **given as above.
+    def masks(param: Tensor, grad: Tensor, *slots: Tensor, **given: Any) -> Tensor:  # noqa: ANN401
+        own = slots[:-1] if transforms.averaged else slots
+        param, grad = _before(param, grad, given, transforms)
+        if rule.masks is not None:
+            return rule.masks(param, grad, *own, **_left(given, transforms))
+        return agreement(_step(rule, param, grad, own, _left(given, transforms))[0], grad)
+
     # Engines read the arguments of a rule from its signature; PEP 362 lets a function set one.
     update.__signature__ = _signature(rule.update, transforms)  # type: ignore[attr-defined]
-    changed = replace(rule, update=update, norms=norms if rule.norms is not None else None)
+    changed = replace(
+        rule,
+        update=update,
+        norms=norms if rule.norms is not None else None,
+        masks=masks if rule.masks is not None or transforms.cautious else None,
+    )
     return _averaging(changed, transforms) if transforms.averaged else changed
+
+
+def _step(
+    rule: Rule, param: Tensor, grad: Tensor, slots: Sequence[Tensor], given: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    """Return what *rule* subtracts from *param*, and the new slots."""
+    # Of a parameter that is 0, an update is the step with all its digits. (The difference of two
+    # parameters would be 0 for a step that rounding hides, and so would the mask.)
+    still, *slots = rule.update(param * 0, grad, *slots, **only(given, rule.update))
+    return -still, *slots
 
 
 def _before(

@@ -20,11 +20,13 @@ def adam(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     correction1: float,
     correction2: float,
     eps_hat: bool,
     amsgrad: bool,
     nesterov: bool,
+    corrected_maximum: bool,
 ) -> tuple[Tensor, ...]:
     """
     Return *param*, *exp_avg*, *exp_avg_sq* and *others* after one Adam update.
@@ -33,13 +35,13 @@ def adam(
 
         m     = beta1 * m + (1 - beta1) * grad
         v     = beta2 * v + (1 - beta2) * grad * grad
-        s     = v                                    max(s, v) if amsgrad
+        s     = v                                    max(s, v) if amsgrad, or max(s, v / c2)
         n     = m                                    beta1 * m + (1 - beta1) * grad if nesterov
         param = param - lr * (n / c1) / (sqrt(s / c2) + eps)
 
     The step is computed as lr * sqrt(c2)/c1 * n / (sqrt(s) + eps * sqrt(c2)), which is equal but
     takes one operation less per element. With *eps_hat*, eps is not multiplied by sqrt(c2) (the
-    paper's remark before section 2.1).
+    paper's remark before section 2.1). An *eps_root* is added to s / c2.
 
     Args:
         param: any shape and float dtype.
@@ -51,11 +53,15 @@ def adam(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
+        eps_root: keeps s / c2 away from 0 (optax).
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         eps_hat: whether *eps* is the paper's epsilon hat, which sqrt(c2) does not multiply.
         amsgrad: whether the step is divided by the root of the largest exp_avg_sq so far.
-        nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore).
+        nesterov: whether the step uses exp_avg with the gradient mixed in once more (MindSpore,
+            timm's nadamw).
+        corrected_maximum: whether the largest exp_avg_sq so far is that of the corrected ones
+            (optax).
 
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1.
@@ -68,10 +74,15 @@ def adam(
     # 1 - beta2 is exact for any float32 beta2 of 0.5 or more, so for a rounded beta2 this double is
     # what a kernel gets that subtracts in float32.
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    # The maximum of the uncorrected means, as in every framework of `dialect`. optax corrects the
-    # means first, which gives a difference of 2.8e-2 after 20 updates.
-    largest = torch.maximum(others[0], exp_avg_sq) if amsgrad else exp_avg_sq
-    denominator = largest.sqrt() + (eps if eps_hat else eps * root2)
+    largest = exp_avg_sq
+    if amsgrad and corrected_maximum:
+        # After 20 updates this differs by 2.8e-2 from the maximum of the uncorrected means.
+        largest = torch.maximum(others[0], exp_avg_sq / correction2)
+        root2 = 1.0
+    elif amsgrad:
+        largest = torch.maximum(others[0], exp_avg_sq)
+    square = largest + eps_root * root2 * root2 if eps_root else largest
+    denominator = square.sqrt() + (eps if eps_hat else eps * root2)
     direction = torch.lerp(grad, exp_avg, beta1) if nesterov else exp_avg
     param = torch.addcdiv(param, direction, denominator, value=-lr * root2 / correction1)
     return (param, exp_avg, exp_avg_sq, largest) if amsgrad else (param, exp_avg, exp_avg_sq)
@@ -133,6 +144,10 @@ def corrections(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     }
 
 
+def _corrections_and_root(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {**corrections(t, numbers, flags), "eps_root": numbers.get("eps_root", 0.0)}
+
+
 def rounded_betas(numbers: Numbers) -> dict[str, float]:
     """
     Return the betas rounded to float32, as a float32 kernel gets them.
@@ -181,7 +196,7 @@ ADAM = Rule(
     "adam",
     adam,
     slots=moments,
-    scalars=corrections,
+    scalars=_corrections_and_root,
     fused=_fused(decoupled=False),
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
@@ -192,9 +207,10 @@ ADAMW = Rule(
     "adamw",
     adam,
     slots=moments,
-    scalars=corrections,
+    scalars=_corrections_and_root,
     fused=_fused(decoupled=True),
     fused_decays=True,
+    fused_flags={"nesterov": False},
     torch_hyperparameters=BETAS,
     torch_flags=("amsgrad",),
 )
@@ -203,7 +219,7 @@ LAZY_ADAM = Rule(
     "lazy_adam",
     adam,
     slots=moments,
-    scalars=corrections,
+    scalars=_corrections_and_root,
     by_rows=True,
     torch_hyperparameters=BETAS,
     whole_steps=True,

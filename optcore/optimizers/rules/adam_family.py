@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,7 @@ def nadam(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     correction2: float,
     grad_share: float,
     avg_share: float,
@@ -84,7 +86,7 @@ def nadam(
 
         m     = beta1 * m + (1 - beta1) * grad
         v     = beta2 * v + (1 - beta2) * grad * grad
-        d     = sqrt(v / correction2) + eps
+        d     = sqrt(v / correction2 + eps_root) + eps
         param = param - lr * (grad_share * grad + avg_share * m) / d
 
     Args:
@@ -96,6 +98,7 @@ def nadam(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
+        eps_root: keeps the mean square away from 0 (optax).
         correction2: 1 - beta2 ** t.
         grad_share: (1 - mu) / (1 - product of all mu so far), with `mu` of this update.
         avg_share: the next mu / (1 - product of all mu including the next).
@@ -106,7 +109,8 @@ def nadam(
     """
     exp_avg = torch.lerp(grad, exp_avg, beta1)
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    denominator = (exp_avg_sq / correction2).sqrt() + eps
+    square = exp_avg_sq / correction2
+    denominator = (square + eps_root if eps_root else square).sqrt() + eps
     param = torch.addcdiv(param, grad, denominator, value=-lr * grad_share)
     return torch.addcdiv(param, exp_avg, denominator, value=-lr * avg_share), exp_avg, exp_avg_sq
 
@@ -121,6 +125,7 @@ def radam(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     correction1: float,
     rectified: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,7 +136,7 @@ def radam(
 
         m     = beta1 * m + (1 - beta1) * grad
         v     = beta2 * v + (1 - beta2) * grad * grad
-        param = param - lr * m / correction1 * rectified / (sqrt(v) + eps)
+        param = param - lr * m / correction1 * rectified / (sqrt(v + eps_root) + eps)
                 param - lr * m / correction1            where rectified is 0
 
     Args:
@@ -142,7 +147,8 @@ def radam(
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
-        eps: keeps the denominator away from 0.
+        eps: keeps the denominator away from 0; in optax times sqrt(1 - beta2 ** t).
+        eps_root: keeps the mean square away from 0; in optax times 1 - beta2 ** t.
         correction1: 1 - beta1 ** t.
         rectified: sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5
             (4 in the paper).
@@ -157,8 +163,9 @@ def radam(
     if not rectified:
         return torch.add(param, exp_avg, alpha=-lr / correction1), exp_avg, exp_avg_sq
     step = -lr / correction1 * rectified
+    square = exp_avg_sq + eps_root if eps_root else exp_avg_sq
     return (
-        torch.addcdiv(param, exp_avg, exp_avg_sq.sqrt() + eps, value=step),
+        torch.addcdiv(param, exp_avg, square.sqrt() + eps, value=step),
         exp_avg,
         exp_avg_sq,
     )
@@ -184,6 +191,8 @@ _mu_product = Running(mu, product=True)
 
 
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    if flags["constant_mu"]:
+        return _constant_shares(t, numbers, flags)
     beta1, decay = numbers["beta1"], numbers["momentum_decay"]
     # torch keeps the product in a float32 tensor whatever the dtype of the parameters.
     product = _mu_product(t, beta1, decay, float32=flags["float32_mu"])
@@ -201,6 +210,16 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     }
 
 
+def _constant_shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the shares if mu is beta1 throughout, as in optax."""
+    beta1 = numbers["beta1"]
+    return {
+        "correction2": 1 - power(numbers["beta2"], t, flags),
+        "grad_share": (1 - beta1) / (1 - beta1**t),
+        "avg_share": beta1 / (1 - beta1 ** (t + 1)),
+    }
+
+
 def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     arguments = numbers["beta1"], numbers["momentum_decay"]
     return {"mu_product": _mu_product(t, *arguments, float32=flags["float32_mu"])}
@@ -209,6 +228,8 @@ def _mu_state(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     both = corrections(t, numbers, flags)
     correction2 = both["correction2"]
+    if flags["eps_corrected"]:
+        return {**both, **_optax_rectification(t, numbers, flags)}
     # In double: in float32, as in MindSpore's kernel, the difference below loses four digits.
     longest = 2 / (1 - numbers["beta2"]) - 1
     length = longest - 2 * t * (1 - correction2) / correction2
@@ -218,6 +239,26 @@ def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         ratio = ratio / ((longest - 4) * (longest - 2) * length)
         rectified = float(ratio**0.5 * correction2**0.5)
     return {"correction1": both["correction1"], "rectified": rectified}
+
+
+def _optax_rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return r times the correction, and both eps scaled to fit; for float32, all in float32."""
+    number = np.float32 if flags["single_precision"] else np.float64
+    # The roots of negative numbers are not used.
+    with np.errstate(invalid="ignore"):
+        power2 = number(power(numbers["beta2"], t, flags))
+        longest = 2 / (1 - numbers["beta2"]) - 1
+        length = number(longest) - number(2 * t) * power2 / (number(1) - power2)
+        ratio = (length - number(4)) * (length - number(2)) * number(longest)
+        ratio = ratio / (number((longest - 4) * (longest - 2)) * length)
+        rectified = np.sqrt(ratio) if length >= numbers["threshold"] else 0.0
+    correction2 = float(number(1) - power2)
+    root2 = correction2**0.5
+    return {
+        "rectified": float(rectified) * root2,
+        "eps": numbers["eps"] * root2,
+        "eps_root": numbers["eps_root"] * correction2,
+    }
 
 
 ADAMAX = Rule(

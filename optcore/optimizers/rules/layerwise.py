@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import corrections, moments, rounded_betas
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.optimizers.rules.rule import (
+    Flags,
+    Numbers,
+    Rule,
+    agreement,
+    mask_scale,
+    zeros,
+)
 
 
 def lamb_direction(
-    param: Tensor,
     grad: Tensor,
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
@@ -18,25 +26,25 @@ def lamb_direction(
     beta1: float,
     beta2: float,
     eps: float,
-    weight_decay: float,
+    eps_root: float,
     correction1: float,
     correction2: float,
+    grad_averaging: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return the unscaled step u of LAMB, and the new *exp_avg* and *exp_avg_sq*.
+    Return Adam's step for lr 1, and the new *exp_avg* and *exp_avg_sq*.
 
     Writing m for exp_avg and v for exp_avg_sq::
 
-        m = beta1 * m + (1 - beta1) * grad
+        m = beta1 * m + (1 - beta1) * grad            (+ grad without grad_averaging)
         v = beta2 * v + (1 - beta2) * grad * grad
-        u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay * param
+        u = (m / correction1) / (sqrt(v / correction2 + eps_root) + eps)
     """
-    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    mean = torch.lerp(grad, exp_avg, beta1) if grad_averaging else exp_avg * beta1 + grad
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
-    direction = exp_avg / correction1 / ((exp_avg_sq / correction2).sqrt() + eps)
-    if weight_decay:
-        direction = torch.add(direction, param, alpha=weight_decay)
-    return direction, exp_avg, exp_avg_sq
+    square = exp_avg_sq / correction2
+    root = (square + eps_root if eps_root else square).sqrt()
+    return mean / correction1 / (root + eps), mean, exp_avg_sq
 
 
 def lamb(
@@ -49,17 +57,22 @@ def lamb(
     beta1: float,
     beta2: float,
     eps: float,
+    eps_root: float,
     weight_decay: float,
     correction1: float,
     correction2: float,
     ratio: float,
+    mask_scale: float,
+    grad_averaging: bool,
+    cautious: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
     Return *param*, *exp_avg* and *exp_avg_sq* after one LAMB update.
 
     ::
 
-        u     = Adam's step for lr 1, plus weight_decay * param
+        u     = Adam's step for lr 1             * mask * mask_scale if cautious
+        u     = u + weight_decay * param
         param = param - lr * ratio * u
 
     Args:
@@ -71,27 +84,35 @@ def lamb(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
+        eps_root: keeps the mean square away from 0 (optax).
         weight_decay: coefficient of param in u, so that the decay is scaled with the step.
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         ratio: norm(param) / norm(u) over the whole tensor; 1 where either is 0.
+        mask_scale: 1 over the share of the coordinates that the mask leaves.
+        grad_averaging: whether a gradient enters exp_avg with the share 1 - beta1.
+        cautious: whether coordinates whose step disagrees with the gradient are masked.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
         https://arxiv.org/abs/1904.00962
     """
     direction, exp_avg, exp_avg_sq = lamb_direction(
-        param,
         grad,
         exp_avg,
         exp_avg_sq,
         beta1=beta1,
         beta2=beta2,
         eps=eps,
-        weight_decay=weight_decay,
+        eps_root=eps_root,
         correction1=correction1,
         correction2=correction2,
+        grad_averaging=grad_averaging,
     )
+    if cautious:
+        direction = direction * agreement(direction, grad) * mask_scale
+    if weight_decay:
+        direction = torch.add(direction, param, alpha=weight_decay)
     return torch.add(param, direction, alpha=-lr * ratio), exp_avg, exp_avg_sq
 
 
@@ -104,14 +125,19 @@ def lars(
     momentum: float,
     weight_decay: float,
     ratio: float,
+    gain: float,
+    lr_inside: bool,
+    nesterov: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *momentum_buffer* after one LARS update.
 
-    Writing v for the buffer::
+    Writing v for the buffer and u for ratio * (grad + weight_decay * param)::
 
-        v     = momentum * v + lr * ratio * (grad + weight_decay * param)
-        param = param - v
+        lr inside                      lr outside
+        v     = momentum * v + lr * u  v     = momentum * v + gain * u
+        param = param - v              param = param - lr * v
+                                               param - lr * (u + momentum * v)   if nesterov
 
     Args:
         param: any shape and float dtype.
@@ -122,6 +148,9 @@ def lars(
         weight_decay: L2 regularization.
         ratio: lars_coeff * norm(param) / (norm(grad) + weight_decay * norm(param) + eps) over
             the whole tensor; 1 where a norm is 0.
+        gain: 1 - dampening, but 1 at the first step.
+        lr_inside: whether lr multiplies the step in v, or v itself (timm).
+        nesterov: whether the step is applied once more, in addition to the new velocity.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
@@ -129,11 +158,22 @@ def lars(
     """
     if weight_decay:
         grad = torch.add(grad, param, alpha=weight_decay)
+    if not lr_inside:
+        velocity = torch.add(momentum_buffer * momentum, grad, alpha=gain * ratio)
+        if not nesterov:
+            return torch.add(param, velocity, alpha=-lr), velocity
+        param = torch.add(param, velocity, alpha=-lr * momentum)
+        return torch.add(param, grad, alpha=-lr * ratio), velocity
     velocity = torch.add(momentum_buffer * momentum, grad, alpha=lr * ratio)
+    if nesterov:
+        param = torch.add(param, velocity, alpha=-momentum)
+        return torch.add(param, grad, alpha=-lr * ratio), velocity
     return param - velocity, velocity
 
 
 def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    if not flags["bias_correction"]:
+        return {"correction1": 1.0, "correction2": 1.0}
     scalars = corrections(t, numbers, flags)
     if flags["kernel_in_float32"]:
         rounded = rounded_betas(numbers)
@@ -147,33 +187,72 @@ def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 
 
 def _lamb_norms(
-    param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, **numbers: float
-) -> tuple[Tensor, Tensor]:
-    wanted = ("beta1", "beta2", "eps", "weight_decay", "correction1", "correction2")
-    arguments = {name: numbers[name] for name in wanted}
-    return param, lamb_direction(param, grad, exp_avg, exp_avg_sq, **arguments)[0]
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    grad_averaging: bool,
+    cautious: bool,
+    **given: float,
+) -> tuple[Tensor, ...]:
+    wanted = ("beta1", "beta2", "eps", "eps_root", "correction1", "correction2")
+    numbers = {name: given[name] for name in wanted}
+    step, _, _ = lamb_direction(grad, exp_avg, exp_avg_sq, **numbers, grad_averaging=grad_averaging)
+    decay = given["weight_decay"]
+    if not cautious:
+        return param, torch.add(step, param, alpha=decay) if decay else step
+    mask = agreement(step, grad)
+    step = step * mask
+    return param, torch.add(step, param, alpha=decay), mask, step
 
 
 def _lamb_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
-    of_param, of_step = norms
+    of_param, of_step, *masked = norms
+    scale = 1.0
+    if masked:
+        scale = mask_scale(masked[0], numbers["size"])
+        decay = 0.0 if flags["decoupled"] else numbers["weight_decay"] * of_param
+        of_step = _scaled_norm(of_step, masked[1], scale, decay)
     scaled = flags["always_adapt"] or numbers["weight_decay"] > 0
-    return {"ratio": of_param / of_step if scaled and of_param > 0 and of_step > 0 else 1.0}
+    ratio = of_param / of_step if scaled and of_param > 0 and of_step > 0 else 1.0
+    return {"ratio": min(ratio, 1.0) if flags["trust_clip"] else ratio, "mask_scale": scale}
+
+
+def _scaled_norm(of_sum: float, of_step: float, scale: float, of_decay: float) -> float:
+    """Return the norm of scale * step + decay, from the norms of step + decay, step and decay."""
+    # The share of the mask is known only after the pass that takes the norms.
+    twice_product = of_sum**2 - of_step**2 - of_decay**2
+    square = (scale * of_step) ** 2 + scale * twice_product + of_decay**2
+    return math.sqrt(max(square, 0.0))
 
 
 def _lars_norms(
     param: Tensor, grad: Tensor, momentum_buffer: Tensor, **numbers: float
 ) -> tuple[Tensor, Tensor]:
+    if numbers["norm_with_decay"]:
+        return param, torch.add(grad, param, alpha=numbers["weight_decay"])
     # The gradient is without decay: `_lars_ratio` adds weight_decay * norm(param).
     return param, grad
 
 
 def _lars_ratio(norms: list[float], numbers: Numbers, flags: Flags) -> dict[str, float]:
     of_param, of_grad = norms
-    decay = numbers["weight_decay"]
-    if not (of_param > 0 and of_grad > 0 and (flags["always_adapt"] or decay > 0)):
+    decay, lr = numbers["weight_decay"], numbers["lr"]
+    if not flags["adapt"] or not (flags["always_adapt"] or decay > 0):
         return {"ratio": 1.0}
-    size = of_grad + decay * of_param + numbers["eps"]
-    return {"ratio": numbers["lars_coeff"] * of_param / size}
+    ratio = 1.0
+    if of_param > 0 and of_grad > 0:
+        if not flags["norm_with_decay"]:
+            of_grad += decay * of_param
+        ratio = numbers["lars_coeff"] * of_param / (of_grad + numbers["eps"])
+    if flags["trust_clip"]:
+        ratio = min(ratio / lr, 1.0) if lr else 1.0
+    return {"ratio": ratio}
+
+
+def _gain(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"gain": 1.0 if t == 1 else 1.0 - numbers["dampening"]}
 
 
 LAMB = Rule(
@@ -184,12 +263,14 @@ LAMB = Rule(
     norms=_lamb_norms,
     ratios=_lamb_ratio,
     own_decay=True,
+    own_caution=True,
     takes_sparse_in_paddle=True,
 )
 LARS = Rule(
     "lars",
     lars,
     slots=zeros("momentum_buffer"),
+    scalars=_gain,
     norms=_lars_norms,
     ratios=_lars_ratio,
     own_decay=True,

@@ -9,7 +9,14 @@ from optcore.optimizers.rules.rule import Rule, zeros
 
 
 def lion(
-    param: Tensor, grad: Tensor, exp_avg: Tensor, *, lr: float, beta1: float, beta2: float
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    as_lerp: bool,
 ) -> tuple[Tensor, Tensor]:
     """
     Return *param* and *exp_avg* after one Lion update.
@@ -26,13 +33,17 @@ def lion(
         lr: size of the step in every coordinate.
         beta1: share of the old mean in the direction of the step, in [0, 1).
         beta2: share of the old mean that is kept, in [0, 1).
+        as_lerp: whether the means are computed as grad + beta * (m - grad), as in timm.
 
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
     """
-    # Not lerp: where the terms nearly cancel, rounding decides the sign, and with it a whole step,
-    # so the sum is computed as the paper and Keras write it.
+    # Where the terms nearly cancel, rounding decides the sign, and with it a whole step, so the sum
+    # is computed as each framework writes it.
+    if as_lerp:
+        direction = torch.lerp(grad, exp_avg, beta1).sign()
+        return torch.add(param, direction, alpha=-lr), torch.lerp(grad, exp_avg, beta2)
     direction = torch.add(exp_avg * beta1, grad, alpha=1 - beta1).sign()
     return torch.add(param, direction, alpha=-lr), torch.add(exp_avg * beta2, grad, alpha=1 - beta2)
 

@@ -17,10 +17,12 @@ def rmsprop(
     rho: float,
     eps: float,
     momentum: float,
+    correction: float,
     centered: bool,
     velocity: bool,
     eps_inside: bool,
     lr_inside: bool,
+    nesterov: bool,
 ) -> tuple[Tensor, ...]:
     """
     Return *param*, *square_avg* and *others* after one RMSprop update.
@@ -36,21 +38,26 @@ def rmsprop(
         param -= lr * grad / d    v      = momentum * v       v      = momentum * v
                                            + grad / d                  + lr * grad / d
                                   param -= lr * v             param -= v
+                                                              param -= momentum * v
+                                                                + lr * grad / d     nesterov
 
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
-        square_avg: same shape as *param*; zeros (MindSpore, TF1: ones) before the first step.
+        square_avg: same shape as *param*; before the first step zeros (MindSpore, TF1: ones), or
+            initial_accumulator_value (optax).
         others: grad_avg if *centered*, then momentum_buffer if *velocity*; zeros at first.
         lr: learning rate.
         rho: share of the old mean square that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         momentum: share of the old velocity that is kept, in [0, 1).
+        correction: 1 - rho ** t, by which h and a are divided in d; 0 for no division.
         centered: whether to divide by the standard deviation.
         velocity: whether there is a velocity; false if momentum is 0 and never scheduled.
         eps_inside: whether eps is added under the root (Paddle), or to the root (torch, dialect
             article).
         lr_inside: whether lr multiplies grad / d in v (Paddle), or v itself (torch).
+        nesterov: whether grad / d is applied once more, in addition to the new v (optax).
 
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
@@ -58,28 +65,37 @@ def rmsprop(
         (centered). https://arxiv.org/abs/1308.0850
     """
     square_avg = torch.addcmul(square_avg * rho, grad, grad, value=1 - rho)
-    variance = square_avg
+    variance = square_avg / correction if correction else square_avg
     means: tuple[Tensor, ...] = ()
     if centered:
         means = (torch.lerp(grad, others[0], rho),)
         # Where gradients are constant, rounding may make this negative. Its root is then NaN, as
         # in torch at the same update.
-        variance = torch.addcmul(square_avg, means[0], means[0], value=-1)
+        mean = means[0] / correction if correction else means[0]
+        variance = torch.addcmul(variance, mean, mean, value=-1)
     root = (variance + eps).sqrt() if eps_inside else variance.sqrt() + eps
     if not velocity:
         return torch.addcdiv(param, grad, root, value=-lr), square_avg, *means
     speed = torch.addcdiv(others[-1] * momentum, grad, root, value=lr if lr_inside else 1)
+    if nesterov:
+        ahead = torch.addcdiv(torch.add(param, speed, alpha=-momentum), grad, root, value=-lr)
+        return ahead, square_avg, *means, speed
     param = torch.add(param, speed, alpha=-1 if lr_inside else -lr)
     return param, square_avg, *means, speed
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
-    slots = {"square_avg": 1.0 if flags["from_one"] else 0.0}
+    first = 1.0 if flags["from_one"] else numbers.get("initial_accumulator_value", 0.0)
+    slots = {"square_avg": first}
     if flags["centered"]:
         slots["grad_avg"] = 0.0
     if flags["velocity"]:
         slots["momentum_buffer"] = 0.0
     return slots
+
+
+def _correction(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"correction": 1 - numbers["rho"] ** t if flags["bias_correction"] else 0.0}
 
 
 SLICE = 65_536
@@ -139,10 +155,18 @@ def _as_adam(
     )
 
 
+RMSPROP_TF = Rule(
+    "rmsprop_tf",
+    rmsprop,
+    slots=_slots,
+    scalars=_correction,
+    torch_hyperparameters={"alpha": ("rho",)},
+)
 RMSPROP = Rule(
     "rmsprop",
     rmsprop,
     slots=_slots,
+    scalars=_correction,
     fused=_fused,
     torch_hyperparameters={"alpha": ("rho",)},
     torch_flags=("centered",),

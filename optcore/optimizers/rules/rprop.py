@@ -18,12 +18,14 @@ def rprop(
     eta_plus: float,
     step_min: float,
     step_max: float,
+    first: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
     Return *param*, *prev* and *step_size* after one Rprop update.
 
     ::
 
+        step_size = first                            in the first update
         agree     = sign(grad * prev)                1, -1 or 0
         factor    = eta_plus, eta_minus or 1         where agree is 1, -1 or 0
         step_size = clamp(step_size * factor, step_min, step_max)
@@ -34,16 +36,20 @@ def rprop(
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         prev: the previous gradient, 0 where its sign had changed; zeros before the first step.
-        step_size: same shape as *param*; lr before the first step.
+        step_size: same shape as *param*; any number before the first step.
         eta_minus: factor where the sign changed, in (0, 1).
         eta_plus: factor where the sign stayed the same, above 1.
         step_min: smallest step size.
         step_max: largest step size.
+        first: lr in the first update, 0 later.
 
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
         RPROP Algorithm, 1993.
     """
+    # Not where the slot is made: a schedule, or a scheduler of torch, sets lr only after that.
+    if first:
+        step_size = step_size * 0 + first
     agree = (grad * prev).sign()
     changed = (-agree).clamp(min=0)  # 1 where the sign changed, else 0
     same = agree.clamp(min=0)
@@ -59,10 +65,15 @@ def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"prev": 0.0, "step_size": numbers["lr"]}
 
 
+def _first(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"first": numbers["lr"] if t == 1 else 0.0}
+
+
 RPROP = Rule(
     "rprop",
     rprop,
     slots=_slots,
+    scalars=_first,
     torch_hyperparameters={
         "etas": ("eta_minus", "eta_plus"),
         "step_sizes": ("step_min", "step_max"),

@@ -44,6 +44,20 @@ def unscale(numbers: Numbers, like: Tensor) -> Tensor | None:
     return None if scale == 1.0 else torch.full((), 1 / scale, device=like.device)
 
 
+MIN_SHARE = 0.001
+"""A mask of a cautious step counts as at least this share of the parameter."""
+
+
+def agreement(step: Tensor, grad: Tensor) -> Tensor:
+    """Return 1 in every coordinate where *step* and *grad* have the same sign, else 0."""
+    return (step * grad).sign().clamp(min=0)
+
+
+def mask_scale(norm: float, size: float) -> float:
+    """Return the factor for a masked step, from the norm of the mask and its number of elements."""
+    return 1 / max(norm * norm / size, MIN_SHARE)
+
+
 @dataclass(frozen=True)
 class Rule:
     """
@@ -65,10 +79,18 @@ class Rule:
             change with t, such as bias corrections.
         carries: for a rule whose update t computes numbers for update t + 1: a function from t,
             and the numbers and flags in update t, to those numbers, which *scalars* and *update*
-            get in update t + 1. For t = 0 it returns the numbers for the first update.
-        norms: for a rule that scales whole tensors: a function like *update*, but it returns the
+            get in update t + 1. For t = 0 it returns the numbers for the first update. It gets
+            those that update t itself was given, too.
+        carries_in: the dtype in which these numbers are kept.
+        norms: for a rule that scales whole tensors: a function like *update*, but it gets every
+            number and flag as an argument, and returns the
             tensors whose norms the rule needs, each in the shape of *param*; elementwise.
         ratios: a function from these norms, numbers and flags to further arguments of *update*.
+            Among the numbers is ``size``, the number of elements of the parameter.
+        masks: for a rule that masks its own step if it is cautious: a function like *norms*, which
+            also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
+            ``mask_scale``, the factor for what is left of the step, which is 1 without a mask.
+        own_caution: whether *update* applies the flag ``cautious`` itself; else `Transforms` do.
         shapes: for a rule that is not elementwise: a function from the shape of a parameter to
             slot name -> shape. *update* then gets the parameter in its own shape, and may
             overwrite the parameter and the slots.
@@ -103,8 +125,11 @@ class Rule:
     slots: Callable[[Numbers, Flags], dict[str, float]] = _no_slots
     scalars: Callable[[int, Numbers, Flags], dict[str, float]] = _nothing
     carries: Callable[[int, Numbers, Flags], dict[str, float]] | None = None
+    carries_in: torch.dtype = torch.float32
     norms: Callable[..., tuple[Tensor, ...]] | None = None
     ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
+    masks: Callable[..., Tensor] | None = None
+    own_caution: bool = False
     shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None

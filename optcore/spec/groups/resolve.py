@@ -14,6 +14,7 @@ from optcore.spec.groups.unmatched import check_excluded, check_order, check_use
 from optcore.spec.optimizers.adam import AdamW
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipGlobalNorm
+from optcore.spec.optimizers.mars import Mars
 from optcore.spec.optimizers.matrices import Muon
 
 MATRIX = 2
@@ -140,11 +141,14 @@ def _check_scaled(spec: OptimizerSpec, group: Group, path: str) -> None:
 def _by_shape(
     groups: Sequence[ResolvedGroup], parameters: Sequence[Parameter]
 ) -> Iterator[ResolvedGroup]:
-    """Yield *groups*; a group of muon becomes two: its matrices, and what AdamW trains."""
+    """Yield *groups*; one of muon or mars becomes two: its matrices, and what AdamW trains."""
     shapes = {parameter.name: parameter.shape for parameter in parameters}
     # Groups have the globs of the optimizer unless they have their own.
     excluding: dict[tuple[str, ...], Globs] = {}
     for group in groups:
+        if isinstance(group.spec, Mars) and not group.spec.optimize_1d:
+            yield from _by_dimensions(group, group.spec, shapes)
+            continue
         if not isinstance(group.spec, Muon):
             yield group
             continue
@@ -157,6 +161,20 @@ def _by_shape(
         if globs not in excluding:
             excluding[globs] = Globs(globs)
         yield from _matrices_and_others(group, group.spec, shapes, excluding[globs])
+
+
+def _by_dimensions(
+    group: ResolvedGroup, spec: Mars, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[ResolvedGroup]:
+    others = [name for name in group.names if len(shapes[name]) < MATRIX]
+    matrices = [name for name in group.names if len(shapes[name]) >= MATRIX]
+    if matrices:
+        yield replace(group, match=f"{group.match}: matrices", names=matrices)
+    if others:
+        adamw, scale = AdamW.parse(spec.adamw()), group.lr_scale * spec.lr_1d_scale
+        yield replace(
+            group, match=f"{group.match}: adamw", names=others, spec=adamw, lr_scale=scale
+        )
 
 
 def _matrices_and_others(

@@ -19,15 +19,16 @@ class Adagrad(OptimizerSpec):
         g = g + weight_decay * p
         h = h + g * g
 
-        keras        p = p - lr * g / sqrt(h + eps)
+        keras, optax p = p - lr * g / sqrt(h + eps)
         elsewhere    p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(h) + eps)
 
     References:
         Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011, Figure 1.
         https://jmlr.org/papers/v12/duchi11a.html
         torch.optim.Adagrad, paddle.optimizer.Adagrad, mindspore.nn.Adagrad,
-        keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer. The kernels of MindSpore and
-        TF1 have no eps: it is 0 there.
+        keras.optimizers.Adagrad, tf.compat.v1.train.AdagradOptimizer, optax.adagrad. The kernels of
+        MindSpore and TF1 have no eps: it is 0 there. timm's adagrad is torch's, with another eps by
+        default.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -37,9 +38,11 @@ class Adagrad(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "timm",
+        "optax",
     )
     # The kernel adds eps to the root; Keras adds it under the root.
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article"})
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "article", "timm"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"eps"}),  # a C++ float in its kernel
         "keras": frozenset({"initial_accumulator_value"}),
@@ -55,16 +58,37 @@ class Adagrad(OptimizerSpec):
             "keras": 1e-3,
             "tf1": None,
             "article": 0.01,
+            "timm": 0.01,
+            "optax": None,
         },
         gt=0,
     )
     """Learning rate."""
-    eps: float = per_dialect({"torch": 1e-10, "paddle": 1e-6, "keras": 1e-7, "article": 1e-7}, ge=0)
-    """Added to the root (in keras, under the root), so that the divisor is not 0."""
-    lr_decay: float = per_dialect({"torch": 0.0}, ge=0)
+    eps: float = per_dialect(
+        {
+            "torch": 1e-10,
+            "paddle": 1e-6,
+            "keras": 1e-7,
+            "article": 1e-7,
+            "optax": 1e-7,
+            "timm": 1e-8,
+        },
+        ge=0,
+    )
+    """Added to the root (in keras and optax, under the root), so that the divisor is not 0."""
+    lr_decay: float = per_dialect({"torch": 0.0, "timm": 0.0}, ge=0)
     """Rate at which lr falls with t."""
     initial_accumulator_value: float = per_dialect(
-        {"torch": 0.0, "paddle": 0.0, "mindspore": 0.1, "keras": 0.1, "tf1": 0.1, "article": 0.0},
+        {
+            "torch": 0.0,
+            "paddle": 0.0,
+            "mindspore": 0.1,
+            "keras": 0.1,
+            "tf1": 0.1,
+            "article": 0.0,
+            "timm": 0.0,
+            "optax": 0.1,
+        },
         ge=0,
     )
     """Value of h before the first update."""
@@ -80,4 +104,4 @@ class Adagrad(OptimizerSpec):
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the place of eps and for whether h grows."""
-        return {"eps_inside": self.dialect == "keras", "update_slots": self.update_slots}
+        return {"eps_inside": self.dialect in ("keras", "optax"), "update_slots": self.update_slots}

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 # These dialects compute the formula that the paper gives just before its section 2.1.
 EPS_HAT: frozenset[Dialect] = frozenset({"mindspore", "keras", "tf1", "article"})
@@ -33,11 +34,12 @@ class AdamSpec(OptimizerSpec):
             "eps_hat": self.dialect in EPS_HAT,
             "float32_products": product,
             "float32_powers": single_precision and self.dialect == "keras",
+            "float32_squares": single_precision and self.dialect == "optax",
             "float32_bases": self.dialect == "keras",
         }
 
 
-class Adam(AdamSpec):
+class Adam(CautiousSpec, AdamSpec):
     """
     Momentum and RMSprop combined, with their means corrected for the start at 0.
 
@@ -54,6 +56,10 @@ class Adam(AdamSpec):
         torch, paddle                              elsewhere
         p = p - lr * (n/c1) / (sqrt(s/c2) + eps)   p = p - lr * sqrt(c2)/c1 * n / (sqrt(s) + eps)
 
+        optax
+        s = v/c2                                   amsgrad: s = max(s, v/c2)
+        p = p - lr * (m/c1) / (sqrt(s + eps_root) + eps)
+
     The eps in the formula on the right is the paper's "epsilon hat": at t = 1 and beta2 = 0.999 it
     weighs 31.6 times as much as torch's eps. In float32 Paddle and MindSpore keep beta1 ** t and
     beta2 ** t as running float32 products, which changes a trajectory by 6e-4 within 20 steps.
@@ -64,7 +70,8 @@ class Adam(AdamSpec):
         Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, 2018, Algorithm 2 (amsgrad).
         https://arxiv.org/abs/1904.09237
         torch.optim.Adam, paddle.optimizer.Adam, mindspore.nn.Adam, keras.optimizers.Adam,
-        tf.compat.v1.train.AdamOptimizer.
+        tf.compat.v1.train.AdamOptimizer, optax.adam, optax.amsgrad (amsgrad). optax.nadam and
+        optax.adam(nesterov=True) are nadam here.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -75,7 +82,9 @@ class Adam(AdamSpec):
         "keras",
         "tf1",
         "article",
+        "optax",
     )
+    ELSEWHERE: ClassVar = {"timm": "; timm's adam is torch's: use dialect torch"}
     # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
@@ -92,15 +101,18 @@ class Adam(AdamSpec):
             "keras": 1e-7,
             "tf1": 1e-8,
             "article": 1e-7,
+            "optax": 1e-8,
         },
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     # TF1's Adam has no amsgrad, and PaddleOCR's does not pass it on to Paddle's.
     amsgrad: bool = per_dialect(
-        {"torch": False, "paddle": False, "mindspore": False, "keras": False}
+        {"torch": False, "paddle": False, "mindspore": False, "keras": False, "optax": False}
     )
-    """Whether to divide by the largest v so far."""
+    """Whether to divide by the largest v so far; in optax by the largest v/c2."""
     nesterov: bool = per_dialect({"mindspore": False})
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
 
@@ -110,10 +122,11 @@ class Adam(AdamSpec):
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
             "nesterov": self.nesterov,
+            "corrected_maximum": self.dialect == "optax",
         }
 
 
-class AdamW(AdamSpec):
+class AdamW(CautiousSpec, AdamSpec):
     """
     Adam whose weight decay is applied to the parameters, not to the gradient.
 
@@ -122,15 +135,27 @@ class AdamW(AdamSpec):
         p = p - lr * weight_decay * p
         p = Adam's step, without weight decay in g
 
+    With nesterov this is timm's nadamw, which corrects the bias of m as Adam does. The optimizer
+    nadam is another one: there the share of the momentum rises with t.
+
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
         https://arxiv.org/abs/1711.05101
         torch.optim.AdamW, paddle.optimizer.AdamW, keras.optimizers.AdamW (epsilon hat).
+        optax.adamw; optax.adamw(nesterov=True) is nadam here, with decoupled_weight_decay.
+        timm 1.0.31: adamw, adamwlegacy, nadamw; adamc, cadamw, cnadamw and their like.
         MindSpore's AdamWeightDecay is a different optimizer: adam_weight_decay.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "paddleocr", "keras")
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "paddle",
+        "paddleocr",
+        "keras",
+        "optax",
+        "timm",
+    )
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "timm"})
     # Paddle's kernel takes its `coeff` as a C++ float, betas and eps as Scalars.
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"weight_decay"}),
@@ -142,33 +167,54 @@ class AdamW(AdamSpec):
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     eps: float = per_dialect(
-        {"torch": 1e-8, "paddle": 1e-8, "paddleocr": 1e-8, "keras": 1e-7}, ge=0
+        {
+            "torch": 1e-8,
+            "paddle": 1e-8,
+            "paddleocr": 1e-8,
+            "keras": 1e-7,
+            "optax": 1e-8,
+            "timm": 1e-8,
+        },
+        ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     # PaddleOCR replaces null by 0.01 itself.
     weight_decay: float = per_dialect(
-        {"torch": 0.01, "paddle": 0.01, "paddleocr": 0.01, "keras": 0.004}, ge=0
+        {
+            "torch": 0.01,
+            "paddle": 0.01,
+            "paddleocr": 0.01,
+            "keras": 0.004,
+            "optax": 1e-4,
+            "timm": 0.0,
+        },
+        ge=0,
     )
     """Decoupled weight decay, which is multiplied by lr."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
-    amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False})
+    amsgrad: bool = per_dialect({"torch": False, "paddle": False, "keras": False, "timm": False})
     """Whether to divide by the largest v so far."""
+    nesterov: bool = per_dialect({"timm": False})
+    """Whether to look ahead, by mixing the gradient into the mean once more, as in adam."""
     no_weight_decay_name: str = per_dialect({"paddleocr": ""}, max_length=1000)
     """Strings separated by blanks; parameters whose names contain one of them are not decayed."""
     one_dim_param_no_weight_decay: bool = per_dialect({"paddleocr": False})
     """Whether parameters with one dimension are exempt from weight decay."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags that all Adam optimizers have, and also *amsgrad*."""
+        """Return the flags that all Adam optimizers have, and also *amsgrad* and *nesterov*."""
         return {
             **super().flags(single_precision=single_precision),
             "amsgrad": self.amsgrad,
-            "nesterov": False,
+            "nesterov": self.nesterov,
+            "corrected_maximum": False,
         }
 
 
-class AdamWeightDecay(AdamSpec):
+class AdamWeightDecay(CautiousSpec, AdamSpec):
     """
     Adam without bias correction, with decoupled decay (what BERT was trained with).
 
@@ -235,4 +281,5 @@ class LazyAdam(AdamSpec):
             "eps_hat": not self.paddle,
             "amsgrad": False,
             "nesterov": self.nesterov,
+            "corrected_maximum": False,
         }

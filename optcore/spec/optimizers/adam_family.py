@@ -8,9 +8,10 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class Adamax(AdamSpec):
+class Adamax(CautiousSpec, AdamSpec):
     """
     Adam with a running maximum u in place of the root mean square.
 
@@ -19,7 +20,7 @@ class Adamax(AdamSpec):
         g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g
 
-        torch                  u = max(beta2 * u, |g| + eps)   d = u
+        torch, optax           u = max(beta2 * u, |g| + eps)   d = u
         paddle                 u = max(beta2 * u + eps, |g|)   d = u
         mindspore, keras       u = max(beta2 * u, |g|)         d = u + eps
 
@@ -28,19 +29,23 @@ class Adamax(AdamSpec):
     References:
         Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 2.
         https://arxiv.org/abs/1412.6980
-        torch.optim.Adamax, paddle.optimizer.Adamax, mindspore.nn.AdaMax, keras.optimizers.Adamax.
+        torch.optim.Adamax, paddle.optimizer.Adamax, mindspore.nn.AdaMax, keras.optimizers.Adamax,
+        optax.adamax; optax.adamaxw (decoupled_weight_decay, weight_decay 1e-4).
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "keras", "optax")
+    ELSEWHERE: ClassVar = {"timm": "; timm's adamax is torch's: use dialect torch"}
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps"})}
 
     kind: Literal["adamax"]
-    lr: float = per_dialect({"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3}, gt=0)
+    lr: float = per_dialect(
+        {"torch": 2e-3, "paddle": 1e-3, "mindspore": 1e-3, "keras": 1e-3, "optax": None}, gt=0
+    )
     """Learning rate."""
     eps: float = per_dialect(
-        {"torch": 1e-8, "paddle": 1e-8, "mindspore": 1e-8, "keras": 1e-7}, ge=0
+        {"torch": 1e-8, "paddle": 1e-8, "mindspore": 1e-8, "keras": 1e-7, "optax": 1e-8}, ge=0
     )
     """Keeps the denominator away from 0."""
 
@@ -50,13 +55,13 @@ class Adamax(AdamSpec):
         del flags["eps_hat"]
         return {
             **flags,
-            "eps_on_gradient": self.dialect == "torch",
+            "eps_on_gradient": self.dialect in ("torch", "optax"),
             "eps_on_maximum": self.paddle,
             "kernel_in_float32": self.paddle,
         }
 
 
-class NAdam(AdamSpec):
+class NAdam(CautiousSpec, AdamSpec):
     """
     Adam with Nesterov's momentum; the share mu of the old momentum rises over the first updates.
 
@@ -71,15 +76,20 @@ class NAdam(AdamSpec):
         n  = nu * m / (1 - M * nu) + (1 - mu) * g / (1 - M)
         p  = p - lr * n / (sqrt(v / (1 - beta2 ** t)) + eps)
 
-    Keras has no momentum_decay; its formulas have the value 1 instead.
+    Keras has no momentum_decay; its formulas have the value 1 instead. In optax mu is beta1
+    throughout, and eps_root is added under the root.
 
     References:
         Dozat, Incorporating Nesterov Momentum into Adam, 2016, Algorithm 2.
         https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
-        torch.optim.NAdam, paddle.optimizer.NAdam, keras.optimizers.Nadam.
+        torch.optim.NAdam, paddle.optimizer.NAdam, keras.optimizers.Nadam, optax.nadam;
+        optax.nadamw (decoupled_weight_decay, weight_decay 1e-4).
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "keras", "optax")
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's nadam is torch's: use dialect torch; its nadamw is adamw with nesterov"
+    }
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"beta1", "eps"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),  # C++ floats there
@@ -87,10 +97,12 @@ class NAdam(AdamSpec):
     }
 
     kind: Literal["nadam"]
-    lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3}, gt=0)
+    lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3, "optax": None}, gt=0)
     """Learning rate."""
-    eps: float = per_dialect({"torch": 1e-8, "paddle": 1e-8, "keras": 1e-7}, ge=0)
+    eps: float = per_dialect({"torch": 1e-8, "paddle": 1e-8, "keras": 1e-7, "optax": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
     momentum_decay: float = per_dialect({"torch": 4e-3, "paddle": 4e-3}, ge=0)
     """Rate at which mu rises."""
 
@@ -105,12 +117,13 @@ class NAdam(AdamSpec):
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
             # torch keeps mu_product as a float32 tensor, for parameters of any dtype.
-            "float32_mu": self.dialect == "torch" or single_precision,
+            "float32_mu": self.dialect != "optax" and (self.dialect == "torch" or single_precision),
             "float32_constants": self.dialect == "keras",
+            "constant_mu": self.dialect == "optax",
         }
 
 
-class RAdam(AdamSpec):
+class RAdam(CautiousSpec, AdamSpec):
     """
     Adam that begins as plain momentum, until the mean of the squared gradients is reliable.
 
@@ -128,13 +141,19 @@ class RAdam(AdamSpec):
                       * sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))
         else:   p = p - lr * m/c1
 
+    In optax the condition is r >= threshold, and the divisor is sqrt(v/c2 + eps_root) + eps, with
+    no further c2.
+
     References:
         Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, 2020, Algorithm 2.
         https://arxiv.org/abs/1908.03265
-        torch.optim.RAdam, paddle.optimizer.RAdam.
+        torch.optim.RAdam, paddle.optimizer.RAdam, optax.radam.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "optax")
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's radam and radamw (with decoupled_weight_decay) are torch's"
+    }
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
 
     kind: Literal["radam"]
@@ -142,8 +161,17 @@ class RAdam(AdamSpec):
     """Learning rate."""
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
+    threshold: float = per_dialect({"optax": 5.0}, ge=4)
+    """Least r at which the step is divided by the root mean square."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding of powers."""
+        """Return the flags for the rounding of powers and for the place of eps."""
         flags = super().flags(single_precision=single_precision)
-        return {name: flag for name, flag in flags.items() if name != "eps_hat"}
+        flags = {name: flag for name, flag in flags.items() if name != "eps_hat"}
+        return {
+            **flags,
+            "eps_corrected": self.dialect == "optax",
+            "single_precision": single_precision,
+        }

@@ -32,8 +32,14 @@ from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
 
+LIKE_TORCH: frozenset[Dialect] = frozenset({"torch", "timm"})
+"""Dialects that clip by the global norm with torch's clip_grad_norm_."""
 PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
+
+# The release before reads the same records while a service is upgraded.
+NEWER = frozenset({"corrected_weight_decay", "cautious"})
+"""Flags that the release before does not know; they are not dumped where they are false."""
 
 
 def float32(number: float) -> float:
@@ -51,6 +57,8 @@ class OptimizerSpec(Spec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch",)
     """Dialects that have the optimizer; the first is the default."""
+    ELSEWHERE: ClassVar[Mapping[Dialect, str]] = {}
+    """Maps a dialect without the optimizer to what its users should write, for the error."""
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset()
     """Dialects in which one of torch's fused kernels computes exactly this rule."""
     FLOAT32_IN: ClassVar[Mapping[Dialect, frozenset[str]]] = {}
@@ -83,10 +91,17 @@ class OptimizerSpec(Spec):
             "keras": True,  # in its base class, for every optimizer
             "tf1": False,
             "article": False,
+            "timm": False,
+            "optax": False,
+            "transformers": False,
         }
     )
     """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
     gradient as weight_decay * p."""
+    corrected_weight_decay: bool = False
+    """Whether a decoupled weight_decay is also multiplied by lr / lr0, where lr0 is the lr of the
+    spec, before any schedule and lr_scale, so that the decay falls with the square of lr (timm's
+    names that end in c)."""
     l1: float = Field(0.0, ge=0)
     """L1 regularization: l1 * sign(p) is added to the gradient."""
     l2: float = Field(0.0, ge=0)
@@ -162,6 +177,11 @@ class OptimizerSpec(Spec):
         return not self.decoupled_weight_decay
 
     @property
+    def clips_like_torch(self) -> bool:
+        """Whether a clip by the global norm divides by norm + 1e-6, as torch's clip_grad_norm_."""
+        return self.dialect in LIKE_TORCH
+
+    @property
     def paddle(self) -> bool:
         """Whether the dialect has Paddle's math."""
         return self.dialect in PADDLE
@@ -220,7 +240,7 @@ class OptimizerSpec(Spec):
             reject(
                 ["dialect"],
                 f"dialect of {self.kind} must be one of {', '.join(self.DIALECTS)}, "
-                f"got {self.dialect!r}",
+                f"got {self.dialect!r}{self.ELSEWHERE.get(self.dialect, '')}",
                 self.dialect,
             )
         for name in self.model_fields_set:
@@ -248,6 +268,16 @@ class OptimizerSpec(Spec):
                 f"engine fused does not exist for {self.kind} in dialect {self.dialect}: torch "
                 f"has no such kernel; use auto or eager",
                 self.engine,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _corrected_decay_is_decoupled(self) -> Self:
+        if self.corrected_weight_decay and not self.decoupled_weight_decay:
+            reject(
+                ["corrected_weight_decay"],
+                "corrected_weight_decay needs decoupled_weight_decay, got true without it",
+                True,
             )
         return self
 
@@ -306,7 +336,11 @@ class OptimizerSpec(Spec):
     def _without_what_does_not_exist(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         # Resolved specs are parsed again, by clones and by the worker, where a field that the
         # dialect lacks is refused.
-        fields = {name: value for name, value in handler(self).items() if self._exists(name)}
+        fields = {
+            name: value
+            for name, value in handler(self).items()
+            if self._exists(name) and not (name in NEWER and value is False)
+        }
         # In an order for people: kind, dialect and engine, the optimizer's own fields, then the
         # fields that all optimizers have.
         first = [name for name in ("kind", "dialect", "engine") if name in fields]

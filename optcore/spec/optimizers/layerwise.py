@@ -9,9 +9,14 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
+from optcore.spec.optimizers.clip import AnyClip, ClipGlobalNorm
+
+TIMM_CLIP = ClipGlobalNorm(kind="global_norm", max=1.0)
+"""timm's default of max_grad_norm."""
 
 
-class Lamb(AdamSpec):
+class Lamb(CautiousSpec, AdamSpec):
     """
     Adam whose step is scaled, for each parameter tensor, to the norm of the parameter.
 
@@ -20,19 +25,25 @@ class Lamb(AdamSpec):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps) + weight_decay * p
-        r = norm(p) / norm(u)                1 where either norm is 0
+        r = norm(p) / norm(u)                1 where either norm is 0; in u, optax adds eps_root
+                                             under the root
         p = p - lr * r * u
 
-    In Paddle r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
+    In Paddle and timm r is 1 where weight_decay is 0, unless always_adapt is true. Keras subtracts
     lr * weight_decay * p from p before all of this, instead of adding weight_decay * p to u.
+
+    timm clips gradients to a global norm of 1 by default ("clip": null for no clip). There r is at
+    most 1 with trust_clip (LAMBC), m grows by g instead of (1 - beta1) * g without grad_averaging,
+    and without bias_correction the divisors 1 - beta ** t are 1.
 
     References:
         You et al., Large Batch Optimization for Deep Learning, 2020, Algorithm 2.
         https://arxiv.org/abs/1904.00962
-        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb.
+        paddle.optimizer.Lamb (lamb_weight_decay), keras.optimizers.Lamb, optax.lamb; timm 1.0.31:
+        lamb, lambc, lambw, lambcw, lambcd, clamb, clambw.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "keras", "optax", "timm")
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
@@ -42,12 +53,36 @@ class Lamb(AdamSpec):
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
-    eps: float = per_dialect({"article": 1e-6, "paddle": 1e-6, "keras": 1e-7}, ge=0)
+    clip: AnyClip | None = Field(
+        default_factory=lambda data: TIMM_CLIP if data.get("dialect") == "timm" else None
+    )
+    """Limit on the gradient, applied before any regularizer; null for no limit. In timm it is a
+    global norm of 1 (max_grad_norm) unless it is given."""
+    eps: float = per_dialect(
+        {"article": 1e-6, "paddle": 1e-6, "keras": 1e-7, "optax": 1e-6, "timm": 1e-6}, ge=0
+    )
     """Keeps the denominator away from 0."""
-    weight_decay: float = per_dialect({"article": 0.01, "paddle": 0.01, "keras": 0.0}, ge=0)
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
+    """Keeps the mean square away from 0; it is added under the root."""
+    weight_decay: float = per_dialect(
+        {"article": 0.01, "paddle": 0.01, "keras": 0.0, "optax": 0.0, "timm": 0.0}, ge=0
+    )
     """Weight decay: part of the scaled step u, or, if decoupled, applied before it."""
-    always_adapt: bool = per_dialect({"article": True, "paddle": False, "keras": True})
+    always_adapt: bool = per_dialect(
+        {"article": True, "paddle": False, "keras": True, "timm": False}
+    )
     """Whether the step is scaled even where weight_decay is 0."""
+    trust_clip: bool = per_dialect({"timm": False})
+    """Whether r is at most 1."""
+    grad_averaging: bool = per_dialect({"timm": True})
+    """Whether a gradient enters m with the share 1 - beta1, so that m is a mean."""
+    bias_correction: bool = per_dialect({"timm": True})
+    """Whether m and v are corrected for their start at 0."""
+
+    @property
+    def clips_like_torch(self) -> bool:
+        """Return false: timm's own clip of this optimizer adds nothing to the norm."""
+        return False
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the rounding and for scaling a step without weight decay."""
@@ -55,7 +90,12 @@ class Lamb(AdamSpec):
         return {
             **{name: flag for name, flag in flags.items() if name != "eps_hat"},
             "always_adapt": self.always_adapt,
+            "decoupled": self.decoupled_weight_decay,
             "kernel_in_float32": self.paddle,
+            # In the other dialects these fields hold timm's defaults (`per_dialect`).
+            "trust_clip": self.trust_clip,
+            "grad_averaging": self.grad_averaging,
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -66,34 +106,61 @@ class Lars(OptimizerSpec):
     ::
 
         r = lars_coeff * norm(p) / (norm(g) + weight_decay * norm(p) + eps)
-        v = momentum * v + lr * r * (g + weight_decay * p)
-        p = p - v
 
-    r is 1 where a norm is 0, and, in Paddle, where weight_decay is 0.
+        elsewhere                                           timm
+        v = momentum * v + lr * r * (g + weight_decay * p)  u = r * (g + weight_decay * p)
+        p = p - v                                           v = momentum * v + (1 - dampening) * u
+                                                            p = p - lr * v
+                                                            p - lr * (u + momentum * v)   nesterov
+
+    r is 1 where a norm is 0, and, in Paddle and timm, where weight_decay is 0 (in timm unless
+    always_adapt is true). In timm v is u at the first update, and with trust_clip (LARC) r is
+    min(r / lr, 1). In optax the divisor is norm(g + weight_decay * p) + eps.
 
     References:
         You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017,
         Algorithm 1. https://arxiv.org/abs/1708.03888
-        paddle.incubate.optimizer.LarsMomentumOptimizer.
+        paddle.incubate.optimizer.LarsMomentumOptimizer, optax.lars; timm 1.0.31: lars, larc, nlars,
+        nlarc.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "paddle", "optax", "timm")
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["lars"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 0.1, "paddle": None}, gt=0)
+    lr: float = per_dialect({"article": 0.1, "paddle": None, "optax": None, "timm": 1.0}, gt=0)
     """Learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the old velocity that is kept."""
-    weight_decay: float = Field(5e-4, ge=0)
+    dampening: float = per_dialect({"timm": 0.0}, ge=0, le=1)
+    """Share of a step that is left out of the velocity."""
+    nesterov: bool = per_dialect({"optax": False, "timm": False})
+    """Whether to look ahead: the step is applied once more, in addition to the new velocity."""
+    weight_decay: float = per_dialect(
+        {"article": 5e-4, "paddle": 5e-4, "optax": 0.0, "timm": 0.0}, ge=0
+    )
     """L2 regularization, as part of the step that is scaled."""
     lars_coeff: float = Field(1e-3, gt=0)
     """Trust coefficient: how far a tensor may move per step, relative to its norm."""
-    eps: float = per_dialect({"article": 0.0, "paddle": 0.0}, ge=0)
+    eps: float = per_dialect({"article": 0.0, "paddle": 0.0, "optax": 0.0, "timm": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
+    adapt: bool = per_dialect({"optax": True})
+    """Whether lr is scaled by the norms; false for the parameters that a group leaves out
+    (trust_ratio_mask in optax)."""
+    always_adapt: bool = per_dialect({"timm": False})
+    """Whether the step is scaled even where weight_decay is 0."""
+    trust_clip: bool = per_dialect({"timm": False})
+    """Whether r is min(r / lr, 1), so that r only ever lowers lr."""
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for scaling a step without weight decay."""
-        return {"always_adapt": not self.paddle}
+        """Return the flags for the velocity and for the scale r and its norms."""
+        return {
+            "adapt": self.adapt,
+            "always_adapt": self.always_adapt or self.dialect in ("article", "optax"),
+            "lr_inside": self.dialect != "timm",
+            "nesterov": self.nesterov,
+            "norm_with_decay": self.dialect == "optax",
+            "trust_clip": self.trust_clip,
+        }

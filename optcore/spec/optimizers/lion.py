@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class Lion(OptimizerSpec):
+class Lion(CautiousSpec):
     """
     Steps of the same size in every coordinate, by the sign of a mean gradient.
 
@@ -26,10 +26,10 @@ class Lion(OptimizerSpec):
     References:
         Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, Algorithm 2.
         https://arxiv.org/abs/2302.06675
-        keras.optimizers.Lion.
+        keras.optimizers.Lion, optax.lion; timm 1.0.31: lion, lionc, clion, clionc.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras", "optax", "timm")
 
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2"})}
     STATE_BYTES: ClassVar[str] = "4"
@@ -37,11 +37,19 @@ class Lion(OptimizerSpec):
     kind: Literal["lion"]
     dialect: Dialect = "article"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = per_dialect({"article": 1e-4, "keras": 1e-3}, gt=0)
+    lr: float = per_dialect({"article": 1e-4, "keras": 1e-3, "optax": None, "timm": 1e-4}, gt=0)
     """Learning rate: the step of every coordinate."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Share of the old mean in the direction of the step."""
     beta2: float = Field(0.99, ge=0, lt=1)
     """Share of the old mean that is kept."""
+    weight_decay: float = per_dialect(
+        {"article": 0.0, "keras": 0.0, "optax": 1e-3, "timm": 0.0}, ge=0
+    )
+    """Weight decay, which is multiplied by lr where it is decoupled."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flag for how the two means are computed, which decides where signs change."""
+        return {"as_lerp": self.dialect == "timm"}

@@ -1,34 +1,62 @@
-"""The optimizers RMSprop and Adadelta."""
+"""The optimizers RMSprop, in two forms, and Adadelta."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import reject
 from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class RmsProp(OptimizerSpec):
+class RmsSpec(CautiousSpec):
+    """The base of RMSprop's two optimizers, which may have a velocity."""
+
+    momentum: float
+    """Share of the old velocity that is kept; 0 for no velocity."""
+
+    @property
+    def has_velocity(self) -> bool:
+        """Whether there is a velocity."""
+        # A schedule may raise momentum from 0 later, so the slot exists from the first update.
+        return self.momentum > 0 or "momentum" in self.schedules
+
+    @model_validator(mode="after")
+    def _caution_needs_a_velocity(self) -> Self:
+        if self.cautious and not self.has_velocity:
+            reject(["cautious"], "cautious needs a momentum above 0, got true without it", True)
+        return self
+
+
+class RmsProp(RmsSpec):
     """
     Gradient descent with each gradient divided by the running root mean square of the gradients.
 
     ::
 
         g = g + weight_decay * p
-        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1
+        h = rho * h + (1 - rho) * g * g         starts at 0; in mindspore, tf1 at 1;
+                                                in optax at initial_accumulator_value
         a = rho * a + (1 - rho) * g             if centered; else a = 0
 
-        torch, article                          elsewhere
+        torch, article, timm                    elsewhere
         d = sqrt(h - a * a) + eps               d = sqrt(h - a * a + eps)
         v = momentum * v + g / d                v = momentum * v + lr * g / d
         p = p - lr * v                          p = p - v
+
+    In optax d has the form on the left if eps_inside is false, h and a are divided by 1 - rho ** t
+    if bias_correction is true, and nesterov moves p by momentum * v + lr * g / d.
 
     References:
         Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
         Graves, Generating Sequences with Recurrent Neural Networks, 2013 (centered),
         equations 38 to 41. https://arxiv.org/abs/1308.0850
         torch.optim.RMSprop, paddle.optimizer.RMSProp, mindspore.nn.RMSProp,
-        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer.
+        keras.optimizers.RMSprop, tf.compat.v1.train.RMSPropOptimizer, optax.rmsprop. timm's rmsprop
+        is torch's, with other defaults; its rmsproptf is the optimizer rmsprop_tf.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -39,9 +67,11 @@ class RmsProp(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "timm",
+        "optax",
     )
     # The kernel is Adam's with beta1 = 0. It adds eps to the root, the other dialects under it.
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article"})
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "article", "timm"})
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps", "momentum"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
@@ -59,6 +89,8 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-3,
             "tf1": None,
             "article": 0.01,
+            "timm": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -72,11 +104,14 @@ class RmsProp(OptimizerSpec):
             "keras": 0.9,
             "tf1": 0.9,
             "article": 0.99,
+            "timm": 0.9,
+            "optax": 0.9,
         },
         ge=0,
         lt=1,
     )
-    """Share of the old mean square that is kept (in torch alpha; in MindSpore and TF1 decay)."""
+    """Share of the old mean square that is kept (alpha in torch; decay in MindSpore, TF1 and
+    optax)."""
     eps: float = per_dialect(
         {
             "torch": 1e-8,
@@ -86,10 +121,18 @@ class RmsProp(OptimizerSpec):
             "keras": 1e-7,
             "tf1": 1e-10,
             "article": 1e-7,
+            "timm": 1e-8,
+            "optax": 1e-8,
         },
         ge=0,
     )
     """Keeps the denominator away from 0."""
+    eps_inside: bool = per_dialect({"optax": True})
+    """Whether eps is added under the root (eps_in_sqrt in optax), and not to it."""
+    initial_accumulator_value: float = per_dialect({"optax": 0.0}, ge=0)
+    """Value of h before the first update (initial_scale in optax)."""
+    bias_correction: bool = per_dialect({"optax": False})
+    """Whether h and a are corrected for their start."""
     momentum: float = per_dialect(
         {
             "torch": 0.0,
@@ -98,11 +141,15 @@ class RmsProp(OptimizerSpec):
             "mindspore": 0.0,
             "keras": 0.0,
             "tf1": 0.0,
+            "timm": 0.9,
+            "optax": 0.0,
         },
         ge=0,
         le=1,
     )
     """Share of the old velocity that is kept; 0 for no velocity."""
+    nesterov: bool = per_dialect({"optax": False})
+    """Whether to look ahead: g / d is applied once more, in addition to the new velocity."""
     centered: bool = per_dialect(
         {
             "torch": False,
@@ -111,28 +158,87 @@ class RmsProp(OptimizerSpec):
             "mindspore": False,
             "keras": False,
             "tf1": False,
+            "timm": False,
+            "optax": False,
         }
     )
     """Whether to divide by the standard deviation instead of the root mean square."""
 
-    @property
-    def _velocity(self) -> bool:
-        # A schedule may raise momentum from 0 later, so the slot exists from the first update.
-        return self.momentum > 0 or "momentum" in self.schedules
+    @model_validator(mode="after")
+    def _nesterov_needs_a_velocity(self) -> Self:
+        if self.nesterov and not self.has_velocity:
+            reject(["nesterov"], "nesterov needs a momentum above 0, got true without it", True)
+        return self
 
     def has_kernel(self) -> bool:
         """Return whether torch's fused kernel for Adam can compute this spec, with beta1 = 0."""
-        return super().has_kernel() and not (self.centered or self._velocity)
+        return super().has_kernel() and not (self.centered or self.has_velocity)
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the places of eps and lr, the start of h, mean and velocity."""
-        outside = self.dialect in ("torch", "article")
+        outside = self.dialect in ("torch", "article", "timm")
         return {
-            "eps_inside": not outside,
+            "eps_inside": self.eps_inside and not outside,
             "lr_inside": not outside,
             "centered": self.centered,
-            "velocity": self._velocity,
+            "velocity": self.has_velocity,
             "from_one": self.dialect in ("mindspore", "tf1"),
+            "nesterov": self.nesterov,
+            "bias_correction": self.bias_correction,
+        }
+
+
+class RmsPropTf(RmsSpec):
+    """
+    RMSprop as TensorFlow 1 had it, in timm: the mean square starts at 1, and eps is under the root.
+
+    ::
+
+        g = g + weight_decay * p
+        h = rho * h + (1 - rho) * g * g         starts at 1
+        a = rho * a + (1 - rho) * g             if centered; else a = 0
+        d = sqrt(h - a * a + eps)
+
+        lr_in_momentum                          otherwise
+        v = momentum * v + lr * g / d           v = momentum * v + g / d
+        p = p - v                               p = p - lr * v
+
+    TF1's own optimizer, with its rounding, is rmsprop in dialect tf1.
+
+    References:
+        Tieleman and Hinton, Lecture 6.5: RMSProp, 2012.
+        timm 1.0.31: rmsproptf, rmsproptfw, rmsproptfc, crmsproptf.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("timm",)
+    STATE_BYTES: ClassVar[str] = "8; 4 without momentum; 4 more with centered"
+
+    kind: Literal["rmsprop_tf"]
+    dialect: Dialect = "timm"
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
+    lr: float = Field(0.01, gt=0)
+    """Learning rate."""
+    rho: float = Field(0.9, ge=0, lt=1)
+    """Share of the old mean square that is kept (timm's alpha)."""
+    eps: float = Field(1e-10, ge=0)
+    """Keeps the denominator away from 0."""
+    momentum: float = Field(0.9, ge=0, le=1)
+    """Share of the old velocity that is kept; 0 for no velocity."""
+    centered: bool = False
+    """Whether to divide by the standard deviation instead of the root mean square."""
+    lr_in_momentum: bool = True
+    """Whether the velocity contains lr, so that a lower lr slows down only what is added to it."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flags for the place of lr, the start of h, mean and velocity."""
+        return {
+            "eps_inside": True,
+            "lr_inside": self.lr_in_momentum,
+            "centered": self.centered,
+            "velocity": self.has_velocity,
+            "from_one": True,
+            "nesterov": False,
+            "bias_correction": False,
         }
 
 
@@ -152,7 +258,7 @@ class Adadelta(OptimizerSpec):
         Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, Algorithm 1 (where lr is 1).
         https://arxiv.org/abs/1212.5701
         torch.optim.Adadelta, paddle.optimizer.Adadelta, mindspore.nn.Adadelta,
-        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer.
+        keras.optimizers.Adadelta, tf.compat.v1.train.AdadeltaOptimizer, optax.adadelta.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -162,11 +268,14 @@ class Adadelta(OptimizerSpec):
         "mindspore",
         "keras",
         "tf1",
+        "optax",
     )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"rho", "eps"}),  # C++ floats in its kernel
         "paddleocr": frozenset({"rho", "eps"}),
     }
+
+    ELSEWHERE: ClassVar = {"timm": "; timm's adadelta is torch's: use dialect torch"}
 
     kind: Literal["adadelta"]
     lr: float = per_dialect(
@@ -177,6 +286,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1.0,
             "keras": 1e-3,
             "tf1": 1e-3,
+            "optax": None,
         },
         gt=0,
     )
@@ -189,6 +299,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 0.9,
             "keras": 0.95,
             "tf1": 0.95,
+            "optax": 0.9,
         },
         ge=0,
         le=1,
@@ -202,6 +313,7 @@ class Adadelta(OptimizerSpec):
             "mindspore": 1e-6,
             "keras": 1e-7,
             "tf1": 1e-8,
+            "optax": 1e-6,
         },
         ge=0,
     )

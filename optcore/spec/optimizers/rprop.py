@@ -17,7 +17,7 @@ class Rprop(OptimizerSpec):
 
     ::
 
-        s = lr                                         before the first update
+        s = lr of the first update                     before the first update
         s = clamp(s * eta_plus,  step_min, step_max)   if g has the sign of the previous g
         s = clamp(s * eta_minus, step_min, step_max)   if the signs differ; g then counts as 0
         p = p - s * sign(g)
@@ -27,19 +27,23 @@ class Rprop(OptimizerSpec):
 
     References:
         Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: The
-        RPROP Algorithm, 1993. torch.optim.Rprop, paddle.optimizer.Rprop, mindspore.nn.Rprop.
+        RPROP Algorithm, 1993. torch.optim.Rprop, paddle.optimizer.Rprop, mindspore.nn.Rprop,
+        optax.rprop (which takes each step one update late: the first update is 0; this optimizer
+        follows the paper that its documentation names).
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "mindspore", "optax")
 
     kind: Literal["rprop"]
-    lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1}, gt=0)
-    """First step size of every coordinate."""
+    lr: float = per_dialect({"torch": 0.01, "paddle": 1e-3, "mindspore": 0.1, "optax": None}, gt=0)
+    """First step size of every coordinate: with a schedule, its value in the first update."""
     eta_minus: float = Field(0.5, gt=0, lt=1)
     """Factor that multiplies the step size when the sign changed."""
     eta_plus: float = Field(1.2, gt=1)
     """Factor that multiplies the step size when the sign did not change."""
-    step_min: float = per_dialect({"torch": 1e-6, "paddle": 1e-5, "mindspore": 1e-6}, ge=0)
+    step_min: float = per_dialect(
+        {"torch": 1e-6, "paddle": 1e-5, "mindspore": 1e-6, "optax": 1e-6}, ge=0
+    )
     """Smallest step size."""
     step_max: float = Field(50.0, gt=0)
     """Largest step size."""

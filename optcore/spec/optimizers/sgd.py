@@ -8,9 +8,18 @@ from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 # All but paddleocr: PaddleOCR wraps neither plain SGD nor Nesterov's momentum.
-EVERYWHERE: tuple[Dialect, ...] = ("torch", "paddle", "mindspore", "keras", "tf1", "article")
+EVERYWHERE: tuple[Dialect, ...] = (
+    "torch",
+    "paddle",
+    "mindspore",
+    "keras",
+    "tf1",
+    "article",
+    "optax",
+)
 
 
 class Sgd(OptimizerSpec):
@@ -25,10 +34,11 @@ class Sgd(OptimizerSpec):
     References:
         Robbins and Monro, A Stochastic Approximation Method, 1951.
         torch.optim.SGD, paddle.optimizer.SGD, mindspore.nn.SGD, keras.optimizers.SGD,
-        tf.compat.v1.train.GradientDescentOptimizer.
+        tf.compat.v1.train.GradientDescentOptimizer, optax.sgd.
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
+    ELSEWHERE: ClassVar = {"timm": "; timm's sgd is nesterov here, in dialect torch"}
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(EVERYWHERE)
     STATE_BYTES: ClassVar[str] = "0"
 
@@ -41,13 +51,14 @@ class Sgd(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )
     """Learning rate."""
 
 
-class Momentum(OptimizerSpec):
+class Momentum(CautiousSpec):
     """
     Gradient descent with a velocity v (the heavy ball).
 
@@ -65,7 +76,8 @@ class Momentum(OptimizerSpec):
     References:
         Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
         torch.optim.SGD(momentum=), paddle.optimizer.Momentum, mindspore.nn.Momentum and
-        nn.SGD(momentum=), keras.optimizers.SGD(momentum=), tf.compat.v1.train.MomentumOptimizer.
+        nn.SGD(momentum=), keras.optimizers.SGD(momentum=), tf.compat.v1.train.MomentumOptimizer,
+        optax.sgd(momentum=).
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = (
@@ -76,11 +88,15 @@ class Momentum(OptimizerSpec):
         "keras",
         "tf1",
         "article",
+        "optax",
     )
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's momentum is torch's, and its sgd is nesterov here: use dialect torch"
+    }
     # torch's kernel multiplies the velocity by lr; in Keras and the article the velocity contains
     # lr.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
-        {"torch", "paddle", "paddleocr", "mindspore", "tf1"}
+        {"torch", "paddle", "paddleocr", "mindspore", "tf1", "optax"}
     )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),  # C++ floats in its kernel
@@ -100,6 +116,7 @@ class Momentum(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )
@@ -123,7 +140,7 @@ class Momentum(OptimizerSpec):
         return {"lr_inside": self.dialect in ("article", "keras")}
 
 
-class Nesterov(OptimizerSpec):
+class Nesterov(CautiousSpec):
     """
     Momentum that looks ahead: the gradient is applied once more, in addition to the new velocity.
 
@@ -131,7 +148,7 @@ class Nesterov(OptimizerSpec):
 
         g = g + weight_decay * p
 
-        torch, paddle, mindspore, tf1     keras                          article
+        elsewhere                         keras                          article
         v = momentum * v + g              v = momentum * v - lr * g      v = momentum * v - lr * g
         p = p - lr * (g + momentum * v)   p = p + momentum * v - lr * g  p = p + momentum ** 2 * v
                                                                          - (1 + momentum) * lr * g
@@ -145,11 +162,17 @@ class Nesterov(OptimizerSpec):
         2013, equations 3 and 4. https://proceedings.mlr.press/v28/sutskever13.html
         torch.optim.SGD(nesterov=True), paddle.optimizer.Momentum(use_nesterov=True),
         mindspore.nn.SGD(nesterov=True), keras.optimizers.SGD(nesterov=True),
-        tf.compat.v1.train.MomentumOptimizer(use_nesterov=True).
+        tf.compat.v1.train.MomentumOptimizer(use_nesterov=True),
+        optax.sgd(momentum=, nesterov=True).
     """
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = EVERYWHERE
-    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch", "paddle", "mindspore", "tf1"})
+    ELSEWHERE: ClassVar = {
+        "timm": "; timm's sgd, nesterov and sgdw (with decoupled_weight_decay) are torch's nesterov"
+    }
+    FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset(
+        {"torch", "paddle", "mindspore", "tf1", "optax"}
+    )
     FLOAT32_IN: ClassVar = {
         "paddle": frozenset({"momentum", "weight_decay"}),
         "keras": frozenset({"momentum"}),
@@ -166,6 +189,7 @@ class Nesterov(OptimizerSpec):
             "keras": 0.01,
             "tf1": None,
             "article": 0.01,
+            "optax": None,
         },
         gt=0,
     )

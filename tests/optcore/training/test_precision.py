@@ -261,6 +261,10 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
             "did you mean 'keras'?",
         ),
         (
+            {"ema": {"ramp": 100.0, "warmup": True}},
+            "training.ema.ramp: ramp must not come with warmup, got 100",
+        ),
+        (
             {"ema": {"decay": 1.0}},
             "training.ema.decay: decay must be below 1, got 1.0",
         ),

@@ -1,5 +1,8 @@
 """The averaged weights and the slow ones, beside their definitions."""
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -30,13 +33,22 @@ def trace(run: Run) -> list[dict[str, Tensor]]:
     ]
 
 
-@pytest.mark.parametrize("warmup", [False, True])
-def test_the_average_is_its_formula_statistics_included(warmup: bool) -> None:
-    run = start(model=NORMALISED, ema={"decay": 0.8, "warmup": warmup}, precision="fp64")
+@pytest.mark.parametrize(
+    ("rise", "decay_at"),
+    [
+        ({}, lambda t: 0.8),
+        ({"warmup": True}, lambda t: min(0.8, (1 + t) / (10 + t))),
+        ({"ramp": 7.0}, lambda t: 0.8 * (1 - math.exp(-t / 7))),
+    ],
+)
+def test_the_average_is_its_formula_statistics_included(
+    rise: dict[str, object], decay_at: Callable[[int], float]
+) -> None:
+    run = start(model=NORMALISED, ema={"decay": 0.8, **rise}, precision="fp64")
     mean = {name: tensor.clone() for name, tensor in run.model_tensors().items()}
 
     for t, weights in enumerate(trace(run), 1):
-        decay = min(0.8, (1 + t) / (10 + t)) if warmup else 0.8
+        decay = decay_at(t)
         mean = {name: decay * mean[name] + (1 - decay) * weights[name] for name in mean}
 
     assert run.ema is not None

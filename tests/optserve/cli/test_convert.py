@@ -1,168 +1,140 @@
-"""PaddleOCR's optimizer blocks become a job's optimizer and schedule, or a list of reasons."""
+"""`optserve convert`: a job on stdout, notes and problems on stderr; --explain; --diff."""
 
+import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
-from optcore.recipes.paddleocr import convert, convert_file
-from optcore.schedules.make import make_schedule
-from optserve.contract.requests.job import JobSpec
-from tests.support.optcore.goldens import family
+from optserve.cli.files import BadFile
+from optserve.cli.main import app
+from optserve.cli.options import BadOption
 
-CLS = {
-    "Global": {"epoch_num": 100},
-    "Optimizer": {
-        "name": "Adam",
-        "beta1": 0.9,
-        "beta2": 0.999,
-        "lr": {"name": "Cosine", "learning_rate": 0.001},
-        "regularizer": {"name": "L2", "factor": 0},
-    },
-}
+RUNNER = CliRunner(env={"COLUMNS": "80"})
+CONFIG = """
+Global: {epoch_num: 4, print_batch_step: 10}
+Optimizer:
+  name: Adam
+  foo: 1
+  lr: {name: Cosine, learning_rate: 0.001, warmup_epoch: 1, epochs: 50}
+"""
 
 
-def test_the_direction_classifiers_recipe_is_converted() -> None:
-    converted = convert(CLS)
-
-    assert converted.problems == []
-    assert converted.as_job() == {
-        "optimizer": {
-            "kind": "adam",
-            "dialect": "paddleocr",
-            "weight_decay": 0.0,
-            "beta1": 0.9,
-            "beta2": 0.999,
-            "lr": 0.001,
-        },
-        "schedule": {"kind": "cosine", "length": {"epochs": 100.0}, "dialect": "paddleocr"},
-        "training": {"epochs": 100},
-    }
+def run(*args: str) -> Result:
+    return RUNNER.invoke(app, ["convert", *args], catch_exceptions=False)
 
 
-def test_clip_decay_names_and_warmup_are_converted() -> None:
-    block = {
-        "name": "AdamW",
-        "clip_norm": 10,
-        "epsilon": 1e-8,
-        "no_weight_decay_name": "norm bias",
-        "one_dim_param_no_weight_decay": True,
-        "lr": {
-            "name": "Piecewise",
-            "decay_epochs": [2, 4],
-            "values": [0.01, 0.001, 0.0001],
-            "warmup_epoch": 1,
-        },
-        "regularizer": {"name": "L2", "factor": 0.05},
-    }
-
-    converted = convert({"Optimizer": block})
-
-    assert converted.problems == []
-    assert converted.optimizer["clip"] == {"kind": "norm", "max": 10.0}
-    assert converted.optimizer["no_weight_decay_name"] == "norm bias"
-    assert converted.schedule["warmup"] == {
-        "length": {"epochs": 1.0},
-        "start": 0.0,
-        "end": 0.01,
-        "after": "delay",
-    }
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yml"
+    path.write_text(CONFIG)
+    return path
 
 
-def test_newer_files_give_adamw_its_decay_and_the_first_of_two_clips_wins() -> None:
-    block = {
-        "name": "AdamW",
-        "weight_decay": 0.05,
-        "clip_norm": 1,
-        "clip_norm_global": 10,
-        "lr": {"learning_rate": 0.001},
-    }
+def test_the_job_is_printed_and_notes_go_to_stderr(config: Path) -> None:
+    result = run(str(config))
 
-    converted = convert({"Optimizer": block})
-
-    assert converted.problems == []
-    assert converted.optimizer["weight_decay"] == 0.05
-    assert converted.optimizer["clip"] == {"kind": "norm", "max": 1.0}
+    assert result.exit_code == 0
+    job = json.loads(result.stdout)
+    assert job["optimizer"] == {"kind": "adam", "dialect": "paddleocr", "lr": 0.001}
+    assert job["training"] == {"epochs": 4}
+    assert result.stderr.splitlines() == [
+        "note: Optimizer.foo: PaddleOCR's Adam takes it and does not use it",
+        "note: Optimizer.lr.epochs: PaddleOCR overwrites it with Global.epoch_num",
+    ]
 
 
-@pytest.mark.parametrize(
-    ("block", "problem"),
-    [
-        ({"name": "Adan"}, "Optimizer.name must be one of Adam, AdamW, Momentum, RMSProp, "),
-        ({"name": "Adam", "lr": {"name": "Nope"}}, "Optimizer.lr.name Nope has no exactly equi"),
-        ({"name": "Adam", "foo": 1}, "Optimizer.foo has no counterpart in adam, got 1"),
-        ({"name": "Adam", "lr": {"name": "Cosine"}}, "Global.epoch_num is required for Cosine"),
-        ({"name": "Adam", "lr": {"name": "Const"}}, "Optimizer.lr.learning_rate is required for"),
-        ({"name": "Adam", "regularizer": {"name": "L3"}}, "Optimizer.regularizer.name must be L1"),
-        ({"name": "Adam", "regularizer": 1e-5}, "Optimizer.regularizer must be a mapping, got 1e"),
-        ({"name": "Adam", "lr": 0.001}, "Optimizer.lr must be a mapping, got 0.001"),
-        ({"name": "Adam", "clip_norm": "big"}, "Optimizer.clip_norm must be a number, got 'big'"),
-        ({"name": "Adam", "beta1": [0.9]}, "Optimizer.beta1 must be a number, got [0.9]"),
-        (
-            {"name": "Adam", "lr": {"learning_rate": "fast"}},
-            "Optimizer.lr must hold numbers, or lists of them, for Const, got {'learning_rate': 'f",
-        ),
-        (
-            {"name": "AdamW", "weight_decay": 0.1, "regularizer": {"name": "L2", "factor": 0.1}},
-            "Optimizer.weight_decay must not come with a regularizer, got 0.1",
-        ),
-        (
-            {"name": "AdamW", "amsgrad": True, "lr": {"learning_rate": 0.001}},
-            "optimizer.amsgrad: amsgrad",
-        ),
-        (
-            {"name": "Adam", "lr": {"learning_rate": -0.001}},
-            "optimizer.lr: lr must be positive, got -0.001",
-        ),
-    ],
-)
-def test_what_cannot_be_converted_is_said(block: dict[str, Any], problem: str) -> None:
-    assert problem in convert({"Optimizer": block}).problems[0]
+def test_what_cannot_be_converted_ends_with_1_and_prints_no_job(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(CONFIG + "  regularizer: {name: L2, coeff: 0.1}\n")
+
+    result = run(str(path))
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Optimizer.regularizer.coeff raises TypeError in PaddleOCR" in result.stderr
 
 
-@pytest.mark.parametrize(
-    "case", family("optimizers_paddleocr")["cases"], ids=lambda case: str(case["id"])
-)
-def test_recorded_blocks_become_jobs_that_validate(case: dict[str, Any]) -> None:
-    converted = convert({"Optimizer": case["params"]["config"], "Global": {"epoch_num": 9}})
-    if converted.problems:
-        assert all("has no schedule" in problem for problem in converted.problems)
-        return
+def test_explain_lists_every_key_within_80_columns(config: Path) -> None:
+    result = run(str(config), "--explain")
 
-    job = {
-        "model": {"kind": "mlp", "hidden": [4]},
-        "dataset": {"kind": "digits", "batch_size": 100},
-        **converted.as_job(),
-    }
-    JobSpec.parse(job)
-
-
-@pytest.mark.parametrize(
-    "case", family("schedules_paddleocr")["cases"], ids=lambda case: str(case["id"])
-)
-def test_recorded_schedules_are_converted_exactly(case: dict[str, Any]) -> None:
-    rates = {"name": case["schedule"], **case["params"]}
-    epoch, epochs = rates.pop("step_each_epoch"), rates.pop("epochs", None)
-    config = {"Optimizer": {"name": "Adam", "lr": rates}, "Global": {"epoch_num": epochs}}
-
-    converted = convert(config)
-    assert converted.problems == []
-    total = max(len(case["lr"]), epoch * round(rates.get("warmup_epoch", 0) + 1))
-    schedule = make_schedule(
-        converted.schedule,
-        lr=converted.optimizer.get("lr", 1.0),
-        total_steps=total,
-        steps_per_epoch=epoch,
-    )
-
-    steps = np.arange(len(case["lr"]))
-    np.testing.assert_allclose(schedule(steps), case["lr"], rtol=1e-12, atol=1e-16)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert max(map(len, lines)) <= 80
+    keys = [line.split(" = ")[0].strip() for line in lines if " = " in line]
+    assert sorted(keys) == [
+        "Global.epoch_num",
+        "Global.print_batch_step",
+        "Optimizer.foo",
+        "Optimizer.lr.epochs",
+        "Optimizer.lr.learning_rate",
+        "Optimizer.lr.name",
+        "Optimizer.lr.warmup_epoch",
+        "Optimizer.name",
+    ]
+    assert "      -> optimizer.lr 0.001" in lines
+    assert "      PaddleOCR overwrites it with Global.epoch_num" in lines
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
-    pytest.importorskip("yaml")
-    path = tmp_path / "cls.yml"
-    path.write_text("Optimizer:\n  name: Adam\n  lr:\n    learning_rate: 0.001\n")
+def test_explain_lists_what_is_refused_and_ends_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(CONFIG.replace("Cosine", "Nope"))
 
-    assert convert_file(path).optimizer == {"kind": "adam", "dialect": "paddleocr", "lr": 0.001}
+    result = run(str(path), "--explain")
+
+    assert result.exit_code == 1
+    assert "Refused: a job cannot say it" in result.stdout
+
+
+def test_diff_draws_two_recipes_and_says_where_they_part(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yml"
+    other.write_text(CONFIG.replace("warmup_epoch: 1", "warmup_epoch: 2"))
+
+    result = run("--diff", str(config), str(other), "--steps-per-epoch", "10")
+
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80 + len(str(tmp_path))
+    assert "they part at step 1: 0.0001 and 5e-05" in result.stdout
+    assert "lr differs at 39 of 40 steps" in result.stdout
+    assert "greatest ratio 3.07646 at step 39: 0.000175276 and 0.00053923" in result.stdout
+
+
+def test_diff_says_that_two_recipes_are_the_same(config: Path, tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(run(str(config)).stdout)
+
+    result = run("--diff", str(config), str(job))
+
+    assert "lr is the same at all steps" in result.stdout
+
+
+def test_diff_takes_two_files_and_a_conversion_one(config: Path) -> None:
+    with pytest.raises(BadOption, match="--diff takes two files, got 1"):
+        run("--diff", str(config))
+    with pytest.raises(BadOption, match="convert takes one file, got 2"):
+        run(str(config), str(config))
+
+
+def test_an_unclear_file_is_an_error_that_says_what_was_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text("Optimizer:\n  name: Adam\n  lr: {learning_rate: 0.001}\n")
+
+    with pytest.raises(BadFile, match=r"Looked for:\n  paddleocr: a block Optimizer, and Global"):
+        run(str(path))
+
+    result = run(str(path), "--from", "paddleocr")
+    assert json.loads(result.stdout)["optimizer"]["lr"] == 0.001
+
+
+def test_an_unknown_kind_of_file_is_an_error_with_the_nearest_name(config: Path) -> None:
+    with pytest.raises(BadFile, match=r"got 'paddelocr'; did you mean 'paddleocr'\?"):
+        run(str(config), "--from", "paddelocr")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00", "word"])
+def test_a_file_without_a_mapping_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+
+    with pytest.raises(BadFile, match="must be a YAML or JSON file with a mapping"):
+        run(str(path))

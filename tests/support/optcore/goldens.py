@@ -7,12 +7,31 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.support.optcore.words import article, keras, mindspore, paddle, paddleocr, tf1, torchs
+from tests.support.optcore.words import (
+    article,
+    keras,
+    mindspore,
+    optax,
+    paddle,
+    paddleocr,
+    tf1,
+    timm,
+    torchs,
+    transformers,
+)
 from tests.support.optcore.words.words import Case, Unknown, Words
 
 GOLDEN_DIR = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
 
-__all__ = ["GOLDEN_DIR", "Case", "NotYet", "family", "optimizer_families", "translated"]
+__all__ = [
+    "GOLDEN_DIR",
+    "Case",
+    "NotYet",
+    "family",
+    "optimizer_families",
+    "parameters_of",
+    "translated",
+]
 
 NotYet = Unknown
 
@@ -26,8 +45,15 @@ FRAMEWORKS = {
     "mindspore": mindspore.translate,
     "keras": keras.translate,
     "tf1": tf1.translate,
+    "timm": timm.translate,
+    "timm_variants": timm.translate,
     "article": article.translate,
     "article_tf": article.translate,
+    "optax": optax.translate,
+    "optax_more": optax.translate,
+    "optax_chain": optax.translate,
+    "optax_contrib": optax.translate,
+    "transformers": transformers.translate,
 }
 """Family, without ``optimizers_`` -> what reads its cases."""
 
@@ -47,6 +73,11 @@ def optimizer_families() -> list[str]:
     )
 
 
+def parameters_of(case: Case) -> tuple[str, ...]:
+    """Return the names of the parameters whose values *case* has."""
+    return tuple(name for name in ("w", "u", "b", "k") if name in case)
+
+
 def translated(name: str, case: Case) -> Words:
     """
     Return what *case* of the family *name* says in our words.
@@ -55,6 +86,7 @@ def translated(name: str, case: Case) -> Words:
         Unknown: it says something that nobody has translated.
     """
     words = FRAMEWORKS[name](case)
+    words.only = words.only or parameters_of(case)
     if words.params:
         raise Unknown(f"{case['optimizer']} with {', '.join(words.params)}")
     return words

@@ -145,9 +145,23 @@ EXCEPTIONS = [
         "the rectification is computed in float32, where the difference it takes loses four digits",
         within=1e-3,
     ),
+    Rule(
+        "timm_variants",
+        ("nadamlegacy",),
+        lambda case: case["dtype"] == "float64",
+        "the retired NAdamLegacy keeps the product of all mu in double; timm's nadam is torch's, "
+        "which keeps it in float32",
+        within=1e-7,
+    ),
 ]
 
 COARSE = [
+    Rule(
+        "timm_variants",
+        ("radamlegacy",),
+        lambda case: case["dtype"] == "float64",
+        "RAdamLegacy converts float64 parameters and gradients to float32",
+    ),
     Rule(
         "mindspore",
         (

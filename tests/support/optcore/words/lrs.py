@@ -44,6 +44,19 @@ def _tensorflow(dialect: str, name: str, params: dict[str, Any]) -> list[float]:
     return [float(lr) for lr in schedule(np.arange(STEPS))]
 
 
+def optax_values(given: dict[str, Any], steps: int) -> list[float]:
+    """Return the value of an optax schedule at each step, from our own schedules."""
+    name, params = given["schedule"], dict(given["params"])
+    if name == "warmup_cosine_decay_schedule":
+        rise, end = params["warmup_steps"], params.get("end_value", 0.0)
+        peak, first = params["peak_value"], params["init_value"]
+        spec = {"kind": "cosine", "end": end, "length": params["decay_steps"] - rise}
+        spec["warmup"] = {"length": rise, "start": first, "after": "delay"}
+        schedule = optcore.make_schedule(spec, lr=peak, total_steps=steps)
+        return [float(lr) for lr in schedule(np.arange(steps))]
+    raise Unknown(name)
+
+
 def mindspore_lrs(given: Any) -> list[float]:
     """Return lr of each step of a MindSpore cell, or list, as its float32 tensor holds it."""
     if isinstance(given, list):

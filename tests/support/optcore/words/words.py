@@ -29,7 +29,8 @@ class Words:
         feed: factor to the gradients, for a loss that is scaled.
         loss_scale: what the optimizer divides gradients by.
         ema: a moving average that the optimizer maintains.
-        only: the parameters that are optimized.
+        only: the parameters that are optimized; empty for all that were recorded.
+        parts: parameter names -> the spec of their optimizer, if there is not one for all.
         apart: parameter name -> what is different for it that a group cannot say, such as another
             rule; an optimizer of its own.
     """
@@ -41,7 +42,8 @@ class Words:
     feed: float = 1.0
     loss_scale: float = 1.0
     ema: dict[str, Any] | None = None
-    only: tuple[str, ...] = ("w", "b")
+    only: tuple[str, ...] = ()
+    parts: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)
     apart: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, names: Mapping[str, str]) -> None:
@@ -85,6 +87,8 @@ class Words:
 
     def specs(self) -> list[tuple[list[str], dict[str, Any]]]:
         """Return the optimizers: whose, and their specs."""
+        if self.parts:
+            return self.parts
         together = [name for name in self.only if name not in self.apart]
         shared = {name: value for name, value in self.spec.items() if name not in REPLACED}
         return [

@@ -1,0 +1,151 @@
+"""Rules that divide by how far a gradient is from its mean: AdaBelief and ACProp."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.adam import BETAS, corrections
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+
+
+def adabelief(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_var: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    eps_root: float,
+    grad_share: float,
+    avg_share: float,
+    correction2: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_var* after one AdaBelief update.
+
+    Writing m for exp_avg and s for exp_avg_var::
+
+        m     = beta1 * m + (1 - beta1) * grad
+        s     = beta2 * s + (1 - beta2) * (grad - m) ** 2 + eps_root
+        n     = avg_share * m + grad_share * grad
+        param = param - lr * n / (sqrt(s / correction2) + eps)
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_var: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_var that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        eps_root: added to exp_avg_var in every update, and kept in it.
+        grad_share: share of the gradient in n; 0 without Nesterov's momentum.
+        avg_share: 1 / (1 - beta1 ** t); with Nesterov's momentum beta1 / (1 - beta1 ** (t + 1)).
+        correction2: 1 - beta2 ** t.
+
+    References:
+        Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
+        2020, Algorithm 2. https://arxiv.org/abs/2010.07468
+    """
+    exp_avg = torch.lerp(grad, exp_avg, beta1)
+    surprise = grad - exp_avg
+    exp_avg_var = torch.addcmul(exp_avg_var * beta2, surprise, surprise, value=1 - beta2)
+    if eps_root:
+        exp_avg_var = exp_avg_var + eps_root
+    denominator = (exp_avg_var / correction2).sqrt() + eps
+    if grad_share:
+        param = torch.addcdiv(param, grad, denominator, value=-lr * grad_share)
+    param = torch.addcdiv(param, exp_avg, denominator, value=-lr * avg_share)
+    return param, exp_avg, exp_avg_var
+
+
+def acprop(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_var: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    eps_root: float,
+    first: float,
+    correction2: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_var* after one ACProp update.
+
+    Writing m for exp_avg and s for exp_avg_var::
+
+        d     = sqrt(s / correction2)                1 in the first update
+        param = param - lr * grad / (d + eps)
+        s     = beta2 * s + (1 - beta2) * (grad - m) ** 2 + eps_root
+        m     = beta1 * m + (1 - beta1) * grad
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_var: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_var that is kept, in [0, 1).
+        eps: keeps the denominator away from 0.
+        eps_root: added to exp_avg_var in every update, and kept in it.
+        first: 1 in the first update, 0 later.
+        correction2: 1 - beta2 ** (t - 1), with the t of the old exp_avg_var.
+
+    References:
+        Zhuang et al., Momentum Centering and Asynchronous Update for Adaptive Gradient Methods,
+        2021, Algorithm 3. https://arxiv.org/abs/2110.05454
+    """
+    if first:
+        param = torch.add(param, grad, alpha=-lr / (1 + eps))
+    else:
+        denominator = (exp_avg_var / correction2).sqrt() + eps
+        param = torch.addcdiv(param, grad, denominator, value=-lr)
+    surprise = grad - exp_avg
+    exp_avg_var = torch.addcmul(exp_avg_var * beta2, surprise, surprise, value=1 - beta2)
+    if eps_root:
+        exp_avg_var = exp_avg_var + eps_root
+    return param, torch.lerp(grad, exp_avg, beta1), exp_avg_var
+
+
+def shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the shares of exp_avg and of the gradient in a step, and the correction."""
+    beta1, correction1 = numbers["beta1"], corrections(t, numbers, flags)["correction1"]
+    grad_share, avg_share = 0.0, 1 / correction1
+    if flags["nesterov"]:
+        grad_share, avg_share = (1 - beta1) / correction1, beta1 / (1 - beta1 ** (t + 1))
+    return {
+        "grad_share": grad_share,
+        "avg_share": avg_share,
+        "correction2": corrections(t, numbers, flags)["correction2"],
+    }
+
+
+def _before(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    first = t == 1
+    return {"first": float(first), "correction2": 1.0 if first else 1 - numbers["beta2"] ** (t - 1)}
+
+
+ADABELIEF = Rule(
+    "adabelief",
+    adabelief,
+    slots=zeros("exp_avg", "exp_avg_var"),
+    scalars=shares,
+    torch_hyperparameters=BETAS,
+)
+ACPROP = Rule(
+    "acprop",
+    acprop,
+    slots=zeros("exp_avg", "exp_avg_var"),
+    scalars=_before,
+    torch_hyperparameters=BETAS,
+)

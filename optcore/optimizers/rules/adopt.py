@@ -1,0 +1,73 @@
+"""ADOPT: Adam that divides a gradient by the mean square of those before it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optcore.optimizers.rules.adam import BETAS, moments
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+
+def adopt(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    later: float,
+    largest: float,
+    use_clipping: bool,
+    nesterov: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return *param*, *exp_avg* and *exp_avg_sq* after one ADOPT update.
+
+    Writing m for exp_avg and v for exp_avg_sq::
+
+        u     = grad / max(sqrt(v), eps)                    v of the update before
+        u     = clamp(u, -largest, largest)                 use_clipping
+        m     = beta1 * m + (1 - beta1) * u
+        param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov
+        v     = beta2 * v + (1 - beta2) * grad * grad
+
+    The first update only sets v to grad * grad.
+
+    Args:
+        param: any shape and float dtype.
+        grad: same shape and dtype as *param*.
+        exp_avg: same shape as *param*; zeros before the first step.
+        exp_avg_sq: same shape as *param*; zeros before the first step.
+        lr: learning rate.
+        beta1: share of the old exp_avg that is kept, in [0, 1).
+        beta2: share of the old exp_avg_sq that is kept, in [0, 1).
+        eps: lower bound of the denominator.
+        later: 0 in the first update, 1 later.
+        largest: (t - 1) ** clip_exponent.
+        use_clipping: whether u is limited.
+        nesterov: whether the step uses exp_avg with u mixed in once more.
+
+    References:
+        Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
+        2024, Algorithm 2. https://arxiv.org/abs/2411.02853
+    """
+    if not later:
+        return param, exp_avg, torch.addcmul(exp_avg_sq * 0, grad, grad)
+    direction = grad / exp_avg_sq.sqrt().clamp(min=eps)
+    if use_clipping:
+        direction = direction.clamp(-largest, largest)
+    exp_avg = torch.lerp(direction, exp_avg, beta1)
+    step = torch.lerp(direction, exp_avg, beta1) if nesterov else exp_avg
+    param = torch.add(param, step, alpha=-lr)
+    return param, exp_avg, torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+
+
+def _limit(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"later": float(t > 1), "largest": float((t - 1) ** numbers["clip_exponent"])}
+
+
+ADOPT = Rule("adopt", adopt, slots=moments, scalars=_limit, torch_hyperparameters=BETAS)

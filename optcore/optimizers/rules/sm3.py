@@ -1,0 +1,86 @@
+"""SM3: AdaGrad whose sums are kept as one number per index of each dimension."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from torch import Size, Tensor
+
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+MAX_DIMENSIONS = 8
+"""Most dimensions of a parameter: each has a slot."""
+
+
+def sm3(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor,
+    *accumulators: Tensor,
+    lr: float,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """
+    Return *param*, *momentum_buffer* and *accumulators* after one SM3 update.
+
+    Writing m for the buffer and a_i for the accumulator of dimension i::
+
+        s     = min(a_0, a_1, ...) + grad * grad
+        a_i   = max(s, over all dimensions but i)
+        u     = grad / sqrt(s + eps)                 0 where s is 0
+        m     = momentum * m + (1 - momentum) * u
+        param = param - lr * m
+
+    A parameter of at most one dimension has s itself as its accumulator.
+
+    Args:
+        param: any float dtype, of at most 8 dimensions.
+        grad: same shape and dtype as *param*.
+        momentum_buffer: same shape as *param*; zeros before the first step.
+        accumulators: one for each dimension, with the size 1 in all other dimensions.
+        lr: learning rate.
+        momentum: share of the old mean step that is kept, in [0, 1).
+        eps: keeps s away from 0 under the root.
+
+    References:
+        Anil et al., Memory-Efficient Adaptive Optimization, 2019, Algorithm SM3-II.
+        https://arxiv.org/abs/1901.11150
+    """
+    total = reduce(torch.minimum, accumulators) + grad * grad
+    step = torch.where(total > 0, (total + eps).rsqrt(), 0.0).mul_(grad)
+    mean = torch.lerp(step, momentum_buffer, momentum)
+    return param.add_(mean, alpha=-lr), mean, *_largest(total)
+
+
+def _largest(total: Tensor) -> tuple[Tensor, ...]:
+    """Return the maxima of *total* over all dimensions but one, for each dimension."""
+    if total.ndim <= 1:
+        return (total,)
+    axes = range(total.ndim)
+    return tuple(total.amax(dim=[axis for axis in axes if axis != i], keepdim=True) for i in axes)
+
+
+def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(
+            f"a parameter of sm3 must have at most {MAX_DIMENSIONS} dimensions, got {len(shape)}"
+        )
+    if len(shape) <= 1:
+        return {"momentum_buffer": tuple(shape), "accumulator_0": tuple(shape)}
+    return {
+        "momentum_buffer": tuple(shape),
+        **{
+            f"accumulator_{i}": tuple(size if i == j else 1 for j, size in enumerate(shape))
+            for i in range(len(shape))
+        },
+    }
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    names = [f"accumulator_{i}" for i in range(MAX_DIMENSIONS)]
+    return dict.fromkeys(["momentum_buffer", *names], 0.0)
+
+
+SM3 = Rule("sm3", sm3, slots=_slots, shapes=_shapes)

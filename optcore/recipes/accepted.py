@@ -1,0 +1,53 @@
+"""Whether a job would accept what a configuration was converted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from optcore.spec.errors import lines, problems
+from optcore.spec.optimizers.base import OptimizerSpec
+from optcore.spec.optimizers.catalogue import AnyOptimizer
+from optcore.spec.run import RunSpec
+
+# Any others would do: a file says nothing of them. 938 steps an epoch are few enough for long runs,
+# and enough for a small part of an epoch.
+MODEL = {"kind": "mlp", "hidden": [8]}
+DATASET = {"kind": "mnist", "batch_size": 64}
+STEPS = 100_000
+"""Length of the run if the file does not give it."""
+
+_optimizers: TypeAdapter[OptimizerSpec] = TypeAdapter(AnyOptimizer)
+
+
+def refusals_of(job: Mapping[str, Any]) -> list[str]:
+    """Return the error messages that a run with the parts in *job* would get."""
+    training = dict(job.get("training", {}))
+    if "epochs" not in training and "steps" not in training:
+        training["steps"] = STEPS
+    given = {
+        "model": MODEL,
+        **job,
+        "dataset": DATASET,
+        "training": training,
+        "optimizer": _without_groups(job.get("optimizer", {})),
+    }
+    return _refused(RunSpec.model_validate, given) + _refused(
+        _optimizers.validate_python, job.get("optimizer", {}), "optimizer."
+    )
+
+
+def _without_groups(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *optimizer* without its groups, whose globs need not match the parameters of MODEL."""
+    return {name: value for name, value in optimizer.items() if name != "groups"}
+
+
+def _refused(parse: Any, given: Any, path: str = "") -> list[str]:  # noqa: ANN401
+    try:
+        parse(given)
+    except ValidationError as error:
+        told, more = problems(error.errors(include_url=False), given)
+        return lines([(f"{path}{each.param}", each.message) for each in told], more)
+    return []

@@ -1,0 +1,189 @@
+"""A mapping in somebody else's configuration, read key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from optcore.recipes.conversion import MISSING, Conversion, Fate
+
+T = TypeVar("T")
+
+
+class Block:
+    """
+    One mapping of a configuration.
+
+    A method that reads a key (`number`, `flag`, ...) records a refusal if the value is wrong or
+    missing, and returns a stand-in, so that the converter can find the other problems too. The
+    methods that account for a key (`converted`, `ignored`, ...) do nothing for a key that the file
+    does not have.
+    """
+
+    def __init__(
+        self, result: Conversion, data: Mapping[str, Any], path: tuple[str, ...] = ()
+    ) -> None:
+        self.result, self.path = result, path
+        self._data = {str(name): value for name, value in data.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401
+        """Return the value of *name* as the file has it, or *default*."""
+        return self._data.get(name, default)
+
+    def given(self, name: str) -> bool:
+        """Return whether the file gives *name* a value that is not null."""
+        return self._data.get(name) is not None
+
+    def name_of(self, name: str) -> str:
+        """Return the whole name of the key *name*."""
+        return ".".join((*self.path, name))
+
+    # Read a key. None of these accounts for it.
+
+    def block(self, name: str) -> Block:
+        """Return the mapping *name*; an empty one if the file lacks it or has null there."""
+        value = self._data.get(name)
+        if value is not None and not isinstance(value, Mapping):
+            self.refused(name, "must be a mapping")
+            value = None
+        if name in self._data and not value:
+            self.ignored(name, "it is empty")
+        return Block(self.result, value or {}, (*self.path, name))
+
+    def number(self, name: str, default: object = MISSING, *, of: str = "") -> float:
+        """Return *name* as a number; it may be text, since YAML 1.1 reads 1e-3 as text."""
+        return self._read(name, default, of, parse=_number, rule="must be a number", instead=1.0)
+
+    def whole(self, name: str, default: object = MISSING, *, of: str = "") -> int:
+        """Return *name* as a whole number."""
+        return self._read(name, default, of, parse=_whole, rule="must be a whole number", instead=1)
+
+    def numbers(self, name: str, default: object = MISSING, *, of: str = "") -> list[float]:
+        """Return *name* as a list of numbers."""
+        return self._read(
+            name, default, of, parse=_numbers, rule="must be a list of numbers", instead=[1.0]
+        )
+
+    def flag(self, name: str, default: object = MISSING, *, of: str = "") -> bool:
+        """Return *name* as true or false."""
+        return self._read(
+            name, default, of, parse=_flag, rule="must be true or false", instead=False
+        )
+
+    def text(self, name: str, default: object = MISSING, *, of: str = "") -> str:
+        """Return *name* as text."""
+        return self._read(name, default, of, parse=_text, rule="must be text", instead="")
+
+    def choice(self, name: str, among: Mapping[str, T], default: str | None = None) -> T:
+        """Return what *among* has for the text *name*, or for *default* if the file lacks it."""
+        given = self._data.get(name, default)
+        if isinstance(given, str) and given in among:
+            return among[given]
+        self.refused(name, f"must be one of {', '.join(among)}", required=True)
+        return next(iter(among.values()))
+
+    def _read(
+        self,
+        name: str,
+        default: Any,  # noqa: ANN401
+        of: str,
+        *,
+        parse: Callable[[Any], T],
+        rule: str,
+        instead: T,
+    ) -> T:
+        value = self._data.get(name, default)
+        if value is MISSING:
+            self.refused(name, f"is required{f' for {of}' if of else ''}", required=True)
+            return instead
+        if name not in self._data:
+            return value  # type: ignore[no-any-return]  # the default is of the type
+        try:
+            return parse(value)
+        except (TypeError, ValueError, OverflowError):
+            self.refused(name, rule)
+            return instead
+
+    # Account for a key.
+
+    def converted(self, name: str, field: str, value: object, *, reason: str = "") -> None:
+        """Set *field* of the job to *value*, which comes from the key *name*."""
+        if name in self._data:
+            self.result.set(field, value)
+            self._record(name, "converted", reason, ((field, value),))
+
+    def ignored(self, name: str, reason: str) -> None:
+        """Say that *name* has no effect in its own framework either."""
+        if name in self._data:
+            self._record(name, "ignored", reason)
+
+    def other(self, name: str, reason: str, *, tell: bool = False) -> None:
+        """Say that *name* is not about the optimization; *tell* it without being asked."""
+        if name in self._data:
+            self._record(name, "other", reason, tell=tell)
+
+    def refused(self, name: str, reason: str, *, required: bool = False) -> None:
+        """Say that a job cannot say *name*; *required* if also where the file lacks it."""
+        if name in self._data or required:
+            self._record(name, "refused", reason)
+
+    def left(self) -> list[str]:
+        """Return the keys that are not accounted for; a mapping counts by the keys in it."""
+        return [name for name in self if not self._is_accounted(name)]
+
+    def _is_accounted(self, name: str) -> bool:
+        value, path = self._data[name], (*self.path, name)
+        if self.result.accounted(path) or not (isinstance(value, Mapping) and value):
+            return self.result.accounted(path)
+        inner = Block(self.result, value, path)
+        return not inner.left()
+
+    def _record(
+        self,
+        name: str,
+        fate: Fate,
+        reason: str,
+        fields: tuple[tuple[str, object], ...] = (),
+        *,
+        tell: bool = False,
+    ) -> None:
+        value = self._data.get(name, MISSING)
+        path = (*self.path, name)
+        self.result.record(path, value, fate, reason=reason, fields=fields, tell=tell)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return value if isinstance(value, int) else float(value)  # type: ignore[arg-type]
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError
+    return int(number)
+
+
+def _numbers(value: object) -> list[float]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return [_number(each) for each in value]
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

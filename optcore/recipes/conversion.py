@@ -1,0 +1,155 @@
+"""What became of each key of somebody else's configuration, and the job that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optcore.spec.errors import short_repr
+
+Fate = Literal["converted", "ignored", "other", "refused"]
+"""converted: it is a field of the job now. ignored: it has no effect in its own framework either.
+other: it is not about the optimization. refused: a job cannot say it."""
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    What became of one key of a file.
+
+    Attributes:
+        path: the key, with the keys that contain it: ``Optimizer.lr.learning_rate``.
+        value: its value in the file; `MISSING` if the file lacks a key that is required.
+        fate: what became of it.
+        fields: the fields of the job that come from it, each with its value.
+        reason: why; empty where the fields say it.
+        tell: whether the user is told even if the file is converted.
+    """
+
+    path: str
+    value: object
+    fate: Fate
+    fields: tuple[tuple[str, object], ...] = ()
+    reason: str = ""
+    tell: bool = False
+
+    @property
+    def problem(self) -> str:
+        """The error message about a refused key."""
+        got = "" if self.value is MISSING else f", got {short_repr(self.value)}"
+        return f"{self.path} {self.reason}{got}"
+
+
+class Missing:
+    """The value of a key that the file does not have."""
+
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
+
+
+class Conversion:
+    """
+    The conversion of one configuration: a job, and an entry for each key.
+
+    A converter accounts for every key through `optcore.recipes.block.Block`; `finish` refuses the
+    others, so that nothing is dropped.
+    """
+
+    def __init__(self, config: Mapping[str, Any], source: str) -> None:
+        """Begin the conversion of *config*, a file of the kind *source*."""
+        self.config, self.source = config, source
+        self.job: dict[str, Any] = {}
+        """The parts of a job that the file determines. Not to be used if there are `problems`."""
+        self.unacceptable: list[str] = []
+        """Why a job would refuse what was converted."""
+        self._entries: dict[Path, Entry] = {}
+        self._defaults: dict[str, Entry] = {}
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries, in the order of the file; keys that it lacks come last."""
+        order = {path: i for i, (path, _) in enumerate(leaves(self.config))}
+        found = sorted(self._entries.items(), key=lambda item: _position(item[0], order))
+        return [entry for _, entry in found]
+
+    @property
+    def defaults(self) -> list[Entry]:
+        """Fields of the job that come from no key, but from a default of the framework."""
+        given = {field for entry in self._entries.values() for field, _ in entry.fields}
+        return [entry for field, entry in self._defaults.items() if field not in given]
+
+    @property
+    def problems(self) -> list[str]:
+        """Error messages about what cannot be converted exactly."""
+        refused = [entry.problem for entry in self.entries if entry.fate == "refused"]
+        return refused + self.unacceptable
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each key that has no effect, or that a job has to say in another place."""
+        found = [(entry, f"{entry.path}: {entry.reason}") for entry in self.entries]
+        ignored = [text for entry, text in found if entry.fate == "ignored"]
+        return ignored + [text for entry, text in found if entry.tell]
+
+    def set(self, field: str, value: object) -> None:
+        """Set *field* of the job, such as ``optimizer.lr``."""
+        *parents, name = field.split(".")
+        place = self.job
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = value
+
+    def default(self, field: str, value: object, reason: str) -> None:
+        """Set *field* of the job to *value*, which is not in the file, for the given *reason*."""
+        self.set(field, value)
+        self._defaults[field] = Entry(field, MISSING, "converted", ((field, value),), reason)
+
+    def record(
+        self,
+        path: Path,
+        value: object,
+        fate: Fate,
+        *,
+        reason: str = "",
+        fields: tuple[tuple[str, object], ...] = (),
+        tell: bool = False,
+    ) -> None:
+        """Say what became of the key *path*; a refusal stays, and fields are added to others."""
+        before = self._entries.get(path)
+        if before is not None and before.fate == "refused":
+            return
+        if before is not None and fate == "converted":
+            fields, reason = before.fields + fields, reason or before.reason
+        self._entries[path] = Entry(".".join(path), value, fate, fields, reason, tell)
+
+    def accounted(self, path: Path) -> bool:
+        """Return whether it is known what became of *path*, or of a key that contains it."""
+        return any(path[:n] in self._entries for n in range(1, len(path) + 1))
+
+    def finish(self) -> None:
+        """Refuse the keys that the converter has not accounted for."""
+        for path, value in leaves(self.config):
+            if not self.accounted(path):
+                self.record(path, value, "refused", reason=f"is not known in {self.source}")
+
+
+def leaves(config: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Yield each key that holds no other keys, with its value; a list is one value."""
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*path, str(name)))
+        else:
+            yield (*path, str(name)), value
+
+
+def _position(path: Path, order: Mapping[Path, int]) -> int:
+    """Return the place of *path* in the file, or of the first key that it contains."""
+    if path in order:
+        return order[path]
+    within = (i for leaf, i in order.items() if leaf[: len(path)] == path)
+    return min(within, default=len(order))

@@ -1,0 +1,98 @@
+"""Convert the optimizers of transformers' Trainer. transformers 5.24 trainer_optimizer.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optcore.recipes.block import Block
+from optcore.recipes.defaults import set_number, set_value
+
+NO_DECAY = {"preset": "no_decay_norm_bias", "weight_decay": 0.0}
+"""Trainer exempts biases and the parameters of norms from weight decay."""
+ADAMW = {
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_torch_xla",
+    "adamw_torch_npu_fused",
+    # Its default has float32 moments, and no sum of what is rounded off: torch's AdamW.
+    "adamw_anyprecision",
+}
+PAGED = {"paged_adamw_32bit", "paged_adamw"}
+"""AdamW of bitsandbytes, which decays after the step: torch's AdamW where there is no decay."""
+PLAIN = {"sgd": "sgd", "adagrad": "adagrad", "rmsprop": "rmsprop"}
+NARROW = ("8bit", "4bit", "fp8")
+
+
+@dataclass(frozen=True)
+class Names:
+    """
+    The names of the keys, and defaults that differ.
+
+    Attributes:
+        by: the framework.
+        optimizer: the key of the optimizer; others likewise.
+    """
+
+    by: str
+    optimizer: str
+    scheduler: str
+    epochs: str
+    batch: str
+    default_scheduler: str
+    default_epochs: float
+    default_lr: float | None = None
+    default_optimizer: str = "adamw_torch_fused"
+
+
+def convert_optimizer(block: Block, names: Names) -> None:
+    """Convert the optimizer, its arguments, weight decay and groups."""
+    name = str(block.get(names.optimizer) or names.default_optimizer)
+    decay = float(block.number("weight_decay", 0.0)) if block.given("weight_decay") else 0.0
+    if name in ADAMW or (name in PAGED and decay == 0):
+        _adam(block, names, name)
+    elif name in PLAIN:
+        set_value(block, names.optimizer, "optimizer.kind", PLAIN[name], names.by)
+        for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
+            block.ignored(key, f"{name} does not read it")
+    else:
+        block.refused(names.optimizer, _why_not(name), required=True)
+        for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
+            block.ignored(key, "the optimizer is refused")
+    _arguments(block)
+    block.result.default("optimizer.dialect", "torch", "the class of torch, or its formula")
+    set_value(block, "weight_decay", "optimizer.weight_decay", decay, names.by)
+    if decay:
+        why = "Trainer exempts norms and biases"
+        block.result.default("optimizer.groups", [NO_DECAY], why)
+
+
+def _adam(block: Block, names: Names, name: str) -> None:
+    set_value(block, names.optimizer, "optimizer.kind", "adamw", names.by)
+    defaults: Mapping[str, tuple[str, float]] = {
+        "adam_beta1": ("beta1", 0.9),
+        "adam_beta2": ("beta2", 0.999),
+        "adam_epsilon": ("eps", 1e-8),
+    }
+    for key, (field, default) in defaults.items():
+        if block.given(key) or key not in block:
+            set_number(block, key, f"optimizer.{field}", default, names.by)
+        else:
+            block.result.default(f"optimizer.{field}", default, "the default of Trainer")
+            block.other(key, "null is the default of Trainer")
+
+
+def _arguments(block: Block) -> None:
+    given = block.get("optim_args")
+    if given:
+        block.refused("optim_args", "is not converted")
+    else:
+        block.other("optim_args", "it is empty")
+
+
+def _why_not(name: str) -> str:
+    if any(part in name for part in NARROW):
+        return "keeps its state in fewer bits, which changes every update"
+    if name in PAGED:
+        return "decays after the step, which a job does not: it is exact with weight_decay 0 only"
+    return "has no exactly equivalent optimizer"

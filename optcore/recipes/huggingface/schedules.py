@@ -1,0 +1,151 @@
+"""
+Convert what transformers' get_scheduler gets to a schedule. transformers 5.24 optimization.py.
+
+Every schedule of transformers is a factor of lr, from the number of steps of the run: a line from 0
+over the warmup, and then a curve over the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Spec = dict[str, Any]
+Kwargs = dict[str, Any]
+"""lr_scheduler_kwargs; a builder removes what it reads."""
+OURS = {"dialect": "transformers"}
+DEFAULT_TIMESCALE = 10_000
+SHAPES = {
+    "linear": "linear",
+    "cosine": "cosine",
+    "1-sqrt": "one_minus_sqrt",
+}
+
+
+class NotConvertible(ValueError):
+    """A schedule has no exact equivalent here; the text gives the reason."""
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """
+    The rise before a schedule.
+
+    Attributes:
+        length: how long it takes: steps, or a share of the run; None for no rise.
+        lr: the lr at its end.
+    """
+
+    length: int | Spec | None
+    lr: float
+
+    def spec(self, after: str, start: float = 0.0) -> Spec:
+        """Return the field warmup of a schedule, which continues *after* it."""
+        if self.length is None:
+            return {}
+        return {"warmup": {"length": self.length, "start": start, "after": after}}
+
+
+def schedule_of(name: str, kwargs: Mapping[str, Any], warmup: Warmup) -> Spec:
+    """
+    Return the schedule *name* with *kwargs*.
+
+    Raises:
+        NotConvertible: no schedule is exactly equivalent to it.
+    """
+    build = _BUILDERS.get(name)
+    if build is None:
+        raise NotConvertible(f"must be one of {', '.join(_BUILDERS)}")
+    given = dict(kwargs)
+    spec = build(given, warmup)
+    if given:
+        raise NotConvertible(f"has no arguments {', '.join(given)} for {name}")
+    return spec
+
+
+def _linear(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    return {"kind": "linear", **OURS, **warmup.spec("compress")}
+
+
+def _cosine(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    return {"kind": "cosine", **OURS, **_waves(kwargs), **warmup.spec("compress")}
+
+
+def _waves(kwargs: Kwargs) -> Spec:
+    cycles = float(kwargs.pop("num_cycles", 0.5))
+    return {} if cycles == 0.5 else {"num_cycles": cycles}  # noqa: PLR2004  half a wave
+
+
+def _half_a_wave(kwargs: Kwargs) -> None:
+    if float(kwargs.pop("num_cycles", 0.5)) != 0.5:  # noqa: PLR2004  the default of transformers
+        raise NotConvertible("is converted with num_cycles 0.5 only, half a wave")
+
+
+def _restarts(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    cycles = float(kwargs.pop("num_cycles", 1))
+    spec = {"kind": "cosine_restarts", **OURS, "num_cycles": cycles}
+    return spec | warmup.spec("compress")
+
+
+def _polynomial(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    end, power = float(kwargs.pop("lr_end", 1e-7)), float(kwargs.pop("power", 1.0))
+    spec = {"kind": "polynomial", **OURS, "end": end, "power": power}
+    return spec | warmup.spec("compress")
+
+
+def _constant(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    return {"kind": "constant"}
+
+
+def _constant_with_warmup(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    return {"kind": "constant", **warmup.spec("delay")}
+
+
+def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    given = kwargs.pop("timescale", None)
+    timescale = int(given) if given is not None else warmup.length or DEFAULT_TIMESCALE
+    if not isinstance(timescale, int):
+        raise NotConvertible("needs timescale where the warmup is a share of the run")
+    return {"kind": "inverse_sqrt", "timescale": timescale, **warmup.spec("delay")}
+
+
+def _min_lr(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    waves = _waves(kwargs)
+    given, rate = kwargs.pop("min_lr", None), kwargs.pop("min_lr_rate", None)
+    if (given is None) == (rate is None):
+        raise NotConvertible("needs one of min_lr and min_lr_rate in lr_scheduler_kwargs")
+    end = {"end": float(given)} if given is not None else {"end_fraction": float(rate)}
+    return {"kind": "cosine", **OURS, **waves, **end, **warmup.spec("compress")}
+
+
+def _stable(kwargs: Kwargs, warmup: Warmup) -> Spec:
+    if "num_decay_steps" not in kwargs:
+        raise NotConvertible("needs num_decay_steps in lr_scheduler_kwargs")
+    if kwargs.pop("warmup_type", "linear") != "linear":
+        raise NotConvertible("is converted with warmup_type linear only")
+    _half_a_wave(kwargs)
+    shape = SHAPES.get(kwargs.pop("decay_type", "cosine"))
+    if shape is None:
+        raise NotConvertible(f"must have a decay_type of {', '.join(SHAPES)}")
+    decay, ratio = int(kwargs.pop("num_decay_steps")), float(kwargs.pop("min_lr_ratio", 0.0))
+    spec = {"kind": "wsd", "decay": decay, "shape": shape, "end_fraction": ratio}
+    stable = kwargs.pop("num_stable_steps", None)
+    if stable is not None:
+        if isinstance(warmup.length, dict):
+            raise NotConvertible("has num_stable_steps, which need a warmup in steps")
+        spec["length"] = (warmup.length or 0) + int(stable) + decay
+    return spec | warmup.spec("overlap", start=warmup.lr * ratio)
+
+
+_BUILDERS: dict[str, Callable[[Kwargs, Warmup], Spec]] = {
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine_with_restarts": _restarts,
+    "polynomial": _polynomial,
+    "constant": _constant,
+    "constant_with_warmup": _constant_with_warmup,
+    "inverse_sqrt": _inverse_sqrt,
+    "cosine_with_min_lr": _min_lr,
+    "warmup_stable_decay": _stable,
+}

@@ -1,0 +1,1 @@
+"""The configurations of mindcv and mindocr, which share their schedules and optimizers."""

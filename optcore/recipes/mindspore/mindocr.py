@@ -1,0 +1,176 @@
+"""
+Convert a configuration of mindocr 0.4 (tools/train.py).
+
+It is read by blocks: scheduler, optimizer, loss_scaler, and what train and system say of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optcore.recipes.block import Block
+from optcore.recipes.defaults import ignore, only, others, set_number, words
+from optcore.recipes.mindspore.optimizers import (
+    NO_DECAY,
+    Options,
+    convert_average,
+    convert_optimizer,
+    convert_precision,
+    refuse_clip,
+)
+from optcore.recipes.mindspore.schedules import Arguments, convert_schedule
+from optcore.recipes.source import Source
+
+OTHERS = words("common eval loss metric model postprocess predict name")
+SYSTEM = words("""
+    amp_level_infer ckpt_max_keep ckpt_save_policy device_id distribute log_interval mode
+    refine_batch_size seed val_interval val_start_epoch val_while_train device_target
+""")
+TRAIN = words("ckpt_save_dir dataset dataset_sink_mode max_call_depth pred_cast_fp32")
+LOADER = words("""
+    column_names drop_remainder max_rowsize num_workers prefetch_size python_multiprocessing shuffle
+    num_parallel_workers
+""")
+ARGUMENTS = Arguments(
+    by="mindocr",
+    epochs="num_epochs",
+    milestones="milestones",
+    scheduler="constant",
+    lr=0.01,
+    num_epochs=200,
+    decay_epochs=10,
+    default_milestones=(),
+)
+OPTIONS = Options(by="mindocr", opt="adam", weight_decay=0.0, nesterov="nesterov", more=True)
+STRATEGIES = {
+    # Parameters with norm or pos_embed in their names, and those of one dimension.
+    "svtr": [
+        {"preset": "no_decay_norm_bias", "weight_decay": 0.0},
+        {"match": "*pos_embed*", "weight_decay": 0.0},
+    ],
+    "filter_norm_and_bias": [NO_DECAY],
+}
+BATCH = "times the number of devices, it is the job's dataset.batch_size"
+NORM_AND_BIAS = {"beta", "gamma", "bias"}
+
+
+def convert(file: Block) -> None:
+    """Convert *file*, a whole configuration."""
+    convert_schedule(file.block("scheduler"), ARGUMENTS)
+    optimizer = file.block("optimizer")
+    convert_optimizer(optimizer, OPTIONS)
+    _groups(optimizer)
+    ignore(optimizer, ("clip_norm",), "mindocr reads train.clip_norm")
+    system, train = file.block("system"), file.block("train")
+    convert_precision(system)
+    _loss_scale(file.block("loss_scaler"), system, train)
+    _step(train)
+    others(system, SYSTEM)
+    others(train, TRAIN)
+    others(file, OTHERS)
+
+
+def _groups(optimizer: Block) -> None:
+    strategy = optimizer.get("grouping_strategy")
+    names = optimizer.get("no_weight_decay_params") or []
+    filtered = optimizer.flag("filter_bias_and_bn", True)
+    if strategy in STRATEGIES:
+        optimizer.converted("grouping_strategy", "optimizer.groups", STRATEGIES[strategy])
+        ignore(
+            optimizer, ("filter_bias_and_bn", "no_weight_decay_params"), "grouping_strategy wins"
+        )
+    elif strategy == "visionlan" and optimizer.get("training_step") in ("LF_1", "LA"):
+        optimizer.other("grouping_strategy", "no groups in this training step")
+        _norms(optimizer, filtered=filtered)
+    elif strategy is not None:
+        optimizer.refused("grouping_strategy", "has groups by the names of mindocr's parameters")
+    elif set(names) and set(names) <= NORM_AND_BIAS:
+        whole = set(names) == NORM_AND_BIAS
+        if not whole:
+            optimizer.refused("no_weight_decay_params", "must be beta, gamma and bias, or nothing")
+        optimizer.converted("no_weight_decay_params", "optimizer.groups", [NO_DECAY])
+        ignore(optimizer, ("filter_bias_and_bn",), "no_weight_decay_params wins")
+    elif names:
+        optimizer.refused("no_weight_decay_params", "must be beta, gamma and bias, or nothing")
+    else:
+        optimizer.other("no_weight_decay_params", "it is empty")
+        _norms(optimizer, filtered=filtered)
+    optimizer.other("training_step", "read by visionlan's groups")
+
+
+def _norms(optimizer: Block, *, filtered: bool) -> None:
+    """Convert filter_bias_and_bn; MindSpore itself exempts norms where there are no groups."""
+    groups = [NO_DECAY] if filtered else [NORMS]
+    if not optimizer.number("weight_decay", 0.0):
+        optimizer.ignored("filter_bias_and_bn", "weight_decay is 0")
+    elif "filter_bias_and_bn" in optimizer:
+        optimizer.converted("filter_bias_and_bn", "optimizer.groups", groups)
+    else:
+        optimizer.result.default("optimizer.groups", groups, "the default of mindocr")
+
+
+SKIPS = {
+    True: "a gradient that is not finite is skipped",
+    False: "a job skips a gradient that is not finite; mindocr takes it, and the run is lost",
+}
+NORMS = {"match": {"module": ["batch_norm"]}, "weight_decay": 0.0}
+
+
+def _loss_scale(scaler: Block, system: Block, train: Block) -> None:
+    drop = system.flag("drop_overflow_update", False)
+    kind = scaler.get("type")
+    at = "training.loss_scale"
+    if kind == "dynamic":
+        system.converted("drop_overflow_update", f"{at}.kind", "dynamic", reason=SKIPS[drop])
+        scaler.converted("type", f"{at}.kind", "dynamic")
+        scaler.converted("loss_scale", f"{at}.start", float(scaler.number("loss_scale")))
+        factor = set_number(scaler, "scale_factor", f"{at}.growth", 2.0, "mindocr")
+        scaler.converted("scale_factor", f"{at}.backoff", 1 / factor)
+        window = scaler.whole("scale_window", 2000)
+        scaler.converted("scale_window", f"{at}.window", window)
+        return
+    scale = float(scaler.number("loss_scale", 1.0)) if kind == "static" else 1.0
+    if kind not in ("static", None):
+        scaler.refused("type", "must be static or dynamic")
+    fixed = {"kind": "fixed", "scale": scale, "drop_overflow": drop}
+    scaler.converted("type", at, fixed)
+    scaler.converted("loss_scale", f"{at}.scale", scale)
+    scaler.result.set(at, fixed)
+    system.converted("drop_overflow_update", f"{at}.drop_overflow", drop)
+    ignore(scaler, ("scale_factor", "scale_window"), "a static scale does not move")
+
+
+def _step(train: Block) -> None:
+    refused = "moves the lr at every batch, between the updates"
+    only(train, "gradient_accumulation_steps", (None, 1), refused, "every batch is an update")
+    if train.flag("ema", False):
+        convert_average(train)
+    train.other("ema", "it is off")
+    train.ignored("ema_decay", "it is read with ema")
+    if train.flag("clip_grad", False) and refuse_clip(train, "clip_grad"):
+        train.ignored("clip_norm", "clip_grad is refused")
+    elif train.flag("clip_grad", False):
+        largest = set_number(train, "clip_norm", "optimizer.clip.max", 1.0, "mindocr")
+        train.result.set("optimizer.clip.max", largest)
+        train.converted("clip_grad", "optimizer.clip.kind", "global_norm")
+    else:
+        train.other("clip_grad", "it is off")
+        train.ignored("clip_norm", "clip_grad is off")
+    loader = train.block("loader")
+    loader.other("batch_size", BATCH, tell=True)
+    others(loader, LOADER)
+
+
+def fits(config: Mapping[str, Any]) -> bool:
+    """Return whether *config* has the blocks of mindocr's files."""
+    return "scheduler" in config and "optimizer" in config and "system" in config
+
+
+SOURCE = Source(
+    name="mindocr",
+    title="a mindocr configuration",
+    sign="the blocks system, scheduler and optimizer",
+    fits=fits,
+    convert=convert,
+)

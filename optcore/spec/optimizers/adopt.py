@@ -1,0 +1,53 @@
+"""The ADOPT optimizer."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect
+from optcore.spec.optimizers.adam import AdamSpec
+
+
+class Adopt(AdamSpec):
+    """
+    Adam that divides a gradient by the mean square of those before it, and then takes the mean.
+
+    ::
+
+        u = g / max(sqrt(v), eps)                      v of the update before
+        u = clamp(u, -c, c)                            c = (t - 1) ** clip_exponent
+        m = beta1 * m + (1 - beta1) * u
+        p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
+        v = beta2 * v + (1 - beta2) * g * g
+
+    The first update only sets v to g * g. It converges with any beta2.
+
+    References:
+        Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
+        2024, Algorithm 2. https://arxiv.org/abs/2411.02853
+        optax.contrib.adopt.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+
+    kind: Literal["adopt"]
+    dialect: Dialect = "optax"
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    beta2: float = Field(0.9999, ge=0, lt=1)
+    """Share of the old mean of the squared gradient that is kept."""
+    eps: float = Field(1e-6, gt=0)
+    """Lower bound of the denominator."""
+    use_clipping: bool = True
+    """Whether u is limited to c."""
+    clip_exponent: float = Field(0.25, ge=0)
+    """Exponent of t - 1 in the limit c."""
+    nesterov: bool = False
+    """Whether to look ahead, by mixing u into the mean once more."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flags for the limit and for looking ahead."""
+        return {"use_clipping": self.use_clipping, "nesterov": self.nesterov}

@@ -1,0 +1,107 @@
+"""The MARS optimizer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from optcore.spec.base import Dialect
+from optcore.spec.optimizers.cautious import CautiousSpec
+
+SHARED_WITH_ADAMW = (
+    "dialect",
+    "engine",
+    "lr",
+    "eps",
+    "weight_decay",
+    "corrected_weight_decay",
+    "cautious",
+    "l1",
+    "l2",
+    "maximize",
+    "grad_centralization",
+    "clip",
+    "multi_precision",
+)
+"""Fields of mars that also apply to the AdamW of the parameters with one dimension."""
+BETAS_1D = {"beta1_1d": "beta1", "beta2_1d": "beta2"}
+"""Fields of mars that are fields of that AdamW under another name."""
+
+
+class Mars(CautiousSpec):
+    """
+    Adam or Lion on gradients that are corrected by how they have changed since the last update.
+
+    ::
+
+        c = g + gamma * beta1 / (1 - beta1) * (g - g of the last update)    at the first update g
+        c = c / max(1, norm(c))
+        m = beta1 * m + (1 - beta1) * c
+
+        adamw    v = beta2 * v + (1 - beta2) * c * c
+                 u = m/(1 - beta1 ** t) / (sqrt(v/(1 - beta2 ** t)) + eps)
+        lion     u = sign(m)
+
+        p = p - lr * (u + weight_decay * p)
+
+    Parameters with one dimension or none are trained by AdamW, unless optimize_1d is true. A
+    cautious lion takes the sign after the mask, so its steps keep their size.
+
+    References:
+        Yuan et al., MARS: Unleashing the Power of Variance Reduction for Training Large Models,
+        2024, Algorithms 2 and 3. https://arxiv.org/abs/2411.10438
+        timm 1.0.31: mars, cmars.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("timm",)
+    STATE_BYTES: ClassVar[str] = "12; 8 for lion, and for parameters that AdamW trains"
+
+    kind: Literal["mars"]
+    dialect: Dialect = "timm"
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
+    lr: float = Field(3e-3, gt=0)
+    """Learning rate."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Share of the old mean of the corrected gradient that is kept."""
+    beta2: float = Field(0.99, ge=0, lt=1)
+    """Share of the old mean of its square that is kept."""
+    eps: float = Field(1e-8, ge=0)
+    """Keeps the denominator away from 0."""
+    gamma: float = Field(0.025, ge=0)
+    """How much a change of the gradient counts; 0 for no correction."""
+    mars_type: Literal["adamw", "lion"] = "adamw"
+    """How a step is made of the corrected gradients (u above)."""
+    optimize_1d: bool = False
+    """Whether parameters with one dimension or none are trained in the same way."""
+    lr_1d_scale: float = Field(1.0, gt=0)
+    """AdamW's lr for such parameters, as a multiple of lr (timm's lr_1d_factor)."""
+    beta1_1d: float = Field(default_factory=lambda data: data.get("beta1", 0.9), ge=0, lt=1)
+    """AdamW's beta1; by default beta1."""
+    beta2_1d: float = Field(default_factory=lambda data: data.get("beta2", 0.99), ge=0, lt=1)
+    """AdamW's beta2; by default beta2."""
+    decoupled_weight_decay: Literal[True] = True
+    """Always true for this optimizer."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the hyperparameters of the update rule, by name."""
+        numbers = super().hyperparameters()
+        return {name: numbers[name] for name in numbers if "_1d" not in name}
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flags for the kind of step, and for a mask that leaves its size alone."""
+        lion = self.mars_type == "lion"
+        return {"as_lion": lion, "unscaled_mask": lion}
+
+    def adamw(self) -> dict[str, Any]:
+        """
+        Return the data of the AdamW spec for the parameters with one dimension.
+
+        The caller must multiply the lr in it by lr_1d_scale, at every step of a schedule.
+        """
+        return {
+            "kind": "adamw",
+            **{name: getattr(self, name) for name in SHARED_WITH_ADAMW},
+            **{theirs: getattr(self, name) for name, theirs in BETAS_1D.items()},
+            "schedules": {n: s for n, s in self.schedules.items() if n in SHARED_WITH_ADAMW},
+        }
