@@ -68,9 +68,9 @@ class Rule:
             number and flag as an argument, and returns the
             tensors whose norms the rule needs, each in the shape of *param*; elementwise.
         ratios: a function from these norms, numbers and flags to further arguments of *update*.
-        shapes: for a rule that is not elementwise: a function from the shape of a parameter to
-            slot name -> shape. *update* then gets the parameter in its own shape, and may
-            overwrite the parameter and the slots.
+        shapes: for a rule that is not elementwise: a function from the shape of a parameter, and
+            the numbers, to slot name -> shape. *update* then gets the parameter in its own shape,
+            and may overwrite the parameter and the slots.
         own_decay: whether *update* takes ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
         fused_from: the number of elements from which that kernel is faster than the rule: it
@@ -104,7 +104,7 @@ class Rule:
     carries: Callable[[int, Numbers, Flags], dict[str, float]] | None = None
     norms: Callable[..., tuple[Tensor, ...]] | None = None
     ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
-    shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None
+    shapes: Callable[[Size, Numbers], dict[str, tuple[int, ...]]] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None
     fused_from: int = 0
