@@ -88,13 +88,14 @@ def _optax_warmup_cosine(
         return _optax_polynomial(
             t, init_value=init_value, end_value=peak_value, transition_steps=warmup_steps
         )
-    return _optax_cosine(
+    cosine = _optax_cosine(
         t - F(warmup_steps),
         init_value=peak_value,
         decay_steps=decay_steps - warmup_steps,
         alpha=end_value / peak_value if peak_value else 0.0,
         exponent=exponent,
     )
+    return F(cosine)  # as the value of the ramp, to which it is joined
 
 
 def _optax_exponential(
