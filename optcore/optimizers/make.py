@@ -99,6 +99,7 @@ def make_optimizer(
         kind=parsed.kind,
         grad_scales=GradScales([_grad_scale(group, loss_scale) for group in groups]),
         plans=[_plans(group, of_lr, total_steps, steps_per_epoch) for group in groups],
+        clip_update=parsed.clip_update,
     )
 
 

@@ -6,14 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from optcore.optimizers.engine.engines import Carrying, Eager, Engine, Fused
-from optcore.optimizers.engine.tensorwise import ByRows, Centralized, ClippedByNorm, Normed, Whole
+from optcore.optimizers.engine.tensorwise import (
+    ByRows,
+    Centralized,
+    ClippedByNorm,
+    ClippedByUnit,
+    Normed,
+    Whole,
+)
 from optcore.optimizers.engine.transforms import Transforms, with_transforms
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.cautious import is_cautious
-from optcore.spec.optimizers.clip import ClipNorm, ClipValue
+from optcore.spec.optimizers.clip import ClipAdaptive, ClipNorm, ClipRms, ClipValue
 from optcore.spec.weights import KerasEma
+
+OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)
+"""Clips whose norms are taken over one parameter, or over parts of it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ def compile_group(
     exact = single_precision or (spec.clip is None and loss_scale == 1)
     fused = exact and ema is None and _is_fused(spec, size)
     # The norm, or the mean of a row, is taken over one parameter, so a call cannot serve several.
-    by_itself = isinstance(spec.clip, ClipNorm) or spec.grad_centralization or is_cautious(spec)
+    by_itself = (
+        isinstance(spec.clip, OF_ONE_PARAMETER) or spec.grad_centralization or is_cautious(spec)
+    )
     return GroupUpdate(
         kind=spec.kind,
         dialect=spec.dialect,
@@ -197,8 +209,12 @@ def _wrapped_engine(
             transforms,
             with_decay=spec.dialect == "mindspore" and transforms.regularized,
         )
-    if isinstance(spec.clip, ClipNorm):
-        engine = ClippedByNorm(engine, spec.clip.max)
+    if isinstance(spec.clip, ClipNorm | ClipRms):
+        by_size = isinstance(spec.clip, ClipRms)
+        engine = ClippedByNorm(engine, spec.clip.max, root_mean_square=by_size)
+    if isinstance(spec.clip, ClipAdaptive):
+        output_last = spec.dialect == "optax"
+        engine = ClippedByUnit(engine, spec.clip.max, spec.clip.eps, output_last=output_last)
     if rule.carries is not None:
         engine = Carrying(engine, rule.carries, flags)
     return engine

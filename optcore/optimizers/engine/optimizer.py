@@ -24,8 +24,10 @@ from optcore.optimizers.engine.torch_state import (
     states_to_torch,
     uncast,
 )
+from optcore.optimizers.engine.update_clip import ClippedUpdate
 from optcore.optimizers.scheduled import MetricDrivenValue, Plan
 from optcore.schedules.make import MetricDrivenSchedule
+from optcore.spec.optimizers.clip import UpdateClip
 
 NOTHING_TO_UPDATE = (
     "no parameter has a gradient, so nothing was updated; were the model's parameters replaced "
@@ -58,6 +60,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         kind: str,
         grad_scales: GradScales,
         plans: Sequence[Mapping[str, Plan]] = (),
+        clip_update: UpdateClip | None = None,
     ) -> None:
         """
         Move the parameters of *groups* into flat buffers.
@@ -67,8 +70,10 @@ class FlatOptimizer(torch.optim.Optimizer):
             kind: the name of the optimizer, for error messages and `repr`.
             grad_scales: how the gradients of each group are unscaled and clipped.
             plans: for each group, scheduled hyperparameter -> its values.
+            clip_update: the limit on the change of the parameters in an update, if any.
         """
         self.kind = kind
+        self._clip_update = clip_update
         self._grad_scales = grad_scales
         self._group_updates = [update for update, _ in groups]
         self._plans = [dict(plan) for plan in plans] or [{} for _ in groups]
@@ -169,6 +174,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """Update every parameter that has a gradient; return whether there was any."""
         self.follow_plans()
         scales = self._grad_scales.factors(self.param_groups)
+        limited = self._limited()
         updated = False
         for i, group in enumerate(self.param_groups):
             update = self._group_updates[i]
@@ -180,8 +186,17 @@ class FlatOptimizer(torch.optim.Optimizer):
                 for t, spans in state.updates():
                     update.engine(spans, t, numbers)
                     updated = True
+        if limited is not None:
+            limited.limit()
         self._updates += updated  # a step without any gradient moves no schedule
         return updated
+
+    def _limited(self) -> ClippedUpdate | None:
+        """Return the parameters that are about to be updated, if their change has a limit."""
+        if self._clip_update is None:
+            return None
+        params = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        return ClippedUpdate(self._clip_update, params)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -298,7 +313,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         for state in self.states():
             for segment, t in zip(state.segments, state.t, strict=True):
                 self.state[segment.param]["step"] = t
-        own = ("kind", "_group_updates", "_plans", "_grad_scales")
+        own = ("kind", "_group_updates", "_plans", "_grad_scales", "_clip_update")
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:

@@ -8,6 +8,7 @@ state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -81,7 +82,7 @@ def _new_state(
         return PerTensorState(
             named,
             first_values,
-            shapes=rule.shapes,
+            shapes=None if rule.shapes is None else partial(rule.shapes, numbers=numbers),
             takes_sparse=rule.by_rows,
             whose=whose,
             multi_precision=update.multi_precision,

@@ -8,6 +8,7 @@ Engines for updates that one pass over flat memory cannot compute.
 and wrappers around an engine, for spans that hold one parameter each:
 
     ClippedByNorm  limits each gradient by its own norm
+    ClippedByUnit  limits the gradient of each unit by the norm of its weights
     Centralized    subtracts the mean of each row of a gradient
 """
 
@@ -22,9 +23,14 @@ from torch import Tensor
 from optcore.optimizers.engine.centralize import centralized, is_centralized
 from optcore.optimizers.engine.clipping import wide_dtype
 from optcore.optimizers.engine.engines import MAX_SLICE, Eager, Engine
-from optcore.optimizers.engine.flat import Segment, Spans
+from optcore.optimizers.engine.flat import Segment, Spans, refused_sparse
 from optcore.optimizers.engine.transforms import Transforms, limited, only
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, mask_scale
+
+SMALLEST_NORM = 1e-6
+"""Lower bound of the norm that a unit's gradient is divided by, as in optax and timm."""
+STACKED = 3
+"""Number of dimensions of a tensor that optax takes for a stack of matrices."""
 
 
 class Normed(Eager):
@@ -148,18 +154,69 @@ def _flattened(spans: Spans) -> Spans | None:
 
 
 class ClippedByNorm:
-    """Scales each gradient to a norm of at most *largest*, then runs the engine it wraps."""
+    """
+    Scales each gradient to a norm of at most *largest*, then runs the engine it wraps.
 
-    def __init__(self, engine: Engine, largest: float) -> None:
+    With *root_mean_square*, the limit is on the root mean square of the gradient.
+    """
+
+    def __init__(self, engine: Engine, largest: float, *, root_mean_square: bool = False) -> None:
         self.name, self._engine, self._largest = engine.name, engine, largest
+        self._root_mean_square = root_mean_square
 
     def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
         """Apply update *t* to *spans*, which hold one parameter, in place."""
         grad = spans.grads[0]
         grad = grad.coalesce().values() if grad.is_sparse else grad
         norm = float(_norm(grad)) * numbers["grad_scale"]
-        scale = numbers["grad_scale"] * (self._largest / max(norm, self._largest))
+        largest = self._largest
+        if self._root_mean_square:
+            largest *= spans.params[0].numel() ** 0.5
+        scale = numbers["grad_scale"] * (largest / max(norm, largest))
         self._engine(spans, t, {**numbers, "grad_scale": scale})
+
+
+class ClippedByUnit:
+    """
+    Limits the gradient of each unit to a share of the norm of its weights (`ClipAdaptive`).
+
+    Then it runs the engine it wraps, on a copy of the gradient.
+    """
+
+    def __init__(self, engine: Engine, share: float, eps: float, *, output_last: bool) -> None:
+        self.name, self._engine = engine.name, engine
+        self._share, self._eps, self._output_last = share, eps, output_last
+
+    def __call__(self, spans: Spans, t: int, numbers: Numbers) -> None:
+        """Apply update *t* to *spans*, which hold one parameter, in place."""
+        segment, grad = spans.segment, spans.grads[0]
+        assert segment is not None
+        if grad.is_sparse:
+            raise refused_sparse(segment.name, "a clip of the kind adaptive")
+        limited = torch.empty_like(grad)
+        param, view, result = (_as_param(x, segment) for x in (spans.params[0], grad, limited))
+        norms = self._unit_norms(view) * numbers["grad_scale"]
+        largest = self._unit_norms(param).clamp(min=self._eps) * self._share
+        factor = torch.where(norms < largest, 1.0, largest / norms.clamp(min=SMALLEST_NORM))
+        torch.mul(view, factor, out=result)
+        self._engine(spans._replace(grads=[limited]), t, numbers)
+
+    def _unit_norms(self, tensor: Tensor) -> Tensor:
+        dims = list(range(tensor.ndim))
+        # As in optax: a tensor like (1, n, 1) is a vector.
+        if sum(size > 1 for size in tensor.shape) > 1 if self._output_last else tensor.ndim > 1:
+            dims = self._inputs(tensor.ndim)
+        norms: Tensor = torch.linalg.vector_norm(
+            tensor, dim=dims or None, keepdim=True, dtype=wide_dtype(tensor)
+        )
+        return norms
+
+    def _inputs(self, ndim: int) -> list[int]:
+        """Return the dimensions over which the norm of a unit is taken."""
+        if not self._output_last:
+            return list(range(1, ndim))
+        # optax takes a tensor of three dimensions for a stack of matrices.
+        return [0] if ndim == STACKED else list(range(ndim - 1))
 
 
 class Centralized:
@@ -223,6 +280,11 @@ def _rows_follow_each_other(segment: Segment) -> bool:
 def _shaped(flat: Tensor, segment: Segment) -> Tensor:
     """Return *flat*, which is in the parameter's memory order, with the parameter's shape."""
     return flat.as_strided(segment.param.shape, segment.strides)
+
+
+def _as_param(tensor: Tensor, segment: Segment) -> Tensor:
+    """Return *tensor*, of spans that hold the parameter of *segment*, in its shape."""
+    return tensor if tensor.shape == segment.param.shape else _shaped(tensor, segment)
 
 
 def _norm(tensor: Tensor) -> Tensor:

@@ -230,9 +230,9 @@ def _averaging(rule: Rule, transforms: Transforms) -> Rule:
     def evaluated(param: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
         return slots[-1]
 
-    def shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+    def shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
         assert rule.shapes is not None
-        return {**rule.shapes(shape), AVERAGE: tuple(shape)}
+        return {**rule.shapes(shape, numbers), AVERAGE: tuple(shape)}
 
     return replace(
         rule,

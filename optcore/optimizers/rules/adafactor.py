@@ -10,6 +10,9 @@ from torch import Size, Tensor
 
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
+LAST = (-1, -2)
+"""The dimensions whose means are the row means and the column means, but in optax."""
+
 
 def adafactor(
     param: Tensor,
@@ -22,17 +25,21 @@ def adafactor(
     beta1: float,
     weight_decay: float,
     fresh: float,
+    kept: float,
     step: float,
     momentum: bool,
     eps1_on_square: bool,
     eps1_of_dtype: bool,
     scale_parameter: bool,
     scaled_decay: bool,
+    decay_without_lr: bool,
+    largest_dimensions: bool,
 ) -> tuple[Tensor, ...]:
     """
     Return *param* and *slots* after one Adafactor update.
 
-    Writing R, C for the row and column means (a vector has V itself as a slot)::
+    Writing R, C for the row and column means (a vector, and in optax a small matrix, has V itself
+    as a slot)::
 
         R = (1 - fresh) * R + fresh * mean(grad * grad, over columns)
         C = (1 - fresh) * C + fresh * mean(grad * grad, over rows)
@@ -40,10 +47,12 @@ def adafactor(
         u = grad / sqrt(V)
         u = u / max(1, rms(u) / clip_threshold)
         a = step * max(eps2, rms(param))                    scale_parameter, else step
-        param = param - weight_decay * lr * param - a * u   lr: a if scaled_decay
+        param = param - weight_decay * lr * param - a * u   lr: a if scaled_decay,
+                                                            1 if decay_without_lr
 
     Args:
         param: any shape and float dtype; with more than two dimensions, the last two are factored.
+            In optax the two largest are, where both have factored_from elements.
         grad: same shape and dtype as *param*.
         slots: row_var and col_var, or variance for a vector; then exp_avg if *momentum*.
         lr: learning rate as configured.
@@ -53,12 +62,15 @@ def adafactor(
         beta1: share of the old mean step that is kept, if *momentum*.
         weight_decay: decays param by lr * weight_decay * param.
         fresh: share of the new square in the means.
+        kept: share of the old means; 0 for 1 - fresh.
         step: learning rate of this update, before it is scaled by the size of *param*.
-        momentum: whether param moves by a running mean of the steps (MindSpore).
+        momentum: whether param moves by a running mean of the steps (MindSpore, optax).
         eps1_on_square: whether eps1 is added to grad * grad; if not, it is a lower bound (torch).
         eps1_of_dtype: whether eps1 is replaced by the machine epsilon of the dtype.
         scale_parameter: whether the step is multiplied by the root mean square of *param*.
         scaled_decay: whether the decay is multiplied by a instead of lr (MindSpore).
+        decay_without_lr: whether the decay is multiplied by neither (optax).
+        largest_dimensions: whether the two largest dimensions are factored, if any (optax).
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
@@ -69,14 +81,18 @@ def adafactor(
     # Before the decay: torch, too, takes the norm of the parameter before it decays.
     size = step * max(eps2, rms(param)) if scale_parameter else step
     means = slots[:-1] if momentum else slots
-    means = _new_means(grad, means, fresh=fresh, added=eps1 if eps1_on_square else 0.0)
-    update = _inverse_root(means, 0.0 if eps1_on_square else eps1).mul_(grad)
+    dims = _by_size(grad.shape) if largest_dimensions and grad.ndim > 1 else LAST
+    means = _new_means(
+        grad, means, fresh=fresh, kept=kept, added=eps1 if eps1_on_square else 0.0, dims=dims
+    )
+    update = _inverse_root(means, 0.0 if eps1_on_square else eps1, dims).mul_(grad)
     update.mul_(size / max(1.0, rms(update) / clip_threshold))
     if momentum:
         update = torch.lerp(update, slots[-1], beta1)
         means = (*means, update)
     if weight_decay:
-        param = param * (1 - weight_decay * (size if scaled_decay else lr))
+        rate = 1.0 if decay_without_lr else (size if scaled_decay else lr)
+        param = param * (1 - weight_decay * rate)
     if momentum:
         return param - update, *means
     return update.neg_().add_(param), *means  # the same bits, in the memory of *update*
@@ -87,39 +103,58 @@ def rms(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor)) / math.sqrt(max(tensor.numel(), 1))
 
 
+def _by_size(shape: Size) -> tuple[int, int]:
+    """Return the largest dimension and the second largest; of equal ones, the last is larger."""
+    second, largest = sorted(range(len(shape)), key=lambda i: shape[i])[-2:]
+    return largest, second
+
+
 def _new_means(
-    grad: Tensor, means: tuple[Tensor, ...], *, fresh: float, added: float
+    grad: Tensor,
+    means: tuple[Tensor, ...],
+    *,
+    fresh: float,
+    kept: float,
+    added: float,
+    dims: tuple[int, int],
 ) -> tuple[Tensor, ...]:
+    def moved(old: Tensor, new: Tensor) -> Tensor:
+        return torch.add(old * kept, new, alpha=fresh) if kept else torch.lerp(old, new, fresh)
+
     if len(means) == 1:
-        return (torch.lerp(means[0], grad * grad + added, fresh),)
+        return (moved(means[0], grad * grad + added),)
     row, column = means
     # A norm makes the mean square without a tensor of the squares.
-    rows = torch.linalg.vector_norm(grad, dim=-1, keepdim=True).square_().div_(grad.shape[-1])
-    columns = torch.linalg.vector_norm(grad, dim=-2, keepdim=True).square_().div_(grad.shape[-2])
-    return torch.lerp(row, rows + added, fresh), torch.lerp(column, columns + added, fresh)
+    rows, columns = (
+        torch.linalg.vector_norm(grad, dim=dim, keepdim=True).square_().div_(grad.shape[dim])
+        for dim in dims
+    )
+    return moved(row, rows + added), moved(column, columns + added)
 
 
-def _inverse_root(means: tuple[Tensor, ...], floor: float) -> Tensor:
+def _inverse_root(means: tuple[Tensor, ...], floor: float, dims: tuple[int, int]) -> Tensor:
     """Return 1 / sqrt(V), in new memory."""
     if len(means) == 1:
         # Squared, as in torch: the bound applies to a square, whose root is taken next.
         return means[0].clamp(min=floor * floor).rsqrt_()
     row, column = means
-    mean = row.mean(dim=-2, keepdim=True)
+    mean = row.mean(dim=dims[1], keepdim=True)
     if not floor:
         # The roots first: with eps1 = 1e-30 a product of two means may be 0 in float32.
         return (row / mean).rsqrt_() * column.rsqrt()
     return ((row @ column).div_(mean.clamp_(min=floor))).clamp_(min=floor * floor).rsqrt_()
 
 
-def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
-    if len(shape) <= 1:
+def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
+    dims = LAST
+    # A number of 0 is that of the dialects that factor the last two dimensions of any size.
+    if numbers["factored_from"] and len(shape) > 1:
+        dims = _by_size(shape)
+    if len(shape) <= 1 or shape[dims[1]] < numbers["factored_from"]:
         return {"variance": tuple(shape), "exp_avg": tuple(shape)}
-    return {
-        "row_var": (*shape[:-1], 1),
-        "col_var": (*shape[:-2], 1, shape[-1]),
-        "exp_avg": tuple(shape),
-    }
+    row, column = list(shape), list(shape)
+    row[dims[0]] = column[dims[1]] = 1
+    return {"row_var": tuple(row), "col_var": tuple(column), "exp_avg": tuple(shape)}
 
 
 def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -133,12 +168,19 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         lr = min(1e-6 * t if flags["warmup_init"] else 1e-2, root)
     if flags["falls_with_t"]:
         lr = min(lr, root)
-    fresh = t ** numbers["beta2_decay"]
-    if flags["scaled_decay"]:  # MindSpore keeps 1 - fresh as a float32 tensor
-        fresh = 1 - float(
-            np.float32(1) - np.power(np.float32(t), np.float32(numbers["beta2_decay"]))
-        )
-    return {"fresh": fresh, "step": lr}
+    return {**_shares(t, numbers, flags), "step": lr}
+
+
+def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    """Return the shares of the new square and, if that is not the rest, of the old mean."""
+    if not flags["float32_share"]:
+        return {"fresh": t ** numbers["beta2_decay"], "kept": 0.0}
+    # MindSpore and optax keep the share of the old mean as a float32 tensor.
+    count = np.float32(t - numbers["decay_offset"])
+    kept = np.float32(1) - np.power(count, np.float32(numbers["beta2_decay"]))
+    if not flags["largest_dimensions"]:
+        return {"fresh": 1 - float(kept), "kept": 0.0}
+    return {"fresh": float(np.float32(1) - kept), "kept": float(kept)}
 
 
 ADAFACTOR = Rule(

@@ -26,7 +26,7 @@ from optcore.optimizers.rules.optimistic import OPTIMISTIC_GRADIENT_DESCENT
 from optcore.optimizers.rules.rmsprop import RMSPROP, RMSPROP_TF
 from optcore.optimizers.rules.rprop import RPROP
 from optcore.optimizers.rules.rule import Rule
-from optcore.optimizers.rules.schedule_free import SCHEDULE_FREE_ADAMW
+from optcore.optimizers.rules.schedule_free import SCHEDULE_FREE_ADAMW, SCHEDULE_FREE_SGD
 from optcore.optimizers.rules.sgd import MOMENTUM, NESTEROV, SGD
 from optcore.optimizers.rules.sign import SIGN_SGD, SIGNUM
 from optcore.optimizers.rules.sm3 import SM3
@@ -70,6 +70,7 @@ _ALL = (
     RPROP,
     SAG,
     SCHEDULE_FREE_ADAMW,
+    SCHEDULE_FREE_SGD,
     SGD,
     SIGNUM,
     SIGN_SGD,

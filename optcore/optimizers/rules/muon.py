@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.rules.rule import Flags, Rule, zeros
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
 
 
 def muon(
@@ -127,7 +127,7 @@ def orthogonal(
     return x if wide else x.T
 
 
-def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     return {"momentum_buffer": tuple(shape)}
 
 

@@ -58,7 +58,7 @@ def novograd(
     return param.add_(exp_avg, alpha=-lr), exp_avg, norm_sq
 
 
-def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     return {"exp_avg": tuple(shape), "norm_sq": ()}
 
 

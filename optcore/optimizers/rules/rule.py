@@ -91,9 +91,9 @@ class Rule:
             also gets the *ratios*, and returns the mask (`agreement`). *update* then gets
             ``mask_scale``, the factor for what is left of the step, which is 1 without a mask.
         own_caution: whether *update* applies the flag ``cautious`` itself; else `Transforms` do.
-        shapes: for a rule that is not elementwise: a function from the shape of a parameter to
-            slot name -> shape. *update* then gets the parameter in its own shape, and may
-            overwrite the parameter and the slots.
+        shapes: for a rule that is not elementwise: a function from the shape of a parameter, and
+            the numbers, to slot name -> shape. *update* then gets the parameter in its own shape,
+            and may overwrite the parameter and the slots.
         own_decay: whether *update* takes ``weight_decay`` itself, unless the decay is decoupled.
         fused: torch's fused kernel for exactly this rule, or None.
         fused_from: the number of elements from which that kernel is faster than the rule: it
@@ -130,7 +130,7 @@ class Rule:
     ratios: Callable[[list[float], Numbers, Flags], dict[str, float]] | None = None
     masks: Callable[..., Tensor] | None = None
     own_caution: bool = False
-    shapes: Callable[[Size], dict[str, tuple[int, ...]]] | None = None
+    shapes: Callable[[Size, Numbers], dict[str, tuple[int, ...]]] | None = None
     own_decay: bool = False
     fused: FusedKernel | None = None
     fused_from: int = 0

@@ -1,7 +1,8 @@
-"""Schedule-free AdamW: an average of the iterates z in place of a learning rate schedule."""
+"""Schedule-free AdamW and SGD: an average of the iterates z in place of a schedule of lr."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,7 +68,44 @@ def schedule_free_adamw(
     return param, torch.add(z, direction, alpha=-step), exp_avg_sq
 
 
-def averaged(param: Tensor, z: Tensor, exp_avg_sq: Tensor, **numbers: float) -> Tensor:
+def schedule_free_sgd(
+    param: Tensor,
+    grad: Tensor,
+    z: Tensor,
+    *,
+    beta1: float,
+    weight_decay: float,
+    step: float,
+    share: float,
+) -> tuple[Tensor, Tensor]:
+    """
+    Return *param* (the paper's y) and *z* after one schedule-free update of gradient descent.
+
+    Writing e for step and w for share::
+
+        u     = grad + weight_decay * param
+        param = (1 - w) * param + w * z - e * (1 - beta1 * (1 - w)) * u
+        z     = z - e * u
+
+    Args:
+        param: any shape and float dtype; a point between z and the average.
+        grad: same shape and dtype as *param*; the gradient at *param*.
+        z: same shape as *param*; a copy of it before the first step.
+        beta1: where param lies between z (0) and the average (1), in (0, 1].
+        weight_decay: L2 regularization, at param.
+        step: learning rate of this update; during the warmup only a part of lr.
+        share: weight of the new z in the average.
+
+    References:
+        Defazio et al., The Road Less Scheduled, 2024, section 2. https://arxiv.org/abs/2405.15682
+    """
+    direction = torch.add(grad, param, alpha=weight_decay) if weight_decay else grad
+    param = torch.lerp(param, z, share)
+    param = torch.add(param, direction, alpha=-step * (1 - beta1 * (1 - share)))
+    return param, torch.add(z, direction, alpha=-step)
+
+
+def averaged(param: Tensor, z: Tensor, *slots: Tensor, **numbers: float) -> Tensor:
     """Return x = (y - (1 - beta1) * z) / beta1, the parameters to use in evaluation."""
     return torch.lerp(z, param, 1 / numbers["beta1"])
 
@@ -82,6 +120,21 @@ def warmed(t: int, warmup_steps: float) -> float:
     return min(1.0, t / warmup_steps) if warmup_steps else 1.0
 
 
+def optax_lr(count: int, lr: float, warmup_steps: float) -> float:
+    """Return the lr of optax after *count* updates; with a warmup it is a float32 number."""
+    if not warmup_steps:
+        return lr
+    number = np.float32
+    left = number(1) - number(min(count, warmup_steps)) / number(warmup_steps)
+    return float(number(-lr) * left + number(lr))
+
+
+def optax_weight(t: int, lr: float, warmup_steps: float, weight_lr_power: float) -> float:
+    """Return the weight, not normalized, that z has in optax's average after update *t*."""
+    return float(optax_lr(t, lr, warmup_steps) ** weight_lr_power)
+
+
+_optax_weights = Running(optax_weight, product=False)
 _weights = Running(weight, product=False)
 
 
@@ -89,13 +142,32 @@ def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"z": COPY, "exp_avg_sq": 0.0}
 
 
-def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+def _only_z(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    return {"z": COPY}
+
+
+def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    if flags["late_lr"]:
+        return _late_steps(t, numbers)
     arguments = numbers["warmup_steps"], numbers["r"], numbers["weight_lr_power"]
     return {
         "step": numbers["lr"] * warmed(t, numbers["warmup_steps"]),
         "share": weight(t, *arguments) / _weights(t, *arguments),
-        "correction2": 1 - power(numbers["beta2"], t, flags),
     }
+
+
+def _late_steps(t: int, numbers: Numbers) -> dict[str, float]:
+    """Return the same as optax: the step has the lr of the update before, the weight that of t."""
+    arguments = numbers["lr"], numbers["warmup_steps"], numbers["weight_lr_power"]
+    return {
+        "step": optax_lr(t - 1, numbers["lr"], numbers["warmup_steps"]),
+        "share": optax_weight(t, *arguments) / _optax_weights(t, *arguments),
+    }
+
+
+def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    correction2 = 1 - power(numbers["beta2"], t, flags)
+    return {**_steps(t, numbers, flags), "correction2": correction2}
 
 
 SCHEDULE_FREE_ADAMW = Rule(
@@ -103,6 +175,14 @@ SCHEDULE_FREE_ADAMW = Rule(
     schedule_free_adamw,
     slots=_slots,
     scalars=_scalars,
+    own_decay=True,
+    evaluated=averaged,
+)
+SCHEDULE_FREE_SGD = Rule(
+    "schedule_free_sgd",
+    schedule_free_sgd,
+    slots=_only_z,
+    scalars=_steps,
     own_decay=True,
     evaluated=averaged,
 )

@@ -62,7 +62,7 @@ def _largest(total: Tensor) -> tuple[Tensor, ...]:
     return tuple(total.amax(dim=[axis for axis in axes if axis != i], keepdim=True) for i in axes)
 
 
-def _shapes(shape: Size) -> dict[str, tuple[int, ...]]:
+def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError(
             f"a parameter of sm3 must have at most {MAX_DIMENSIONS} dimensions, got {len(shape)}"

@@ -23,6 +23,7 @@ NOT_PER_GROUP = frozenset(
         "kind",
         "dialect",
         "engine",
+        "clip_update",
         "multi_precision",
         "groups",
         "order_params",

@@ -27,7 +27,7 @@ from optcore.spec.limits import (
     MAX_ORDERED,
     at_most,
 )
-from optcore.spec.optimizers.clip import AnyClip
+from optcore.spec.optimizers.clip import AnyClip, UpdateClip
 from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
@@ -116,6 +116,9 @@ class OptimizerSpec(Spec):
     clip: AnyClip | None = None
     """Limit on the gradient, applied before any regularizer; null for no limit. A group may have a
     clip of its own, or null; its gradients then do not count in the global norm of the others."""
+    clip_update: UpdateClip | None = None
+    """Limit on the change of the parameters in an update, with lr and decay in it, applied last (in
+    optax, a clip behind the optimizer in a chain); null for no limit."""
     multi_precision: bool = False
     """Whether to keep float32 copies of bfloat16 and float16 parameters, and float32 slots (the
     optimizer's state)."""
@@ -278,6 +281,17 @@ class OptimizerSpec(Spec):
                 ["corrected_weight_decay"],
                 "corrected_weight_decay needs decoupled_weight_decay, got true without it",
                 True,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _updates_are_clipped_in_the_precision_of_the_parameters(self) -> Self:
+        if self.clip_update is not None and self.multi_precision:
+            reject(
+                ["clip_update"],
+                "clip_update must be null with multi_precision, whose float32 copies it does not "
+                f"reach, got {self.clip_update.model_dump()}",
+                self.clip_update.model_dump(),
             )
         return self
 

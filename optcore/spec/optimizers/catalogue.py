@@ -30,7 +30,7 @@ from optcore.spec.optimizers.novograd import NovoGrad
 from optcore.spec.optimizers.optimistic import OptimisticGradientDescent
 from optcore.spec.optimizers.rmsprop import Adadelta, RmsProp, RmsPropTf
 from optcore.spec.optimizers.rprop import Rprop
-from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW
+from optcore.spec.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSgd
 from optcore.spec.optimizers.sgd import Momentum, Nesterov, Sgd
 from optcore.spec.optimizers.sign import SignSgd, Signum
 from optcore.spec.optimizers.sm3 import Sm3
@@ -75,6 +75,7 @@ AnyOptimizer = Annotated[
     | Rprop
     | Sag
     | ScheduleFreeAdamW
+    | ScheduleFreeSgd
     | Sgd
     | SignSgd
     | Signum

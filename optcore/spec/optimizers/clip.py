@@ -25,7 +25,8 @@ class ClipValue(Spec):
         g = min(max(g, min), max)
 
     References:
-        torch.nn.utils.clip_grad_value_, paddle.nn.ClipGradByValue, mindspore.ops.clip_by_value.
+        torch.nn.utils.clip_grad_value_, paddle.nn.ClipGradByValue, mindspore.ops.clip_by_value,
+        optax.clip.
     """
 
     kind: Literal["value"]
@@ -73,6 +74,58 @@ class ClipNorm(Spec):
         return self.max
 
 
+class ClipRms(Spec):
+    """
+    Limit the root mean square of each parameter's gradient by itself.
+
+    ::
+
+        g = g * max / max(rms(g), max)
+
+    References:
+        optax.clip_by_block_rms.
+    """
+
+    kind: Literal["rms"]
+    max: float = Field(gt=0)
+    """Largest root mean square of one gradient."""
+
+    @property
+    def largest(self) -> float:
+        """The limit on the root mean square."""
+        return self.max
+
+
+class ClipAdaptive(Spec):
+    """
+    Limit the norm of each unit's gradient to a share of the norm of its weights.
+
+    ::
+
+        g = g * min(1, max * max(norm(p), eps) / max(norm(g), 1e-6))     for each unit
+
+    A unit is what makes one output: the norms are taken over all dimensions but the first (torch's
+    layout). In dialect optax, which has flax's layout, they are taken over all but the last. A
+    vector is one unit.
+
+    References:
+        Brock et al., High-Performance Large-Scale Image Recognition Without Normalization, 2021,
+        equation 3. https://arxiv.org/abs/2102.06171
+        optax.adaptive_grad_clip, timm.utils.agc.
+    """
+
+    kind: Literal["adaptive"]
+    max: float = Field(gt=0)
+    """Largest norm of a gradient, as a share of the norm of the weights."""
+    eps: float = Field(1e-3, gt=0)
+    """Lower bound of the norm of the weights, so that weights of 0 can move."""
+
+    @property
+    def largest(self) -> float:
+        """The limit on the norm, as a share of the norm of the weights."""
+        return self.max
+
+
 class ClipGlobalNorm(Spec):
     """
     Limit the norm of all gradients together.
@@ -86,7 +139,7 @@ class ClipGlobalNorm(Spec):
         Pascanu, Mikolov and Bengio, On the Difficulty of Training Recurrent Neural Networks,
         2013, Algorithm 1. https://arxiv.org/abs/1211.5063
         torch.nn.utils.clip_grad_norm_, paddle.nn.ClipGradByGlobalNorm, keras global_clipnorm,
-        tf.clip_by_global_norm, mindspore.ops.clip_by_global_norm.
+        tf.clip_by_global_norm, mindspore.ops.clip_by_global_norm, optax.clip_by_global_norm.
     """
 
     kind: Literal["global_norm"]
@@ -102,5 +155,9 @@ class ClipGlobalNorm(Spec):
         return self.max
 
 
-AnyClip = Annotated[ClipValue | ClipNorm | ClipGlobalNorm, Field(discriminator="kind")]
-"""Any clip, selected by `kind`."""
+AnyClip = Annotated[
+    ClipValue | ClipNorm | ClipRms | ClipAdaptive | ClipGlobalNorm, Field(discriminator="kind")
+]
+"""Any clip of gradients, selected by `kind`."""
+UpdateClip = Annotated[ClipValue | ClipNorm | ClipRms | ClipGlobalNorm, Field(discriminator="kind")]
+"""Any clip of the change of the parameters, selected by `kind`."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
 from optcore.spec.groups.groups import Glob
-from optcore.spec.limits import MAX_NAMES, are_lifted
+from optcore.spec.limits import MAX_COUNT, MAX_NAMES, are_lifted
 from optcore.spec.optimizers.base import OptimizerSpec
 
 SHARED_WITH_ADAMW = (
@@ -44,42 +44,65 @@ class Adafactor(OptimizerSpec):
     torch      lr = min(lr, 1/sqrt(t)); the decay is lr * weight_decay * p with lr as given; R and C
                are at least eps1
     keras      as torch, but eps1 is added to g * g, and the decay comes first
-    mindspore  lr = min(0.01, 1/sqrt(t)) if relative_step (min(1e-6 * t, 1/sqrt(t)) if warmup_init);
+    mindspore, transformers
+               lr = min(0.01, 1/sqrt(t)) if relative_step (min(1e-6 * t, 1/sqrt(t)) if warmup_init);
                eps1 is added to g * g; beta1 > 0 keeps a mean of the steps; the decay is
                a * weight_decay * p
+    optax      eps1 is added to g * g; t counts from decay_offset; beta1 > 0 keeps a mean of the
+               steps; the decay is weight_decay * p. The two largest dimensions are rows and
+               columns, and V is kept whole if one of them is smaller than factored_from. optax's
+               learning_rate None is lr 1.
 
     References:
         Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018,
         Algorithms 4 and 5. https://arxiv.org/abs/1804.04235
-        torch.optim.Adafactor, mindspore.nn.AdaFactor, keras.optimizers.Adafactor.
+        torch.optim.Adafactor, mindspore.nn.AdaFactor, keras.optimizers.Adafactor,
+        transformers.Adafactor, optax.adafactor.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "mindspore", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = (
+        "torch",
+        "mindspore",
+        "keras",
+        "transformers",
+        "optax",
+    )
     FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
     STATE_BYTES: ClassVar[str] = "about 0 for a matrix (n x m: 4 * (n + m) in all); 4 for a vector"
 
     kind: Literal["adafactor"]
-    lr: float = per_dialect({"torch": 0.01, "mindspore": 0.01, "keras": 1e-3}, gt=0)
-    """Learning rate; in mindspore it is used only if relative_step is false."""
-    beta2_decay: float = per_dialect({"torch": -0.8, "mindspore": -0.8, "keras": -0.8}, le=0)
-    """Exponent of t in the share of a new squared gradient (MindSpore's decay_rate, negated)."""
+    lr: float = per_dialect(
+        {"torch": 0.01, "mindspore": 0.01, "keras": 1e-3, "transformers": 1e-3, "optax": 1.0}, gt=0
+    )
+    """Learning rate; in mindspore and transformers it is used only if relative_step is false."""
+    beta2_decay: float = Field(-0.8, le=0)
+    """Exponent of t in the share of a new squared gradient (the decay_rate of transformers; that of
+    MindSpore and optax, negated)."""
+    decay_offset: int = per_dialect({"optax": 0}, ge=-MAX_COUNT, le=0)
+    """Subtracted from t in that share: a run that goes on from update n has -n (step_offset)."""
     decoupled_weight_decay: Literal[True] = True
     """Always true for this optimizer."""
     # 0 where torch has None, since hyperparameters are numbers, which may be rounded and scheduled.
-    eps1: float = per_dialect({"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30}, ge=0)
+    eps1: float = per_dialect(
+        {"torch": 0.0, "mindspore": 1e-30, "keras": 1e-30, "transformers": 1e-30, "optax": 1e-30},
+        ge=0,
+    )
     """Keeps the mean squares away from 0; in torch, 0 stands for the dtype's machine epsilon."""
     eps2: float = Field(1e-3, ge=0)
     """Lower limit on the root mean square of a parameter, where it scales lr."""
     clip_threshold: float = Field(1.0, gt=0)
     """Largest root mean square of a step (torch calls it d)."""
-    beta1: float = per_dialect({"mindspore": 0.9}, ge=0, lt=1)
-    """Share of the old mean of the steps that is kept; 0 for no mean."""
-    scale_parameter: bool = per_dialect({"mindspore": True})
+    beta1: float = per_dialect({"mindspore": 0.9, "transformers": 0.0, "optax": 0.0}, ge=0, lt=1)
+    """Share of the old mean of the steps that is kept (momentum in optax); 0 for no mean."""
+    scale_parameter: bool = per_dialect({"mindspore": True, "transformers": True, "optax": True})
     """Whether lr is multiplied by the root mean square of the parameter."""
-    relative_step: bool = per_dialect({"mindspore": True, "keras": True})
+    relative_step: bool = per_dialect({"mindspore": True, "keras": True, "transformers": True})
     """Whether lr falls with t without a schedule; in keras it always does."""
-    warmup_init: bool = per_dialect({"mindspore": False})
+    warmup_init: bool = per_dialect({"mindspore": False, "transformers": False})
     """Whether the lr of relative_step begins at 1e-6 and rises linearly."""
+    factored_from: int = per_dialect({"optax": 128}, ge=1, le=MAX_COUNT)
+    """Smallest size of the second largest dimension at which a parameter is factored
+    (min_dim_size_to_factor)."""
 
     @model_validator(mode="after")
     def _warmup_needs_relative_steps(self) -> Self:
@@ -93,29 +116,33 @@ class Adafactor(OptimizerSpec):
         return self.dialect != "keras"
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; beta1 is 0 except in MindSpore."""
+        """Return the hyperparameters by name; those that the dialect lacks are 0."""
         numbers = super().hyperparameters()
-        # In the other dialects the field holds MindSpore's 0.9, the first default (`per_dialect`).
-        if self.dialect != "mindspore":
-            numbers["beta1"] = 0.0
+        # In such a dialect a field holds the first of its defaults (`per_dialect`).
+        for name in ("beta1", "factored_from", "decay_offset"):
+            numbers[name] = numbers[name] if self._exists(name) else 0.0
         return numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the fall of lr, the place of eps1, the scaling and the momentum."""
-        mindspore = self.dialect == "mindspore"
+        alike = self.dialect in ("mindspore", "transformers")
+        optax = self.dialect == "optax"
         return {
             "single_precision": single_precision,
             "eps1_on_square": self.dialect != "torch",
             "eps1_of_dtype": not self.eps1 and self.dialect == "torch",
             # Keras limits lr by 1/sqrt(t) even if relative_step is false, so its relative_step has
             # no effect.
-            "falls_with_t": not mindspore,
-            "relative_step": mindspore and self.relative_step,
+            "falls_with_t": self.dialect in ("torch", "keras"),
+            "relative_step": alike and self.relative_step,
             "warmup_init": self.warmup_init,
             "scale_parameter": self.scale_parameter,
-            "scaled_decay": mindspore,
+            "scaled_decay": alike,
+            "decay_without_lr": optax,
+            "float32_share": self.dialect in ("mindspore", "optax"),
+            "largest_dimensions": optax,
             # A schedule may raise beta1 from 0 later, so the slot exists from the first update.
-            "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and mindspore,
+            "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and (alike or optax),
         }
 
 

@@ -1,4 +1,4 @@
-"""Schedule-free AdamW, which has an average of the weights in place of a schedule."""
+"""Schedule-free AdamW and SGD, which have an average of the weights in place of a schedule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.limits import MAX_COUNT
 from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.base import OptimizerSpec
 
 
 class ScheduleFreeAdamW(AdamSpec):
@@ -18,8 +19,8 @@ class ScheduleFreeAdamW(AdamSpec):
     ::
 
         w = 1/t                          keras
-        w = k / (sum of all k so far)    article: k = t ** r * (warmup at t) ** weight_lr_power
-        e = lr * min(1, t / warmup_steps)
+        w = k / (sum of all k so far)    elsewhere: k = t ** r * (warmup at t) ** weight_lr_power
+        e = lr * min(1, t / warmup_steps)           optax: (t - 1) / warmup_steps in e, not in k
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (sqrt(v / (1 - beta2 ** t)) + eps) + weight_decay * y
         y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
@@ -35,10 +36,10 @@ class ScheduleFreeAdamW(AdamSpec):
     References:
         Defazio et al., The Road Less Scheduled, 2024, Algorithm 1.
         https://arxiv.org/abs/2405.15682, https://github.com/facebookresearch/schedule_free
-        keras.optimizers.ScheduleFreeAdamW.
+        keras.optimizers.ScheduleFreeAdamW, optax.contrib.schedule_free_adamw.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras")
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "keras", "optax")
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     FLOAT32_IN: ClassVar = {"keras": frozenset({"beta1", "beta2", "eps"})}
     KEEPS_WEIGHTS: ClassVar[bool] = True
@@ -57,16 +58,64 @@ class ScheduleFreeAdamW(AdamSpec):
     """Number of updates over which lr rises linearly."""
     r: float = per_dialect({"article": 0.0}, ge=0)
     """Exponent of t in the weight k of an update."""
-    weight_lr_power: float = per_dialect({"article": 2.0}, ge=0)
+    weight_lr_power: float = per_dialect({"article": 2.0, "optax": 2.0}, ge=0)
     """Exponent of the warmup in the weight k of an update."""
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the hyperparameters by name; in Keras all updates have the same weight."""
         numbers = super().hyperparameters()
+        # In optax, where it does not exist, r holds the 0 of the article.
         return {**numbers, "r": 0.0, "weight_lr_power": 0.0} if self.dialect == "keras" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the rounding of powers and for the z in x."""
+        """Return the flags for the rounding of powers, for the z in x, and for the warmup."""
         flags = super().flags(single_precision=single_precision)
         flags.pop("eps_hat")
-        return {**flags, "late_z": self.dialect == "keras"}
+        keras, optax = self.dialect == "keras", self.dialect == "optax"
+        return {**flags, "late_z": keras, "late_lr": optax}
+
+
+class ScheduleFreeSgd(OptimizerSpec):
+    """
+    Gradient descent on z, with gradients at y, evaluated at x, the average of all z.
+
+    ::
+
+        k = t ** r * (warmup at t) ** weight_lr_power
+        w = k / (sum of all k so far)
+        e = lr * min(1, t / warmup_steps)           optax: (t - 1) / warmup_steps in e, not in k
+        u = g + weight_decay * y
+        y = (1 - w) * y + w * z - e * (1 - beta1 * (1 - w)) * u
+        z = z - e * u
+        x = (y - (1 - beta1) * z) / beta1
+
+    The parameters are y; evaluations and the final model use x.
+
+    References:
+        Defazio et al., The Road Less Scheduled, 2024, section 2. https://arxiv.org/abs/2405.15682
+        https://github.com/facebookresearch/schedule_free, optax.contrib.schedule_free_sgd.
+    """
+
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("article", "optax")
+    STATE_BYTES: ClassVar[str] = "4"
+    KEEPS_WEIGHTS: ClassVar[bool] = True
+
+    kind: Literal["schedule_free_sgd"]
+    dialect: Dialect = "article"
+    """Framework (or article) whose math, defaults and rounding the optimizer follows."""
+    lr: float = Field(1.0, gt=0)
+    """Learning rate, which needs no schedule."""
+    # Not 0: x is recovered with a factor of 1 / beta1, which must be finite in float32.
+    beta1: float = Field(0.9, ge=1e-30, le=1)
+    """Position of y, at which gradients are taken, between z (0) and x (1) (momentum in
+    schedulefree)."""
+    warmup_steps: int = Field(0, ge=0, le=MAX_COUNT)
+    """Number of updates over which lr rises linearly."""
+    r: float = per_dialect({"article": 0.0}, ge=0)
+    """Exponent of t in the weight k of an update."""
+    weight_lr_power: float = Field(2.0, ge=0)
+    """Exponent of the warmup in the weight k of an update."""
+
+    def flags(self, *, single_precision: bool) -> dict[str, bool]:
+        """Return the flag for the warmup."""
+        return {"late_lr": self.dialect == "optax"}

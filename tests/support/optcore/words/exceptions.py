@@ -69,6 +69,23 @@ def ftrl_kernel(case: Case, parameter: str, problem: Problem) -> Iterator[NDArra
         yield p
 
 
+def rprop_kernel(case: Case, parameter: str, problem: Problem) -> Iterator[NDArray[Any]]:
+    """Yield a parameter after each update of optax's rprop, which takes each step one late."""
+    given = {"eta_minus": 0.5, "eta_plus": 1.2, "min_step_size": 1e-6, "max_step_size": 50.0}
+    given |= case["params"]
+    p = np.array(problem[f"{parameter}0"])
+    size, waiting = np.full_like(p, given["learning_rate"]), np.zeros_like(p)
+    for grad in problem[f"grads_{parameter}"][: len(case[parameter])]:
+        agree = np.sign(np.array(grad) * waiting)
+        factor = np.where(agree > 0, given["eta_plus"], given["eta_minus"])
+        moved = np.clip(size * factor, given["min_step_size"], given["max_step_size"])
+        size = np.where(agree == 0, size, moved)
+        step = np.where(agree < 0, 0.0, size * np.sign(grad))
+        p = p - np.where(agree < 0, 0.0, waiting)
+        waiting = step
+        yield p
+
+
 RECTIFIED_FROM = 5
 
 
@@ -153,6 +170,14 @@ EXCEPTIONS = [
         "which keeps it in float32",
         within=1e-7,
     ),
+    Rule(
+        "optax_more",
+        ("rprop",),
+        lambda case: True,
+        "each step is taken one update late, so that the first is 0; the paper that the "
+        "documentation names, and torch, take it at once",
+        kernel=rprop_kernel,
+    ),
 ]
 
 COARSE = [
@@ -161,6 +186,18 @@ COARSE = [
         ("radamlegacy",),
         lambda case: case["dtype"] == "float64",
         "RAdamLegacy converts float64 parameters and gradients to float32",
+    ),
+    Rule(
+        "optax_chain",
+        ("MultiSteps",),
+        lambda case: case["dtype"] == "float64",
+        "gradients are accumulated in float32, whatever the parameters",
+    ),
+    Rule(
+        "optax_more",
+        ("adafactor",),
+        lambda case: case["dtype"] == "float64" and case["params"].get("momentum") is not None,
+        "the mean of the steps is kept in float32, whatever the parameters",
     ),
     Rule(
         "mindspore",

@@ -44,17 +44,65 @@ def _tensorflow(dialect: str, name: str, params: dict[str, Any]) -> list[float]:
     return [float(lr) for lr in schedule(np.arange(STEPS))]
 
 
-def optax_values(given: dict[str, Any], steps: int) -> list[float]:
-    """Return the value of an optax schedule at each step, from our own schedules."""
-    name, params = given["schedule"], dict(given["params"])
-    if name == "warmup_cosine_decay_schedule":
-        rise, end = params["warmup_steps"], params.get("end_value", 0.0)
-        peak, first = params["peak_value"], params["init_value"]
-        spec = {"kind": "cosine", "end": end, "length": params["decay_steps"] - rise}
-        spec["warmup"] = {"length": rise, "start": first, "after": "delay"}
-        schedule = optcore.make_schedule(spec, lr=peak, total_steps=steps)
-        return [float(lr) for lr in schedule(np.arange(steps))]
-    raise Unknown(name)
+def optax_lrs(given: dict[str, Any], steps: int) -> list[float]:
+    """Return lr of each step of an optax schedule, some of which divide counts in float32."""
+    rate = _OPTAX[given["schedule"]]
+    return [float(rate(F(t), **given["params"])) for t in range(steps)]
+
+
+def _optax_polynomial(
+    t: Any,
+    *,
+    init_value: float,
+    end_value: float,
+    power: float = 1.0,
+    transition_steps: int,
+    transition_begin: int = 0,
+) -> Any:
+    if transition_steps <= 0:
+        return F(init_value)
+    count = min(max(t - F(transition_begin), F(0)), F(transition_steps))
+    left = F(1) - F(count / F(transition_steps))
+    return F(F(F(init_value - end_value) * F(left**power)) + F(end_value))
+
+
+def _optax_cosine(
+    t: Any, *, init_value: float, decay_steps: int, alpha: float = 0.0, exponent: float = 1.0
+) -> Any:
+    # A Python number times a count is a double; the quotient of a count, above, is not.
+    wave = 0.5 * (1 + math.cos(math.pi * min(float(t), decay_steps) / decay_steps))
+    return init_value * ((1 - alpha) * wave**exponent + alpha)
+
+
+def _optax_warmup_cosine(
+    t: Any,
+    *,
+    init_value: float,
+    peak_value: float,
+    warmup_steps: int,
+    decay_steps: int,
+    end_value: float = 0.0,
+    exponent: float = 1.0,
+) -> Any:
+    if t < warmup_steps:
+        return _optax_polynomial(
+            t, init_value=init_value, end_value=peak_value, transition_steps=warmup_steps
+        )
+    cosine = _optax_cosine(
+        t - F(warmup_steps),
+        init_value=peak_value,
+        decay_steps=decay_steps - warmup_steps,
+        alpha=end_value / peak_value if peak_value else 0.0,
+        exponent=exponent,
+    )
+    return F(cosine)  # as the value of the ramp, to which it is joined
+
+
+def _optax_exponential(
+    t: Any, *, init_value: float, transition_steps: int, decay_rate: float, staircase: bool = False
+) -> Any:
+    share = F(t / F(transition_steps))
+    return F(F(init_value) * np.power(F(decay_rate), np.floor(share) if staircase else share))
 
 
 def mindspore_lrs(given: Any) -> list[float]:
@@ -203,6 +251,13 @@ class _Known(dict[str, Callable[..., Any]]):
         raise Unknown(name)
 
 
+_OPTAX = _Known(
+    polynomial_schedule=_optax_polynomial,
+    linear_schedule=_optax_polynomial,
+    cosine_decay_schedule=_optax_cosine,
+    warmup_cosine_decay_schedule=_optax_warmup_cosine,
+    exponential_decay=_optax_exponential,
+)
 _MINDSPORE = _Known(
     PolynomialDecayLR=_ms_polynomial,
     CosineDecayLR=_ms_cosine,

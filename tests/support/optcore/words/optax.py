@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.optcore.words.lrs import optax_values
+from optcore.spec.limits import MAX_COUNT
+from tests.support.optcore.words.lrs import optax_lrs
 from tests.support.optcore.words.words import Case, Unknown, Words
 
 KINDS = {
@@ -81,9 +82,8 @@ ADAFACTOR = {
     "weight_decay_rate": "weight_decay",
     "momentum": "beta1",
     "eps": "eps1",
-    "decay_offset": "decay_offset",
-    "factored": "factored",
 }
+NO_LIMIT = 1e30
 DECOUPLED = {"adamaxw": 1e-4, "nadamw": 1e-4}
 """Optimizers whose decay is decoupled, but not in our kind -> their default decay."""
 CLIPS = {
@@ -173,7 +173,7 @@ def _lr(words: Words, steps: int) -> None:
     """Read the lr, where it is a schedule; and the numbers that have one."""
     lr = words.params.get("learning_rate", 0.0)
     if isinstance(lr, dict):
-        words.lrs[""] = optax_values(words.params.pop("learning_rate"), steps)
+        words.lrs[""] = optax_lrs(words.params.pop("learning_rate"), steps)
         words.spec["lr"] = max(words.lrs[""])
 
 
@@ -183,6 +183,13 @@ def _adafactor(words: Words) -> None:
         words.spec["lr"] = 1.0
     if "decay_rate" in words.params:
         words.spec["beta2_decay"] = -words.params.pop("decay_rate")
+    if not words.params.pop("factored", True):
+        words.spec["factored_from"] = MAX_COUNT
+    if words.params.get("clipping_threshold", 0.0) is None:
+        words.spec["clip_threshold"] = NO_LIMIT
+    # Counted from the first update of our run.
+    if "decay_offset" in words.params:
+        words.spec["decay_offset"] = words.params.pop("decay_offset")
     words.take(ADAFACTOR)
 
 
@@ -205,8 +212,6 @@ def _beside(words: Words, name: str, params: dict[str, Any], *, after: bool) -> 
     if name in CLIPS:
         kind, largest = CLIPS[name]
         clip = {"kind": kind, "max": params.pop(largest), **params}
-        if words.spec.get("weight_decay") and not after:
-            pass
         words.spec["clip_update" if after else "clip"] = clip
     elif name == "add_decayed_weights" and not after and not words.spec.get("clip"):
         words.spec["weight_decay"] = params.pop("weight_decay")

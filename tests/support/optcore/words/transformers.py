@@ -21,4 +21,8 @@ def translate(case: Case) -> Words:
         "relative_step",
         "warmup_init",
     )
+    # The recorder attached get_adafactor_schedule, which sets the lr of a group without
+    # relative_step to 0 (its initial_lr): the recorded parameters never move.
+    if not case["params"].get("relative_step", True) and all(w == case["w"][0] for w in case["w"]):
+        words.lrs[""] = [0.0] * len(case["w"])
     return words
