@@ -161,27 +161,34 @@ def _regularizer(block: Block, optimizer: str) -> None:
 
 def _no_decay(block: Block, name: str) -> None:
     """Convert the parameters without decay to groups; PaddleClas goes by parts of their names."""
-    names = block.text("no_weight_decay_name").split() if block.given(NO_DECAY[0]) else []
-    flat = block.flag(NO_DECAY[1], False)
+    if name == "Momentum":
+        _no_decay_in_momentum(block)
+        return
+    names = block.text(NO_DECAY[0]).split() if block.given(NO_DECAY[0]) else []
     if any(sign in each for each in names for sign in WILDCARDS):
         block.refused(NO_DECAY[0], f"must have none of {' '.join(WILDCARDS)}")
-    if name == "Momentum" and not names:
-        block.ignored(NO_DECAY[1], "Momentum uses it where no_weight_decay_name is given")
-        flat = False
     groups: list[dict[str, Any]] = []
     if names:
         groups.append({"match": {"name": [f"*{each}*" for each in names]}, "weight_decay": 0.0})
-    if flat:
+    if block.flag(NO_DECAY[1], False):
         groups.append({"match": {"ndim": 1}, "weight_decay": 0.0})
-    if not groups:
-        for key in NO_DECAY:
-            block.ignored(key, "it names no parameters")
-        return
     for key in NO_DECAY:
         if block.get(key):
             block.converted(key, "optimizer.groups", groups)
         else:
             block.ignored(key, "it names no parameters")
+
+
+def _no_decay_in_momentum(block: Block) -> None:
+    # The second Momentum finds the groups as the first has left them, without their decay.
+    if block.get(NO_DECAY[0]):
+        block.refused(
+            NO_DECAY[0],
+            "takes the decay from all parameters: PaddleClas makes Momentum twice of one list of "
+            "groups. Leave it out, and write groups in the job",
+        )
+    block.ignored(NO_DECAY[0], "it names no parameters")
+    block.ignored(NO_DECAY[1], "Momentum uses it where no_weight_decay_name is given")
 
 
 def _amp(file: Block) -> None:

@@ -1,4 +1,4 @@
-"""Small configurations with the lr that the framework itself computed: tests/golden/trials."""
+"""Small configurations with what the framework itself computed: tests/trials/convert."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from optcore.optimizers.make import make_optimizer
 from optcore.recipes.convert import convert_file
 from optcore.schedules.make import make_schedule
 
-TRIALS = Path(__file__).parents[2] / "golden" / "trials"
-CONVERTED = sorted(path.stem for path in TRIALS.glob("convert-*.json"))
+TRIALS = Path(__file__).parents[2] / "trials" / "convert"
+CONVERTED = sorted(path.stem for path in TRIALS.glob("*.json"))
 
 
 def read(name: str) -> dict[str, Any]:
@@ -25,6 +27,20 @@ def holds(expected: dict[str, Any], path: Path) -> bool:
         return any(expected.get("stderr_mentions", "") in each for each in result.problems)
     fields = {name: value for name, value in expected.items() if "." in name}
     return not result.problems and all(value_of(result.job, n) == v for n, v in fields.items())
+
+
+def of_kind(what: str) -> list[str]:
+    return [name for name in CONVERTED if read(name)["kind"].endswith(f"+{what}")]
+
+
+def lr_of(job: dict[str, Any], trial: dict[str, Any]) -> Any:
+    schedule = make_schedule(
+        job["schedule"],
+        lr=job["optimizer"]["lr"],
+        total_steps=trial["total_steps"],
+        steps_per_epoch=trial["steps_per_epoch"],
+    )
+    return schedule(np.arange(trial["total_steps"]))
 
 
 def value_of(job: dict[str, Any], field: str) -> Any:
@@ -44,23 +60,42 @@ def test_a_file_is_converted_or_refused_as_expected(name: str) -> None:
         assert not holds(expected["never"], path)
 
 
-@pytest.mark.parametrize("name", [n for n in CONVERTED if read(n)["kind"].endswith("schedule")])
+@pytest.mark.parametrize("name", of_kind("schedule"))
 def test_its_schedule_is_the_frameworks(name: str) -> None:
     trial = read(name)
     result = convert_file(TRIALS / trial["input"])
     assert result.problems == []
 
-    schedule = make_schedule(
-        result.job["schedule"],
-        lr=result.job["optimizer"]["lr"],
-        total_steps=trial["total_steps"],
-        steps_per_epoch=trial["steps_per_epoch"],
-    )
-
     expected = trial["expected"]
     np.testing.assert_allclose(
-        schedule(np.arange(len(expected["lr"]))),
-        expected["lr"],
-        rtol=expected["rtol"],
-        atol=expected["atol"],
+        lr_of(result.job, trial), expected["lr"], rtol=expected["rtol"], atol=expected["atol"]
     )
+
+
+@pytest.mark.parametrize("name", of_kind("optimizer"))
+def test_its_optimizer_is_the_frameworks(name: str) -> None:
+    trial = read(name)
+    result = convert_file(TRIALS / trial["input"])
+    assert result.problems == []
+    params = {
+        each: torch.tensor(given["start"]).reshape(given["shape"]).requires_grad_()
+        for each, given in trial["params"].items()
+    }
+    optimizer = make_optimizer(params.items(), result.job["optimizer"])
+
+    expected = trial["expected"]
+    for lr, grads, after in zip(
+        lr_of(result.job, trial), trial["grads"], expected["params"], strict=True
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = float(lr)
+        for each, param in params.items():
+            param.grad = torch.tensor(grads[each]).reshape(param.shape)
+        optimizer.step()
+        for each, param in params.items():
+            np.testing.assert_allclose(
+                param.detach().double().numpy().ravel(),
+                after[each],
+                rtol=expected["rtol"],
+                atol=expected["atol"],
+            )
