@@ -4,7 +4,8 @@ Compare the curves of benchmarks/recipes.py with what the frameworks' own classe
 Needs no part of this project: run it with a Python that has torch, transformers and timm. Schedules
 of mindcv and mindocr are plain Python; --mindcv names a checkout.
 
-Usage: python benchmarks/recipes_against.py CURVES [--mindcv FOLDER]
+Usage: python -P benchmarks/recipes_against.py CURVES [--mindcv FOLDER]
+    -P        modules of this folder must not stand in for Python's own, such as queue
 """
 
 import argparse
