@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import BETAS, corrections
+from optcore.optimizers.rules.adam_family import rectification
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
 
 
@@ -14,7 +15,7 @@ def adabelief(
     grad: Tensor,
     exp_avg: Tensor,
     exp_avg_var: Tensor,
-    *,
+    *others: Tensor,
     lr: float,
     beta1: float,
     beta2: float,
@@ -23,30 +24,38 @@ def adabelief(
     grad_share: float,
     avg_share: float,
     correction2: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    divided: float,
+    amsgrad: bool,
+    rectify: bool,
+) -> tuple[Tensor, ...]:
     """
-    Return *param*, *exp_avg* and *exp_avg_var* after one AdaBelief update.
+    Return *param*, *exp_avg*, *exp_avg_var* and *others* after one AdaBelief update.
 
     Writing m for exp_avg and s for exp_avg_var::
 
         m     = beta1 * m + (1 - beta1) * grad
         s     = beta2 * s + (1 - beta2) * (grad - m) ** 2 + eps_root
         n     = avg_share * m + grad_share * grad
-        param = param - lr * n / (sqrt(s / correction2) + eps)
+        param = param - lr * n / (sqrt(s / correction2) + eps)      lr * n where divided is 0
 
     Args:
         param: any shape and float dtype.
         grad: same shape and dtype as *param*.
         exp_avg: same shape as *param*; zeros before the first step.
         exp_avg_var: same shape as *param*; zeros before the first step.
+        others: max_exp_avg_var if *amsgrad*; zeros before the first step.
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_var that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: added to exp_avg_var in every update, and kept in it.
         grad_share: share of the gradient in n; 0 without Nesterov's momentum.
-        avg_share: 1 / (1 - beta1 ** t); with Nesterov's momentum beta1 / (1 - beta1 ** (t + 1)).
-        correction2: 1 - beta2 ** t.
+        avg_share: 1 / (1 - beta1 ** t); with Nesterov's momentum beta1 / (1 - beta1 ** (t + 1));
+            in a rectified step times radam's factor.
+        correction2: 1 - beta2 ** t; 1 in a rectified step, whose factor has it.
+        divided: 0 while a rectified optimizer does not trust s, else 1.
+        amsgrad: whether the largest s so far takes the place of s, if not *rectify*.
+        rectify: whether the factors are radam's.
 
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
@@ -57,11 +66,15 @@ def adabelief(
     exp_avg_var = torch.addcmul(exp_avg_var * beta2, surprise, surprise, value=1 - beta2)
     if eps_root:
         exp_avg_var = exp_avg_var + eps_root
-    denominator = (exp_avg_var / correction2).sqrt() + eps
+    largest = (torch.maximum(others[0], exp_avg_var),) if amsgrad else ()
+    if not divided:
+        return torch.add(param, exp_avg, alpha=-lr * avg_share), exp_avg, exp_avg_var, *largest
+    square = largest[0] if largest and not rectify else exp_avg_var
+    denominator = (square / correction2).sqrt() + eps
     if grad_share:
         param = torch.addcdiv(param, grad, denominator, value=-lr * grad_share)
     param = torch.addcdiv(param, exp_avg, denominator, value=-lr * avg_share)
-    return param, exp_avg, exp_avg_var
+    return param, exp_avg, exp_avg_var, *largest
 
 
 def acprop(
@@ -120,6 +133,8 @@ def acprop(
 def shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """Return the shares of exp_avg and of the gradient in a step, and the correction."""
     beta1, correction1 = numbers["beta1"], corrections(t, numbers, flags)["correction1"]
+    if flags.get("rectify"):
+        return _rectified(t, numbers, flags)
     grad_share, avg_share = 0.0, 1 / correction1
     if flags["nesterov"]:
         grad_share, avg_share = (1 - beta1) / correction1, beta1 / (1 - beta1 ** (t + 1))
@@ -127,7 +142,23 @@ def shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         "grad_share": grad_share,
         "avg_share": avg_share,
         "correction2": corrections(t, numbers, flags)["correction2"],
+        "divided": 1.0,
     }
+
+
+def _rectified(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    both = corrections(t, numbers, flags)
+    factor = rectification(t, numbers["beta2"], both["correction2"])
+    divided = float(factor > 0)
+    if not divided and flags["degenerated_to_sgd"]:
+        factor = 1.0
+    share = factor / both["correction1"]
+    return {"grad_share": 0.0, "avg_share": share, "correction2": 1.0, "divided": divided}
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    slots = {"exp_avg": 0.0, "exp_avg_var": 0.0}
+    return {**slots, "max_exp_avg_var": 0.0} if flags["amsgrad"] else slots
 
 
 def _before(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -138,7 +169,7 @@ def _before(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 ADABELIEF = Rule(
     "adabelief",
     adabelief,
-    slots=zeros("exp_avg", "exp_avg_var"),
+    slots=_slots,
     scalars=shares,
     torch_hyperparameters=BETAS,
 )

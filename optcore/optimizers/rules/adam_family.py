@@ -230,15 +230,20 @@ def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     correction2 = both["correction2"]
     if flags["eps_corrected"]:
         return {**both, **_optax_rectification(t, numbers, flags)}
-    # In double: in float32, as in MindSpore's kernel, the difference below loses four digits.
-    longest = 2 / (1 - numbers["beta2"]) - 1
-    length = longest - 2 * t * (1 - correction2) / correction2
-    rectified = 0.0
-    if length > LONG_ENOUGH:
-        ratio = (length - 4) * (length - 2) * longest
-        ratio = ratio / ((longest - 4) * (longest - 2) * length)
-        rectified = float(ratio**0.5 * correction2**0.5)
+    rectified = rectification(t, numbers["beta2"], correction2)
     return {"correction1": both["correction1"], "rectified": rectified}
+
+
+def rectification(t: int, beta2: float, correction2: float) -> float:
+    """Return sqrt(1 - beta2 ** t) times the paper's r; 0 while the paper's rho is at most 5."""
+    # In double: in float32, as in MindSpore's kernel, the difference below loses four digits.
+    longest = 2 / (1 - beta2) - 1
+    length = longest - 2 * t * (1 - correction2) / correction2
+    if length <= LONG_ENOUGH:
+        return 0.0
+    ratio = (length - 4) * (length - 2) * longest
+    ratio = ratio / ((longest - 4) * (longest - 2) * length)
+    return float(ratio**0.5 * correction2**0.5)
 
 
 def _optax_rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import corrections
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, agreement, zeros
 
 
 def adan(
@@ -24,6 +24,9 @@ def adan(
     correction2: float,
     correction3: float,
     later: float,
+    weight_decay: float,
+    mask_scale: float,
+    cautious: bool,
 ) -> tuple[Tensor, ...]:
     """
     Return *param* and *slots* after one Adan update.
@@ -36,6 +39,7 @@ def adan(
         n     = beta3 * n + (1 - beta3) * (grad + diff_share * d) ** 2
         u     = m / correction1 + diff_share * v / correction2
         param = param - lr * u / (sqrt(n / correction3 + eps_root) + eps)
+        param = param / (1 + lr * weight_decay)
 
     Args:
         param: any shape and float dtype.
@@ -48,11 +52,14 @@ def adan(
         beta3: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: keeps the denominator away from 0.
         eps_root: keeps the mean square away from 0.
-        diff_share: share of d in n, and of v in u: the paper's 1 - beta2.
+        diff_share: share of d in n, and of v in u: 1 - beta2 (the paper), or beta2 (timm).
         correction1: 1 - beta1 ** t.
         correction2: 1 - beta2 ** t.
         correction3: 1 - beta3 ** t.
         later: 0 in the first update, 1 later.
+        weight_decay: proximal, applied after the step.
+        mask_scale: 1 over the share of the coordinates that the mask leaves.
+        cautious: whether m is masked in u where it disagrees with the gradient.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,
@@ -69,18 +76,25 @@ def adan(
     exp_avg_sq = torch.addcmul(exp_avg_sq * beta3, looking_ahead, looking_ahead, value=1 - beta3)
     square = exp_avg_sq / correction3
     denominator = (square + eps_root if eps_root else square).sqrt() + eps
-    param = torch.addcdiv(param, exp_avg, denominator, value=-lr / correction1)
+    mean = exp_avg * agreement(exp_avg, grad) * mask_scale if cautious else exp_avg
+    param = torch.addcdiv(param, mean, denominator, value=-lr / correction1)
     step = -lr * diff_share / correction2
     param = torch.addcdiv(param, exp_avg_diff, denominator, value=step)
+    if weight_decay:
+        param = param / (1 + lr * weight_decay)
     # A separate result: the memory of grad belongs to autograd.
     return param, exp_avg, exp_avg_diff, exp_avg_sq, grad * 1
+
+
+def _mask(param: Tensor, grad: Tensor, *slots: Tensor, beta1: float, **given: float) -> Tensor:
+    return agreement(torch.lerp(grad, slots[0], beta1), grad)
 
 
 def _scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {
         **corrections(t, numbers, flags),
         "correction3": 1 - numbers["beta3"] ** t,
-        "diff_share": 1 - numbers["beta2"],
+        "diff_share": numbers["beta2"] if flags["beta2_share"] else 1 - numbers["beta2"],
         "later": float(t > 1),
     }
 
@@ -90,5 +104,8 @@ ADAN = Rule(
     adan,
     slots=zeros("exp_avg", "exp_avg_diff", "exp_avg_sq", "previous_grad"),
     scalars=_scalars,
+    masks=_mask,
+    own_caution=True,
+    own_decay=True,
     torch_hyperparameters={"betas": ("beta1", "beta2", "beta3")},
 )

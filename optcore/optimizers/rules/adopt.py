@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.adam import BETAS, moments
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule, agreement
 
 
 def adopt(
@@ -19,20 +19,25 @@ def adopt(
     beta1: float,
     beta2: float,
     eps: float,
+    weight_decay: float,
     later: float,
     largest: float,
+    mask_scale: float,
     use_clipping: bool,
     nesterov: bool,
+    cautious: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
     Return *param*, *exp_avg* and *exp_avg_sq* after one ADOPT update.
 
     Writing m for exp_avg and v for exp_avg_sq::
 
+        param = param - lr * weight_decay * param
         u     = grad / max(sqrt(v), eps)                    v of the update before
         u     = clamp(u, -largest, largest)                 use_clipping
         m     = beta1 * m + (1 - beta1) * u
-        param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov
+        param = param - lr * m                              beta1 * m + (1 - beta1) * u if nesterov;
+                                                            m * mask * mask_scale if cautious
         v     = beta2 * v + (1 - beta2) * grad * grad
 
     The first update only sets v to grad * grad.
@@ -46,10 +51,13 @@ def adopt(
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old exp_avg_sq that is kept, in [0, 1).
         eps: lower bound of the denominator.
+        weight_decay: decoupled, for timm, which decays nothing in the first update.
         later: 0 in the first update, 1 later.
         largest: (t - 1) ** clip_exponent.
+        mask_scale: 1 over the share of the coordinates that the mask leaves.
         use_clipping: whether u is limited.
         nesterov: whether the step uses exp_avg with u mixed in once more.
+        cautious: whether coordinates whose step disagrees with the gradient are masked.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
@@ -57,17 +65,58 @@ def adopt(
     """
     if not later:
         return param, exp_avg, torch.addcmul(exp_avg_sq * 0, grad, grad)
+    if weight_decay:
+        param = param * (1 - lr * weight_decay)
     direction = grad / exp_avg_sq.sqrt().clamp(min=eps)
     if use_clipping:
         direction = direction.clamp(-largest, largest)
     exp_avg = torch.lerp(direction, exp_avg, beta1)
     step = torch.lerp(direction, exp_avg, beta1) if nesterov else exp_avg
+    if cautious:
+        step = step * agreement(step, grad) * mask_scale
     param = torch.add(param, step, alpha=-lr)
     return param, exp_avg, torch.addcmul(exp_avg_sq * beta2, grad, grad, value=1 - beta2)
+
+
+def _mask(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    use_clipping: bool,
+    nesterov: bool,
+    cautious: bool,
+    **given: float,
+) -> Tensor:
+    wanted = ("lr", "beta1", "beta2", "eps", "later", "largest")
+    numbers = {name: given[name] for name in wanted}
+    moved, _, _ = adopt(
+        param * 0,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        **numbers,
+        weight_decay=0.0,
+        mask_scale=1.0,
+        use_clipping=use_clipping,
+        nesterov=nesterov,
+        cautious=False,
+    )
+    return agreement(-moved, grad)
 
 
 def _limit(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     return {"later": float(t > 1), "largest": float((t - 1) ** numbers["clip_exponent"])}
 
 
-ADOPT = Rule("adopt", adopt, slots=moments, scalars=_limit, torch_hyperparameters=BETAS)
+ADOPT = Rule(
+    "adopt",
+    adopt,
+    slots=moments,
+    scalars=_limit,
+    masks=_mask,
+    own_caution=True,
+    own_decay=True,
+    torch_hyperparameters=BETAS,
+)

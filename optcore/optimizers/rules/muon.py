@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Size, Tensor
 
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
+
+MATRIX = 2
+"""Number of dimensions of a matrix."""
+
+
+NS_SCHEDULES: Mapping[str, tuple[tuple[float, float, float], ...]] = {
+    "quintic": (
+        (4.0848, -6.8946, 2.927),
+        (3.9505, -6.3029, 2.6377),
+        (3.7418, -5.5913, 2.3037),
+        (2.8769, -3.1427, 1.2046),
+        (2.8366, -3.0525, 1.2012),
+    ),
+    "polar_express": (
+        (8.237312490495555, -23.157747414558198, 16.680568411445915),
+        (4.082441999064835, -2.893047735332586, 0.5252849256975648),
+        (3.9263479922546582, -2.8547468034765298, 0.5318022422894988),
+        (3.2982187133085143, -2.424541981026706, 0.48632008358844075),
+        (2.2970369434552573, -1.63662558125903, 0.4002628455953627),
+        (1.8763805351440397, -1.2347896577722228, 0.35891887501668385),
+        (1.8564423485617974, -1.2132449880935525, 0.3568003487825883),
+        (1.8749994008682747, -1.2499988017229169, 0.3749994008546422),
+    ),
+    "polar_express_safer": (
+        (8.156554524902461, -22.48329292557795, 15.878769915207462),
+        (4.0429299351667245, -2.808917465908704, 0.5000178451051299),
+        (3.8916678022926563, -2.7724841532176825, 0.5060648178503389),
+        (3.285753657755658, -2.3681294933425394, 0.46449024233003117),
+        (2.3005307116270983, -1.6111665557258408, 0.3833374427545273),
+        (1.8631210546382593, -1.2042160621002727, 0.3421879560523383),
+        (1.8382572152247512, -1.1779263289537742, 0.3396513038637379),
+        (1.8749999923301852, -1.2499999836060613, 0.374999991275876),
+    ),
+}
+"""Coefficients (a, b, c) of each iteration, as timm has them; the last ones go on."""
 
 
 def muon(
     param: Tensor,
     grad: Tensor,
     momentum_buffer: Tensor,
-    *,
+    *others: Tensor,
     lr: float,
     momentum: float,
     ns_a: float,
@@ -20,80 +57,151 @@ def muon(
     ns_c: float,
     ns_steps: float,
     ns_eps: float,
+    ns_safety: float,
     rms_rate: float,
-    nesterov: bool,
-    mean_velocity: bool,
-    in_bfloat16: bool,
-    by_aspect: bool,
-    by_size: bool,
-) -> tuple[Tensor, Tensor]:
+    avg_share: float,
+    grad_share: float,
+    beta2: float,
+    correction2: float,
+    **flags: bool,
+) -> tuple[Tensor, ...]:
     """
-    Return the matrix *param* and *momentum_buffer* after one Muon update.
+    Return *param*, *momentum_buffer* and *others* after one Muon update.
 
-    Writing v for the buffer and f for 1 - momentum (1 without *mean_velocity*)::
+    Writing v for the buffer and f for 1 - momentum (1 without the flag mean_velocity)::
 
         v     = momentum * v + f * grad
-        n     = momentum * v + f * grad          nesterov, else v
+        n     = avg_share * v + grad_share * grad
         param = param - lr * s * orthogonal(n)
 
+    and with the flag adaptive, writing O for orthogonal(n) and q for the slot in *others*::
+
+        q     = beta2 * q + (1 - beta2) * O * O
+        A     = O / (sqrt(q / correction2) + ns_eps)
+        param = param - lr * s * A                    A / (norm(A) + ns_eps) if by_size, with s
+
     Args:
-        param: two dimensions, any float dtype.
+        param: two dimensions or more, any float dtype.
         grad: same shape and dtype as *param*.
         momentum_buffer: same shape as *param*; zeros before the first step. Written in place.
+        others: exp_avg_sq, in the shape of *param*, if adaptive; zeros before the first step.
         lr: learning rate.
         momentum: share of the old velocity that is kept, in [0, 1).
-        ns_a: passed to `orthogonal`.
-        ns_b: passed to `orthogonal`.
-        ns_c: passed to `orthogonal`.
-        ns_steps: passed to `orthogonal`.
-        ns_eps: passed to `orthogonal`.
-        rms_rate: root mean square of a step, in units of lr, if *by_size*.
-        nesterov: whether the gradient enters n once more (Nesterov momentum).
-        mean_velocity: whether the velocity is a mean of gradients (torch) or their sum (Keras).
-        in_bfloat16: whether n is made orthogonal in bfloat16 (torch).
-        by_aspect: whether s = sqrt(max(1, rows / columns)).
-        by_size: whether s = rms_rate * sqrt(max(rows, columns)).
+        ns_a: passed to `orthogonal`, like the next ones.
+        ns_b: coefficient of A X.
+        ns_c: coefficient of A A X.
+        ns_steps: number of iterations.
+        ns_eps: keeps the divisors away from 0.
+        ns_safety: factor of the norm by which n is divided.
+        rms_rate: root mean square of a step, in units of lr, if by_size.
+        avg_share: share of v in n; without Nesterov's momentum 1.
+        grad_share: share of the gradient in n; 0 without Nesterov's momentum.
+        beta2: share of the old exp_avg_sq that is kept, if adaptive.
+        correction2: 1 - beta2 ** t; 1 if by_size.
+        flags: mean_velocity (the velocity is a mean of gradients), nesterov, corrected (n is made
+            of corrected means), in_bfloat16 (n is made orthogonal in bfloat16), batched (a kernel
+            is a matrix per place, not one in all), by_place (s is divided by the root of the number
+            of places), by_aspect, by_size, by_ratio, by_inputs (what s depends on, see `_scale`),
+            by_last (s is that of the last two dimensions), rounded (s multiplies in the dtype in
+            which n is made orthogonal), adaptive; what `orthogonal` takes; and
+            the names in `NS_SCHEDULES`.
 
     References:
         Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
         https://kellerjordan.github.io/posts/muon/
-        torch.optim.Muon, keras.optimizers.Muon.
+        Si et al., AdaMuon: Adaptive Muon Optimizer, 2025 (adaptive).
+        https://arxiv.org/abs/2507.11005
+        torch.optim.Muon, keras.optimizers.Muon, timm 1.0.31, optax.contrib.muon.
     """
     # Memory is reused as early as possible: matrices are large and cannot be updated in slices.
-    if mean_velocity:
+    if flags["mean_velocity"]:
         velocity = momentum_buffer.lerp_(grad, 1 - momentum)
-        ahead = torch.lerp(grad, velocity, momentum) if nesterov else velocity
     else:
         velocity = torch.add(grad, momentum_buffer, alpha=momentum, out=momentum_buffer)
-        ahead = torch.add(grad, velocity, alpha=momentum) if nesterov else velocity
-    if in_bfloat16:
-        ahead = ahead.bfloat16()
+    ahead = _ahead(grad, velocity, momentum, (avg_share, grad_share), flags)
+    matrix = _as_matrix(ahead, batched=flags["batched"])
     step = orthogonal(
-        ahead,
-        ns_a=ns_a,
-        ns_b=ns_b,
-        ns_c=ns_c,
-        ns_steps=int(ns_steps),
+        matrix.bfloat16() if flags["in_bfloat16"] else matrix,
+        coefficients=_coefficients((ns_a, ns_b, ns_c), int(ns_steps), flags),
         ns_eps=ns_eps,
-        in_bfloat16=in_bfloat16,
+        ns_safety=ns_safety,
+        floored=flags["floored"],
+        eps_by_shape=flags["eps_by_shape"],
+        rounded=flags["rounded"],
     )
-    rows, columns = param.shape
-    scale = max(1.0, rows / columns) ** 0.5 if by_aspect else 1.0
-    if by_size:
-        scale = rms_rate * max(rows, columns) ** 0.5
+    shape = param.shape[-2:] if flags["by_last"] else step.shape[-2:]
+    scale = _scale(shape, step.numel(), rms_rate, flags)
+    if step.ndim > MATRIX:
+        scale *= step.shape[0] ** -0.5 if flags["by_place"] else 1.0
+        step = step.permute(1, 2, 0)
+    step = step.reshape(param.shape).contiguous()
+    squares: tuple[Tensor, ...] = ()
+    if flags["adaptive"]:
+        squares = (others[0].mul_(beta2).addcmul_(step, step, value=1 - beta2),)
+        step = step / (squares[0] / correction2).sqrt().add_(ns_eps)
+        if flags["by_size"]:
+            step = step / (step.norm() + ns_eps)
+    if flags["rounded"]:
+        step, scale = step * scale, 1.0
     step = step.to(param.dtype)
-    return torch.add(param, step, alpha=-lr * scale, out=step), velocity
+    return torch.add(param, step, alpha=-lr * scale, out=step), velocity, *squares
+
+
+def _ahead(
+    grad: Tensor,
+    velocity: Tensor,
+    momentum: float,
+    shares: tuple[float, float],
+    flags: Mapping[str, bool],
+) -> Tensor:
+    if flags["corrected"]:
+        return torch.add(velocity * shares[0], grad, alpha=shares[1])
+    if not flags["nesterov"]:
+        return velocity
+    if flags["mean_velocity"]:
+        return torch.lerp(grad, velocity, momentum)
+    return torch.add(grad, velocity, alpha=momentum)
+
+
+def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
+    """Return *tensor* as one matrix, or, if *batched*, a kernel as a matrix for every place."""
+    if tensor.ndim == MATRIX:
+        return tensor
+    if not batched:
+        return tensor.reshape(tensor.shape[0], -1)
+    return tensor.reshape(*tensor.shape[:2], -1).permute(2, 0, 1)
+
+
+def _scale(shape: Size, size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
+    """Return s for a matrix of *shape* (outputs, inputs) in a parameter of *size* elements."""
+    rows, columns = shape
+    if flags["by_size"]:
+        return float(rms_rate * (size if flags["adaptive"] else max(rows, columns)) ** 0.5)
+    if flags["by_aspect"]:
+        return float(max(1.0, rows / columns) ** 0.5)
+    if flags["by_ratio"]:
+        return float((rows / columns) ** 0.5)
+    return float(columns**-0.5) if flags["by_inputs"] else 1.0
+
+
+def _coefficients(
+    constant: tuple[float, float, float], steps: int, flags: Mapping[str, bool]
+) -> list[tuple[float, float, float]]:
+    """Return (a, b, c) for each of *steps* iterations."""
+    named = next((name for name in NS_SCHEDULES if flags[name]), None)
+    known = list(NS_SCHEDULES[named]) if named is not None else [constant]
+    return known[:steps] + [known[-1]] * (steps - len(known))
 
 
 def orthogonal(
     matrix: Tensor,
     *,
-    ns_a: float,
-    ns_b: float,
-    ns_c: float,
-    ns_steps: int,
+    coefficients: Sequence[tuple[float, float, float]],
     ns_eps: float,
-    in_bfloat16: bool,
+    ns_safety: float,
+    floored: bool,
+    eps_by_shape: bool,
+    rounded: bool,
 ) -> Tensor:
     """
     Return approximately U V^T, where U S V^T is the singular value decomposition of *matrix*.
@@ -101,50 +209,87 @@ def orthogonal(
     ::
 
         X = matrix / norm(matrix)
-        ns_steps times:  A = X X^T;  X = ns_a * X + (ns_b * A + ns_c * A A) X
+        for each (a, b, c):  A = X X^T;  X = a * X + (b * A + c * A A) X
 
     Args:
-        matrix: two dimensions.
-        ns_a: coefficient of X.
-        ns_b: coefficient of A X.
-        ns_c: coefficient of A A X.
-        ns_steps: number of iterations.
-        ns_eps: lower bound of the norm (if *in_bfloat16*, as in torch), or added to it (Keras).
-        in_bfloat16: whether *matrix* was converted to bfloat16 for this function.
+        matrix: two dimensions; or three, for a matrix per index of the first.
+        coefficients: a, b and c of each iteration.
+        ns_eps: lower bound of the norm if *floored* (torch, timm), or added to it.
+        ns_safety: factor of the norm.
+        floored: whether *ns_eps* is a lower bound.
+        eps_by_shape: whether *ns_eps* is added, times sqrt(columns / rows) (timm's scale_eps).
+        rounded: whether every product is rounded to the dtype before it is added (the author).
 
     References:
         Newton-Schulz iteration of fifth order, as in Jordan et al., 2024.
+        Amsel et al., The Polar Express, 2025. https://arxiv.org/abs/2505.16932
     """
     # A wide matrix has the smaller products. torch transposes a tall matrix too, so the same
     # numbers are rounded to bfloat16.
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = matrix if wide else matrix.T
-    norm = x.norm()
-    x = x / (norm.clamp(min=ns_eps) if in_bfloat16 else norm + ns_eps)
-    for _ in range(ns_steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=ns_b, alpha=ns_c), x, beta=ns_a)
-    return x if wide else x.T
+    rows, columns = matrix.shape[-2:]
+    x = matrix if rows <= columns else matrix.mT
+    norm = x.norm() if x.ndim == MATRIX else x.norm(2, dim=(-2, -1), keepdim=True)
+    norm = norm if ns_safety == 1 else norm * ns_safety
+    if eps_by_shape:
+        norm = norm + ns_eps * (columns / rows) ** 0.5
+    else:
+        norm = norm.clamp(min=ns_eps) if floored else norm + ns_eps
+    x = x / norm
+    product = torch.addmm if x.ndim == MATRIX else torch.baddbmm
+    for a, b, c in coefficients:
+        gram = x @ x.mT
+        if rounded:
+            x = a * x + (b * gram + c * gram @ gram) @ x
+        else:
+            x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if rows <= columns else x.mT
 
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
-    return {"momentum_buffer": tuple(shape)}
+    return {"momentum_buffer": tuple(shape), "exp_avg_sq": tuple(shape)}
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    slots = {"momentum_buffer": 0.0}
+    return {**slots, "exp_avg_sq": 0.0} if flags["adaptive"] else slots
+
+
+def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    momentum = numbers["momentum"]
+    shares = {"avg_share": 1.0, "grad_share": 0.0, "correction2": 1.0}
+    if flags["corrected"]:
+        shares["avg_share"] = 1 / (1 - momentum**t)
+        if flags["nesterov"]:
+            shares["avg_share"] = momentum / (1 - momentum ** (t + 1))
+            shares["grad_share"] = (1 - momentum) / (1 - momentum**t)
+    if flags["adaptive"] and not flags["by_size"]:
+        shares["correction2"] = 1 - numbers["beta2"] ** t
+    return shares
+
+
+def _steps(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    # torch's Muon keeps no count, and needs none.
+    return {"step": float(t)} if flags["corrected"] or flags["adaptive"] else {}
 
 
 def _adjust_lr_fn(flags: Flags) -> dict[str, str | None]:
     """Return torch's setting for how lr depends on a matrix's shape; None stands for original."""
     if flags["by_aspect"]:
         return {"adjust_lr_fn": None}
+    if flags["by_ratio"] or flags["by_inputs"]:
+        return {"adjust_lr_fn": "rms_to_rms" if flags["by_ratio"] else "rsqrt_in"}
     return {"adjust_lr_fn": "match_rms_adamw" if flags["by_size"] else "none"}
 
 
 MUON = Rule(
     "muon",
     muon,
-    slots=zeros("momentum_buffer"),
+    slots=_slots,
+    scalars=_shares,
     shapes=_shapes,
     counts_steps=False,
     torch_hyperparameters={"ns_coefficients": ("ns_a", "ns_b", "ns_c"), "eps": ("ns_eps",)},
     torch_flags=("nesterov",),
     torch_entries=_adjust_lr_fn,
+    torch_state=_steps,
 )

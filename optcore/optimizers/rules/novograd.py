@@ -6,7 +6,7 @@ import torch
 from torch import Size, Tensor
 
 from optcore.optimizers.rules.adam import BETAS
-from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
+from optcore.optimizers.rules.rule import Flags, Numbers, Rule
 
 
 def novograd(
@@ -14,7 +14,7 @@ def novograd(
     grad: Tensor,
     exp_avg: Tensor,
     norm_sq: Tensor,
-    *,
+    *others: Tensor,
     lr: float,
     beta1: float,
     beta2: float,
@@ -22,9 +22,12 @@ def novograd(
     eps_root: float,
     weight_decay: float,
     later: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    amsgrad: bool,
+    grad_averaging: bool,
+    in_float32: bool,
+) -> tuple[Tensor, ...]:
     """
-    Return *param*, *exp_avg* and *norm_sq* after one NovoGrad update.
+    Return *param*, *exp_avg*, *norm_sq* and *others* after one NovoGrad update.
 
     Writing m for exp_avg and v for norm_sq, which is one number::
 
@@ -32,11 +35,14 @@ def novograd(
         m     = beta1 * m + grad / (sqrt(v + eps_root) + eps) + weight_decay * param
         param = param - lr * m
 
+    With grad_averaging, what is added to m is multiplied by 1 - beta1.
+
     Args:
         param: any shape and float dtype; overwritten.
         grad: same shape and dtype as *param*.
         exp_avg: same shape as *param*; zeros before the first step; overwritten.
         norm_sq: no dimensions.
+        others: max_norm_sq if *amsgrad*; no dimensions; 0 before the first step.
         lr: learning rate.
         beta1: share of the old exp_avg that is kept, in [0, 1).
         beta2: share of the old norm_sq that is kept, in [0, 1).
@@ -44,22 +50,45 @@ def novograd(
         eps_root: keeps norm_sq away from 0 under the root.
         weight_decay: coefficient of param in the step.
         later: 0 in the first update, 1 later.
+        amsgrad: whether to divide by the root of the largest norm_sq so far.
+        grad_averaging: whether m is a mean.
+        in_float32: whether norm_sq is a float32 number, and begins with the first norm that is not
+            0 (timm).
 
     References:
         Ginsburg et al., Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training
         of Deep Networks, 2019, Algorithm 1. https://arxiv.org/abs/1905.11286
     """
     square = torch.linalg.vector_norm(grad).square()
-    norm_sq = torch.lerp(square, norm_sq, beta2) if later else square
+    if in_float32:
+        norm_sq = _float32_mean(norm_sq, square, beta2)
+    else:
+        norm_sq = torch.lerp(square, norm_sq, beta2) if later else square
+    largest = (torch.maximum(others[0], norm_sq),) if amsgrad else ()
+    divisor = (largest[0] if amsgrad else norm_sq) + eps_root
+    # timm's float32 root is divided by as it is, also where the parameter is float64.
+    root = (divisor.float() if in_float32 else divisor).sqrt() + eps
+    share = 1 - beta1 if grad_averaging else 1.0
     # In place: a rule that is not traced would hold further copies of a large tensor.
-    exp_avg.mul_(beta1).addcdiv_(grad, (norm_sq + eps_root).sqrt() + eps)
+    exp_avg.mul_(beta1).addcdiv_(grad, root.to(param.dtype), value=share)
     if weight_decay:
-        exp_avg.add_(param, alpha=weight_decay)
-    return param.add_(exp_avg, alpha=-lr), exp_avg, norm_sq
+        exp_avg.add_(param, alpha=weight_decay * share)
+    return param.add_(exp_avg, alpha=-lr), exp_avg, norm_sq, *largest
+
+
+def _float32_mean(norm_sq: Tensor, square: Tensor, beta2: float) -> Tensor:
+    kept = norm_sq.float().mul_(beta2)
+    mean = (kept.to(square.dtype) + (1 - beta2) * square).float()
+    return torch.where(norm_sq == 0, square.float(), mean).to(norm_sq.dtype)
 
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
-    return {"exp_avg": tuple(shape), "norm_sq": ()}
+    return {"exp_avg": tuple(shape), "norm_sq": (), "max_norm_sq": ()}
+
+
+def _slots(numbers: Numbers, flags: Flags) -> dict[str, float]:
+    slots = {"exp_avg": 0.0, "norm_sq": 0.0}
+    return {**slots, "max_norm_sq": 0.0} if flags["amsgrad"] else slots
 
 
 def _later(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
@@ -69,7 +98,7 @@ def _later(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 NOVOGRAD = Rule(
     "novograd",
     novograd,
-    slots=zeros("exp_avg", "norm_sq"),
+    slots=_slots,
     scalars=_later,
     shapes=_shapes,
     own_decay=True,

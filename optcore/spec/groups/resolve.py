@@ -12,13 +12,11 @@ from optcore.spec.groups.groups import Group, match_text
 from optcore.spec.groups.matching import Globs, Parameter, Taken, match
 from optcore.spec.groups.unmatched import check_excluded, check_order, check_used, listed
 from optcore.spec.optimizers.adam import AdamW
+from optcore.spec.optimizers.adam_family import NAdam
 from optcore.spec.optimizers.base import OptimizerSpec, float32
 from optcore.spec.optimizers.clip import ClipGlobalNorm
 from optcore.spec.optimizers.mars import Mars
-from optcore.spec.optimizers.matrices import Muon
-
-MATRIX = 2
-"""Number of dimensions of a parameter that muon updates."""
+from optcore.spec.optimizers.muon import MATRIX, Muon
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,8 @@ def _by_shape(
             yield group
             continue
         # In the whole model: a group without a matrix, such as biases, is trained by AdamW alone.
-        if all(len(shape) != MATRIX for shape in shapes.values()):
+        # (timm trains any model by its muon.)
+        if group.spec.dialect != "timm" and not any(map(group.spec.takes, shapes.values())):
             found = listed(group.names)
             message = f"muon needs a parameter of two dimensions, got only {found}"
             raise SpecError([Problem("kind", message)])
@@ -180,13 +179,14 @@ def _by_dimensions(
 def _matrices_and_others(
     group: ResolvedGroup, spec: Muon, shapes: Mapping[str, tuple[int, ...]], excluded: Globs
 ) -> Iterator[ResolvedGroup]:
-    is_matrix = {n: len(shapes[n]) == MATRIX and n not in excluded for n in group.names}
+    is_matrix = {n: spec.takes(shapes[n]) and n not in excluded for n in group.names}
     matrices = [name for name in group.names if is_matrix[name]]
     others = [name for name in group.names if not is_matrix[name]]
     if matrices:
         yield replace(group, match=f"{group.match}: matrices", names=matrices)
     if others:
-        adamw = AdamW.parse(spec.adamw())
+        given = spec.adamw()
+        adamw = (NAdam if given["kind"] == "nadam" else AdamW).parse(given)
         scale = group.lr_scale * spec.adamw_lr_scale
         yield replace(
             group, match=f"{group.match}: adamw", names=others, spec=adamw, lr_scale=scale

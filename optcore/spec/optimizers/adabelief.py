@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.base import Dialect
+from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
 
 
@@ -23,13 +23,16 @@ class AdaBelief(AdamSpec):
             beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1 ** t)    nesterov
         p = p - lr * n / (sqrt(s / (1 - beta2 ** t)) + eps)
 
+    In timm eps is also eps_root. There, with rectify, the step is that of radam, with s in place of
+    v: while s is not reliable, p = p - lr * n (not at all if degenerated_to_sgd is false).
+
     References:
         Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients,
         2020, Algorithm 2. https://arxiv.org/abs/2010.07468
-        optax.adabelief.
+        optax.adabelief; timm 1.0.31: adabelief, radabelief (with rectify).
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax", "timm")
 
     kind: Literal["adabelief"]
     dialect: Dialect = "optax"
@@ -38,14 +41,33 @@ class AdaBelief(AdamSpec):
     """Learning rate."""
     eps: float = Field(1e-16, ge=0)
     """Keeps the denominator away from 0."""
-    eps_root: float = Field(1e-16, ge=0)
+    eps_root: float = per_dialect({"optax": 1e-16}, ge=0)
     """Added to s in every update; it stays in s."""
-    nesterov: bool = False
+    nesterov: bool = per_dialect({"optax": False})
     """Whether to look ahead, by mixing the gradient into the mean once more (n above)."""
+    amsgrad: bool = per_dialect({"timm": False})
+    """Whether to divide by the largest s so far, except in a rectified step."""
+    rectify: bool = per_dialect({"timm": False})
+    """Whether the first steps are not divided, and the next are smaller, as in radam."""
+    degenerated_to_sgd: bool = per_dialect({"timm": True})
+    """Whether there are steps, which are not divided, before s is reliable."""
+    decoupled_weight_decay: bool = per_dialect({"optax": False, "timm": True})
+    """Whether weight_decay shrinks p by lr * weight_decay * p, instead of being added to the
+    gradient as weight_decay * p."""
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the hyperparameters by name; in timm eps_root is eps."""
+        numbers = super().hyperparameters()
+        return {**numbers, "eps_root": self.eps} if self.dialect == "timm" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flag for looking ahead."""
-        return {"nesterov": self.nesterov}
+        """Return the flags for looking ahead, for the largest s, and for the rectification."""
+        return {
+            "nesterov": self.nesterov,
+            "amsgrad": self.amsgrad,
+            "rectify": self.rectify,
+            "degenerated_to_sgd": self.degenerated_to_sgd,
+        }
 
 
 class AcProp(AdamSpec):

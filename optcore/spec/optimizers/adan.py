@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from optcore.spec.base import Dialect
+from optcore.spec.base import Dialect, per_dialect
+from optcore.spec.errors import reject
 from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class Adan(AdamSpec):
+class Adan(CautiousSpec, AdamSpec):
     """
     Adam with Nesterov's momentum, by a mean v of the differences of gradients.
 
     ::
 
-        p = p - lr * weight_decay * p
+        p = p - lr * weight_decay * p                  unless proximal
         d = g - previous g                             0 in the first update
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * d
-        n = beta3 * n + (1 - beta3) * (g + (1 - beta2) * d) ** 2
-        u = m / (1 - beta1 ** t) + (1 - beta2) * v / (1 - beta2 ** t)
+        n = beta3 * n + (1 - beta3) * (g + s * d) ** 2
+        u = m / (1 - beta1 ** t) + s * v / (1 - beta2 ** t)
         p = p - lr * u / (sqrt(n / (1 - beta3 ** t) + eps_root) + eps)
+        p = p / (1 + lr * weight_decay)                proximal
 
-    This is the paper's formula, with 1 - beta for each of its betas. The authors' own code has
-    beta2 where 1 - beta2 multiplies d and v.
+    In optax s is 1 - beta2, which is the paper's formula, with 1 - beta for each of its betas. In
+    timm s is beta2, as in the authors' own code. A cautious step masks m, not v.
 
     References:
         Xie et al., Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models,
         2022, Algorithm 1. https://arxiv.org/abs/2208.06677
-        optax.adan.
+        optax.adan; timm 1.0.31: adan, adanw, cadan, cadanw.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax", "timm")
     STATE_BYTES: ClassVar[str] = "16"
 
     kind: Literal["adan"]
@@ -49,11 +52,34 @@ class Adan(AdamSpec):
     """Share of the old mean square that is kept."""
     eps: float = Field(1e-8, ge=0)
     """Keeps the denominator away from 0."""
-    eps_root: float = Field(1e-8, ge=0)
+    eps_root: float = per_dialect({"optax": 1e-8}, ge=0)
     """Keeps the mean square away from 0; it is added under the root."""
     decoupled_weight_decay: bool = True
     """Whether weight_decay shrinks p, instead of being added to the gradient."""
+    proximal: bool = per_dialect({"timm": True})
+    """Whether the decay comes after the step, and divides p by 1 + lr * weight_decay (timm's adan;
+    false in its adanw)."""
+
+    @model_validator(mode="after")
+    def _proximal_decay_is_decoupled(self) -> Self:
+        if self.dialect == "timm" and not self.decoupled_weight_decay:
+            reject(
+                ["decoupled_weight_decay"],
+                "decoupled_weight_decay must be true for adan in dialect timm, got false",
+                False,
+            )
+        return self
+
+    @property
+    def own_decay(self) -> bool:
+        """Whether the decay is part of the update: it comes after the step."""
+        return self.dialect == "timm" and self.proximal
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the hyperparameters by name; in timm nothing is added under the root."""
+        numbers = super().hyperparameters()
+        return {**numbers, "eps_root": 0.0} if self.dialect == "timm" else numbers
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
-        return {}
+        """Return the flags for the share of the differences, and for a masked step."""
+        return {"beta2_share": self.dialect == "timm", "cautious": self.cautious}

@@ -6,11 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from optcore.spec.base import Dialect
+from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
+from optcore.spec.optimizers.cautious import CautiousSpec
 
 
-class Adopt(AdamSpec):
+class Adopt(CautiousSpec, AdamSpec):
     """
     Adam that divides a gradient by the mean square of those before it, and then takes the mean.
 
@@ -22,15 +23,16 @@ class Adopt(AdamSpec):
         p = p - lr * m                                 nesterov: beta1 * m + (1 - beta1) * u
         v = beta2 * v + (1 - beta2) * g * g
 
-    The first update only sets v to g * g. It converges with any beta2.
+    The first update only sets v to g * g; in timm it does not decay p either. It converges with any
+    beta2.
 
     References:
         Taniguchi et al., ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate,
         2024, Algorithm 2. https://arxiv.org/abs/2411.02853
-        optax.contrib.adopt.
+        optax.contrib.adopt; timm 1.0.31: adopt, adoptw, adoptc, cadopt, cadoptw, cadoptc.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax", "timm")
 
     kind: Literal["adopt"]
     dialect: Dialect = "optax"
@@ -43,11 +45,20 @@ class Adopt(AdamSpec):
     """Lower bound of the denominator."""
     use_clipping: bool = True
     """Whether u is limited to c."""
-    clip_exponent: float = Field(0.25, ge=0)
+    clip_exponent: float = per_dialect({"optax": 0.25, "timm": 0.333}, ge=0)
     """Exponent of t - 1 in the limit c."""
-    nesterov: bool = False
+    nesterov: bool = per_dialect({"optax": False})
     """Whether to look ahead, by mixing u into the mean once more."""
 
+    @property
+    def own_decay(self) -> bool:
+        """Whether the decay is part of the update: in timm the first update has none."""
+        return self.decoupled_weight_decay and self.dialect == "timm"
+
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the limit and for looking ahead."""
-        return {"use_clipping": self.use_clipping, "nesterov": self.nesterov}
+        """Return the flags for the limit, for looking ahead, and for a masked step."""
+        return {
+            "use_clipping": self.use_clipping,
+            "nesterov": self.nesterov,
+            "cautious": self.cautious,
+        }

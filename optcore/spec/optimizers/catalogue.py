@@ -25,7 +25,8 @@ from optcore.spec.optimizers.lbfgs import Lbfgs
 from optcore.spec.optimizers.lion import Lion
 from optcore.spec.optimizers.madgrad import MadGrad
 from optcore.spec.optimizers.mars import Mars
-from optcore.spec.optimizers.matrices import Adafactor, Muon
+from optcore.spec.optimizers.matrices import Adafactor
+from optcore.spec.optimizers.muon import Muon
 from optcore.spec.optimizers.novograd import NovoGrad
 from optcore.spec.optimizers.optimistic import OptimisticGradientDescent
 from optcore.spec.optimizers.rmsprop import Adadelta, RmsProp, RmsPropTf

@@ -27,10 +27,10 @@ class MadGrad(OptimizerSpec):
         Defazio and Jelassi, Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged
         Gradient Method for Stochastic Optimization, 2021, Algorithm 1.
         https://arxiv.org/abs/2101.11075
-        optax.contrib.madgrad.
+        optax.contrib.madgrad; timm 1.0.31: madgrad, madgradw.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax", "timm")
     STATE_BYTES: ClassVar[str] = "12"
     KEEPS_WEIGHTS: ClassVar[bool] = True
 

@@ -1,29 +1,15 @@
-"""Optimizers that treat a parameter as a matrix: Adafactor and Muon."""
+"""Adafactor, which treats a parameter as a matrix."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.errors import reject
-from optcore.spec.groups.groups import Glob
-from optcore.spec.limits import MAX_COUNT, MAX_NAMES, are_lifted
+from optcore.spec.limits import MAX_COUNT
 from optcore.spec.optimizers.base import OptimizerSpec
-
-SHARED_WITH_ADAMW = (
-    "dialect",
-    "engine",
-    "lr",
-    "l1",
-    "l2",
-    "maximize",
-    "grad_centralization",
-    "clip",
-    "multi_precision",
-)
-"""Fields of muon that also apply to the AdamW of the parameters that are not matrices."""
 
 
 class Adafactor(OptimizerSpec):
@@ -144,124 +130,3 @@ class Adafactor(OptimizerSpec):
             # A schedule may raise beta1 from 0 later, so the slot exists from the first update.
             "momentum": (self.beta1 > 0 or "beta1" in self.schedules) and (alike or optax),
         }
-
-
-class Muon(OptimizerSpec):
-    """
-    Momentum in which the step for a matrix is replaced by the nearest orthogonal matrix.
-
-    ::
-
-        torch    v = momentum * v + (1 - momentum) * g     n = momentum * v + (1 - momentum) * g
-        keras    v = momentum * v + g                      n = momentum * v + g
-                 (nesterov; else n = v)
-
-        X = n / norm(n)                         ns_steps times:
-        A = X X^T;  X = ns_a * X + (ns_b * A + ns_c * A A) X
-
-        p = p - lr * weight_decay * p
-        p = p - lr * s * X
-        s = sqrt(max(1, rows / columns))        adjust_lr original
-            0.2 * sqrt(max(rows, columns))      match_rms_adamw (keras: rms_rate in place of 0.2)
-
-    Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
-    torch computes X in bfloat16 for parameters of any dtype.
-
-    References:
-        Jordan et al., Muon: An Optimizer for Hidden Layers in Neural Networks, 2024.
-        https://kellerjordan.github.io/posts/muon/
-        Liu et al., Muon is Scalable for LLM Training, 2025 (match_rms_adamw).
-        https://arxiv.org/abs/2502.16982
-        torch.optim.Muon, keras.optimizers.Muon.
-    """
-
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "keras")
-    BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset({"eps"})
-    STATE_BYTES: ClassVar[str] = "4; 8 for parameters that are not matrices"
-
-    kind: Literal["muon"]
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate."""
-    weight_decay: float = per_dialect({"torch": 0.1, "keras": 0.004}, ge=0)
-    """Decoupled weight decay, which is multiplied by lr."""
-    decoupled_weight_decay: Literal[True] = True
-    """Always true for this optimizer."""
-    momentum: float = Field(0.95, ge=0, lt=1)
-    """Share of the old velocity that is kept."""
-    nesterov: bool = True
-    """Whether to look ahead, by mixing the gradient into the velocity once more (n above)."""
-    ns_a: float = 3.4445
-    """Coefficient of X in the iteration."""
-    ns_b: float = -4.775
-    """Coefficient of A X."""
-    ns_c: float = 2.0315
-    """Coefficient of A A X."""
-    # torch refuses 100 and more.
-    ns_steps: int = Field(5, ge=0, lt=100)
-    """Number of iterations."""
-    ns_eps: float = Field(1e-7, ge=0)
-    """Keeps the divisor norm(n) away from 0."""
-    adjust_lr: Literal["original", "match_rms_adamw", "none"] = per_dialect(
-        {"torch": "original", "keras": "match_rms_adamw"}
-    )
-    """How lr is scaled by the shape of the matrix (s above; none: s = 1). Keras has only
-    match_rms_adamw and none."""
-    rms_rate: float = Field(0.2, gt=0)
-    """Root mean square of a step under match_rms_adamw."""
-    exclude: list[Glob] = Field(default_factory=list, max_length=MAX_NAMES, fail_fast=True)
-    """Globs of the names of matrices that AdamW trains, such as embeddings and the last layer."""
-    adamw_lr_scale: float = Field(1.0, gt=0)
-    """AdamW's lr, as a multiple of lr."""
-    adamw_weight_decay: float = per_dialect({"torch": 0.01, "keras": 0.004}, ge=0)
-    """AdamW's weight decay."""
-    adamw_beta1: float = Field(0.9, ge=0, lt=1)
-    """AdamW's beta1."""
-    adamw_beta2: float = Field(0.999, ge=0, lt=1)
-    """AdamW's beta2."""
-    adamw_eps: float = per_dialect({"torch": 1e-8, "keras": 1e-7}, ge=0)
-    """AdamW's eps."""
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters of the update rule for matrices, by name."""
-        numbers = super().hyperparameters()
-        return {name: numbers[name] for name in numbers if not name.startswith("adamw_")}
-
-    def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return the flags for the momentum, the iteration and the scaling of lr."""
-        return {
-            "nesterov": self.nesterov,
-            "mean_velocity": self.dialect == "torch",
-            "in_bfloat16": self.dialect == "torch",
-            "by_aspect": self.adjust_lr == "original",
-            "by_size": self.adjust_lr == "match_rms_adamw",
-        }
-
-    def adamw(self) -> dict[str, Any]:
-        """
-        Return the data of the AdamW spec for the parameters that are not matrices.
-
-        The caller must multiply the lr in it by adamw_lr_scale, at every step of a schedule.
-        """
-        # In Keras the decay uses lr before it is scaled.
-        scale = self.adamw_lr_scale if self.dialect == "keras" else 1.0
-        return {
-            "kind": "adamw",
-            **{name: getattr(self, name) for name in SHARED_WITH_ADAMW},
-            "schedules": {n: s for n, s in self.schedules.items() if n in SHARED_WITH_ADAMW},
-            "weight_decay": self.adamw_weight_decay / scale,
-            "beta1": self.adamw_beta1,
-            "beta2": self.adamw_beta2,
-            "eps": self.adamw_eps,
-        }
-
-    @model_validator(mode="after")
-    def _keras_has_no_original(self) -> Self:
-        # A job that an earlier release accepted is trained with what it has.
-        if self.dialect == "keras" and self.adjust_lr == "original" and not are_lifted():
-            reject(
-                ["adjust_lr"],
-                f"adjust_lr must be match_rms_adamw or none in dialect keras, got "
-                f"{self.adjust_lr!r}",
-                self.adjust_lr,
-            )
-        return self

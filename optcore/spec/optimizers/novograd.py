@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from optcore.spec.base import Dialect
+from optcore.spec.base import Dialect, per_dialect
 from optcore.spec.optimizers.adam import AdamSpec
 
 
@@ -20,29 +18,41 @@ class NovoGrad(AdamSpec):
         m = beta1 * m + g / (sqrt(v + eps_root) + eps) + weight_decay * p
         p = p - lr * m
 
-    v is one number per parameter tensor.
+    v is one number per parameter tensor. In timm it is a float32 number, and it is norm(g) ** 2
+    until that is not 0.
 
     References:
         Ginsburg et al., Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training
         of Deep Networks, 2019, Algorithm 1. https://arxiv.org/abs/1905.11286
-        optax.novograd.
+        optax.novograd; timm 1.0.31: novograd, novogradw, novogradc.
     """
 
-    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax",)
+    DIALECTS: ClassVar[tuple[Dialect, ...]] = ("optax", "timm")
     STATE_BYTES: ClassVar[str] = "4"
 
     kind: Literal["novograd"]
     dialect: Dialect = "optax"
     """Framework (or article) whose math, defaults and rounding the optimizer follows."""
-    lr: float = Field(0.01, gt=0)
+    lr: float = per_dialect({"optax": 0.01, "timm": 1e-3}, gt=0)
     """Learning rate."""
-    beta2: float = Field(0.25, ge=0, lt=1)
+    beta1: float = per_dialect({"optax": 0.9, "timm": 0.95}, ge=0, lt=1)
+    """Share of the old momentum that is kept."""
+    beta2: float = per_dialect({"optax": 0.25, "timm": 0.98}, ge=0, lt=1)
     """Share of the old squared norm that is kept."""
-    eps: float = Field(1e-6, ge=0)
+    eps: float = per_dialect({"optax": 1e-6, "timm": 1e-8}, ge=0)
     """Keeps the denominator away from 0."""
-    eps_root: float = Field(0.0, ge=0)
+    eps_root: float = per_dialect({"optax": 0.0}, ge=0)
     """Keeps the squared norm away from 0; it is added under the root."""
 
+    grad_averaging: bool = per_dialect({"timm": False})
+    """Whether what is added to the momentum is multiplied by 1 - beta1."""
+    amsgrad: bool = per_dialect({"timm": False})
+    """Whether to divide by the root of the largest v so far."""
+
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
-        """Return no flags: optax rounds no powers."""
-        return {}
+        """Return the flags for the norm and for what enters the momentum."""
+        return {
+            "amsgrad": self.amsgrad,
+            "grad_averaging": self.grad_averaging,
+            "in_float32": self.dialect == "timm",
+        }

@@ -45,6 +45,7 @@ RECORDED = {
     "optax_more": 38,
     "transformers": 8,
     "tf1": 26,
+    "muon": 20,
     "timm": 65,
     "timm_variants": 68,
     "torch": 68,

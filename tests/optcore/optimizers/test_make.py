@@ -99,10 +99,15 @@ def test_a_specs_fields_are_its_rules_arguments(kind: str) -> None:
     update = compile_group(spec, single_precision=True)
     asked = _Recorder({**spec.hyperparameters(), "grad_scale": 1.0})
 
-    carried = update.rule.carries(2, asked, update.flags) if update.rule.carries is not None else {}
+    carried: dict[str, float] = {}
+    if update.rule.carries is not None:
+        asked.update(update.rule.carries(0, asked, update.flags))
+        carried = update.rule.carries(2, asked, update.flags)
     slots = update.rule.slots(asked, update.flags)
     asked.update(carried)
     scalars = update.rule.scalars(2, asked, update.flags) | carried
+    if update.rule.masks is not None:
+        scalars = {**scalars, "mask_scale": 1.0}
     if update.rule.ratios is not None:
         scalars = scalars | update.rule.ratios([1.0, 1.0], asked, update.flags)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from tests.support.optcore.words.words import Case
 
 NOT_HERE: Mapping[str, tuple[str, ...]] = {
+    "timm": ("adamp", "sgdp", "adafactor", "adafactorbv"),
+    "timm_variants": ("cadamp", "cadafactor", "adafactorbvc", "lookahead_adamw"),
     "optax_contrib": (
         "contrib.prodigy",
         "contrib.dadapt_adamw",

@@ -44,7 +44,15 @@ SAME = (
     "gamma",
     "mars_type",
     "optimize_1d",
+    "rectify",
+    "degenerated_to_sgd",
 )
+
+MUON = {
+    "eps": "ns_eps",
+    "safety_factor": "ns_safety",
+    "fallback_lr_scale": "adamw_lr_scale",
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,44 @@ def _mars(words: Words) -> None:
     if words.params.get("betas_1d"):
         words.pair("betas_1d", "beta1_1d", "beta2_1d")
     words.drop("betas_1d")
+
+
+def _muon(words: Words) -> None:
+    words.spec["adaptive"] = words.params.pop("algo", "muon") == "adamuon"
+    # create_optimizer_v2 sets a momentum of 0.9, where the class has 0.95.
+    words.params.setdefault("momentum", 0.9)
+    coefficients = words.params.pop("ns_coefficients", "quintic")
+    words.spec["ns_schedule"] = coefficients
+    if coefficients == "original":
+        words.spec["ns_schedule"] = "constant"
+    elif not isinstance(coefficients, str):
+        words.spec["ns_schedule"] = "constant"
+        rows = coefficients if isinstance(coefficients[0], list) else [coefficients]
+        if len(rows) > 1:
+            raise Unknown(f"ns_coefficients {coefficients}")
+        words.spec.update(zip(("ns_a", "ns_b", "ns_c"), rows[0], strict=True))
+    if "adjust_lr_fn" in words.params:
+        words.spec["adjust_lr"] = words.params.pop("adjust_lr_fn") or "none"
+    adamw_lr = words.params.pop("adamw_lr", None)
+    if adamw_lr is not None:
+        words.spec["adamw_lr_scale"] = adamw_lr / words.params.get("lr", 0.02)
+    words.pair("betas", "adamw_beta1", "adamw_beta2")
+    words.take(MUON)
+    words.same("ns_steps", "conv_mode", "normalize_spatial", "scale_eps")
+
+
+def _adopt(words: Words) -> None:
+    if "clip_exp" in words.params:
+        exponent = words.params.pop("clip_exp")
+        if exponent is None:
+            words.spec["use_clipping"] = False
+        else:
+            words.spec["clip_exponent"] = exponent
+
+
+def _adan(words: Words) -> None:
+    words.spec["proximal"] = not words.params.pop("no_prox", False)
+    words.pair("betas", "beta1", "beta2", "beta3")
 
 
 def _sgd(words: Words) -> None:
@@ -123,6 +169,14 @@ BASES = {
     "lars": Name("lars", TIMM),
     "laprop": Name("laprop", TIMM),
     "mars": Name("mars", TIMM, read=_mars),
+    "adopt": Name("adopt", TIMM, read=_adopt),
+    "adan": Name("adan", TIMM, read=_adan),
+    "adabelief": Name("adabelief", TIMM, {"rectify": False}),
+    "radabelief": Name("adabelief", TIMM, {"rectify": True}),
+    "madgrad": Name("madgrad", TIMM),
+    "novograd": Name("novograd", TIMM),
+    "muon": Name("muon", TIMM, read=_muon),
+    "adamuon": Name("muon", TIMM, {"algo": "adamuon"}, _muon),
 }
 """Names of optimizers, and what they are here."""
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -155,6 +209,19 @@ VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "lapropc": ("laprop", CORRECTED),
     "claprop": ("laprop", CAUTION),
     "cmars": ("mars", CAUTION),
+    "adoptw": ("adopt", {"decoupled": True}),
+    "adoptc": ("adopt", {"decoupled": True, **CORRECTED}),
+    "cadopt": ("adopt", CAUTION),
+    "cadoptw": ("adopt", {"decoupled": True, **CAUTION}),
+    "cadoptc": ("adopt", {"decoupled": True, **CAUTION, **CORRECTED}),
+    "adanw": ("adan", {"no_prox": True}),
+    "cadan": ("adan", CAUTION),
+    "cadanw": ("adan", {"no_prox": True, **CAUTION}),
+    "madgradw": ("madgrad", {"decoupled_decay": True}),
+    "nmuon": ("muon", NESTEROV),
+    "nadamuon": ("adamuon", NESTEROV),
+    "novogradw": ("novograd", {"decoupled_decay": True}),
+    "novogradc": ("novograd", {"decoupled_decay": True, **CORRECTED}),
 }
 """Names that are another name with some arguments set."""
 
