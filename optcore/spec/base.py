@@ -188,8 +188,14 @@ def _unknown(cls: type[Spec], name: str, value: object) -> str:
     if name in cls.FORMER_PLACES:
         return cls.FORMER_PLACES[name](value)
     known = [field.alias or own for own, field in cls.model_fields.items()]
-    near = did_you_mean(name, known)
+    near = did_you_mean(name, known, of=_name_of(cls))
     return f"unknown field {short_repr(name)}{near} (known: {', '.join(known)})"
+
+
+def _name_of(cls: type[Spec]) -> str:
+    """Return the kind of *cls*, or its name if it has no kind or several."""
+    kinds = get_args(cls.model_fields["kind"].annotation) if "kind" in cls.model_fields else ()
+    return str(kinds[0]) if len(kinds) == 1 else cls.__name__
 
 
 def _explained(cls: type[Spec], error: ErrorDetails) -> InitErrorDetails:

@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from optcore.spec.elsewhere.lookup import our_word
+
 # With MAX_VALUE_LENGTH it keeps each error response below 256 KB, as docs/limits.md promises.
 MOST_PROBLEMS = 20
 """Largest number of mistakes that get a message; further mistakes are only counted."""
@@ -32,15 +34,6 @@ MAX_JSON_LENGTH = 300
 # A model may have thousands of parameters, and difflib compares with each name.
 MOST_COMPARED = 200
 """Largest number of valid names that are compared with a misspelt one."""
-
-ELSEWHERE = {
-    "alpha": "rho",
-    "betas": "beta1",
-    "decay": "weight_decay",
-    "learning_rate": "lr",
-    "mu": "momentum",
-}
-"""Maps a hyperparameter's name in other libraries to our field, where the names are not similar."""
 
 # Two digits more than a message has, so that `_first_digits` never needs a negative power of 10.
 LONG_INT = 10 ** (MAX_VALUE_LENGTH + 2)
@@ -119,17 +112,22 @@ class Mistakes:
             raise SpecError(self._told, self._more)
 
 
-def did_you_mean(given: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` with the *known* name nearest to *given*, or ``""``."""
+def did_you_mean(given: object, known: Iterable[str], of: str = "") -> str:
+    """
+    Return ``"; did you mean 'x'?"`` with our word for *given*, or ``""`` if none is near.
+
+    Args:
+        given: the name that is wrong here.
+        known: the names that are right here; one of them, or the path of a field elsewhere in the
+            spec of a run, is suggested.
+        of: the kind of the spec in which the name was given, or its class if it has no kind.
+    """
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
-    ours = ELSEWHERE.get(given)
-    near = (
-        [ours]
-        if ours is not None and ours in names
-        else difflib.get_close_matches(given, names, 1, 0.6)
-    )
+    if (ours := our_word(given, names, of)) is not None:
+        return f"; did you mean {ours}?"
+    near = difflib.get_close_matches(given, names, 1, 0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

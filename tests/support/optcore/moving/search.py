@@ -1,4 +1,4 @@
-"""Looks for a spec in which a field has an effect: in the specs given, then with other fields moved."""
+"""Looks for a spec in which a field has an effect: as given, then with another field moved."""
 
 from __future__ import annotations
 
@@ -66,13 +66,15 @@ class Search(Generic[Parsed]):
                 fields |= dict(self._fields(tried[0], ()))
         return [self._found(path, bases, fields) for path in fields]
 
-    def _found(self, path: Path, bases: Sequence[dict[str, Any]], fields: dict[Path, FieldInfo]) -> Found:
+    def _found(
+        self, path: Path, bases: Sequence[dict[str, Any]], fields: dict[Path, FieldInfo]
+    ) -> Found:
         accepted = False
         for base in bases:
             some, effective = self._moves(base, path, fields[path])
             accepted |= some
             if effective:
-                return Found(path, True, True)
+                return Found(path, accepted=True, effective=True)
         # What no other value is accepted for is refused. The dialect is no companion: each dialect
         # is searched by itself.
         for base in bases if accepted else []:
@@ -83,8 +85,8 @@ class Search(Generic[Parsed]):
                     some, effective = self._moves(put(base, along, value), path, fields[path])
                     accepted |= some
                     if effective:
-                        return Found(path, True, True, along)
-        return Found(path, accepted, False)
+                        return Found(path, accepted=True, effective=True, along=along)
+        return Found(path, accepted=accepted, effective=False)
 
     def _moves(self, base: dict[str, Any], path: Path, field: FieldInfo) -> tuple[bool, bool]:
         """Return whether *field* can be moved in *base*, and whether that has an effect."""

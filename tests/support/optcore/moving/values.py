@@ -85,17 +85,12 @@ def _pool() -> list[Any]:
     return [None, True, False, *INTS, *FLOATS, *TEXTS, *LISTS, *objects]
 
 
-def get(data: Any, path: Sequence[str | int]) -> Any:
-    """Return what stands at *path* of plain *data*; None where it is left out."""
-    for part in path:
-        data = data.get(part) if isinstance(data, Mapping) else data[part]
-    return data
-
-
 def put(data: Any, path: Sequence[str | int], value: Any) -> Any:
     """Return a copy of plain *data* with *value* at *path*."""
     if not path:
         return value
     copy = dict(data) if isinstance(data, Mapping) else list(data)
-    copy[path[0]] = put(copy.get(path[0], {}) if isinstance(copy, dict) else copy[path[0]], path[1:], value)
+    copy[path[0]] = put(
+        copy.get(path[0], {}) if isinstance(copy, dict) else copy[path[0]], path[1:], value
+    )
     return copy
