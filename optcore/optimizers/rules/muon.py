@@ -102,7 +102,8 @@ def muon(
             of corrected means), in_bfloat16 (n is made orthogonal in bfloat16), batched (a kernel
             is a matrix per place, not one in all), by_place (s is divided by the root of the number
             of places), by_aspect, by_size, by_ratio, by_inputs (what s depends on, see `_scale`),
-            by_last (s is that of the last two dimensions), rounded (s multiplies in the dtype in
+            by_last (s is that of the last two dimensions), inputs_first (the rows of a matrix are
+            inputs and its columns outputs, as in optax), rounded (s multiplies in the dtype in
             which n is made orthogonal), adaptive; what `orthogonal` takes; and
             the names in `NS_SCHEDULES`.
 
@@ -130,7 +131,8 @@ def muon(
         rounded=flags["rounded"],
     )
     shape = param.shape[-2:] if flags["by_last"] else step.shape[-2:]
-    scale = _scale(shape, step.numel(), rms_rate, flags)
+    outputs, inputs = shape[::-1] if flags["inputs_first"] else shape
+    scale = _scale((outputs, inputs), step.numel(), rms_rate, flags)
     if step.ndim > MATRIX:
         scale *= step.shape[0] ** -0.5 if flags["by_place"] else 1.0
         step = step.permute(1, 2, 0)
@@ -172,7 +174,7 @@ def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
     return tensor.reshape(*tensor.shape[:2], -1).permute(2, 0, 1)
 
 
-def _scale(shape: Size, size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
+def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
     """Return s for a matrix of *shape* (outputs, inputs) in a parameter of *size* elements."""
     rows, columns = shape
     if flags["by_size"]:

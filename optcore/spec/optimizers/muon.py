@@ -62,7 +62,8 @@ class Muon(OptimizerSpec):
 
     Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
     torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax v and g are
-    corrected, as Adam's means are, before n is made of them.
+    corrected, as Adam's means are, before n is made of them; its matrices have a row per input, so
+    rows and columns change places in s.
 
     With nesterov optax has nadam in place of adamw. In timm and article, convolution kernels are
     matrices too: outputs by all the rest. timm's AdamW trains what has a side below 4 or 128 times
@@ -193,6 +194,7 @@ class Muon(OptimizerSpec):
             "by_ratio": self.adjust_lr == "rms_to_rms",
             "by_inputs": self.adjust_lr == "rsqrt_in",
             "by_last": self.dialect == "article",
+            "inputs_first": self.dialect == "optax",
             "by_place": batched and self.normalize_spatial,
             "batched": batched,
             "adaptive": self.adaptive,
