@@ -7,7 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After, Warmup
@@ -62,6 +67,9 @@ class ScheduleSpec(Spec, ABC):
     """Name -> fields of another schedule that the gallery draws in the same picture."""
     AFTER: ClassVar[After] = "compress"
     """The default of `Warmup.after` in all dialects but those in `DELAYING`."""
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after release 0.2.0. JSON leaves them out where they have their default, so
+    that what 0.2.0 could say has the JSON, and so the digest, that it had there."""
     STATEFUL: ClassVar[bool] = False
     """Whether lr depends on a metric measured in the run, so that it is not known in advance."""
 
@@ -76,13 +84,27 @@ class ScheduleSpec(Spec, ABC):
         # The default of `after` depends on the class and the dialect, which a Warmup does not know.
         warmup, dialect = data.get("warmup"), data.get("dialect")
         # A dialect that is no string may not be hashable; the field `dialect` reports it.
-        after = "delay" if isinstance(dialect, str) and dialect in DELAYING else cls.AFTER
+        named = dialect if isinstance(dialect, str) else ""
+        after = "delay" if named in DELAYING else "overlap" if named == "timm" else cls.AFTER
         # In a copy: *data* may be the caller's own object.
         if isinstance(warmup, dict) and warmup.get("after") is None:
             return {**data, "warmup": {**warmup, "after": after}}
         if isinstance(warmup, Warmup) and warmup.after is None:
             return {**data, "warmup": warmup.model_copy(update={"after": after})}
         return data
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        for name in self.LATER & dumped.keys():
+            default = (
+                type(self)
+                .model_fields[name]
+                .get_default(call_default_factory=True, validated_data=dict(self))
+            )
+            if getattr(self, name) == default:
+                del dumped[name]
+        return dumped
 
     @abstractmethod
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -96,10 +118,18 @@ class ScheduleSpec(Spec, ABC):
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
-        return self.behind_warmup(self._formula(lr, run), run)
+        curve = self._formula(lr, run)
+        return self.behind_warmup(curve, run, end=self._warmup_end(lr, curve, run))
 
-    def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
+    def behind_warmup(self, curve: Curve, run: RunLength, *, end: float | None = None) -> Curve:
+        """
+        Return *curve* preceded by the warmup, or *curve* itself if there is no warmup.
+
+        Args:
+            curve: the schedule without its warmup.
+            run: the length of the run.
+            end: the end of the rise if the warmup has none; None for the first value of *curve*.
+        """
         if self.warmup is None:
             return curve
         return self.warmup.before(
@@ -108,7 +138,13 @@ class ScheduleSpec(Spec, ABC):
             after=self.AFTER,
             numbers=self.numbers,
             rounded=self.rounds_warmup,
+            end=end,
         )
+
+    def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
+        """Return the end of a warmup that has none; None for the first value of *curve*."""
+        del lr, curve, run
+        return None
 
     @property
     def rounds_warmup(self) -> bool:

@@ -7,9 +7,10 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from optcore.schedules.base import ScheduleSpec
-from optcore.schedules.families.annealing import Linear, Polynomial, Tanh
+from optcore.schedules.families.annealing import Linear, Polynomial
 from optcore.schedules.families.combinators import Chain, Product
 from optcore.schedules.families.cosine import Cosine, TwoStepCosine
+from optcore.schedules.families.cycle import Cycle
 from optcore.schedules.families.cyclic import Cyclic
 from optcore.schedules.families.decays import Exponential, InverseTime, NaturalExponential
 from optcore.schedules.families.inverse_sqrt import InverseSqrt, Noam
@@ -18,18 +19,18 @@ from optcore.schedules.families.linear_cosine import LinearCosine, NoisyLinearCo
 from optcore.schedules.families.listed import Multiplicative, Values
 from optcore.schedules.families.modifiers import (
     Clamp,
-    Cycle,
     Modifier,
-    Noise,
     PerEpoch,
     Scaled,
     Shift,
 )
+from optcore.schedules.families.noise import Noise
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
 from optcore.schedules.families.stateful import Greedy, Plateau
 from optcore.schedules.families.step import MultiStep, Step
+from optcore.schedules.families.tanh import Tanh
 from optcore.spec.base import kind_of
 
 # The gallery and the message about an unknown kind list the schedules in this order.

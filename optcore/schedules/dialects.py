@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from optcore.schedules.base import RunProblem, ScheduleSpec
-from optcore.schedules.numerics.numbers import Numbers
+from optcore.schedules.numerics.numbers import Curve, Numbers
 from optcore.spec.duration import Epochs, RunLength
 from optcore.spec.errors import did_you_mean, reject
 from optcore.spec.limits import are_lifted
 
-ScheduleDialect = Literal["plain", "torch", "paddle", "paddleocr", "mindspore", "keras", "tf1"]
+ScheduleDialect = Literal[
+    "plain", "torch", "paddle", "paddleocr", "mindspore", "keras", "tf1", "timm"
+]
 Precision = Literal["float64", "float32"]
 
 PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
@@ -24,10 +27,11 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "mindspore": ("float32", "float64"),  # float32 in its cells, float64 in its lists
     "keras": ("float32",),  # lr is a float32 variable even if weights are float64
     "tf1": ("float32", "float64"),  # the type of the tensor that holds lr
+    "timm": ("float64",),
 }
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
-MULTIPLYING = frozenset({"paddle", "paddleocr"})
+MULTIPLYING = frozenset({"paddle", "paddleocr", "timm"})
 """Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
 steps are 11.000000000000002 steps, and lr changes at the step after."""
 
@@ -47,6 +51,8 @@ class Dialectal(ScheduleSpec):
     """The dialects that the schedule has besides plain."""
     ONLY_DOUBLE: ClassVar[bool] = False
     """Whether the schedule is computed in float64 alone, in every dialect."""
+    STARTS_AT_LR: ClassVar[bool] = True
+    """Whether, in dialect timm without a warmup, the first update has the lr of the optimizer."""
 
     # Before all fields whose default depends on it: pydantic sets defaults in order of declaration.
     dialect: ScheduleDialect = "plain"
@@ -74,6 +80,27 @@ class Dialectal(ScheduleSpec):
     def rounds_warmup(self) -> bool:
         """Whether a warmup that is not a whole number of steps is rounded, as in PaddleOCR."""
         return self.dialect == "paddleocr"
+
+    def curve(self, lr: float, run: RunLength) -> Curve:
+        """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
+        curve = super().curve(lr, run)
+        if self.dialect != "timm" or self.warmup is not None or not self.STARTS_AT_LR:
+            return curve
+        # train.py never asks a scheduler for t = 0: the optimizer begins with its own lr.
+        return lambda t: np.where(t == 0, lr, curve(t))
+
+    def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
+        if self.dialect != "timm":
+            return super()._warmup_end(lr, curve, run)
+        # timm rises to the lr of the optimizer, even where the schedule begins with another.
+        if self.warmup is None or not self.rises_to_curve or self.warmup.after == "delay":
+            return lr
+        return float(curve(np.asarray([float(self.warmup_span(run))]))[0])
+
+    @property
+    def rises_to_curve(self) -> bool:
+        """Whether, in dialect timm, a warmup with overlap rises to the curve at its end."""
+        return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
         """Return *duration* in steps, with the rounding of the dialect's own product of floats."""

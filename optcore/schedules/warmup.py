@@ -30,6 +30,9 @@ class Warmup(Spec):
                  overlap   f(t)                      the schedule starts at t = 0
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
+    In dialect timm peak is the lr of the optimizer, even if f(0) is another value; for tanh with
+    ``overlap`` it is f(w).
+
     With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns.
 
     References:
@@ -49,9 +52,9 @@ class Warmup(Spec):
     changes nothing."""
     after: After | None = None
     """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
-    paddleocr and keras. Otherwise it is delay for chain, cycle, cyclic, inverse_sqrt and noam,
-    overlap for greedy, multi_step, per_epoch, piecewise, plateau, step, values and wsd, and
-    compress for the rest."""
+    paddleocr and keras, and overlap in timm. Otherwise it is delay for chain, cycle, cyclic,
+    inverse_sqrt and noam, overlap for greedy, multi_step, per_epoch, piecewise, plateau, step,
+    values and wsd, and compress for the rest."""
     shape: Literal["linear", "cosine", "exponential", "constant"] = "linear"
     """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
@@ -73,7 +76,14 @@ class Warmup(Spec):
         return run.steps(self.length) if rounded else run.span(self.length)
 
     def before(
-        self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers, rounded: bool = False
+        self,
+        curve: Curve,
+        run: RunLength,
+        *,
+        after: After,
+        numbers: Numbers,
+        rounded: bool = False,
+        end: float | None = None,
     ) -> Curve:
         """
         Return *curve* preceded by this warmup.
@@ -84,6 +94,8 @@ class Warmup(Spec):
             after: the default for the field `after`.
             numbers: the precision and rounding with which a linear rise is computed.
             rounded: whether the length is rounded to whole steps.
+            end: the end of the rise if the field `end` is null; None for the first value of
+                *curve*.
         """
         return warmup(
             curve,
@@ -92,7 +104,7 @@ class Warmup(Spec):
             after=self.after or after,
             total_steps=run.span(None),
             shape=self.shape,
-            end=self.end,
+            end=end if self.end is None else self.end,
             numbers=numbers,
         )
 

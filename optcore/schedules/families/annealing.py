@@ -140,13 +140,14 @@ class Polynomial(Annealing, Dialectal):
         f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
         cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
 
-    With *cycle*, lr is at its end at t = k * length and restarts one step later.
+    With *k_decay* d, t ** d / length ** d stands for t / length. With *cycle*, lr is at its end at
+    t = k * length and restarts one step later.
 
     References:
         torch 2.13 PolynomialLR (no end, no cycle); Paddle 3.3.1 PolynomialDecay; TF 2.21
         tf.compat.v1.train.polynomial_decay; Keras 3.15.1 PolynomialDecay; MindSpore 2.10
         PolynomialDecayLR and polynomial_decay_lr; PaddleOCR Linear and DecayLearningRate (which
-        ignores its end_lr: the end is always 0).
+        ignores its end_lr: the end is always 0); timm 1.0.31 PolyLRScheduler (its cycles: `cycle`).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -156,7 +157,9 @@ class Polynomial(Annealing, Dialectal):
         "mindspore",
         "keras",
         "tf1",
+        "timm",
     )
+    LATER: ClassVar[frozenset[str]] = frozenset({"k_decay"})
     EXAMPLE: ClassVar[Example] = {"power": 2.0}
     VARIANTS: ClassVar[Variants] = {
         "power 0.5": {"power": 0.5},
@@ -166,11 +169,25 @@ class Polynomial(Annealing, Dialectal):
     kind: Literal["polynomial"]
     end: Rate = by_dialect(0.0, paddle=1e-4, keras=1e-4, tf1=1e-4, ge=0)
     """The lr at the end of the fall, as an absolute value."""
-    power: float = Field(1.0, gt=0, le=1000)
+    power: float = by_dialect(1.0, timm=0.5, gt=0, le=1000)
     """The exponent: 1 gives a straight line, and above 1 the fall is fast at first."""
     cycle: bool = False
     """Whether lr restarts after each length, from a lower value and more slowly each time,
     instead of staying at its end."""
+    k_decay: float = Field(1.0, gt=0, le=1000)
+    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
+    dialects plain and timm."""
+
+    @model_validator(mode="after")
+    def _k_decay_exists(self) -> Self:
+        no_k_decay(self, self.k_decay)
+        return self
+
+    @model_validator(mode="after")
+    def _k_decay_has_one_fall(self) -> Self:
+        if self.cycle and self.k_decay != 1:
+            reject(["k_decay"], f"k_decay must be 1 where cycle is true, got {self.k_decay}", None)
+        return self
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         length = run.span(self.length)
@@ -182,53 +199,20 @@ class Polynomial(Annealing, Dialectal):
             length=length,
             power=self.power,
             cycle=self.cycle,
+            k_decay=self.k_decay,
             numbers=self.numbers,
             **self._ends(),
         )
 
 
-class Tanh(Annealing):
-    """
-    A hyperbolic tangent from lr down to *end*: flat, steep, flat.
-
-    Writing x for min(t, length) / length and e for *end*, or for lr * *end_fraction* if that is
-    given::
-
-        f(t) = e + (lr - e) * (1 - tanh(lower * (1 - x) + upper * x)) / 2    for t < length
-        f(t) = e                                                           for t >= length
-
-    References:
-        Hsueh et al., Stochastic Gradient Descent with Hyperbolic-Tangent Decay, 2019.
-        https://arxiv.org/abs/1806.01593
-        timm 1.0.31 TanhLRScheduler.
-    """
-
-    EXAMPLE: ClassVar[Example] = {}
-    VARIANTS: ClassVar[Variants] = {"upper 6": {"upper": 6.0}}
-
-    kind: Literal["tanh"]
-    lower: float = Field(-7.0, ge=-50, le=50)
-    """The argument of tanh at the start."""
-    upper: float = Field(3.0, ge=-50, le=50)
-    """The argument of tanh at the end, which must be above lower."""
-
-    @model_validator(mode="after")
-    def _falls(self) -> Self:
-        if not self.lower < self.upper:
-            reject(
-                ["upper"],
-                f"upper must be above lower, got {self.upper} and {self.lower}",
-                self.upper,
-            )
-        return self
-
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        return tanh(
-            lr=lr,
-            length=run.span(self.length),
-            lower=self.lower,
-            upper=self.upper,
-            **self._ends(),
+def no_k_decay(spec: Dialectal, k_decay: float) -> None:
+    """Raise an error if *spec* is in a dialect whose framework has no k-decay, and has one."""
+    if k_decay != 1 and spec.dialect not in ("plain", "timm"):
+        reject(
+            ["k_decay"],
+            f"k_decay must be 1 in dialect {spec.dialect}, which has none; use plain or timm, "
+            f"got {k_decay}",
+            k_decay,
         )
 
 
@@ -287,9 +271,14 @@ def polynomial(
     end_fraction: float | None = None,
     power: float = 1.0,
     cycle: bool = False,
+    k_decay: float = 1.0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power."""
+    """
+    Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power.
+
+    With *k_decay*, t and length are raised to that power first.
+    """
     lr_at = between(lr, end, end_fraction, numbers)
     n, one, exponent = numbers(length), numbers(1), numbers(power)
 
@@ -302,6 +291,8 @@ def polynomial(
             at, whole = np.minimum(at, n), n
         # TF1's graph optimizer turns only divisions by a constant into products.
         part = at / whole if cycle else numbers.share(at, n)
+        if k_decay != 1:
+            part = at**k_decay / length**k_decay
         return lr_at(numbers.power(one - part, exponent))
 
     return f
@@ -319,24 +310,3 @@ def recursive_polynomial(*, lr: float, length: float, power: float) -> Curve:
         return np.asarray(found, np.float32)
 
     return products(lr, factors)
-
-
-def tanh(
-    *,
-    lr: float,
-    length: float,
-    end: float = 0.0,
-    end_fraction: float | None = None,
-    lower: float = -7.0,
-    upper: float = 3.0,
-) -> Curve:
-    """Return a hyperbolic tangent from lr at t = 0 to the end value at t = length."""
-    lr_at = between(lr, end, end_fraction, DOUBLE)
-
-    def f(t: Array) -> Array:
-        x = t / length
-        # At x = 1, (1 - tanh(upper)) / 2 of the fall is left, 0.25 % by default; timm drops it.
-        left = (1 - np.tanh(lower * (1 - x) + upper * x)) / 2
-        return lr_at(np.where(t < length, left, 0.0))
-
-    return f

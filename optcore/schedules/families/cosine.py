@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
-from optcore.schedules.families.annealing import Annealing, between
+from optcore.schedules.families.annealing import Annealing, between, no_k_decay
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import SINGLE, Single, from_table
 from optcore.spec.duration import Duration, RunLength, counted
@@ -27,6 +27,8 @@ class Cosine(Annealing, Dialectal):
         past_end hold:  f(t) = e + (lr - e) * (1 + cos(pi * min(t, length) / length)) / 2
         past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
+    With *k_decay* k, t ** k / length ** k stands for t / length.
+
     After *length*, lr rises again in torch and Paddle, with a period of 2 * length; in TF, Keras
     and MindSpore lr stays at its end. TF and Keras call end_fraction alpha.
 
@@ -34,7 +36,8 @@ class Cosine(Annealing, Dialectal):
         Loshchilov and Hutter, SGDR, 2017, equation 5. https://arxiv.org/abs/1608.03983
         torch 2.13 CosineAnnealingLR; Paddle 3.3.1 CosineAnnealingDecay; TF 2.21
         tf.compat.v1.train.cosine_decay; Keras 3.15.1 CosineDecay; MindSpore 2.10 CosineDecayLR
-        and cosine_decay_lr; PaddleOCR Cosine.
+        and cosine_decay_lr; PaddleOCR Cosine; timm 1.0.31 CosineLRScheduler (with cycles: `cycle`).
+        Zhang and Li, k-decay, 2020. https://arxiv.org/abs/2004.05909
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -44,9 +47,12 @@ class Cosine(Annealing, Dialectal):
         "mindspore",
         "keras",
         "tf1",
+        "timm",
     )
+    LATER: ClassVar[frozenset[str]] = frozenset({"k_decay"})
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
+        "k_decay 2": {"k_decay": 2.0},
         "length 200, past_end rise": {"length": 200, "past_end": "rise"},
         "end_fraction 0.3": {"end_fraction": 0.3},
     }
@@ -56,6 +62,14 @@ class Cosine(Annealing, Dialectal):
         "hold", torch="rise", paddle="rise", paddleocr="rise"
     )
     """Whether lr stays at its end after length (hold) or rises again (rise)."""
+    k_decay: float = Field(1.0, gt=0, le=1000)
+    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
+    dialects plain and timm."""
+
+    @model_validator(mode="after")
+    def _k_decay_exists(self) -> Self:
+        no_k_decay(self, self.k_decay)
+        return self
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if lr rises again before the run ends."""
@@ -75,7 +89,12 @@ class Cosine(Annealing, Dialectal):
         if self.recursive and self.past_end == "rise":
             return recursive_cosine(lr=lr, length=length, end=self.absolute_end(lr))
         return cosine(
-            lr=lr, length=length, past_end=self.past_end, numbers=self.numbers, **self._ends()
+            lr=lr,
+            length=length,
+            past_end=self.past_end,
+            k_decay=self.k_decay,
+            numbers=self.numbers,
+            **self._ends(),
         )
 
 
@@ -124,8 +143,8 @@ class TwoStepCosine(Annealing, Dialectal):
         first = self.offset(run) + run.span(self.first)
         if self.after_first == "zero" and first < run.total_steps - 1:
             yield (
-                f"schedule.after_first: lr stays at its end after step {first:.12g}, as in PaddleOCR; "
-                "jump starts the second cosine there"
+                f"schedule.after_first: lr stays at its end after step {first:.12g}, as in "
+                "PaddleOCR; jump starts the second cosine there"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
@@ -146,16 +165,23 @@ def cosine(
     end: float = 0.0,
     end_fraction: float | None = None,
     past_end: Literal["hold", "rise"] = "hold",
+    k_decay: float = 1.0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2."""
+    """
+    Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2.
+
+    With *k_decay*, t and length are raised to that power first.
+    """
     lr_at = between(lr, end, end_fraction, numbers)
     pi, n, half, one = numbers(np.pi), numbers(length), numbers(0.5), numbers(1)
     ratio_first = end_fraction is not None  # TF divides before it multiplies, the others after
 
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
-        if numbers.folds and numbers.single:
+        if k_decay != 1:
+            wave = np.cos(np.pi * at**k_decay / length**k_decay)
+        elif numbers.folds and numbers.single:
             # MindSpore 2.10's CosineDecayLR computes a sine; its lists, in float64, a cosine.
             wave = numbers.sin(pi * (at / n + half))
         else:

@@ -89,8 +89,8 @@ class Cyclic(Dialectal):
         peak = self.offset(run) + run.span(self.up)
         if peak >= run.total_steps:
             yield (
-                f"schedule.up: lr never reaches its peak, which is at step {peak:.12g}: the run ends "
-                f"after {counted(run.total_steps, 'step')}"
+                f"schedule.up: lr never reaches its peak, which is at step {peak:.12g}: the run "
+                f"ends after {counted(run.total_steps, 'step')}"
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:

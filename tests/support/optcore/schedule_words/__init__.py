@@ -12,13 +12,26 @@ from tests.support.optcore.schedule_words.paddle import paddle
 from tests.support.optcore.schedule_words.paddleocr import paddleocr
 from tests.support.optcore.schedule_words.shared import Params, Translated, without
 from tests.support.optcore.schedule_words.tensorflow import keras, tf1
+from tests.support.optcore.schedule_words.timm import timm
 from tests.support.optcore.schedule_words.torch import momentum_of, torch_schedule
 
 __all__ = ["Translated", "momentum_of", "translated"]
 
 
-def translated(framework: str, name: str, params: Params, *, drive: str, steps: int) -> Translated:
-    """Return our words for a schedule of which the first *steps* values were recorded."""
+def translated(
+    framework: str, name: str, params: Params, *, drive: str, steps: int, per_epoch: int = 1
+) -> Translated:
+    """
+    Return our words for a schedule of which the first *steps* values were recorded.
+
+    Args:
+        framework: the framework that computed them.
+        name: its class or function.
+        params: the arguments.
+        drive: how it was asked for the values.
+        steps: how many were recorded.
+        per_epoch: updates in an epoch.
+    """
     if framework == "torch":
         base = params["lr"]
         return torch_schedule(name, without(params, "lr"), base, steps)
@@ -32,6 +45,8 @@ def translated(framework: str, name: str, params: Params, *, drive: str, steps: 
         return paddle(name, params, steps, closed=drive == "step(epoch)")
     if framework == "paddleocr":
         return paddleocr(name, params)
+    if framework == "timm":
+        return timm(name, params, steps=steps, updates_per_epoch=per_epoch)
     if framework == "keras":
         return keras(name, params)
     assert framework == "tf1", framework
