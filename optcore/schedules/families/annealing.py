@@ -152,6 +152,17 @@ def held(curve: Curve, *, begin: float) -> Curve:
     return curve if begin == 0 else lambda t: curve(np.maximum(t - begin, 0.0))
 
 
+def no_k_decay(spec: Dialectal, k_decay: float) -> None:
+    """Raise an error if *spec* is in a dialect whose framework has no k-decay, and has one."""
+    if k_decay != 1 and spec.dialect not in ("plain", "timm"):
+        reject(
+            ["k_decay"],
+            f"k_decay must be 1 in dialect {spec.dialect}, which has none; use plain or timm, "
+            f"got {k_decay}",
+            k_decay,
+        )
+
+
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:
     """
     Return the function that gives lr for left, the remaining fraction (1 to 0) of the fall.
