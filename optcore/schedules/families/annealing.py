@@ -129,7 +129,7 @@ class Fall(Annealing, Dialectal):
         """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
         if self.length == 0:
             return lambda t: np.asarray(curve(np.zeros_like(t)))
-        return held(curve, begin=run.span(self.begin))
+        return delayed(curve, begin=run.span(self.begin))
 
 
 def late(name: str, moment: int | Epochs, offset: float, run: RunLength) -> Iterator[str]:
@@ -147,7 +147,7 @@ def never(name: str, duration: int | Epochs | None) -> Iterator[str]:
         yield f"schedule.{name}: lr never leaves its first value, since {name} is 0 steps"
 
 
-def held(curve: Curve, *, begin: float) -> Curve:
+def delayed(curve: Curve, *, begin: float) -> Curve:
     """Return f(t) = curve(max(t - begin, 0))."""
     return curve if begin == 0 else lambda t: curve(np.maximum(t - begin, 0.0))
 
