@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Curve, Numbers
 from optcore.schedules.warmup import After, Warmup
-from optcore.spec.base import Spec
 from optcore.spec.duration import Epochs, RunLength, Share, counted
+from optcore.spec.later import LaterSpec
 from optcore.spec.limits import MAX_MOMENTS, MAX_SCHEDULES
 
 Rate = Annotated[float, Field(ge=0, json_schema_extra={"unit": "lr"})]
@@ -24,8 +24,8 @@ Variants = Mapping[str, Example]
 
 DELAYING = frozenset({"torch", "paddle", "paddleocr", "keras"})
 """Dialects in which the schedule starts after the warmup, as in torch's SequentialLR, Paddle's
-LinearWarmup and Keras's CosineDecay(warmup_target). The other frameworks have no warmup of their
-own, so `ScheduleSpec.AFTER` decides."""
+LinearWarmup and Keras's CosineDecay(warmup_target). In timm it starts with the warmup; in the other
+frameworks `ScheduleSpec.AFTERS` and `ScheduleSpec.AFTER` decide."""
 
 
 class RunProblem(NamedTuple):
@@ -43,7 +43,7 @@ class RunProblem(NamedTuple):
     value: object
 
 
-class ScheduleSpec(Spec, ABC):
+class ScheduleSpec(LaterSpec, ABC):
     """
     Base class for all schedules.
 
@@ -61,7 +61,7 @@ class ScheduleSpec(Spec, ABC):
     VARIANTS: ClassVar[Variants] = {}
     """Name -> fields of another schedule that the gallery draws in the same picture."""
     AFTER: ClassVar[After] = "compress"
-    """The default of `Warmup.after` in all dialects but those in `DELAYING`."""
+    """The default of `Warmup.after` in all dialects but timm and those in `DELAYING`."""
     AFTERS: ClassVar[Mapping[str, After]] = {}
     """Dialect -> the default of `Warmup.after` there, where it is not `AFTER`."""
     STATEFUL: ClassVar[bool] = False
@@ -90,7 +90,9 @@ class ScheduleSpec(Spec, ABC):
     @classmethod
     def after_in(cls, dialect: str) -> After:
         """Return the default of `Warmup.after` in *dialect*."""
-        return "delay" if dialect in DELAYING else cls.AFTERS.get(dialect, cls.AFTER)
+        if dialect in DELAYING:
+            return "delay"
+        return "overlap" if dialect == "timm" else cls.AFTERS.get(dialect, cls.AFTER)
 
     @classmethod
     def warmup_defaults(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -110,10 +112,18 @@ class ScheduleSpec(Spec, ABC):
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
-        return self.behind_warmup(self._formula(lr, run), run)
+        curve = self._formula(lr, run)
+        return self.behind_warmup(curve, run, end=self._warmup_end(lr, curve, run))
 
-    def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
-        """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
+    def behind_warmup(self, curve: Curve, run: RunLength, *, end: float | None = None) -> Curve:
+        """
+        Return *curve* preceded by the warmup, or *curve* itself if there is no warmup.
+
+        Args:
+            curve: the schedule without its warmup.
+            run: the length of the run.
+            end: the end of the rise if the warmup has none; None for the first value of *curve*.
+        """
         if self.warmup is None:
             return curve
         return self.warmup.before(
@@ -122,7 +132,13 @@ class ScheduleSpec(Spec, ABC):
             after=self.AFTER,
             numbers=self.warmup_numbers,
             rounded=self.rounds_warmup,
+            end=end,
         )
+
+    def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
+        """Return the end of a warmup that has none; None for the first value of *curve*."""
+        del lr, curve, run
+        return None
 
     @property
     def rounds_warmup(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 from optcore.schedules.base import ScheduleSpec
 from optcore.schedules.families.combinators import Chain, Product
 from optcore.schedules.families.cosine import Cosine, TwoStepCosine
+from optcore.schedules.families.cycle import Cycle
 from optcore.schedules.families.cyclic import Cyclic
 from optcore.schedules.families.decays import Exponential, InverseTime, NaturalExponential
 from optcore.schedules.families.greedy import Greedy
@@ -19,13 +20,12 @@ from optcore.schedules.families.linear_cosine import LinearCosine, NoisyLinearCo
 from optcore.schedules.families.listed import Multiplicative, Values
 from optcore.schedules.families.modifiers import (
     Clamp,
-    Cycle,
     Modifier,
-    Noise,
     PerEpoch,
     Scaled,
     Shift,
 )
+from optcore.schedules.families.noise import Noise
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.schedules.families.piecewise import Constant, Piecewise
 from optcore.schedules.families.polynomial import Polynomial

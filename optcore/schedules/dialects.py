@@ -25,6 +25,7 @@ ScheduleDialect = Literal[
     "tf1",
     "transformers",
     "optax",
+    "timm",
 ]
 Precision = Literal["float64", "float32"]
 
@@ -38,12 +39,13 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "tf1": ("float32", "float64"),  # the type of the tensor that holds lr
     "transformers": ("float64",),
     "optax": ("float32", "float64"),  # float64 with jax_enable_x64
+    "timm": ("float64",),
 }
 """Dialect -> the precisions in which its framework computes lr; the first is the default."""
 
 SHORTENING = frozenset({"transformers", "optax"})
 """Dialects in which a warmup with ``compress`` is part of the schedule's own length."""
-MULTIPLYING = frozenset({"paddle", "paddleocr"})
+MULTIPLYING = frozenset({"paddle", "paddleocr", "timm"})
 """Dialects whose boundaries are products of epochs and steps in Python's floats: 1.1 epochs of 10
 steps are 11.000000000000002 steps, and lr changes at the step after."""
 
@@ -69,6 +71,8 @@ class Dialectal(ScheduleSpec):
     HAS_LENGTH: ClassVar[bool] = False
     """Whether the schedule has a length that a warmup with ``compress`` shortens, in dialects
     `SHORTENING`."""
+    STARTS_AT_LR: ClassVar[bool] = True
+    """Whether, in dialect timm without a warmup, the first update has the lr of the optimizer."""
 
     # Before all fields whose default depends on it: pydantic sets defaults in order of declaration.
     dialect: ScheduleDialect = "plain"
@@ -123,20 +127,23 @@ class Dialectal(ScheduleSpec):
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
-        if self.warmup is None or self.dialect not in SHORTENING:
-            return super().curve(lr, run)
-        if self.warmup.length == 0:
+        if self.warmup is not None and self.dialect in SHORTENING and self.warmup.length == 0:
             return self.without_rise(lr, run)
-        after, changes = self.warmup.after, {}
         if self.shortened:
-            after, length = self.without_warmup(run)
-            # A length of steps need not be whole here: no user has given it.
-            changes = {"length": length}
-        end = self.peak(lr) if self.warmup.end is None else self.warmup.end
-        warmup = self.warmup.model_copy(update={"after": after, "end": end})
-        return super(Dialectal, self.model_copy(update={**changes, "warmup": warmup})).curve(
-            lr, run
-        )
+            return super(Dialectal, self._shorter(run)).curve(lr, run)
+        curve = super().curve(lr, run)
+        if self.dialect != "timm" or self.warmup is not None or not self.STARTS_AT_LR:
+            return curve
+        # train.py never asks a scheduler for t = 0: the optimizer begins with its own lr.
+        return lambda t: np.where(t == 0, lr, curve(t))
+
+    def _shorter(self, run: RunLength) -> Self:
+        """Return the schedule without the part of its length that the warmup takes."""
+        assert self.warmup is not None
+        after, length = self.without_warmup(run)
+        # A length of steps need not be whole here: no user has given it.
+        warmup = self.warmup.model_copy(update={"after": after})
+        return self.model_copy(update={"length": length, "warmup": warmup})
 
     def without_rise(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule with a warmup of 0 steps."""
@@ -147,9 +154,9 @@ class Dialectal(ScheduleSpec):
         # A division by 0 is a division by 1 in transformers.
         return "delay", max(1, self.own_length(run) - self.warmup_span(run))
 
-    def behind_warmup(self, curve: Curve, run: RunLength) -> Curve:
+    def behind_warmup(self, curve: Curve, run: RunLength, *, end: float | None = None) -> Curve:
         """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
-        found = super().behind_warmup(curve, run)
+        found = super().behind_warmup(curve, run, end=end)
         if self.warmup is None or self.dialect != "optax":
             return found
         # join_schedules gives its parts one type, that of the rise.
@@ -159,6 +166,21 @@ class Dialectal(ScheduleSpec):
     def rounds_warmup(self) -> bool:
         """Whether a warmup that is not a whole number of steps is rounded, as in PaddleOCR."""
         return self.dialect == "paddleocr"
+
+    def _warmup_end(self, lr: float, curve: Curve, run: RunLength) -> float | None:
+        if self.dialect in SHORTENING:
+            return self.peak(lr)
+        if self.dialect != "timm":
+            return super()._warmup_end(lr, curve, run)
+        # timm rises to the lr of the optimizer, even where the schedule begins with another.
+        if self.warmup is None or not self.rises_to_curve or self.warmup.after == "delay":
+            return lr
+        return float(curve(np.asarray([float(self.warmup_span(run))]))[0])
+
+    @property
+    def rises_to_curve(self) -> bool:
+        """Whether, in dialect timm, a warmup with overlap rises to the curve at its end."""
+        return False
 
     def moment(self, duration: int | Epochs, run: RunLength) -> float:
         """Return *duration* in steps, with the rounding of the dialect's own product of floats."""

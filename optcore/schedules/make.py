@@ -123,10 +123,9 @@ def make_schedule(
         raise SpecError([Problem(dotted(p.path), p.message) for p in problems])
     if not isinstance(parsed, MetricDriven):
         return PlannedSchedule(_curve(parsed, lr, run))
-    state = parsed.state(lr)
+    state = parsed.state(lr, run)
     # Not parsed.curve(): that is the planned curve, in which no metric changes lr.
-    lr_now: Curve = lambda t: np.full_like(t, state.lr)  # noqa: E731
-    return MetricDrivenSchedule(parsed.behind_warmup(lr_now, run), state)
+    return MetricDrivenSchedule(parsed.following(state, run), state)
 
 
 def _curve(spec: ScheduleSpec, lr: float, run: RunLength) -> Curve:

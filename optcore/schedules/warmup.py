@@ -46,7 +46,9 @@ class Warmup(Spec):
                  compress  f((t - w) * T / (T - w))  the schedule is compressed to T - w steps
 
     With *toward* ``curve``, peak is f(t), the schedule's value at the step itself: an lr of 0.1 for
-    biases comes down to the curve while that of the weights, from 0, rises to it.
+    biases comes down to the curve while that of the weights, from 0, rises to it. In dialect timm
+    peak is the lr of the optimizer, even if f(0) is another value; for tanh with ``overlap`` it is
+    f(w).
 
     With ``delay``, a schedule as long as the run is cut off by the run's end; validation warns. In
     dialects transformers and optax, ``compress`` shortens a schedule's *length* by w, so that the
@@ -75,9 +77,9 @@ class Warmup(Spec):
     after: After | None = None
     """How the schedule continues after the warmup. The default is delay in dialects torch, paddle,
     paddleocr and keras, and for constant, exponential and one_cycle in dialects transformers and
-    optax. Otherwise it is delay for chain, cycle, cyclic, inverse_sqrt and noam, overlap for
-    greedy, multi_step, per_epoch, piecewise, plateau, step, values and wsd, and compress for the
-    rest."""
+    optax; it is overlap in dialect timm. Otherwise it is delay for chain, cycle, cyclic,
+    inverse_sqrt and noam, overlap for greedy, multi_step, per_epoch, piecewise, plateau, step,
+    values and wsd, and compress for the rest."""
     shape: Shape = "linear"
     """The shape of the rise from start to end."""
     end: float | None = Field(None, ge=0, json_schema_extra={"unit": "lr"})
@@ -136,7 +138,14 @@ class Warmup(Spec):
         return run.steps(self.length) if rounded else run.span(self.length)
 
     def before(
-        self, curve: Curve, run: RunLength, *, after: After, numbers: Numbers, rounded: bool = False
+        self,
+        curve: Curve,
+        run: RunLength,
+        *,
+        after: After,
+        numbers: Numbers,
+        rounded: bool = False,
+        end: float | None = None,
     ) -> Curve:
         """
         Return *curve* preceded by this warmup.
@@ -147,6 +156,8 @@ class Warmup(Spec):
             after: the default for the field `after`.
             numbers: the precision and rounding with which a linear rise is computed.
             rounded: whether the length is rounded to whole steps.
+            end: the end of the rise if the field `end` is null; None for the first value of
+                *curve*.
         """
         return warmup(
             curve,
@@ -155,7 +166,7 @@ class Warmup(Spec):
             after=self.after or after,
             total_steps=run.span(None),
             shape=self.shape,
-            end=self.end,
+            end=end if self.end is None else self.end,
             start_fraction=self.start_fraction,
             toward=self.toward,
             numbers=numbers,

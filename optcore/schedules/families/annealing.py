@@ -129,7 +129,7 @@ class Fall(Annealing, Dialectal):
         """Return *curve*, which begins at the step *begin*, or never if it has no steps."""
         if self.length == 0:
             return lambda t: np.asarray(curve(np.zeros_like(t)))
-        return held(curve, begin=run.span(self.begin))
+        return delayed(curve, begin=run.span(self.begin))
 
 
 def late(name: str, moment: int | Epochs, offset: float, run: RunLength) -> Iterator[str]:
@@ -147,9 +147,20 @@ def never(name: str, duration: int | Epochs | None) -> Iterator[str]:
         yield f"schedule.{name}: lr never leaves its first value, since {name} is 0 steps"
 
 
-def held(curve: Curve, *, begin: float) -> Curve:
+def delayed(curve: Curve, *, begin: float) -> Curve:
     """Return f(t) = curve(max(t - begin, 0))."""
     return curve if begin == 0 else lambda t: curve(np.maximum(t - begin, 0.0))
+
+
+def no_k_decay(spec: Dialectal, k_decay: float) -> None:
+    """Raise an error if *spec* is in a dialect whose framework has no k-decay, and has one."""
+    if k_decay != 1 and spec.dialect not in ("plain", "timm"):
+        reject(
+            ["k_decay"],
+            f"k_decay must be 1 in dialect {spec.dialect}, which has none; use plain or timm, "
+            f"got {k_decay}",
+            k_decay,
+        )
 
 
 def between(lr: float, end: float, end_fraction: float | None, numbers: Numbers) -> Curve:

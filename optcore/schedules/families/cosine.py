@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
-from optcore.schedules.families.annealing import Annealing, between
+from optcore.schedules.families.annealing import Annealing, between, no_k_decay
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import SINGLE, Single, from_table
 from optcore.spec.duration import Duration, RunLength, counted
@@ -28,7 +28,8 @@ class Cosine(Annealing, Dialectal):
         past_end rise:  f(t) = e + (lr - e) * (1 + cos(pi * t / length)) / 2
 
     With *num_cycles*, pi becomes 2 * pi * num_cycles; with *exponent*, the fraction of the height
-    becomes ((1 + cos(...)) / 2) ** exponent.
+    becomes ((1 + cos(...)) / 2) ** exponent; with *k_decay* k, t ** k / length ** k stands for
+    t / length.
 
     After *length*, lr rises again in torch, Paddle and transformers, with a period of 2 * length;
     in TF, Keras, MindSpore and optax lr stays at its end. TF, Keras and optax call end_fraction
@@ -40,7 +41,8 @@ class Cosine(Annealing, Dialectal):
         tf.compat.v1.train.cosine_decay; Keras 3.15.1 CosineDecay; MindSpore 2.10 CosineDecayLR
         and cosine_decay_lr; PaddleOCR Cosine; transformers 5.24 get_cosine_schedule_with_warmup
         and get_cosine_with_min_lr_schedule_with_warmup; optax 0.2.8 cosine_decay_schedule and
-        warmup_cosine_decay_schedule.
+        warmup_cosine_decay_schedule; timm 1.0.31 CosineLRScheduler (with cycles: `cycle`).
+        Zhang and Li, k-decay, 2020. https://arxiv.org/abs/2004.05909
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -52,10 +54,13 @@ class Cosine(Annealing, Dialectal):
         "tf1",
         "transformers",
         "optax",
+        "timm",
     )
     HAS_LENGTH: ClassVar[bool] = True
+    LATER: ClassVar[frozenset[str]] = frozenset({"num_cycles", "exponent", "k_decay"})
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
+        "k_decay 2": {"k_decay": 2.0},
         "length 200, past_end rise": {"length": 200, "past_end": "rise"},
         "end_fraction 0.3": {"end_fraction": 0.3},
         "num_cycles 1.5": {"num_cycles": 1.5},
@@ -71,6 +76,14 @@ class Cosine(Annealing, Dialectal):
     """The number of waves in length: 0.5 is one fall, 1.5 is a fall, a rise and a fall."""
     exponent: float = Field(1.0, gt=0, le=1000)
     """The exponent of the wave: above 1, lr falls earlier."""
+    k_decay: float = Field(1.0, gt=0, le=1000)
+    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
+    dialects plain and timm."""
+
+    @model_validator(mode="after")
+    def _k_decay_exists(self) -> Self:
+        no_k_decay(self, self.k_decay)
+        return self
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning if lr rises again before the run ends."""
@@ -100,6 +113,7 @@ class Cosine(Annealing, Dialectal):
             past_end=self.past_end,
             num_cycles=self.num_cycles,
             exponent=self.exponent,
+            k_decay=self.k_decay,
             numbers=self.numbers,
             **ends,
         )
@@ -174,9 +188,14 @@ def cosine(
     past_end: Literal["hold", "rise"] = "hold",
     num_cycles: float = 0.5,
     exponent: float = 1.0,
+    k_decay: float = 1.0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2."""
+    """
+    Return f(t) = end + (lr - end) * (1 + cos(pi * min(t, length) / length)) / 2.
+
+    With *k_decay*, t and length are raised to that power first.
+    """
     lr_at = between(lr, end, end_fraction, numbers)
     # Twice 0.5 is exactly 1, so that one fall is computed with pi itself.
     pi, n, half, one = numbers(np.pi * (2 * num_cycles)), numbers(length), numbers(0.5), numbers(1)
@@ -185,7 +204,9 @@ def cosine(
 
     def f(t: Array) -> Array:
         at = numbers.steps(np.minimum(t, length) if past_end == "hold" else t)
-        if numbers.sines and numbers.single:
+        if k_decay != 1:
+            wave = np.cos(pi * at**k_decay / length**k_decay)
+        elif numbers.sines and numbers.single:
             # MindSpore 2.10's CosineDecayLR computes a sine; its lists, in float64, a cosine.
             wave = numbers.sin(pi * (at / n + half))
         else:

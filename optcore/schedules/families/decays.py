@@ -18,7 +18,7 @@ from optcore.schedules.base import (
     finite_power,
 )
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
-from optcore.schedules.families.annealing import held, late, never
+from optcore.schedules.families.annealing import delayed, late, never
 from optcore.schedules.families.piecewise import constant
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import Single, from_table
@@ -115,7 +115,7 @@ class Exponential(Decay):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         if self.rate == 0 or self.every == 0:
             return constant(lr=lr, numbers=self.numbers)
-        curve = held(self._decay(lr, run), begin=run.span(self.begin))
+        curve = delayed(self._decay(lr, run), begin=run.span(self.begin))
         if self.end is None:
             return curve
         end, stop = self.numbers(self.end), np.maximum if self.rate < 1 else np.minimum

@@ -66,8 +66,9 @@ class Greedy(MetricDriven):
                 self.min_lr,
             )
 
-    def state(self, lr: float) -> MetricDrivenLr:
+    def state(self, lr: float, run: RunLength) -> MetricDrivenLr:
         """Return the state before the first observation, when the learning rate is *lr*."""
+        del run
         return GreedyLr(self, lr)
 
 

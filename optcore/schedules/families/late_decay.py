@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step
+from optcore.schedules.base import Example, RunProblem, Variants, at_least_a_step, rounded
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
 from optcore.schedules.families.annealing import Annealing, between
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
 from optcore.schedules.warmup import After
-from optcore.spec.duration import Moment, RunLength, counted
+from optcore.spec.duration import Duration, Moment, RunLength, counted
 from optcore.spec.errors import reject
 
 
@@ -40,7 +40,7 @@ class Rex(Annealing):
         return rex(lr=lr, length=run.span(self.length), **self._ends())
 
 
-Shape = Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square"]
+Shape = Literal["linear", "cosine", "one_minus_sqrt", "one_minus_square", "power", "exponential"]
 
 
 class WarmupStableDecay(Annealing, Dialectal):
@@ -48,24 +48,40 @@ class WarmupStableDecay(Annealing, Dialectal):
     A constant lr, then a fall to *end* over the last *decay* steps; with a warmup, a trapezoid.
 
     Writing x for (t - (length - decay)) / decay, limited to 0..1, and e for *end*, or for
-    lr * *end_fraction* if that is given::
+    lr * *end_fraction* if that is given, and s(t) for lr, or with a *stable_power* p for
+    max(lr * (1 + t / timescale) ** -p, e)::
 
-        linear           f(t) = e + (lr - e) * (1 - x)
-        cosine           f(t) = e + (lr - e) * (1 + cos(pi * x)) / 2
-        one_minus_sqrt   f(t) = e + (lr - e) * (1 - sqrt(x))
-        one_minus_square f(t) = e + (lr - e) * (1 - x ** 2)
+        linear           f(t) = e + (s(t) - e) * (1 - x)
+        cosine           f(t) = e + (s(t) - e) * (1 + cos(pi * x)) / 2
+        one_minus_sqrt   f(t) = e + (s(t) - e) * (1 - sqrt(x))
+        one_minus_square f(t) = e + (s(t) - e) * (1 - x ** 2)
+        power            f(t) = e + (s(t) - e) * (1 - x ** decay_power)
+        exponential      f(t) = e + (s(t) - e) * (r ** x - r) / (1 - r),  r = decay_ratio
 
     With *num_cycles*, the pi of the cosine becomes 2 * pi * num_cycles; lr is e from t = length on.
-    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall.
+    In dialect transformers, a *decay* longer than *length* begins in the middle of its fall. timm
+    rounds *decay* to whole steps, and so does its dialect.
 
     References:
         Hu et al., MiniCPM, 2024, section 4. https://arxiv.org/abs/2404.06395
         Hagele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training
         Durations, 2024 (1 - sqrt). https://arxiv.org/abs/2405.18392
-        transformers 5.24 get_wsd_schedule.
+        transformers 5.24 get_wsd_schedule; timm 1.0.31 WSDLRScheduler (length and decay after a
+        warmup with delay), sched wsd and rsqrt (stable_power 0.5).
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers",)
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers", "timm")
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {
+            "dialect",
+            "precision",
+            "num_cycles",
+            "decay_power",
+            "decay_ratio",
+            "stable_power",
+            "timescale",
+        }
+    )
     # The fall ends with the run: a warmup takes its steps from the constant part.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"decay": 100, "warmup": {"length": 40}}
@@ -75,18 +91,43 @@ class WarmupStableDecay(Annealing, Dialectal):
     decay: Moment
     """How long the fall takes, which is the last part of length; may be 0 in dialect
     transformers."""
-    shape: Shape = by_dialect("linear", transformers="cosine")
+    shape: Shape = by_dialect("linear", transformers="cosine", timm="one_minus_sqrt")
     """The shape of the fall."""
     num_cycles: float = Field(0.5, gt=0, le=1e6)
     """The number of waves in the fall, where its shape is cosine: 0.5 is one fall."""
+    decay_power: float = Field(0.5, gt=0, le=1000)
+    """The exponent of shape power."""
+    decay_ratio: float = Field(0.1, gt=0, lt=1)
+    """The part of lr to which shape exponential falls before it is stretched to reach the end."""
+    stable_power: float = Field(0.0, ge=0, le=1000)
+    """The exponent with which lr falls before and during the decay: 0 for a constant lr, 0.5 for
+    an inverse square root."""
+    timescale: Duration | None = None
+    """The time after which stable_power has divided lr by 2 ** stable_power; null for the length
+    of the warmup."""
 
     @model_validator(mode="after")
-    def _only_a_cosine_has_cycles(self) -> Self:
-        if self.num_cycles != 0.5 and self.shape != "cosine":  # noqa: PLR2004
+    def _numbers_have_a_use(self) -> Self:
+        for name, used in (
+            ("num_cycles", self.shape == "cosine"),
+            ("decay_power", self.shape == "power"),
+            ("decay_ratio", self.shape == "exponential"),
+            ("timescale", self.stable_power != 0),
+        ):
+            value = getattr(self, name)
+            if not used and value != type(self).model_fields[name].default:
+                needed = "stable_power" if name == "timescale" else "shape"
+                rule = f"{name} has no effect with {needed} {getattr(self, needed)}"
+                reject([name], f"{rule}, got {value}", value)
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_timescale(self) -> Self:
+        if self.stable_power and self.timescale is None and self.warmup is None:
             reject(
-                ["num_cycles"],
-                f"num_cycles must be 0.5 unless shape is cosine, got {self.num_cycles}",
-                self.num_cycles,
+                ["timescale"],
+                "timescale is required where stable_power is given without a warmup, got null",
+                None,
             )
         return self
 
@@ -107,8 +148,9 @@ class WarmupStableDecay(Annealing, Dialectal):
         if self.dialect == "transformers":
             return
         yield from at_least_a_step("decay", self.decay, run)
+        yield from at_least_a_step("timescale", self.timescale, run)
         length = run.span(self.length)
-        decay = run.span(self.decay)
+        decay = self._decay_span(run)
         if decay > length:
             yield RunProblem(
                 ("decay",),
@@ -117,8 +159,10 @@ class WarmupStableDecay(Annealing, Dialectal):
             )
 
     def warnings_in(self, run: RunLength) -> Iterator[str]:
-        """Also yield a warning if the fall begins before the run or during the warmup."""
+        """Also yield a warning if *decay* is rounded, or the fall begins during the warmup."""
         yield from super().warnings_in(run)
+        if self.dialect == "timm":
+            yield from rounded("decay", self.decay, run)
         stable = run.span(self.length) - run.span(self.decay)
         if self.dialect == "transformers" and stable < self.num_warmup_steps(run):
             yield (
@@ -134,11 +178,18 @@ class WarmupStableDecay(Annealing, Dialectal):
         return warmup_stable_decay(
             lr=lr,
             length=run.span(self.length),
-            decay=run.span(self.decay),
-            shape=self.shape,
-            num_cycles=self.num_cycles,
+            decay=self._decay_span(run),
+            left=remaining(self.shape, self.num_cycles, self.decay_power, self.decay_ratio),
+            stable_power=self.stable_power,
+            timescale=self._timescale(run),
             **self._ends(),
         )
+
+    def _decay_span(self, run: RunLength) -> float:
+        return run.steps(self.decay) if self.dialect == "timm" else run.span(self.decay)
+
+    def _timescale(self, run: RunLength) -> float:
+        return self.warmup_span(run) if self.timescale is None else run.span(self.timescale)
 
 
 def rex(*, lr: float, length: float, end: float = 0.0, end_fraction: float | None = None) -> Curve:
@@ -158,25 +209,46 @@ def warmup_stable_decay(
     lr: float,
     length: float,
     decay: float,
-    shape: Shape,
-    num_cycles: float = 0.5,
+    left: Curve,
+    stable_power: float = 0.0,
+    timescale: float = 1.0,
     end: float = 0.0,
     end_fraction: float | None = None,
 ) -> Curve:
-    """Return f(t) = lr up to t = length - decay, then a fall to the end value at t = length."""
-    lr_at = between(lr, end, end_fraction, DOUBLE)
-    wave = np.pi * (2 * num_cycles)
+    """
+    Return f(t) = s(t) up to t = length - decay, then a fall to the end value at t = length.
 
-    def left(x: Array) -> Array:
-        if shape == "cosine":
-            return np.asarray((1 + np.cos(wave * x)) / 2)
-        if shape == "one_minus_sqrt":
-            return np.asarray(1 - np.sqrt(x))
-        return 1 - (x if shape == "linear" else x * x)
+    *left* gives the part of the fall (1..0) that remains when the part x (0..1) of *decay* is over.
+    """
+    lr_at = between(lr, end, end_fraction, DOUBLE)
+    floor = end if end_fraction is None else lr * end_fraction
 
     def f(t: Array) -> Array:
         # A fall without steps is not divided by: its x is used at no step.
         x = np.clip((t - (length - decay)) / (decay or 1), 0.0, 1.0)
-        return lr_at(np.where(t < length, left(x), 0.0))
+        rest = np.where(t < length, left(x), 0.0)
+        if not stable_power:
+            return lr_at(rest)
+        stable = np.maximum(lr * (1 + t / timescale) ** -stable_power, floor)
+        falls = (x > 0) | (t >= length)
+        # As timm: before the decay s(t) itself, which floor + (s(t) - floor) would round.
+        return np.asarray(np.where(falls, floor + (stable - floor) * rest, stable))
 
     return f
+
+
+def remaining(shape: Shape, num_cycles: float, power: float, ratio: float) -> Curve:
+    """Return the function that gives the remaining part of the fall, from 1 to 0."""
+    match shape:
+        case "cosine":
+            wave = np.pi * (2 * num_cycles)
+            return lambda x: np.asarray((1 + np.cos(wave * x)) / 2)
+        case "one_minus_sqrt":
+            return lambda x: 1 - np.sqrt(x)
+        case "one_minus_square":
+            return lambda x: 1 - x * x
+        case "power":
+            return lambda x: np.asarray(1 - x**power)
+        case "exponential":
+            return lambda x: np.asarray((ratio**x - ratio) / (1 - ratio))
+    return lambda x: 1 - x

@@ -1,4 +1,4 @@
-"""Schedules that change one inner schedule: cycle, scale, clamp, noise, per_epoch and shift."""
+"""Schedules that change one inner schedule: scale, clamp, per_epoch and shift."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from optcore.schedules.base import (
     Example,
@@ -18,10 +18,8 @@ from optcore.schedules.base import (
     Variants,
     at_least_a_step,
     below,
-    finite_power,
 )
-from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
-from optcore.schedules.numerics.random import normal
+from optcore.schedules.numerics.numbers import Curve
 from optcore.schedules.warmup import After
 from optcore.spec.duration import Duration, RunLength
 from optcore.spec.errors import reject
@@ -71,44 +69,6 @@ class Modifier(ScheduleSpec):
         return self.schedule.curve(lr, self.inner(run))
 
 
-class Cycle(Modifier):
-    """
-    A schedule that is repeated every *length* steps.
-
-    Writing i for floor(t / length), the number of completed repetitions::
-
-        f(t) = schedule(t - i * length) * factor ** i
-
-    References:
-        timm 1.0.31 cycle_mul = 1, cycle_decay; optax 0.2.8 sgdr_schedule.
-    """
-
-    # A repetition has its own length, and the first repetition must be complete.
-    AFTER: ClassVar[After] = "delay"
-    EXAMPLE: ClassVar[Example] = {"schedule": {"kind": "rex"}, "length": 100, "factor": 0.7}
-
-    kind: Literal["cycle"]
-    length: Duration
-    """The length of one repetition, after which the schedule starts again."""
-    factor: float = Field(1.0, gt=0)
-    """The ratio of the lr in each repetition to the lr in the previous repetition."""
-
-    def inner(self, run: RunLength) -> RunLength:
-        """Return the length of one repetition."""
-        return RunLength.of_part(run.span(self.length), run.steps_per_epoch)
-
-    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *length* comes to 0 steps, or if lr overflows during the run."""
-        yield from super().problems_in(run)
-        yield from at_least_a_step("length", self.length, run)
-        times = run.total_steps / run.span(self.length)
-        yield from finite_power("factor", self.factor, times)
-
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        length = run.span(self.length)
-        return cycle(self._inner_curve(lr, run), length=length, factor=self.factor)
-
-
 class Scaled(Modifier):
     """
     A schedule multiplied by a constant factor.
@@ -154,49 +114,6 @@ class Clamp(Modifier):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return clamp(self._inner_curve(lr, run), low=self.min, high=self.max)
-
-
-class Noise(Modifier):
-    """
-    A schedule with random noise; the noise at a given step is always the same.
-
-    Writing z(seed, t) for a standard normal number that depends only on seed and t, and n for
-    std * z(seed, t), limited to the range -limit..limit::
-
-        t <  begin:  f(t) = schedule(t)
-        t >= begin:  f(t) = schedule(t) * (1 + n)
-
-    A resumed run gets the same lr.
-
-    References:
-        timm 1.0.31 lr_noise (there the seed is noise_seed + t).
-    """
-
-    EXAMPLE: ClassVar[Example] = {"schedule": COSINE, "std": 0.05, "begin": 100}
-
-    kind: Literal["noise"]
-    std: float = Field(ge=0, le=10)
-    """The standard deviation of the noise, relative to lr."""
-    limit: float = Field(0.67, ge=0, le=1)
-    """The largest change of lr by the noise, relative to lr."""
-    seed: int = Field(0, ge=0, lt=2**63)
-    """The seed of the noise."""
-    begin: Duration | None = None
-    """The first step with noise; null for the first step of the run."""
-
-    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Yield also a beginning after no steps, which null says."""
-        yield from super().problems_in(run)
-        yield from at_least_a_step("begin", self.begin, run)
-
-    def _formula(self, lr: float, run: RunLength) -> Curve:
-        return noise(
-            self._inner_curve(lr, run),
-            std=self.std,
-            limit=self.limit,
-            seed=self.seed,
-            begin=0 if self.begin is None else run.span(self.begin),
-        )
 
 
 class PerEpoch(Modifier):
@@ -272,18 +189,6 @@ class Shift(Modifier):
         return shift(self._inner_curve(lr, run), by=run.span(self.by))
 
 
-def cycle(curve: Curve, *, length: float, factor: float) -> Curve:
-    """Return f(t) = curve(t mod length) * factor ** floor(t / length)."""
-
-    def f(t: Array) -> Array:
-        again = np.floor(t / length)
-        # Not below 0: for a length that is not whole, the product may be rounded up.
-        lr = curve(np.maximum(t - again * length, 0.0))
-        return lr if factor == 1 else lr * DOUBLE.power(factor, again)
-
-    return f
-
-
 def scale(curve: Curve, *, factor: float) -> Curve:
     """Return f(t) = curve(t) * factor."""
     return lambda t: curve(t) * factor
@@ -292,17 +197,6 @@ def scale(curve: Curve, *, factor: float) -> Curve:
 def clamp(curve: Curve, *, low: float, high: float | None) -> Curve:
     """Return f(t) = min(max(curve(t), low), high)."""
     return lambda t: np.clip(curve(t), low, high)
-
-
-def noise(curve: Curve, *, std: float, limit: float, seed: int, begin: float) -> Curve:
-    """Return f(t) = curve(t), multiplied by 1 + n from *begin* on; n is the noise in `Noise`."""
-
-    def f(t: Array) -> Array:
-        # timm draws again until |n| < limit; here each step has one draw, which is clipped.
-        relative = np.clip(std * normal(seed, t), -limit, limit)
-        return np.asarray(curve(t) * (1 + np.where(t < begin, 0.0, relative)))
-
-    return f
 
 
 def per_epoch(curve: Curve, *, steps_per_epoch: int) -> Curve:

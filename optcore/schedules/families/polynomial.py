@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import (
     Example,
@@ -15,10 +15,11 @@ from optcore.schedules.base import (
     Variants,
 )
 from optcore.schedules.dialects import ScheduleDialect, by_dialect
-from optcore.schedules.families.annealing import Fall, between
+from optcore.schedules.families.annealing import Fall, between, no_k_decay
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
 from optcore.schedules.numerics.recursion import SINGLE, Single, products
 from optcore.spec.duration import RunLength, counted
+from optcore.spec.errors import reject
 
 
 class Polynomial(Fall):
@@ -30,8 +31,9 @@ class Polynomial(Fall):
         f(t) = e + (lr - e) * (1 - min(t, length) / length) ** power
         cycle: f(t) = e + (lr - e) * (1 - t / (k * length)) ** power, k = max(1, ceil(t / length))
 
-    With *cycle*, lr is at its end at t = k * length and restarts one step later. The fall begins at
-    the step *begin*; before it, lr is constant.
+    With *k_decay* d, t ** d / length ** d stands for t / length. With *cycle*, lr is at its end at
+    t = k * length and restarts one step later. The fall begins at the step *begin*; before it, lr
+    is constant.
 
     References:
         torch 2.13 PolynomialLR (no end, no cycle); Paddle 3.3.1 PolynomialDecay; TF 2.21
@@ -39,7 +41,7 @@ class Polynomial(Fall):
         PolynomialDecayLR and polynomial_decay_lr; PaddleOCR Linear and DecayLearningRate (which
         ignores its end_lr: the end is always 0); transformers 5.24
         get_polynomial_decay_schedule_with_warmup; optax 0.2.8 polynomial_schedule (begin is
-        transition_begin).
+        transition_begin); timm 1.0.31 PolyLRScheduler (its cycles: `cycle`).
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
@@ -51,7 +53,9 @@ class Polynomial(Fall):
         "tf1",
         "transformers",
         "optax",
+        "timm",
     )
+    LATER: ClassVar[frozenset[str]] = frozenset({"begin", "k_decay"})
     EXAMPLE: ClassVar[Example] = {"power": 2.0}
     VARIANTS: ClassVar[Variants] = {
         "begin 100": {"power": 2.0, "begin": 100},
@@ -62,11 +66,29 @@ class Polynomial(Fall):
     kind: Literal["polynomial"]
     end: Rate = by_dialect(0.0, paddle=1e-4, keras=1e-4, tf1=1e-4, transformers=1e-7, ge=0)
     """The lr at the end of the fall, as an absolute value."""
-    power: float = Field(1.0, gt=0, le=1000)
+    power: float = by_dialect(1.0, timm=0.5, gt=0, le=1000)
     """The exponent: 1 gives a straight line, and above 1 the fall is fast at first."""
     cycle: bool = False
     """Whether lr restarts after each length, from a lower value and more slowly each time,
     instead of staying at its end."""
+    k_decay: float = Field(1.0, gt=0, le=1000)
+    """The exponent of the part of length that is over: above 1 lr falls later, below 1 earlier. In
+    dialects plain and timm."""
+
+    @model_validator(mode="after")
+    def _k_decay_exists(self) -> Self:
+        no_k_decay(self, self.k_decay)
+        return self
+
+    @model_validator(mode="after")
+    def _k_decay_has_one_fall(self) -> Self:
+        if self.cycle and self.k_decay != 1:
+            reject(
+                ["k_decay"],
+                f"k_decay must be 1 where cycle is true, got {self.k_decay}",
+                self.k_decay,
+            )
+        return self
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
         """Also yield a problem for a run in which transformers divides by 0."""
@@ -99,6 +121,7 @@ class Polynomial(Fall):
             length=length,
             power=self.power,
             cycle=self.cycle,
+            k_decay=self.k_decay,
             numbers=self.numbers,
             **self._ends(),
         )
@@ -112,9 +135,14 @@ def polynomial(
     end_fraction: float | None = None,
     power: float = 1.0,
     cycle: bool = False,
+    k_decay: float = 1.0,
     numbers: Numbers = DOUBLE,
 ) -> Curve:
-    """Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power."""
+    """
+    Return f(t) = end + (lr - end) * (1 - min(t, length) / length) ** power.
+
+    With *k_decay*, t and length are raised to that power first.
+    """
     lr_at = between(lr, end, end_fraction, numbers)
     n, one, exponent = numbers(length), numbers(1), numbers(power)
 
@@ -127,6 +155,8 @@ def polynomial(
             at, whole = np.minimum(at, n), n
         # TF1's graph optimizer turns only divisions by a constant into products.
         part = at / whole if cycle else numbers.share(at, n)
+        if k_decay != 1:
+            part = at**k_decay / length**k_decay
         return lr_at(numbers.power(one - part, exponent))
 
     return f

@@ -175,7 +175,7 @@ def cosine_restarts(
     pi, half, one, scale = numbers(np.pi), numbers(0.5), numbers(1), numbers(m_mul)
 
     def f(t: Array) -> Array:
-        cycle, since, span = _cycle(numbers.steps(t), length, t_mul, edges, numbers)
+        cycle, since, span = cycle_of(numbers.steps(t), length, t_mul, edges, numbers)
         height = half if m_mul == 1 else half * numbers.power(scale, cycle)
         # TF divides before it multiplies, the other frameworks after.
         angle = pi * since / span if end_fraction is None else pi * (since / span)
@@ -217,7 +217,7 @@ LEAST_TABLED = 1.01
 """The smallest t_mul with which the cycles of even the longest run fit into a small table."""
 
 
-def _cycle(
+def cycle_of(
     t: Array, length: float, t_mul: float, edges: str, numbers: Numbers
 ) -> tuple[Array, Array, Any]:
     """

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, Rate, ScheduleSpec
 from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
-from optcore.schedules.numerics.numbers import Curve
+from optcore.schedules.families.noise import PlateauNoise
+from optcore.schedules.numerics.numbers import Array, Curve
 from optcore.schedules.warmup import After
 from optcore.spec.duration import RunLength
+from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "train_loss"]
@@ -52,8 +54,12 @@ class MetricDriven(ScheduleSpec):
         )
 
     @abstractmethod
-    def state(self, lr: float) -> MetricDrivenLr:
+    def state(self, lr: float, run: RunLength) -> MetricDrivenLr:
         """Return the state before the first observation, when the learning rate is *lr*."""
+
+    def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
+        """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
+        return self.behind_warmup(lambda t: np.full_like(t, state.lr), run)
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return lambda t: np.full_like(t, lr)  # all that is known of lr before the run
@@ -74,13 +80,25 @@ class Plateau(MetricDriven, Dialectal):
     During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
     all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
 
+    In dialect timm lr changes once per epoch, in a warmup too; the observations of the epochs of
+    the warmup are ignored (one per epoch), and *noise* changes the lr of an epoch, not the lr that
+    is reduced.
+
     References:
         torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau; transformers 5.24
         get_reduce_on_plateau_schedule, which is torch's; optax 0.2.8 contrib.reduce_on_plateau
-        (threshold is rtol, threshold_abs atol, mean_of accumulation_size; eps is 0).
+        (threshold is rtol, threshold_abs atol, mean_of accumulation_size; eps is 0); timm 1.0.31
+        PlateauLRScheduler.
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "transformers", "optax")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
+        "torch",
+        "paddle",
+        "transformers",
+        "optax",
+        "timm",
+    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"threshold_abs", "mean_of", "noise"})
     # No trajectory of mindspore.experimental's ReduceLROnPlateau was recorded to compare with.
     ONLY_DOUBLE: ClassVar[bool] = True
     EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.5}
@@ -102,10 +120,46 @@ class Plateau(MetricDriven, Dialectal):
     """The lowest value to which the schedule reduces lr."""
     in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
     """Whether observations during the cooldown update the best value (remember) or not (ignore)."""
+    noise: PlateauNoise | None = None
+    """Noise in dialect timm; null for none."""
 
-    def state(self, lr: float) -> MetricDrivenLr:
+    @model_validator(mode="after")
+    def _noise_is_of_timm(self) -> Self:
+        if self.noise is not None and self.dialect != "timm":
+            reject(["noise"], f"noise must be null in dialect {self.dialect}", None)
+        return self
+
+    def state(self, lr: float, run: RunLength) -> MetricDrivenLr:
         """Return the state before the first observation, when the learning rate is *lr*."""
-        return PlateauLr(self, lr)
+        if self.dialect != "timm":
+            return PlateauLr(self, lr)
+        return TimmPlateauLr(self, lr, ignored=math.floor(self._warmup_epochs(run)))
+
+    def curve(self, lr: float, run: RunLength) -> Curve:
+        """Return the planned lr: what is known before the run."""
+        return self.following(self.state(lr, run), run)
+
+    def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
+        """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
+        if self.dialect != "timm":
+            return super().following(state, run)
+        length, n = self._warmup_epochs(run), run.steps_per_epoch
+        # A metric may change state.lr in the rise only after it: the rise is to the first lr.
+        start, end = 0.0, state.first_lr
+        if self.warmup is not None:
+            start, end = self.warmup.start, end if self.warmup.end is None else self.warmup.end
+
+        def of_epoch(t: Array) -> Array:
+            rise = start + (end - start) * np.minimum(t / max(length, 1e-300), 1.0)
+            return np.where(t < length, rise, state.lr)
+
+        noisy: Curve = of_epoch
+        if self.noise is not None:
+            noisy = self.noise.on(of_epoch, first=math.floor(length) + 1)
+        return lambda t: noisy(np.floor(t / n))
+
+    def _warmup_epochs(self, run: RunLength) -> float:
+        return self.warmup_span(run) / run.steps_per_epoch
 
 
 class MetricDrivenLr(ABC):
@@ -185,7 +239,7 @@ class MetricDrivenLr(ABC):
 class PlateauLr(MetricDrivenLr):
     """The state of a `Plateau` schedule."""
 
-    COUNTERS = ("bad", "cooling")
+    COUNTERS: tuple[str, ...] = ("bad", "cooling")
     spec: Plateau
     bad: int
     cooling: int
@@ -263,6 +317,24 @@ class PlateauLr(MetricDrivenLr):
             lower = max(self.lr * spec.factor, spec.min_lr)
             if self.lr - lower > spec.eps:
                 self.lr = lower
+
+
+class TimmPlateauLr(PlateauLr):
+    """The state of a `Plateau` schedule in dialect timm, which ignores the first observations."""
+
+    COUNTERS = ("bad", "cooling", "skipped")
+    skipped: int
+
+    def __init__(self, spec: MetricDriven, lr: float, *, ignored: int) -> None:
+        super().__init__(spec, lr)
+        self.ignored = ignored
+
+    def observe(self, value: float) -> None:
+        """Record the next *value* of the metric, or only that there was one in the warmup."""
+        if self.skipped < self.ignored:
+            self.skipped += 1
+        else:
+            super().observe(value)
 
 
 def plain(value: float) -> float | str:

@@ -27,11 +27,14 @@ class Step(Dialectal):
 
         f(t) = lr * gamma ** floor(t / every)
 
+    timm computes t // every of Python's floats, which is one less than t / every where a product
+    such as 5 * 2.6 is a little above 13, and so does its dialect.
+
     References:
-        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step.
+        torch 2.13 StepLR; Paddle 3.3.1 StepDecay; PaddleOCR Step; timm 1.0.31 StepLRScheduler.
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr", "timm")
     # The stairs begin at steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"every": {"epochs": 4}, "gamma": 0.6}
@@ -60,8 +63,10 @@ class Step(Dialectal):
             )
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
-        make = recursive_step if self.recursive else step
-        return make(lr=lr, every=self.moment(self.every, run), gamma=self.gamma)
+        every = self.moment(self.every, run)
+        if self.recursive:
+            return recursive_step(lr=lr, every=every, gamma=self.gamma)
+        return step(lr=lr, every=every, gamma=self.gamma, floor_divides=self.dialect == "timm")
 
 
 class MultiStep(Dialectal):
@@ -70,15 +75,17 @@ class MultiStep(Dialectal):
 
     ::
 
-        f(t) = lr * gamma ** (number of milestones <= t)
+        f(t)       = lr * gamma ** (number of milestones <= t)
+        timm: f(t) = lr * gamma ** (number of milestones <= t + 1)
 
-    A milestone given twice counts twice.
+    A milestone given twice counts twice. timm is one step early on purpose, and so is its dialect.
 
     References:
-        torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay.
+        torch 2.13 MultiStepLR; Paddle 3.3.1 MultiStepDecay; PaddleOCR MultiStepDecay; timm 1.0.31
+        MultiStepLRScheduler.
     """
 
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr")
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "paddleocr", "timm")
     # The stairs begin at steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
     EXAMPLE: ClassVar[Example] = {"milestones": [100, 300], "gamma": 0.3}
@@ -118,11 +125,15 @@ class MultiStep(Dialectal):
     def _formula(self, lr: float, run: RunLength) -> Curve:
         make = recursive_multi_step if self.recursive else multi_step
         milestones = [self.moment(milestone, run) for milestone in self.milestones]
-        return make(lr=lr, milestones=milestones, gamma=self.gamma)
+        early = 1 if self.dialect == "timm" else 0
+        at = [milestone - early for milestone in milestones]
+        return make(lr=lr, milestones=at, gamma=self.gamma)
 
 
-def step(*, lr: float, every: float, gamma: float) -> Curve:
-    """Return f(t) = lr * gamma ** floor(t / every)."""
+def step(*, lr: float, every: float, gamma: float, floor_divides: bool = False) -> Curve:
+    """Return f(t) = lr * gamma ** floor(t / every), or t // every if *floor_divides*."""
+    if floor_divides:
+        return lambda t: lr * DOUBLE.power(gamma, t // every)
     return lambda t: lr * DOUBLE.power(gamma, np.floor(t / every))
 
 

@@ -1,4 +1,4 @@
-"""Hyperbolic-tangent decay."""
+"""A hyperbolic tangent from lr down to an end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from optcore.schedules.base import Example, Variants
+from optcore.schedules.dialects import Dialectal, ScheduleDialect
 from optcore.schedules.families.annealing import Annealing, between
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve
 from optcore.spec.duration import RunLength
 from optcore.spec.errors import reject
 
 
-class Tanh(Annealing):
+class Tanh(Annealing, Dialectal):
     """
     A hyperbolic tangent from lr down to *end*: flat, steep, flat.
 
@@ -27,9 +28,11 @@ class Tanh(Annealing):
     References:
         Hsueh et al., Stochastic Gradient Descent with Hyperbolic-Tangent Decay, 2019.
         https://arxiv.org/abs/1806.01593
-        timm 1.0.31 TanhLRScheduler.
+        timm 1.0.31 TanhLRScheduler (its cycles: `cycle`).
     """
 
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("timm",)
+    LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision"})
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {"upper 6": {"upper": 6.0}}
 
@@ -48,6 +51,11 @@ class Tanh(Annealing):
                 self.upper,
             )
         return self
+
+    @property
+    def rises_to_curve(self) -> bool:
+        """Whether a warmup rises to the curve: True, as in timm's TanhLRScheduler."""
+        return True
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return tanh(

@@ -64,7 +64,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "exponential", "rate": 0.9, "every": 0},
         "every",
-        "every must be at least 1, got 0",
+        "every must be at least 1 step, got 0 steps",
     ),
     (
         {"kind": "exponential", "rate": 0.9, "every": {"epochs": 0.01}},
@@ -94,8 +94,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cosine", "dialect": "kears"},
         "dialect",
-        "dialect must be one of plain, torch, paddle, paddleocr, mindspore, keras, tf1, got "
-        "'kears'; did you mean 'keras'?",
+        "dialect must be one of plain, torch, paddle, paddleocr, mindspore, keras, tf1, "
+        "transformers, optax, got 'kears'; did you mean 'keras'?",
     ),
     (
         {"kind": "one_cycle", "dialect": "keras"},

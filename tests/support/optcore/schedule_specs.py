@@ -158,10 +158,22 @@ def modifier(kind: str, fields: Specs, inner: Specs) -> Specs:
 
 
 MODIFIERS: dict[str, Specs] = {
-    "cycle": fields({"length": st.integers(12, 30)}, factor=FACTOR),
+    "cycle": fields(
+        {"length": st.integers(12, 30)},
+        factor=FACTOR,
+        t_mul=st.floats(1, 3),
+        floor=st.floats(0, 1e-7),
+        cycles=st.integers(1, 3),
+        dialect=st.sampled_from(["plain", "timm"]),
+    ),
     "scale": fields({"factor": st.floats(0, 2)}),
     "clamp": fields(min=st.floats(0, 0.1), max=st.floats(0.2, 1)),
-    "noise": fields({"std": st.floats(0, 1)}, seed=st.integers(0, 2**40), begin=DURATION),
+    "noise": fields(
+        {"std": st.floats(0, 1)},
+        seed=st.integers(0, 2**40),
+        begin=DURATION,
+        dialect=st.sampled_from(["plain", "timm"]),
+    ),
     "per_epoch": fields(),
     "shift": fields({"by": st.integers(1, 20)}),
 }

@@ -13,6 +13,7 @@ from tests.support.optcore.schedule_words.paddle import paddle
 from tests.support.optcore.schedule_words.paddleocr import paddleocr
 from tests.support.optcore.schedule_words.shared import Params, Translated, without
 from tests.support.optcore.schedule_words.tensorflow import keras, tf1
+from tests.support.optcore.schedule_words.timm import timm
 from tests.support.optcore.schedule_words.torch import momentum_of, torch_schedule
 from tests.support.optcore.schedule_words.transformers import transformers
 
@@ -20,9 +21,27 @@ __all__ = ["Translated", "momentum_of", "translated"]
 
 
 def translated(
-    framework: str, name: str, params: Params, *, drive: str, steps: int, single: bool = False
+    framework: str,
+    name: str,
+    params: Params,
+    *,
+    drive: str,
+    steps: int,
+    single: bool = False,
+    per_epoch: int = 1,
 ) -> Translated:
-    """Return our words for a schedule of which the first *steps* values were recorded."""
+    """
+    Return our words for a schedule of which the first *steps* values were recorded.
+
+    Args:
+        framework: the framework that computed them.
+        name: its class or function.
+        params: the arguments.
+        drive: how it was asked for the values.
+        steps: how many were recorded.
+        single: whether they are of float32.
+        per_epoch: updates in an epoch.
+    """
     if framework == "transformers":
         return transformers(name, params)
     if framework == "optax":
@@ -40,6 +59,8 @@ def translated(
         return paddle(name, params, steps, closed=drive == "step(epoch)")
     if framework == "paddleocr":
         return paddleocr(name, params)
+    if framework == "timm":
+        return timm(name, params, steps=steps, updates_per_epoch=per_epoch)
     if framework == "keras":
         return keras(name, params)
     assert framework == "tf1", framework

@@ -1,0 +1,198 @@
+"""A schedule with random noise: noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from optcore.schedules.base import (
+    Example,
+    RunProblem,
+    Variants,
+    at_least_a_step,
+)
+from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
+from optcore.schedules.families.modifiers import COSINE, Modifier
+from optcore.schedules.numerics.mersenne import normal_within, uniform
+from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.schedules.numerics.random import normal
+from optcore.spec.base import Spec
+from optcore.spec.duration import MAX_STEPS, Duration, RunLength, counted
+from optcore.spec.errors import reject
+
+
+class Noise(Modifier, Dialectal):
+    """
+    A schedule with random noise; the noise at a given step is always the same.
+
+    Writing z(seed, t) for a standard normal number that depends only on seed and t::
+
+        begin <= t < end:  f(t) = schedule(t) * (1 + n)
+        else:              f(t) = schedule(t)
+
+        plain:  n = std * z(seed, t), limited to the range -limit..limit
+        timm:   n = std * z, the first z of torch's generator seeded with seed + t for which
+                abs(std * z) < limit; none at t = 0
+
+    With *distribution* uniform, in dialect timm, n is the first number of that generator, in
+    -limit..limit. A resumed run gets the same lr.
+
+    References:
+        timm 1.0.31 lr_noise (begin and end are its range), noise_std, noise_pct (limit) and
+        noise_seed.
+    """
+
+    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("timm",)
+    LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision", "end", "distribution"})
+    STARTS_AT_LR: ClassVar[bool] = False
+    EXAMPLE: ClassVar[Example] = {"schedule": COSINE, "std": 0.05, "begin": 100}
+    VARIANTS: ClassVar[Variants] = {
+        "dialect timm, end 300": {
+            "schedule": COSINE,
+            "dialect": "timm",
+            "std": 0.05,
+            "begin": 100,
+            "end": 300,
+        }
+    }
+
+    kind: Literal["noise"]
+    std: float = Field(ge=0, le=10)
+    """The standard deviation of the noise, relative to lr; timm's default is 1."""
+    limit: float = Field(0.67, ge=0, le=1)
+    """The largest change of lr by the noise, relative to lr."""
+    seed: int = by_dialect(0, timm=42, ge=0, lt=2**63)
+    """The seed of the noise."""
+    begin: Duration | None = None
+    """The first step with noise; null for the first step of the run."""
+    end: Duration | None = None
+    """The first step without noise again; null for noise to the end of the run."""
+    distribution: Literal["normal", "uniform"] = "normal"
+    """Whether the noise is normal or, in dialect timm, uniform; std then has no effect."""
+
+    @model_validator(mode="after")
+    def _draws_end(self) -> Self:
+        if self.distribution == "uniform" and self.dialect != "timm":
+            rule = f"distribution must be normal in dialect {self.dialect}, got uniform"
+            reject(["distribution"], rule, self.distribution)
+        # Drawn again until it is small enough: with less, nearly every number is too large.
+        if self.dialect == "timm" and not max(self.std / 100, 1e-300) <= self.limit:
+            reject(
+                ["limit"],
+                f"limit must be positive and at least a hundredth of std in dialect timm, which "
+                f"draws until the noise is below it, got {self.limit} for std {self.std}",
+                self.limit,
+            )
+        return self
+
+    def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
+        """Also yield a problem if noise begins after 0 steps, which null says, or ends before."""
+        yield from super().problems_in(run)
+        yield from at_least_a_step("begin", self.begin, run)
+        begin = 0 if self.begin is None else self.moment(self.begin, run)
+        if self.end is not None and self.moment(self.end, run) <= begin:
+            yield RunProblem(
+                ("end",),
+                f"end must be after begin, got {run.in_words(self.end)} after "
+                f"{counted(begin, 'step')}",
+                self.end,
+            )
+
+    def cost(self, run: RunLength) -> int:
+        """Return the cost, which is higher in dialect timm, where each step seeds a generator."""
+        # Measured: 5 to 15 s for a million steps, 200 times as long as a cosine.
+        return super().cost(run) + (200 * run.total_steps if self.dialect == "timm" else 0)
+
+    def _formula(self, lr: float, run: RunLength) -> Curve:
+        begin = 0 if self.begin is None else self.moment(self.begin, run)
+        end = math.inf if self.end is None else self.moment(self.end, run)
+        inner = self._inner_curve(lr, run)
+        if self.dialect == "timm":
+            return timm_noise(
+                inner,
+                std=self.std if self.distribution == "normal" else None,
+                limit=self.limit,
+                seed=self.seed,
+                begin=max(begin, 1),
+                end=end,
+            )
+        return noise(inner, std=self.std, limit=self.limit, seed=self.seed, begin=begin, end=end)
+
+
+class PlateauNoise(Spec):
+    """
+    The noise of timm's PlateauLRScheduler: as `Noise` in dialect timm, with t in epochs.
+
+    References:
+        timm 1.0.31 noise_range_t (begin and end), noise_std, noise_pct (limit), noise_seed.
+    """
+
+    std: float = Field(1.0, ge=0, le=10)
+    """The standard deviation of the noise, relative to lr."""
+    limit: float = Field(0.67, gt=0, le=1)
+    """The bound of the noise, relative to lr, at least a hundredth of std."""
+    seed: int = Field(42, ge=0, lt=2**63)
+    """The seed of the noise."""
+    begin: int | None = Field(None, ge=1, le=MAX_STEPS)
+    """The first epoch with noise; null for the first."""
+    end: int | None = Field(None, ge=1, le=MAX_STEPS)
+    """The first epoch without noise again; null for noise to the end of the run."""
+    distribution: Literal["normal", "uniform"] = "normal"
+    """Whether the noise is normal or uniform; std then has no effect."""
+
+    @model_validator(mode="after")
+    def _draws_end(self) -> Self:
+        if self.std > 100 * self.limit:
+            rule = "limit must be at least a hundredth of std"
+            reject(["limit"], f"{rule}, got {self.limit} for std {self.std}", self.limit)
+        return self
+
+    def on(self, curve: Curve, *, first: int) -> Curve:
+        """Return *curve* with the noise, from the epoch *first* on at the earliest."""
+        return timm_noise(
+            curve,
+            std=self.std if self.distribution == "normal" else None,
+            limit=self.limit,
+            seed=self.seed,
+            begin=max(first, self.begin or 0),
+            end=math.inf if self.end is None else self.end,
+        )
+
+
+def noise(
+    curve: Curve, *, std: float, limit: float, seed: int, begin: float, end: float = math.inf
+) -> Curve:
+    """Return curve(t), multiplied by 1 + n from *begin* to *end*; n is the noise in `Noise`."""
+
+    def f(t: Array) -> Array:
+        # timm draws again until |n| < limit; here each step has one draw, which is clipped.
+        relative = np.clip(std * normal(seed, t), -limit, limit)
+        return np.asarray(curve(t) * (1 + np.where((t < begin) | (t >= end), 0.0, relative)))
+
+    return f
+
+
+def timm_noise(
+    curve: Curve, *, std: float | None, limit: float, seed: int, begin: float, end: float
+) -> Curve:
+    """Return *curve* with timm's noise from *begin* to *end*; an *std* of None is uniform noise."""
+
+    def f(t: Array) -> Array:
+        lr = np.array(curve(t), np.float64)
+        noisy = (t >= begin) & (t < end)
+        # Once per step: a curve of epochs has each of them many times.
+        steps, at = np.unique(t[noisy].astype(np.uint64), return_inverse=True)
+        seeds = steps + np.uint64(seed)
+        if std is None:
+            drawn = 2 * (uniform(seeds) - 0.5) * limit
+        else:
+            drawn = normal_within(seeds, std=std, limit=limit)
+        # In timm's order of operations.
+        lr[noisy] += lr[noisy] * drawn[at]
+        return lr
+
+    return f

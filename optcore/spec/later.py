@@ -1,0 +1,30 @@
+"""Specs that have got fields since release 0.2.0, and are written as before without them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from optcore.spec.base import Spec
+
+
+class LaterSpec(Spec):
+    """Base class for specs whose JSON leaves out the fields in `LATER` that have their default."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after release 0.2.0. JSON leaves them out where they have their default, so
+    that what 0.2.0 could say has the JSON, and so the digest, that it had there."""
+
+    @model_serializer(mode="wrap")
+    # A return type here would stand in the JSON Schema in place of the fields.
+    def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+        dumped: dict[str, Any] = dump(self)
+        for name in self.LATER & dumped.keys():
+            if getattr(self, name) == self._default(name):
+                del dumped[name]
+        return dumped
+
+    def _default(self, name: str) -> object:
+        field = type(self).model_fields[name]
+        return field.get_default(call_default_factory=True, validated_data=dict(self))
