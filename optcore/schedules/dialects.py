@@ -127,7 +127,8 @@ class Dialectal(ScheduleSpec):
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
-        if self.warmup is not None and self.dialect in SHORTENING and self.warmup.length == 0:
+        shortening = self.warmup is not None and self.dialect in SHORTENING
+        if shortening and self.warmup_span(run) == 0:
             return self.without_rise(lr, run)
         if self.shortened:
             return super(Dialectal, self._shorter(run)).curve(lr, run)

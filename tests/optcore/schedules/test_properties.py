@@ -171,10 +171,13 @@ MOMENTS = {
     ("linear", "begin"),
     ("polynomial", "begin"),
     ("exponential", "begin"),
+    ("noise", "end"),
 }
 """Points of the run, which may lie between two steps."""
+NEEDED: dict[tuple[str, str], dict[str, Any]] = {("wsd", "timescale"): {"stable_power": 0.5}}
+"""What must be given with a field."""
 TOO_SHORT = [
-    {"kind": kind, **cls.EXAMPLE, name: SHORT}
+    {"kind": kind, **cls.EXAMPLE, **NEEDED.get((kind, name), {}), name: SHORT}
     for kind, cls in SCHEDULES.items()
     for name, field in cls.model_fields.items()
     if "Epochs" in str(field.annotation) and (kind, name) not in MOMENTS
