@@ -159,8 +159,14 @@ def test_a_job_that_was_accepted_with_a_precision_of_no_effect_is_still_read() -
 
 
 SHORT = {"epochs": 0.01}
-MOMENTS = {("piecewise", "boundaries"), ("multi_step", "milestones"), ("chain", "boundaries")}
-"""Points of the run, which may lie between two steps."""
+MOMENTS = {
+    ("piecewise", "boundaries"),
+    ("multi_step", "milestones"),
+    ("chain", "boundaries"),
+    ("noise", "end"),
+    ("wsd", "timescale"),
+}
+"""Points of the run, which may lie between two steps, and a field that needs another."""
 TOO_SHORT = [
     {"kind": kind, **cls.EXAMPLE, name: SHORT}
     for kind, cls in SCHEDULES.items()

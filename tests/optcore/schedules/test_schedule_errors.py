@@ -19,7 +19,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"kind": "cosine", "lenght": 5},
         "lenght",
         "unknown field 'lenght'; did you mean 'length'? (known: kind, warmup, dialect, precision, "
-        "length, end, end_fraction, past_end)",
+        "length, end, end_fraction, past_end, k_decay)",
     ),
     (
         {"kind": "piecewise", "boundaries": [20, 20], "values": [1.0, 0.5, 0.1]},
@@ -94,7 +94,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "cosine", "dialect": "kears"},
         "dialect",
-        "dialect must be one of plain, torch, paddle, paddleocr, mindspore, keras, tf1, got "
+        "dialect must be one of plain, torch, paddle, paddleocr, mindspore, keras, tf1, timm, got "
         "'kears'; did you mean 'keras'?",
     ),
     (
