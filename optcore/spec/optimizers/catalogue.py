@@ -43,9 +43,9 @@ AnyOptimizer = Annotated[
     | Adafactor
     | Adagrad
     | Adam
+    | AdamWeightDecay
     | Adamax
     | AdamW
-    | AdamWeightDecay
     | Adan
     | AdEmaMix
     | Adopt
