@@ -232,9 +232,9 @@ def warmup_stable_decay(
         if not stable_power:
             return lr_at(rest)
         stable = np.maximum(lr * (1 + t / timescale) ** -stable_power, floor)
-        falls = (x > 0) | (t >= length)
+        over = (x > 0) | (t >= length)
         # As timm: before the decay s(t) itself, which floor + (s(t) - floor) would round.
-        return np.asarray(np.where(falls, floor + (stable - floor) * rest, stable))
+        return np.asarray(np.where(over, floor + (stable - floor) * rest, stable))
 
     return f
 

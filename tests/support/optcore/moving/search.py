@@ -1,4 +1,4 @@
-"""Looks for a spec in which a field has an effect: in the specs given, then with other fields moved."""
+"""Looks for a spec in which a field has an effect: those given, then with other fields moved."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Search(Generic[Parsed]):
                 fields |= dict(self._fields(tried[0], ()))
         return [self._found(path, bases, fields) for path in fields]
 
-    def _found(self, path: Path, bases: Sequence[dict[str, Any]], fields: dict[Path, FieldInfo]) -> Found:
+    def _found(
+        self, path: Path, bases: Sequence[dict[str, Any]], fields: dict[Path, FieldInfo]
+    ) -> Found:
         accepted = False
         for base in bases:
             some, effective = self._moves(base, path, fields[path])

@@ -97,5 +97,7 @@ def put(data: Any, path: Sequence[str | int], value: Any) -> Any:
     if not path:
         return value
     copy = dict(data) if isinstance(data, Mapping) else list(data)
-    copy[path[0]] = put(copy.get(path[0], {}) if isinstance(copy, dict) else copy[path[0]], path[1:], value)
+    copy[path[0]] = put(
+        copy.get(path[0], {}) if isinstance(copy, dict) else copy[path[0]], path[1:], value
+    )
     return copy
