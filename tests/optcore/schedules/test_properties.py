@@ -126,7 +126,8 @@ def test_behind_a_warmup_is_the_schedule_itself(
         spec = {"timescale": 50, **spec}
     alone, warm = made(spec, lr), made({**spec, "warmup": warmup}, lr)
 
-    t = np.arange(length, TOTAL)
+    # Without a warmup, the first update in dialect timm has the lr of the optimizer.
+    t = np.arange(length + (spec.get("dialect") == "timm"), TOTAL)
     expected = alone(t - length if after == "delay" else t)
     assert warm(t).tolist() == expected.tolist()
     if spec.get("dialect") == "optax":  # computes a rise from its end
