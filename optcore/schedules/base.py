@@ -195,7 +195,7 @@ class ScheduleSpec(LaterSpec, ABC):
         if self.warmup is None:
             return
         given = self.warmup.length
-        if given == 0 and not self.warmup_may_be_empty:
+        if run.span(given) == 0 and not self.warmup_may_be_empty:
             message = f"length must be at least 1 step, got {run.in_words(given)}"
             yield RunProblem(("warmup", "length"), message, given)
         # Compressed to no steps, the schedule would be divided by 0.
@@ -254,7 +254,7 @@ class ScheduleSpec(LaterSpec, ABC):
 
 
 def at_least_a_step(
-    name: str, duration: int | Epochs | None, run: RunLength
+    name: str, duration: int | Epochs | Share | None, run: RunLength
 ) -> Iterator[RunProblem]:
     """Yield a problem if *duration*, the value of the field *name*, is at most half a step."""
     if duration is not None and run.steps(duration) < 1:

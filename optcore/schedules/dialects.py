@@ -127,7 +127,8 @@ class Dialectal(ScheduleSpec):
 
     def curve(self, lr: float, run: RunLength) -> Curve:
         """Return the schedule, with its warmup, as a function of t for the learning rate *lr*."""
-        if self.warmup is not None and self.dialect in SHORTENING and self.warmup.length == 0:
+        shortening = self.warmup is not None and self.dialect in SHORTENING
+        if shortening and self.warmup_span(run) == 0:
             return self.without_rise(lr, run)
         if self.shortened:
             return super(Dialectal, self._shorter(run)).curve(lr, run)
@@ -157,9 +158,9 @@ class Dialectal(ScheduleSpec):
     def behind_warmup(self, curve: Curve, run: RunLength, *, end: float | None = None) -> Curve:
         """Return *curve* preceded by the warmup, or *curve* itself if there is no warmup."""
         found = super().behind_warmup(curve, run, end=end)
-        if self.warmup is None or self.dialect != "optax":
+        if self.warmup is None or self.dialect != "optax" or self.STATEFUL:
             return found
-        # join_schedules gives its parts one type, that of the rise.
+        # join_schedules gives its parts one type, that of the rise; a plateau is not joined.
         return lambda t: found(t).astype(np.float32)
 
     @property

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from optcore.schedules.numerics.numbers import DOUBLE, Array, Curve, Numbers
-from optcore.spec.base import Spec
 from optcore.spec.duration import MomentOrShare, RunLength
 from optcore.spec.errors import reject
+from optcore.spec.later import LaterSpec
 
 After = Literal["delay", "overlap", "compress"]
 Shape = Literal[
@@ -26,7 +26,7 @@ Shape = Literal[
 ]
 
 
-class Warmup(Spec):
+class Warmup(LaterSpec):
     """
     A rise to the schedule's first value, over the first steps of the run.
 
@@ -62,6 +62,8 @@ class Warmup(Spec):
         warmup_cosine_decay_schedule. one_minus_sqrt: transformers 5.24 get_wsd_schedule. toward
         curve: the warmup of Ultralytics YOLOv5.
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"start_fraction", "toward"})
 
     length: MomentOrShare
     """The length of the rise, in steps, epochs or a share of the run (``{"fraction": 0.1}``); with

@@ -84,6 +84,13 @@ MomentOrShare = Annotated[
     Discriminator(_form_or_share),
 ]
 """A point in the run, or ``{"fraction": 0.1}``, a tenth of the run."""
+DurationOrShare = Annotated[
+    Annotated[Steps, Tag(f"{TAG}steps")]
+    | Annotated[Epochs, Tag(f"{TAG}epochs")]
+    | Annotated[Share, Tag(f"{TAG}share")],
+    Discriminator(_form_or_share),
+]
+"""A duration, or ``{"fraction": 0.1}``, a tenth of the run."""
 
 
 class RunLength(NamedTuple):

@@ -17,8 +17,7 @@ class LaterSpec(Spec):
     that what 0.2.0 could say has the JSON, and so the digest, that it had there."""
 
     @model_serializer(mode="wrap")
-    # A return type here would stand in the JSON Schema in place of the fields.
-    def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+    def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
         for name in self.LATER & dumped.keys():
             if getattr(self, name) == self._default(name):

@@ -76,6 +76,7 @@ class Exponential(Decay):
     # optax's transition_steps does not contain the warmup.
     AFTERS: ClassVar[Mapping[str, After]] = {"optax": "delay"}
     ONLY_SINGLE: ClassVar[bool] = True
+    LATER: ClassVar[frozenset[str]] = frozenset({"begin", "end"})
     EXAMPLE: ClassVar[Example] = {"rate": 0.5, "every": 100}
     VARIANTS: ClassVar[Variants] = {
         "staircase": {"rate": 0.5, "every": 100, "staircase": True},

@@ -13,7 +13,7 @@ from optcore.schedules.base import Example, RunProblem, at_least_a_step
 from optcore.schedules.dialects import Dialectal, ScheduleDialect
 from optcore.schedules.numerics.numbers import Array, Curve
 from optcore.schedules.warmup import After, Warmup
-from optcore.spec.duration import Duration, Epochs, RunLength
+from optcore.spec.duration import Duration, DurationOrShare, Epochs, RunLength, Share
 
 
 class Noam(Dialectal):
@@ -57,7 +57,7 @@ class Noam(Dialectal):
         return noam(lr=lr, d_model=self.d_model, warmup_steps=run.span(self.warmup_steps))
 
 
-def _timescale(data: dict[str, Any]) -> int | Epochs:
+def _timescale(data: dict[str, Any]) -> int | Epochs | Share:
     """Return the default of `InverseSqrt.timescale` in a spec with the fields *data*."""
     warmup = data.get("warmup")
     if data.get("dialect") == "transformers" and isinstance(warmup, Warmup):
@@ -82,10 +82,11 @@ class InverseSqrt(Dialectal):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("transformers",)
     # After a delaying warmup of w = timescale steps, f(t) is the usual lr * sqrt(w / t).
     AFTER: ClassVar[After] = "delay"
+    LATER: ClassVar[frozenset[str]] = frozenset({"dialect", "precision"})
     EXAMPLE: ClassVar[Example] = {"timescale": 50, "warmup": {"length": 50}}
 
     kind: Literal["inverse_sqrt"]
-    timescale: Duration = Field(
+    timescale: DurationOrShare = Field(
         default_factory=_timescale,
         json_schema_extra={"defaults": {"plain": 10_000, "transformers": None}},
     )

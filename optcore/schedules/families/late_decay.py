@@ -143,12 +143,14 @@ class WarmupStableDecay(Annealing, Dialectal):
         return {"start": data.get("end", 0.0)}
 
     def problems_in(self, run: RunLength) -> Iterator[RunProblem]:
-        """Also yield a problem if *decay* comes to 0 steps or is longer than *length*."""
+        """Also yield a problem if a duration comes to 0 steps, or *decay* exceeds *length*."""
         yield from super().problems_in(run)
+        if self.stable_power:
+            scale = self.warmup.length if self.warmup and not self.timescale else self.timescale
+            yield from at_least_a_step("timescale", scale, run)
         if self.dialect == "transformers":
             return
         yield from at_least_a_step("decay", self.decay, run)
-        yield from at_least_a_step("timescale", self.timescale, run)
         length = run.span(self.length)
         decay = self._decay_span(run)
         if decay > length:
@@ -230,9 +232,9 @@ def warmup_stable_decay(
         if not stable_power:
             return lr_at(rest)
         stable = np.maximum(lr * (1 + t / timescale) ** -stable_power, floor)
-        falls = (x > 0) | (t >= length)
+        over = (x > 0) | (t >= length)
         # As timm: before the decay s(t) itself, which floor + (s(t) - floor) would round.
-        return np.asarray(np.where(falls, floor + (stable - floor) * rest, stable))
+        return np.asarray(np.where(over, floor + (stable - floor) * rest, stable))
 
     return f
 

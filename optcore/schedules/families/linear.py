@@ -40,6 +40,7 @@ class Linear(Fall):
     """
 
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ("torch", "paddle", "transformers", "optax")
+    LATER: ClassVar[frozenset[str]] = frozenset({"begin"})
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
         "start_fraction 0.3, end 1": {"start_fraction": 0.3, "end": 1.0}

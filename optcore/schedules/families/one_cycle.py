@@ -54,6 +54,7 @@ class OneCycle(Dialectal):
     AFTERS: ClassVar[Mapping[str, After]] = {"optax": "delay"}
     # mindspore.experimental has no OneCycleLR to copy.
     ONLY_DOUBLE: ClassVar[bool] = True
+    LATER: ClassVar[frozenset[str]] = frozenset({"pct_final"})
     EXAMPLE: ClassVar[Example] = {}
     VARIANTS: ClassVar[Variants] = {
         "three phases, linear": {"three_phase": True, "shape": "linear"}

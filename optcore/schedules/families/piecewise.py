@@ -72,7 +72,7 @@ class Constant(Dialectal):
     def warnings_in(self, run: RunLength) -> Iterator[str]:
         """Also yield a warning for a warmup of 0 steps in dialect optax."""
         yield from super().warnings_in(run)
-        empty = self.warmup is not None and self.warmup.length == 0
+        empty = self.warmup is not None and self.warmup_span(run) == 0
         if self.dialect == "optax" and empty:
             yield "schedule.warmup.length: lr never leaves start, since length is 0 steps"
 
@@ -126,6 +126,7 @@ class Piecewise(Dialectal):
     )
     # Boundaries are steps of the run, which a warmup must not move.
     AFTER: ClassVar[After] = "overlap"
+    LATER: ClassVar[frozenset[str]] = frozenset({"interpolation"})
     EXAMPLE: ClassVar[Example] = {"boundaries": [100, {"epochs": 12}], "values": [1.0, 0.4, 0.1]}
 
     kind: Literal["piecewise"]

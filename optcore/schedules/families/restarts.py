@@ -47,6 +47,7 @@ class CosineRestarts(Annealing, Dialectal):
         "transformers",
     )
     HAS_LENGTH: ClassVar[bool] = True
+    LATER: ClassVar[frozenset[str]] = frozenset({"num_cycles"})
     EXAMPLE: ClassVar[Example] = {"length": 60, "t_mul": 2.0}
     VARIANTS: ClassVar[Variants] = {
         "m_mul 0.6": {"length": 100, "m_mul": 0.6},

@@ -143,19 +143,16 @@ class Plateau(MetricDriven, Dialectal):
         """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
         if self.dialect != "timm":
             return super().following(state, run)
-        length, n = self._warmup_epochs(run), run.steps_per_epoch
+        n = run.steps_per_epoch
         # A metric may change state.lr in the rise only after it: the rise is to the first lr.
-        start, end = 0.0, state.first_lr
-        if self.warmup is not None:
-            start, end = self.warmup.start, end if self.warmup.end is None else self.warmup.end
+        curve = self.behind_warmup(lambda t: np.full_like(t, state.lr), run, end=state.first_lr)
 
-        def of_epoch(t: Array) -> Array:
-            rise = start + (end - start) * np.minimum(t / max(length, 1e-300), 1.0)
-            return np.where(t < length, rise, state.lr)
+        def of_epoch(epoch: Array) -> Array:
+            return curve(epoch * n)
 
         noisy: Curve = of_epoch
         if self.noise is not None:
-            noisy = self.noise.on(of_epoch, first=math.floor(length) + 1)
+            noisy = self.noise.on(of_epoch, first=math.floor(self._warmup_epochs(run)) + 1)
         return lambda t: noisy(np.floor(t / n))
 
     def _warmup_epochs(self, run: RunLength) -> float:

@@ -139,10 +139,9 @@ def _power(base: Any, exponent: Any, zero: float) -> Any:  # noqa: ANN401
 
 def _native_power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
     """Return *base* ** *exponent* as powf of the C library computes it."""
-    left = np.asarray(base, np.float32)
+    left, right = np.broadcast_arrays(np.float32(base), np.float32(exponent))
     # As a full array: numpy turns a single exponent of 2 into a product, of 0.5 into a root.
-    right = np.array(np.broadcast_to(np.asarray(exponent, np.float32), np.shape(base)))
-    return np.power(left, right if np.ndim(base) else np.asarray(exponent, np.float32))
+    return np.power(left, np.array(right))
 
 
 # Results up to half the smallest positive number are rounded to 0: 2 ** -1075 is e ** -745.1 in

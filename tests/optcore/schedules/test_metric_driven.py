@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 import optcore
@@ -71,3 +72,13 @@ def test_the_state_is_json_and_complete(kind: str) -> None:
 def test_the_state_of_another_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="state must have at_floor, bad, best, good, lr, recent"):
         greedy().load_state_dict({"lr": 0.1})
+
+
+def test_the_warmup_of_plateau_in_dialect_timm_has_the_shape_and_start_that_are_given() -> None:
+    warmup = {"length": {"epochs": 4}, "shape": "square", "start_fraction": 0.5}
+    spec = {"kind": "plateau", "dialect": "timm", "warmup": warmup}
+
+    schedule = optcore.make_schedule(spec, lr=1.0, total_steps=12, steps_per_epoch=2)
+
+    lrs = [0.5, 0.53125, 0.625, 0.78125, 1.0, 1.0]
+    assert schedule(np.arange(12)).tolist() == [lr for lr in lrs for _ in range(2)]

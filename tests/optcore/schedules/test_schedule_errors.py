@@ -19,7 +19,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"kind": "cosine", "lenght": 5},
         "lenght",
         "unknown field 'lenght'; did you mean 'length'? (known: kind, warmup, dialect, precision, "
-        "length, end, end_fraction, past_end, num_cycles, exponent)",
+        "length, end, end_fraction, past_end, num_cycles, exponent, k_decay)",
     ),
     (
         {"kind": "piecewise", "boundaries": [20, 20], "values": [1.0, 0.5, 0.1]},
@@ -95,7 +95,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         {"kind": "cosine", "dialect": "kears"},
         "dialect",
         "dialect must be one of plain, torch, paddle, paddleocr, mindspore, keras, tf1, "
-        "transformers, optax, got 'kears'; did you mean 'keras'?",
+        "transformers, optax, timm, got 'kears'; did you mean 'keras'?",
     ),
     (
         {"kind": "one_cycle", "dialect": "keras"},

@@ -123,6 +123,7 @@ SIMPLE: dict[str, Specs] = {
 STATEFUL = {"plateau", "greedy"}
 NONE: Specs = st.just({})
 CYCLES = fields({"num_cycles": st.floats(0.3, 9)})
+K_DECAY = fields(k_decay=st.floats(0.1, 3))
 BETWEEN = fields(None, interpolation=st.sampled_from(["none", "linear", "cosine"]))
 OF_SOME_DIALECTS: dict[tuple[str, str], Specs] = {
     ("cosine_restarts", "transformers"): CYCLES,
@@ -130,7 +131,13 @@ OF_SOME_DIALECTS: dict[tuple[str, str], Specs] = {
     ("piecewise", "plain"): BETWEEN,
     ("piecewise", "paddle"): BETWEEN,
     ("piecewise", "optax"): BETWEEN,
+    ("cosine", "plain"): K_DECAY,
+    ("cosine", "timm"): K_DECAY,
     ("wsd", "transformers"): fields(None, decay=st.integers(0, 60)),
+    ("wsd", "timm"): fields(
+        {"stable_power": st.floats(0.1, 2), "timescale": DURATION},
+        shape=st.sampled_from(["power", "exponential"]),
+    ),
 }
 """Fields that not every dialect of a schedule has, or that not every dialect can do without."""
 

@@ -128,7 +128,7 @@ def piecewise(params: Params, both: Spec) -> tuple[Spec, float]:
 
 
 def one_cycle(name: str, params: Params, both: Spec) -> tuple[Spec, float]:
-    three = {"pct_final": 0.85} if name == "linear_onecycle_schedule" else {}
+    three: Params = {"pct_final": 0.85} if name == "linear_onecycle_schedule" else {}
     length, lr, start, div, last, *final = take(
         params,
         transition_steps=...,
