@@ -32,7 +32,7 @@ class Share(Spec):
     ::
 
         up:    ceil(fraction * steps of the run)
-        down:  floor(fraction * steps of the run)
+        down:  floor(fraction * steps of the run), but 2 where that is 1, as in Axolotl
 
     References:
         up: transformers 5.24 TrainingArguments(warmup_steps < 1); down: Axolotl 0.15 warmup_ratio.
@@ -47,7 +47,9 @@ class Share(Spec):
         """Return the share of *total_steps*."""
         round_it = math.ceil if self.rounding == "up" else math.floor
         # One product of float64 numbers, as in both frameworks: 0.1 * 30 is 3.0000000000000004.
-        return round_it(self.fraction * total_steps)
+        steps = round_it(self.fraction * total_steps)
+        # Axolotl's own rule, after it has rounded.
+        return 2 if self.rounding == "down" and steps == 1 else steps
 
 
 # A function chooses the form. For a plain union, pydantic would report what is wrong with each

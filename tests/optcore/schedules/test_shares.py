@@ -16,6 +16,8 @@ from optcore.spec.errors import SpecError
         ({"fraction": 0.03}, 100, 3),
         ({"fraction": 0.1, "rounding": "down"}, 203, 20),
         ({"fraction": 0.29, "rounding": "down"}, 100, 28),
+        # Axolotl warms up for 2 steps where its warmup would be 1.
+        ({"fraction": 0.1, "rounding": "down"}, 13, 2),
     ],
 )
 def test_a_share_is_a_number_of_steps(share: dict[str, object], total: int, steps: int) -> None:
