@@ -8,7 +8,6 @@ state by name, for checkpoints, or in torch's format, for ``load_state_dict``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -78,11 +77,12 @@ def _new_state(
     if taken := RESERVED & first_values.keys():
         raise ValueError(f"no slot of {update.kind} may be called {', '.join(sorted(taken))}")
     whose = f"{update.kind} in dialect {update.dialect}"
-    if rule.shapes is not None or rule.by_rows:
+    of_shape = rule.shapes
+    if of_shape is not None or rule.by_rows:
         return PerTensorState(
             named,
             first_values,
-            shapes=None if rule.shapes is None else partial(rule.shapes, numbers=numbers),
+            shapes=None if of_shape is None else lambda shape: of_shape(shape, numbers),
             takes_sparse=rule.by_rows,
             whose=whose,
             multi_precision=update.multi_precision,
