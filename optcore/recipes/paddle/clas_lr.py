@@ -116,15 +116,15 @@ def _piecewise_by_rule(lr: Block, within: str, epochs: float | None) -> None:
         return
     peak = lr.number("learning_rate")
     moments: list[float] = [*range(0, int(epochs), EVERY)]
-    falls = [peak * (0.1**i) for i in range(len(moments))]
+    levels = [peak * (0.1**i) for i in range(len(moments))]
     if len(moments) == 1:
-        moments, falls = [epochs], [peak, peak]
+        moments, levels = [epochs], [peak, peak]
     else:
         moments = moments[1:]
     rule = f"PaddleClas divides it by 10 every {EVERY} epochs where Piecewise has a learning_rate"
     lr.converted("learning_rate", "optimizer.lr", peak)
     lr.converted("learning_rate", f"{within}.boundaries", [at(each) for each in moments])
-    lr.converted("learning_rate", f"{within}.values", falls, reason=rule)
+    lr.converted("learning_rate", f"{within}.values", levels, reason=rule)
     for key in ("decay_epochs", "values"):
         lr.ignored(key, "PaddleClas replaces it where Piecewise has a learning_rate")
 
