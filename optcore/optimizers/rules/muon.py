@@ -42,7 +42,7 @@ NS_SCHEDULES: Mapping[str, tuple[tuple[float, float, float], ...]] = {
         (1.8749999923301852, -1.2499999836060613, 0.374999991275876),
     ),
 }
-"""Coefficients (a, b, c) of each iteration, as timm has them; the last ones go on."""
+"""Coefficients (a, b, c) of each iteration, as timm has them; the last ones are repeated."""
 
 
 def muon(

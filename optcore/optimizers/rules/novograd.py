@@ -77,8 +77,8 @@ def novograd(
 
 
 def _float32_mean(norm_sq: Tensor, square: Tensor, beta2: float) -> Tensor:
-    kept = norm_sq.float().mul_(beta2)
-    mean = (kept.to(square.dtype) + (1 - beta2) * square).float()
+    scaled = norm_sq.float().mul_(beta2)
+    mean = (scaled.to(square.dtype) + (1 - beta2) * square).float()
     return torch.where(norm_sq == 0, square.float(), mean).to(norm_sq.dtype)
 
 

@@ -69,10 +69,10 @@ def _linear(kwargs: Kwargs, warmup: Warmup) -> Spec:
 
 
 def _cosine(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    return {"kind": "cosine", **OURS, **_waves(kwargs), **warmup.spec("compress")}
+    return {"kind": "cosine", **OURS, **_cycles(kwargs), **warmup.spec("compress")}
 
 
-def _waves(kwargs: Kwargs) -> Spec:
+def _cycles(kwargs: Kwargs) -> Spec:
     cycles = float(kwargs.pop("num_cycles", 0.5))
     return {} if cycles == 0.5 else {"num_cycles": cycles}  # noqa: PLR2004  half a wave
 
@@ -111,12 +111,12 @@ def _inverse_sqrt(kwargs: Kwargs, warmup: Warmup) -> Spec:
 
 
 def _min_lr(kwargs: Kwargs, warmup: Warmup) -> Spec:
-    waves = _waves(kwargs)
+    cycles = _cycles(kwargs)
     given, rate = kwargs.pop("min_lr", None), kwargs.pop("min_lr_rate", None)
     if (given is None) == (rate is None):
         raise NotConvertible("needs one of min_lr and min_lr_rate in lr_scheduler_kwargs")
     end = {"end": float(given)} if given is not None else {"end_fraction": float(rate)}
-    return {"kind": "cosine", **OURS, **waves, **end, **warmup.spec("compress")}
+    return {"kind": "cosine", **OURS, **cycles, **end, **warmup.spec("compress")}
 
 
 def _stable(kwargs: Kwargs, warmup: Warmup) -> Spec:

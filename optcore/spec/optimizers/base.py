@@ -38,8 +38,8 @@ PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 """Dialects with Paddle's math: PaddleOCR uses Paddle's optimizers, with other defaults."""
 
 # The release before reads the same records while a service is upgraded.
-NEWER = frozenset({"corrected_weight_decay", "cautious"})
-"""Flags that the release before does not know; they are not dumped where they are false."""
+NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
+"""Fields that release 0.2.0 does not know; they are not dumped where they are false or null."""
 
 
 def float32(number: float) -> float:
@@ -354,7 +354,7 @@ class OptimizerSpec(Spec):
         fields = {
             name: value
             for name, value in handler(self).items()
-            if self._exists(name) and not (name in NEWER and value is False)
+            if self._exists(name) and not (name in NEWER and value in (False, None))
         }
         # In an order for people: kind, dialect and engine, the optimizer's own fields, then the
         # fields that all optimizers have.
