@@ -17,7 +17,10 @@ PACKAGES = ("optcore", "store", "control", "api", "worker", "optserve")
 TORCH_FREE_OPTCORE = (
     *("optcore.files", "optcore.spec", "optcore.schedules", "optcore.plan", "optcore.recipes"),
 )
-SPEC_BASICS = [f"optcore.spec.{name}" for name in ("base", "duration", "errors", "later", "limits")]
+SPEC_BASICS = [
+    f"optcore.spec.{name}"
+    for name in ("base", "duration", "elsewhere", "errors", "later", "limits")
+]
 """What every spec is written with; below the schedules, whose specs a run's are made of."""
 ALLOWED = {
     "optcore": ["optcore"],

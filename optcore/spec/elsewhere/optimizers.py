@@ -12,7 +12,8 @@ OPTIMIZERS: Mapping[str, Answers] = table(
     momentum: MomentumOptimizer sgd_momentum SGDM heavy_ball momentum_sgd sgdp_momentum
     nesterov: NAG sgd_nesterov nesterov_momentum NesterovMomentum nesterovsgd
     adagrad: AdagradOptimizer ApplyAdagrad
-    rmsprop: RMSPropOptimizer RMSpropTF rmsprop_tf rms rmsprop_bnb rmsprop_bnb_32bit
+    rmsprop: RMSPropOptimizer rms rmsprop_bnb rmsprop_bnb_32bit
+    rmsprop_tf: RMSpropTF
     adadelta: AdadeltaOptimizer
     adam: AdamOptimizer FusedAdam DeepSpeedCPUAdam adam_optimizer AdamTorch
     adamw: adamw_torch adamw_hf adamw_torch_fused adamw_apex_fused adamw_torch_xla

@@ -322,7 +322,8 @@ class OptimizerSpec(Spec):
             name
             for name in self.hyperparameters()
             # A count determines the size of the state (batch_num); an initial value is used once.
-            if name != "lr"
+            if name in fields  # muon's beta2 is a field of the AdamW beside it
+            and name != "lr"
             and fields[name].annotation is not int
             and not name.startswith("initial_")
             and self._exists(name)

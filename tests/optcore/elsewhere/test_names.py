@@ -193,5 +193,8 @@ AMBIGUOUS = {
     "cosine": {"sgdr"},
     "adamw": {"adamweightdecay"},
     "nesterov": {"momentumoptimizer"},
+    "cycle": {"tanhlrscheduler", "polylrscheduler", "cosinelrscheduler"},
+    "rmsprop": {"rmsproptf"},
+    "wsd": {"rsqrt"},
 }
 """Names on the page of a kind that lead to another one, since they are more often that."""

@@ -116,7 +116,9 @@ def test_lr_may_rise_from_0(kind: str) -> None:
     )
 
     train(model, optimizer, range(1))
-    if kind != "rprop":  # lr is the size of its first step alone
+    # lr is the size of rprop's first step alone. madgrad computes the parameters from their mean, so
+    # that a step of 0 may move their last bit.
+    if kind not in ("rprop", "madgrad"):
         assert same_bits(weights(model), before)
     train(model, optimizer, range(1, 4))
 

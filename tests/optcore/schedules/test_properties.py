@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import optcore
@@ -120,6 +120,8 @@ def test_behind_a_warmup_is_the_schedule_itself(
 ) -> None:
     warmup = {"length": length, "start": start, "after": after}
 
+    # In dialect timm a plateau changes lr once per epoch, in its warmup too.
+    assume((spec["kind"], spec.get("dialect")) != ("plateau", "timm"))
     if spec["kind"] == "two_step_cosine":  # in dialect paddleocr a warmup changes what it means
         spec = {**spec, "after_first": "jump"}
     if spec["kind"] == "inverse_sqrt":  # in dialect transformers a warmup is its timescale

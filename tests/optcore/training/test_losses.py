@@ -128,7 +128,7 @@ def test_losses_are_computed_in_float32_at_least(kind: str) -> None:
         (
             {"loss": {"kind": "mae"}},
             "training.loss.kind: kind must be one of cross_entropy, mse, l1, huber, bce, nll, ctc, "
-            "got 'mae'; did you mean 'mse'?",
+            "got 'mae'; did you mean 'l1'?",
         ),
     ],
 )

@@ -270,7 +270,8 @@ def test_a_loss_that_is_not_finite_may_be_skipped() -> None:
         ),
         (
             {"ema": {"kind": "keras", "warmup": True}},
-            "training.ema.warmup: unknown field 'warmup' (known: kind, decay, overwrite_every)",
+            "training.ema.warmup: unknown field 'warmup'; did you mean schedule.warmup? "
+            "(known: kind, decay, overwrite_every)",
         ),
         (
             {"ema": 0.99},
