@@ -13,7 +13,7 @@ from optcore.spec.errors import SpecError
 from tests.support.optcore.moving.values import others, put
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
-Path = tuple[str | int, ...]
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Found:
     accepted: bool
     effective: bool
     along: Path = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether other values are accepted and change nothing."""
+        return self.accepted and not self.effective
 
 
 class Search(Generic[Parsed]):
@@ -107,7 +112,7 @@ class Search(Generic[Parsed]):
             return
         now: Any = tried[0]
         for part in path:
-            now = getattr(now, str(part)) if isinstance(now, BaseModel) else None
+            now = getattr(now, part) if isinstance(now, BaseModel) else None
         for value in others(field, now):
             if self._tried(put(base, path, value)) is not None:
                 yield value

@@ -11,15 +11,17 @@ import optcore
 from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
-STEPS = 4
+STEPS = 8
 NAMES = ["weight", "bias", "kernel", "half"]
 MODULES = dict.fromkeys(NAMES, "linear")
 
 
 def bases(kind: str, dialect: str) -> list[dict[str, Any]]:
-    """Return specs of an optimizer in a dialect, with and without weight decay."""
+    """Return specs of an optimizer in a dialect, with its default weight decay, another, and none."""
     spec: dict[str, Any] = {"kind": kind, "dialect": dialect, "lr": 0.05}
-    return [spec] if kind == "lbfgs" else [spec, {**spec, "weight_decay": 0.1}]
+    if kind == "lbfgs":
+        return [spec]
+    return [spec, *({**spec, "weight_decay": decay} for decay in (0.1, 0.0))]
 
 
 def kinds() -> list[tuple[str, str]]:

@@ -85,12 +85,9 @@ def _pool() -> list[Any]:
     return [None, True, False, *INTS, *FLOATS, *TEXTS, *LISTS, *objects]
 
 
-def put(data: Any, path: Sequence[str | int], value: Any) -> Any:
+def put(data: Any, path: Sequence[str], value: Any) -> Any:
     """Return a copy of plain *data* with *value* at *path*."""
     if not path:
         return value
-    copy = dict(data) if isinstance(data, Mapping) else list(data)
-    copy[path[0]] = put(
-        copy.get(path[0], {}) if isinstance(copy, dict) else copy[path[0]], path[1:], value
-    )
-    return copy
+    inner = data if isinstance(data, Mapping) else {}
+    return {**inner, path[0]: put(inner.get(path[0]), path[1:], value)}
