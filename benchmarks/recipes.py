@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("--reasons", type=int, default=5, help="reasons to list per framework")
     parser.add_argument("--curves", type=Path, help="write the lr of every step to this file")
     given = parser.parse_args()
-    tallies, curves = {}, []
+    tallies: dict[str, Tally] = {}
+    curves: list[dict[str, Any]] = []
     for folder in sorted(each for each in given.folder.iterdir() if each.is_dir()):
         tally = tallies[folder.name] = Tally()
         for path in _files(folder):

@@ -56,8 +56,8 @@ def only_problem(data: object) -> tuple[str, str]:
             "unknown field 'bta1'; did you mean 'beta1'? "
             "(known: kind, dialect, engine, weight_decay, decoupled_weight_decay, "
             "corrected_weight_decay, l1, l2, maximize, grad_centralization, clip, "
-            "clip_update, multi_precision, groups, order_params, schedules, beta1, beta2, cautious, lr, eps, "
-            "eps_root, amsgrad, nesterov)",
+            "clip_update, multi_precision, groups, order_params, schedules, beta1, beta2, "
+            "cautious, lr, eps, eps_root, amsgrad, nesterov)",
         ),
         ("optimizer.lr", 0.0, "optimizer.lr", "lr must be positive, got 0.0"),
         ("optimizer.lr", -1e-3, "optimizer.lr", "lr must be positive, got -0.001"),

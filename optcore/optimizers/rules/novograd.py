@@ -64,7 +64,7 @@ def novograd(
         norm_sq = _float32_mean(norm_sq, square, beta2)
     else:
         norm_sq = torch.lerp(square, norm_sq, beta2) if later else square
-    largest = (torch.maximum(others[0], norm_sq),) if amsgrad else ()
+    largest: tuple[Tensor, ...] = (torch.maximum(others[0], norm_sq),) if amsgrad else ()
     divisor = (largest[0] if amsgrad else norm_sq) + eps_root
     # timm's float32 root is divided by as it is, also where the parameter is float64.
     root = (divisor.float() if in_float32 else divisor).sqrt() + eps

@@ -116,8 +116,8 @@ def test_lr_may_rise_from_0(kind: str) -> None:
     )
 
     train(model, optimizer, range(1))
-    # lr is the size of rprop's first step alone. madgrad computes the parameters from their mean, so
-    # that a step of 0 may move their last bit.
+    # lr is the size of rprop's first step alone. madgrad computes the parameters from their mean,
+    # so that a step of 0 may move their last bit.
     if kind not in ("rprop", "madgrad"):
         assert same_bits(weights(model), before)
     train(model, optimizer, range(1, 4))

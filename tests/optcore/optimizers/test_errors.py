@@ -86,7 +86,7 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         (
             {"groups": [{"match": "*", "clip": {"kind": "norms", "max": 1.0}}]},
-            "groups[0].clip.kind: kind must be one of value, norm, rms, adaptive, global_norm, ",
+            "groups[0].clip.kind: kind must be one of value, norm, rms, adaptive, global_norm",
         ),
         (
             {"groups": [{"match": "*", "clip": 5.0}]},
