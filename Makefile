@@ -11,7 +11,7 @@ up: .venv  ## start the service and stay
 	@$(BIN)/optserve up
 
 test: .venv  ## all that matters, in minutes
-	@$(BIN)/python -m pytest -m "not slow" -n 3 --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
 
 test-full: .venv  ## and the long ones
 	@$(BIN)/python -m pytest
