@@ -105,7 +105,8 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # Folders of which this process knows that their names are on disk, up to the root.
+        # Folders of which this process knows that their names are on disk, up to the root. No other
+        # process makes a folder again that was deleted: names are used once.
         self._synced: set[Path] = set()
 
     @contextmanager
@@ -237,7 +238,6 @@ class Files:
         """
         path = self._path(name)
         if path.is_dir() and not path.is_symlink():
-            self._synced -= {path, *(each for each in self._synced if path in each.parents)}
             shutil.rmtree(path, onerror=_unless_gone)
         else:
             path.unlink(missing_ok=True)

@@ -134,6 +134,7 @@ def fill(files: Files, folder: str) -> None:
 
 def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list of what is put on disk from now on, in order."""
+    # Patched, as in `full`: only the system call tells which files and folders are waited for.
     noted, real = [], os.fsync
 
     def fsync(descriptor: int) -> None:
