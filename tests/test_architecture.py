@@ -26,6 +26,8 @@ ALLOWED = {
     "optcore": ["optcore"],
     "optcore.spec": ["optcore.spec", "optcore.schedules"],
     **dict.fromkeys(SPEC_BASICS, SPEC_BASICS),
+    "optcore.spec.errors": ["optcore.spec.elsewhere"],
+    "optcore.spec.elsewhere": ["optcore.spec.elsewhere"],
     "optcore.schedules": [*SPEC_BASICS, "optcore.schedules"],
     "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
     "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],

@@ -17,7 +17,7 @@ MODULES = dict.fromkeys(NAMES, "linear")
 
 
 def bases(kind: str, dialect: str) -> list[dict[str, Any]]:
-    """Return specs of an optimizer in a dialect, with three weight decays."""
+    """Return specs of an optimizer: with its default weight decay, with another, with none."""
     spec: dict[str, Any] = {"kind": kind, "dialect": dialect, "lr": 0.05}
     if kind == "lbfgs":
         return [spec]
