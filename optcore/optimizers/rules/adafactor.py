@@ -25,7 +25,7 @@ def adafactor(
     beta1: float,
     weight_decay: float,
     fresh: float,
-    kept: float,
+    old_share: float,
     step: float,
     momentum: bool,
     eps1_on_square: bool,
@@ -62,7 +62,7 @@ def adafactor(
         beta1: share of the old mean step that is kept, if *momentum*.
         weight_decay: decays param by lr * weight_decay * param.
         fresh: share of the new square in the means.
-        kept: share of the old means; 0 for 1 - fresh.
+        old_share: share of the old means; 0 for 1 - fresh.
         step: learning rate of this update, before it is scaled by the size of *param*.
         momentum: whether param moves by a running mean of the steps (MindSpore, optax).
         eps1_on_square: whether eps1 is added to grad * grad; if not, it is a lower bound (torch).
@@ -83,7 +83,12 @@ def adafactor(
     means = slots[:-1] if momentum else slots
     dims = _by_size(grad.shape) if largest_dimensions and grad.ndim > 1 else LAST
     means = _new_means(
-        grad, means, fresh=fresh, kept=kept, added=eps1 if eps1_on_square else 0.0, dims=dims
+        grad,
+        means,
+        fresh=fresh,
+        old_share=old_share,
+        added=eps1 if eps1_on_square else 0.0,
+        dims=dims,
     )
     update = _inverse_root(means, 0.0 if eps1_on_square else eps1, dims).mul_(grad)
     update.mul_(size / max(1.0, rms(update) / clip_threshold))
@@ -114,12 +119,16 @@ def _new_means(
     means: tuple[Tensor, ...],
     *,
     fresh: float,
-    kept: float,
+    old_share: float,
     added: float,
     dims: tuple[int, int],
 ) -> tuple[Tensor, ...]:
     def moved(old: Tensor, new: Tensor) -> Tensor:
-        return torch.add(old * kept, new, alpha=fresh) if kept else torch.lerp(old, new, fresh)
+        return (
+            torch.add(old * old_share, new, alpha=fresh)
+            if old_share
+            else torch.lerp(old, new, fresh)
+        )
 
     if len(means) == 1:
         return (moved(means[0], grad * grad + added),)
@@ -174,13 +183,13 @@ def _of_now(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
 def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     """Return the shares of the new square and, if that is not the rest, of the old mean."""
     if not flags["float32_share"]:
-        return {"fresh": t ** numbers["beta2_decay"], "kept": 0.0}
+        return {"fresh": t ** numbers["beta2_decay"], "old_share": 0.0}
     # MindSpore and optax keep the share of the old mean as a float32 tensor.
     count = np.float32(t - numbers["decay_offset"])
-    kept = np.float32(1) - np.power(count, np.float32(numbers["beta2_decay"]))
+    old_share = np.float32(1) - np.power(count, np.float32(numbers["beta2_decay"]))
     if not flags["largest_dimensions"]:
-        return {"fresh": 1 - float(kept), "kept": 0.0}
-    return {"fresh": float(np.float32(1) - kept), "kept": float(kept)}
+        return {"fresh": 1 - float(old_share), "old_share": 0.0}
+    return {"fresh": float(np.float32(1) - old_share), "old_share": float(old_share)}
 
 
 ADAFACTOR = Rule(
