@@ -55,8 +55,8 @@ def only_problem(data: object) -> tuple[str, str]:
             "optimizer.bta1",
             "unknown field 'bta1'; did you mean 'beta1'? "
             "(known: kind, dialect, engine, weight_decay, decoupled_weight_decay, l1, l2, "
-            "maximize, grad_centralization, clip, multi_precision, groups, "
-            "order_params, schedules, beta1, beta2, lr, eps, amsgrad, nesterov)",
+            "maximize, grad_centralization, clip, clip_update, multi_precision, groups, "
+            "order_params, schedules, beta1, beta2, lr, eps, eps_root, amsgrad, nesterov)",
         ),
         ("optimizer.lr", 0.0, "optimizer.lr", "lr must be positive, got 0.0"),
         ("optimizer.lr", -1e-3, "optimizer.lr", "lr must be positive, got -0.001"),
@@ -70,7 +70,7 @@ def only_problem(data: object) -> tuple[str, str]:
             "padle",
             "optimizer.dialect",
             "dialect must be one of torch, paddle, paddleocr, mindspore, keras, tf1, article, "
-            "got 'padle'; did you mean 'paddle'?",
+            "optax, transformers, got 'padle'; did you mean 'paddle'?",
         ),
         (
             "optimizer",
@@ -83,7 +83,7 @@ def only_problem(data: object) -> tuple[str, str]:
             {"kind": "adam", "dialect": "article", "amsgrad": True},
             "optimizer.amsgrad",
             "amsgrad does not exist for adam in dialect article, only in torch, paddle, "
-            "mindspore, keras",
+            "mindspore, keras, optax",
         ),
         (
             "optimizer",

@@ -204,6 +204,7 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         now, following = mu(t, beta1, decay), mu(t + 1, beta1, decay)
     return {
         **rounded,
+        "eps_root": 0.0,
         "correction2": 1 - power(numbers["beta2"], t, flags),
         "grad_share": (1 - now) / (1 - product),
         "avg_share": following / (1 - product * following),
@@ -238,7 +239,7 @@ def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         ratio = (length - 4) * (length - 2) * longest
         ratio = ratio / ((longest - 4) * (longest - 2) * length)
         rectified = float(ratio**0.5 * correction2**0.5)
-    return {"correction1": both["correction1"], "rectified": rectified}
+    return {"correction1": both["correction1"], "rectified": rectified, "eps_root": 0.0}
 
 
 def _optax_rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:

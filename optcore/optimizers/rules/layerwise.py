@@ -146,7 +146,7 @@ def lars(
 
 
 def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
-    scalars = corrections(t, numbers, flags)
+    scalars = {**corrections(t, numbers, flags), "eps_root": numbers.get("eps_root", 0.0)}
     if flags["kernel_in_float32"]:
         rounded = rounded_betas(numbers)
         for i in ("1", "2"):

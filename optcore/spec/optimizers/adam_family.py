@@ -90,6 +90,7 @@ class NAdam(AdamSpec):
         "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),  # C++ floats there
         "keras": frozenset({"beta2"}),
     }
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["nadam"]
     lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3, "optax": None}, gt=0)
@@ -147,6 +148,7 @@ class RAdam(AdamSpec):
 
     DIALECTS: ClassVar[tuple[Dialect, ...]] = ("torch", "paddle", "optax")
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root", "threshold"})
 
     kind: Literal["radam"]
     lr: float = Field(1e-3, gt=0)

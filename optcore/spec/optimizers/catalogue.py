@@ -41,9 +41,9 @@ AnyOptimizer = Annotated[
     | Adafactor
     | Adagrad
     | Adam
+    | AdamWeightDecay
     | Adamax
     | AdamW
-    | AdamWeightDecay
     | Adan
     | AdEmaMix
     | Adopt

@@ -28,7 +28,7 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         (
             {"kind": "lion", "dialect": "torch"},
-            "dialect: dialect of lion must be one of article, keras, got 'torch'",
+            "dialect: dialect of lion must be one of article, keras, optax, got 'torch'",
         ),
         (
             {"groups": [{"match": "*.bais", "lr": 0.1}]},
@@ -86,7 +86,7 @@ from tests.support.optcore.grouped import grouped, image_network
         ),
         (
             {"groups": [{"match": "*", "clip": {"kind": "norms", "max": 1.0}}]},
-            "groups[0].clip.kind: kind must be one of value, norm, global_norm, got 'norms'; did y",
+            "groups[0].clip.kind: kind must be one of value, norm, rms, adaptive, global_norm",
         ),
         (
             {"groups": [{"match": "*", "clip": 5.0}]},
