@@ -154,10 +154,10 @@ def _inverse_root(means: tuple[Tensor, ...], floor: float, dims: tuple[int, int]
 
 def _shapes(shape: Size, numbers: Numbers) -> dict[str, tuple[int, ...]]:
     dims = LAST
-    # A number of 0 is that of the dialects that factor the last two dimensions of any size.
-    if numbers["factored_from"] and len(shape) > 1:
+    # Without the number, the last two dimensions are factored whatever their sizes.
+    if "factored_from" in numbers and len(shape) > 1:
         dims = _by_size(shape)
-    if len(shape) <= 1 or shape[dims[1]] < numbers["factored_from"]:
+    if len(shape) <= 1 or shape[dims[1]] < numbers.get("factored_from", 0):
         return {"variance": tuple(shape), "exp_avg": tuple(shape)}
     row, column = list(shape), list(shape)
     row[dims[0]] = column[dims[1]] = 1
@@ -183,7 +183,7 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if not flags["float32_share"]:
         return {"fresh": t ** numbers["beta2_decay"], "old_share": 0.0}
     # MindSpore and optax keep the share of the old mean as a float32 tensor.
-    count = np.float32(t - numbers["decay_offset"])
+    count = np.float32(t - numbers.get("decay_offset", 0))
     old_share = np.float32(1) - np.power(count, np.float32(numbers["beta2_decay"]))
     if not flags["largest_dimensions"]:
         return {"fresh": 1 - float(old_share), "old_share": 0.0}

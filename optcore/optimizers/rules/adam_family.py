@@ -204,6 +204,7 @@ def _shares(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
         now, following = mu(t, beta1, decay), mu(t + 1, beta1, decay)
     return {
         **rounded,
+        "eps_root": 0.0,
         "correction2": 1 - power(numbers["beta2"], t, flags),
         "grad_share": (1 - now) / (1 - product),
         "avg_share": following / (1 - product * following),
@@ -231,7 +232,7 @@ def _rectification(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
     if flags["eps_corrected"]:
         return {**both, **_optax_rectification(t, numbers, flags)}
     rectified = rectification(t, numbers["beta2"], correction2)
-    return {"correction1": both["correction1"], "rectified": rectified}
+    return {"correction1": both["correction1"], "rectified": rectified, "eps_root": 0.0}
 
 
 def rectification(t: int, beta2: float, correction2: float) -> float:

@@ -172,9 +172,10 @@ def lars(
 
 
 def _lamb_scalars(t: int, numbers: Numbers, flags: Flags) -> dict[str, float]:
+    scalars = {"correction1": 1.0, "correction2": 1.0, "eps_root": numbers.get("eps_root", 0.0)}
     if not flags["bias_correction"]:
-        return {"correction1": 1.0, "correction2": 1.0}
-    scalars = corrections(t, numbers, flags)
+        return scalars
+    scalars |= corrections(t, numbers, flags)
     if flags["kernel_in_float32"]:
         rounded = rounded_betas(numbers)
         for i in ("1", "2"):

@@ -36,7 +36,7 @@ def sm3(
     A parameter of at most one dimension has s itself as its accumulator.
 
     Args:
-        param: any float dtype, of at most 8 dimensions.
+        param: any float dtype, of at most 8 dimensions; overwritten, as are the slots.
         grad: same shape and dtype as *param*.
         momentum_buffer: same shape as *param*; zeros before the first step.
         accumulators: one for each dimension, with the size 1 in all other dimensions.
@@ -48,10 +48,11 @@ def sm3(
         Anil et al., Memory-Efficient Adaptive Optimization, 2019, Algorithm SM3-II.
         https://arxiv.org/abs/1901.11150
     """
-    total = reduce(torch.minimum, accumulators) + grad * grad
-    step = torch.where(total > 0, (total + eps).rsqrt(), 0.0).mul_(grad)
-    mean = torch.lerp(step, momentum_buffer, momentum)
-    return param.add_(mean, alpha=-lr), mean, *_largest(total)
+    # In place: a rule that is not traced would hold further copies of a large tensor.
+    total = reduce(torch.minimum, accumulators).addcmul_(grad, grad)
+    step = (total + eps).rsqrt_().mul_(grad).masked_fill_(total == 0, 0.0)
+    momentum_buffer.lerp_(step, 1 - momentum)
+    return param.add_(momentum_buffer, alpha=-lr), momentum_buffer, *_largest(total)
 
 
 def _largest(total: Tensor) -> tuple[Tensor, ...]:

@@ -88,6 +88,7 @@ class Adam(CautiousSpec, AdamSpec):
     # Paddle has the kernel's formula, but keeps the powers of the betas as float32 products.
     FUSED_IN: ClassVar[frozenset[Dialect]] = frozenset({"torch"})
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["adam"]
     lr: float = Field(1e-3, gt=0)
@@ -162,6 +163,7 @@ class AdamW(CautiousSpec, AdamSpec):
         "paddleocr": frozenset({"weight_decay"}),
     }
     STATE_BYTES: ClassVar[str] = "8; 12 with amsgrad"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["adamw"]
     lr: float = Field(1e-3, gt=0)

@@ -95,6 +95,7 @@ class NAdam(CautiousSpec, AdamSpec):
         "paddle": frozenset({"beta1", "beta2", "eps", "momentum_decay"}),  # C++ floats there
         "keras": frozenset({"beta2"}),
     }
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["nadam"]
     lr: float = per_dialect({"torch": 2e-3, "paddle": 2e-3, "keras": 1e-3, "optax": None}, gt=0)
@@ -155,6 +156,7 @@ class RAdam(CautiousSpec, AdamSpec):
         "timm": "; timm's radam and radamw (with decoupled_weight_decay) are torch's"
     }
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"beta1", "beta2", "eps"})}
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root", "threshold"})
 
     kind: Literal["radam"]
     lr: float = Field(1e-3, gt=0)

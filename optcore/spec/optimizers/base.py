@@ -65,6 +65,8 @@ class OptimizerSpec(Spec):
     """Maps a dialect to the hyperparameters that it keeps in float32 even for float64 tensors."""
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset()
+    """Hyperparameters that the rule does not get as a number in dialects that lack them."""
     STATE_BYTES: ClassVar[str] = "8"
     """Text for the documentation: bytes of state per float32 parameter."""
     KEEPS_WEIGHTS: ClassVar[bool] = False
@@ -152,6 +154,7 @@ class OptimizerSpec(Spec):
             for name in type(self).model_fields
             # The exact type: a bool is an int, but flags are not numbers.
             if type(getattr(self, name)) in (int, float)
+            and (name not in self.LEFT_OUT or self._exists(name))
         }
 
     def rounded(self, *, single_precision: bool) -> frozenset[str]:

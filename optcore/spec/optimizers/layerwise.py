@@ -47,6 +47,7 @@ class Lamb(CautiousSpec, AdamSpec):
     # Paddle's kernel takes the betas as C++ floats too, but their powers begin as doubles, so the
     # rule rounds them (`kernel_in_float32`).
     FLOAT32_IN: ClassVar = {"paddle": frozenset({"eps", "weight_decay"})}
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"eps_root"})
 
     kind: Literal["lamb"]
     dialect: Dialect = "article"

@@ -55,6 +55,7 @@ class Adafactor(OptimizerSpec):
     )
     FLOAT32_IN: ClassVar = {"keras": frozenset({"eps2"})}
     STATE_BYTES: ClassVar[str] = "about 0 for a matrix (n x m: 4 * (n + m) in all); 4 for a vector"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"decay_offset", "factored_from"})
 
     kind: Literal["adafactor"]
     lr: float = per_dialect(
@@ -102,12 +103,10 @@ class Adafactor(OptimizerSpec):
         return self.dialect != "keras"
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the hyperparameters by name; those that the dialect lacks are 0."""
+        """Return the hyperparameters by name; beta1 is 0 in a dialect without it."""
         numbers = super().hyperparameters()
-        # In such a dialect a field holds the first of its defaults (`per_dialect`).
-        for name in ("beta1", "factored_from", "decay_offset"):
-            numbers[name] = numbers[name] if self._exists(name) else 0.0
-        return numbers
+        # In such a dialect the field holds MindSpore's 0.9, the first default (`per_dialect`).
+        return numbers if self._exists("beta1") else {**numbers, "beta1": 0.0}
 
     def flags(self, *, single_precision: bool) -> dict[str, bool]:
         """Return the flags for the fall of lr, the place of eps1, the scaling and the momentum."""

@@ -77,6 +77,7 @@ class RmsProp(RmsSpec):
         "paddleocr": frozenset({"rho", "eps", "momentum"}),
     }
     STATE_BYTES: ClassVar[str] = "4; 8 with momentum or centered, 12 with both"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"initial_accumulator_value"})
 
     kind: Literal["rmsprop"]
     # None: Paddle, PaddleOCR's wrapper and TF1 have no default.
