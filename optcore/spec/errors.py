@@ -112,20 +112,20 @@ class Mistakes:
             raise SpecError(self._told, self._more)
 
 
-def did_you_mean(given: object, known: Iterable[str], of: str = "") -> str:
+def did_you_mean(given: object, known: Iterable[str], of: str = "", *, paths: bool = False) -> str:
     """
     Return ``"; did you mean 'x'?"`` with our word for *given*, or ``""`` if none is near.
 
     Args:
         given: the name that is wrong here.
-        known: the names that are right here; one of them, or the path of a field elsewhere in the
-            spec of a run, is suggested.
+        known: the names that are right here.
         of: the kind of the spec in which the name was given, or its class if it has no kind.
+        paths: whether to suggest the path of a field elsewhere in the spec of a run too.
     """
     if not isinstance(given, str) or len(given) > MAX_VALUE_LENGTH:
         return ""  # not a typing error, and slow to compare
     names = list(islice(known, MOST_COMPARED))
-    if (ours := our_word(given, names, of)) is not None:
+    if (ours := our_word(given, names, of, paths=paths)) is not None:
         return f"; did you mean {ours}?"
     near = difflib.get_close_matches(given, names, 1, 0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
@@ -292,7 +292,8 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
     else:
         names = [part.strip("'") for part in ctx["expected"].replace(" or ", ", ").split(", ")]
         given = value
-    near = did_you_mean(given, names)
+    # A field elsewhere may be meant by a kind, but not by a value.
+    near = did_you_mean(given, names, paths=kind == "union_tag_invalid")
     return f"{name} must be one of {', '.join(names)}, got {short_repr(given)}{near}"
 
 

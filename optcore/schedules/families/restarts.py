@@ -81,6 +81,9 @@ class CosineRestarts(Annealing, Dialectal):
             return self
         if self.t_mul != 1:
             reject(["t_mul"], f"t_mul must be 1 with num_cycles, got {self.t_mul}", self.t_mul)
+        if self.edges != "exact":
+            message = f"edges must be exact with num_cycles, got {self.edges}"
+            reject(["edges"], message, self.edges)
         if self.dialect not in ("plain", "transformers"):
             reject(
                 ["num_cycles"],

@@ -129,6 +129,16 @@ class Plateau(MetricDriven, Dialectal):
             reject(["noise"], f"noise must be null in dialect {self.dialect}", None)
         return self
 
+    @model_validator(mode="after")
+    def _optax_remembers(self) -> Self:
+        if self.dialect == "optax" and self.in_cooldown != "remember":
+            reject(
+                ["in_cooldown"],
+                f"in_cooldown must be remember in dialect optax, got {self.in_cooldown}",
+                self.in_cooldown,
+            )
+        return self
+
     def state(self, lr: float, run: RunLength) -> MetricDrivenLr:
         """Return the state before the first observation, when the learning rate is *lr*."""
         if self.dialect != "timm":

@@ -13,7 +13,9 @@ from optcore.spec.elsewhere.words import WORDS
 TABLES = (OPTIMIZERS, SCHEDULES, WORDS, FIELDS)
 
 
-def our_word(given: str, known: Sequence[str], of: str = "") -> Answer | None:
+def our_word(
+    given: str, known: Sequence[str], of: str = "", *, paths: bool = True
+) -> Answer | None:
     """
     Return our word for *given*, or None if there is none.
 
@@ -21,6 +23,7 @@ def our_word(given: str, known: Sequence[str], of: str = "") -> Answer | None:
         given: what was typed: ``T_max``, ``torch.optim.AdamW``.
         known: the names that are valid where it was typed.
         of: the kind of the spec in which it was typed, or its class if it has no kind.
+        paths: whether the path of a field elsewhere in the spec of a run is an answer too.
     """
     name = simplified(given)
     for own in known:
@@ -32,4 +35,4 @@ def our_word(given: str, known: Sequence[str], of: str = "") -> Answer | None:
     for answer in answers:
         if answer.word in known:
             return answer
-    return next((answer for answer in answers if answer.is_path), None)
+    return next((answer for answer in answers if answer.is_path), None) if paths else None

@@ -198,7 +198,7 @@ async def test_unknown_paths_and_methods_are_problems_too(http: httpx.AsyncClien
         ("/v1/jobs/job_0/metrics/stream", "job_not_found"),
         ("/v1/jobs/job_0/events", "job_not_found"),
         ("/v1/jobs/job_0/artifacts/x", "job_not_found"),
-        ("/v1/optimizers/adan", "name_not_found"),
+        ("/v1/optimizers/adamm", "name_not_found"),
         ("/v2", "not_found"),
     ):
         response = await http.get(path)

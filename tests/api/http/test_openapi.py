@@ -32,14 +32,15 @@ async def test_the_schema_documents_the_responses_to_invalid_requests(
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 
 
-@pytest.mark.parametrize(("noun", "most"), [("schedules", 250_000), ("optimizers", 400_000)])
+@pytest.mark.parametrize(("noun", "most"), [("schedules", 12_000), ("optimizers", 20_000)])
 async def test_the_catalogue_refers_to_schedules_instead_of_repeating_them(
     http: httpx.AsyncClient, noun: str, most: int
 ) -> None:
     answer = await http.get(f"/v1/{noun}")
 
-    assert len(answer.content) < most
-    for entry in answer.json()["data"]:
+    entries = answer.json()["data"]
+    assert len(answer.content) < most * len(entries)
+    for entry in entries:
         schema = entry["json_schema"]
         text = json.dumps(schema)
         assert set(re.findall(r"#/\$defs/(\w+)", text)) == set(schema.get("$defs", {}))

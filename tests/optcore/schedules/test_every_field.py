@@ -19,6 +19,7 @@ WARMUP = {"length": 40, "start": 0.25}
 FORMS = [(kind, d) for kind, cls in SCHEDULES.items() for d in getattr(cls, "DIALECTS", ())]
 FORMS += [(kind, "plain") for kind in SCHEDULES]
 MORE: dict[str, list[dict[str, Any]]] = {
+    "inverse_sqrt": [{"warmup": WARMUP}],
     "cyclic": [{"base": 0.1, "up": 40, "mode": "scales", "scales": [1.0, 0.5, 0.25]}],
     "one_cycle": [{"length": TOTAL - 1}],
     "plateau": [{"patience": 0, "cooldown": 3, "factor": 0.9}],
