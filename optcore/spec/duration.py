@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from optcore.spec.base import Spec
 from optcore.spec.errors import TAG
@@ -17,12 +20,37 @@ ROUNDING = 1e-14
 """The relative error of a product of epochs and steps that counts as floating-point rounding."""
 
 
+# Per context, not per process: the API parses specs in several threads at a time.
+_rounding: ContextVar[bool] = ContextVar("rounding", default=False)
+
+
+@contextmanager
+def rounding() -> Iterator[None]:
+    """
+    Let durations that are parsed inside a ``with`` block be rounded to whole steps, half to even.
+
+    Releases up to 0.2.0 rounded all of them: a run that such a release accepted keeps its lr.
+    """
+    before = _rounding.set(True)
+    try:
+        yield
+    finally:
+        _rounding.reset(before)
+
+
 class Epochs(Spec):
     """A duration in epochs. In a schedule it may come to a number of steps that is not whole."""
+
+    _rounded: bool = PrivateAttr(default_factory=lambda: _rounding.get())  # noqa: PLW0108  mypy finds no type without
 
     # An epoch has at least one step, so MAX_STEPS bounds epochs too.
     epochs: float = Field(gt=0, le=MAX_STEPS, json_schema_extra={"unit": "epochs"})
     """Number of passes over the training data; fractions are allowed."""
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether a schedule, too, rounds this duration to whole steps (`rounding`)."""
+        return self._rounded
 
 
 class Share(Spec):
@@ -134,7 +162,8 @@ class RunLength(NamedTuple):
     def product(self, duration: int | Epochs) -> float:
         """Return *duration* in steps, as Python multiplies: 1.1 * 10 is 11.000000000000002."""
         if isinstance(duration, Epochs):
-            return duration.epochs * self.steps_per_epoch
+            product = duration.epochs * self.steps_per_epoch
+            return round(product) if duration.is_rounded else product
         return duration
 
     def is_whole(self, duration: int | Epochs | Share | None) -> bool:

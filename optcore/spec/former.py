@@ -16,14 +16,30 @@ A spec that a client posts is not translated: a field in its former place is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from optcore.spec.duration import Epochs, Share
 from optcore.spec.former_places import fixed_loss_scale, keras_ema
 from optcore.spec.groups.groups import Group
+from optcore.spec.later import LaterSpec
+from optcore.spec.optimizers.base import NEWER, OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS
 
 Json = dict[str, Any]
+
+LATER_DIALECTS = frozenset({"transformers", "optax", "timm"})
+"""Dialects that 0.2.0 does not have."""
+LATER_OPTIMIZERS = frozenset(
+    (
+        *("acprop", "adabelief", "adan", "ademamix", "adopt", "cocob", "fromage", "laprop"),
+        *("madgrad", "mars", "novograd", "optimistic_gradient_descent", "rmsprop_tf"),
+        *("schedule_free_sgd", "sign_sgd", "signum", "simplified_ademamix", "sm3", "yogi"),
+    )
+)
+"""Optimizers that 0.2.0 does not have."""
 
 
 def translated(stored: Mapping[str, Any]) -> Json:
@@ -42,6 +58,64 @@ def translated(stored: Mapping[str, Any]) -> Json:
     _translate_average(run["optimizer"], run["training"])
     _translate_lr(run, run["optimizer"])
     return run
+
+
+def is_former(spec: BaseModel, steps_per_epoch: int) -> bool:
+    """
+    Return whether release 0.2.0 would compute a run alike.
+
+    It would not if the run has a dialect, an optimizer or a field that 0.2.0 does not have, or a
+    schedule with a duration that 0.2.0 would round.
+
+    Args:
+        spec: the optimizer or the schedule of the run.
+        steps_per_epoch: number of steps in an epoch.
+    """
+    if has_fractions(spec, steps_per_epoch):
+        return False
+    return all(_is_former_itself(part) for part, _ in _parts(spec, steps_per_epoch))
+
+
+def has_fractions(spec: BaseModel, steps_per_epoch: int) -> bool:
+    """
+    Return whether a duration in a schedule is not a whole number of steps, and is not rounded.
+
+    Args:
+        spec: an optimizer or a schedule.
+        steps_per_epoch: number of steps in an epoch.
+    """
+    return any(
+        isinstance(part, Epochs) and not part.is_rounded and part.epochs * epoch % 1 != 0
+        for part, epoch in _parts(spec, steps_per_epoch)
+    )
+
+
+def _is_former_itself(spec: BaseModel) -> bool:
+    """Return whether 0.2.0 has the dialect, the kind and the fields of *spec* without its parts."""
+    kind, dialect = getattr(spec, "kind", ""), getattr(spec, "dialect", "")
+    if dialect in LATER_DIALECTS or (kind, dialect) == ("muon", "article"):
+        return False
+    if isinstance(spec, LaterSpec):
+        return not spec.later_fields()
+    if isinstance(spec, OptimizerSpec):
+        return kind not in LATER_OPTIMIZERS and not any(getattr(spec, name) for name in NEWER)
+    return not isinstance(spec, Share)
+
+
+def _parts(value: object, epoch: int) -> Iterator[tuple[BaseModel, int]]:
+    """Yield *value* and the specs in it, each with the number of steps in an epoch there."""
+    inside: Iterable[object] = ()
+    if isinstance(value, BaseModel):
+        yield value, epoch
+        inside = [getattr(value, name) for name in type(value).model_fields]
+        if getattr(value, "kind", "") == "per_epoch":
+            epoch = 1
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    elif isinstance(value, (list, tuple)):
+        inside = value
+    for each in inside:
+        yield from _parts(each, epoch)
 
 
 def with_former_defaults(spec: Mapping[str, Any]) -> Json:

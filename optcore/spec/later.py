@@ -19,10 +19,13 @@ class LaterSpec(Spec):
     @model_serializer(mode="wrap")
     def _leave_out_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
-        for name in self.LATER & dumped.keys():
-            if getattr(self, name) == self._default(name):
-                del dumped[name]
+        for name in (self.LATER - self.later_fields()) & dumped.keys():
+            del dumped[name]
         return dumped
+
+    def later_fields(self) -> frozenset[str]:
+        """Return the fields in `LATER` that do not have their default."""
+        return frozenset(name for name in self.LATER if getattr(self, name) != self._default(name))
 
     def _default(self, name: str) -> object:
         field = type(self).model_fields[name]

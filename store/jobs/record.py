@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from optcore.files.files import StoredFile
-from optcore.spec.former import translated
+from optcore.spec.duration import rounding
+from optcore.spec.former import is_former, translated
 from optserve.contract.answers.jobs import Job, ListedJob
 from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import Outcome, State
@@ -36,6 +37,12 @@ SUMMARY = (
     *("device", "fingerprint", "exact", "queued", "fault", "fault_since", "not_before"),
 )
 """Fields of a record that a list of jobs is made from: all of them small, unlike the spec."""
+FORMER = 2
+"""
+Record format of a job that release 0.2.0 can run too.
+
+In a record of this format, or of an earlier one, durations in schedules are rounded to whole steps.
+"""
 
 
 @dataclass(frozen=True)
@@ -136,8 +143,10 @@ class Record:
     @property
     def spec(self) -> JobSpec:
         """The job's spec, with every default filled in."""
-        # Limits that a later release introduced do not apply to a job that was accepted before.
-        return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
+        former = int(self.fields.get("format", "1")) <= FORMER
+        with rounding() if former else nullcontext():
+            # Limits that a later release introduced do not apply to a job that was accepted before.
+            return JobSpec.parse_accepted(translated(from_json(self.fields["spec"])))
 
     @property
     def posted(self) -> dict[str, Any]:
@@ -318,6 +327,8 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         # kind or dialect would be refused, or wrong, for the kind that a clone changes to.
         "posted": spec.model_dump_json(exclude_unset=True),
         "spec": spec.model_dump_json(),
+        # Replaces the format that the Lua function writes: workers of 0.2.0 may claim the job.
+        **({"format": str(FORMER)} if _is_former(spec) else {}),
         # From here on fields of the spec are repeated, for the Lua functions and for lists: neither
         # parses the spec.
         "device": spec.training.device,
@@ -327,6 +338,11 @@ def new_fields(spec: JobSpec, starting_state: StartingState | None = None) -> di
         "steps_per_epoch": str(spec.steps_per_epoch),
         **Series(spec.columns, spec.num_computed).fields(),
     }
+
+
+def _is_former(spec: JobSpec) -> bool:
+    """Return whether release 0.2.0 would compute the job alike."""
+    return all(is_former(part, spec.steps_per_epoch) for part in (spec.optimizer, spec.schedule))
 
 
 def moment(ms: str | None) -> datetime | None:

@@ -7,7 +7,9 @@ LEGACY = "optserve"
 LIBRARIES = f"{LEGACY}_"
 """Prefix of the names of function libraries that contain a version."""
 # 0.1.0 wrote format 1 without a field for it: a record without the field was written by 0.1.0.
-FORMAT = 2
+# Format 3: the job has something that 0.2.0, which writes format 2, would compute differently. A
+# job that has nothing of the kind is still written in format 2 (`store.jobs.record.new_fields`).
+FORMAT = 3
 """
 Version of the record format that this release writes; it reads this one and older ones. A release
 that writes something that older releases must not touch increments the number.

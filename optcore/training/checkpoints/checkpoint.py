@@ -18,7 +18,7 @@ from torch import Tensor
 from optcore.files import checkpoint as layout
 from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
-from optcore.spec.former import with_former_defaults
+from optcore.spec.former import has_fractions, with_former_defaults
 from optcore.training.best import Best
 from optcore.training.checkpoints.digest import digest
 from optcore.training.checkpoints.former import in_present_words
@@ -108,6 +108,11 @@ def restore(
     facts = in_present_words(facts)
     if facts["spec"] != run.spec.model_dump(mode="json"):
         raise CheckpointUnusable(f"{path} belongs to a run of another spec")
+    if "durations" not in facts and _has_fractions(run):
+        raise CheckpointUnusable(
+            f"{path} is of a run whose schedules round durations to whole steps, as releases up to "
+            "0.2.0 did; give these durations in whole steps"
+        )
     if exact:
         _check_facts(path, facts["facts"], run.facts())
     try:
@@ -208,6 +213,11 @@ def ema_bytes(run: Run) -> bytes:
         return tensors_to_bytes(run.model_tensors())
 
 
+def _has_fractions(run: Run) -> bool:
+    parts = (run.spec.optimizer, run.spec.schedule)
+    return any(has_fractions(part, run.spec.steps_per_epoch) for part in parts)
+
+
 def _state_tensors(run: Run) -> dict[str, Tensor]:
     tensors = {
         name: tensor for name, tensor in run.tensors().items() if not name.startswith("model.")
@@ -223,6 +233,8 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "format": layout.FORMAT,
         "spec": with_former_defaults(run.spec.model_dump(mode="json")),
+        # Not written by releases up to 0.2.0, which rounded durations in schedules.
+        **({"durations": "exact"} if _has_fractions(run) else {}),
         **{name: getattr(run, name) for name in COUNTERS},
         **{name: part.state_dict() for name, part in _stateful(run).items()},
         "followed": [schedule.state_dict() for schedule in run.optimizer.metric_driven()],

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import redis
 
+from optcore.schedules.families.cosine import Cosine
 from optserve.contract import canonical
 from optserve.contract.requests.job import JobSpec
 from store.jobs.record import Record, new_fields
+from store.redis.constants import FORMAT
 from tests.support.optcore.former_specs import FORMER, stored
 from tests.support.store.protocol import record_of, submit
 
@@ -59,3 +61,34 @@ def test_a_client_sees_and_clones_it_in_the_words_of_today(client: redis.Redis) 
     assert shown["optimizer"]["clip"] == CLIP
     assert "clip" not in shown["training"]
     assert JobSpec.parse(read.posted).optimizer.clip == JobSpec.parse(shown).optimizer.clip
+
+
+COSINE = {"kind": "cosine", "length": {"epochs": 1 / 7}}
+
+
+def length(spec: JobSpec) -> float:
+    assert isinstance(spec.schedule, Cosine)
+    return spec.length.span(spec.schedule.length)
+
+
+def test_a_job_that_0_2_0_would_compute_otherwise_is_written_in_a_format_that_it_leaves_alone(
+    client: redis.Redis,
+) -> None:
+    same = record_of(client, submit(client, schedule={**COSINE, "length": {"epochs": 2}}))
+    other = record_of(client, submit(client, schedule=COSINE))
+
+    assert (same.fields["format"], other.fields["format"]) == ("2", str(FORMAT))
+    assert length(other.spec) == other.spec.steps_per_epoch / 7
+
+
+@pytest.mark.parametrize("fields", [{"format": "2"}, {}], ids=["0.2.0", "0.1.0"])
+def test_durations_of_a_job_that_an_earlier_release_accepted_are_rounded(
+    fields: dict[str, str],
+) -> None:
+    spec = JobSpec.parse({**FORMER["nothing but defaults"][0], "schedule": COSINE})
+
+    read = Record({**new_fields(spec), **fields}).spec
+
+    assert length(read) == round(length(spec))
+    assert read.run_spec().schedule == read.schedule
+    assert read.model_dump_json() == spec.model_dump_json()

@@ -134,7 +134,7 @@ def test_a_damaged_job_that_is_not_kept_any_longer_does_not_keep_the_others(
 
 def test_a_job_of_a_newer_release_is_left_to_its_workers(client: redis.Redis) -> None:
     newer, ours = submit(client), submit(client)
-    client.hset(keys.JOB % ("local", newer), "format", 3)
+    client.hset(keys.JOB % ("local", newer), "format", FORMAT + 1)
 
     found = claim(client, "t1")
 
@@ -166,8 +166,9 @@ def test_a_record_of_a_newer_release_is_neither_read_nor_changed(
         send(client, call(job_id))
 
     assert str(raised.value) == (
-        "a newer release of optserve has written the job's record (format 3; this release knows "
-        "formats up to 2): send the request to a service that runs it"
+        "a newer release of optserve has written the job's record "
+        f"(format {FORMAT + 1}; this release knows formats up to {FORMAT}): send the request to a "
+        "service that runs it"
     )
     assert client.hgetall(name) == before
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from optcore.files.checkpoint import CheckpointUnusable
 from optcore.files.files import Files
+from optcore.spec.duration import rounding
 from optcore.spec.former import translated
 from optcore.spec.run import RunSpec
 from optcore.training.checkpoints import checkpoint
@@ -63,3 +65,28 @@ def test_the_release_before_finds_the_spec_that_it_compares() -> None:
     assert facts["spec"]["optimizer"]["loss_scale"] == 1.0
     assert facts["spec"]["optimizer"]["average"] is None
     assert facts["spec"]["training"]["clip"] is None
+
+
+def test_it_is_refused_if_its_release_rounded_a_duration_that_the_run_does_not(
+    tmp_path: Path,
+) -> None:
+    spec = {**FORMER["clip"][0], "schedule": {"kind": "cosine", "length": {"epochs": 2.3}}}
+    run = Run.start(RunSpec.parse(spec), data_dir=NOWHERE)
+    rows(run, 3)
+    files = Files(tmp_path)
+    saved = checkpoint.save(run, files)
+    file = tmp_path / saved.path / "state.json"
+    facts = json.loads(file.read_text())
+    del facts["durations"]
+    file.write_text(json.dumps(facts))
+
+    with pytest.raises(CheckpointUnusable) as raised:
+        checkpoint.restore(Run.start(RunSpec.parse(spec), data_dir=NOWHERE), files, saved.path)
+    with rounding():
+        former = RunSpec.parse(spec)
+    checkpoint.restore(Run.start(former, data_dir=NOWHERE), files, saved.path)
+
+    assert str(raised.value) == (
+        f"{saved.path} is of a run whose schedules round durations to whole steps, as releases up "
+        "to 0.2.0 did; give these durations in whole steps"
+    )

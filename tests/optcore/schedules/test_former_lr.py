@@ -1,0 +1,39 @@
+"""The lr of runs that release 0.2.0 accepted: it rounded every duration to whole steps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optcore.schedules.make import make_schedule, parse_schedule
+from optcore.spec.duration import rounding
+
+FILE = Path(__file__).parents[2] / "golden" / "schedule_lr_0_2_0.json"
+RECORDED: dict[str, Any] = json.loads(FILE.read_text())
+"""The JSON of specs as 0.2.0 stored them, many with fractions of epochs, and every 7th lr."""
+SIZES = {name: RECORDED[name] for name in ("lr", "total_steps", "steps_per_epoch")}
+
+
+@pytest.mark.parametrize("case", RECORDED["schedules"], ids=lambda case: str(case["spec"]["kind"]))
+def test_rounded_durations_give_the_lr_of_0_2_0(case: dict[str, Any]) -> None:
+    with rounding():
+        spec = parse_schedule(case["spec"])
+
+    lrs = make_schedule(spec, **SIZES)(np.arange(SIZES["total_steps"]))
+
+    np.testing.assert_allclose(lrs[::7], case["values"], rtol=1e-9, atol=1e-300)
+
+
+def test_durations_of_today_are_not_rounded() -> None:
+    spec = {"kind": "cosine", "length": {"epochs": 2.5}}
+    with rounding():
+        former = parse_schedule(spec)
+
+    def last(given: Any) -> float:
+        return float(make_schedule(given, lr=1.0, total_steps=9, steps_per_epoch=3)(7))
+
+    assert last(former) == last({"kind": "cosine", "length": 8})
+    assert last(spec) < last(former)
+    assert former.model_dump() == parse_schedule(spec).model_dump()
