@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-full check lint types words compose-test gpu-check bench gallery wheels lock audit clean
+.PHONY: demo up test test-long test-full check lint types words compose-test gpu-check bench gallery wheels lock audit clean
 
 demo: .venv  ## train MNIST through the whole service and show it
 	@$(BIN)/optserve demo
@@ -10,10 +10,13 @@ demo: .venv  ## train MNIST through the whole service and show it
 up: .venv  ## start the service and stay
 	@$(BIN)/optserve up
 
-test: .venv  ## all that matters, in minutes
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
+test: .venv  ## all that matters, within ten minutes
+	@$(BIN)/python -m pytest -m "not long and not slow" -n 2 --no-loadscope-reorder
 
-test-full: .venv  ## and the long ones
+test-long: .venv  ## what takes up to a minute a test; CI runs it too
+	@$(BIN)/python -m pytest -m "long and not slow" -n 2 --no-loadscope-reorder
+
+test-full: .venv  ## every test, for hours
 	@$(BIN)/python -m pytest
 
 check: lint types test  ## what main must always pass

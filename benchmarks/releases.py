@@ -22,8 +22,7 @@ from typing import Any
 import httpx
 
 from benchmarks.harness import Comparison, compare, show
-from optserve.local.ports import listening_port, url_at
-from optserve.local.settings import HOST
+from optserve.local.ports import HOST, listening_port, url_at
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 25

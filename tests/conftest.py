@@ -11,7 +11,8 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
-from optcore.data.sources.mnist_fetch import FetchFailed, fetch_mnist
+from optcore.data.errors import FetchFailed
+from optcore.data.sources.mnist_fetch import fetch_mnist
 from optserve.local.embedded import EmbeddedServer
 from store.redis.server import prepare
 from worker.processes.trainers import environment

@@ -154,6 +154,21 @@ def test_what_must_not_pull_torch_does_not() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_command_starts_without_what_most_of_its_subcommands_do_not_need() -> None:
+    """The models of all optimizers and schedules take two seconds to import."""
+    slow = ("numpy", "redis", "store", "optcore.spec.run", "optcore.schedules", "optcore.recipes")
+    code = (
+        "import sys, optserve.cli.main\n"
+        f"assert not (found := {{*{slow!r}}} & {{*sys.modules}}), found\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 USE_PATHS = (
     # Files of jobs, datasets, and who is told where datasets lie.
     *("optcore.files", "optcore.data"),

@@ -14,9 +14,8 @@ from benchmarks.chaos import proc
 from optserve.client import Client
 from optserve.local import embedded
 from optserve.local.errors import StackError
-from optserve.local.ports import listening_port, url_at
+from optserve.local.ports import HOST, listening_port, url_at
 from optserve.local.processes import Child, python
-from optserve.local.settings import HOST
 
 LEASE_S = 5.0
 WORKERS = 4

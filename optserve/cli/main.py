@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from optcore.data.sources.mnist_fetch import FetchFailed
+from optcore.data.errors import FetchFailed
 from optcore.spec.errors import SpecError
 from optserve.cli import (
     actions,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel
 
 from optcore.files.durable import replace
-from optcore.plan.preview import PreviewSpec
 from optserve.client import following
 from optserve.client.addresses import job_path
 from optserve.client.backoff import Backoff
@@ -26,9 +25,13 @@ from optserve.contract.answers.jobs import Job, JobPage
 from optserve.contract.answers.plans import Plan
 from optserve.contract.answers.schedules import SchedulePreview
 from optserve.contract.answers.workers import Worker
-from optserve.contract.requests.clone import Keep
-from optserve.contract.requests.job import JobSpec
 from optserve.contract.states import State
+
+# Not imported when a command starts: the models of all optimizers and schedules take a second.
+if TYPE_CHECKING:
+    from optcore.plan.preview import PreviewSpec
+    from optserve.contract.requests.clone import Keep
+    from optserve.contract.requests.job import JobSpec
 
 Action = Literal["cancel", "kill", "pause", "resume", "restart", "accept"]
 

@@ -2,7 +2,8 @@
 The commands that need the service's modules: `up`, `demo` and `datasets`.
 
 `service/pyproject.toml` declares them as entry points, so that they exist where the service is
-installed.
+installed. Each command imports its modules when it runs: every command of `optserve` imports this
+one.
 """
 
 from __future__ import annotations
@@ -14,13 +15,10 @@ from typing import Annotated
 
 import typer
 
-from optcore.data.sources.mnist_fetch import fetch_mnist
 from optserve.cli.options import DEFAULT_HOME, Home, Port
 from optserve.cli.output.terminal import out
-from optserve.local import demo as demonstration
-from optserve.local import stack
 from optserve.local.errors import StackError
-from optserve.local.settings import HOST
+from optserve.local.ports import HOST
 
 datasets = typer.Typer(help="Manage the datasets on this machine.", no_args_is_help=True)
 
@@ -35,6 +33,8 @@ def up(
     worker_module: Annotated[str, typer.Option(hidden=True)] = "worker.main",
 ) -> None:
     """Start the service on this machine and run it until Ctrl-C."""
+    from optserve.local import stack  # noqa: PLC0415
+
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -63,6 +63,8 @@ def up(
 
 def demo(home: Home = DEFAULT_HOME, port: Port = 8000) -> None:
     """Train a network on MNIST with the whole service, and show its progress."""
+    from optserve.local import demo as demonstration  # noqa: PLC0415
+
     demonstration.run(home, port, out)
 
 
@@ -74,4 +76,7 @@ def fetch(
     """Download a dataset into the data directory of the local stack."""
     if name != "mnist":
         raise StackError(f"dataset must be mnist (digits needs no fetching), got {name!r}")
+    from optcore.data.sources.mnist_fetch import fetch_mnist  # noqa: PLC0415
+    from optserve.local import stack  # noqa: PLC0415
+
     fetch_mnist(stack.data_dir(home) / name, out.say)

@@ -18,8 +18,7 @@ from optserve.cli.output.terminal import Terminal
 from optserve.client import Client
 from optserve.contract.states import State
 from optserve.local import homes, stack
-from optserve.local.ports import CannotListen, listening_port
-from optserve.local.settings import HOST
+from optserve.local.ports import HOST, CannotListen, listening_port
 
 JOB: dict[str, Any] = {
     "name": "demo: mnist, adam, cosine after a warmup",

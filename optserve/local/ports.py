@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+HOST = "127.0.0.1"
+"""Default address of the API: reachable from this machine only."""
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from optserve.local.errors import StackError
+from optserve.local.ports import HOST
 from store.settings import BadSettings, Settings, read_settings
-
-HOST = "127.0.0.1"
-"""Default address of the API: reachable from this machine only."""
 
 
 def settings_of(*, home: Path, host: str = HOST, port: int = 8000) -> Settings:

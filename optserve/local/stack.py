@@ -20,9 +20,9 @@ from optserve.client import Client
 from optserve.client.errors import ClientError
 from optserve.local import homes
 from optserve.local.errors import StackError
-from optserve.local.ports import CannotListen, listening_port, url_at
+from optserve.local.ports import HOST, CannotListen, listening_port, url_at
 from optserve.local.processes import Child, python
-from optserve.local.settings import HOST, settings_of
+from optserve.local.settings import settings_of
 from optserve.local.store import Store
 from store.settings import Settings
 

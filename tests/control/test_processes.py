@@ -57,6 +57,7 @@ def pass_seconds(client: redis.Redis, seconds: float) -> None:
     eventually(lambda: now() >= until)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_two_control_processes_do_once_what_an_api_without_rounds_leaves(
     client: redis.Redis, server: EmbeddedServer, tmp_path: Path

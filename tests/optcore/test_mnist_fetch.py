@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from optcore.data.errors import FetchFailed
 from optcore.data.sources import mnist_fetch
-from optcore.data.sources.mnist_fetch import FetchFailed, fetch_mnist, missing
+from optcore.data.sources.mnist_fetch import fetch_mnist, missing
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 from tests.support.http.scripted import Scripted, answers
 

@@ -183,6 +183,7 @@ def test_a_trainer_has_the_priority_of_its_worker(fresh: Trainers) -> None:
     assert seen == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_settings")
 def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
     trainers = Trainers("cpu", answer_s=1.0)
@@ -197,6 +198,7 @@ def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
         trainers.close()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_settings")
 def test_a_fork_server_whose_imports_fail_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from optcore.data.errors import FetchFailed
 from optcore.files.durable import replace
 from optcore.spec.datasets.mnist import MNIST_IDX_FILES
 
@@ -26,10 +27,6 @@ DAMAGE = (gzip.BadGzipFile, zlib.error, EOFError, tarfile.TarError, KeyError)
 """What comes of unpacking what is no archive, or not all of it."""
 
 Files = Iterator[tuple[str, bytes]]
-
-
-class FetchFailed(Exception):
-    """No source had the dataset; the text lists the sources tried and the files to add by hand."""
 
 
 def fetch_mnist(folder: Path, say: Callable[[str], None]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from optserve.cli.options import DEFAULT_HOME, FAILED, Home
 from optserve.cli.output.terminal import out
-from optserve.local.doctor.examination import examine
-from optserve.local.doctor.findings import Finding, RepairFailed
+
+if TYPE_CHECKING:
+    from optserve.local.doctor.findings import Finding
 
 
 def command(
@@ -19,6 +20,9 @@ def command(
     ] = False,
 ) -> None:
     """Check the files of a local stack, and say how to fix each problem."""
+    # Every command of `optserve` imports this module, and only this one needs the others.
+    from optserve.local.doctor.examination import examine  # noqa: PLC0415
+
     problems = 0
     for finding in examine(home, repair=repair):
         if finding.ok:
@@ -34,6 +38,8 @@ def command(
 
 
 def _repaired(finding: Finding) -> bool:
+    from optserve.local.doctor.findings import RepairFailed  # noqa: PLC0415
+
     if finding.repair is None:
         return False
     try:

@@ -18,6 +18,8 @@ from tests.support.machine.usage import Cpu
 from tests.support.service.api_process import api_process, without_settings
 from tests.support.store.protocol import submit
 
+pytestmark = pytest.mark.long
+
 CLOSE = GET + b"Connection: close\r\n\r\n"
 
 

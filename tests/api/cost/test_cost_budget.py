@@ -143,6 +143,7 @@ def test_every_field_stays_within_the_time_budget(
     assert found == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", JOBS)
 def test_the_most_expensive_jobs_stay_within_the_time_budget(service: Service, name: str) -> None:
     body = json.dumps(JOBS[name], separators=(",", ":")).encode()
@@ -166,6 +167,7 @@ def test_the_most_expensive_jobs_stay_within_the_time_budget(service: Service, n
         assert slowness(answer) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["json", "csv", "svg"])
 @pytest.mark.parametrize("name", PREVIEWS)
 def test_the_most_expensive_previews_stay_within_the_time_budget(
@@ -202,6 +204,7 @@ def submit_largest(store: redis.Redis, number: int) -> list[str]:
     return sorted(ids, reverse=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_the_largest_jobs_are_listed_in_small_pages(
     service: Service, store: redis.Redis, number: int

@@ -17,6 +17,8 @@ from optserve.local.stack import Stack
 from store.redis.library import library
 from tests.support.service.commands import chaos
 
+pytestmark = pytest.mark.long
+
 SEED = 7
 
 

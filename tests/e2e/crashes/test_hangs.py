@@ -17,6 +17,8 @@ from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with
 from tests.support.strange.by_seed import DIES, MARK, SLEEPS, SLEEPS_ALONE, SPINS
 
+pytestmark = pytest.mark.long
+
 STEP_LIMIT_S = 2.0
 
 

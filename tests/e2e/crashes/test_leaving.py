@@ -15,6 +15,8 @@ from tests.support.machine.processes import alive, eventually
 from tests.support.service.jobs import SHORT, begun, finished, trainer_of
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 LEAVES_S = 8.0
 STEPS = 3000
 

@@ -20,6 +20,8 @@ from tests.support.machine.processes import alive, eventually, kill
 from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 TINY: dict[str, Any] = {
     **SHORT,
     "schedule": {"kind": "constant"},

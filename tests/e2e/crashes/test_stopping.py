@@ -12,6 +12,8 @@ from optserve.contract.states import State
 from tests.support.machine.faulty_files import FaultyFiles
 from tests.support.machine.processes import eventually
 
+pytestmark = pytest.mark.long
+
 QUICK = ("set-up", "L-BFGS", "checkpoint")
 """Phases in which a cancel is tried every time."""
 

@@ -96,6 +96,7 @@ def spoil(file: Path) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.long
 def test_clone_is_a_command(service: Client, running: Stack) -> None:
     parent = finished(service, service.submit(SPEC).id)
     changes = json.dumps({"name": "from the terminal", "optimizer": {"lr": 0.002}})

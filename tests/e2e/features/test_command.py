@@ -89,6 +89,7 @@ def test_no_service_is_a_sentence_too(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1 does not answer" in done.stderr
 
 
+@pytest.mark.long
 def test_up_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with started("up", home=tmp_path) as process:
         url = ready(process)

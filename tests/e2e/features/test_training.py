@@ -32,6 +32,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_job_with_everything_switched_on_survives_its_trainers(service: Client) -> None:
     """Killed twice, it gives the same computed columns, lr and digest as left alone."""
     alone = finished(service, service.submit(EVERYTHING).id)

@@ -13,6 +13,8 @@ from tests.support.machine.disk import Disk, small_disk
 from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, finished
 
+pytestmark = pytest.mark.long
+
 JOB = {**SHORT, "training": {"epochs": 4, "seed": 3, "checkpoint_every": 20}}
 
 

@@ -17,6 +17,8 @@ from tests.support.machine.processes import eventually
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 SPEC: dict[str, Any] = {
     **SHORT,
     "training": {"steps": 6000, "seed": 3, "evaluate_every": None, "checkpoint_every": 500},

@@ -105,6 +105,7 @@ def family(pid: int) -> list[int]:
     return [each for each in (pid, *descendants(pid)) if alive(each)]
 
 
+@pytest.mark.long
 def test_rows_that_the_store_lost_are_sent_again(single: Stack, alone: Job) -> None:
     """Its file is cut: the rows of a second or so are gone, and with them a checkpoint."""
     with Client(single.url) as client:

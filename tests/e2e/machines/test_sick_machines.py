@@ -29,6 +29,8 @@ from tests.support.machine.processes import eventually, kill
 from tests.support.service.jobs import SHORT, finished, trainer_of
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 ERRORS = ("EROFS", "EIO", "ESTALE", "EACCES", "EMFILE", "ENOENT")
 TRAINING = {"steps": 3000, "seed": 3, "evaluate_every": None, "checkpoint_every": None}
 PHASES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -16,6 +16,8 @@ from tests.support.machine.processes import eventually, kill
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.releases import Age, Service, checked_out
 
+pytestmark = pytest.mark.long
+
 STEPS = 6000
 SPEC: dict[str, Any] = {
     **SHORT,

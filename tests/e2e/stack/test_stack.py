@@ -29,6 +29,8 @@ from tests.support.service.commands import optserve, ready, started
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 SOME: dict[str, Any] = {
     **SHORT,
     "training": {"steps": 3000, "seed": 5, "checkpoint_every": 200, "evaluate_every": None},

@@ -26,6 +26,8 @@ from tests.support.service.jobs import SHORT, finished
 from tests.support.service.stacks import stack_with
 from tests.support.strange import misconfigured
 
+pytestmark = pytest.mark.long
+
 SEED = 7
 
 

@@ -16,6 +16,8 @@ from tests.support.optcore.moving.search import Found, Search
 TOTAL, EPOCH = 400, 20
 """Steps of the run that the examples of schedules are for, and of an epoch."""
 WARMUP = {"length": 40, "start": 0.25}
+FOLLOW_A_METRIC = ("plateau", "greedy")
+"""Schedules whose lr is computed anew after each of hundreds of observations."""
 FORMS = [(kind, d) for kind, cls in SCHEDULES.items() for d in getattr(cls, "DIALECTS", ())]
 FORMS += [(kind, "plain") for kind in SCHEDULES]
 MORE: dict[str, list[dict[str, Any]]] = {
@@ -66,7 +68,15 @@ def found(kind: str, dialect: str) -> list[Found]:
     return search.of(bases)
 
 
-@pytest.mark.parametrize(("kind", "dialect"), FORMS)
+@pytest.mark.parametrize(
+    ("kind", "dialect"),
+    [
+        pytest.param(kind, dialect, marks=pytest.mark.long)
+        if kind in FOLLOW_A_METRIC
+        else (kind, dialect)
+        for kind, dialect in FORMS
+    ],
+)
 def test_every_field_changes_the_lr_or_is_refused(kind: str, dialect: str) -> None:
     idle = {(kind, each.path) for each in found(kind, dialect) if each.idle}
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from optcore.recipes import catalogue
+from optserve.cli import convert
 from optserve.cli.files import BadFile
 from optserve.cli.main import app
 from optserve.cli.options import BadOption
@@ -18,6 +20,10 @@ Optimizer:
   foo: 1
   lr: {name: Cosine, learning_rate: 0.001, warmup_epoch: 1, epochs: 50}
 """
+
+
+def test_the_help_names_every_kind_of_file() -> None:
+    assert tuple(source.name for source in catalogue.SOURCES) == convert.SOURCES
 
 
 def run(*args: str) -> Result:

@@ -9,7 +9,7 @@ from store.redis.functions import Gap, ReplayDiffers
 from store.redis.library import library
 from tests.support.store.histories import run
 
-pytestmark = pytest.mark.usefixtures("functions_restored")
+pytestmark = [pytest.mark.usefixtures("functions_restored"), pytest.mark.long]
 
 MUTANTS = {
     "no token is looked at": (

@@ -1,0 +1,84 @@
+"""Converts the configurations of other frameworks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from optcore.recipes.conversion import Conversion
+from optcore.recipes.convert import UnclearFile, convert_file
+from optserve.cli.files import BadFile, parse_object
+from optserve.cli.offline.recipe_diff import Recipe, check_two, compared, recipe
+from optserve.cli.options import FAILED, BadOption
+from optserve.cli.output.explained import explained
+from optserve.cli.output.terminal import err, out
+
+MAX_WIDTH = 80
+
+
+def tell_difference(
+    files: list[Path], source: str | None, *, steps_per_epoch: int, epochs: float
+) -> None:
+    """Draw lr of the two *files*, and print where they part."""
+    one, other = (
+        _recipe(path, source, steps_per_epoch=steps_per_epoch, epochs=epochs)
+        for path in check_two(files)
+    )
+    for line in compared(one, other, out.width):
+        out.say(line)
+
+
+def tell(files: list[Path], source: str | None, *, explain: bool) -> None:
+    """Print the parts of a job that the only one of *files* says, or what became of each key."""
+    if len(files) != 1:
+        raise BadOption(f"convert takes one file, got {len(files)}; --diff takes two")
+    converted = _converted(files[0], source)
+    if explain:
+        for line in explained(converted, min(out.width, MAX_WIDTH)):
+            out.say(line)
+        raise typer.Exit(FAILED if converted.problems else 0)
+    _tell(converted)
+    typer.echo(json.dumps(converted.job, indent=2))
+
+
+def _converted(file: Path, source: str | None) -> Conversion:
+    try:
+        return convert_file(file, source)
+    except UnclearFile as error:
+        raise BadFile(str(error)) from None
+
+
+def _tell(converted: Conversion) -> None:
+    """Print the notes and the problems; exit if there are problems."""
+    for note in converted.notes:
+        err.say(f"note: {note}")
+    if converted.problems:
+        err.say("\n".join(converted.problems))
+        raise typer.Exit(FAILED)
+
+
+def _recipe(path: Path, source: str | None, *, steps_per_epoch: int, epochs: float) -> Recipe:
+    job = _own_job(path) or _checked(path, source)
+    return recipe(path, job, steps_per_epoch=steps_per_epoch, epochs=epochs)
+
+
+def _own_job(path: Path) -> Mapping[str, Any] | None:
+    """Return the job in the file *path*; None if it holds something else."""
+    try:
+        found = parse_object(path.read_bytes(), "")
+    except BadFile:
+        return None
+    mine = found.get("optimizer")
+    return found if isinstance(mine, dict) and "kind" in mine else None
+
+
+def _checked(path: Path, source: str | None) -> Mapping[str, Any]:
+    converted = _converted(path, source)
+    if converted.problems:
+        err.say(f"{path}:")
+        _tell(converted)
+    return converted.job
