@@ -32,7 +32,7 @@ ALLOWED = {
     "optcore.plan": ["optcore.spec", "optcore.schedules", "optcore.plan"],
     "optcore.recipes": ["optcore.spec", "optcore.schedules", "optcore.recipes"],
     "optcore.files": ["optcore.files"],
-    "optcore.data.sources.mnist_fetch": ["optcore.files", "optcore.spec"],
+    "optcore.data.sources.mnist_fetch": ["optcore.files", "optcore.spec", "optcore.data.errors"],
     "store": ["store", "optserve.contract", "optcore.spec", "optcore.files"],
     "control": ["control", "store", "optserve.contract"],
     "api": ["api", "control", "store", "optserve.contract", *TORCH_FREE_OPTCORE],
@@ -48,7 +48,7 @@ ALLOWED = {
     "optserve.cli": [
         *("optserve.cli", "optserve.client", "optserve.contract"),
         *("optserve.local.homes", "optserve.local.errors"),
-        *(*TORCH_FREE_OPTCORE, "optcore.data.sources.mnist_fetch"),
+        *(*TORCH_FREE_OPTCORE, "optcore.data.errors"),
     ],
     "optserve.local": ["optserve", "store", "optcore.spec", "optcore.data.sources.mnist_fetch"],
     "optserve.local.homes": ["optserve.client", "optserve.local.errors"],
