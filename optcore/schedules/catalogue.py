@@ -28,9 +28,9 @@ from optcore.schedules.families.modifiers import (
 from optcore.schedules.families.noise import Noise
 from optcore.schedules.families.one_cycle import OneCycle
 from optcore.schedules.families.piecewise import Constant, Piecewise
+from optcore.schedules.families.plateau import Plateau
 from optcore.schedules.families.polynomial import Polynomial
 from optcore.schedules.families.restarts import CosineRestarts, CyclicalCosine
-from optcore.schedules.families.stateful import Plateau
 from optcore.schedules.families.step import MultiStep, Step
 from optcore.schedules.families.tanh import Tanh
 from optcore.spec.base import kind_of

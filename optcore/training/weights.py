@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
+from optcore.optimizers.engine.swapped import swapped
 from optcore.spec import weights as spec
 
 
@@ -44,19 +45,9 @@ class Ema:
             now = [t.to(mean.dtype) for t, mean in zip(self._now(), means, strict=True)]
             torch._foreach_lerp_(means, now, 1 - decay)
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> AbstractContextManager[None]:
         """Replace the trained weights by their average, inside a ``with`` block."""
-        with torch.no_grad():
-            trained = [tensor.clone() for tensor in self._now()]
-            for tensor, mean in zip(self._now(), self.tensors.values(), strict=True):
-                tensor.copy_(mean)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for tensor, value in zip(self._now(), trained, strict=True):
-                    tensor.copy_(value)
+        return swapped(zip(self._now(), self.tensors.values(), strict=True))
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the average from *tensors*."""

@@ -10,8 +10,9 @@ from torch import nn
 from optcore.spec.errors import SpecError
 from optcore.spec.networks.base import RESERVED_NAMES
 from optcore.spec.optimizers.adam import Adam
-from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.catalogue import OPTIMIZERS, AnyOptimizer
+from optcore.spec.optimizers.rounded import float32
 from optcore.spec.run import RunSpec
 
 RUN: dict[str, Any] = {

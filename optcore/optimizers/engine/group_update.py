@@ -17,9 +17,10 @@ from optcore.optimizers.engine.tensorwise import (
 from optcore.optimizers.engine.transforms import Transforms, with_transforms
 from optcore.optimizers.rules.catalogue import RULES
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule
-from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import is_cautious
 from optcore.spec.optimizers.clip import ClipAdaptive, ClipNorm, ClipRms, ClipValue
+from optcore.spec.optimizers.rounded import float32
 from optcore.spec.weights import KerasEma
 
 OF_ONE_PARAMETER = (ClipNorm, ClipRms, ClipAdaptive)

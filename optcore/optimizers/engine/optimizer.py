@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, overload
 
 import torch
@@ -17,6 +17,7 @@ from optcore.optimizers.engine.clipping import GradScales
 from optcore.optimizers.engine.flat import MASTER
 from optcore.optimizers.engine.group_update import GroupUpdate, check_loss_scale
 from optcore.optimizers.engine.state import GroupState
+from optcore.optimizers.engine.swapped import swapped
 from optcore.optimizers.engine.torch_state import (
     as_given,
     group_from_torch,
@@ -24,7 +25,7 @@ from optcore.optimizers.engine.torch_state import (
     states_to_torch,
     uncast,
 )
-from optcore.optimizers.engine.update_clip import ClippedUpdate
+from optcore.optimizers.engine.update_clip import limited_update
 from optcore.optimizers.scheduled import MetricDrivenValue, Plan
 from optcore.schedules.make import MetricDrivenSchedule
 from optcore.spec.optimizers.clip import UpdateClip
@@ -174,7 +175,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         """Update every parameter that has a gradient; return whether there was any."""
         self.follow_plans()
         scales = self._grad_scales.factors(self.param_groups)
-        limited = self._limited()
+        limited = limited_update(self._clip_update, self.param_groups)
         updated = False
         for i, group in enumerate(self.param_groups):
             update = self._group_updates[i]
@@ -191,31 +192,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._updates += updated  # a step without any gradient moves no schedule
         return updated
 
-    def _limited(self) -> ClippedUpdate | None:
-        """Return the parameters that are about to be updated, if their change has a limit."""
-        if self._clip_update is None:
-            return None
-        params = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        return ClippedUpdate(self._clip_update, params)
-
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """
         Give the parameters, inside a ``with`` block, the values to use in evaluation.
 
         These values differ from the trained ones for schedule_free_adamw, asgd, and with an ema.
         """
-        trained: list[tuple[Tensor, Tensor]] = []
-        with torch.no_grad():
-            for param, value in self._evaluated():
-                trained.append((param, param.detach().clone()))
-                param.copy_(value)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for param, value in trained:
-                    param.copy_(value)
+        return swapped(self._evaluated())
 
     def release(self) -> None:
         """

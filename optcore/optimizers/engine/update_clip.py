@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,16 @@ class ClippedUpdate:
         ):
             if factor != 1:  # where nothing is limited, the bits stay as they are
                 param.detach().copy_(torch.add(before, change, alpha=factor or 1.0))
+
+
+def limited_update(
+    clip: UpdateClip | None, groups: Sequence[Mapping[str, Any]]
+) -> ClippedUpdate | None:
+    """Return the parameters of *groups* about to be updated, or None without a limit *clip*."""
+    if clip is None:
+        return None
+    params = [p for group in groups for p in group["params"] if p.grad is not None]
+    return ClippedUpdate(clip, params)
 
 
 def _factors(clip: ClipNorm | ClipRms | ClipGlobalNorm, changes: Sequence[Tensor]) -> list[float]:

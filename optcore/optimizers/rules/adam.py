@@ -7,7 +7,7 @@ from torch import Tensor
 
 from optcore.optimizers.rules.powers import power
 from optcore.optimizers.rules.rule import Flags, FusedKernel, Numbers, Rule, unscale
-from optcore.spec.optimizers.base import float32
+from optcore.spec.optimizers.rounded import float32
 
 
 def adam(

@@ -9,7 +9,7 @@ from torch import Tensor
 from optcore.optimizers.rules.adam import BETAS, corrections, moments, rounded_betas
 from optcore.optimizers.rules.powers import Running, power
 from optcore.optimizers.rules.rule import Flags, Numbers, Rule, zeros
-from optcore.spec.optimizers.base import float32
+from optcore.spec.optimizers.rounded import float32
 
 
 def adamax(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optcore.optimizers.rules.rule import COPY, Flags, Numbers, Rule
-from optcore.spec.optimizers.base import float32
+from optcore.spec.optimizers.rounded import float32
 
 
 def madgrad(

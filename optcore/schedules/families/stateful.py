@@ -1,22 +1,19 @@
-"""Schedules with state, and the first of them, plateau: lr depends on a metric and the step."""
+"""Schedules with state: lr depends on a metric and the step."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from optcore.schedules.base import Example, Rate, ScheduleSpec
-from optcore.schedules.dialects import Dialectal, ScheduleDialect, by_dialect
-from optcore.schedules.families.noise import PlateauNoise
-from optcore.schedules.numerics.numbers import Array, Curve
+from optcore.schedules.base import ScheduleSpec
+from optcore.schedules.numerics.numbers import Curve
 from optcore.schedules.warmup import After
 from optcore.spec.duration import RunLength
-from optcore.spec.errors import reject
 from optcore.spec.limits import MAX_COUNT
 
 Metric = Literal["test_loss", "test_accuracy", "train_loss"]
@@ -63,110 +60,6 @@ class MetricDriven(ScheduleSpec):
 
     def _formula(self, lr: float, run: RunLength) -> Curve:
         return lambda t: np.full_like(t, lr)  # all that is known of lr before the run
-
-
-class Plateau(MetricDriven, Dialectal):
-    """
-    lr is multiplied by *factor* when the metric has stopped improving.
-
-    After each observation, writing bad for the number of observations in a row that were not better
-    than the best value by *threshold*::
-
-        bad > patience:  lr = max(lr * factor, min_lr),  bad = 0,  and *cooldown* begins
-
-    In mode min, a value m is better than the best value if m < best * (1 - threshold) with
-    threshold_mode rel, or m < best - threshold with abs. In mode max the conditions are
-    m > best * (1 + threshold) and m > best + threshold. *threshold_abs* is added to either limit.
-    During the cooldown, torch counts no bad observations but updates the best value; Paddle ignores
-    all observations. In dialect optax, lr is reduced one observation earlier, when bad = patience.
-
-    In dialect timm lr changes once per epoch, in a warmup too; the observations of the epochs of
-    the warmup are ignored (one per epoch), and *noise* changes the lr of an epoch, not the lr that
-    is reduced.
-
-    References:
-        torch 2.13 ReduceLROnPlateau; Paddle 3.3.1 ReduceOnPlateau; transformers 5.24
-        get_reduce_on_plateau_schedule, which is torch's; optax 0.2.8 contrib.reduce_on_plateau
-        (threshold is rtol, threshold_abs atol, mean_of accumulation_size; eps is 0); timm 1.0.31
-        PlateauLRScheduler.
-    """
-
-    DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = (
-        "torch",
-        "paddle",
-        "transformers",
-        "optax",
-        "timm",
-    )
-    LATER: ClassVar[frozenset[str]] = frozenset({"threshold_abs", "mean_of", "noise"})
-    # No trajectory of mindspore.experimental's ReduceLROnPlateau was recorded to compare with.
-    ONLY_DOUBLE: ClassVar[bool] = True
-    EXAMPLE: ClassVar[Example] = {"patience": 3, "factor": 0.5}
-
-    kind: Literal["plateau"]
-    factor: float = Field(0.1, gt=0, lt=1)
-    """The factor by which a reduction multiplies lr."""
-    threshold: float = Field(1e-4, ge=0)
-    """How much better than the best value an observation must be to count as an improvement."""
-    threshold_mode: Literal["rel", "abs"] = "rel"
-    """Whether threshold is relative to the best value (rel) or absolute (abs)."""
-    threshold_abs: float = Field(0.0, ge=0)
-    """How much better, in absolute terms, an observation must be besides threshold."""
-    mean_of: int = Field(1, ge=1, le=10_000)
-    """The number of observations whose mean counts as one; the next mean has other ones."""
-    eps: float = by_dialect(1e-8, optax=0.0, ge=0)
-    """The smallest change of lr: changes that are not larger than this are not made."""
-    min_lr: Rate = 0.0
-    """The lowest value to which the schedule reduces lr."""
-    in_cooldown: Literal["remember", "ignore"] = by_dialect("remember", paddle="ignore")
-    """Whether observations during the cooldown update the best value (remember) or not (ignore)."""
-    noise: PlateauNoise | None = None
-    """Noise in dialect timm; null for none."""
-
-    @model_validator(mode="after")
-    def _noise_is_of_timm(self) -> Self:
-        if self.noise is not None and self.dialect != "timm":
-            reject(["noise"], f"noise must be null in dialect {self.dialect}", None)
-        return self
-
-    @model_validator(mode="after")
-    def _optax_remembers(self) -> Self:
-        if self.dialect == "optax" and self.in_cooldown != "remember":
-            reject(
-                ["in_cooldown"],
-                f"in_cooldown must be remember in dialect optax, got {self.in_cooldown}",
-                self.in_cooldown,
-            )
-        return self
-
-    def state(self, lr: float, run: RunLength) -> MetricDrivenLr:
-        """Return the state before the first observation, when the learning rate is *lr*."""
-        if self.dialect != "timm":
-            return PlateauLr(self, lr)
-        return TimmPlateauLr(self, lr, ignored=math.floor(self._warmup_epochs(run)))
-
-    def curve(self, lr: float, run: RunLength) -> Curve:
-        """Return the planned lr: what is known before the run."""
-        return self.following(self.state(lr, run), run)
-
-    def following(self, state: MetricDrivenLr, run: RunLength) -> Curve:
-        """Return the schedule, with its warmup, as a function of t and of *state* as it is then."""
-        if self.dialect != "timm":
-            return super().following(state, run)
-        n = run.steps_per_epoch
-        # A metric may change state.lr in the rise only after it: the rise is to the first lr.
-        curve = self.behind_warmup(lambda t: np.full_like(t, state.lr), run, end=state.first_lr)
-
-        def of_epoch(epoch: Array) -> Array:
-            return curve(epoch * n)
-
-        noisy: Curve = of_epoch
-        if self.noise is not None:
-            noisy = self.noise.on(of_epoch, first=math.floor(self._warmup_epochs(run)) + 1)
-        return lambda t: noisy(np.floor(t / n))
-
-    def _warmup_epochs(self, run: RunLength) -> float:
-        return self.warmup_span(run) / run.steps_per_epoch
 
 
 class MetricDrivenLr(ABC):
@@ -241,107 +134,6 @@ class MetricDrivenLr(ABC):
                 bar = best + number(threshold) if up else best - number(threshold)
             bar = bar + number(more) if up else bar - number(more)
         return bool(value > bar if up else value < bar)
-
-
-class PlateauLr(MetricDrivenLr):
-    """The state of a `Plateau` schedule."""
-
-    COUNTERS: tuple[str, ...] = ("bad", "cooling")
-    spec: Plateau
-    bad: int
-    cooling: int
-
-    def restart(self) -> None:
-        """Forget all observations; leave lr as it is."""
-        super().restart()
-        self.mean, self.seen = 0.0, 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs, as JSON."""
-        state = super().state_dict()
-        # Only where there is a mean: earlier releases wrote states without one.
-        if self.spec.mean_of == 1:
-            return state
-        return {**state, "mean": plain(self.mean), "seen": self.seen}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a *state* that `state_dict` has returned."""
-        super().load_state_dict(state)
-        self.mean, self.seen = float(state.get("mean", 0.0)), int(state.get("seen", 0))
-
-    def observe(self, value: float) -> None:
-        """Record the next *value* of the metric; lower lr if too many values were not better."""
-        number = self.spec.numbers
-        # A running mean, as in optax.
-        mean = (number(self.seen) * number(self.mean) + number(value)) / number(self.seen + 1)
-        self.mean, self.seen = float(mean), self.seen + 1
-        if self.seen < self.spec.mean_of:
-            return
-        value, self.mean, self.seen = self.mean, 0.0, 0
-        if self.spec.dialect == "optax":
-            self._observe_as_optax(value)
-        else:
-            self._observe_one(value)
-
-    def _is_better(self, value: float) -> bool:
-        spec = self.spec
-        return self.beats_best(value, spec.threshold, spec.threshold_mode, spec.threshold_abs)
-
-    def _observe_as_optax(self, value: float) -> None:
-        spec, number = self.spec, self.spec.numbers
-        better = self._is_better(value)
-        self.best = value if better else self.best
-        self.bad = 0 if better else self.bad + 1
-        if self.cooling:
-            self.cooling -= 1
-            self.bad = 0
-            return
-        lower = self.lr
-        # Not >=: with a patience of 0, optax reduces lr after each improvement.
-        if self.bad == spec.patience:
-            self.cooling, self.bad = spec.cooldown, 0
-            lower = float(number(self.lr) * number(spec.factor))
-        lower = max(lower, float(number(spec.min_lr)))
-        if abs(self.lr - lower) > spec.eps:
-            self.lr = lower
-
-    def _observe_one(self, value: float) -> None:
-        spec = self.spec
-        if self.cooling and spec.in_cooldown == "ignore":
-            self.cooling -= 1
-            return
-        if self._is_better(value):
-            self.best, self.bad = value, 0
-        else:
-            self.bad += 1
-        # During the cooldown torch counts no bad observation, but updates the best value.
-        if self.cooling:
-            self.cooling -= 1
-            self.bad = 0
-        if self.bad > spec.patience:
-            # A cooldown also begins if lr is already at min_lr, as in torch and Paddle.
-            self.cooling, self.bad = spec.cooldown, 0
-            lower = max(self.lr * spec.factor, spec.min_lr)
-            if self.lr - lower > spec.eps:
-                self.lr = lower
-
-
-class TimmPlateauLr(PlateauLr):
-    """The state of a `Plateau` schedule in dialect timm, which ignores the first observations."""
-
-    COUNTERS = ("bad", "cooling", "skipped")
-    skipped: int
-
-    def __init__(self, spec: MetricDriven, lr: float, *, ignored: int) -> None:
-        super().__init__(spec, lr)
-        self.ignored = ignored
-
-    def observe(self, value: float) -> None:
-        """Record the next *value* of the metric, or only that there was one in the warmup."""
-        if self.skipped < self.ignored:
-            self.skipped += 1
-        else:
-            super().observe(value)
 
 
 def plain(value: float) -> float | str:

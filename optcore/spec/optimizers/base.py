@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from ctypes import c_float
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from annotated_types import Gt, Lt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from optcore.schedules.catalogue import AnySchedule
@@ -28,6 +25,7 @@ from optcore.spec.limits import (
     at_most,
 )
 from optcore.spec.optimizers.clip import AnyClip, UpdateClip
+from optcore.spec.optimizers.rounded import check_rounded
 from optcore.spec.optimizers.scheduled import take_schedules
 
 Engine = Literal["auto", "eager", "fused"]
@@ -40,13 +38,6 @@ PADDLE: frozenset[Dialect] = frozenset({"paddle", "paddleocr"})
 # The release before reads the same records while a service is upgraded.
 NEWER = frozenset({"corrected_weight_decay", "cautious", "clip_update"})
 """Fields that release 0.2.0 does not know; they are not dumped where they are false or null."""
-
-
-def float32(number: float) -> float:
-    """Return *number* rounded to float32; infinity if it is too large for float32."""
-    # Each hyperparameter is rounded whenever a spec is parsed, in the dialects that round. ctypes
-    # takes a tenth of the time of numpy, which also warns when the result is infinite.
-    return c_float(number).value
 
 
 class OptimizerSpec(Spec):
@@ -268,7 +259,7 @@ class OptimizerSpec(Spec):
         # For runs in float64 too: the optimizer's spec does not know the precision of its run.
         # muon's beta2 is a field of the AdamW beside it, which checks it.
         for name in self.rounded(single_precision=True) & type(self).model_fields.keys():
-            self._check_rounded(name)
+            check_rounded(self, name)
         if self.engine == "fused" and not self.has_kernel():
             reject(
                 ["engine"],
@@ -331,24 +322,6 @@ class OptimizerSpec(Spec):
             and not name.startswith("initial_")
             and self._exists(name)
         ]
-
-    def _check_rounded(self, name: str) -> None:
-        """Refuse a number that is out of its range once rounded to float32 (0.99999999 is 1)."""
-        value = getattr(self, name)
-        single = float32(value)
-        # Only open limits: rounding to nearest is monotonic, so it does not cross a limit such as 0
-        # or 1 that is a float32 itself.
-        for limit in type(self).model_fields[name].metadata:
-            # A limit may be anything that can be compared; here they are numbers.
-            too_high = isinstance(limit, Lt) and not single < limit.lt  # type: ignore[operator]
-            too_low = isinstance(limit, Gt) and not single > limit.gt  # type: ignore[operator]
-            if too_high or too_low or not math.isfinite(single):
-                reject(
-                    [name],
-                    f"{name} must stay in its range when {self.dialect} rounds it to float32, "
-                    f"got {value} ({single})",
-                    value,
-                )
 
     @model_serializer(mode="wrap")
     # A return type here would stand in the JSON Schema in place of the fields.

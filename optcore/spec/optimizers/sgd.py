@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from optcore.spec.base import Dialect, per_dialect
-from optcore.spec.optimizers.base import OptimizerSpec, float32
+from optcore.spec.optimizers.base import OptimizerSpec
 from optcore.spec.optimizers.cautious import CautiousSpec
+from optcore.spec.optimizers.rounded import float32
 
 # All but paddleocr: PaddleOCR wraps neither plain SGD nor Nesterov's momentum.
 EVERYWHERE: tuple[Dialect, ...] = (
