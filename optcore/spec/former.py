@@ -98,7 +98,7 @@ def _is_former_itself(spec: BaseModel) -> bool:
     if isinstance(spec, LaterSpec):
         return not spec.later_fields()
     if isinstance(spec, OptimizerSpec):
-        return kind not in LATER_OPTIMIZERS and not any(getattr(spec, name) for name in NEWER)
+        return kind not in LATER_OPTIMIZERS and not any(getattr(spec, name, None) for name in NEWER)
     return not isinstance(spec, Share)
 
 

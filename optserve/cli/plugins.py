@@ -8,6 +8,7 @@ which becomes a command, or a `typer.Typer`, which becomes a group of commands.
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 import typer
 
@@ -21,6 +22,8 @@ OF_THE_SERVICE = {
     "datasets": "Manage the datasets on this machine.",
 }
 """Commands that the service adds, with the help texts shown while the service is not installed."""
+SERVICE = ("store", "redis", "uvicorn")
+"""Modules that the commands of the service import, but only when they run."""
 # For commands that are not installed: `optserve up --workers 4` must report that the service is
 # missing, and not that --workers is unknown.
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -30,10 +33,24 @@ def add_commands(app: typer.Typer) -> None:
     """Add all commands to *app*; commands of a missing service say how to install it."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     for name in [*OF_THE_SERVICE, *(points.keys() - OF_THE_SERVICE.keys())]:
-        if name in points:
-            _add(app, points[name])
-        else:
+        if name not in points:
             _add_missing(app, name, "the service is not installed")
+        elif name in OF_THE_SERVICE and (missing := _first_missing()):
+            _add_missing(app, name, f"No module named {missing!r}")
+        else:
+            _add(app, points[name])
+
+
+def _first_missing() -> str | None:
+    """Return the first of the modules in `SERVICE` that does not exist."""
+    for name in SERVICE:
+        try:
+            found = find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return name
+    return None
 
 
 def _add(app: typer.Typer, point: EntryPoint) -> None:

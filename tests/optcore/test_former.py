@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
+from optcore.schedules.catalogue import SCHEDULES
+from optcore.schedules.make import parse_schedule
 from optcore.spec.duration import rounding
 from optcore.spec.errors import SpecError
-from optcore.spec.former import has_fractions, is_former, translated, with_former_defaults
+from optcore.spec.former import (
+    LATER_OPTIMIZERS,
+    has_fractions,
+    is_former,
+    translated,
+    with_former_defaults,
+)
+from optcore.spec.optimizers.catalogue import OPTIMIZERS
 from optcore.spec.run import RunSpec
 from tests.support.optcore.run_specs import run
 
@@ -170,6 +179,24 @@ def test_an_optimizer_that_0_2_0_does_not_have_is_known(
     optimizer: dict[str, Any], alike: bool
 ) -> None:
     assert parts_of(run(optimizer=optimizer)) == [alike, True]
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_every_optimizer_is_either_known_to_0_2_0_or_not(kind: str) -> None:
+    spec = OPTIMIZERS[kind].parse(
+        {"kind": kind, "dialect": OPTIMIZERS[kind].DIALECTS[0], "lr": 1e-3}
+    )
+
+    assert is_former(spec, 10) is (
+        kind not in LATER_OPTIMIZERS and spec.dialect not in ("optax", "timm")
+    )
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_every_schedule_is_known_to_0_2_0(kind: str) -> None:
+    example = {key: value for key, value in SCHEDULES[kind].EXAMPLE.items() if key != "dialect"}
+
+    assert is_former(parse_schedule({"kind": kind, **example}), 10)
 
 
 def test_a_duration_that_is_rounded_is_no_fraction() -> None:
