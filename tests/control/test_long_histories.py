@@ -21,7 +21,7 @@ from tests.support.store.archiving import moved
 from tests.support.store.protocol import append, begin, record_of, some_rows, submit
 from tests.support.store.rounds import Rounds
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 
 def begun(client: redis.Redis, storage: Storage, *, steps: int = 10_000) -> Claim:

@@ -23,6 +23,8 @@ from tests.support.machine.processes import alive, descendants, eventually, pare
 from tests.support.store.protocol import SPEC, storage_of
 from worker.processes.trainers import SPIN_COUNT, Trainer, TrainerDied, Trainers, environment
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def _settings(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -183,7 +185,6 @@ def test_a_trainer_has_the_priority_of_its_worker(fresh: Trainers) -> None:
     assert seen == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("_settings")
 def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
     trainers = Trainers("cpu", answer_s=1.0)
@@ -198,7 +199,6 @@ def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
         trainers.close()
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("_settings")
 def test_a_fork_server_whose_imports_fail_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

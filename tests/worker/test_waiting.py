@@ -14,6 +14,8 @@ import redis
 from optserve.local.embedded import EmbeddedServer
 from tests.support.machine.processes import eventually
 
+pytestmark = pytest.mark.long
+
 MODULES = ["worker.main", "api.app"]
 
 

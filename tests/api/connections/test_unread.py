@@ -21,6 +21,8 @@ from tests.support.service.stacks import stack_with
 from tests.support.store.parents import Parent
 from tests.support.store.protocol import append, begin, some_rows, submit
 
+pytestmark = pytest.mark.long
+
 MANY = 30
 """Clients at once."""
 CUT_S = STALL_S + 20

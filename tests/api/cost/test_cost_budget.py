@@ -110,6 +110,7 @@ def test_every_route_with_a_body_is_known(bodies: Bodies) -> None:
     assert len(fields["/v1/jobs"]) > 800
 
 
+@pytest.mark.long
 def test_a_sample_of_fields_stays_within_the_time_budget(
     service: Service, bodies: Bodies, job_id: str
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_server_killed_in_the_middle_costs_nothing(fleet: Stack, service: Clie
     assert [row.step for row in service.metrics(job_id)] == list(range(STEPS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["a flipped byte", "cut short"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     fleet: Stack, service: Client, damage: str

@@ -15,6 +15,8 @@ from tests.support.machine.processes import alive, descendants, eventually, kill
 from tests.support.service.jobs import SHORT, begun, finished
 from tests.support.service.stacks import stack_with
 
+pytestmark = pytest.mark.long
+
 LEASE_S = 3.0
 STEPS = 8000
 SPEC: dict[str, Any] = {
@@ -105,7 +107,6 @@ def family(pid: int) -> list[int]:
     return [each for each in (pid, *descendants(pid)) if alive(each)]
 
 
-@pytest.mark.long
 def test_rows_that_the_store_lost_are_sent_again(single: Stack, alone: Job) -> None:
     """Its file is cut: the rows of a second or so are gone, and with them a checkpoint."""
     with Client(single.url) as client:

@@ -42,6 +42,7 @@ TARGETS: list[tuple[Callable[[Tensor], Tensor], float]] = [
 ]
 
 
+@pytest.mark.long
 @every_engine
 @pytest.mark.parametrize(("target", "bar"), TARGETS, ids=lambda x: getattr(x, "__name__", ""))
 def test_it_converges(

@@ -48,6 +48,7 @@ def test_equal_runs_give_equal_bits(spec: dict[str, Any]) -> None:
     assert same_bits(after(spec, 4), after(spec, 4))
 
 
+@pytest.mark.long
 def test_runs_saved_and_resumed_in_a_new_process_have_the_same_bits(tmp_path: Path) -> None:
     expected = []
     for i, spec in enumerate(VARIANTS):

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 import redis
 
 from optserve.local.stack import Stack
@@ -15,6 +16,8 @@ from tests.support.http.trained_job import TrainedJob
 from tests.support.machine.processes import eventually
 from tests.support.machine.usage import rss
 from tests.support.store.protocol import append, begin, some_rows, submit
+
+pytestmark = pytest.mark.long
 
 
 def test_dead_clients_are_disconnected_and_the_others_get_every_step(

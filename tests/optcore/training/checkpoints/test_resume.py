@@ -62,6 +62,7 @@ def rarer_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[
     return continued(RARER, tmp_path_factory.mktemp("resume"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_resumes_in_a_new_process_with_the_same_bits(
     name: str, elsewhere: dict[str, dict[str, Any]]
