@@ -106,7 +106,7 @@ def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def _begins_with(record: Record) -> list[str]:
-    """Return the files of which a job needs at least one to start; empty if it needs none."""
+    """Return files at least one of which a job needs in order to start; empty if it needs none."""
     if record.checkpoints:
         return [pointer.path for pointer in record.checkpoints]
     return [] if record.starting_state is None else [record.starting_state.path]
