@@ -25,7 +25,7 @@ MIN_SLICE, MAX_SLICE = 131_072, 524_288
 several such buffers stay in the last-level cache. (Adam on 12M float32 parameters, two cores:
 20 ms at 32k, 14.5 at 64k, 13 at 128k, 10.9 at 512k, 10.1 at 1M; torch's foreach kernels: 17.)"""
 SCRATCH_SHARE = 20
-"""Scratch buffers take at most 1/20 of the size of a model of a few million parameters or more."""
+"""Scratch buffers take at most 1/20 of the size of a model with millions of parameters."""
 
 
 class Engine(Protocol):
@@ -181,7 +181,7 @@ class _Scratch:
         return sum(buffer.nbytes for pool in self._buffers.values() for buffer in pool)
 
     def take(self, count: int, like: Tensor) -> list[Tensor]:
-        """Return *count* buffers of the length, dtype and device of *like*."""
+        """Return *count* buffers with the length, dtype and device of *like*."""
         key = (count, like.numel(), like.dtype, like.device)
         # Cached, since making a view costs nearly half as much as a small operation.
         if key not in self._views:

@@ -175,7 +175,7 @@ class FlatState:
         return self._work is not self.params
 
     def slot_views(self, i: int) -> dict[str, Tensor]:
-        """Return name -> the slots of parameter *i*, in its shape, and its carried numbers."""
+        """Return, by name, the slots of parameter *i*, in its shape, and its carried numbers."""
         views = {slot: self.segments[i].view(buffer) for slot, buffer in self.slots.items()}
         return views | {name: values[i] for name, values in self._carried.items()}
 
@@ -301,8 +301,8 @@ class FlatState:
         """
         Return the elements from *start* to *stop* of each buffer.
 
-        The first buffer is the one that updates change. The slots follow, then the parameters if
-        the first buffer is their float32 copy.
+        The buffers are, in order, the parameters (or their float32 copy), the slots, and, if there
+        is a float32 copy, the parameters themselves.
         """
         stored = [self.params] if self.has_master else []
         return [buffer[start:stop] for buffer in (self._work, *self._rule_slots, *stored)]
@@ -336,7 +336,7 @@ def _lay_out(named: Sequence[tuple[str, Tensor]], alignment: int) -> list[Segmen
 
 
 def _dense_strides(param: Tensor) -> tuple[int, ...]:
-    """Return the strides of *param* if its memory has no gaps, else those of a contiguous copy."""
+    """Return the strides of *param*, or of a contiguous copy if the memory of *param* has gaps."""
     return torch.empty_like(param, device="meta", memory_format=torch.preserve_format).stride()
 
 

@@ -149,8 +149,8 @@ def check_loss_scale(updates: Sequence[GroupUpdate], before: float, scale: float
     """
     if scale != before and not all(update.scaled for update in updates):
         raise ValueError(
-            f"loss_scale must stay {before:g} where engine eager was made for that, got {scale:g}; "
-            "give another one in the spec"
+            f"loss_scale must stay {before:g} in an optimizer made without unscaling, "
+            f"got {scale:g}; make the optimizer with another loss_scale"
         )
 
 

@@ -302,7 +302,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def follow_plans(self, back: int = 0) -> None:
-        """Set scheduled hyperparameters for the next update, or for *back* updates earlier."""
+        """Set scheduled hyperparameters for the next update (*back* 0) or the last one (1)."""
         updates = max(0, self._updates - back)
         for i, plan in enumerate(self._plans):
             for name, value in plan.items():

@@ -170,7 +170,7 @@ def _ahead(
 
 
 def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
-    """Return *tensor* as one matrix; if *batched*, a kernel as one matrix per spatial position."""
+    """Return *tensor* as one matrix; if *batched*, a kernel as one matrix per kernel position."""
     if tensor.ndim == MATRIX:
         return tensor
     if not batched:
@@ -179,7 +179,7 @@ def _as_matrix(tensor: Tensor, *, batched: bool) -> Tensor:
 
 
 def _scale(shape: tuple[int, int], size: int, rms_rate: float, flags: Mapping[str, bool]) -> float:
-    """Return s for a matrix of *shape* (outputs, inputs) in a parameter of *size* elements."""
+    """Return s for a matrix with *shape* (outputs, inputs) in a parameter with *size* elements."""
     rows, columns = shape
     if flags["by_size"]:
         return float(rms_rate * (size if flags["adaptive"] else max(rows, columns)) ** 0.5)
@@ -218,8 +218,8 @@ def orthogonal(
         for each (a, b, c):  A = X X^T;  X = a * X + (b * A + c * A A) X
 
     Args:
-        matrix: two dimensions; or three, for a matrix per index of the first.
-        coefficients: a, b and c of each iteration.
+        matrix: a matrix, or, with three dimensions, a stack of matrices along the first dimension.
+        coefficients: (a, b, c) for each iteration.
         ns_eps: lower bound of the norm if *floored* (torch, timm); if not, added to the norm.
         ns_safety: factor that the norm is multiplied by.
         floored: whether *ns_eps* is a lower bound.

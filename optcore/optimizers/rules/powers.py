@@ -12,7 +12,7 @@ REMEMBERED = 1000
 
 class Running:
     """
-    A running product or sum over the updates 1 to t, rounded to float32 after each if requested.
+    A running product or sum over the updates 1 to t; with *float32*, rounded after each update.
 
     A call is a pure function of its arguments. The last total is cached, so that the total for the
     next t costs a single operation.
