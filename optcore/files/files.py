@@ -132,7 +132,7 @@ class Files:
     @contextmanager
     def create_folder(self, name: str) -> Iterator[NewFolder]:
         """
-        Yield a new folder to put files into, in a ``with`` block. If it fails, nothing is left.
+        Yield a new folder to put files into, in a ``with`` block. A failed block leaves nothing.
 
         The folders are synced once, at the end of the block, and not after each file.
 

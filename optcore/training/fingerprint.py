@@ -24,7 +24,7 @@ CHOSEN = ("engine", "memory_format", "threads")
 
 
 def machine_facts(device: torch.device) -> dict[str, str]:
-    """Return the facts about this machine and its libraries that determine bits on *device*."""
+    """Return the facts about this machine and its libraries that affect results on *device*."""
     facts = {
         "layout": str(LAYOUT),
         "torch": torch.__version__,
@@ -50,7 +50,7 @@ def run_facts(
     device: torch.device, *, engine: str, memory_format: torch.memory_format
 ) -> dict[str, str]:
     """
-    Return the facts that must be equal for two runs of one spec to agree bit for bit.
+    Return the facts that must be equal for two runs with one spec to agree bit for bit.
 
     Args:
         device: the device that the run trains on.
