@@ -11,7 +11,7 @@ SOURCES = (
     *("paddleocr", "paddleclas", "mindcv", "mindocr"),
     *("transformers", "llamafactory", "axolotl", "timm", "torchvision"),
 )
-"""The names in `optcore.recipes.catalogue`, which takes long to import."""
+"""The names in `optcore.recipes.catalogue`, repeated here because its import takes long."""
 KINDS = ", ".join(SOURCES)
 
 

@@ -57,7 +57,7 @@ def _converted(file: Path, source: str | None) -> Conversion:
 
 
 def _tell(converted: Conversion) -> None:
-    """Print the notes and the problems; exit if there are problems."""
+    """Print the notes and the problems; if there are problems, exit with `FAILED`."""
     for note in converted.notes:
         err.say(f"note: {note}")
     if converted.problems:

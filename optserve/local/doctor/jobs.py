@@ -87,7 +87,7 @@ def check_archives(home: Home, client: redis.Redis) -> Iterator[Finding]:
 
 
 def check_checkpoints(home: Home, client: redis.Redis) -> Iterator[Finding]:
-    """Check whether jobs that must begin with a stored state still have such a state."""
+    """Check whether each job that must start from a stored state has at least one such state."""
     storage = Storage(home.settings.storage_dir)
 
     def odd() -> list[str]:
