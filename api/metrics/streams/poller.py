@@ -58,7 +58,7 @@ class PolledJob:
         poll_at: the time of the next poll.
         changed_at: the time when the job last changed.
         publish_at: the earliest time at which further rows may be published.
-        num_streams: how many streams follow the job.
+        num_streams: number of streams that follow the job.
         reading: whether rows of the job are being read now.
     """
 
