@@ -89,7 +89,7 @@ class StartingState:
 
 
 def stored_files(text: str | bytes) -> dict[str, StoredFile]:
-    """Return the files listed in *text*, the field ``archive`` of a record, by what they hold."""
+    """Return the files in *text*, a record's field ``archive``, by content: rows or events."""
     return {name: StoredFile(**file) for name, file in json.loads(text).items()}
 
 

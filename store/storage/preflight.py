@@ -61,7 +61,7 @@ class Place:
         setting: the environment variable that sets the path.
         path: the path of the file or folder.
         use: what must be possible with the file or folder.
-        inside: the name of a folder in it; if that exists, the same must be possible there.
+        inside: the name of a folder in *path*, in which the same must be possible if it exists.
     """
 
     what: str
@@ -106,7 +106,7 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
 
 def try_place(place: Place) -> None:
     """
-    Create the folder if it is missing, and try in it what `Place.use` requires.
+    Create the folder if it is missing, and test what `Place.use` requires.
 
     Raises:
         Unusable: the file or folder cannot be used until something is changed.
