@@ -88,7 +88,7 @@ class Session:
 
     @property
     def disk(self) -> Disk:
-        """Reads and writes files, and stops retrying when the run must stop."""
+        """The access to the storage; it stops retrying when the run must stop."""
         retry_for_s = self.tools.settings.fault_patience_s
         return Disk(
             self.tools.storage, self.claim, self.sender, self.lease, retry_for_s, self._give_up
