@@ -64,7 +64,7 @@ def check_order(spec: OptimizerSpec, parameters: Sequence[Parameter]) -> None:
 
 
 def listed(names: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Return *names* as a message lists them: the first *most* names, and the number of all."""
+    """Return the first *most* of *names* as text, with the number of all names if some are left."""
     text = ", ".join(names[:most])
     return text if len(names) <= most else f"{text}, ... {len(names)} in all"
 

@@ -78,7 +78,8 @@ from tests.support.optcore.grouped import grouped, image_network
         ({"groups": [{"lr": 1.0}]}, "groups[0].match: give either match or preset, got neither"),
         (
             {"groups": [{"match": "*", "multi_precision": True}]},
-            "groups[0].multi_precision: multi_precision applies to all groups: set it outside them",
+            "groups[0].multi_precision: multi_precision applies to all groups: set it in the "
+            "optimizer, not in a group",
         ),
         (
             {"groups": [{"match": "*", "clip": {"kind": "norm", "max": -1.0}}]},
