@@ -144,7 +144,7 @@ def _unfinished_warmup(rise: int, total_steps: int) -> Iterator[str]:
 
 
 def _first(warnings: Iterable[str]) -> list[str]:
-    """Return the first of *warnings*, and a line with the number of the others, if any."""
+    """Return the first `MOST_WARNINGS` of *warnings*, and a line with the number of the others."""
     left = iter(warnings)
     told = list(islice(left, MOST_WARNINGS))
     more = sum(1 for _ in left)

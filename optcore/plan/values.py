@@ -88,7 +88,7 @@ def _with_factors(spec: RunSpec) -> Iterator[tuple[Scheduled, float]]:
 
 
 def _text(schedule: ScheduleSpec) -> str:
-    """Return a text that is equal for equal schedules, and unique for one with a long list."""
+    """Return a text that is equal for equal schedules, or unique if *schedule* has a long list."""
     short = schedule.num_entries() <= MAX_CACHED_ENTRIES
     # The id stays unique: the run holds the schedule for as long as this text is a key.
     return str(schedule) if short else f"<{id(schedule)}>"
@@ -172,7 +172,7 @@ def check_scheduled(
 def _check_limit(
     name: str, limit: object, values: NDArray[np.float64], steps: NDArray[np.int64], param: str
 ) -> None:
-    edge: Any  # pydantic's: a number here
+    edge: Any  # a limit may have any type that can be compared; here it is a number
     if isinstance(limit, Ge):
         edge = limit.ge
         rule, wrong = "at least", values < edge
