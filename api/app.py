@@ -58,7 +58,7 @@ RETRIES = 3
 """Number of retries of a store command, all within half a second; if they fail, the client gets 503
 and may repeat the request."""
 CONNECTIONS = 32
-"""Connections to the store for all requests except streams, which have connections of their own."""
+"""Maximum connections to the store for requests; streams have connections of their own."""
 SHUTDOWN_S = 3
 """Seconds that open streams have to end when the service stops."""
 

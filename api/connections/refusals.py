@@ -139,7 +139,7 @@ def malformed(began: bytes, what: str) -> Refusal:
     Return the refusal of data that is not a request.
 
     Args:
-        began: the first bytes on the connection, which show if the protocol is another one.
+        began: the first bytes on the connection, which identify HTTP/2 and TLS.
         what: the error in the data if the protocol is HTTP/1.1.
     """
     if began.startswith(HTTP_2):

@@ -72,7 +72,7 @@ async def require_no_body(request: Request) -> None:
 
 def beyond(rule: str, name: str, value: int, **limit: int) -> RequestValidationError:
     """
-    Return the validation error for a cursor that is beyond its limit, in the form of pydantic's.
+    Return the validation error for a cursor beyond its limit, with pydantic's own text.
 
     Args:
         rule: pydantic's type of the error, such as ``less_than``.

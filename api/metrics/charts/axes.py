@@ -25,7 +25,11 @@ def steps(rows: Rows) -> NDArray[np.int64]:
 
 
 def examples(spec: RunSpec) -> Axis:
-    """Return the axis of examples: the number seen by the end of a step, short batches included."""
+    """
+    Return the axis of examples: the number of examples seen by the end of each step.
+
+    The last batch of an epoch may have fewer examples than the others.
+    """
     of_epoch, of_step = spec.dataset.train_examples, spec.examples_per_step
 
     def seen(rows: Rows) -> NDArray[np.int64]:
@@ -38,7 +42,7 @@ def examples(spec: RunSpec) -> Axis:
 
 def seconds(marks: bytes) -> Axis:
     """
-    Return the axis of seconds: how long the job was trained by the end of a step.
+    Return the axis of seconds: the seconds of training by the end of each step.
 
     Args:
         marks: the times of some rows, packed as in `store.redis.keys.MARKS`. Rows after the last

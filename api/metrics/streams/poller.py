@@ -30,8 +30,8 @@ above."""
 MAX_POLL_SHARE = 0.25
 """Maximum share of the time that is spent on polling."""
 SENDS_PER_S = 5_000
-"""Events per second that this process sends to all subscribers together, at most. With more
-subscribers, rows are sent in fewer and larger events."""
+"""Maximum number of events per second that this process sends to all subscribers together. With
+more subscribers, rows are sent in fewer and larger events."""
 MAX_SEND_INTERVAL_S = 0.5
 """Maximum seconds by which rows of a job are delayed because there are many subscribers."""
 ROWS_PER_EVENT = 250
