@@ -72,7 +72,7 @@ def shorten(client: redis.Redis, storage: Storage, tenant: str, job_id: str) -> 
 
 
 def _joined(parts: Sequence[HistoryPart]) -> list[HistoryPart]:
-    """Return the last of *parts*, with which the next part must be joined; often there are none."""
+    """Return the parts at the end of *parts* that must be joined with the next one, if any."""
     found: list[HistoryPart] = []
     for rank in range(HIGHEST_RANK):
         left = parts[: len(parts) - len(found)]

@@ -1,5 +1,5 @@
 """
-Reads files with data that was moved from Redis: rows, the times of their storing, and histories.
+Reads archived data from files: rows, the times at which rows were stored, and histories.
 
 pyarrow is imported when the first such file is read.
 """

@@ -11,7 +11,7 @@ LIBRARIES = f"{LEGACY}_"
 # job that has nothing of the kind is still written in format 2 (`store.jobs.record.new_fields`).
 FORMAT = 3
 """
-Version of the record format that this release writes; it reads this one and older ones. A release
+Version of the record format that this release writes; the release also reads older ones. A release
 that writes something that older releases must not touch increments the number.
 """
 # A write copies the chunks that it touches (`trim` in series.lua), so a chunk has to stay small: 64

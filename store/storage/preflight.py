@@ -95,8 +95,8 @@ def require(places: Sequence[Place], *, limit_s: float = LIMIT_S) -> None:
     End this process with a message and the exit code EX_CONFIG if one of *places* is unusable.
 
     Missing folders are created. If a check takes longer than *limit_s* seconds, or fails with an
-    error that may be temporary, a warning is logged and the process starts: it handles such errors
-    as it does when they happen later.
+    error that may be temporary, a warning is logged and the process starts: it can handle such
+    errors whenever they occur.
     """
     missing = asyncio.run(_unusable(places, limit_s))
     if missing:
