@@ -129,7 +129,7 @@ class Checkpointer:
 
 
 def _best_network(session: Session, record: Record) -> StoredFile | None:
-    """Return the file with the recorded best network; None if the run's best state is another."""
+    """Return the file with the recorded best network; None if the run has another best state."""
     best, run, storage = record.best, session.run, session.tools.storage
     if best is None or run.best is None or run.best.step != best.step:
         return None

@@ -48,7 +48,7 @@ class Disk:
     Attributes:
         storage: the storage that holds the files.
         claim: the claim on the job.
-        sender: sends calls to Redis.
+        sender: the sender for calls to Redis.
         lease: the lease on the job, which is renewed during retries.
         retry_for_s: seconds of errors after which a `MachineFault` is raised.
         check_requests: a function that raises if the run must stop; called before each retry.

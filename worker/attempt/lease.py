@@ -31,7 +31,7 @@ Phase = Literal["setup", "step", "checkpoint", "store"]
 STORE_LIMIT_S = GIVE_UP_AFTER_S + 60.0
 """Time limit in seconds of the phase ``store``. Retried calls give up sooner, with an error."""
 STEP_FACTOR = 20
-"""Multiple of the median duration of the last steps that replaces a lower limit for a step."""
+"""Time limit for a step in median durations of the last steps, if this is above the setting."""
 RENEWALS_PER_LEASE = 6
 SLACK_S = 0.5
 """Seconds after the time limit at which the timer ends the process if the thread has not."""
@@ -100,7 +100,7 @@ class Lease:
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """
-        Set the phase of the attempt to *phase* for the block, and back to the previous one after.
+        Set the phase of the attempt to *phase* for the block, then restore the previous phase.
 
         The time limit of a phase starts anew each time the phase is entered.
         """

@@ -45,8 +45,8 @@ class Restorer:
         claim: the claim on the job.
         record: the job's record, as it was when the job was claimed.
         tools: the trainer's client, storage and settings.
-        sender: sends calls to Redis.
-        disk: reads files from the storage.
+        sender: the sender for calls to Redis.
+        disk: the access to files in the storage.
         lease: the lease on the job.
     """
 

@@ -50,7 +50,7 @@ class Cadence:
         self.start(0)
 
     def start(self, row: int) -> None:
-        """Start the clock after *row* steps; the first period is over at once."""
+        """Start for a run that has made *row* steps; the first period is over at once."""
         self._row = row
         self._asked_at = self._ends_at = self.clock()
         self._steps = 1  # to make before the next read of the clock

@@ -37,7 +37,7 @@ class Journal:
         self._complete = self._file is not None
 
     def add(self, data: bytes) -> None:
-        """Append the next rows, packed. An error is logged, and the journal stays incomplete."""
+        """Append the next rows, packed. After a first error, which is logged, append no more."""
         if self._file is None or not self._complete:
             return
         try:

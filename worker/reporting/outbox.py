@@ -88,7 +88,7 @@ class Outbox:
         self._send_best(send, rows)
 
     def resend_evaluations(self, send: Send) -> None:
-        """Send all evaluations again that were sent before, since Redis has lost some."""
+        """Send all evaluations sent so far once more, since Redis has lost some of them."""
         for report in self._sent:
             send(self._evaluated(report))
 
