@@ -40,7 +40,8 @@ Dialect = Literal[
     "transformers",
     "timm",
 ]
-"""A framework (or article) whose math, defaults and rounding a spec follows."""
+"""A framework whose math, defaults and rounding a spec follows, or ``article``: a published
+description of the optimizer, or its author's code."""
 
 Defaults = Mapping[str, float | bool | str | None]
 """Maps a dialect to the default of a field in that dialect."""

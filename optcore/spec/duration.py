@@ -49,7 +49,7 @@ class Epochs(Spec):
 
     @property
     def is_rounded(self) -> bool:
-        """Whether a schedule, too, rounds this duration to whole steps (`rounding`)."""
+        """Whether schedules round this duration to whole steps, because `rounding` applied."""
         return self._rounded
 
 
@@ -148,8 +148,8 @@ class RunLength(NamedTuple):
         """
         Return *duration* in steps, not rounded; a duration of None is the whole run.
 
-        A number that differs from a whole number by floating-point rounding alone is that number:
-        1.1 epochs of 10 steps are 11 steps.
+        A result that differs from a whole number only by floating-point rounding is replaced by the
+        whole number: 1.1 epochs of 10 steps are 11 steps.
         """
         if duration is None:
             return self.total_steps if self.exact_steps is None else self.exact_steps

@@ -200,7 +200,7 @@ def truncate(text: str, most: int = MAX_VALUE_LENGTH) -> str:
 
 def problems(errors: Iterable[ErrorDetails], data: object) -> tuple[list[Problem], int]:
     """
-    Return the first of pydantic's *errors* about *data* as problems, and the number of the others.
+    Return the first of pydantic's *errors* about *data* as problems, and the number of the rest.
 
     Args:
         errors: the errors that `ValidationError.errors()` returns.
@@ -300,7 +300,7 @@ def _not_among(name: str, kind: str, value: object, ctx: Mapping[str, Any]) -> s
 
 
 def _plain(number: object) -> object:
-    """Return *number*, or 1 for 1.0, since messages show bounds as people write them."""
+    """Return *number* as people write it in a message: a whole float such as 1.0 becomes 1."""
     if isinstance(number, float) and math.isfinite(number) and number == int(number):
         return int(number)
     return number

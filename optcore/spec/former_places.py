@@ -49,7 +49,7 @@ def keras_ema(average: object) -> dict[str, Any] | None:
 
 def reject_schedule_of_lr(fields: Mapping[str, Any], group: int | None = None) -> None:
     """
-    Raise an error if the *fields* of an optimizer contain a schedule of lr, inside a validator.
+    Raise an error, inside a validator, if the *fields* of an optimizer contain a schedule of lr.
 
     Args:
         fields: the fields of the optimizer, or of one of its groups.

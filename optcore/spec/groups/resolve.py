@@ -86,7 +86,7 @@ def _undecayed_by_the_dialect(spec: OptimizerSpec, parameters: Sequence[Paramete
 
 
 def _by_decay(group: ResolvedGroup, undecayed: set[str]) -> Iterator[ResolvedGroup]:
-    """Yield the parameters in *undecayed* as a group without weight decay, then the others."""
+    """Yield *group* in two parts: parameters in *undecayed*, without weight decay, and the rest."""
     exempt = [name for name in group.names if name in undecayed]
     others = [name for name in group.names if name not in undecayed]
     if exempt:

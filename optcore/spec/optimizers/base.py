@@ -57,7 +57,7 @@ class OptimizerSpec(Spec):
     BIAS_IN_DOUBLE: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that Keras takes as Python numbers, in double, even for float32 tensors."""
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset()
-    """Hyperparameters that the update rule does not get in dialects without them."""
+    """Hyperparameters that are passed to the update rule only in dialects that have them."""
     STATE_BYTES: ClassVar[str] = "8"
     """Text for the documentation: bytes of state per float32 parameter."""
     KEEPS_WEIGHTS: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from optcore.spec.optimizers.base import OptimizerSpec
 
 class Cocob(OptimizerSpec):
     """
-    Coin betting: each coordinate stakes a share of what it has won, and there is no learning rate.
+    Coin betting: each coordinate stakes a share of its winnings, and there is no learning rate.
 
     ::
 

@@ -73,7 +73,7 @@ class Mars(CautiousSpec):
     mars_type: Literal["adamw", "lion"] = "adamw"
     """How a step is computed from the corrected gradients (u above)."""
     optimize_1d: bool = False
-    """Whether parameters with one dimension or none are trained like the others, not by AdamW."""
+    """Whether parameters with one dimension or none are also trained by MARS, instead of AdamW."""
     lr_1d_scale: float = Field(1.0, gt=0)
     """AdamW's lr, as a multiple of lr (timm's lr_1d_factor)."""
     beta1_1d: float = Field(default_factory=lambda data: data.get("beta1", 0.9), ge=0, lt=1)

@@ -61,9 +61,9 @@ class Muon(OptimizerSpec):
         match_rms_adamw: A = X / (sqrt(q) + ns_eps), s = rms_rate * sqrt(elements of p) / norm(A)
 
     Parameters that are not matrices, and those whose names match *exclude*, are trained by AdamW.
-    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax v and g are
-    corrected, as Adam's means are, before n is made of them; its matrices have a row per input, so
-    rows and columns change places in s.
+    torch, timm and article compute X in bfloat16 for parameters of any dtype. In optax, the bias of
+    v and g is corrected, as in Adam, before n is computed from them. optax's matrices have a row
+    per input, so rows and columns change places in s.
 
     With nesterov, optax uses NAdam in place of AdamW. In timm and article, a convolution kernel is
     a matrix too: one row per output, with all other dimensions as columns. In timm, AdamW also
