@@ -53,7 +53,7 @@ ADAPTERS = {"lora", "qlora", "llama-adapter"}
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole Axolotl configuration."""
     convert_run(file, NAMES)
     _batch(file)
     _schedule(file)

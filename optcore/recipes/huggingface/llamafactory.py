@@ -52,7 +52,7 @@ MEGATRON = words("use_mca use_hyper_parallel use_megatron_bridge")
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole LLaMA-Factory configuration."""
     stage = file.get("stage", "sft")
     if stage == "ppo":
         file.refused("stage", "has a loop of its own for ppo")

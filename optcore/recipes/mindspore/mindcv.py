@@ -48,7 +48,7 @@ BATCH = "times the number of devices, it is the job's dataset.batch_size"
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole mindcv configuration."""
     convert_schedule(file, ARGUMENTS)
     convert_optimizer(file, OPTIONS)
     _groups(file)

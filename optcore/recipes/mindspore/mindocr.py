@@ -57,7 +57,7 @@ NORM_AND_BIAS = {"beta", "gamma", "bias"}
 
 
 def convert(file: Block) -> None:
-    """Convert *file*, a whole configuration."""
+    """Convert *file*, a whole mindocr configuration."""
     convert_schedule(file.block("scheduler"), ARGUMENTS)
     optimizer = file.block("optimizer")
     convert_optimizer(optimizer, OPTIONS)

@@ -29,7 +29,7 @@ def rise(length: dict[str, Any] | int, *, start: float, end: float) -> dict[str,
 
 
 def boundaries(field: str) -> Read:
-    """Return a function that converts a list of epochs to *field*; Paddle converts it to steps."""
+    """Return a function that converts a list of epochs to *field*, a list of points in the run."""
     return lambda lr, key: lr.converted(key, field, [at(epochs) for epochs in lr.numbers(key)])
 
 
