@@ -64,7 +64,7 @@ class Dialectal(ScheduleSpec):
     DIALECTS: ClassVar[tuple[ScheduleDialect, ...]] = ()
     """The dialects that the schedule has besides plain."""
     ONLY_DOUBLE: ClassVar[bool] = False
-    """Whether the schedule is computed in float64 alone, in every dialect but optax."""
+    """Whether the schedule is computed only in float64, in every dialect except optax."""
     ONLY_SINGLE: ClassVar[bool] = False
     """Whether optax computes the schedule in float32 even with jax_enable_x64: it divides the
     step, an int32, and JAX gives such a quotient the type float32."""

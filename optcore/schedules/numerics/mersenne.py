@@ -1,8 +1,8 @@
 """
 The random numbers of torch's CPU generator, without torch.
 
-timm seeds a generator anew at every step, so that its noise at a step depends on the seed and the
-step alone. Here the generators of many steps are computed side by side.
+timm seeds a generator anew at every step, so that its noise at a step depends only on the seed and
+the step. Here the generators of many steps are computed together.
 
 References:
     Matsumoto and Nishimura, Mersenne Twister, 1998 (MT19937).
@@ -23,7 +23,7 @@ SIZE, SHIFT = 624, 397
 """The number of words in the state, and how far a new word looks ahead."""
 UPPER, LOWER, TWIST = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
 PAIRS = (SIZE - SHIFT) // 4
-"""The number of pairs of normal numbers that come from the words of the first state alone."""
+"""The number of pairs of normal numbers for which the words of the first state suffice."""
 
 
 def normal_within(seeds: Seeds, *, std: float, limit: float) -> NDArray[np.float64]:
