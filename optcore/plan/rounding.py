@@ -1,4 +1,4 @@
-"""Warnings about durations of a run that are not whole numbers of steps, and so are rounded."""
+"""Warnings about durations in a run that are rounded to whole numbers of steps."""
 
 from __future__ import annotations
 

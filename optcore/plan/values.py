@@ -24,7 +24,7 @@ from optcore.spec.run import RunSpec, Scheduled
 MAX_SAMPLED = 1_000_000
 """Largest number of steps checked for one run, over all its schedules; longer runs are sampled."""
 MAX_COMPUTED = 5_000_000
-"""Largest number of values computed for these steps; a schedule that is made of several others
+"""Largest number of values computed for these steps; a schedule that contains several schedules
 computes more than one value per step."""
 CACHE_SIZE = 256
 """Number of successful checks that are remembered: many jobs have the same schedule, and the check
