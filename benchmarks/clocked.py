@@ -47,7 +47,7 @@ def main(device: str, reads: int, writes: int) -> None:
 
 
 def work() -> None:
-    """Run a worker with such trainers."""
+    """Run a worker whose trainers record the times of steps."""
     from worker import main as worker  # noqa: PLC0415  a trainer has no use for RQ
 
     worker.main(trainer_module="benchmarks.clocked")

@@ -54,7 +54,7 @@ def model() -> nn.ParameterDict:
 
 
 def ours(kind: str, net: nn.Module, engine: str) -> torch.optim.Optimizer:
-    """Return our optimizer of *kind* for *net*."""
+    """Return optcore's optimizer of *kind* for *net*."""
     spec = {"kind": kind, "lr": LR, "engine": engine}
     return optcore.make_optimizer(net.named_parameters(), spec)
 

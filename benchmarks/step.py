@@ -35,8 +35,8 @@ ENGINES: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
 }
 NOT_SLOWER = 0.97
-"""Wanted ratio if both call the same kernel on the same bytes: the true ratio, 1, lies within the
-interval, whose lower end must reach this number."""
+"""Wanted ratio if both call the same kernel on the same bytes: the true ratio is 1, and the lower end
+of its confidence interval is a little below 1."""
 LR = 1e-3
 SHAPE = (1, 28, 28)
 STEPS = 200
@@ -102,7 +102,7 @@ def torchs(kind: str, make_model: Callable[[], nn.Module]) -> dict[str, torch.op
 
 
 def ours(kind: str, model: nn.Module) -> torch.optim.Optimizer:
-    """Return our optimizer of *kind* for *model*."""
+    """Return optcore's optimizer of *kind* for *model*."""
     return optcore.make_optimizer(model.named_parameters(), {"kind": kind, "lr": LR})
 
 

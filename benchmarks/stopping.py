@@ -40,7 +40,7 @@ LARGE = {"kind": "mlp", "hidden": [2048, 2048]}
 @dataclass(frozen=True)
 class Phase:
     """
-    An activity of a run during which its client requests its end.
+    A phase of a run during which its client requests its end.
 
     Attributes:
         training: the fields of ``training`` with which a job has this phase.

@@ -171,7 +171,7 @@ class HaltingClock:
 
 class Turns:
     """
-    The steps of a run in turns, every other of which is not reported.
+    Divides the steps of a run into turns, and reports every other turn.
 
     Args:
         job: the job that is trained.
@@ -244,7 +244,7 @@ def measure(client: redis.Redis, home: Path, job: Job) -> Comparison:
 
 
 def reporting(client: redis.Redis, home: Path, job: Job) -> Turns:
-    """Train a run in turns, every other of which is reported to the store; return the turns."""
+    """Train a run in turns, and report every other turn to the store; return the turns."""
     spec = job_spec(job.spec())
     run = Run.start(spec.run_spec(), data_dir=Path())
     (claim, record), settings, leaving = claimed(client, spec), Settings(), threading.Event()

@@ -92,7 +92,7 @@ class Service:
         """Return None: all workers may be struck."""
 
     def stop(self) -> None:
-        """Stop the service in order."""
+        """Stop the service, one part after another."""
         self._up.terminate()
         self._up.join(LEAVES_S)
 

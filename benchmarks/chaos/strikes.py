@@ -34,14 +34,14 @@ ON_TOP: dict[Kind, float] = {
     "cloning": 0.05,
     "up": 0.04,
 }
-"""Further processes that are killed -> the number of their kills per kill of those above."""
+"""Further processes that are killed -> the number of their kills per kill in `SIGKILLS`."""
 STOPS_PER_KILL = 0.2
 STOPPED_S = (0.3, 2.5)
 """Minimum and maximum of the seconds, beyond its lease, for which a trainer is stopped."""
 STARTING_S = 1.5
 """Seconds for which a process counts as just started."""
 WRITING_S = 0.5
-"""Seconds to wait for such a file before another strike is made instead."""
+"""Seconds to wait for an unfinished file before another strike is made instead."""
 HURTS = 2
 """Maximum number of interruptions per job. Three deaths in a row without a new checkpoint would
 rightly be a crash loop."""

@@ -121,7 +121,7 @@ class Unfinished:
         return [*owned.paths, own]
 
     def _in_archive(self, job: str) -> list[str]:
-        """Return the names of the files in a job's archive, complete or not."""
+        """Return the names of the files in a job's archive; record if the archive is complete."""
         names = _names(self._jobs / job / ARCHIVE)
         if any(name.endswith(EVENTS) for name in names):
             self._complete.add(job)
