@@ -121,7 +121,7 @@ class Cloner:
             raise
 
     async def _discard(self, new: str) -> None:
-        """Remove the copy for *new*, a job that was not created; on failure, it is an orphan."""
+        """Remove the copy for *new*, a job that was not created; a remaining copy is an orphan."""
         files = self._files
         with suppress(StorageUnavailable):
             await files.copy(new, 0, starting_state.forget, files.storage, self._tenant, new)
