@@ -133,7 +133,7 @@ class RmsProp(RmsSpec):
     initial_accumulator_value: float = per_dialect({"optax": 0.0}, ge=0)
     """Value of h before the first update (initial_scale in optax)."""
     bias_correction: bool = per_dialect({"optax": False})
-    """Whether h and a are divided by 1 - rho ** t, to correct the bias from their start at 0."""
+    """Whether h and a are divided by 1 - rho ** t (bias correction)."""
     momentum: float = per_dialect(
         {
             "torch": 0.0,
