@@ -35,8 +35,8 @@ ENGINES: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
 }
 NOT_SLOWER = 0.97
-"""Wanted ratio if both call the same kernel on the same bytes: the true ratio is 1, and the lower end
-of its confidence interval is a little below 1."""
+"""Wanted ratio if both call the same kernel on the same bytes: the true ratio is 1, and the lower
+end of its confidence interval is a little below 1."""
 LR = 1e-3
 SHAPE = (1, 28, 28)
 STEPS = 200
